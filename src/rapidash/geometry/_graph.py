@@ -1,0 +1,65 @@
+"""A bipartite graph in compressed form: the edges of one convolution, sorted once and shared by all layers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Edges source -> target, sorted by target (ties: by source), with the start of every target's segment.
+
+    Args:
+        source: index of the source point of each edge, in [0, num_sources).
+        target: index of the target point of each edge, in [0, num_targets), non-decreasing.
+        row_ptr: edges of target i are ``row_ptr[i] : row_ptr[i + 1]``.
+        num_sources: number of source points.
+        num_targets: number of target points.
+    """
+
+    source: Int[Tensor, " E"]
+    target: Int[Tensor, " E"]
+    row_ptr: Int[Tensor, " T1"]
+    num_sources: int
+    num_targets: int
+
+    @classmethod
+    def from_edge_index(cls, edge_index: Int[Tensor, "2 E"], num_sources: int, num_targets: int) -> "Graph":
+        """Sort an edge list (rows: source, target) by target, then by source."""
+        source, target = edge_index
+        order = torch.argsort(target * max(num_sources, 1) + source, stable=True)
+        source, target = source[order].contiguous(), target[order].contiguous()
+        nodes = torch.arange(num_targets + 1, device=target.device)
+        return cls(source, target, torch.searchsorted(target, nodes), num_sources, num_targets)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges E."""
+        return self.source.shape[0]
+
+    @property
+    def edge_index(self) -> Int[Tensor, "2 E"]:
+        """Edge list in the order of this graph, rows source and target."""
+        return torch.stack([self.source, self.target])
+
+    @cached_property
+    def transposed_order(self) -> Int[Tensor, " E"]:
+        """Permutation that sorts the edges by source (stable), for passes over the transposed graph."""
+        return torch.argsort(self.source, stable=True)
+
+    @cached_property
+    def col_ptr(self) -> Int[Tensor, " S1"]:
+        """Edges of source j are ``transposed_order[col_ptr[j] : col_ptr[j + 1]]``."""
+        nodes = torch.arange(self.num_sources + 1, device=self.source.device)
+        return torch.searchsorted(self.source[self.transposed_order].contiguous(), nodes)
+
+    def flip(self) -> tuple["Graph", Int[Tensor, " E"]]:
+        """The graph with every edge reversed, and the permutation that takes edge attributes to its order."""
+        order = torch.argsort(self.source * max(self.num_targets, 1) + self.target, stable=True)
+        source, target = self.target[order].contiguous(), self.source[order].contiguous()
+        nodes = torch.arange(self.num_sources + 1, device=target.device)
+        graph = Graph(source, target, torch.searchsorted(target, nodes), self.num_targets, self.num_sources)
+        return graph, order

@@ -1,0 +1,214 @@
+"""Symmetry groups of R^D as values: T(D), SO(D), O(D), SE(D), E(D), SO2(axis), finite point groups."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash._seed import seeded
+from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial
+
+_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Group:
+    r"""A closed group of motions x -> R x + t of R^D: a linear part, with all translations or with none.
+
+    Elements are homogeneous matrices :math:`\begin{pmatrix} R & t \\ 0 & 1 \end{pmatrix}` of shape (D + 1, D + 1),
+    float64. Two groups are equal when they have the same elements.
+
+    Args:
+        dim: dimension D of space, 2 or 3.
+        linear: the linear parts R that occur.
+        translations: whether all translations belong to the group.
+    Raises: ValueError for another dimension.
+    """
+
+    dim: int
+    linear: LinearGroup
+    translations: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dim not in (2, 3):
+            raise ValueError(f"dim must be 2 or 3, got {self.dim}")
+        if self.dim != 3 and isinstance(self.linear, AxisRotations):
+            raise ValueError("rotations about an axis need dim=3; in the plane use SE(2)")
+
+    @property
+    def name(self) -> str:
+        """The name in the field's notation, e.g. ``E(3)``; `parse_group` reads it back."""
+        match self.linear:
+            case Trivial():
+                return f"T({self.dim})" if self.translations else "trivial"
+            case Rotations(reflections=mirrored):
+                letters = ("E" if mirrored else "SE") if self.translations else ("O" if mirrored else "SO")
+                return f"{letters}({self.dim})"
+            case AxisRotations(axis=axis, reflections=mirrored):
+                named: dict[tuple[float, ...], str] = {value: key for key, value in _AXES.items()}
+                label = named.get(tuple(axis)) or ",".join(f"{value:.6g}" for value in axis)
+                return f"{'O2' if mirrored else 'SO2'}({label})" + ("" if self.translations else " about the origin")
+            case FiniteGroup(label=label):
+                return label + (f" with T({self.dim})" if self.translations else "")
+            case other:
+                return type(other).__name__
+
+    def __str__(self) -> str:
+        return self.name
+
+    def identity(self) -> Float[Tensor, "D1 D1"]:
+        """The identity element."""
+        return torch.eye(self.dim + 1, dtype=torch.float64)
+
+    def sample(
+        self, num: int, *, generator: torch.Generator | None = None, scale: float = 1.0
+    ) -> Float[Tensor, "G D1 D1"]:
+        """Random elements: the linear part by Haar measure, translations normal with the given standard deviation."""
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}")
+        linear = self.linear.sample(num, self.dim, generator)
+        shift = torch.zeros(num, self.dim, dtype=torch.float64)
+        if self.translations:
+            shift = scale * torch.randn(num, self.dim, generator=generator, dtype=torch.float64)
+        return motion(linear, shift)
+
+    def generators(self) -> Float[Tensor, "d D1 D1"]:
+        """A basis of the Lie algebra in homogeneous form: rotations (unit speed, radians), then translations."""
+        linear = self.linear.generators(self.dim)
+        rotations = torch.zeros(len(linear), self.dim + 1, self.dim + 1, dtype=torch.float64)
+        rotations[:, : self.dim, : self.dim] = linear
+        shifts = torch.zeros(self.dim if self.translations else 0, self.dim + 1, self.dim + 1, dtype=torch.float64)
+        for axis in range(len(shifts)):
+            shifts[axis, axis, self.dim] = 1.0
+        return torch.cat([rotations, shifts])
+
+    def contains(self, element: Float[Tensor, "D1 D1"]) -> bool:
+        """Whether a homogeneous matrix is an element, to 1e-9."""
+        shift = element[: self.dim, self.dim]
+        return (self.translations or bool(shift.abs().max() < 1e-9)) and self.linear.contains(
+            element[: self.dim, : self.dim]
+        )
+
+    def is_subgroup(self, other: "Group") -> bool:
+        """Whether every element of this group belongs to the other (decided on a fixed sample of elements)."""
+        if self.dim != other.dim or (self.translations and not other.translations):
+            return False
+        if isinstance(self.linear, FiniteGroup):
+            return all(other.linear.contains(element) for element in self.linear.elements)
+        return all(other.linear.contains(element) for element in self.linear.sample(16, self.dim, seeded("subgroup")))
+
+    def stabilizer(self, vectors: Float[Tensor, "V D"]) -> "Group":
+        """The subgroup whose linear part leaves the given directions where they are."""
+        return Group(self.dim, self.linear.stabilizer(vectors), self.translations)
+
+    def without_translations(self) -> "Group":
+        """The subgroup that fixes the origin."""
+        return Group(self.dim, self.linear, translations=False)
+
+
+def motion(linear: Float[Tensor, "*B D D"], shift: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D1 D1"]:
+    """Homogeneous matrices of x -> linear x + shift."""
+    dim = shift.shape[-1]
+    element = torch.zeros(*shift.shape[:-1], dim + 1, dim + 1, dtype=linear.dtype, device=linear.device)
+    element[..., :dim, :dim], element[..., :dim, dim], element[..., dim, dim] = linear, shift, 1.0
+    return element
+
+
+def inverse(element: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
+    """The inverse of x -> R x + t with orthogonal R: x -> R^T (x - t)."""
+    dim = element.shape[-1] - 1
+    linear = element[..., :dim, :dim].transpose(-1, -2)
+    return motion(linear, -(linear @ element[..., :dim, dim, None]).squeeze(-1))
+
+
+def exponential(algebra: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
+    """The one-parameter motion exp(A) of an element A of the Lie algebra (homogeneous form), differentiable in A."""
+    return torch.linalg.matrix_exp(algebra)
+
+
+def T(dim: int) -> Group:
+    """All translations of R^dim."""
+    return Group(dim, Trivial())
+
+
+def SO(dim: int) -> Group:
+    """Rotations of R^dim about the origin."""
+    return Group(dim, Rotations(), translations=False)
+
+
+def O(dim: int) -> Group:  # noqa: E743
+    """Rotations and reflections of R^dim about the origin."""
+    return Group(dim, Rotations(reflections=True), translations=False)
+
+
+def SE(dim: int) -> Group:
+    """Rotations and translations of R^dim: sees chirality."""
+    return Group(dim, Rotations())
+
+
+def E(dim: int) -> Group:
+    """Rotations, reflections and translations of R^dim."""
+    return Group(dim, Rotations(reflections=True))
+
+
+def SO2(axis: str | Sequence[float] = "z") -> Group:
+    """Rotations of R^3 about one axis with all translations: the symmetry of gravity-aligned data."""
+    return Group(3, AxisRotations(_axis(axis)))
+
+
+def O2(axis: str | Sequence[float] = "z") -> Group:
+    """`SO2` and the mirrors in the planes that contain the axis."""
+    return Group(3, AxisRotations(_axis(axis), reflections=True))
+
+
+def trivial(dim: int) -> Group:
+    """The identity alone: no symmetry."""
+    return Group(dim, Trivial(), translations=False)
+
+
+def _axis(axis: str | Sequence[float]) -> tuple[float, ...]:
+    if isinstance(axis, str):
+        if axis not in _AXES:
+            raise ValueError(f"axis must be 'x', 'y', 'z' or three numbers, got {axis!r}")
+        return _AXES[axis]
+    return tuple(float(value) for value in axis)
+
+
+def parse_group(symmetry: str | Group, dim: int) -> Group:
+    """Read a group from its name: ``T(3)``, ``E(3)``, ``SE(3)``, ``SO(3)``, ``O(3)``, ``SO2(z)``, ``SO2(0,1,1)``.
+
+    Raises: ValueError for an unknown name (with the nearest valid one) or another dimension than ``dim``.
+    """
+    if isinstance(symmetry, Group):
+        if symmetry.dim != dim:
+            raise ValueError(f"symmetry {symmetry} acts on R^{symmetry.dim}, but dim={dim}")
+        return symmetry
+    text = symmetry.replace(" ", "")
+    makers = {f"{key}({d})": (maker, d) for key, maker in _MAKERS.items() for d in (2, 3)}
+    if text in makers:
+        maker, d = makers[text]
+        return parse_group(maker(d), dim)
+    if text == "trivial":
+        return trivial(dim)
+    if found := re.fullmatch(r"(S?O2)\(([^()]+)\)(abouttheorigin)?", text):
+        axis = found[2] if found[2] in _AXES else _numbers(found[2], symmetry)
+        group = (O2 if found[1] == "O2" else SO2)(axis)
+        return parse_group(group.without_translations() if found[3] else group, dim)
+    known = [name for name, (_, d) in makers.items() if d == dim] + (["SO2(z)"] if dim == 3 else [])
+    near = get_close_matches(text.upper(), known, n=1, cutoff=0.3)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown symmetry {symmetry!r}, expected one of {', '.join(known)}{hint}")
+
+
+def _numbers(text: str, symmetry: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError:
+        raise ValueError(f"symmetry {symmetry!r}: the axis must be x, y, z or three numbers, got {text!r}") from None
+
+
+_MAKERS = {"T": T, "E": E, "SE": SE, "SO": SO, "O": O}

@@ -1,0 +1,64 @@
+"""How a field transforms under a group element: declared for every input and output, never guessed."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Representation(ABC):
+    """A linear (or affine) action of homogeneous matrices on the trailing axes of a tensor, differentiable in both.
+
+    ``act(g, x)`` takes one element g (D + 1, D + 1) for all of x, or one per entry of the first axis of x
+    (N, D + 1, D + 1).
+    """
+
+    @abstractmethod
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The transformed field rho(g) x."""
+
+
+@dataclass(frozen=True)
+class Scalar(Representation):
+    """Unchanged by every element."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """X itself."""
+        return x
+
+
+@dataclass(frozen=True)
+class Vector(Representation):
+    """A direction (..., D): rotates and reflects, does not move under translation."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """R x."""
+        return torch.matmul(_align(g, x)[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Position(Representation):
+    """A point (..., D): R x + t."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """R x + t."""
+        aligned = _align(g, x)
+        return torch.matmul(aligned[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1) + aligned[..., :-1, -1]
+
+
+@dataclass(frozen=True)
+class Tensor2(Representation):
+    """A second-rank tensor (..., D, D): R x R^T."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """R x R^T."""
+        linear = _align(g, x[..., 0])[..., :-1, :-1]
+        return linear @ x @ linear.transpose(-1, -2)
+
+
+def _align(g: Tensor, x: Tensor) -> Tensor:
+    """Elements with the dtype of x and one axis for each of its middle axes: (N, 1, ..., D + 1, D + 1)."""
+    g = g.to(x)
+    return g if g.dim() == 2 else g.reshape(len(g), *(1,) * (x.dim() - 2), *g.shape[1:])
