@@ -2,8 +2,25 @@
 
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
+from rapidash.groups._image import Image, Intensity
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial, random_rotation
+from rapidash.groups._matrix_groups import (
+    Flows,
+    MatrixGroup,
+    Permutations,
+    brightness,
+    contrast,
+    cyclic,
+    dihedral,
+    enumerated,
+    generator_names,
+    hyperbolic,
+    octahedral,
+    scaling,
+    shear,
+)
 from rapidash.groups._representations import Position, Representation, Scalar, Tensor2, Vector
+from rapidash.groups._signals import GridPermutation, OrientationSignal, Permutation
 
 __all__ = [
     "O2",
@@ -14,9 +31,17 @@ __all__ = [
     "AxisRotations",
     "E",
     "FiniteGroup",
+    "Flows",
+    "GridPermutation",
     "Group",
+    "Image",
+    "Intensity",
     "LinearGroup",
+    "MatrixGroup",
     "O",
+    "OrientationSignal",
+    "Permutation",
+    "Permutations",
     "Position",
     "Representation",
     "Rotations",
@@ -25,12 +50,22 @@ __all__ = [
     "Tensor2",
     "Trivial",
     "Vector",
+    "brightness",
+    "contrast",
+    "cyclic",
+    "dihedral",
+    "enumerated",
     "exponential",
+    "generator_names",
     "grid_symmetries",
+    "hyperbolic",
     "inverse",
     "motion",
+    "octahedral",
     "orientation_grid",
     "parse_group",
     "random_rotation",
+    "scaling",
+    "shear",
     "trivial",
 ]

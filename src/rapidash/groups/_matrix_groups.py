@@ -1,0 +1,206 @@
+"""Further groups of matrices beside the motions of space: scalings, shears, permutations, brightness and contrast."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash.groups._group import Group
+from rapidash.groups._linear import FiniteGroup, Trivial, rotation_about
+
+MAX_ENUMERATED = 5040  # elements, 7!: beyond it a finite group is sampled
+
+
+@runtime_checkable
+class MatrixGroup(Protocol):
+    """What a measure needs of a group: a name, random elements and a basis of the Lie algebra, all as matrices."""
+
+    @property
+    def name(self) -> str:
+        """The name printed in reports."""
+
+    def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
+        """Random elements, float64."""
+
+    def generators(self) -> Float[Tensor, "d n n"]:
+        """A basis of the Lie algebra; empty for a finite group."""
+
+
+@dataclass(frozen=True)
+class Flows:
+    """One-parameter groups exp(u A) of a non-compact group, with the range of u that is sampled.
+
+    Args:
+        name: the name printed in reports.
+        names: one name for each generator.
+        algebra: generators A (d, n, n), float64, homogeneous where they act on points.
+        max_parameter: largest abs(u); a random element is exp(sum u_i A_i) with each u_i uniform in the range.
+    Raises: ValueError for a range that is not positive or another number of names.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    algebra: Float[Tensor, "d n n"] = field(repr=False, compare=False)
+    max_parameter: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_parameter < math.inf:
+            raise ValueError(f"max_parameter must be positive and finite, got {self.max_parameter}")
+        if len(self.names) != len(self.algebra):
+            raise ValueError(f"{len(self.names)} names for {len(self.algebra)} generators: give one for each")
+
+    def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
+        """Elements with parameters uniform in [-max_parameter, max_parameter]."""
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}")
+        u = 2 * torch.rand(num, len(self.algebra), generator=generator, dtype=torch.float64) - 1
+        return torch.linalg.matrix_exp(self.max_parameter * torch.einsum("gd,dij->gij", u, self.algebra))
+
+    def generators(self) -> Float[Tensor, "d n n"]:
+        """The generators A."""
+        return self.algebra
+
+
+def scaling(dim: int, max_log: float = 0.5) -> Flows:
+    """x -> exp(u) x, abs(u) <= max_log."""
+    algebra = torch.zeros(1, dim + 1, dim + 1, dtype=torch.float64)
+    algebra[0, :dim, :dim] = torch.eye(dim)
+    return Flows(f"scaling({dim})", ("scaling",), algebra, max_log)
+
+
+def shear(dim: int, max_shear: float = 0.5) -> Flows:
+    """x_i -> x_i + u x_j for every ordered pair of axes i != j."""
+    pairs = [(i, j) for i in range(dim) for j in range(dim) if i != j]
+    algebra = torch.zeros(len(pairs), dim + 1, dim + 1, dtype=torch.float64)
+    for row, (i, j) in enumerate(pairs):
+        algebra[row, i, j] = 1.0
+    names = tuple(f"shear of {'xyz'[i]} along {'xyz'[j]}" for i, j in pairs)
+    return Flows(f"shear({dim})", names, algebra, max_shear)
+
+
+def hyperbolic(dim: int, max_log: float = 0.5) -> Flows:
+    """Hyperbolic rotations, (x_i, x_j) -> (x_i cosh u + x_j sinh u, x_i sinh u + x_j cosh u), and stretches of a pair.
+
+    The stretches (x_i, x_j) -> (exp(u) x_i, exp(-u) x_j) are the same flow in axes turned by 45 degrees.
+    """
+    pairs = [(i, j) for i in range(dim) for j in range(i + 1, dim)]
+    algebra = torch.zeros(2 * len(pairs), dim + 1, dim + 1, dtype=torch.float64)
+    names: list[str] = []
+    for row, (i, j) in enumerate(pairs):
+        algebra[2 * row, i, j] = algebra[2 * row, j, i] = 1.0
+        algebra[2 * row + 1, i, i], algebra[2 * row + 1, j, j] = 1.0, -1.0
+        plane = "xyz"[i] + "xyz"[j]
+        names += [f"hyperbolic rotation in {plane}", f"stretch in {plane}"]
+    return Flows(f"hyperbolic({dim})", tuple(names), algebra, max_log)
+
+
+def brightness(max_shift: float = 0.2) -> Flows:
+    """Intensity -> intensity + u: matrices [[1, u], [0, 1]] for the `Intensity` representation."""
+    return Flows("brightness", ("brightness",), torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]).double(), max_shift)
+
+
+def contrast(max_log: float = 0.2) -> Flows:
+    """Intensity -> exp(u) intensity, about intensity 0: matrices for the `Intensity` representation."""
+    return Flows("contrast", ("contrast",), torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).double(), max_log)
+
+
+@dataclass(frozen=True)
+class Permutations:
+    """S_n: the permutation matrices P (n, n), (P x)_i = x_p(i)."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, got {self.size}")
+
+    @property
+    def name(self) -> str:
+        """S_n in the field's notation."""
+        return f"S({self.size})"
+
+    def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
+        """Uniform permutations."""
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}")
+        order = torch.rand(num, self.size, generator=generator).argsort(dim=-1)
+        return torch.eye(self.size, dtype=torch.float64)[order]
+
+    def generators(self) -> Float[Tensor, "d n n"]:
+        """None: the group is finite."""
+        return torch.zeros(0, self.size, self.size, dtype=torch.float64)
+
+
+def cyclic(order: int, dim: int = 2) -> Group:
+    """C_n: rotations by multiples of 360 / n degrees, of the plane or (dim=3) about the z axis."""
+    return _finite(f"C({order})", _cyclic_matrices(order, dim))
+
+
+def dihedral(order: int, dim: int = 2) -> Group:
+    """D_n: `cyclic` and the mirror x -> -x followed by each of its rotations, 2 n elements."""
+    turns = _cyclic_matrices(order, dim)
+    mirror = torch.eye(dim, dtype=torch.float64)
+    mirror[0, 0] = -1.0
+    return _finite(f"D({order})", torch.cat([turns, turns @ mirror]))
+
+
+def octahedral(*, reflections: bool = False) -> Group:
+    """The 24 rotations of the cube, with reflections all 48 signed permutation matrices."""
+    eye = torch.eye(3, dtype=torch.float64)
+    signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
+    matrices = torch.stack([sign[:, None] * eye[list(order)] for order in permutations(range(3)) for sign in signs])
+    if not reflections:
+        matrices = matrices[torch.linalg.det(matrices) > 0]
+    return _finite("Oh" if reflections else "O", matrices)
+
+
+def _cyclic_matrices(order: int, dim: int) -> Tensor:
+    if order < 1 or dim not in (2, 3):
+        raise ValueError(f"need order >= 1 and dim 2 or 3, got {order=}, {dim=}")
+    angles = 2 * math.pi * torch.arange(order, dtype=torch.float64) / order
+    turns = rotation_about(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), angles)
+    if 4 % order == 0:
+        turns = turns.round()  # quarter turns without the rounding of cos(pi / 2)
+    return turns[:, :dim, :dim].clone()
+
+
+def _finite(label: str, matrices: Tensor) -> Group:
+    return Group(matrices.shape[-1], FiniteGroup(label, matrices), translations=False)
+
+
+def enumerated(group: MatrixGroup) -> Float[Tensor, "G n n"] | None:
+    """All elements of a finite group (at most 5040 of them), identity first; None for any other group."""
+    if isinstance(group, Permutations):
+        if math.factorial(group.size) > MAX_ENUMERATED:
+            return None
+        orders = torch.tensor(list(permutations(range(group.size))))
+        return torch.eye(group.size, dtype=torch.float64)[orders]
+    if not isinstance(group, Group) or group.translations:
+        return None
+    if isinstance(group.linear, Trivial):
+        return group.identity()[None]
+    if not isinstance(group.linear, FiniteGroup):
+        return None
+    elements = group.identity().repeat(len(group.linear.elements), 1, 1)
+    elements[:, : group.dim, : group.dim] = group.linear.elements
+    distance = (elements - group.identity()).abs().amax(dim=(1, 2))
+    return elements[torch.argsort(distance > 1e-9, stable=True)]
+
+
+def generator_names(group: MatrixGroup) -> Sequence[str]:
+    """One name for each generator of the group, in their order."""
+    if isinstance(group, Flows):
+        return group.names
+    if isinstance(group, Group):
+        count = len(group.linear.generators(group.dim))
+        rotations = ["rotation"] if count == 1 and group.dim == 2 else [f"rotation about {axis}" for axis in "xyz"]
+        if count == 1 and group.dim == 3:
+            rotations = ["rotation about the axis"]
+        shifts = [f"translation along {axis}" for axis in "xyz"[: group.dim]] if group.translations else []
+        return [*rotations[:count], *shifts]
+    return [f"generator {index}" for index in range(len(group.generators()))]

@@ -1,0 +1,188 @@
+"""How a group acts on the inputs and outputs of a function: representations declared per field, never guessed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rapidash.data import CloudBatch, Field
+from rapidash.groups import MatrixGroup, Representation
+
+Declaration = Representation | Field | Mapping[str, Representation | Field] | Sequence[Representation | Field]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    """A group with a representation for every input and output field of a function.
+
+    Args:
+        group: the group; its elements are matrices that the representations understand.
+        inputs: how the input transforms. A tensor takes one representation and is passed as ``fn(x)``; a mapping of
+            tensors takes a mapping and is passed as ``fn(**x)``; a tuple takes a tuple and is passed as ``fn(*x)``.
+            Inputs that do not move (indices, charges) are ``Scalar()``. None for a `CloudBatch`, which declares
+            its own fields and is passed as ``fn(batch)``.
+        outputs: the same for the output; for a mapping, the names are the keys, or attributes, of the output.
+            A bare representation means that the rows (first axis) are samples; ``Field(..., level="point")`` that they
+            are points, of the clouds in ``batch`` or of one cloud; ``Field(..., level="cloud")`` that they are clouds.
+        batch: for mapping inputs, the name of the tensor (N,) with the cloud of each point, if there is one.
+    """
+
+    group: MatrixGroup
+    inputs: Declaration | None = None
+    outputs: Declaration | None = None
+    batch: str | None = None
+
+    def transform(self, g: Float[Tensor, "n n"], x: Any) -> Any:
+        """rho_in(g) x, one element for all samples."""
+        if isinstance(x, CloudBatch):
+            return x.transform(g)
+        moved = {name: _act(field, g, value) for name, (field, value) in self._inputs(x).items()}
+        if isinstance(x, Tensor):
+            return moved["input"]
+        return moved if isinstance(x, Mapping) else tuple(moved.values())
+
+    def call(self, fn: Function, x: Any) -> dict[str, Tensor]:
+        """The outputs of fn by name ("output" for a single tensor)."""
+        value = fn(**x) if isinstance(x, Mapping) else fn(*x) if isinstance(x, tuple | list) else fn(x)
+        return self.named_outputs(value)
+
+    def named_outputs(self, value: Any) -> dict[str, Tensor]:
+        """The output as a mapping with exactly the declared names.
+
+        Raises: ValueError for an output without a declared representation, or a declared one that is missing.
+        """
+        if self.outputs is None:
+            raise ValueError("the output has no declared representation: give Action(outputs=...), e.g. Scalar()")
+        if isinstance(self.outputs, Mapping):
+            present = _fields_of(value)
+            missing, extra = sorted(set(self.outputs) - set(present)), sorted(set(present) - set(self.outputs))
+            if missing or extra:
+                raise ValueError(
+                    f"the outputs {sorted(present)} do not match the declared {sorted(self.outputs)}: declare the "
+                    f"representation of {extra or missing}, or return only what you measure from an adapter"
+                )
+            return {name: present[name] for name in self.outputs}
+        declared = self.outputs if isinstance(self.outputs, Sequence) else [self.outputs]
+        values = [value] if isinstance(value, Tensor) else list(value) if isinstance(value, tuple | list) else None
+        if values is None or len(values) != len(declared) or not all(isinstance(item, Tensor) for item in values):
+            got = type(value).__name__ + (f" of {len(values)}" if values is not None else "")
+            raise ValueError(
+                f"{len(declared)} output tensor(s) declared, the function returned a {got}: declare one representation "
+                "for each output, or pick the tensor to measure in an adapter such as lambda x: model(x).scalars"
+            )
+        return dict(zip(self.output_fields, values))
+
+    @property
+    def output_fields(self) -> dict[str, Field]:
+        """The declared outputs by name."""
+        if self.outputs is None:
+            return {}
+        if isinstance(self.outputs, Mapping):
+            return {name: _field(declared) for name, declared in self.outputs.items()}
+        if isinstance(self.outputs, Sequence):
+            return {f"output {index}": _field(declared) for index, declared in enumerate(self.outputs)}
+        return {"output": _field(self.outputs)}
+
+    def transform_outputs(self, g: Float[Tensor, "n n"], outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """rho_out(g) y for every output."""
+        return {name: _act(field, g, outputs[name]) for name, field in self.output_fields.items()}
+
+    def clouds(self, x: Any) -> tuple[Int[Tensor, " N"], int] | None:
+        """The cloud of each point and the number of clouds, if the input says so."""
+        if isinstance(x, CloudBatch):
+            return x.batch, x.num_clouds
+        if self.batch is None:
+            return None
+        if not isinstance(x, Mapping) or self.batch not in x:
+            raise ValueError(f"Action(batch={self.batch!r}) needs mapping inputs with this name")
+        index: Tensor = x[self.batch]
+        return index, int(index.max()) + 1
+
+    def per_sample(self, name: str, values: Float[Tensor, "..."], x: Any) -> Float[Tensor, " B"]:
+        """The sum of the values of an output over everything that belongs to one sample.
+
+        Raises: ValueError if the number of rows contradicts the declared level.
+        """
+        level, clouds = self.output_fields[name].level, self.clouds(x)
+        rows = values.reshape(len(values), -1).sum(dim=1) if values.dim() else values.reshape(1)
+        if level == "cloud":
+            if clouds is not None and len(rows) != clouds[1]:
+                raise ValueError(
+                    f"output {name!r} has {len(rows)} rows for {clouds[1]} clouds: declare it as "
+                    "Field(representation, level='point') if it has one row per point"
+                )
+            return rows
+        if clouds is None:
+            return rows.sum().reshape(1)
+        if len(rows) != len(clouds[0]):
+            raise ValueError(
+                f"output {name!r} has {len(rows)} rows for {len(clouds[0])} points: declare level='cloud' if it has "
+                "one row per cloud"
+            )
+        return rows.new_zeros(clouds[1]).index_add(0, clouds[0].to(rows.device), rows)
+
+    def _inputs(self, x: Any) -> dict[str, tuple[Field, Tensor]]:
+        if self.inputs is None:
+            raise ValueError("the input has no declared representation: give Action(inputs=...), or pass a CloudBatch")
+        if isinstance(x, Tensor):
+            if isinstance(self.inputs, Mapping | Sequence):
+                raise ValueError("the input is one tensor: declare one representation for it, not several")
+            return {"input": (_field(self.inputs), x)}
+        if isinstance(x, Mapping):
+            if not isinstance(self.inputs, Mapping) or set(self.inputs) != set(x):
+                declared = sorted(self.inputs) if isinstance(self.inputs, Mapping) else self.inputs
+                raise ValueError(
+                    f"inputs {sorted(x)} need one declared representation each, got {declared}: "
+                    "declare what does not move as Scalar()"
+                )
+            return {name: (_field(self.inputs[name]), x[name]) for name in x}
+        if not isinstance(x, tuple | list) or not isinstance(self.inputs, Sequence) or len(x) != len(self.inputs):
+            raise ValueError(
+                f"cannot match an input of type {type(x).__name__} with the declaration {self.inputs}: pass a tensor, "
+                "a mapping, a tuple or a CloudBatch, and declare a representation for each tensor"
+            )
+        return {str(index): (_field(declared), x[index]) for index, declared in enumerate(self.inputs)}
+
+
+def _field(declared: Representation | Field) -> Field:
+    if isinstance(declared, Field):
+        return declared
+    if isinstance(declared, Representation):
+        return Field(declared, level="cloud")
+    raise ValueError(f"expected a Representation or a Field, got {declared!r}")
+
+
+def _act(field: Field, g: Tensor, value: Any) -> Any:
+    return field.representation.act(g, value) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _fields_of(value: Any) -> dict[str, Tensor]:
+    """The tensors of a mapping, named tuple or object with tensor attributes; absent (None) ones are left out."""
+    if isinstance(value, Mapping):
+        items = dict(value)
+    elif hasattr(value, "_asdict"):
+        items = value._asdict()
+    elif hasattr(value, "__dict__"):
+        items = vars(value)
+    else:
+        raise ValueError(f"outputs are declared by name, but the function returned a {type(value).__name__}")
+    return {name: item for name, item in items.items() if isinstance(item, Tensor) and item.numel()}
+
+
+def first_tensor(x: Any) -> Tensor:
+    """A floating-point tensor of the input, for its dtype and device."""
+    values = x.tensors.values() if isinstance(x, CloudBatch) else x.values() if isinstance(x, Mapping) else x
+    candidates = [x] if isinstance(x, Tensor) else list(values)
+    for value in candidates:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value
+    raise ValueError("the input has no floating-point tensor: nothing moves under the group")
+
+
+def identity(action: Action) -> Float[Tensor, "n n"]:
+    """The identity matrix of the action's group."""
+    return torch.eye(action.group.sample(1, generator=torch.Generator()).shape[-1], dtype=torch.float64)

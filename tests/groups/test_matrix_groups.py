@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+
+from rapidash._seed import seeded
+from rapidash.groups import (
+    SE,
+    SO,
+    Flows,
+    Permutations,
+    brightness,
+    contrast,
+    cyclic,
+    dihedral,
+    enumerated,
+    generator_names,
+    hyperbolic,
+    octahedral,
+    scaling,
+    shear,
+    trivial,
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "order"),
+    [(cyclic(4), 4), (cyclic(6, dim=3), 6), (dihedral(3), 6), (octahedral(), 24), (octahedral(reflections=True), 48),
+     (Permutations(4), 24), (trivial(2), 1)],
+    ids=lambda value: getattr(value, "name", value),
+)  # fmt: skip
+def test_finite_groups_are_closed_and_enumerated_with_the_identity_first(group: object, order: int) -> None:
+    elements = enumerated(group)
+    assert elements is not None
+    assert len(elements) == order
+    assert torch.equal(elements[0], torch.eye(elements.shape[-1], dtype=torch.float64))
+    products = torch.einsum("gij,hjk->ghik", elements, elements).reshape(-1, *elements.shape[1:])
+    distance = torch.cdist(products.flatten(1), elements.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+    assert distance.amin(dim=1).max() < 1e-12
+    assert all((distance < 1e-9).sum(dim=0) == order)  # every element comes as often: a group, not a subset
+
+
+def test_infinite_and_large_groups_are_not_enumerated() -> None:
+    assert enumerated(SO(3)) is None
+    assert enumerated(SE(2)) is None
+    assert enumerated(scaling(2)) is None
+    assert enumerated(Permutations(8)) is None
+
+
+@pytest.mark.parametrize("flow", [scaling(3), shear(3), hyperbolic(2), brightness(), contrast()], ids=lambda f: f.name)
+def test_flows_sample_inside_their_range_and_name_their_generators(flow: Flows) -> None:
+    drawn = flow.sample(200, generator=seeded(0))
+    assert torch.equal(drawn, flow.sample(200, generator=seeded(0)))
+    assert len(generator_names(flow)) == len(flow.generators())
+    if flow.name == "scaling(3)":
+        logs = drawn[:, 0, 0].log()
+        assert logs.abs().max() <= 0.5
+        assert logs.abs().max() > 0.4
+        assert torch.allclose(drawn[:, 1, 1], drawn[:, 0, 0])
+    if flow.name == "hyperbolic(2)":
+        assert torch.allclose(torch.linalg.det(drawn[:, :2, :2]), torch.ones(200, dtype=torch.float64))
+
+
+def test_flow_elements_by_hand() -> None:
+    g = torch.linalg.matrix_exp(0.3 * hyperbolic(2).generators()[0])
+    expected = [math.cosh(0.3), math.sinh(0.3)]
+    assert torch.allclose(g[0, :2], torch.tensor(expected, dtype=torch.float64))
+    assert torch.linalg.matrix_exp(0.7 * shear(2).generators()[0])[0].tolist() == pytest.approx([1.0, 0.7, 0.0])
+
+
+def test_generator_names_match_the_motions() -> None:
+    assert generator_names(SE(3))[:4] == [
+        "rotation about x",
+        "rotation about y",
+        "rotation about z",
+        "translation along x",
+    ]
+    assert generator_names(SE(2)) == ["rotation", "translation along x", "translation along y"]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: scaling(3, 0.0), lambda: Permutations(0), lambda: cyclic(0), lambda: cyclic(4, 5)]
+)
+def test_bad_sizes_are_refused(make: object) -> None:
+    with pytest.raises(ValueError, match=r"must be|need"):
+        make()
