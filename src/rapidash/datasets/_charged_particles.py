@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ _logger = logging.getLogger(__name__)
 
 
 def simulate_charged_particles(
-    pos: Num[Tensor, "B N 3"],
-    vel: Num[Tensor, "B N 3"],
-    charges: Num[Tensor, "B N"],
+    pos: Num[Tensor | NDArray[Any], "B N 3"],
+    vel: Num[Tensor | NDArray[Any], "B N 3"],
+    charges: Num[Tensor | NDArray[Any], "B N"],
     *,
     num_steps: int,
     sample_every: int,
@@ -117,7 +117,9 @@ def _coulomb_force(x: Array, q: Array) -> Array:
     return force
 
 
-def _checked_state(pos: Tensor, vel: Tensor, charges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _checked_state(
+    pos: Tensor | NDArray[Any], vel: Tensor | NDArray[Any], charges: Tensor | NDArray[Any]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Contiguous float64 tensors on one device, or an error that names the argument at fault."""
     pos = torch.as_tensor(pos).detach().to(torch.float64).contiguous()
     vel, charges = (torch.as_tensor(a).detach().to(pos.device, torch.float64).contiguous() for a in (vel, charges))
