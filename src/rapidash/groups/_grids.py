@@ -37,9 +37,7 @@ def orientation_grid(grid: GridName | str | Tensor, num_orientations: int, dim: 
         angles = 2 * math.pi * torch.arange(num_orientations, dtype=torch.float64) / num_orientations
         return torch.stack([torch.cos(angles), torch.sin(angles)], dim=-1)
     if grid == "uniform":
-        raise ValueError(
-            "grid='uniform' exists on the circle (dim=2); on the sphere use 'fibonacci' or 'platonic'"
-        )
+        raise ValueError("grid='uniform' exists on the circle (dim=2); on the sphere use 'fibonacci' or 'platonic'")
     if grid == "fibonacci":
         return _fibonacci(num_orientations)
     return (_platonic if grid == "platonic" else _repulsion)(num_orientations).clone()

@@ -1,0 +1,37 @@
+"""Pair attributes, cutoffs, frames, neighbors and graphs: pure functions."""
+
+from rapidash.geometry._cutoff import polynomial_cutoff, safe_norm
+from rapidash.geometry._edges import KNN, EdgeRule, FullyConnected, Radius, check_cloud, parse_edges
+from rapidash.geometry._frames import canonical_frame, centroids
+from rapidash.geometry._graph import Graph
+from rapidash.geometry._hierarchy import Hierarchy, build_hierarchy
+from rapidash.geometry._invariants import PairInvariants, pair_invariants
+from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
+from rapidash.geometry._sampling import farthest_point_sample
+from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
+
+__all__ = [
+    "KNN",
+    "EdgeRule",
+    "FullyConnected",
+    "Graph",
+    "Hierarchy",
+    "PairInvariants",
+    "Radius",
+    "build_hierarchy",
+    "canonical_frame",
+    "centroids",
+    "check_cloud",
+    "farthest_point_sample",
+    "fully_connected_edges",
+    "knn_edges",
+    "nearest_sample_edges",
+    "node_attributes",
+    "node_coordinates",
+    "pair_invariants",
+    "parse_edges",
+    "polynomial_cutoff",
+    "radius_edges",
+    "refinement_matrix",
+    "safe_norm",
+]

@@ -1,0 +1,46 @@
+"""Grids on which kernels are tabulated: the domain of the attributes, and refinement from few nodes to many."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+
+@lru_cache(maxsize=32)
+def _refinement(num_coarse: int, num_fine: int) -> np.ndarray:
+    coarse, fine = np.linspace(0, 1, num_coarse), np.linspace(0, 1, num_fine)
+    return np.asarray(CubicSpline(coarse, np.eye(num_coarse), bc_type="not-a-knot")(fine))
+
+
+def refinement_matrix(num_coarse: int, num_fine: int) -> Float[Tensor, "fine coarse"]:
+    """Matrix from values at equidistant nodes to the values of their cubic spline at more nodes of the same interval.
+
+    The spline is the interpolating one with not-a-knot ends: error of fourth order in the coarse spacing.
+    Raises: ValueError for fewer than 4 coarse nodes, or fewer fine nodes than coarse ones.
+    """
+    if num_coarse < 4 or num_fine < num_coarse:
+        raise ValueError(f"a refinement needs 4 <= coarse <= fine nodes, got {num_coarse} and {num_fine}")
+    return torch.from_numpy(_refinement(num_coarse, num_fine).copy())
+
+
+def node_attributes(num_nodes: tuple[int, ...], signed: tuple[bool, ...]) -> Float[Tensor, "*nodes axes"]:
+    """Attributes at the nodes in units of the range R: equidistant in [-1, 1] where signed, in [0, 1] otherwise."""
+    axes = [
+        torch.linspace(-1.0 if both else 0.0, 1.0, num, dtype=torch.float64) for num, both in zip(num_nodes, signed)
+    ]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+
+
+def node_coordinates(
+    attributes: Float[Tensor, "E O axes"],
+    reach: Float[Tensor, ""],
+    num_nodes: tuple[int, ...],
+    signed: tuple[bool, ...],
+) -> Float[Tensor, "E O axes"]:
+    """Attributes in units of nodes: 0 at the first node of each axis, num_nodes - 1 at the last."""
+    lower = attributes.new_tensor([-1.0 if both else 0.0 for both in signed])
+    span = attributes.new_tensor([(num - 1) / (2.0 if both else 1.0) for num, both in zip(num_nodes, signed)])
+    return (attributes / reach - lower) * span

@@ -1,0 +1,494 @@
+"""The Rapidash network: one architecture in all its symmetry variants."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.geometry import (
+    EdgeRule,
+    Graph,
+    Hierarchy,
+    Radius,
+    build_hierarchy,
+    check_cloud,
+    node_attributes,
+    node_coordinates,
+    pair_invariants,
+    parse_edges,
+    polynomial_cutoff,
+    refinement_matrix,
+    safe_norm,
+)
+from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
+from rapidash.models._config import KernelMode, RapidashConfig
+from rapidash.models._readout import Readout
+from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, TabulatedKernel, lift
+from rapidash.ops import Backend
+
+
+class RapidashOutput(NamedTuple):
+    """Scalars (B or N, out_scalars) and vectors (B or N, out_vectors, D)."""
+
+    scalars: Tensor
+    vectors: Tensor
+
+
+class _Step(NamedTuple):
+    """One block's place in the network: which edges it runs on, and what it does with the skip connections."""
+
+    stage: Literal["scale", "down", "up"]
+    scale: int
+
+
+class Rapidash(nn.Module):
+    r"""Group-convolutional network on point clouds, on R^D or R^D x S^(D-1), under a chosen symmetry.
+
+    Lifting, separable convolutions with one shared kernel basis in ConvNeXt blocks, readout; with several scales,
+    farthest point sampling between them, and for node-level tasks the mirrored way up with skip connections.
+    The edges upward reuse the attributes of the edges downward (d always points from the coarse to the fine point).
+
+    Symmetry: ``model.symmetry`` is the group of the layers. On R^D it holds exactly. On R^D x S^(D-1) it holds exactly
+    for ``model.exact_symmetry``, the motions that permute the orientation grid, and approximately for the rest of the
+    group, better with more orientations. ``"E(3)"`` cannot tell a cloud from its mirror image, ``"SE(3)"`` can.
+
+    Args:
+        dim: dimension of space, 2 or 3.
+        symmetry: ``"T(3)"``, ``"E(3)"``, ``"SE(3)"``, ``"SO2(z)"`` (2 in the plane, no axis), or a `Group`.
+        space: ``"R3"`` or ``"R3xS2"`` (``"R2"``, ``"R2xS1"``). Default: with orientations.
+        num_orientations: O, size of the orientation grid.
+        grid: ``"fibonacci"``, ``"repulsion"``, ``"platonic"``, or a tensor (O, D) of unit vectors.
+        in_scalars, in_vectors: input features per point. Vectors need orientations.
+        in_pairs: number of point scalars whose products s_i s_j modulate the kernel (charges).
+        out_scalars, out_vectors: outputs. Vectors on R^D are sums over edges along relative positions (components
+            for T(D)).
+        level: ``"graph"`` for an output per cloud, ``"node"`` for one per point.
+        pool: ``"sum"`` or ``"mean"`` over the points of a cloud.
+        channels, num_layers, edges: width, blocks and edge rule (``"fc"``, ``"knn-16"``, ``"radius-0.5"`` in units of
+            the positions, or a rule object); lists, one entry per scale, make the network multi-scale.
+        ratios: share of points kept from each scale to the next, in (0, 1].
+        skip_connections: add the features on the way down to those on the way up.
+        basis_dim, basis_hidden_dim, max_degree: kernel basis; monomials of the attributes up to ``max_degree``.
+        widening: hidden width of the channel MLP over C.
+        layer_scale: initial factor of each block's output, or None.
+        kernel: ``"exact"`` evaluates the kernel basis at every edge: the definition. ``"tabulated"`` evaluates it on a
+            grid of the attribute domain and interpolates (attributes on at most 2 dimensions; see `kernel_error`).
+            ``"auto"`` tabulates where it can, except in float64 and when positions need gradients.
+        interpolation: ``"linear"`` or ``"cubic"`` (twice differentiable in the positions).
+        table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
+        recompute: keep fewer activations for the backward pass and compute them again.
+        backend: ``"auto"``, ``"reference"``, ``"numba"`` or ``"triton"``; asked by name it runs or raises.
+    Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), vectors (N, in_vectors, D), pairs (N, in_pairs).
+    Raises: ValueError for arguments or inputs outside the above.
+    Source: Vadgama et al., "Probing Equivariance and Symmetry Breaking in Convolutional Networks", arXiv 2501.01999.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = 3,
+        symmetry: str | Group = "",
+        space: str = "",
+        num_orientations: int = 12,
+        grid: str | Tensor = "fibonacci",
+        in_scalars: int = 0,
+        in_vectors: int = 0,
+        in_pairs: int = 0,
+        out_scalars: int = 1,
+        out_vectors: int = 0,
+        level: Literal["node", "graph"] = "graph",
+        pool: Literal["sum", "mean"] = "sum",
+        channels: int | Sequence[int] = 256,
+        num_layers: int | Sequence[int] = 7,
+        edges: str | EdgeRule | Sequence[str | EdgeRule] = "fc",
+        ratios: float | Sequence[float] = 0.5,
+        skip_connections: bool = True,
+        basis_dim: int = 256,
+        basis_hidden_dim: int = 128,
+        max_degree: int = 3,
+        widening: int = 4,
+        layer_scale: float | None = None,
+        kernel: KernelMode = "auto",
+        interpolation: Literal["linear", "cubic"] = "linear",
+        table_size: int = 32,
+        recompute: bool = False,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        _check_choice("level", level, ("node", "graph"))
+        _check_choice("pool", pool, ("sum", "mean"))
+        _check_choice("kernel", kernel, ("auto", "exact", "tabulated"))
+        _check_choice("interpolation", interpolation, ("linear", "cubic"))
+        counts = {"in_scalars": in_scalars, "in_vectors": in_vectors, "in_pairs": in_pairs}
+        counts |= {"out_scalars": out_scalars, "out_vectors": out_vectors}
+        if wrong := {name: value for name, value in counts.items() if value < 0}:
+            raise ValueError(f"sizes must be at least 0, got {wrong}")
+        if in_scalars + in_vectors == 0 or out_scalars + out_vectors == 0:
+            raise ValueError(f"a network needs an input and an output, got {counts}: give points at least a constant 1")
+        self.dim, self.level = dim, level
+        group = parse_group(symmetry or f"E({dim})", dim)
+        self.invariants = pair_invariants(space or f"R{dim}xS{dim - 1}", group)
+        self.symmetry = self.invariants.group
+        has_orientations = self.invariants.has_orientations
+        if in_vectors and not has_orientations:
+            raise ValueError(
+                f"in_vectors={in_vectors} on space R{dim}: scalar features cannot hold a vector. Use space='R{dim}xS"
+                f"{dim - 1}', or pass invariants of the vectors (norms, inner products) as scalars"
+            )
+        if kernel == "tabulated" and self.invariants.signed is None:
+            raise ValueError(
+                f"kernel='tabulated' needs attributes on at most 2 dimensions: {group} has more here"
+            )
+        if table_size < 8:
+            raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
+        self.in_scalars, self.in_vectors, self.in_pairs = in_scalars, in_vectors, in_pairs
+        self.accepts_any_split = False  # of the input features into scalars and vectors
+        self.kernel_mode, self.interpolation, self.backend = kernel, interpolation, backend
+
+        # scales and the order of the blocks
+        lists = [given for given in (channels, num_layers, edges) if isinstance(given, (list, tuple))]
+        num_scales = max((len(given) for given in lists), default=1)
+        widths = _per_scale("channels", channels, num_scales)
+        depths = _per_scale("num_layers", num_layers, num_scales)
+        self.rules = [parse_edges(rule) for rule in _per_scale("edges", edges, num_scales)]
+        self.ratios = [float(ratio) for ratio in _per_scale("ratios", ratios, num_scales - 1)]
+        if min(*widths, *depths) < 1:
+            raise ValueError(f"channels and num_layers must be at least 1, got {channels=}, {num_layers=}")
+        if wrong_ratios := [ratio for ratio in self.ratios if not 0 < ratio <= 1]:
+            raise ValueError(f"ratios must be in (0, 1], got {wrong_ratios}")
+        self.skip_connections = skip_connections
+        self.steps = _block_order(depths, has_way_up=level == "node")
+
+        # parameters
+        if has_orientations:
+            vectors_of_grid = orientation_grid(grid, num_orientations, dim)
+        else:
+            vectors_of_grid = torch.zeros(0, dim, dtype=torch.float64)
+        self.register_buffer("grid", vectors_of_grid)  # stays float64, see _apply
+        self.spatial_basis = KernelBasis(self.invariants.spatial_dim, basis_hidden_dim, basis_dim, max_degree)
+        self.spherical_basis = (
+            KernelBasis(self.invariants.spherical_dim, basis_hidden_dim, basis_dim, max_degree)
+            if has_orientations
+            else None
+        )
+        self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
+        self.blocks = nn.ModuleList()
+        for step, (width, out_width) in zip(self.steps, _block_widths(self.steps, widths)):
+            conv = GroupConv(
+                width,
+                basis_dim,
+                has_orientations=has_orientations,
+                is_chiral=self.invariants.is_chiral,
+                num_pairs=in_pairs,
+            )
+            self.blocks.append(
+                ConvNextBlock(
+                    conv,
+                    width,
+                    out_width,
+                    widening=widening,
+                    layer_scale=layer_scale,
+                    is_residual=step.stage == "scale",
+                    recompute=recompute,
+                )
+            )
+        last_width = widths[-1] if level == "graph" else widths[0]
+        self.readout = Readout(
+            last_width,
+            out_scalars,
+            out_vectors,
+            invariants=self.invariants,
+            basis_dim=basis_dim,
+            level=level,
+            pool=pool,
+        )
+        self.table_size = table_size
+        self.register_buffer("table_reach", torch.zeros(2 * num_scales - 1))  # of every set of edges; set by calibrate
+        self.config = RapidashConfig(
+            dim=dim,
+            symmetry=group.name,
+            space=space or f"R{dim}xS{dim - 1}",
+            num_orientations=num_orientations,
+            grid=grid if isinstance(grid, str) else "custom",
+            **counts,
+            level=level,
+            pool=pool,
+            channels=widths[0] if num_scales == 1 else tuple(widths),
+            num_layers=depths[0] if num_scales == 1 else tuple(depths),
+            edges=str(self.rules[0]) if num_scales == 1 else tuple(str(rule) for rule in self.rules),
+            ratios=tuple(self.ratios),
+            skip_connections=skip_connections,
+            basis_dim=basis_dim,
+            basis_hidden_dim=basis_hidden_dim,
+            max_degree=max_degree,
+            widening=widening,
+            layer_scale=layer_scale,
+            kernel=kernel,
+            interpolation=interpolation,
+            table_size=table_size,
+            recompute=recompute,
+        )
+
+    @classmethod
+    def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
+        """A network with fresh weights from its configuration."""
+        return cls(**asdict(config), backend=backend)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Rapidash":
+        """Move or cast the network, but keep the orientation grid in float64: exact symmetry needs all its digits."""
+        grid = self.grid
+        super()._apply(fn, recurse)
+        self.grid = grid.to(self.grid.device)
+        return self
+
+    @property
+    def exact_symmetry(self) -> Group:
+        """The largest group for which the layers are equivariant in floating point, for this orientation grid."""
+        if not self.invariants.has_orientations or not self.symmetry.linear.generators(self.dim).numel():
+            return self.symmetry
+        motions = grid_symmetries(self.grid.cpu(), reflections=True).elements
+        kept = torch.stack([motion for motion in motions if self.symmetry.linear.contains(motion)])
+        return Group(self.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=True)
+
+    def connect(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        num_clouds: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Hierarchy:
+        """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it."""
+        check_cloud(pos, batch)
+        if pos.shape[1] != self.dim:
+            raise ValueError(f"pos has {pos.shape[1]} coordinates, the network was made with dim={self.dim}")
+        return build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+
+    def forward(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"] | None = None,
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+        hierarchy: Hierarchy | None = None,
+        grid_rotation: Float[Tensor, "D D"] | None = None,
+    ) -> RapidashOutput:
+        """Scalars and vectors per point or cloud.
+
+        Args:
+            pos: positions; the unit is the user's, edges and cutoffs are in the same.
+            batch: cloud of each point, sorted; absent for a single cloud.
+            scalars, vectors, pairs: input features.
+            hierarchy: edges from `connect`, to reuse them or for ``torch.compile`` and ``torch.export``.
+            grid_rotation: turns the orientation grid, e.g. at random in each training step.
+        """
+        if batch is None:
+            batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
+        if hierarchy is None:
+            hierarchy = self.connect(pos, batch)
+        hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation)
+        return RapidashOutput(*self.readout(hidden, kernels[0], grid, hierarchy))
+
+    def hidden(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> Tensor:
+        """Features before the readout: (N, O, C), on R^D (N, C); at graph level on the coarsest scale's points."""
+        features, _, _ = self._hidden(pos, self.connect(pos, batch), scalars, vectors, pairs, None)
+        return features if self.invariants.has_orientations else features.squeeze(1)
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> None:
+        """Rescale every kernel so that the standard deviation of the features is kept on this batch.
+
+        It also fixes the range of kernel tables at twice the distances seen, so that in this range a result does not
+        depend on the other clouds of its batch. Call it once, before training, on a batch of typical data.
+        """
+        hierarchy = self.connect(pos, batch)
+        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
+            if graph.num_edges:
+                self.table_reach[index] = 2 * safe_norm(offset).max()
+        self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
+
+    def _hidden(
+        self,
+        pos: Tensor,
+        hierarchy: Hierarchy,
+        scalars: Tensor | None,
+        vectors: Tensor | None,
+        pairs: Tensor | None,
+        grid_rotation: Tensor | None,
+        *,
+        calibrate: bool = False,
+    ) -> tuple[Tensor, list[EdgeKernel], Tensor]:
+        x = self._embed(pos, scalars, vectors, pairs)
+        grid = self.grid.to(pos)
+        if grid_rotation is not None:
+            grid = grid @ grid_rotation.to(grid).T
+        if self.invariants.has_orientations:
+            x = self.embedding(lift(*x, grid))
+            fiber_basis = self.spherical_basis(self.invariants.spherical(grid)) if self.spherical_basis else None
+        else:
+            x, fiber_basis = self.embedding(x[0]).unsqueeze(1), None
+        kernels = self._kernels(pos, hierarchy, grid)
+        pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
+        skips: list[Tensor] = []
+        for (stage, scale), block in zip(self.steps, self.blocks):
+            edges, source, target = kernels[2 * scale], pair_scales[scale], pair_scales[scale]
+            if stage == "down":
+                skips.append(x)
+                edges, target = kernels[2 * scale + 1], pair_scales[scale + 1]
+            elif stage == "up":
+                edges = kernels[2 * scale + 1].permuted(*hierarchy.up[scale])
+                source = pair_scales[scale + 1]
+            sides = None if source is None or target is None else (source, target)
+            if calibrate:
+                block.conv.calibrate(x, edges, fiber_basis, grid, sides)
+            x = block(x, edges, fiber_basis, grid, sides)
+            if stage == "up" and self.skip_connections:
+                x = x + skips[scale]
+        return x, kernels, grid
+
+    def _embed(
+        self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Check the features against what the network was made for."""
+        if self.accepts_any_split:
+            width = sum(tensor.shape[1] for tensor in (scalars, vectors) if tensor is not None)
+            if width != self.in_scalars + self.in_vectors:
+                raise ValueError(f"got {width} input features, the network has {self.in_scalars + self.in_vectors}")
+            return scalars, vectors
+        expected = {
+            "scalars": (scalars, (len(pos), self.in_scalars)),
+            "vectors": (vectors, (len(pos), self.in_vectors, self.dim)),
+            "pairs": (pairs, (len(pos), self.in_pairs)),
+        }
+        for name, (tensor, shape) in expected.items():
+            if tensor is None and shape[1] > 0:
+                raise ValueError(f"{name} is missing: the network was made with in_{name}={shape[1]}, expected {shape}")
+            if tensor is not None and tensor.shape != shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape} (points, in_{name}, ...)")
+        return (scalars if self.in_scalars else None), (vectors if self.in_vectors else None)
+
+    def _edge_sets(self, pos: Tensor, hierarchy: Hierarchy) -> list[tuple[Graph, Tensor]]:
+        """Every graph with the offsets of its edges: scale 0, from 0 to 1, scale 1, ..."""
+        points = hierarchy.positions(pos)
+        sets = []
+        for scale, graph in enumerate(hierarchy.graphs):
+            sets.append((graph, points[scale][graph.source] - points[scale][graph.target]))
+            if scale < len(hierarchy.down):
+                down = hierarchy.down[scale]
+                sets.append((down, points[scale][down.source] - points[scale + 1][down.target]))
+        return sets
+
+    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor) -> list[EdgeKernel]:
+        """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
+        kernels: list[EdgeKernel] = []
+        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
+            rule = self.rules[index // 2]
+            window = None
+            if isinstance(rule, Radius) and index % 2 == 0:
+                window = polynomial_cutoff(safe_norm(offset), rule.r)
+            attributes = self.invariants.spatial(offset, grid)
+            if self._tabulates(pos):
+                kernels.append(self._tabulated(graph, offset, window, attributes, self.table_reach[index]))
+            else:
+                basis = self.spatial_basis(attributes)
+                kernels.append(ExactKernel(graph, offset, window, self.backend, basis))
+        return kernels
+
+    def _tabulates(self, pos: Tensor) -> bool:
+        if self.kernel_mode == "auto":
+            return self.invariants.signed is not None and pos.dtype != torch.float64 and not pos.requires_grad
+        return self.kernel_mode == "tabulated"
+
+    def _tabulated(
+        self, graph: Graph, offset: Tensor, window: Tensor | None, attributes: Tensor, reach: Tensor
+    ) -> TabulatedKernel:
+        """A table over the larger of the calibrated range and the distances of this batch, with a margin to round."""
+        signed = self.invariants.signed
+        assert signed is not None
+        num_fine, num_coarse = table_nodes(self.table_size, signed)
+        seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
+        reach = torch.maximum(reach.to(offset), seen * (1 + 1e-5))
+        reach = torch.where(reach > 0, reach, torch.ones_like(reach))
+        nodes = node_attributes(num_coarse, signed).to(offset)
+        refine = tuple(refinement_matrix(*sizes).to(offset) for sizes in zip(num_coarse, num_fine))
+        return TabulatedKernel(
+            graph,
+            offset,
+            window,
+            self.backend,
+            self.spatial_basis(nodes * reach),
+            refine,
+            node_coordinates(attributes, reach, num_fine, signed),
+            self.interpolation,
+        )
+
+    def with_kernel(self, kernel: KernelMode) -> "Rapidash":
+        """This network (the same parameters) with another way to evaluate its kernels."""
+        twin = Rapidash.__new__(Rapidash)
+        nn.Module.__init__(twin)
+        twin.__dict__.update(self.__dict__)
+        twin.kernel_mode, twin.config = kernel, replace(self.config, kernel=kernel)
+        return twin
+
+
+def table_nodes(table_size: int, signed: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Nodes per axis of the table, and of the coarser grid on which the kernel basis is evaluated."""
+    if len(signed) == 1:
+        fine: tuple[int, ...] = (8 * table_size,)
+        return fine, (2 * table_size,)
+    fine = tuple(2 * table_size if both else table_size for both in signed)
+    return fine, tuple(max(8, num * 3 // 8) for num in fine)
+
+
+def _block_order(depths: Sequence[int], *, has_way_up: bool) -> list[_Step]:
+    """Blocks at each scale and between scales, downward, and for node-level outputs of several scales back up."""
+    steps = []
+    for scale, depth in enumerate(depths):
+        steps += [_Step("scale", scale)] * depth
+        if scale < len(depths) - 1:
+            steps.append(_Step("down", scale))
+    if has_way_up and len(depths) > 1:
+        steps += [_Step("up", s.scale) if s.stage == "down" else s for s in reversed(steps)]
+    return steps
+
+
+def _block_widths(steps: Sequence[_Step], widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Input and output channels of every block: only the blocks between scales change the width."""
+    change = {"scale": (0, 0), "down": (0, 1), "up": (1, 0)}
+    return [tuple(widths[step.scale + shift] for shift in change[step.stage]) for step in steps]  # type: ignore[misc]
+
+
+def _per_scale(name: str, value: object, num_scales: int) -> list:  # type: ignore[type-arg]
+    if not isinstance(value, (list, tuple)):
+        return [value] * num_scales
+    if len(value) != num_scales:
+        raise ValueError(
+            f"{name} has {len(value)} entries, expected {num_scales}: one per scale (ratios: between)"
+        )
+    return list(value)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

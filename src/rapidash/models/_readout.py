@@ -1,0 +1,82 @@
+"""From hidden features to scalars and vectors, per point or per cloud."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash.geometry import Hierarchy, PairInvariants
+from rapidash.nn import EdgeKernel, project_scalars, project_vectors
+
+
+class Readout(nn.Module):
+    r"""Linear to scalars and vectors; pooling over the points of a cloud for graph-level outputs.
+
+    On R^D x S^(D-1) scalars are averaged over orientations and vectors are (1/O) sum_a y(o_a) o_a. On R^D with
+    translations only, a vector is D scalars. On R^D with rotations a vector is a sum along relative positions,
+
+    .. math:: v_i = \sum_c G_c(f_i) \sum_{j \in N(i)} d_{ij} (K \phi(a_{ij}))_c f_{j,c},
+
+    with gates G linear in the features: the way of EGNN, with the network's kernel in place of an edge MLP.
+
+    Args:
+        channels: width of the features.
+        out_scalars, out_vectors: number of outputs.
+        invariants: what the kernels of the network see.
+        basis_dim: number of kernel basis functions.
+        level, pool: ``"graph"`` sums (or averages) over the points of each cloud.
+    Shape: features (M, O, C) on the points of the last scale -> (M or B, out_scalars), (M or B, out_vectors, D).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out_scalars: int,
+        out_vectors: int,
+        *,
+        invariants: PairInvariants,
+        basis_dim: int,
+        level: Literal["node", "graph"],
+        pool: Literal["sum", "mean"],
+    ) -> None:
+        super().__init__()
+        self.out_scalars, self.out_vectors, self.dim = out_scalars, out_vectors, invariants.group.dim
+        self.level, self.pool = level, pool
+        self.has_orientations = invariants.has_orientations
+        rotates = invariants.group.linear.generators(self.dim).numel() > 0
+        uses_edges = bool(out_vectors) and not self.has_orientations and rotates
+        if uses_edges and level == "graph":
+            raise ValueError(
+                "out_vectors at graph level on R^D with rotations: use a space with orientations, or level='node'"
+            )
+        per_vector = 0 if uses_edges else (1 if self.has_orientations else self.dim)
+        self.linear = nn.Linear(channels, out_scalars + per_vector * out_vectors)
+        self.edge_kernel = nn.Linear(basis_dim, channels, bias=False) if uses_edges else None
+        self.gate = nn.Linear(channels, out_vectors * channels) if uses_edges else None
+
+    def forward(
+        self, hidden: Float[Tensor, "M O C"], edges: EdgeKernel, grid: Float[Tensor, "O D"], hierarchy: Hierarchy
+    ) -> tuple[Float[Tensor, "R S"], Float[Tensor, "R V D"]]:
+        """``edges`` are those of the finest scale."""
+        values = self.linear(hidden)
+        scalars = project_scalars(values[..., : self.out_scalars])
+        if self.edge_kernel is not None and self.gate is not None:
+            moments = edges.vector_conv(hidden, self.edge_kernel.weight).squeeze(2)
+            gates = self.gate(hidden.squeeze(1)).unflatten(-1, (self.out_vectors, -1)) / hidden.shape[-1]
+            vectors = torch.einsum("nvc,dnc->nvd", gates, moments)
+        elif self.has_orientations:
+            vectors = project_vectors(values[..., self.out_scalars :], grid)
+        else:
+            vectors = values[..., self.out_scalars :].squeeze(1).unflatten(-1, (self.out_vectors, self.dim))
+        if self.level == "node":
+            return scalars, vectors
+        batch, num_clouds = hierarchy.batch[-1], hierarchy.num_clouds
+        return self._pooled(scalars, batch, num_clouds), self._pooled(vectors, batch, num_clouds)
+
+    def _pooled(self, values: Tensor, batch: Tensor, num_clouds: int) -> Tensor:
+        total = values.new_zeros(num_clouds, *values.shape[1:]).index_add(0, batch, values)
+        if self.pool == "sum":
+            return total
+        count = torch.bincount(batch, minlength=num_clouds).to(values).clamp(min=1)
+        return total / count.reshape(-1, *[1] * (total.dim() - 1))

@@ -1,0 +1,20 @@
+"""Layers: the kernel basis, the group convolution, the ConvNeXt block, lifting and projection."""
+
+from rapidash.nn._block import ConvNextBlock
+from rapidash.nn._group_conv import GroupConv
+from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
+from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
+from rapidash.nn._lifting import lift, project_scalars, project_vectors
+
+__all__ = [
+    "ConvNextBlock",
+    "EdgeKernel",
+    "ExactKernel",
+    "GroupConv",
+    "KernelBasis",
+    "TabulatedKernel",
+    "lift",
+    "project_scalars",
+    "project_vectors",
+    "tensor_powers",
+]

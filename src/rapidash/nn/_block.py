@@ -1,0 +1,69 @@
+"""The ConvNeXt block on group features."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash.nn._group_conv import GroupConv
+from rapidash.nn._kernel import EdgeKernel
+from rapidash.ops import channel_mlp
+
+
+class ConvNextBlock(nn.Module):
+    """Group convolution, LayerNorm, Linear C -> wC, GELU, Linear wC -> C', layer scale, residual.
+
+    Args:
+        conv: the convolution, with C channels.
+        channels: C.
+        out_channels: C'.
+        widening: w, at least 1.
+        layer_scale: initial factor of the block's output per channel, or None for no factor.
+        is_residual: add the input; needs C' = C and the same points on both sides.
+        recompute: keep fewer activations and recompute them in the backward pass.
+    Shape: x (S, O, C) -> (T, O, C').
+    Source: Liu et al., "A ConvNet for the 2020s", CVPR 2022; Vadgama et al., arXiv 2501.01999.
+    """
+
+    def __init__(
+        self,
+        conv: GroupConv,
+        channels: int,
+        out_channels: int,
+        *,
+        widening: int = 4,
+        layer_scale: float | None = None,
+        is_residual: bool = True,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        if is_residual and channels != out_channels:
+            raise ValueError(f"a residual block needs equal widths, got {channels=}, {out_channels=}")
+        self.conv = conv
+        self.norm = nn.LayerNorm(channels)
+        self.linear_1 = nn.Linear(channels, widening * channels)
+        self.linear_2 = nn.Linear(widening * channels, out_channels)
+        self.layer_scale = None if layer_scale is None else nn.Parameter(torch.full((out_channels,), layer_scale))
+        self.is_residual = is_residual
+        self.recompute = recompute
+
+    def forward(
+        self,
+        x: Float[Tensor, "S O C"],
+        edges: EdgeKernel,
+        fiber_basis: Float[Tensor, "O O basis"] | None,
+        grid: Float[Tensor, "O D"],
+        pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
+    ) -> Float[Tensor, "T O C2"]:
+        """See the class."""
+        return channel_mlp(
+            self.conv(x, edges, fiber_basis, grid, pairs),
+            x if self.is_residual else None,
+            self.norm.weight,
+            self.norm.bias,
+            self.linear_1.weight,
+            self.linear_1.bias,
+            self.linear_2.weight,
+            self.linear_2.bias,
+            self.layer_scale,
+            recompute=self.recompute,
+        )

@@ -1,0 +1,104 @@
+"""Kernels on edges: evaluated at every edge, or tabulated on a grid of the attribute domain and interpolated."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.geometry import Graph
+from rapidash.ops import Backend, edge_conv, table_conv
+from rapidash.ops.table_conv import Interpolation
+
+
+@dataclass(frozen=True)
+class EdgeKernel(ABC):
+    """The kernel basis of one set of edges: made once in a forward pass, turned into a kernel by each layer.
+
+    Args:
+        graph: the edges.
+        offset: d = x_source - x_target of each edge, for kernels that are odd in it.
+        window: factor of each edge that goes to 0 at a cutoff, or None.
+        backend: which implementation of the convolution to run.
+    """
+
+    graph: Graph
+    offset: Float[Tensor, "E D"]
+    window: Float[Tensor, " E"] | None
+    backend: Backend
+
+    @abstractmethod
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Tensor:
+        """The kernel of a layer, from its coefficients in the basis."""
+
+    @abstractmethod
+    def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """Sum over edges of edge_weight * kernel * x_source."""
+
+    @abstractmethod
+    def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "EdgeKernel":
+        """The same attributes on another graph over the same edges, e.g. with every edge reversed."""
+
+    def conv(self, x: Float[Tensor, "S O C"], weight: Float[Tensor, "C basis"]) -> Float[Tensor, "T O C"]:
+        """sum_j window_ij (W phi(a_ij,a)) * x_j(o_a) at every target i."""
+        return self._conv(x, self.kernel(weight), self.window)
+
+    def vector_conv(self, x: Float[Tensor, "S O C"], weight: Float[Tensor, "C basis"]) -> Float[Tensor, "D T O C"]:
+        """sum_j window_ij d_ij (W phi(a_ij,a)) * x_j(o_a): one signal for each component of the offset."""
+        kernel = self.kernel(weight)
+        factors = self.offset if self.window is None else self.offset * self.window[:, None]
+        return torch.stack([self._conv(x, kernel, factor.contiguous()) for factor in factors.unbind(dim=1)])
+
+
+@dataclass(frozen=True)
+class ExactKernel(EdgeKernel):
+    """The definition: the basis evaluated at every edge, (E, O, basis)."""
+
+    basis: Float[Tensor, "E O basis"]
+
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "E O C"]:
+        """Values at every edge and orientation."""
+        return nn.functional.linear(self.basis, weight)
+
+    def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
+        return edge_conv(x, kernel, self.graph, edge_weight=edge_weight, backend=self.backend)
+
+    def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "ExactKernel":
+        """See `EdgeKernel.permuted`."""
+        window = None if self.window is None else self.window[order]
+        return replace(self, graph=graph, offset=self.offset[order], window=window, basis=self.basis[order])
+
+
+@dataclass(frozen=True)
+class TabulatedKernel(EdgeKernel):
+    """The basis at the nodes of a coarse grid; the kernel is refined to a table, which is interpolated at the edges."""
+
+    basis: Float[Tensor, "*nodes basis"]
+    refine: tuple[Float[Tensor, "fine coarse"], ...]
+    coords: Float[Tensor, "E O axes"]
+    interpolation: Interpolation
+
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
+        """Values at the nodes of the fine table."""
+        coarse = nn.functional.linear(self.basis, weight)
+        if len(self.refine) == 1:
+            return self.refine[0] @ coarse
+        rows = torch.einsum("vn,nmc->vmc", self.refine[0], coarse)
+        return torch.matmul(self.refine[1], rows)
+
+    def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
+        return table_conv(
+            x,
+            kernel,
+            self.coords,
+            self.graph,
+            interpolation=self.interpolation,
+            edge_weight=edge_weight,
+            backend=self.backend,
+        )
+
+    def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "TabulatedKernel":
+        """See `EdgeKernel.permuted`."""
+        window = None if self.window is None else self.window[order]
+        return replace(self, graph=graph, offset=self.offset[order], window=window, coords=self.coords[order])

@@ -1,0 +1,42 @@
+"""The kernel basis: an MLP on all monomials of the pair attributes, one for all layers."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def tensor_powers(attributes: Float[Tensor, "*B A"], max_degree: int) -> Float[Tensor, "*B P"]:
+    """All tensor powers a, a (x) a, ... up to the given order, each flattened row-major, concatenated."""
+    powers = [attributes]
+    for _ in range(max_degree - 1):
+        powers.append((powers[-1].unsqueeze(-1) * attributes.unsqueeze(-2)).flatten(-2))
+    return torch.cat(powers, dim=-1)
+
+
+class KernelBasis(nn.Module):
+    r"""phi(a) = GELU(L2 GELU(L1 poly(a))), with poly all tensor powers of the attributes of order 1..max_degree.
+
+    Args:
+        attr_dim: number of attributes A, at least 1.
+        hidden_dim: width after L1.
+        basis_dim: number of basis functions.
+        max_degree: highest order of the monomials, at least 1.
+    Shape: attributes (..., A) -> (..., basis_dim).
+    Raises: ValueError for a size below 1.
+    Source: Bekkers et al., "Fast, Expressive SE(n) Equivariant Networks" (PONITA), ICLR 2024.
+    """
+
+    def __init__(self, attr_dim: int, hidden_dim: int = 128, basis_dim: int = 256, max_degree: int = 3) -> None:
+        super().__init__()
+        if min(attr_dim, hidden_dim, basis_dim, max_degree) < 1:
+            raise ValueError(
+                f"KernelBasis needs sizes >= 1, got {attr_dim=}, {hidden_dim=}, {basis_dim=}, {max_degree=}"
+            )
+        self.max_degree = max_degree
+        self.linear_1 = nn.Linear(sum(attr_dim**order for order in range(1, max_degree + 1)), hidden_dim)
+        self.linear_2 = nn.Linear(hidden_dim, basis_dim)
+
+    def forward(self, attributes: Float[Tensor, "*B A"]) -> Float[Tensor, "*B basis"]:
+        """Values of all basis functions at the given attributes."""
+        return F.gelu(self.linear_2(F.gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))

@@ -1,0 +1,6 @@
+"""Setting and breaking symmetry by inputs, and the ledger that says what is left of it."""
+
+from rapidash.symmetry._inputs import GeometricInput, combine_inputs, global_frame
+from rapidash.symmetry._ledger import Ledger, symmetry_ledger
+
+__all__ = ["GeometricInput", "Ledger", "combine_inputs", "global_frame", "symmetry_ledger"]

@@ -1,0 +1,90 @@
+"""The symmetry ledger: the effective symmetry of a network together with its inputs, and the reasons for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rapidash.groups import Group, trivial
+from rapidash.symmetry._inputs import GeometricInput
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is left of the symmetry of the layers once the inputs are in.
+
+    Args:
+        layers: symmetry of the layers, from what their kernels see.
+        effective: symmetry of the whole function from clouds (and poses) to outputs.
+        reasons: one sentence for the layers and for each input.
+        exact: whether the effective symmetry holds in floating point, not only up to the orientation grid.
+        oracle: whether a pose is given from outside, which at test time is knowledge that others do not have.
+    """
+
+    layers: Group
+    effective: Group
+    reasons: tuple[str, ...]
+    exact: bool
+    oracle: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return {
+            "layers": self.layers.name,
+            "effective": self.effective.name,
+            "reasons": list(self.reasons),
+            "exact": self.exact,
+            "oracle": self.oracle,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.effective}: " + "; ".join(self.reasons)
+
+
+def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exact: Group | None = None) -> Ledger:
+    """The effective symmetry of layers with the given inputs.
+
+    An input keeps those motions under which what the network receives changes as the network assumes: scalars not
+    at all, vectors by the rotation. The effective symmetry is the intersection over all inputs.
+
+    Args:
+        layers: symmetry of the layers, ``model.symmetry``.
+        inputs: the geometric inputs; those that are absent break nothing.
+        exact: the part of ``layers`` that holds in floating point, ``model.exact_symmetry``; default: all of it.
+    """
+    effective, reasons = layers, [f"the kernels see only what {layers} leaves unchanged"]
+    for entry in inputs:
+        kept, reason = _kept_by(entry, effective)
+        if kept == effective:
+            reasons.append(f"{reason}: nothing is lost")
+        else:
+            reasons.append(f"{reason}: {effective} is reduced to {kept}")
+        effective = kept
+    is_exact = exact is None or effective.is_subgroup(exact)
+    if not is_exact:
+        reasons.append("rotations hold exactly for those of the orientation grid, approximately for the others")
+    oracle = any(entry.quantity == "pose" for entry in inputs)
+    if oracle:
+        reasons.append("the pose comes from outside (an oracle), and motions act on cloud and pose together")
+    return Ledger(layers, effective, tuple(reasons), is_exact, oracle)
+
+
+def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str]:
+    """The subgroup that one input leaves, and what the input does in words."""
+    axes = torch.eye(group.dim, dtype=torch.float64)
+    where = f"{entry.name} as {entry.enters_as}"
+    match entry.quantity, entry.enters_as:
+        case "position", "scalars":
+            return trivial(group.dim), f"{where} change under every motion"
+        case "position", _:
+            return group.without_translations(), f"{where} turn about the origin and change under translations"
+        case (("vector" | "pose"), "scalars"):
+            return group.stabilizer(axes), f"{where} change under every rotation"
+        case (("vector" | "pose"), _):
+            return group, f"{where} turn with the cloud"
+        case "constant", "vectors":
+            directions = torch.tensor(entry.directions, dtype=torch.float64)
+            return group.stabilizer(directions), f"{where} stay where they are when the cloud turns"
+        case _:
+            return group, f"{where} do not change"

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from rapidash._seed import seeded
+from rapidash.groups import O2, SE, SO, SO2, E, O, T, exponential, inverse, motion, parse_group, trivial
+
+NAMES = ["T(2)", "SO(2)", "O(2)", "SE(2)", "E(2)", "T(3)", "SO(3)", "O(3)", "SE(3)", "E(3)", "SO2(z)", "O2(x)"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_read_back(name: str) -> None:
+    group = parse_group(name, 2 if "(2)" in name else 3)
+    assert group.name == name
+    assert parse_group(group, group.dim) is group
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_inverses_and_exponentials_belong_to_the_group(name: str) -> None:
+    group = parse_group(name, 2 if "(2)" in name else 3)
+    samples = group.sample(8, generator=seeded(name))
+    assert all(group.contains(g) and group.contains(inverse(g)) for g in samples)
+    assert all(group.contains(g @ h) for g, h in zip(samples[:4], samples[4:]))
+    torch.testing.assert_close(samples @ inverse(samples), group.identity().expand_as(samples), atol=1e-12, rtol=0)
+    assert all(group.contains(exponential(0.7 * generator)) for generator in group.generators())
+
+
+def test_reflections_tell_o_from_so() -> None:
+    determinants = torch.linalg.det(O(3).sample(64, generator=seeded(0))[:, :3, :3])
+    assert {round(value) for value in determinants.tolist()} == {-1, 1}
+    mirror = motion(
+        torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)), torch.zeros(3, dtype=torch.float64)
+    )
+    assert O(3).contains(mirror)
+    assert not SO(3).contains(mirror)
+    assert not T(3).contains(mirror)
+
+
+def test_haar_measure_has_no_preferred_direction() -> None:
+    rotations = SO(3).sample(4000, generator=seeded("haar"))[:, :3, :3]
+    assert rotations.mean(dim=0).abs().max() < 4 / 4000**0.5
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "expected"),
+    [
+        (T(3), E(3), True),
+        (SE(3), E(3), True),
+        (E(3), SE(3), False),
+        (SO2("z"), SE(3), True),
+        (SO2("z"), SO2("x"), False),
+        (SO2("z"), O2("z"), True),
+        (SO(3), SE(3), True),
+        (SE(3), SO(3), False),
+        (trivial(3), T(3), True),
+        (O2("z"), SE(3), False),
+    ],
+    ids=str,
+)
+def test_subgroups(small, large, expected) -> None:
+    assert small.is_subgroup(large) is expected
+
+
+def test_stabilizers() -> None:
+    axes = torch.eye(3, dtype=torch.float64)
+    assert SE(3).stabilizer(axes) == T(3)
+    assert SE(3).stabilizer(axes[2:]) == SO2("z")
+    assert E(3).stabilizer(axes[2:]) == O2("z")
+    assert SE(3).stabilizer(axes[:0]) == SE(3)
+    mirror = E(3).stabilizer(axes[:2])
+    assert len(mirror.linear.elements) == 2
+    assert SO2("z").stabilizer(axes[2:]) == SO2("z")
+    assert SO2("z").stabilizer(axes[:1]) == T(3)
+    assert SE(2).stabilizer(torch.eye(2, dtype=torch.float64)[:1]) == T(2)
+    for group in (E(3), O2("z")):
+        for g in group.stabilizer(axes[:1]).sample(4, generator=seeded(1)):
+            torch.testing.assert_close(g[:3, :3] @ axes[0], axes[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("E3", r"did you mean 'E\(3\)'"),
+        ("SO2(q)", "axis must be x, y, z or three numbers"),
+        ("SO2(0,0,0)", "not all zero"),
+        ("E(2)", "acts on R\\^2, but dim=3"),
+        ("everything", "expected one of T\\(3\\)"),
+    ],
+)
+def test_unknown_names_teach(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_group(name, 3)
