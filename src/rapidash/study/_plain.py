@@ -1,0 +1,73 @@
+"""Frozen dataclasses to plain JSON values and back, and the name that a configuration has by its content."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rapidash._names import unknown_name
+
+T = TypeVar("T")
+
+KEY_LENGTH = 16  # hexadecimal digits: 64 bits, no collision among any number of runs that a study can have
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses and mappings as dicts, sequences as lists, paths as text.
+
+    Raises: ValueError for a number that is not finite, TypeError for a value that JSON has no form for.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a configuration holds finite numbers only, got {value}")
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Sequence | set | frozenset):
+        return [to_plain(entry) for entry in value]
+    raise TypeError(f"{type(value).__name__} has no plain form: a configuration holds plain values only")
+
+
+def content_key(plain: Any) -> str:
+    """A prefix of the SHA-256 of the canonical JSON: equal for equal configurations, whatever the order of keys."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def from_plain(cls: type[T], plain: Mapping[str, Any]) -> T:
+    """The dataclass whose `to_plain` form is given; nested dataclasses and tuples by their annotations.
+
+    Raises: ValueError for a key that the dataclass does not have, with the nearest one.
+    """
+    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in plain:
+        if key not in fields:
+            raise ValueError(unknown_name(f"{cls.__name__} field", key, sorted(fields)))
+    hints = typing.get_type_hints(cls)
+    return cls(**{key: _restore(hints[key], value) for key, value in plain.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return from_plain(hint, value)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for option in arguments:
+            restored = _restore(option, value)
+            if restored is not value:
+                return restored
+    if origin is tuple and isinstance(value, list):
+        entry = arguments[0] if arguments else Any
+        return tuple(_restore(entry, item) for item in value)
+    return value

@@ -1,0 +1,210 @@
+"""One run of a study, from its configuration to its record; safe to call any number of times, from any process."""
+
+import copy
+import math
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rapidash._seed import seeded
+from rapidash.data import CloudDataset
+from rapidash.groups import SO, Group, O, parse_group
+from rapidash.measure import Action, equivariance_error
+from rapidash.study._design import RunConfig
+from rapidash.study._environment import commit, device_name, versions
+from rapidash.study._plugins import load_plugins
+from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
+from rapidash.study._weights import save_weights
+from rapidash.train import Task, evaluate, get_task, train
+
+MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
+MEASURED_ELEMENTS = 16
+
+
+def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False) -> Record | None:
+    """Train, evaluate and measure one configuration, and write its record.
+
+    Idempotent: a finished run returns its record, an interrupted one continues from its checkpoint, a failed one is
+    tried again. An error of the run becomes a record with ``status`` "failed" and the traceback. Validation data select
+    the weights; test data are read once, after training.
+
+    Args:
+        config: what to run.
+        study_dir: directory of the study, see `Store`.
+        progress: a progress bar of the training, if stderr is a terminal.
+    Returns: the record, or None when another process is at work on this run.
+    Raises: StoreError when the disk is full or the store cannot be written. Ctrl-C and SIGTERM pass through after the
+        training has saved a checkpoint.
+    """
+    store = Store(study_dir)
+    with store.claim(config.key) as is_mine:
+        if not is_mine:
+            return None
+        record = store.load(config.key)
+        if record is not None and record["status"] == "done":
+            return record
+        record = _execute(config, store, progress=progress)
+        store.save(record)
+        return record
+
+
+def failed_record(config: RunConfig, error: str, *, started: str | None = None, seconds: float | None = None) -> Record:
+    """The record of a run that ended with an error."""
+    return {
+        **_provenance(config),
+        "status": "failed",
+        "error": error,
+        "started": started or _now(),
+        "seconds": seconds,
+    }
+
+
+def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
+    started, clock = _now(), time.perf_counter()
+    try:
+        load_plugins()
+        results = _train_and_measure(config, store.work_dir(config.key), progress=progress)
+    except Exception as error:
+        if is_full_disk(error) or isinstance(error, StoreError):
+            raise StoreError(f"run {config.label} stopped: {error}. Finished runs are kept") from error
+        return failed_record(config, traceback.format_exc(), started=started, seconds=time.perf_counter() - clock)
+    return {
+        **_provenance(config),
+        "status": "done",
+        "error": None,
+        "started": started,
+        "seconds": time.perf_counter() - clock,
+        **results,
+    }
+
+
+def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> dict[str, Any]:
+    variant, settings = config.variant, config.train
+    task = get_task(config.task, **config.task_options)
+    rotations, reflections = SO(task.dim), O(task.dim)
+    augment = None if variant.augment is None else parse_group(variant.augment, task.dim)
+    train_set = training_subset(task.dataset("train"), config.fraction, config.seed)
+    val_set = task.dataset("val")
+    model = fresh_model(task, config)
+    initial = _calibrated(model, train_set, config)
+    before = {group.name: measure_equivariance(initial, task, val_set, group) for group in (rotations, reflections)}
+    result = train(
+        model,
+        task,
+        settings,
+        augment=augment,
+        train_set=train_set,
+        val_set=val_set,
+        seed=config.seed,
+        run_dir=run_dir,
+        progress=progress,
+    )
+    test_errors = _test_errors(model, task, config, rotations)
+    after = {group.name: measure_equivariance(model, task, val_set, group) for group in (rotations, reflections)}
+    save_weights(model, config, run_dir)
+    values = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "num_train": len(train_set),
+        "history": [{key: _finite_or_none(value) for key, value in row.items()} for row in result.history],
+        "best_step": result.best_step,
+        "seconds_per_step": result.seconds_per_step,
+        "train_seconds": result.train_seconds,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "val_error": result.best_val_error,
+        **test_errors,
+        "metric": task.metric,
+        "unit": task.unit,
+        "symmetry": task.ledger(variant).to_dict(),
+    }
+    for entry, group in (("equivariance", rotations), ("equivariance_reflections", reflections)):
+        values[entry] = {"group": group.name, "before": before[group.name], "after": after[group.name]}
+    return values
+
+
+def _test_errors(model: nn.Module, task: Task, config: RunConfig, rotations: Group) -> dict[str, float | None]:
+    """The only place that reads test data."""
+    variant, test_set = config.variant, task.dataset("test")
+    average = None if variant.tta_group is None else parse_group(variant.tta_group, task.dim)
+
+    def error(**options: Any) -> float:
+        value = evaluate(model, task, test_set, batch_size=config.train.batch_size, seed=config.seed, **options).mean
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the test error is {value}: the model's outputs on test data are not finite")
+        return value
+
+    return {
+        "test_error": error(),
+        "test_error_rotated": error(rotate=rotations),
+        "test_error_tta": error(tta=variant.tta, tta_group=average) if variant.tta else None,
+    }
+
+
+def fresh_model(task: Task, config: RunConfig) -> nn.Module:
+    """The model of a run before training; its weights depend on the run's seed only."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seeded(config.seed, "weights").initial_seed())
+        model = task.build(config.variant)
+    return model.to(device=config.train.device, dtype=config.train.torch_dtype)
+
+
+def _calibrated(model: nn.Module, train_set: CloudDataset, config: RunConfig) -> nn.Module:
+    """A copy of a fresh model as the training will start from it: rescaled on one batch, where it can be."""
+    twin = copy.deepcopy(model)
+    calibrate = getattr(twin, "calibrate", None)
+    if calibrate is not None:
+        batch = train_set.batch(torch.arange(min(config.train.batch_size, len(train_set))))
+        calibrate(batch.to(config.train.device, config.train.torch_dtype))
+    return twin
+
+
+def training_subset(dataset: CloudDataset, fraction: float, seed: int) -> CloudDataset:
+    """The first part of a permutation of the clouds that the seed names: smaller subsets lie in larger ones.
+
+    Raises: ValueError for an empty dataset.
+    """
+    if len(dataset) == 0:
+        raise ValueError("the training set has no clouds")
+    if fraction == 1:
+        return dataset
+    order = torch.randperm(len(dataset), generator=seeded(seed, "subset"))
+    return dataset.subset(order[: max(1, round(fraction * len(dataset)))])
+
+
+def measure_equivariance(model: nn.Module, task: Task, dataset: CloudDataset, group: Group) -> dict[str, float | None]:
+    r"""Relative error ||f(g x) - g f(x)|| / ||f(x)|| over 16 random elements, on a float64 copy of the model.
+
+    Where f is zero the relative error is not defined: ``mean`` and ``max`` are None and ``output_norm`` is 0.
+    """
+    batch = dataset.batch(torch.arange(min(MEASURED_CLOUDS, len(dataset))))
+    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+    batch = batch.to("cpu", torch.float64)
+    with torch.no_grad():
+        if not twin(batch).any():
+            return {"mean": None, "max": None, "output_norm": 0.0}
+    error = equivariance_error(twin, batch, Action(group, outputs=task.output), num_elements=MEASURED_ELEMENTS)
+    return {"mean": error.mean, "max": error.max, "output_norm": error.output_norm}
+
+
+def _provenance(config: RunConfig) -> Record:
+    return {
+        "schema": RECORD_SCHEMA,
+        "key": config.key,
+        "config": config.to_dict(),
+        "commit": commit(),
+        "versions": versions(),
+        "device": device_name(config.train.device),
+        "threads": config.train.threads or torch.get_num_threads(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

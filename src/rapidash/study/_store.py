@@ -1,0 +1,217 @@
+"""The records of a study on disk: one JSON file per run, whole or absent, and a claim that dies with its process."""
+
+import contextlib
+import errno
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rapidash._files import atomic_write
+from rapidash.study._design import StudyDesign
+
+RECORD_SCHEMA = 1
+Record = dict[str, Any]
+
+_REQUIRED = {
+    "done": ("key", "config", "variant", "test_error", "val_error", "parameters", "symmetry"),
+    "failed": ("key", "config", "variant", "error"),
+}
+
+
+class StoreError(RuntimeError):
+    """The store cannot be written or does not fit: the study stops, and what is recorded stays."""
+
+
+class Store:
+    """The directory of one study.
+
+    ``study.json`` is the design, ``records/KEY.json`` one record per run, ``work/KEY/`` what a run needs while it
+    is trained (checkpoints, logs) and its weights afterwards.
+
+    Args:
+        directory: the study's directory; created when something is written.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def record_path(self, key: str) -> Path:
+        """Where the record of a run is."""
+        return self.directory / "records" / f"{key}.json"
+
+    def work_dir(self, key: str) -> Path:
+        """Where a run keeps its checkpoints, logs and weights."""
+        return self.directory / "work" / key
+
+    def load(self, key: str) -> Record | None:
+        """The record of a run, None when there is none.
+
+        A record that is truncated or not a record is set aside as ``KEY.json.corrupt``, with a warning that names it.
+        Raises: StoreError for a record of another schema: it is left alone.
+        """
+        path = self.record_path(key)
+        record = self._read_object(path)
+        if record is None:
+            return None
+        if record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
+            raise StoreError(
+                f"{path} has schema {record['schema']!r}, this version of rapidash reads {RECORD_SCHEMA}: "
+                "choose another output directory, or the version that wrote it"
+            )
+        if fault := _fault(record, key):
+            self._set_aside(path, fault)
+            return None
+        return record
+
+    def records(self) -> list[Record]:
+        """All readable records, in the order of their keys."""
+        paths = sorted((self.directory / "records").glob("*.json"))
+        return [record for path in paths if (record := self.load(path.stem)) is not None]
+
+    def save(self, record: Mapping[str, Any]) -> None:
+        """Write a record, replacing an older one of the same run in one step.
+
+        Raises: StoreError when it cannot be written (a full disk): the older record, if any, is intact.
+        """
+        assert not (fault := _fault(record, record["key"])), fault
+        text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+        with _explained(f"the record of run {record['key']}"):
+            atomic_write(self.record_path(record["key"]), text + "\n")
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Whether this process may run a run: False while another one holds it.
+
+        The claim is a lock of the operating system on ``work/KEY/claim``: it is free as soon as its holder ends,
+        however it ends. It holds between processes of one machine, and between machines where the file system
+        supports ``flock``.
+        """
+        import fcntl  # not on Windows, where the package is usable but for studies
+
+        with _explained(f"the claim of run {key}"):
+            self.work_dir(key).mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.work_dir(key) / "claim", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def open_study(self, design: StudyDesign) -> None:
+        """Write ``study.json``, or check that the directory holds this study.
+
+        A study may grow by variants, seeds and fractions; nothing else of it may change, for its runs would not
+        be comparable.
+        Raises: StoreError for another study, naming what differs, or when the file cannot be written.
+        """
+        path, plain = self.directory / "study.json", design.to_dict()
+        previous = self._read_object(path)
+        if previous is not None:
+            plain = _union(previous, plain, self.directory)
+        if plain != previous:
+            with _explained("study.json"):
+                atomic_write(path, json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def _read_object(self, path: Path) -> dict[str, Any] | None:
+        """The JSON object in a file; None when the file is absent or, set aside with a warning, holds none."""
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:  # not JSON, or not even text
+            self._set_aside(path, f"is not JSON, perhaps truncated ({error})")
+            return None
+        if not isinstance(plain, dict):
+            self._set_aside(path, f"holds a {type(plain).__name__}, not an object")
+            return None
+        return plain
+
+    def _set_aside(self, path: Path, fault: str) -> None:
+        aside = path.with_name(path.name + ".corrupt")
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            path.replace(aside)
+        warnings.warn(f"{path} {fault}; it is set aside as {aside.name} and will be written anew", stacklevel=4)
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn an error of the file system into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        cure = "free some space" if is_full_disk(error) else "check the output directory"
+        raise StoreError(
+            f"could not write {what}: {error}. Finished runs are kept: {cure} and run the same command again"
+        ) from error
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, is a full disk or an exhausted quota."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _fault(record: Mapping[str, Any], key: str) -> str:
+    """What is wrong with a record, empty when nothing is."""
+    required = _REQUIRED.get(str(record.get("status")))
+    if required is None:
+        return f"has status {record.get('status')!r}, expected one of {sorted(_REQUIRED)}"
+    found = {**record, "variant": record["config"].get("variant")} if isinstance(record.get("config"), dict) else record
+    if missing := [name for name in required if found.get(name) is None]:
+        return f"lacks {', '.join(missing)}"
+    return "" if record["key"] == key else f"holds run {record['key']!r}"
+
+
+def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
+    for name in sorted(old.keys() | new.keys()):
+        if name in ("variants", "seeds", "fractions", "train_overrides"):
+            continue
+        if old.get(name) != new.get(name):
+            raise StoreError(
+                f"{directory} holds another study: {_difference(name, old.get(name), new.get(name))}. "
+                "Choose another output directory, or the settings of that study"
+            )
+    for name, value in new["train_overrides"].items():
+        if name in {entry["name"] for entry in old["variants"]} and old["train_overrides"].get(name) != value:
+            raise StoreError(f"{directory} holds another study: the training of {name!r} differs")
+    return {
+        **new,
+        "variants": _union_of_variants(old["variants"], new["variants"], directory),
+        "seeds": sorted({*old["seeds"], *new["seeds"]}),
+        "fractions": sorted({*old["fractions"], *new["fractions"]}),
+        "train_overrides": {**old["train_overrides"], **new["train_overrides"]},
+    }
+
+
+def _union_of_variants(old: list[dict[str, Any]], new: list[dict[str, Any]], directory: Path) -> list[dict[str, Any]]:
+    known = {entry["name"]: entry for entry in old}
+    for entry in new:
+        before = known.setdefault(entry["name"], entry)
+        changed = [name for name in entry if before.get(name) != entry[name] and name not in ("neighbor", "knob")]
+        if changed:
+            detail = _difference(changed[0], before.get(changed[0]), entry[changed[0]])
+            raise StoreError(
+                f"{directory} holds another variant {entry['name']!r}: {detail}. Choose another output directory"
+            )
+        if entry["neighbor"] is not None:
+            known[entry["name"]] = entry
+    return list(known.values())
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    """The first difference of two plain values, by its path: ``train.steps is 100 there, 200 here``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                return _difference(f"{name}.{key}", old.get(key), new.get(key))
+    return f"{name} is {old!r} there, {new!r} here"
