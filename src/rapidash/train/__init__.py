@@ -1,0 +1,38 @@
+"""Tasks, the training loop and its settings, evaluation."""
+
+from rapidash.train._checkpoint import CheckpointError, read_checkpoint
+from rapidash.train._config import TrainConfig
+from rapidash.train._ema import WeightAverage
+from rapidash.train._evaluate import EvalResult, evaluate, predict
+from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
+from rapidash.train._loop import TrainResult, train
+from rapidash.train._memory import PeakMemory
+from rapidash.train._optim import learning_rate, parameter_groups
+from rapidash.train._registry import TASKS, get_task
+from rapidash.train._run import TrainingDivergedError
+from rapidash.train._task import Split, Task
+from rapidash.train._variant import Variant
+
+__all__ = [
+    "TASKS",
+    "CheckpointError",
+    "EvalResult",
+    "Hook",
+    "PeakMemory",
+    "Split",
+    "StatefulHook",
+    "SteppedHook",
+    "Task",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingDivergedError",
+    "Variant",
+    "WeightAverage",
+    "evaluate",
+    "get_task",
+    "learning_rate",
+    "parameter_groups",
+    "predict",
+    "read_checkpoint",
+    "train",
+]

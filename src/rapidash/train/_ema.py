@@ -1,0 +1,58 @@
+"""Exponential moving average of the weights."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    r"""Averaged weights, w <- d_t w + (1 - d_t) p with d_t = min(decay, (1 + t) / (10 + t)) at update t = 0, 1, ...
+
+    Early updates weigh more, so that a short run does not average over its untrained start. Buffers are not averaged:
+    those of the model count. Decay 0 keeps the weights themselves, at no cost. (``AveragedModel`` of torch has a fixed
+    decay, a second module, and a device synchronization in each update.)
+
+    Args:
+        model: whose trainable parameters are averaged.
+        decay: in [0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.num_updates = decay, 0
+        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad} if decay else {}
+        self._average = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the model's present weights."""
+        if self._parameters:
+            decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+            torch._foreach_lerp_(list(self._average.values()), list(self._parameters.values()), 1.0 - decay)
+        self.num_updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block the model holds the averaged weights."""
+        kept = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._load(self._average)
+        try:
+            yield
+        finally:
+            self._load(kept)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights by parameter name."""
+        return self._average
+
+    def load_state_dict(self, state: Mapping[str, Tensor], num_updates: int) -> None:
+        """Continue from saved averages."""
+        for name, average in self._average.items():
+            average.copy_(state[name])
+        self.num_updates = num_updates
+
+    @torch.no_grad()
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(weights[name])

@@ -1,0 +1,76 @@
+"""What a person sees of a running training: a progress bar and TensorBoard curves."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+
+class TrainingLog:
+    """Progress bar on stderr and TensorBoard events, both optional.
+
+    Args:
+        total, done: steps of the run, and those done before it was resumed.
+        progress: True shows the bar when stderr is a terminal, ``"always"`` also when it is not.
+        tensorboard: directory of the events; None writes none.
+    Raises: ImportError naming the extra to install.
+    """
+
+    def __init__(
+        self,
+        *,
+        total: int,
+        done: int,
+        progress: bool | Literal["always"],
+        tensorboard: Path | None,
+        label: str = "train",
+    ) -> None:
+        self._bar = self._writer = None
+        if progress == "always" or (progress and sys.stderr.isatty()):
+            self._bar = _tqdm()(total=total, initial=done, desc=label, unit="step", file=sys.stderr, dynamic_ncols=True)
+        if tensorboard is not None:
+            self._writer = _summary_writer()(log_dir=str(tensorboard), purge_step=done + 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def advance(self, steps: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Show a row of the history."""
+        if self._bar is not None:
+            self._bar.set_postfix({"loss": f"{row['train_loss']:.4g}", "val": f"{row['val_error']:.4g}"})
+        if self._writer is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, int(row["step"]))
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError('a progress bar needs tqdm: pip install "rapidash[study]", or pass progress=False') from error
+    return tqdm
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            'log_tensorboard=True needs tensorboard: pip install "rapidash[study]", or set it to False'
+        ) from error
+    return SummaryWriter

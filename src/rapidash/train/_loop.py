@@ -1,0 +1,154 @@
+"""The training loop."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import torch
+from torch import nn
+
+from rapidash.data import CloudDataset
+from rapidash.groups import Group
+from rapidash.train._batches import TrainingBatches
+from rapidash.train._checkpoint import Checkpoints
+from rapidash.train._config import TrainConfig
+from rapidash.train._hooks import Hook
+from rapidash.train._interrupt import Interrupts
+from rapidash.train._log import TrainingLog
+from rapidash.train._run import Run, describe_run
+from rapidash.train._task import Task
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run measured.
+
+    Args:
+        history: a row per validation: ``step``, ``epoch`` (fractional), ``train_loss`` (the task's loss, mean over the
+            steps since the last row), ``loss/NAME`` for every term of a hook, ``val_error``, ``learning_rate``,
+            ``seconds`` (of training steps so far).
+        best_step, best_val_error: the validation whose weights the model now holds.
+        seconds_per_step: median over the steps (on CUDA over groups of steps), data and optimizer included.
+        train_seconds: of all training steps, without validation, checkpoints, and time between interrupted sessions.
+        peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
+            CPU resident memory of the whole process, on CUDA memory of tensors.
+    """
+
+    history: list[dict[str, float]]
+    best_step: int
+    best_val_error: float
+    seconds_per_step: float
+    train_seconds: float
+    peak_memory_bytes: int
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    *,
+    augment: Group | None,
+    train_set: CloudDataset,
+    val_set: CloudDataset,
+    seed: int,
+    run_dir: Path | str,
+    progress: bool | Literal["always"],
+    hooks: Sequence[Hook] = (),
+) -> TrainResult:
+    """Train a model for a fixed number of steps and leave it, in eval mode, with its best weights by validation.
+
+    The weights that validation sees, and that the model is left with, are the averaged ones (`WeightAverage`). A run
+    is a function of its arguments: data order, augmentation and hooks draw from streams named by seed and step, and
+    torch's global generator is seeded inside and left as it was. When ``run_dir`` holds a checkpoint of the same run it
+    continues there; on the CPU with equal threads the result is the same bit for bit as without the interruption.
+    Ctrl-C and SIGTERM save first.
+
+    Args:
+        model: ``forward(batch) -> prediction``; moved to the device and dtype of the config. A method
+            ``calibrate(batch)`` is called once, before the first step of a fresh run.
+        task: loss and metric.
+        config: the settings.
+        augment: each training sample is moved by its own random element of this group; None: no augmentation.
+        train_set, val_set: the clouds to learn from and to select on. There is no place for test data.
+        seed: names the random streams.
+        run_dir: directory of checkpoints and TensorBoard events.
+        progress: a bar on stderr if that is a terminal; ``"always"`` even if not.
+        hooks: terms of the loss, see `Hook`.
+    Raises:
+        ValueError: for empty data, a device that is not there, a model without parameters, or a checkpoint of another
+            configuration (naming what differs).
+        CheckpointError: for a checkpoint that cannot be written (the one before is intact) or read.
+        TrainingDivergedError: for a loss, validation error or weight that is not finite.
+    """
+    if len(val_set) == 0:
+        raise ValueError("val_set has no clouds: the best weights are chosen on it")
+    device, run_dir = _find_device(config.device), Path(run_dir)
+    model.to(device=device, dtype=config.torch_dtype)
+    batches = TrainingBatches(
+        train_set, config.batch_size, seed=seed, augment=augment, device=device, dtype=config.torch_dtype
+    )
+    description = describe_run(
+        model, task, config, augment=augment, train_set=train_set, val_set=val_set, seed=seed, hooks=hooks
+    )
+    checkpoints = Checkpoints(run_dir, description)
+    forked = [device] if device.type == "cuda" else []
+    with _num_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
+        run = Run(model, task, config, batches, val_set, hooks, checkpoints, seed, device)
+        tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
+        with TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard) as log:
+            _drive(run, interrupts, log)
+    model.load_state_dict(run.best)
+    model.eval()
+    state = run.progress
+    return TrainResult(
+        history=state.history,
+        best_step=state.best_step,
+        best_val_error=state.best_val_error,
+        seconds_per_step=median(state.step_seconds),
+        train_seconds=state.seconds,
+        peak_memory_bytes=state.peak_memory_bytes,
+    )
+
+
+def _drive(run: Run, interrupts: Interrupts, log: TrainingLog) -> None:
+    """Steps, validations and checkpoints until the end, or until a signal."""
+    config, progress = run.config, run.progress
+    run.memory.start()
+    while progress.step < config.steps:
+        log.advance(run.advance())
+        ended = progress.step == config.steps
+        validate = ended or progress.step % config.eval_every == 0
+        save = ended or progress.step % config.checkpoint_every == 0 or interrupts.received is not None
+        if not (validate or save):
+            continue
+        run.memory.stop()
+        if validate:
+            log.row(run.validate())
+        if save:
+            run.save()
+            interrupts.raise_received()
+        run.memory.start()
+    interrupts.raise_received()
+
+
+def _find_device(name: str) -> torch.device:
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ValueError(f"device={name!r}, but torch sees {count} CUDA devices: use device='cpu'")
+        return torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+    return device
+
+
+@contextmanager
+def _num_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,40 @@
+"""Tasks by name; their code is imported when asked for."""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+
+from rapidash.train._task import Task
+
+
+def _lazy(module: str, maker: str) -> Callable[..., Task]:
+    """What calls ``maker`` of ``rapidash.train.tasks.<module>``, imported at the call, with checked options."""
+
+    def make(**options: object) -> Task:
+        make_task: Callable[..., Task] = getattr(import_module(f"rapidash.train.tasks.{module}"), maker)
+        known = list(inspect.signature(make_task).parameters)
+        for option in options:
+            if option not in known:
+                raise ValueError(f"task {module!r} has no option {option!r}, expected one of {_listed(option, known)}")
+        return make_task(**options)
+
+    return make
+
+
+TASKS: dict[str, Callable[..., Task]] = {"nbody": _lazy("nbody", "NBodyTask")}
+
+
+def get_task(name: str, **options: object) -> Task:
+    """The task with this name, e.g. ``get_task("nbody", num_train=500)``.
+
+    Raises: ValueError for an unknown name or option, with the nearest valid one.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}, expected one of {_listed(name, list(TASKS))}")
+    return TASKS[name](**options)
+
+
+def _listed(wrong: str, valid: list[str]) -> str:
+    near = get_close_matches(wrong, valid, n=1, cutoff=0.3)
+    return ", ".join(map(repr, valid)) + (f"; did you mean {near[0]!r}?" if near else "")

@@ -1,0 +1,115 @@
+"""Evaluation: the metric per cloud, under moved data, and averaged over the group."""
+
+import pytest
+import torch
+
+from rapidash._seed import seeded
+from rapidash.data import Field
+from rapidash.groups import Scalar, Vector
+from rapidash.train import evaluate, predict
+
+
+@pytest.fixture
+def broken(toy):
+    """A network that is not equivariant, in float64."""
+    torch.manual_seed(0)
+    return toy.Network().double().eval()
+
+
+def test_metric_by_hand(toy) -> None:
+    model, data = toy.EquivariantNetwork(0.0).double(), toy.task.dataset("test", size=3)
+    result = evaluate(model, toy.task, data, batch_size=2)
+    vel, rows = data.tensors["vel"], data.num_points.tolist()
+    expected = torch.stack([part.square().mean() for part in vel.split(rows)])
+    torch.testing.assert_close(result.per_cloud, expected)
+    assert result.mean == pytest.approx(float(expected.mean()))
+
+
+@pytest.mark.parametrize("options", [{}, {"rotate": True}, {"tta": 3}, {"rotate": True, "tta": 2}], ids=str)
+def test_the_batch_size_plays_no_part(toy, broken, options: dict) -> None:
+    options = {**options, "tta_group": toy.SO3} if "tta" in options else dict(options)
+    if options.pop("rotate", False):
+        options["rotate"] = toy.SO3
+    data = toy.task.dataset("test", size=7)
+    one, all_ = (evaluate(broken, toy.task, data, batch_size=size, **options) for size in (1, 7))
+    torch.testing.assert_close(one.per_cloud, all_.per_cloud, rtol=1e-10, atol=1e-12)
+
+
+def test_moved_data_do_not_change_an_equivariant_model_and_do_change_another(toy, broken) -> None:
+    data = toy.task.dataset("test")
+    for model, same in ((toy.EquivariantNetwork().double(), True), (broken, False)):
+        plain = evaluate(model, toy.task, data, batch_size=8)
+        moved = evaluate(model, toy.task, data, batch_size=8, rotate=toy.SO3)
+        assert torch.allclose(plain.per_cloud, moved.per_cloud, rtol=1e-10) is same
+
+
+def test_every_seed_moves_differently(toy, broken) -> None:
+    data = toy.task.dataset("test")
+    first, again, other = (
+        evaluate(broken, toy.task, data, batch_size=8, rotate=toy.SO3, seed=seed).mean for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_the_average_over_the_group_is_closer_to_equivariant(toy, broken) -> None:
+    batch = toy.task.dataset("test", size=4).batch(torch.arange(4))
+    g = toy.SO3.sample(4, generator=seeded("g"))
+
+    def defect(count: int) -> float:
+        outputs = []
+        for data in (batch, batch.transform(g)):
+            rng = seeded("average", count, len(outputs))
+            outputs.append(predict(broken, data, toy.task.output, tta=count, group=toy.SO3, generator=rng).detach())
+        moved = toy.task.output.representation.act(g[batch.batch], outputs[0])
+        return float((moved - outputs[1]).norm())
+
+    assert defect(256) < 0.25 * defect(0)
+
+
+def test_an_equivariant_model_is_its_own_average(toy) -> None:
+    model = toy.EquivariantNetwork().double()
+    batch = toy.task.dataset("test", size=4).batch(torch.arange(4))
+    average = predict(model, batch, toy.task.output, tta=3, group=toy.SO3, generator=seeded(0))
+    torch.testing.assert_close(average, model(batch), rtol=1e-12, atol=1e-12)
+    wrong = predict(model, batch, Field(Scalar()), tta=3, group=toy.SO3, generator=seeded(0))
+    assert not torch.allclose(wrong, model(batch))
+
+
+def test_predictions_per_cloud_are_moved_back_per_cloud(toy) -> None:
+    class MeanVelocity(torch.nn.Module):
+        def forward(self, batch):
+            return torch.stack([batch["vel"][batch.batch == b].mean(dim=0) for b in range(batch.num_clouds)])
+
+    batch = toy.task.dataset("test", size=4).batch(torch.arange(4))
+    average = predict(MeanVelocity(), batch, Field(Vector(), level="cloud"), tta=2, group=toy.SO3)
+    torch.testing.assert_close(average, MeanVelocity()(batch), rtol=1e-12, atol=1e-12)
+
+
+def test_the_model_keeps_the_mode_of_every_part_and_gets_no_gradients(toy) -> None:
+    model = toy.Network().train()
+    model.mlp[1].eval()
+    evaluate(model, toy.task, toy.task.dataset("test"), batch_size=8)
+    assert model.training
+    assert not model.mlp[1].training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_bad_arguments_are_named(toy, broken) -> None:
+    data = toy.task.dataset("test")
+    with pytest.raises(ValueError, match="no clouds"):
+        evaluate(broken, toy.task, toy.task.dataset("test", size=0), batch_size=8)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        evaluate(broken, toy.task, data, batch_size=0)
+    with pytest.raises(ValueError, match="tta=2 needs a group"):
+        evaluate(broken, toy.task, data, batch_size=8, tta=2)
+    with pytest.raises(ValueError, match="tta must be at least 0"):
+        predict(broken, data.batch(torch.arange(2)), toy.task.output, tta=-1)
+
+
+def test_a_metric_of_the_wrong_shape_is_refused(toy, broken) -> None:
+    class WrongTask(type(toy.task)):
+        def errors(self, prediction, batch):
+            return (prediction - batch["target"]).square().mean(dim=1)
+
+    with pytest.raises(ValueError, match=r"WrongTask.errors returned shape .* expected \(8,\)"):
+        evaluate(broken, WrongTask(), toy.task.dataset("test"), batch_size=8)

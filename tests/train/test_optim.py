@@ -1,0 +1,65 @@
+"""Schedule and parameter groups."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from rapidash.train import TrainConfig, learning_rate, parameter_groups
+from rapidash.train._optim import build_optimizers
+
+
+def test_schedule_by_hand() -> None:
+    config = TrainConfig(steps=10, warmup_steps=2, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(11)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[6] == pytest.approx(0.5)  # half way through the cosine
+    assert rates[10] == pytest.approx(0.0)
+    assert all(a >= b for a, b in pairwise(rates[1:]))
+
+
+@pytest.mark.parametrize("warmup", [0, 10])
+def test_schedule_without_warmup_and_with_nothing_else(warmup: int) -> None:
+    config = TrainConfig(steps=10, warmup_steps=warmup, learning_rate=2.0)
+    rates = [learning_rate(step, config) for step in range(10)]
+    assert max(rates) == 2.0
+    assert min(rates) > 0
+
+
+def test_weight_decay_spares_biases_norms_and_layer_scales(toy) -> None:
+    model = toy.Network()
+    spared = {id(p) for group in parameter_groups(list(model.parameters()), 0.1) if not group["weight_decay"]
+              for p in group["params"]}  # fmt: skip
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in spared}
+    assert names == {"layer_scale", "mlp.0.bias", "mlp.1.weight", "mlp.1.bias", "mlp.3.bias", "head.bias"}
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weight_decay_acts_on_matrices_only(name: str) -> None:
+    model = nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16))
+    config = TrainConfig(optimizer=name, weight_decay=0.5, learning_rate=0.1)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for optimizer in build_optimizers(model, config):
+        optimizer.step()
+    after = model.state_dict()
+    torch.testing.assert_close(after["0.weight"], before["0.weight"] * 0.95)
+    for key in ("0.bias", "1.weight", "1.bias"):
+        assert torch.equal(after[key], before[key])
+
+
+def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
+    model = nn.Sequential(nn.Linear(3, 32), nn.Linear(32, 64), nn.Linear(64, 1))
+    muon, adamw = build_optimizers(model, TrainConfig(optimizer="muon"))
+    assert isinstance(muon, torch.optim.Muon)
+    assert [p.shape for group in muon.param_groups for p in group["params"]] == [(64, 32)]
+    assert sum(len(group["params"]) for group in adamw.param_groups) == 5
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[0].requires_grad_(False)
+    (optimizer,) = build_optimizers(model, TrainConfig())
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 2

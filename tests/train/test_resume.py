@@ -1,0 +1,246 @@
+"""A run that is killed and continued ends as the one that was not, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rapidash.train import CheckpointError, read_checkpoint
+
+
+class CrashError(Exception):
+    pass
+
+
+class Crash:
+    """Fails when step ``at`` begins."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step(self, step: int) -> None:
+        if step == self.at:
+            raise CrashError
+
+    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
+        return {}
+
+
+class Signal(Crash):
+    """Receives a signal in step ``at``."""
+
+    def __init__(self, at: int, number: int) -> None:
+        super().__init__(at)
+        self.number = number
+
+    def on_step(self, step: int) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+class Dual:
+    """A hook with a state that is no function of the step."""
+
+    def __init__(self) -> None:
+        self.weight = 0.01
+
+    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
+        size = model.head.weight.square().sum() + torch.randn((), generator=rng)
+        self.weight += 0.01 * float(size.detach())
+        return {"dual": self.weight * size}
+
+    def state_dict(self) -> dict[str, float]:
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.weight = state["weight"]
+
+
+def assert_same(first, second) -> None:
+    """Equal weights, buffers and histories (but for the clock)."""
+    (model, result), (other, other_result) = first, second
+    state = other.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    rows, other_rows = (
+        [{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in (result, other_result)
+    )
+    assert rows == other_rows
+    assert (result.best_step, result.best_val_error) == (other_result.best_step, other_result.best_val_error)
+
+
+def spoil(path: Path, damage: str) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"truncated": data[: len(data) // 2], "changed": data, "empty": b""}[damage])
+
+
+def last_state(run_dir: Path):
+    state = read_checkpoint(run_dir / "checkpoint.pt")["state"]
+    return state["model"], state["average"], [optimizer["state"] for optimizer in state["optimizers"]]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("crash", [1, 3, 7, 11])  # before the first checkpoint, at one, between two, in the last step
+def test_continuation_is_bit_identical(tmp_path: Path, toy, optimizer: str, crash: int) -> None:
+    setting = {"optimizer": optimizer, "augment": toy.SO3, "learning_rate": 0.05}
+    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1), Dual()], **setting)
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", hooks=[Crash(crash), Dual()], **setting)
+    continued = toy.run(tmp_path / "killed", hooks=[Crash(-1), Dual()], **setting)
+    assert_same(straight, continued)
+    torch.testing.assert_close(last_state(tmp_path / "straight"), last_state(tmp_path / "killed"), rtol=0, atol=0)
+
+
+def test_the_comparison_rejects_another_run(tmp_path: Path, toy) -> None:
+    with pytest.raises(AssertionError):
+        assert_same(toy.run(tmp_path / "a"), toy.run(tmp_path / "b", seed=1))
+
+
+def test_continuation_in_float64_without_average(tmp_path: Path, toy) -> None:
+    setting = {"dtype": "float64", "ema_decay": 0.0, "grad_clip": 0.0}
+    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)], **setting)
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", hooks=[Crash(8)], **setting)
+    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Crash(-1)], **setting))
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_saves_at_the_step_boundary_and_is_raised(tmp_path: Path, toy, number: int, error: type) -> None:
+    straight = toy.run(tmp_path / "straight", hooks=[Signal(-1, 0)])
+    handler = signal.getsignal(number)
+    with pytest.raises(error):
+        toy.run(tmp_path / "killed", hooks=[Signal(6, number)], checkpoint_every=1000)
+    assert signal.getsignal(number) is handler
+    assert read_checkpoint(tmp_path / "killed" / "checkpoint.pt")["state"]["progress"]["step"] == 7
+    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Signal(-1, 0)]))
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path, toy) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        toy.run(tmp_path, hooks=[Signal(11, signal.SIGINT)])
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["state"]["progress"]["step"] == 12
+
+
+def test_a_finished_run_is_not_repeated(tmp_path: Path, toy) -> None:
+    first = toy.run(tmp_path, hooks=[Crash(-1)])
+    assert_same(first, toy.run(tmp_path, hooks=[Crash(0)]))  # no step begins, so nothing crashes
+
+
+def test_settings_that_do_not_change_the_result_may_change(tmp_path: Path, toy) -> None:
+    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)])
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", hooks=[Crash(5)])
+    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Crash(-1)], checkpoint_every=7, threads=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"learning_rate": 0.5}, r"train\.learning_rate: 0\.001 in the checkpoint, 0\.5 now"),
+        ({"width": 8}, r"model\.head\.weight: \(3, 16\) float32 in the checkpoint, \(3, 8\) float32 now"),
+        ({"seed": 3}, "seed: 0 in the checkpoint, 3 now"),
+        ({"hooks": [Dual()]}, r"hook\.0: absent in the checkpoint, Dual now"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, toy, change: dict, named: str) -> None:
+    toy.run(tmp_path)
+    with pytest.raises(ValueError, match=named):
+        toy.run(tmp_path, **change)
+
+
+def test_other_data_are_refused(tmp_path: Path, toy) -> None:
+    toy.run(tmp_path)
+    with pytest.raises(ValueError, match=r"train_set: 24 clouds, .* in the checkpoint, 24 clouds"):
+        toy.run(tmp_path, train_set=toy.task.dataset("test"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "empty"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, toy, damage: str) -> None:
+    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)])
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", hooks=[Crash(8)])
+    path = tmp_path / "killed" / "checkpoint.pt"
+    spoil(path, damage)
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt is damaged .*previous"):
+        continued = toy.run(tmp_path / "killed", hooks=[Crash(-1)])
+    assert_same(straight, continued)
+
+
+def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path: Path, toy) -> None:
+    toy.run(tmp_path)
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        spoil(tmp_path / name, "changed")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged"):
+        toy.run(tmp_path)
+
+
+def test_a_checkpoint_lost_between_two_renames_is_no_loss(tmp_path: Path, toy) -> None:
+    straight = toy.run(tmp_path, hooks=[Crash(-1)])
+    (tmp_path / "checkpoint.pt").unlink()
+    assert_same(straight, toy.run(tmp_path, hooks=[Crash(-1)]))
+
+
+def test_a_checkpoint_of_another_format_is_named(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rapidash.train._checkpoint.FORMAT_VERSION", 7)
+    toy.run(tmp_path, steps=3)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="format 7, this version reads 1"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = toy.run(tmp_path / "straight")
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 4:  # a checkpoint calls it for the file and for its directory: the third one fails
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(CheckpointError, match=r"the last good one is intact: .*No space left on device"):
+            toy.run(tmp_path / "full")
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {"checkpoint.pt", "checkpoint.previous.pt"}
+    assert read_checkpoint(tmp_path / "full" / "checkpoint.pt")["state"]["progress"]["step"] == 6
+    assert_same(straight, toy.run(tmp_path / "full"))
+
+
+def test_a_checkpoint_is_also_an_ordinary_torch_file(tmp_path: Path, toy) -> None:
+    toy.run(tmp_path)
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert content["description"]["train.steps"] == "12"
+
+
+_CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from conftest import run_toy
+class Kill:
+    def on_step(self, step):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def loss_terms(self, model, batch, rng):
+        return {}
+run_toy(Path(sys.argv[1]), hooks=[Kill()])
+"""
+
+
+def test_a_process_killed_without_notice_continues(tmp_path: Path, toy) -> None:
+    class Kill(Crash):  # the same name: hooks are part of the configuration
+        pass
+
+    Kill.__qualname__ = "Kill"
+    here = str(Path(__file__).parent)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    child = subprocess.run([sys.executable, "-c", _CHILD, str(tmp_path / "killed"), here], env=environment, check=False)
+    assert child.returncode == -signal.SIGKILL
+    straight = toy.run(tmp_path / "straight", hooks=[Kill(-1)], threads=1)
+    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Kill(-1)], threads=1))

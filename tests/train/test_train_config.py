@@ -1,0 +1,69 @@
+"""Settings, variants and tasks are checked at the door."""
+
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from rapidash.models import RapidashConfig
+from rapidash.train import TASKS, TrainConfig, Variant, get_task
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("steps", 0, "steps must be a whole number of at least 1, got 0"),
+        ("steps", 1.5, "steps must be a whole number of at least 1, got 1.5"),
+        ("batch_size", True, "batch_size must be a whole number of at least 1, got True"),
+        ("warmup_steps", -1, "warmup_steps must be a whole number of at least 0, got -1"),
+        ("warmup_steps", 2000, "warmup_steps must be at most steps=1000, got 2000"),
+        ("eval_every", 0, "eval_every must be a whole number of at least 1, got 0"),
+        ("checkpoint_every", 0, "checkpoint_every must be a whole number of at least 1, got 0"),
+        ("threads", 0, "threads must be a whole number of at least 1, got 0"),
+        ("learning_rate", 0.0, "learning_rate must be positive"),
+        ("learning_rate", float("nan"), "learning_rate must be a finite number of at least 0, got nan"),
+        ("weight_decay", -0.1, "weight_decay must be a finite number of at least 0, got -0.1"),
+        ("grad_clip", float("inf"), "grad_clip must be a finite number of at least 0, got inf"),
+        ("ema_decay", 1.0, "ema_decay must be in [0, 1), got 1.0"),
+        ("optimizer", "adam", "optimizer must be one of 'adamw', 'muon', got 'adam'; did you mean 'adamw'?"),
+        ("dtype", "float16", "dtype must be one of 'float32', 'float64', got 'float16'"),
+        ("device", "gpu", "device must be 'cpu', 'cuda' or 'cuda:INDEX', got 'gpu'"),
+        ("log_tensorboard", "yes", "log_tensorboard must be True or False, got 'yes'"),
+    ],
+)
+def test_a_wrong_setting_is_named(field: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TrainConfig(**{field: value})
+
+
+def test_the_settings_are_frozen_and_the_defaults_valid() -> None:
+    config = TrainConfig()
+    with pytest.raises(FrozenInstanceError):
+        config.steps = 3
+
+
+def test_a_variant_checks_what_it_can() -> None:
+    model = RapidashConfig()
+    assert Variant("E(3)", model, augment="SO(3)", tta=4, tta_group="O(3)").tta == 4
+    with pytest.raises(ValueError, match="needs a name"):
+        Variant("", model)
+    with pytest.raises(ValueError, match="tta must be at least 0, got -1"):
+        Variant("a", model, tta=-1)
+    with pytest.raises(ValueError, match=r"tta=4 needs a tta_group"):
+        Variant("a", model, tta=4)
+    with pytest.raises(ValueError, match="unknown symmetry 'SO3'"):
+        Variant("a", model, augment="SO3")
+    with pytest.raises(ValueError, match="own neighbor"):
+        Variant("a", model, neighbor="a")
+
+
+def test_tasks_are_found_by_name_and_the_nearest_is_suggested() -> None:
+    assert "nbody" in TASKS
+    with pytest.raises(ValueError, match="unknown task 'n-body', expected one of 'nbody'; did you mean 'nbody'"):
+        get_task("n-body")
+
+
+def test_task_options_are_passed_on_and_checked() -> None:
+    assert get_task("nbody", num_train=7).num_train == 7
+    with pytest.raises(ValueError, match=r"no option 'num_trains'.*did you mean 'num_train'"):
+        get_task("nbody", num_trains=7)
