@@ -1,23 +1,30 @@
 """Studies: frozen designs, one record per run, launchers that survive what kills a run, statistics over seeds."""
 
+from rapidash.study._comparison import VariantRow, compare_variants, find_winner
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._designs import DESIGNS, get_design
+from rapidash.study._plugins import load_plugins
 from rapidash.study._run import run_one
 from rapidash.study._statistics import (
     Interval,
     PairedDifference,
+    Verdict,
     false_discovery,
     mean_interval,
     paired_difference,
     paired_t_p_value,
     ratio_interval,
     smallest_p_value,
+    winner,
 )
 from rapidash.study._store import Record, Store, StoreError
+from rapidash.study._study import LAUNCHERS, run_study
+from rapidash.study._table import study_table, verdict_sentence
 from rapidash.study._weights import TrainedRun, load_run
 
 __all__ = [
     "DESIGNS",
+    "LAUNCHERS",
     "Interval",
     "PairedDifference",
     "Record",
@@ -26,13 +33,22 @@ __all__ = [
     "StoreError",
     "StudyDesign",
     "TrainedRun",
+    "VariantRow",
+    "Verdict",
+    "compare_variants",
     "false_discovery",
+    "find_winner",
     "get_design",
+    "load_plugins",
     "load_run",
     "mean_interval",
     "paired_difference",
     "paired_t_p_value",
     "ratio_interval",
     "run_one",
+    "run_study",
     "smallest_p_value",
+    "study_table",
+    "verdict_sentence",
+    "winner",
 ]

@@ -43,6 +43,15 @@ class PairedDifference(NamedTuple):
     p_value: float | None  # exact two-sided sign-flip test, None with one seed
 
 
+class Verdict(NamedTuple):
+    """Which variant is best, and how sure that is."""
+
+    best: str
+    tied: tuple[str, ...]  # not distinguishable from the best, by their means
+    p_values: Mapping[str, float | None]  # against the best, adjusted for their number; None with one common seed
+    num_seeds: int  # of the best
+
+
 def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
     """Mean and Student t-interval of independent values; no interval (None) for a single one.
 
@@ -115,6 +124,30 @@ def false_discovery(p_values: Sequence[float | None]) -> list[float | None]:
     known = [value for value in p_values if value is not None]
     adjusted = iter(stats.false_discovery_control(known).tolist() if known else [])
     return [None if value is None else next(adjusted) for value in p_values]
+
+
+def winner(errors: Mapping[str, Mapping[int, float]], *, rate: float = 1 - CONFIDENCE) -> Verdict | None:
+    """The variant of the lowest mean error, and those that cannot be told from it.
+
+    Each other variant is compared with the best by a paired t-test over the seeds that both have; the comparisons
+    together are kept at a false-discovery rate. With one common seed nothing can be told apart.
+
+    Args:
+        errors: by name of the variant, the error of each seed. Variants without a seed are left out.
+        rate: of false discoveries.
+    Returns: None when there is no error at all.
+    """
+    means = {name: float(np.mean(list(by_seed.values()))) for name, by_seed in errors.items() if by_seed}
+    if not means:
+        return None
+    best, *others = sorted(means, key=lambda name: means[name])
+    p_values = [
+        paired_t_p_value(errors[name], errors[best]) if set(errors[name]) & set(errors[best]) else None
+        for name in others
+    ]
+    adjusted = dict(zip(others, false_discovery(p_values)))
+    tied = tuple(name for name, p_value in adjusted.items() if p_value is None or p_value > rate)
+    return Verdict(best, tied, adjusted, len(errors[best]))
 
 
 def smallest_p_value(num_seeds: int) -> float:

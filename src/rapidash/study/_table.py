@@ -1,0 +1,127 @@
+"""The table of a study, for a terminal and as markdown."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rapidash.study._comparison import VariantRow, compare_variants, find_winner
+from rapidash.study._statistics import Interval, smallest_p_value
+from rapidash.study._store import Record
+
+_HEADER = (
+    "variant",
+    "effective symmetry",
+    "test error",
+    "rotated test",
+    "vs neighbor",
+    "ratio",
+    "equiv. error before > after",
+    "parameters",
+    "s/step",
+    "peak memory",
+)
+_MISSING = "-"
+
+
+def study_table(records: Sequence[Record], *, style: Literal["text", "markdown"] = "text") -> str:
+    """The table of a study with its verdict and notes; the largest data fraction with a result.
+
+    Args:
+        records: of one study; unfinished studies and failed runs are shown as what they are.
+        style: aligned text, or a markdown table.
+    """
+    if style not in ("text", "markdown"):
+        raise ValueError(f"style must be 'text' or 'markdown', got {style!r}")
+    rows = compare_variants(records)
+    if not rows:
+        return "no run has ended yet\n"
+    cells = [_HEADER, *(_cells(row) for row in rows)]
+    lines = _markdown(cells) if style == "markdown" else _text(cells)
+    notes = _notes(records, rows)
+    return "\n".join([*lines, "", *(f"- {note}" if style == "markdown" else note for note in notes)]) + "\n"
+
+
+def verdict_sentence(rows: Sequence[VariantRow]) -> str:
+    """Which variant is best and which cannot be told from it, in words."""
+    verdict = find_winner(rows)
+    if verdict is None:
+        return "No run has a result yet."
+    row = next(row for row in rows if row.name == verdict.best)
+    assert row.test is not None
+    found = f"{verdict.best} has the lowest mean test error, {_interval(row.test)}"
+    if len(row.errors) == len([other for other in rows if other.errors]) == 1 or not verdict.p_values:
+        return found + "; there is nothing to compare it with."
+    if all(p_value is None for p_value in verdict.p_values.values()):
+        return found + "; one seed cannot tell whether another run would rank the variants alike."
+    if not verdict.tied:
+        return found + f", and every other variant is distinguishably worse over {verdict.num_seeds} seeds."
+    return found + f"; not distinguishable from it over {verdict.num_seeds} seeds: {', '.join(verdict.tied)}."
+
+
+def _cells(row: VariantRow) -> tuple[str, ...]:
+    failed = f" ({row.num_failed} failed)" if row.num_failed else ""
+    difference = _MISSING
+    if row.difference is not None and row.neighbor is not None:
+        difference = _signed(Interval(*row.difference[:3])) + f" vs {row.neighbor}"
+    before, after = (_MISSING if value is None else f"{value:.1e}" for value in (row.before, row.after))
+    return (
+        row.name + failed,
+        (row.effective or _MISSING) + (" (oracle)" if row.oracle else ""),
+        _MISSING if row.test is None else _interval(row.test),
+        _MISSING if row.rotated is None else f"{row.rotated.mean:.4g}",
+        difference,
+        _MISSING if row.ratio is None else _range(row.ratio),
+        f"{before} > {after}",
+        _MISSING if row.parameters is None else f"{row.parameters:,}",
+        _MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3g}",
+        _MISSING if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f} MB",
+    )
+
+
+def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
+    done = [record for record in records if record["status"] == "done"]
+    seeds = {record["config"]["seed"] for record in done}
+    notes = [verdict_sentence(rows)]
+    if done:
+        notes.append(
+            f"Test error: {done[0]['metric']} ({done[0]['unit']}), mean over {len(seeds)} seed(s) "
+            "± half of the 95 % t-interval; differences are paired by seed, with their 95 % interval."
+        )
+    if 1 < len(seeds) < 6:
+        notes.append(
+            f"With {len(seeds)} seeds the intervals rest on normality; an exact sign-flip test cannot go below "
+            f"p = {smallest_p_value(len(seeds)):.3g}, so significance without that assumption needs 6 seeds or more."
+        )
+    known = [f"{row.name} p = {row.p_adjusted:.3g}" for row in rows if row.p_adjusted is not None]
+    if len(seeds) >= 6 and known:
+        notes.append("Sign-flip tests against the neighbor, adjusted for their number: " + "; ".join(known) + ".")
+    failed = len(records) - len(done)
+    if failed:
+        notes.append(f"{failed} run(s) failed and are left out; their records hold the traceback. Run again to retry.")
+    if len(commits := {str(record.get("commit")) for record in done}) > 1:
+        notes.append(f"The runs come from {len(commits)} states of the code; delete old records to run them again.")
+    return notes
+
+
+def _interval(value: Interval) -> str:
+    return f"{value.mean:.4g}" + ("" if value.high is None else f" ± {value.high - value.mean:.2g}")
+
+
+def _signed(value: Interval) -> str:
+    bounds = "" if value.low is None else f" [{value.low:+.3g}, {value.high:+.3g}]"
+    return f"{value.mean:+.3g}{bounds}"
+
+
+def _range(value: Interval) -> str:
+    bounds = "" if value.low is None else f" [{value.low:.3g}, {value.high:.3g}]"
+    return f"{value.mean:.3g}{bounds}"
+
+
+def _text(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _markdown(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+    return [lines[0], "|" + " --- |" * len(_HEADER), *lines[1:]]
