@@ -1,0 +1,148 @@
+"""The derivative of a function along a one-parameter group, by three methods that must agree."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from rapidash.measure._action import Action, Function, first_tensor
+
+ConcreteMethod = Literal["forward", "double_backward", "difference"]
+Method = Literal["auto", "forward", "double_backward", "difference"]
+Outputs = dict[str, Tensor]
+ORDER: tuple[ConcreteMethod, ...] = get_args(ConcreteMethod)
+PROBE_STEPS = (0.025, 0.1)  # group parameters of the finite steps that tell a flat function from a step function
+
+
+@contextmanager
+def dual_level() -> Iterator[None]:
+    """A level of dual numbers; the deprecation warnings of torch's own modules that it loads are not the user's."""
+    with forward_ad.dual_level():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+            make_dual(torch.zeros(()), torch.zeros(()))
+        yield
+
+
+def make_dual(value: Tensor, tangent: Tensor) -> Tensor:
+    """The value with a tangent, inside `forward_ad.dual_level`."""
+    dual: Tensor = forward_ad.make_dual(value, tangent)  # type: ignore[no-untyped-call]
+    return dual
+
+
+def tangent_of(value: Tensor) -> Tensor:
+    """The tangent of a value, 0 if it has none."""
+    dual = forward_ad.unpack_dual(value)  # type: ignore[no-untyped-call]
+    return (torch.zeros_like(dual.primal) if dual.tangent is None else dual.tangent).detach().clone()
+
+
+def without_parameter_graph(fn: Function) -> Function:
+    """The function with detached parameters: nothing is recorded for gradients that no measure needs."""
+    if not isinstance(fn, nn.Module):
+        return fn
+    state = {name: value.detach() for name, value in [*fn.named_parameters(), *fn.named_buffers()]}
+    return lambda *args, **kwargs: functional_call(fn, state, args, kwargs)
+
+
+@contextmanager
+def differentiable_kernels() -> Iterator[None]:
+    """Attention by its definition: the fast kernels have no forward-mode derivative."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def derivative_along(
+    fn: Function, x: Any, action: Action, algebra: Float[Tensor, "n n"], method: ConcreteMethod
+) -> Outputs:
+    """d/dt rho_out(exp(-t A)) f(rho_in(exp(t A)) x) at t = 0 by one method, for every output.
+
+    Raises: NotImplementedError or RuntimeError if an operation of the function has no such derivative.
+    """
+    run = {"forward": _forward, "double_backward": _double_backward, "difference": _difference}[method]
+    return run(fn, x, action, algebra)
+
+
+def _along(fn: Function, x: Any, action: Action, forth: Tensor, back: Tensor) -> Outputs:
+    return action.transform_outputs(back, action.call(fn, action.transform(forth, x)))
+
+
+def _first_order(algebra: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """1 + t A and 1 - t A: at t = 0 they have the value and the derivative of exp(t A) and exp(-t A)."""
+    eye = torch.eye(len(algebra), dtype=algebra.dtype, device=t.device)
+    return eye + t * algebra.to(t.device), eye - t * algebra.to(t.device)
+
+
+def _forward(fn: Function, x: Any, action: Action, algebra: Tensor, like: Tensor | None = None) -> Outputs:
+    like = first_tensor(x) if like is None else like
+    zero = torch.zeros((), dtype=torch.float64, device=like.device)
+    with dual_level(), differentiable_kernels():
+        outputs = _along(fn, x, action, *_first_order(algebra, make_dual(zero, torch.ones_like(zero))))
+        return {name: tangent_of(value) for name, value in outputs.items()}
+
+
+def _double_backward(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
+    t = torch.zeros((), dtype=torch.float64, device=first_tensor(x).device, requires_grad=True)
+    with differentiable_kernels():
+        outputs = _along(fn, x, action, *_first_order(algebra, t))
+    result = {}
+    for name, value in outputs.items():
+        covector = torch.zeros_like(value, requires_grad=True)
+        slope = None
+        if value.requires_grad:
+            slope = torch.autograd.grad(value, t, covector, create_graph=True, allow_unused=True)[0]
+        if slope is None or not slope.requires_grad:
+            result[name] = torch.zeros_like(value).detach()
+        else:
+            result[name] = torch.autograd.grad(slope, covector, retain_graph=True)[0].detach()
+    return result
+
+
+def _difference(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
+    step = float(torch.finfo(first_tensor(x).dtype).eps) ** (1 / 3)
+    forth, back = torch.linalg.matrix_exp(step * algebra), torch.linalg.matrix_exp(-step * algebra)
+    ahead, behind = _along(fn, x, action, forth, back), _along(fn, x, action, back, forth)
+    return {name: ((ahead[name] - behind[name]) / (2 * step)).detach() for name in ahead}
+
+
+def complaint(
+    fn: Function, x: Any, action: Action, algebra: Float[Tensor, "n n"], derivative: Outputs, method: ConcreteMethod
+) -> str | None:
+    """Why a derivative cannot be trusted, or None: it is compared with a difference, and a derivative 0 with a step.
+
+    Automatic differentiation reads 0 through argmax, rounding and detached inputs; that must not pass for symmetry.
+    """
+    before = {name: value.detach() for name, value in action.call(fn, x).items()}
+    still = _forward(lambda *_: before, (), Action(action.group, (), action.output_fields), algebra, first_tensor(x))
+    difference = derivative if method == "difference" else _difference(fn, x, action, algebra)
+    for name, value in derivative.items():
+        size = float(before[name].norm())
+        gap = float((value - difference[name]).norm())
+        if gap > 0.1 * max(float(value.norm()), float(difference[name].norm())) + 1e-3 * size:
+            return (
+                f"the {method} derivative of output {name!r} and its central difference disagree by {gap:.2g} (output "
+                f"norm {size:.2g}): part of the input is detached inside the function, it is not smooth here, or it "
+                "draws random numbers"
+            )
+        eps = float(torch.finfo(value.dtype).eps)
+        if float((value - still[name]).norm()) <= 1e2 * eps * size:
+            steps = [torch.linalg.matrix_exp(step * algebra) for step in PROBE_STEPS]
+            moved = [action.call(fn, action.transform(g, x))[name].detach() - before[name] for g in steps]
+            near, far = (float(change.norm()) for change in moved)
+            if far > eps**0.5 * size and near > far / 8:  # of second order it would be a sixteenth
+                return (
+                    f"output {name!r} has derivative 0 but changes by {far / size if size else far:.2g} (relative) "
+                    "under a finite element: the function is not differentiable (argmax, rounding)"
+                )
+    return None

@@ -1,0 +1,276 @@
+"""Where a network loses equivariance: the part of its Lie derivative that each layer contributes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash._seed import seeded
+from rapidash.groups import Representation
+from rapidash.measure._action import Action
+from rapidash.measure._derivative import (
+    derivative_along,
+    differentiable_kernels,
+    dual_level,
+    make_dual,
+    tangent_of,
+    without_parameter_graph,
+)
+from rapidash.measure._guard import measuring
+from rapidash.measure._lie_derivative import lie_derivative
+from rapidash.measure._report import Report
+from rapidash.measure._trace import Call, leaves, recording, replacing
+
+LayerMethod = Literal["forward", "hutchinson"]
+Sides = Representation | Sequence[Representation]
+Hidden = Mapping[str | type[nn.Module], Representation | tuple[Sides, Sides]]
+OTHERS = "*"
+
+
+@dataclass(frozen=True)
+class LayerwiseError:
+    """The Lie derivative of a network as a sum over the calls of its layers.
+
+    Args:
+        layers: name and class of the module of every call, in order.
+        rms: (d, L) size of each contribution, root mean square over the components of the output.
+        contributions: (d, L, *out) the contributions themselves, None for "hutchinson", which knows their sizes only.
+        total: (d, *out) the Lie derivative of the whole network.
+        names: the generators.
+        method: "forward" or "hutchinson".
+    """
+
+    layers: tuple[tuple[str, str], ...]
+    rms: Float[Tensor, "d L"]
+    contributions: Float[Tensor, "d L ..."] | None = field(repr=False)
+    total: Float[Tensor, "d ..."] = field(repr=False)
+    names: tuple[str, ...]
+    method: LayerMethod
+
+    @property
+    def remainder(self) -> Float[Tensor, "d ..."]:
+        """What no layer contributes: operations between them that do not commute with the declared representations.
+
+        Raises: ValueError for "hutchinson".
+        """
+        if self.contributions is None:
+            raise ValueError("the sizes from method='hutchinson' do not add up to a remainder: use method='forward'")
+        return self.total - self.contributions.sum(dim=1)
+
+    @property
+    def shares(self) -> Float[Tensor, " L"]:
+        """Signed shares <C_i, L f> / ||L f||^2 over all generators; with that of the remainder they add up to 1.
+
+        Raises: ValueError for "hutchinson", or if the network is equivariant (nothing to share).
+        """
+        if self.contributions is None:
+            raise ValueError("signed shares need the contributions: use method='forward'")
+        square = self.total.square().sum()
+        if not bool(square > 0):
+            raise ValueError("the network is exactly equivariant: there is nothing to share between its layers")
+        product = self.contributions * self.total.unsqueeze(1)
+        return product.transpose(0, 1).reshape(len(self.layers), -1).sum(dim=1) / square
+
+    def report(self) -> Report:
+        """One row per call, and one for the remainder and the total."""
+        sizes = self.rms.square().mean(dim=0).sqrt().tolist()
+        rows: list[dict[str, Any]] = [
+            {"call": index, "layer": name, "class": kind, "contribution": size}
+            for index, ((name, kind), size) in enumerate(zip(self.layers, sizes))
+        ]
+        total = {"layer": "total", "contribution": _rms(self.total)}
+        if self.contributions is not None:
+            rows.append({"layer": "remainder", "contribution": _rms(self.remainder)})
+            if bool(self.total.square().sum() > 0):
+                shares = [*self.shares.tolist(), 1 - float(self.shares.sum())]
+                rows = [{**row, "share": share} for row, share in zip(rows, shares)]
+        metadata = {"generators": ", ".join(self.names), "method": self.method}
+        return Report("layerwise equivariance error (Lie derivative)", (*rows, total), metadata)
+
+
+def layerwise_equivariance_error(
+    model: nn.Module,
+    x: Any,
+    action: Action,
+    hidden: Representation | Hidden,
+    *,
+    method: LayerMethod = "forward",
+    probes: int = 100,
+    generators: Float[Tensor, "d n n"] | None = None,
+    seed: int = 0,
+) -> LayerwiseError:
+    r"""Split the Lie derivative of a network into the contributions of its module calls.
+
+    For f = f_N o ... o f_1 the chain rule gives :math:`L f = \sum_i J_{i+1:N} (L f_i)`: layer i is charged with its own
+    Lie derivative, pushed through the layers after it. What happens between the watched modules (sums, pooling,
+    distances) is charged to the remainder.
+
+    Args:
+        model: in eval mode; it is left as it was.
+        x: the input, as for `lie_derivative`.
+        action: the group with the representations of the network's input and (only) output.
+        hidden: how the tensors between the layers transform: one representation for all of them, or a mapping from
+            module names or classes to a representation, or to a pair (inputs, outputs) where each may be a sequence
+            with one representation for each argument or output. "*" stands for all other modules. A module named in the
+            mapping, or whose class is, is one layer; otherwise the layers are the modules without children.
+        method: "forward" reruns the network once per call and generator with a tangent on the output of that call: the
+            contributions are exact and can be summed. "hutchinson" takes random probes of the output, one backward pass
+            for each, for all layers at once: unbiased sizes with relative standard deviation sqrt(2 / probes) of their
+            squares, and no signs.
+        probes: number of probes for "hutchinson".
+        generators: None takes the basis of the group's Lie algebra.
+        seed: of the probes.
+    Raises: ValueError for a layer without a declared representation, more than one output, or a group without
+        generators; RuntimeError if an operation of the network has no forward-mode derivative and no difference helps.
+    Source: Gruver, Finzi, Goldblum, Wilson, ICLR 2023 (reverse mode, there); the forward mode is ours.
+    """
+    if method not in get_args(LayerMethod):
+        raise ValueError(f"method must be one of {get_args(LayerMethod)}, got {method!r}")
+    if probes < 1:
+        raise ValueError(f"probes must be at least 1, got {probes}")
+    whole = lie_derivative(model, x, action, generators=generators)
+    total = whole.value
+    algebra = action.group.generators() if generators is None else generators
+    declared: Hidden = {OTHERS: hidden} if isinstance(hidden, Representation) else hidden
+    modules = leaves(model, lambda name, module: _declared_for(name, module, declared, exact=True) is not None)
+    run = without_parameter_graph(model)
+    with measuring(model):
+        with recording(modules) as calls:
+            action.call(run, x)
+        slopes = [[_layer_derivative(call, action, direction, declared) for call in calls] for direction in algebra]
+        if method == "hutchinson":
+            contributions, rms = None, _probed(run, x, action, modules, slopes, probes, seed)
+        else:
+            pushed = [[_push(run, x, action, modules, i, s) for i, s in enumerate(row)] for row in slopes]
+            contributions = torch.stack([torch.stack(row) for row in pushed])
+            rms = contributions.flatten(2).square().mean(dim=-1).sqrt()
+    layers = tuple((call.name, type(call.module).__name__) for call in calls)
+    return LayerwiseError(layers, rms, contributions, total, whole.names, method)
+
+
+def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidden) -> list[Tensor]:
+    """L f_i of one call, for each tensor it returns."""
+    declared = _declared_for(call.name, call.module, hidden)
+    if declared is None:
+        raise ValueError(
+            f"layer {call.name!r} ({type(call.module).__name__}) has no declared representation: add its name or class "
+            "to `hidden`, or '*' for all other layers"
+        )
+    inputs, outputs = declared if isinstance(declared, tuple) else (declared, declared)
+    arguments = (*call.args, *call.kwargs.values())
+    num_outputs = len(call.output) if isinstance(call.output, tuple | list) else 1
+    local = Action(
+        action.group,
+        _one_each(inputs, len(arguments), call, "arguments"),
+        _one_each(outputs, num_outputs, call, "outputs"),
+    )
+    keywords, module = list(call.kwargs), without_parameter_graph(call.module)
+
+    def run(*values: Any) -> Any:
+        positional = len(values) - len(keywords)
+        return module(*values[:positional], **dict(zip(keywords, values[positional:])))
+
+    try:
+        slopes = derivative_along(run, arguments, local, algebra, "forward")
+    except (NotImplementedError, RuntimeError):
+        slopes = derivative_along(run, arguments, local, algebra, "difference")
+    return list(slopes.values())
+
+
+def _push(
+    run: Callable[..., Any], x: Any, action: Action, modules: dict[str, nn.Module], index: int, slope: list[Tensor]
+) -> Tensor:
+    """The tangent of the network's output when call ``index`` has the given tangent."""
+    if not any(bool(part.any()) for part in slope):
+        return torch.zeros_like(next(iter(action.call(run, x).values()))).detach()
+
+    def bent(step: float) -> Tensor:
+        with replacing(modules, lambda i, out: _map(out, slope, lambda v, s: v + step * s) if i == index else out):
+            return next(iter(action.call(run, x).values())).detach()
+
+    try:
+        with (
+            dual_level(),
+            differentiable_kernels(),
+            replacing(modules, lambda i, out: _map(out, slope, make_dual) if i == index else out),
+        ):
+            return tangent_of(next(iter(action.call(run, x).values())))
+    except (NotImplementedError, RuntimeError):
+        size = max(float(part.abs().max()) for part in slope)
+        step = float(torch.finfo(slope[0].dtype).eps) ** (1 / 3) / size
+        return (bent(step) - bent(-step)) / (2 * step)
+
+
+def _probed(
+    run: Callable[..., Any],
+    x: Any,
+    action: Action,
+    modules: dict[str, nn.Module],
+    slopes: list[list[list[Tensor]]],
+    probes: int,
+    seed: int,
+) -> Float[Tensor, "d L"]:
+    """Sizes of the contributions from E_z (z . J v)^2 = ||J v||^2 with random normal z on the output."""
+    tapped: list[list[Tensor]] = []
+
+    def tap(index: int, output: Any) -> Any:
+        parts = [part if part.requires_grad else part.detach().requires_grad_() for part in _tensors(output)]
+        tapped.append(parts)
+        return _map(output, parts, lambda old, new: new.clone())
+
+    with differentiable_kernels(), replacing(modules, tap):
+        output = next(iter(action.call(run, x).values()))
+    generator, flat = seeded(seed, "hutchinson"), [part for parts in tapped for part in parts]
+    squares = output.new_zeros(len(slopes), len(tapped))
+    for _ in range(probes):
+        z = torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output.device)
+        grads = torch.autograd.grad(output, flat, z, retain_graph=True, allow_unused=True)
+        for row, generator_slopes in enumerate(slopes):
+            found = iter(grads)
+            for column, layer in enumerate(generator_slopes):
+                pairs = [(next(found), part) for part in layer]
+                products = [(grad * part).sum() for grad, part in pairs if grad is not None]
+                if products:
+                    squares[row, column] += torch.stack(products).sum().square()
+    return (squares / probes / output.numel()).sqrt().detach()
+
+
+def _declared_for(
+    name: str, module: nn.Module, hidden: Hidden, *, exact: bool = False
+) -> Representation | tuple[Sides, Sides] | None:
+    """The declaration of a module by its name, its class or a base class, or (unless exact) "*"."""
+    if name in hidden and name != OTHERS:
+        return hidden[name]
+    for kind in type(module).__mro__:
+        if kind in hidden and kind is not nn.Module:
+            return hidden[kind]
+    return None if exact else hidden.get(OTHERS)
+
+
+def _one_each(sides: Sides, count: int, call: Call, what: str) -> list[Representation]:
+    if isinstance(sides, Representation):
+        return [sides] * count
+    if len(sides) != count:
+        raise ValueError(
+            f"layer {call.name!r} has {count} {what}, {len(sides)} representations are declared: give one for each "
+            "(Scalar() for what does not move)"
+        )
+    return list(sides)
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else list(output)
+
+
+def _map(output: Any, parts: list[Tensor], change: Callable[[Tensor, Tensor], Tensor]) -> Any:
+    if isinstance(output, Tensor):
+        return change(output, parts[0])
+    changed = [change(old, part) for old, part in zip(output, parts)]
+    return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())

@@ -1,0 +1,159 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rapidash._seed import seeded
+from rapidash.data import Field
+from rapidash.groups import SO, Image, Position, Scalar, T, Vector
+from rapidash.measure import Action, layerwise_equivariance_error, lie_derivative
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed, *shape), dtype=torch.float64)
+
+
+VECTORS = Action(SO(3), Vector(), Vector())
+
+
+def chain() -> nn.Sequential:
+    torch.manual_seed(0)
+    return (
+        nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.ReLU(inplace=True), nn.Linear(3, 3))
+        .double()
+        .eval()
+    )
+
+
+@pytest.mark.parametrize("hidden", [Vector(), Scalar()], ids=str)
+def test_contributions_of_a_chain_close_on_the_exact_sum(hidden: object) -> None:
+    model, x = chain(), normal(7, 3)
+    layers = {"*": hidden, "0": (Vector(), hidden), "4": (hidden, Vector())}
+    result = layerwise_equivariance_error(model, x, VECTORS, layers)
+    assert result.contributions.shape == (3, 5, 7, 3)
+    assert torch.equal(result.total, lie_derivative(model, x, VECTORS).value)
+    assert result.remainder.norm() < 1e-10 * result.total.norm()
+    assert float(result.shares.sum()) == pytest.approx(1.0, abs=1e-10)
+    assert [row["class"] for row in result.report().rows[:5]] == ["Linear", "Tanh", "Linear", "ReLU", "Linear"]
+
+
+def test_only_the_layer_that_breaks_the_symmetry_is_charged_with_its_closed_form() -> None:
+    class Scale(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * x.square().sum(-1, keepdim=True)
+
+    model = nn.Sequential(Scale(), nn.Linear(3, 3, bias=False), Scale()).double().eval()
+    x = normal(4, 3)
+    result = layerwise_equivariance_error(model, x, VECTORS, Vector())
+    assert result.rms[:, 0].max() < 1e-13
+    assert result.rms[:, 2].max() < 1e-13
+    weight, between = model[1].weight.detach(), x * x.square().sum(-1, keepdim=True)
+    for k, a in enumerate(SO(3).generators()[:, :3, :3]):
+        slope = between @ (weight @ a - a @ weight).T
+        expected = torch.autograd.functional.jvp(model[2], between @ weight.T, slope)[1]
+        assert torch.allclose(result.contributions[k, 1], expected)
+    assert result.shares.tolist() == pytest.approx([0, 1, 0], abs=1e-12)
+
+
+class Branching(nn.Module):
+    """A module called twice, keyword arguments, two outputs, a residual sum, and an operation outside any module."""
+
+    def __init__(self, leak: float) -> None:
+        super().__init__()
+        self.split, self.mix, self.leak = Split(), Mix(), leak
+
+    def forward(self, pos: Tensor) -> Tensor:
+        offset = pos - pos.mean(dim=0)
+        length, direction = self.split(offset)
+        mixed = self.mix(direction, length=length)
+        return mixed + self.mix(mixed, length=length) + self.leak * pos.abs()
+
+
+class Split(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.norm(dim=-1, keepdim=True), x + 0.1 * x.square()
+
+
+class Mix(nn.Module):
+    def forward(self, x: Tensor, *, length: Tensor) -> Tensor:
+        return x * torch.tanh(length) + 0.2 * x[:, [1, 2, 0]]
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.3])
+def test_graphs_of_modules_close_and_the_remainder_is_what_happens_outside(leak: float) -> None:
+    hidden = {Split: (Vector(), (Scalar(), Vector())), Mix: ((Vector(), Scalar()), Vector())}
+    action, x = Action(SO(3), Field(Position()), Field(Vector())), normal(5, 3)
+    result = layerwise_equivariance_error(Branching(leak).eval(), x, action, hidden)
+    assert [name for name, _ in result.layers] == ["split", "mix", "mix"]
+    outside = lie_derivative(lambda p: leak * p.abs(), x, action).value
+    assert (result.remainder - outside).abs().max() < 1e-10
+    assert (result.rms > 0.01).all()
+
+
+def test_random_probes_agree_with_the_exact_sizes() -> None:
+    model, x, probes = chain(), normal(7, 3), 400
+    exact = layerwise_equivariance_error(model, x, VECTORS, Vector())
+    probed = layerwise_equivariance_error(model, x, VECTORS, Vector(), method="hutchinson", probes=probes)
+    ratio = (probed.rms.square() / exact.rms.square())[exact.rms > 1e-12]
+    assert (ratio - 1).abs().max() < 4 * (2 / probes) ** 0.5
+    assert (ratio - 1).abs().max() > 1e-6  # it is an estimate
+    with pytest.raises(ValueError, match="method='forward'"):
+        _ = probed.remainder
+    assert "share" not in probed.report().columns
+
+
+class Opaque(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.detach().square()
+
+
+class Square(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Opaque.apply(x)
+
+
+def test_layers_without_derivatives_are_pushed_by_differences() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), Square(), nn.Linear(3, 3)).double().eval()
+    result = layerwise_equivariance_error(model, normal(5, 3), VECTORS, Vector())
+    assert result.remainder.norm() < 1e-6 * result.total.norm()
+
+
+def test_aliasing_of_an_image_network_is_found_in_its_strided_layer() -> None:
+    torch.manual_seed(0)
+    convolution = {"kernel_size": 3, "padding": 1, "padding_mode": "circular"}
+    layers = [nn.Conv2d(1, 4, **convolution), nn.Conv2d(4, 4, stride=2, **convolution), nn.Conv2d(4, 4, **convolution)]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).double().eval()
+    image = Image("fourier", extent=8.0)
+    hidden = {nn.Conv2d: image, nn.AdaptiveAvgPool2d: (image, Scalar()), nn.Flatten: Scalar()}
+    to_map = nn.Sequential(*layers).double().eval()
+    result = layerwise_equivariance_error(to_map, normal(2, 1, 8, 8), Action(T(2), image, image), {nn.Conv2d: image})
+    sizes = result.rms.square().mean(dim=0).sqrt()
+    assert sizes[0] < 1e-12
+    assert sizes[1] > 0.01
+    assert sizes[2] < 1e-12
+    pooled = layerwise_equivariance_error(model, normal(2, 1, 8, 8), Action(T(2), image, Scalar()), hidden)
+    assert pooled.remainder.abs().max() < 1e-12
+
+
+def test_undeclared_layers_and_bad_arguments_are_named() -> None:
+    model, x = chain(), normal(4, 3)
+    with pytest.raises(ValueError, match=r"layer '1' \(Tanh\) has no declared representation"):
+        layerwise_equivariance_error(model, x, VECTORS, {nn.Linear: Vector()})
+    with pytest.raises(ValueError, match="2 representations are declared"):
+        layerwise_equivariance_error(model, x, VECTORS, {"*": ((Vector(), Vector()), Vector())})
+    with pytest.raises(ValueError, match="method must be one of"):
+        layerwise_equivariance_error(model, x, VECTORS, Vector(), method="reverse")
+    with pytest.raises(ValueError, match="probes"):
+        layerwise_equivariance_error(model, x, VECTORS, Vector(), method="hutchinson", probes=0)
+    with pytest.raises(ValueError, match="training mode"):
+        layerwise_equivariance_error(model.train(), x, VECTORS, Vector())
+
+
+def test_the_network_keeps_its_hooks_gradients_and_values() -> None:
+    model, x = chain(), normal(4, 3)
+    before = model(x).detach()
+    layerwise_equivariance_error(model, x, VECTORS, Vector(), method="hutchinson", probes=2)
+    layerwise_equivariance_error(model, x, VECTORS, Vector())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(model(x), before)

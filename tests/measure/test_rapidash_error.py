@@ -1,0 +1,38 @@
+import torch
+from torch import Tensor
+
+from rapidash._seed import seeded
+from rapidash.data import Field
+from rapidash.groups import SO, E, Position, Scalar, T
+from rapidash.measure import Action, local_equivariance_error
+from rapidash.models import Rapidash
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed, *shape), dtype=torch.float64)
+
+
+def rapidash(space: str, num_orientations: int = 4, symmetry: str = "E(3)") -> Rapidash:
+    torch.manual_seed(0)
+    sizes = {"channels": 16, "num_layers": 2, "basis_dim": 16, "basis_hidden_dim": 16}
+    model = Rapidash(symmetry=symmetry, space=space, num_orientations=num_orientations, in_scalars=1, **sizes)
+    return model.double().eval()
+
+
+def cloud_error(model: Rapidash, group: object) -> float:
+    x = {"pos": normal(40, 3), "batch": torch.arange(8).repeat_interleave(5), "scalars": torch.ones(40, 1).double()}
+    inputs = {"pos": Field(Position()), "batch": Scalar(), "scalars": Scalar()}
+    action = Action(group, inputs, Field(Scalar(), level="cloud"), batch="batch")
+    run = lambda **tensors: model(**tensors).scalars  # noqa: E731
+    return local_equivariance_error(run, x, action, relative=True).total()
+
+
+def test_rapidash_on_distances_is_exactly_equivariant_and_raw_offsets_are_not() -> None:
+    assert cloud_error(rapidash("R3"), E(3)) < 1e-10
+    assert cloud_error(rapidash("R3", symmetry="T(3)"), T(3)) < 1e-10
+    assert cloud_error(rapidash("R3", symmetry="T(3)"), SO(3)) > 0.1
+
+
+def test_the_rotation_error_falls_with_the_number_of_orientations() -> None:
+    coarse, middle, fine = (cloud_error(rapidash("R3xS2", num), SO(3)) for num in (8, 20, 60))
+    assert coarse > middle > fine > 1e-6
