@@ -193,6 +193,24 @@ def test_a_checkpoint_of_another_format_is_named(tmp_path: Path, toy, monkeypatc
         read_checkpoint(tmp_path / "checkpoint.pt")
 
 
+def test_looking_at_the_losses_less_often_changes_nothing(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    often = toy.run(tmp_path / "often", hooks=[Dual()])
+    monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)  # as on a GPU
+    assert_same(often, toy.run(tmp_path / "seldom", hooks=[Dual()]))
+
+
+@pytest.mark.gpu
+def test_a_run_on_the_gpu_continues(tmp_path: Path, toy) -> None:
+    setting = {"device": "cuda", "dtype": "float64"}
+    _, straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)], **setting)
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", hooks=[Crash(7)], **setting)
+    model, continued = toy.run(tmp_path / "killed", hooks=[Crash(-1)], **setting)
+    assert model.head.weight.device.type == "cuda"
+    assert continued.best_val_error == pytest.approx(straight.best_val_error, rel=1e-9)
+    assert continued.peak_memory_bytes > 0
+
+
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = toy.run(tmp_path / "straight")
     real, calls = os.fsync, []

@@ -128,6 +128,14 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_checkpoint(tmp_path: Pa
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
+def test_the_step_is_named_also_when_losses_are_looked_at_seldom(
+    tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)
+    with pytest.raises(TrainingDivergedError, match="loss/broken is nan in step 6"):
+        toy.run(tmp_path, hooks=[Breaker(5)], eval_every=12, checkpoint_every=12)
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, toy) -> None:
     class Poison:
         def loss_terms(self, model, batch, rng):

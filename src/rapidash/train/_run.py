@@ -24,7 +24,6 @@ from rapidash.train._optim import build_optimizers, learning_rate, set_learning_
 from rapidash.train._task import Task
 
 _UNRELATED = ("checkpoint_every", "log_tensorboard", "threads", "device")  # settings that a continuation may change
-_CUDA_WINDOW = 32  # steps between two looks at the losses: each look waits for the GPU
 _MAX_TIMES = 4096
 
 
@@ -69,7 +68,7 @@ class Run:
         self.batches, self.hooks, self.checkpoints, self.device = batches, hooks, checkpoints, device
         self.progress = Progress()
         self.memory = PeakMemory(device)
-        self.window = _CUDA_WINDOW if device.type == "cuda" else 1
+        self.window = steps_between_looks(device)
         self._stepped = [hook for hook in hooks if isinstance(hook, SteppedHook)]
         self._stateful = [hook for hook in hooks if isinstance(hook, StatefulHook)]
         self._start()
@@ -192,6 +191,11 @@ class Run:
             f"({self.config.learning_rate}), lengthen warmup_steps ({self.config.warmup_steps}), set grad_clip "
             f"({self.config.grad_clip}), or look for extreme values in the data"
         )
+
+
+def steps_between_looks(device: torch.device) -> int:
+    """How many steps run before the losses are looked at: a look waits for a GPU, and costs nothing on the CPU."""
+    return 32 if device.type == "cuda" else 1
 
 
 def describe_run(
