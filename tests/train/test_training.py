@@ -19,7 +19,16 @@ def test_training_learns_the_task_and_beats_the_start(tmp_path: Path, toy) -> No
 
 def test_a_step_is_the_textbook_step(tmp_path: Path, toy) -> None:
     model = toy.EquivariantNetwork(0.5)
-    toy.run(tmp_path, model=model, steps=1, warmup_steps=0, learning_rate=0.1, weight_decay=0, ema_decay=0, grad_clip=0)
+    toy.run(
+        tmp_path,
+        model=model,
+        steps=1,
+        warmup_steps=0,
+        learning_rate=0.1,
+        weight_decay=0.0,
+        ema_decay=0.0,
+        grad_clip=0.0,
+    )
     assert float(model.factor.detach()) == pytest.approx(0.6, abs=1e-6)  # first step of Adam: the rate, towards 1
 
 

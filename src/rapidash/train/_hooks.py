@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rapidash.data import CloudBatch
 
 
+@runtime_checkable
 class Hook(Protocol):
     """A training method, usually a frozen dataclass: terms of the loss.
 

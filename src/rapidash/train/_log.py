@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 
 class TrainingLog:
@@ -32,7 +32,7 @@ class TrainingLog:
         if tensorboard is not None:
             self._writer = _summary_writer()(log_dir=str(tensorboard), purge_step=done + 1)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingLog":
         return self
 
     def __exit__(
@@ -48,7 +48,7 @@ class TrainingLog:
         if self._bar is not None:
             self._bar.update(steps)
 
-    def row(self, row: Mapping[str, float]) -> None:
+    def row(self, row: Mapping[str, int | float]) -> None:
         """Show a row of the history."""
         if self._bar is not None:
             self._bar.set_postfix({"loss": f"{row['train_loss']:.4g}", "val": f"{row['val_error']:.4g}"})

@@ -37,7 +37,7 @@ class TrainResult:
             CPU resident memory of the whole process, on CUDA memory of tensors.
     """
 
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     best_step: int
     best_val_error: float
     seconds_per_step: float

@@ -36,7 +36,7 @@ class Progress:
     """Everything about a run that is neither weights nor optimizer state."""
 
     step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
     loss_sums: dict[str, float] = field(default_factory=dict)  # since the last row of the history
     loss_steps: int = 0
     best_step: int = 0
@@ -125,7 +125,7 @@ class Run:
         loss = sum(list(terms.values())[1:], start=terms["train_loss"])
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.config.grad_clip:
             nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip)
         for optimizer in self.optimizers:
@@ -133,7 +133,7 @@ class Run:
         self.average.update()
         return terms
 
-    def validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, int | float]:
         """Add a row to the history; keep the weights when they are the best so far."""
         progress, config = self.progress, self.config
         with self.average.applied():
@@ -143,7 +143,7 @@ class Run:
             if error < progress.best_val_error:
                 progress.best_step, progress.best_val_error = progress.step, error
                 self.best = _copy(self.model.state_dict())
-        row: dict[str, float] = {"step": progress.step, "epoch": progress.step / self.batches.steps_per_epoch}
+        row: dict[str, int | float] = {"step": progress.step, "epoch": progress.step / self.batches.steps_per_epoch}
         row |= {name: total / progress.loss_steps for name, total in progress.loss_sums.items()}
         row |= {"val_error": error, "learning_rate": learning_rate(progress.step - 1, config)}
         row["seconds"] = progress.seconds

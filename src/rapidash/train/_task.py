@@ -1,6 +1,6 @@
 """A task: data, models for its variants, a loss and a metric, behind one interface."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from rapidash.train._variant import Variant
 Split = Literal["train", "val", "test"]
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a study needs to know about a problem."""
 
