@@ -1,0 +1,18 @@
+"""The operations that cost time, each with a definition in plain torch and fast twins that agree with it."""
+
+from rapidash.ops._backend import Backend
+from rapidash.ops.channel_mlp import channel_mlp
+from rapidash.ops.edge_conv import edge_conv
+from rapidash.ops.spherical_conv import spherical_conv
+from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coefficients, table_conv
+
+__all__ = [
+    "Backend",
+    "Interpolation",
+    "channel_mlp",
+    "edge_conv",
+    "interpolate_table",
+    "spherical_conv",
+    "spline_coefficients",
+    "table_conv",
+]

@@ -1,0 +1,98 @@
+"""Which implementation of an op runs: by name, or chosen from device, dtype and what is installed."""
+
+import os
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Backend = Literal["auto", "reference", "numba", "triton"]
+
+HAS_NUMBA, HAS_TRITON = find_spec("numba") is not None, find_spec("triton") is not None  # not imported here
+
+NUMBA_DTYPES = (torch.float32, torch.float64)
+TRITON_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def triton_interprets() -> bool:
+    """Whether Triton kernels run in Triton's interpreter, which takes tensors on the CPU."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def transform_obstacle() -> str | None:
+    """Why the derivative or transform in progress needs the definition; None if there is none."""
+    if torch.compiler.is_compiling():
+        return None
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "forward-mode derivatives exist only in the definition"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "transforms of torch.func (vmap, grad, jvp) exist only in the definition"
+    return None
+
+
+def numba_obstacle(*tensors: Tensor | None) -> str | None:
+    """Why the numba kernels cannot run on these tensors, as a sentence without a full stop; None if they can."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    dtypes = {tensor.dtype for tensor in given}
+    devices = {tensor.device.type for tensor in given}
+    if not HAS_NUMBA:
+        return "numba is not installed: pip install 'rapidash[fast]'"
+    if devices != {"cpu"}:
+        return f"numba kernels take tensors on the CPU, got {sorted(devices)}"
+    if len(dtypes) != 1 or not dtypes <= set(NUMBA_DTYPES):
+        return f"numba kernels take tensors of one dtype, float32 or float64, got {sorted(map(str, dtypes))}"
+    return transform_obstacle()
+
+
+def triton_obstacle(*tensors: Tensor | None) -> str | None:
+    """Why the Triton kernels cannot run on these tensors, as a sentence without a full stop; None if they can."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    devices = {tensor.device.type for tensor in given}
+    wrong = sorted({str(tensor.dtype) for tensor in given if tensor.dtype not in TRITON_DTYPES})
+    if not HAS_TRITON:
+        return "triton is not installed: it comes with the CUDA build of torch"
+    if devices != {"cuda"} and not (devices == {"cpu"} and triton_interprets()):
+        return f"Triton kernels take CUDA tensors (on the CPU only with TRITON_INTERPRET=1), got {sorted(devices)}"
+    if wrong:
+        return f"Triton kernels take float32, bfloat16 and float16, got {wrong}"
+    return transform_obstacle()
+
+
+def check_backend(backend: str) -> None:
+    """Raise ValueError for an unknown name."""
+    if backend not in get_args(Backend):
+        raise ValueError(f"unknown backend {backend!r}, expected one of {get_args(Backend)}")
+
+
+def select_backend(
+    op: str, backend: Backend, *tensors: Tensor | None, kernels: tuple[str, ...] = ("numba", "triton")
+) -> Backend:
+    """The implementation to run: never "auto".
+
+    Args:
+        op: name of the op, for the message.
+        backend: "auto" takes numba on the CPU and triton on CUDA where they can run, otherwise the definition.
+        tensors: the floating-point inputs; None is skipped.
+        kernels: the backends, besides the definition, that the op has.
+
+    Raises: ValueError for an unknown backend; RuntimeError, with the reason, if a backend asked for by name cannot run.
+    """
+    check_backend(backend)
+    if backend == "reference":
+        return backend
+    on_cuda = any(tensor is not None and tensor.device.type == "cuda" for tensor in tensors)
+    wanted: Backend = backend if backend != "auto" else "triton" if on_cuda else "numba"
+    if wanted not in kernels:
+        obstacle: str | None = f"it has no {wanted} kernel"
+    else:
+        obstacle = (numba_obstacle if wanted == "numba" else triton_obstacle)(*tensors)
+    if obstacle and backend == wanted:
+        raise RuntimeError(f"{op}(backend={backend!r}) cannot run: {obstacle}. Use backend='auto' or 'reference'.")
+    return "reference" if obstacle else wanted
+
+
+def accumulation_dtype(*tensors: Tensor | None) -> torch.dtype:
+    """Sums are made in float32, or in float64 if any tensor is float64."""
+    wide = any(tensor is not None and tensor.dtype == torch.float64 for tensor in tensors)
+    return torch.float64 if wide else torch.float32

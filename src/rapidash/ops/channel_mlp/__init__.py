@@ -1,0 +1,191 @@
+"""Channel mixing of a ConvNeXt block: LayerNorm, linear, GELU, linear, layer scale, residual."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash.ops._backend import Backend, check_backend, transform_obstacle
+from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
+from rapidash.ops.channel_mlp.reference import channel_mlp_reference
+
+__all__ = ["channel_mlp"]
+
+
+def channel_mlp(
+    x: Float[Tensor, "*points C"],
+    residual: Float[Tensor, "*points C2"] | None,
+    norm_weight: Float[Tensor, " C"],
+    norm_bias: Float[Tensor, " C"],
+    w1: Float[Tensor, "H C"],
+    b1: Float[Tensor, " H"],
+    w2: Float[Tensor, "C2 H"],
+    b2: Float[Tensor, " C2"],
+    scale: Float[Tensor, " C2"] | None = None,
+    *,
+    recompute: bool = False,
+    backend: Backend = "auto",
+) -> Float[Tensor, "*points C2"]:
+    r"""residual + scale * (W2 GELU(W1 LayerNorm(x) + b1) + b2), with the exact GELU and eps = 1e-5.
+
+    Of all activations only x and the pre-activations (H per point) are kept for the backward pass; the rest is computed
+    again there, in chunks of points that stay in the cache, with the matrix products of torch.
+
+    Args:
+        x: features; points are the leading axes.
+        residual: added to the result; None adds nothing.
+        norm_weight, norm_bias: of the LayerNorm.
+        w1, b1: first linear map, C -> H.
+        w2, b2: second linear map, H -> C2.
+        scale: layer scale, a factor per output channel; None is 1.
+        recompute: keep x only, and compute the pre-activations again in the backward pass: one more matrix product
+            (of six), and nothing of size (points, H) is ever allocated.
+        backend: "reference" is the definition. Every other name runs the one fused implementation, since its matrix
+            products are torch's on every device. Under autocast, forward-mode derivatives and transforms of
+            torch.func the definition runs.
+
+    Differentiable to any order (from the second on by the definition). The same bits in every run on the CPU.
+    Raises: ValueError for shapes or dtypes that do not fit, or an unknown backend.
+    """
+    check_backend(backend)
+    parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
+    _check(x, residual, *parameters)
+    if backend == "reference" or transform_obstacle() or torch.is_autocast_enabled(x.device.type):
+        return channel_mlp_reference(x, residual, *parameters)
+    rows = x.reshape(-1, x.shape[-1])
+    flat_residual = None if residual is None else residual.reshape(-1, len(w2))
+    keep = (
+        torch.is_grad_enabled() and not recompute and any(t is not None and t.requires_grad for t in (x, *parameters))
+    )
+    out: Tensor = _forward(rows, flat_residual, *parameters, keep)[0]
+    return out.view(*x.shape[:-1], len(w2))
+
+
+def _check(
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+) -> None:
+    channels, (hidden, out) = x.shape[-1], (w1.shape[0], w2.shape[0])
+    expected = {
+        "norm_weight": (norm_weight, (channels,)),
+        "norm_bias": (norm_bias, (channels,)),
+        "w1": (w1, (hidden, channels)),
+        "b1": (b1, (hidden,)),
+        "w2": (w2, (out, hidden)),
+        "b2": (b2, (out,)),
+        "scale": (scale, (out,)),
+        "residual": (residual, (*x.shape[:-1], out)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is None:
+            continue
+        if tensor.shape != shape:
+            raise ValueError(
+                f"{name} must have shape {tuple(shape)} to fit x {tuple(x.shape)}, w1 {tuple(w1.shape)} and "
+                f"w2 {tuple(w2.shape)}; got {tuple(tensor.shape)}"
+            )
+        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name} has dtype {tensor.dtype} but x has {x.dtype}: convert one of them with .to()")
+
+
+@torch.library.custom_op("rapidash::channel_mlp", mutates_args=())
+def _forward(
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    return channel_mlp_forward(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, keep)
+
+
+@_forward.register_fake
+def _fake_forward(
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    return x.new_empty(len(x), len(w2)), x.new_empty(len(x) if keep else 0, len(w1))
+
+
+@torch.library.custom_op("rapidash::channel_mlp_backward", mutates_args=())
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
+    return channel_mlp_backward(grad, x, norm_weight, norm_bias, w1, b1, w2, b2, scale, kept, needs)
+
+
+@_backward.register_fake
+def _fake_backward(
+    grad: Tensor,
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
+    like = [torch.empty_like(tensor) for tensor in (norm_weight, norm_bias, w1, b1, w2, b2)]
+    grad_x = torch.empty_like(x) if needs[0] else x.new_empty(0)
+    return [grad_x, *like, x.new_empty(0) if scale is None else torch.empty_like(scale)]
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, residual, *parameters, _ = inputs
+    ctx.has_residual = residual is not None
+    ctx.save_for_backward(x, *parameters, output[1])
+    ctx.set_materialize_grads(False)  # or a gradient of the size of the pre-activations is made of zeros
+
+
+def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 10
+    *inputs, kept = ctx.saved_tensors
+    needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
+    grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
+    if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
+        wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
+        out = channel_mlp_reference(inputs[0], None, *inputs[1:])
+        found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True) if wanted else ())
+        grads = [next(found) if need else None for need in needs]
+    else:
+        grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])])
+        grads = [g if need else None for g, need in zip(grads, needs, strict=True)]
+    return grads[0], grad_residual, *grads[1:], None
+
+
+_forward.register_autograd(_vector_jacobian, setup_context=_setup_context)

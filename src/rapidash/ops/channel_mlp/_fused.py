@@ -1,0 +1,99 @@
+"""channel_mlp in chunks of rows that stay in the cache, keeping the least for the backward pass."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu, layer_norm
+
+from rapidash.ops.channel_mlp.reference import EPS
+
+CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
+
+
+def _chunks(x: Tensor, hidden: int) -> Iterator[slice]:
+    """Ranges of rows of nearly equal length; one range where there is no cache to stay in or sums would lose digits."""
+    rows = len(x)
+    whole = x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64)
+    num_chunks = 1 if whole else max(1, round(rows * hidden / CHUNK_ELEMENTS))
+    for i in range(num_chunks):
+        yield slice(i * rows // num_chunks, (i + 1) * rows // num_chunks)
+
+
+def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The layer scale belongs to the last linear map: scaling weights is cheaper than scaling features."""
+    return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
+
+
+def channel_mlp_forward(
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
+    w2, b2 = _scaled(w2, b2, scale)
+    out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
+    kept = x.new_empty(len(x) if keep else 0, len(w1))
+    for rows in _chunks(x, len(w1)):
+        normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
+        hidden = torch.addmm(b1, normalized, w1.T, out=kept[rows]) if keep else torch.addmm(b1, normalized, w1.T)
+        out[rows].addmm_(gelu(hidden), w2.T)
+    return out, kept
+
+
+def channel_mlp_backward(
+    grad: Tensor,
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
+    """Gradients of x, norm_weight, norm_bias, w1, b1, w2, b2 and scale.
+
+    ``needs`` says whether those of x and of any parameter are wanted; what is not comes back empty.
+    """
+    for_x, for_parameters = needs
+    scaled_w2, _ = _scaled(w2, b2, scale)
+    grad_x = torch.empty_like(x) if for_x else x.new_empty(0)
+    grad_norm_weight, grad_norm_bias = torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)
+    grad_w1, grad_b1 = torch.zeros_like(w1), torch.zeros_like(b1)
+    grad_w2, grad_b2 = torch.zeros_like(w2), torch.zeros_like(b2)
+    ones = x.new_ones(len(x))
+    for rows in _chunks(x, len(w1)):
+        normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
+        hidden = kept[rows] if len(kept) else torch.addmm(b1, normalized, w1.T)
+        grad_rows, count = grad[rows], ones[rows]
+        grad_hidden = grad_rows @ scaled_w2
+        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+        if for_parameters:
+            grad_w2.addmm_(grad_rows.T, gelu(hidden))
+            grad_b2.addmv_(grad_rows.T, count)
+            grad_w1.addmm_(grad_hidden.T, normalized)
+            grad_b1.addmv_(grad_hidden.T, count)
+        grad_normalized = grad_hidden @ w1
+        parts = torch.ops.aten.native_layer_norm_backward(
+            grad_normalized, x[rows], x.shape[1:], mean, inverse, norm_weight, norm_bias, [for_x] + 2 * [for_parameters]
+        )
+        if for_x:
+            grad_x[rows] = parts[0]
+        if for_parameters:
+            grad_norm_weight += parts[1]
+            grad_norm_bias += parts[2]
+    grad_scale = x.new_empty(0)
+    if scale is not None:
+        grad_scale = (grad_w2 * w2).sum(dim=1) + grad_b2 * b2
+        grad_w2, grad_b2 = scale[:, None] * grad_w2, scale * grad_b2
+    return [grad_x, grad_norm_weight, grad_norm_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]

@@ -1,0 +1,137 @@
+"""Depthwise convolution over edges, with the kernel given at every edge and orientation."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash.geometry._graph import Graph
+from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops.edge_conv.reference import edge_conv_reference
+
+__all__ = ["edge_conv"]
+
+
+def edge_conv(
+    x: Float[Tensor, "S O C"],
+    kernel: Float[Tensor, "E O C"],
+    graph: Graph,
+    *,
+    edge_weight: Float[Tensor, " E"] | None = None,
+    backend: Backend = "auto",
+) -> Float[Tensor, "T O C"]:
+    r"""out[i, a] = sum over edges e to i of edge_weight[e] * kernel[e, a] * x[source[e], a], per channel.
+
+    For exact kernels, in particular those on three and more dimensions. Besides the kernel that is given, and its
+    gradient, nothing of size (E, O, C) is allocated (except by the definition, which also computes second derivatives
+    and forward-mode derivatives). Sums are made in float32, or float64.
+
+    Args:
+        x: features of the source points.
+        kernel: a factor per edge, orientation and channel, in the order of the graph's edges.
+        graph: edges sorted by target.
+        edge_weight: a factor per edge, such as a cutoff; None is 1.
+        backend: "auto", or "reference", "numba", "triton", which then run or raise.
+
+    Differentiable in x, kernel and edge_weight. Two runs with the same number of threads give the same bits.
+
+    Raises: ValueError for shapes or dtypes that do not fit, or an unknown backend; RuntimeError if the named backend
+        cannot run.
+    """
+    _check(x, kernel, graph, edge_weight)
+    chosen = select_backend("edge_conv", backend, x, kernel, edge_weight)
+    edges = graph.source, graph.target
+    if chosen == "numba":
+        out: Tensor = _numba_op(x, kernel, *edges, graph.row_ptr, edge_weight)
+        return out
+    return edge_conv_reference(x, kernel, *edges, graph.num_targets, edge_weight=edge_weight)
+
+
+def _check(x: Tensor, kernel: Tensor, graph: Graph, edge_weight: Tensor | None) -> None:
+    if x.ndim != 3 or x.shape[0] != graph.num_sources:
+        raise ValueError(f"x must be (S, O, C) with S = {graph.num_sources} sources of the graph, got {tuple(x.shape)}")
+    if kernel.shape != (graph.num_edges, *x.shape[1:]):
+        raise ValueError(
+            f"kernel must be (E, O, C) = ({graph.num_edges}, {x.shape[1]}, {x.shape[2]}), got {tuple(kernel.shape)}"
+        )
+    if edge_weight is not None and edge_weight.shape != (graph.num_edges,):
+        raise ValueError(f"edge_weight must be (E,) = ({graph.num_edges},), got {tuple(edge_weight.shape)}")
+    for name, tensor in (("x", x), ("kernel", kernel), ("edge_weight", edge_weight)):
+        if tensor is not None and not tensor.is_floating_point():
+            raise ValueError(f"{name} must be floating point, got {tensor.dtype}: convert it with .to(x.dtype)")
+
+
+def _implementation(backend: str) -> ModuleType:
+    """The module with the kernels, imported when first used."""
+    return import_module(f"rapidash.ops.edge_conv.{backend}")
+
+
+def _register(backend: str) -> Any:
+    """A torch op for one backend, with its fake implementation and gradients."""
+
+    @torch.library.custom_op(f"rapidash::edge_conv_{backend}", mutates_args=())
+    def forward(
+        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor, edge_weight: Tensor | None
+    ) -> Tensor:
+        out: Tensor = _implementation(backend).edge_conv_forward(x, kernel, source, row_ptr, edge_weight)
+        return out
+
+    @torch.library.custom_op(f"rapidash::edge_conv_backward_{backend}", mutates_args=())
+    def backward(
+        grad: Tensor,
+        x: Tensor,
+        kernel: Tensor,
+        source: Tensor,
+        row_ptr: Tensor,
+        edge_weight: Tensor | None,
+        needs: list[bool],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        grads: tuple[Tensor, Tensor, Tensor] = _implementation(backend).edge_conv_backward(
+            grad, x, kernel, source, row_ptr, edge_weight, needs
+        )
+        return grads
+
+    @forward.register_fake
+    def _(
+        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor, edge_weight: Tensor | None
+    ) -> Tensor:
+        return x.new_empty(row_ptr.shape[0] - 1, x.shape[1], x.shape[2])
+
+    @backward.register_fake
+    def _(
+        grad: Tensor,
+        x: Tensor,
+        kernel: Tensor,
+        source: Tensor,
+        row_ptr: Tensor,
+        edge_weight: Tensor | None,
+        needs: list[bool],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        grad_kernel = kernel.new_empty(kernel.shape if needs[0] else 0)
+        return x.new_empty(x.shape), grad_kernel, x.new_empty(source.shape[0] if needs[1] else 0)
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, kernel, source, target, row_ptr, edge_weight = ctx.saved_tensors
+        needs = [ctx.needs_input_grad[i] for i in (0, 1, 5)]
+        grads: list[Tensor | None]
+        if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
+            inputs = [t for t, need in zip((x, kernel, edge_weight), needs, strict=True) if need]
+            out = edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)
+            found = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
+            grads = [next(found) if need else None for need in needs]
+        else:
+            computed = backward(grad, x, kernel, source, row_ptr, edge_weight, needs[1:])
+            grads = [g if need else None for g, need in zip(computed, needs, strict=True)]
+        return grads[0], grads[1], None, None, None, grads[2]
+
+    forward.register_autograd(vector_jacobian, setup_context=setup_context)
+    return forward
+
+
+_numba_op = _register("numba")

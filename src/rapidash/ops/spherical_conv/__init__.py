@@ -1,0 +1,79 @@
+"""Depthwise convolution over the orientation grid."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops.spherical_conv.reference import spherical_conv_reference
+
+__all__ = ["spherical_conv"]
+
+
+def spherical_conv(
+    x: Float[Tensor, "N O C"], kernel: Float[Tensor, "P O C"], *, backend: Backend = "auto"
+) -> Float[Tensor, "N P C"]:
+    r"""y[n, b] = (1/O) sum_a kernel[b, a] * x[n, a], per channel.
+
+    Args:
+        x: features on the input grid of O orientations.
+        kernel: a factor per pair of output and input orientation, and channel.
+        backend: "auto", or "reference", "numba", "triton", which then run or raise. On CUDA "auto" is the definition:
+            a batched matrix product has nothing to gain from a kernel of its own.
+
+    Differentiable to any order (from the second on by the definition). The same bits in every run with the same number
+    of threads on the CPU.
+
+    Raises: ValueError for shapes that do not fit or an unknown backend; RuntimeError if the named one cannot run.
+    """
+    if x.ndim != 3 or kernel.ndim != 3 or kernel.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            "x must be (N, O, C) and kernel (P, O, C) with the same O and C, "
+            f"got {tuple(x.shape)} and {tuple(kernel.shape)}"
+        )
+    if select_backend("spherical_conv", backend, x, kernel, kernels=("numba",)) == "numba":
+        out: Tensor = _forward(x, kernel)
+        return out
+    return spherical_conv_reference(x, kernel)
+
+
+@torch.library.custom_op("rapidash::spherical_conv", mutates_args=())
+def _forward(x: Tensor, kernel: Tensor) -> Tensor:
+    from rapidash.ops.spherical_conv.numba import spherical_conv_forward
+
+    return spherical_conv_forward(x, kernel)
+
+
+@_forward.register_fake
+def _fake_forward(x: Tensor, kernel: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], kernel.shape[0], x.shape[2])
+
+
+@torch.library.custom_op("rapidash::spherical_conv_backward", mutates_args=())
+def _backward(grad: Tensor, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    from rapidash.ops.spherical_conv.numba import spherical_conv_backward
+
+    return spherical_conv_backward(grad, x, kernel)
+
+
+@_backward.register_fake
+def _fake_backward(grad: Tensor, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), kernel.new_empty(kernel.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    x, kernel = ctx.saved_tensors
+    if torch.is_grad_enabled():  # the gradients are two more of these convolutions, and differentiable in turn
+        grad_x = torch.einsum("bac,nbc->nac", kernel, grad) / x.shape[1]
+        return grad_x, torch.einsum("nac,nbc->bac", x, grad) / x.shape[1]
+    grad_x, grad_kernel = _backward(grad, x, kernel)
+    return grad_x, grad_kernel
+
+
+_forward.register_autograd(_vector_jacobian, setup_context=_setup_context)

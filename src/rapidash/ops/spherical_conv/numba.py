@@ -1,0 +1,110 @@
+"""spherical_conv on the CPU: a small matrix product per channel, without the copies that a batched product makes.
+
+A task is a block of channels and a range of points; it has its own copy of its part of the kernel's gradient.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
+# numba gives the types of what it compiles
+
+import numba as nb
+from torch import Tensor
+
+from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region, split_evenly
+
+BLOCK = 64  # channels done at once: the kernel's part of them stays in the first cache
+SERIAL_BELOW = 300_000  # products under which starting threads costs more than it gains
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _task(task, shape, chunks):
+    points, _, _, channels = shape
+    first, chunk = task // chunks * BLOCK, task % chunks
+    return first, min(BLOCK, channels - first), chunk * points // chunks, (chunk + 1) * points // chunks
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _add_product(a, at_a, b, at_b, scale, out, at_out, width):
+    u, v, w = a[at_a : at_a + width], b[at_b : at_b + width], out[at_out : at_out + width]
+    for c in range(width):
+        w[c] += scale * u[c] * v[c]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _forward(tasks, x, kernel, out, scale, shape, chunks):
+    _, ins, outs, channels = shape
+    for task in range(tasks[0], tasks[1]):
+        first, width, low, high = _task(task, shape, chunks)
+        for n in range(low, high):
+            for b in range(outs):
+                at_out = (n * outs + b) * channels + first
+                out[at_out : at_out + width] = 0
+                for a in range(ins):
+                    at_kernel = (b * ins + a) * channels + first
+                    _add_product(kernel, at_kernel, x, (n * ins + a) * channels + first, scale, out, at_out, width)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _backward(tasks, x, kernel, grad, grad_x, grad_kernel, scale, shape, chunks):
+    _, ins, outs, channels = shape
+    for task in range(tasks[0], tasks[1]):
+        first, width, low, high = _task(task, shape, chunks)
+        copy = grad_kernel[(task % chunks) * outs * ins * channels :]
+        for n in range(low, high):
+            for a in range(ins):
+                at_x = (n * ins + a) * channels + first
+                grad_x[at_x : at_x + width] = 0
+                for b in range(outs):
+                    at_kernel = (b * ins + a) * channels + first
+                    at_grad = (n * outs + b) * channels + first
+                    _add_product(kernel, at_kernel, grad, at_grad, scale, grad_x, at_x, width)
+                    _add_product(x, at_x, grad, at_grad, scale, copy, at_kernel, width)
+
+
+@nb.njit(cache=True, parallel=True, error_model="numpy")
+def _forward_parallel(num_tasks, x, kernel, out, scale, shape, chunks):
+    for task in nb.prange(num_tasks):
+        _forward((task, task + 1), x, kernel, out, scale, shape, chunks)
+
+
+@nb.njit(cache=True, parallel=True, error_model="numpy")
+def _backward_parallel(num_tasks, x, kernel, grad, grad_x, grad_kernel, scale, shape, chunks):
+    for task in nb.prange(num_tasks):
+        _backward((task, task + 1), x, kernel, grad, grad_x, grad_kernel, scale, shape, chunks)
+
+
+def _plan(x: Tensor, kernel: Tensor) -> tuple[int, int, int, tuple[int, int, int, int]]:
+    """Threads, chunks of points, tasks, and the shape."""
+    shape = (x.shape[0], x.shape[1], kernel.shape[0], x.shape[2])
+    blocks = -(-shape[3] // BLOCK)
+    threads = num_threads() if shape[0] * shape[1] * shape[2] * shape[3] > SERIAL_BELOW else 1
+    chunks = split_evenly(blocks, threads, limit=max(shape[0], 1))
+    return threads, chunks, blocks * chunks, shape
+
+
+def spherical_conv_forward(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, O, C), (P, O, C) -> (N, P, C)."""
+    threads, chunks, tasks, shape = _plan(x, kernel)
+    out = x.new_empty(shape[0], shape[2], shape[3])
+    scale = x.detach().numpy().dtype.type(1 / max(shape[1], 1))
+    arrays = as_array(x.contiguous()), as_array(kernel.contiguous()), as_array(out), scale, shape, chunks
+    if threads == 1:
+        _forward((0, tasks), *arrays)
+    else:
+        with parallel_region(threads):
+            _forward_parallel(tasks, *arrays)
+    return out
+
+
+def spherical_conv_backward(grad: Tensor, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x and kernel."""
+    threads, chunks, tasks, shape = _plan(x, kernel)
+    grad_x, copies = x.new_empty(x.shape), x.new_zeros(chunks, *kernel.shape)
+    scale = x.detach().numpy().dtype.type(1 / max(shape[1], 1))
+    inputs = as_array(x.contiguous()), as_array(kernel.contiguous()), as_array(grad.contiguous())
+    arrays = *inputs, as_array(grad_x), as_array(copies), scale, shape, chunks
+    if threads == 1:
+        _backward((0, tasks), *arrays)
+    else:
+        with parallel_region(threads):
+            _backward_parallel(tasks, *arrays)
+    return grad_x, copies[0] if chunks == 1 else copies.sum(dim=0)

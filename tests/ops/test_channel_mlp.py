@@ -1,0 +1,156 @@
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rapidash.ops import channel_mlp
+from rapidash.ops.channel_mlp.reference import channel_mlp_reference
+from tests.ops._support import TOLERANCE, assert_parity, leaf
+
+
+def inputs(
+    points: tuple[int, ...], channels: int, hidden: int, out: int, *, residual: bool, scale: bool, dtype: torch.dtype
+) -> list[Tensor | None]:
+    make: Any = partial(leaf, dtype=dtype)
+    return [
+        make(*points, channels),
+        make(*points, out) if residual else None,
+        make(channels),
+        make(channels),
+        make(hidden, channels),
+        make(hidden),
+        make(out, hidden),
+        make(out),
+        make(out) if scale else None,
+    ]
+
+
+SIZES = [((7,), 5, 9, 4), ((2, 3), 4, 4, 4), ((0, 3), 4, 4, 4), ((3, 1500), 16, 300, 16)]  # the last in several chunks
+
+
+def test_the_definition_is_the_block_of_modules() -> None:
+    norm, first, second = nn.LayerNorm(4), nn.Linear(4, 8), nn.Linear(8, 4)
+    nn.init.normal_(norm.weight)
+    x, residual, scale = torch.randn(3, 4), torch.randn(3, 4), torch.randn(4)
+    expected = residual + scale * second(nn.functional.gelu(first(norm(x))))
+    parameters = norm.weight, norm.bias, first.weight, first.bias, second.weight, second.bias, scale
+    torch.testing.assert_close(channel_mlp_reference(x, residual, *parameters), expected)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_fused_agrees_with_the_definition(
+    sizes: tuple[tuple[int, ...], int, int, int], dtype: torch.dtype, residual: bool, scale: bool, recompute: bool
+) -> None:
+    tensors = inputs(*sizes, residual=residual, scale=scale, dtype=dtype)
+    tolerance = 20 * TOLERANCE[dtype]
+    assert_parity(partial(channel_mlp, recompute=recompute), channel_mlp_reference, tensors, tolerance)
+
+
+def test_the_parity_check_rejects_another_gelu() -> None:
+    def approximate(x: Tensor, _: None, norm_weight: Tensor, norm_bias: Tensor, *maps: Tensor) -> Tensor:
+        w1, b1, w2, b2 = maps
+        normalized = nn.functional.layer_norm(x, x.shape[-1:], norm_weight, norm_bias)
+        return nn.functional.gelu(normalized @ w1.T + b1, approximate="tanh") @ w2.T + b2
+
+    tensors = inputs(*SIZES[0], residual=False, scale=False, dtype=torch.float64)[:-1]
+    with pytest.raises(AssertionError, match="value"):
+        assert_parity(approximate, channel_mlp, tensors, 1e-6)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_gradients_of_first_and_second_order(recompute: bool) -> None:
+    tensors = inputs((3,), 3, 4, 2, residual=True, scale=True, dtype=torch.float64)
+    run = partial(channel_mlp, recompute=recompute)
+    assert torch.autograd.gradcheck(run, tensors)
+    assert torch.autograd.gradgradcheck(run, tensors)
+
+
+def test_gradients_of_a_part_of_the_inputs() -> None:
+    tensors = inputs((3,), 4, 6, 4, residual=True, scale=True, dtype=torch.float64)
+    for wanted in range(9):
+        some = [t if i == wanted else t.detach() for i, t in enumerate(tensors) if t is not None]
+        (got,) = torch.autograd.grad(channel_mlp(*some).square().sum(), some[wanted])
+        (expected,) = torch.autograd.grad(channel_mlp_reference(*some).square().sum(), some[wanted])
+        torch.testing.assert_close(got, expected)
+
+
+def kept_bytes(function: Any, tensors: list[Tensor | None]) -> int:
+    """Memory of the tensors that a function keeps for its backward pass, besides its inputs."""
+    mine = {t.untyped_storage().data_ptr() for t in tensors if t is not None}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        function(*tensors)
+    return sum(size for pointer, size in kept.items() if pointer not in mine)
+
+
+def test_what_is_kept_for_the_backward_pass() -> None:
+    tensors = inputs((100,), 16, 64, 16, residual=True, scale=True, dtype=torch.float32)
+    assert kept_bytes(partial(channel_mlp, recompute=True), tensors) == 0
+    assert kept_bytes(channel_mlp, tensors) == 100 * 64 * 4
+    assert kept_bytes(channel_mlp_reference, tensors) > 2 * 100 * 64 * 4
+
+
+def test_two_runs_give_the_same_bits() -> None:
+    tensors = inputs(*SIZES[-1], residual=True, scale=True, dtype=torch.float32)
+    wanted = [t for t in tensors if t is not None]
+    runs = [torch.autograd.grad(channel_mlp(*tensors).square().sum(), wanted) for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func.jvp itself
+def test_autocast_forward_mode_and_vmap_use_the_definition() -> None:
+    tensors = [
+        t.detach() for t in inputs((3,), 4, 6, 4, residual=True, scale=True, dtype=torch.float32) if t is not None
+    ]
+    x, *rest = tensors
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(channel_mlp(*tensors), channel_mlp_reference(*tensors))
+    tangent = torch.randn_like(x)
+    got = torch.func.jvp(lambda x: channel_mlp(x, *rest), (x,), (tangent,))
+    torch.testing.assert_close(got, torch.func.jvp(lambda x: channel_mlp_reference(x, *rest), (x,), (tangent,)))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_opcheck(residual: bool, keep: bool) -> None:
+    tensors = inputs((3,), 4, 6, 4, residual=residual, scale=True, dtype=torch.float64)
+    torch.library.opcheck(torch.ops.rapidash.channel_mlp.default, (*tensors, keep))
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        tensors = inputs((3,), 4, 6, 4, residual=False, scale=True, dtype=torch.float32)[2:]
+        self.weights = nn.ParameterList([t for t in tensors if t is not None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channel_mlp(torch.sin(x), x, *self.weights)
+
+
+def test_compiles_and_exports() -> None:
+    layer, x = Layer(), leaf(5, 2, 4, dtype=torch.float32)
+    assert_parity(torch.compile(layer, fullgraph=True, backend="aot_eager"), layer, [x], 0)
+    exported = torch.export.export(layer, (x.detach(),))
+    assert "rapidash.channel_mlp" in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x), layer(x))
+
+
+def test_errors_say_what_to_do() -> None:
+    tensors = inputs((3,), 4, 6, 4, residual=True, scale=True, dtype=torch.float64)
+    with pytest.raises(ValueError, match="unknown backend"):
+        channel_mlp(*tensors, backend="fast")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="residual must have shape"):
+        channel_mlp(tensors[0], tensors[1][:, :2], *tensors[2:])  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"b1 has dtype torch\.float32"):
+        channel_mlp(*tensors[:5], tensors[5].float(), *tensors[6:])  # type: ignore[union-attr]
