@@ -2,8 +2,29 @@
 
 from rapidash.measure._action import Action
 from rapidash.measure._check import EquivarianceCheck, assert_equivariant, check_equivariance
+from rapidash.measure._conformal import (
+    Coverage,
+    SplitConformal,
+    brier_score,
+    compare_uncertainty,
+    expected_calibration_error,
+    negative_log_likelihood,
+    resampled_coverage,
+)
+from rapidash.measure._correlation import Correlation, correlation_study
+from rapidash.measure._data_symmetry import PointNet, SymmetryBreakingScore, symmetry_breaking_score
 from rapidash.measure._defect import defect
 from rapidash.measure._equivariance_error import EquivarianceError, draw_elements, equivariance_error
+from rapidash.measure._features import (
+    InvarianceSimilarity,
+    Whitening,
+    empirical_equivariance_deviation,
+    feature_statistics,
+    invariance_similarity,
+    relative_rms_deviation,
+)
+from rapidash.measure._invariance import InvarianceScores, effective_invariance, invariance_scores
+from rapidash.measure._laplace import LastLayerLaplace, last_layer_laplace
 from rapidash.measure._layerwise import LayerwiseError, layerwise_equivariance_error
 from rapidash.measure._lie_derivative import (
     LieDerivative,
@@ -11,22 +32,49 @@ from rapidash.measure._lie_derivative import (
     lie_derivative,
     local_equivariance_error,
 )
+from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
 from rapidash.measure._report import Report
 
 __all__ = [
     "Action",
+    "Correlation",
+    "Coverage",
     "EquivarianceCheck",
     "EquivarianceError",
+    "InvarianceScores",
+    "InvarianceSimilarity",
+    "LastLayerLaplace",
     "LayerwiseError",
     "LieDerivative",
     "LocalEquivarianceError",
+    "LossShare",
+    "PointNet",
     "Report",
+    "SplitConformal",
+    "SymmetryBreakingScore",
+    "Whitening",
     "assert_equivariant",
+    "brier_score",
     "check_equivariance",
+    "compare_uncertainty",
+    "correlation_study",
     "defect",
     "draw_elements",
+    "effective_invariance",
+    "empirical_equivariance_deviation",
     "equivariance_error",
+    "equivariance_gap",
+    "expected_calibration_error",
+    "feature_statistics",
+    "invariance_scores",
+    "invariance_similarity",
+    "last_layer_laplace",
     "layerwise_equivariance_error",
     "lie_derivative",
     "local_equivariance_error",
+    "negative_log_likelihood",
+    "relative_rms_deviation",
+    "resampled_coverage",
+    "symmetry_breaking_score",
+    "symmetry_loss_share",
 ]

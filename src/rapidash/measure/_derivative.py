@@ -33,13 +33,13 @@ def dual_level() -> Iterator[None]:
 
 def make_dual(value: Tensor, tangent: Tensor) -> Tensor:
     """The value with a tangent, inside `forward_ad.dual_level`."""
-    dual: Tensor = forward_ad.make_dual(value, tangent)  # type: ignore[no-untyped-call]
+    dual: Tensor = forward_ad.make_dual(value, tangent)
     return dual
 
 
 def tangent_of(value: Tensor) -> Tensor:
     """The tangent of a value, 0 if it has none."""
-    dual = forward_ad.unpack_dual(value)  # type: ignore[no-untyped-call]
+    dual = forward_ad.unpack_dual(value)
     return (torch.zeros_like(dual.primal) if dual.tangent is None else dual.tangent).detach().clone()
 
 

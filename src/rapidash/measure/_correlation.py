@@ -1,0 +1,94 @@
+"""Does a measure of symmetry tell which model generalizes? Correlation over a set of models, with intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from rapidash.measure._report import Report
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's and Spearman's coefficient with their intervals, and the least-squares line y = slope x + intercept."""
+
+    pearson: float
+    pearson_interval: tuple[float, float]
+    spearman: float
+    spearman_interval: tuple[float, float]
+    slope: float
+    intercept: float
+    num_models: int
+    level: float
+    x: str
+    y: str
+
+    def report(self) -> Report:
+        """One row per coefficient."""
+        rows = [
+            {"coefficient": name, "value": value, "low": low, "high": high}
+            for name, value, (low, high) in (
+                ("Pearson", self.pearson, self.pearson_interval),
+                ("Spearman", self.spearman, self.spearman_interval),
+            )
+        ]
+        return Report(f"{self.y} against {self.x}", tuple(rows), {"models": self.num_models, "level": self.level})
+
+
+def correlation_study(
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    x_name: str = "effective invariance",
+    y_name: str = "accuracy",
+    level: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Correlation:
+    """Correlation of two measures over models: one entry for each model (or, for one model, for each test set).
+
+    The interval of Pearson's r is Fisher's, that of Spearman's rho a percentile bootstrap over models.
+
+    Args:
+        x: the measure that needs no labels, e.g. the mean effective invariance.
+        y: what it should predict, e.g. the accuracy.
+        x_name, y_name: names in the report.
+        level: of both intervals, in (0, 1).
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    Raises: ValueError for fewer than 4 models, unequal lengths, values that are not finite, or a constant measure.
+    """
+    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 4:
+        raise ValueError(f"x and y need one value for each of at least 4 models, got shapes {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("x and y must be finite: leave out models that failed, and say so")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError(f"{x_name if np.ptp(a) == 0 else y_name} is the same for all models: no correlation exists")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+    pearson, fit = stats.pearsonr(a, b), stats.linregress(a, b)
+    fisher = pearson.confidence_interval(confidence_level=level)
+    rng, resampled = np.random.default_rng(seed), []
+    for _ in range(num_resamples):
+        index = rng.integers(len(a), size=len(a))
+        if np.ptp(a[index]) > 0 and np.ptp(b[index]) > 0:
+            resampled.append(_spearman(a[index], b[index]))
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Correlation(
+        pearson=float(pearson.statistic),
+        pearson_interval=(float(fisher.low), float(fisher.high)),
+        spearman=_spearman(a, b),
+        spearman_interval=(float(low), float(high)),
+        slope=float(fit.slope),
+        intercept=float(fit.intercept),
+        num_models=len(a),
+        level=level,
+        x=x_name,
+        y=y_name,
+    )
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])

@@ -1,0 +1,223 @@
+"""Invariance of features: similarity after whitening, and the empirical equivariance deviation of an orbit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash.groups import Scalar, enumerated, trivial
+from rapidash.measure._action import Action, Function
+from rapidash.measure._equivariance_error import DEFAULT_NUM_ELEMENTS, draw_elements
+from rapidash.measure._guard import measuring
+from rapidash.measure._report import Report
+
+Distance = Literal["l2", "cosine"]
+MIN_EIGENVALUE = 1e-4  # of the covariance, relative to the largest: smaller directions are dropped
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The affine map to features with mean 0 and covariance 1, on the directions that vary.
+
+    Args:
+        mean: (F,) mean.
+        transform: (F, rank) so that (h - mean) @ transform is white.
+        rank: number of directions kept.
+    """
+
+    mean: Float[Tensor, " F"] = field(repr=False)
+    transform: Float[Tensor, "F R"] = field(repr=False)
+    rank: int
+
+    def __call__(self, h: Float[Tensor, "B F"]) -> Float[Tensor, "B R"]:
+        """White features, float64."""
+        return (h.double() - self.mean) @ self.transform
+
+
+def feature_statistics(h: Float[Tensor, "B F"]) -> Whitening:
+    """The whitening of a reference set of features, by an eigendecomposition in float64.
+
+    Raises: ValueError for fewer than 2 samples or features that do not vary.
+    """
+    if h.dim() != 2 or len(h) < 2:
+        raise ValueError(f"features must be (B, F) with at least 2 samples, got shape {tuple(h.shape)}")
+    centered = h.detach().double() - h.detach().double().mean(dim=0)
+    values, vectors = torch.linalg.eigh(centered.T @ centered / (len(h) - 1))
+    if not bool(values[-1] > 0) or not bool(torch.isfinite(values).all()):
+        raise ValueError("the features do not vary over the reference set (or are not finite): whitening is undefined")
+    kept = values > MIN_EIGENVALUE * values[-1]
+    return Whitening(h.detach().double().mean(dim=0), vectors[:, kept] / values[kept].sqrt(), int(kept.sum()))
+
+
+@dataclass(frozen=True)
+class InvarianceSimilarity:
+    """Whitened features of x and of the transformed x, for every transformation k and sample: (K, B)."""
+
+    cosine: Float[Tensor, "K B"]
+    mahalanobis: Float[Tensor, "K B"]
+    rank: int
+
+    @property
+    def mean_cosine(self) -> float:
+        """Mean cosine: 1 for invariant features, about 0 for unrelated ones."""
+        return float(self.cosine.mean())
+
+    @property
+    def mean_mahalanobis(self) -> float:
+        """Mean distance: 0 for invariant features."""
+        return float(self.mahalanobis.mean())
+
+    def report(self) -> Report:
+        """One row per transformation."""
+        rows = [
+            {"transformation": k, "cosine": float(c.mean()), "Mahalanobis distance": float(d.mean())}
+            for k, (c, d) in enumerate(zip(self.cosine, self.mahalanobis))
+        ]
+        return Report("similarity of whitened features", tuple(rows), {"rank": self.rank})
+
+
+def invariance_similarity(
+    encoder: Function,
+    x: Any,
+    transforms: Action | Sequence[Callable[[Any], Any]],
+    *,
+    whitening: Whitening | None = None,
+    num_elements: int | None = None,
+    seed: int = 0,
+) -> InvarianceSimilarity:
+    r"""Cosine and distance between w(x) and w(T x), with w the whitened features of a frozen encoder.
+
+    Whitening matters: features of a network share a large mean and a few large directions, and their raw cosine is
+    close to 1 whatever the transformation.
+
+    Args:
+        encoder: returns features (B, F); in eval mode.
+        x: the input.
+        transforms: an `Action` (elements are drawn from its group; its outputs are not used), or functions of x, for
+            transformations without a group such as noise. The identity does not belong among them.
+        whitening: from `feature_statistics` of a reference set. None takes the features of x, which needs more samples
+            than features.
+        num_elements: for an `Action`: None takes all elements but the identity of a finite group, 16 of any other.
+        seed: of the elements.
+    Raises: ValueError for no transformation, or features that are not (B, F).
+    Source: Ericsson, Gouk, Hospedales, "Why Do Self-Supervised Models Transfer?", BMVC 2022.
+    """
+    if isinstance(transforms, Action):
+        action = transforms
+        elements = draw_elements(action.group, num_elements, seed=seed)
+        moved: list[Callable[[Any], Any]] = [lambda v, g=g: action.transform(g, v) for g in elements]  # type: ignore[misc]
+    else:
+        moved = list(transforms)
+    if not moved:
+        raise ValueError("transforms is empty: give an Action or at least one function of x")
+    with measuring(encoder):
+        before = _features(encoder, x)
+        whiten = feature_statistics(before) if whitening is None else whitening
+        w = whiten(before)
+        after = [whiten(_features(encoder, transform(x))) for transform in moved]
+    cosine = torch.stack([torch.cosine_similarity(w, v, dim=-1) for v in after])
+    distance = torch.stack([(w - v).norm(dim=-1) for v in after])
+    return InvarianceSimilarity(cosine, distance, whiten.rank)
+
+
+def empirical_equivariance_deviation(
+    h: Function,
+    x: Any,
+    action: Action,
+    *,
+    num_elements: int | None = None,
+    distance: Distance = "l2",
+    reference: Literal["mean", "original"] = "mean",
+    normalize: bool = True,
+    seed: int = 0,
+) -> float:
+    r"""Mean distance of rho(g)^-1 h(g x) from its mean over the orbit of x, in units of the distance between inputs.
+
+    "l2": 0 for an equivariant map. A map that sends every g x to an independent random vector reads
+    sqrt((1 - 1/G) / 2) against the mean of G elements, and 1 against the original. "cosine" is a similarity: for an
+    equivariant map 1, or 1 / (mean cosine between inputs) when normalized.
+
+    Args:
+        h: a model or an encoder with one row per sample; in eval mode.
+        x: the input, at least 2 samples.
+        action: the group with the representations of inputs and outputs.
+        num_elements: None takes all elements (with the identity) of a finite group, 16 random ones of any other.
+        distance: "l2" or "cosine".
+        reference: the "mean" over the orbit, or h(x), the "original".
+        normalize: divide by the mean over pairs of different inputs; it removes the scale of h.
+        seed: of the elements.
+    Raises: ValueError for fewer than 2 samples, or a map that is the same for all inputs (its scale is 0).
+    Source: Kvinge et al., "In What Ways Are Deep Neural Networks Invariant and How Should We Measure This?", NeurIPS
+        2022. `relative_rms_deviation` is the measure of residual pathway priors.
+    """
+    if distance not in get_args(Distance) or reference not in ("mean", "original"):
+        raise ValueError(f"distance must be one of {get_args(Distance)} and reference 'mean' or 'original'")
+    everything = enumerated(action.group) if num_elements is None else None
+    if everything is None:
+        elements = draw_elements(action.group, num_elements or DEFAULT_NUM_ELEMENTS, seed=seed)
+    else:
+        elements = everything
+    with measuring(h):
+        original = _rows(action.call(h, x))
+        orbit = torch.stack([_rows(_moved_back(h, x, action, g)) for g in elements])
+    if len(original) < 2:
+        raise ValueError("the distance between inputs needs at least 2 samples")
+    center = orbit.mean(dim=0) if reference == "mean" else original
+    if distance == "l2":
+        deviation = (orbit - center).norm(dim=-1).mean()
+        scale = torch.pdist(original).mean()
+    else:
+        deviation = torch.cosine_similarity(orbit, center.expand_as(orbit), dim=-1).mean()
+        unit = torch.nn.functional.normalize(original, dim=-1)
+        off_diagonal = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        scale = (unit @ unit.T)[off_diagonal].mean()
+    if not normalize:
+        return float(deviation)
+    if not abs(float(scale)) > 1e-12 * float(original.abs().max()):
+        raise ValueError("h is the same for all inputs, so its deviation has no scale: use normalize=False")
+    return float(deviation / scale)
+
+
+def relative_rms_deviation(
+    fn: Function, x: Any, action: Action, *, num_elements: int | None = None, seed: int = 0
+) -> Float[Tensor, " G"]:
+    r"""RMS(f(g x) - g f(x)) / (RMS f(g x) + RMS g f(x)) for every element: 0 if equivariant, at most 1.
+
+    Args:
+        fn: a model with one output; in eval mode.
+        x: the input.
+        action: the group with the representations of inputs and outputs.
+        num_elements: None takes all elements but the identity of a finite group, 16 random ones of any other.
+        seed: of the elements.
+    Raises: ValueError for a zero output.
+    Source: Finzi, Benton, Wilson, "Residual Pathway Priors for Soft Equivariance Constraints", NeurIPS 2021.
+    """
+    ratios = []
+    with measuring(fn):
+        before = action.call(fn, x)
+        for g in draw_elements(action.group, num_elements, seed=seed):
+            expected = _rows(action.transform_outputs(g, before))
+            moved = _rows(action.call(fn, action.transform(g, x)))
+            scale = moved.square().mean().sqrt() + expected.square().mean().sqrt()
+            if not bool(scale > 0):
+                raise ValueError("the output is zero, so a relative deviation is not defined: measure other samples")
+            ratios.append((moved - expected).square().mean().sqrt() / scale)
+    return torch.stack(ratios)
+
+
+def _moved_back(h: Function, x: Any, action: Action, g: Tensor) -> dict[str, Tensor]:
+    return action.transform_outputs(torch.linalg.inv(g), action.call(h, action.transform(g, x)))
+
+
+def _features(encoder: Function, x: Any) -> Tensor:
+    return _rows(Action(trivial(3), outputs=Scalar()).call(encoder, x))
+
+
+def _rows(outputs: dict[str, Tensor]) -> Tensor:
+    if len(outputs) != 1:
+        raise ValueError(f"one output with a row per sample is needed, got {list(outputs)}: pick one in an adapter")
+    value = next(iter(outputs.values())).detach()
+    return value.reshape(len(value), -1)
