@@ -1,0 +1,130 @@
+"""The parser of one subcommand: typed options, a config file, and errors that name the nearest valid choice."""
+
+import re
+import sys
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from rapidash._names import nearest_name
+
+try:
+    import jsonargparse
+    from jsonargparse import ActionConfigFile, DefaultHelpFormatter  # type: ignore[attr-defined]
+except ImportError as error:
+    raise ImportError('the command line needs jsonargparse: pip install "rapidash[study]"') from error
+
+USAGE_ERROR = 2
+
+
+class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Description and examples keep their lines; markup of docstrings is left out."""
+
+    def format_help(self) -> str:
+        return super().format_help().replace("``", "")
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """Options of a subcommand; anything wrong ends with one line on stderr and exit code 2.
+
+    Args:
+        name: of the subcommand.
+        usage: what follows the name, e.g. ``"TASK [options]"``.
+        description: one or a few sentences.
+        examples: command lines.
+    """
+
+    def __init__(self, name: str = "", *, usage: str = "", description: str = "", examples: str = "") -> None:
+        super().__init__(
+            prog=f"rapidash {name}",
+            usage=f"rapidash {name} {usage}",
+            description=description,
+            epilog=f"examples:\n{examples}" if examples else None,
+            formatter_class=_Formatter,
+        )
+
+    def add_config(self) -> None:
+        """The option ``--config FILE`` and, with it, ``--print_config``."""
+        self.add_argument(
+            "--config",
+            action=ActionConfigFile,
+            metavar="FILE",
+            help="YAML file with any of the options below; later options on the command line win",
+        )
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """One line: what is wrong, and what may have been meant."""
+        print(f"{self.prog}: error: {self._explained(message)} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+
+    def _explained(self, message: str) -> str:
+        message = _in_plain_words(message)
+        options = [text for action in self._actions for text in action.option_strings if text.startswith("--")]
+        keys = [text.removeprefix("--") for text in options]
+        if found := re.search(r"does not take the option '(.+?)'", message):
+            return message + _hint(nearest_name(found[1], keys))
+        if found := re.search(r"unrecognized arguments?: (.*)", message):
+            wrong = next((word for word in found[1].split() if word.startswith("-")), "")
+            near = nearest_name(wrong.partition("=")[0], options) if wrong else None
+            return message + _hint(near)
+        if found := re.search(r"expected one of (.+), got '(.*)'", message):
+            return message + _hint(nearest_name(found[2], re.findall(r"'([^']*)'", found[1])))
+        return message
+
+
+def _in_plain_words(message: str) -> str:
+    """The library's messages as sentences of ours."""
+    message = " ".join(message.split())
+    for pattern, words in _REWORDED:
+        message = re.sub(pattern, words, message)
+    return message
+
+
+def _expected(found: "re.Match[str]") -> str:
+    return f"expected {_TYPES.get(found[1], found[1])}, got {found[2]!r}"
+
+
+def _type_names(text: str) -> str:
+    names = [re.sub(r"<class '(\w+)'>", r"\1", part) for part in re.split(r", (?![^\[]*\])", text)]
+    return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def _union(found: "re.Match[str]") -> str:
+    return f"expected {_type_names(found[1])}, got {found[2]!r}"
+
+
+_REWORDED: tuple[tuple[str, str | Callable[["re.Match[str]"], str]], ...] = (
+    (r"Group '(.+?)' does not accept option '(.+?)'", r"the configuration does not take the option '\1.\2'"),
+    (r"Option '(.+?)' is not accepted", r"the configuration does not take the option '\1'"),
+    (r'Parser key "(.+?)": ', r"\1: "),
+    (r"[Ee]xpected a typing.Literal\[(.+?)\]\. Got value: (.*)", r"expected one of \1, got '\2'"),
+    (r"[Ee]xpected an? <class '(\w+)'>\. Got value: (.*)", _expected),
+    (r"Does not validate against any of the Union subtypes Subtypes: \[(.+?)\] Errors: .* Given value: (.*)", _union),
+)
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+
+
+def _hint(near: str | None) -> str:
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def whole_numbers(value: Any) -> list[int]:
+    """``3`` (the numbers 0, 1, 2), ``"0,1,7"`` or ``[0, 1, 7]`` as a list: what seeds are given by."""
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
+        if int(value) < 1:
+            raise ArgumentTypeError(f"expected at least one seed, got {value!r}")
+        return list(range(int(value)))
+    return _listed(value, int, "a number of seeds such as 3, or a list such as 0,1,7")
+
+
+def shares(value: Any) -> list[float]:
+    """``0.1``, ``"0.1,1"`` or ``[0.1, 1]`` as a list: shares of the training set."""
+    return _listed([value] if isinstance(value, float | int) else value, float, "shares in (0, 1] such as 0.1,1")
+
+
+def _listed(value: Any, kind: Callable[[Any], Any], expected: str) -> list[Any]:
+    parts = value.strip("[] ").split(",") if isinstance(value, str) else value
+    try:
+        return [kind(part) for part in parts]
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"expected {expected}, got {value!r}") from None

@@ -1,0 +1,394 @@
+"""The command line: `rapidash COMMAND`. A subcommand is one function and one row of `COMMANDS`."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rapidash._names import unknown_name
+
+if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
+    from rapidash._cli_parser import Parser
+    from rapidash.study import Record, RunConfig, StudyDesign
+
+FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+DEFAULT_TASK = "nbody"
+
+
+class Command(NamedTuple):
+    """A subcommand: one line for the overview, and what it does with the arguments after its name."""
+
+    summary: str
+    run: Callable[[list[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    warnings.showwarning = _show_warning
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"rapidash {_version()}")
+        return 0
+    if words[0] not in COMMANDS:
+        print(f"rapidash: error: {unknown_name('command', words[0], COMMANDS)} (see rapidash --help)", file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        return COMMANDS[words[0]].run(words[1:])
+    except KeyboardInterrupt:
+        print("rapidash: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `rapidash ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if debug or not _is_user_error(error):
+            raise
+        print(f"rapidash: error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _study(words: list[str]) -> int:
+    """Train all variants of a task's study and write its report."""
+    from rapidash.study import StoreError, get_design, load_plugins, run_study, study_table
+
+    task, rest = _leading_task(words)
+    load_plugins()
+    given = _config_values(rest)
+    design = get_design(task, full="--full" in rest or given.get("full") is True)
+    parser = _study_parser(design)
+    options = parser.parse_args(rest)
+    design = _changed_design(design, options, parser)
+    out = Path(options.out or f"runs/{task}" + ("-full" if options.full else ""))
+    print(_plan(design, out), file=sys.stderr)
+    try:
+        records = run_study(design, out, launcher=options.launcher, workers=options.workers, progress=not options.quiet)
+    except (KeyboardInterrupt, StoreError):
+        _write_report(out, quiet=True)
+        raise
+    print(study_table(records))
+    _write_report(out)
+    failed = sum(record["status"] != "done" for record in records)
+    if failed:
+        print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _train(words: list[str]) -> int:
+    """Train one variant."""
+    from dataclasses import replace
+
+    from rapidash.models import RapidashConfig
+    from rapidash.study import RunConfig, get_design, load_plugins, run_one
+
+    task, rest = _leading_task(words)
+    load_plugins()
+    given = _config_values(rest)
+    design = get_design(task, full="--full" in rest or given.get("full") is True)
+    names = [variant.name for variant in design.variants]
+    wanted = _option_value(rest, "--variant") or given.get("variant") or names[0]
+    design = design.select([wanted])
+    variant = design.variants[0]
+    parser = _train_parser(design, names)
+    options = parser.parse_args(rest)
+    model = _instance(parser, RapidashConfig, options.model.as_dict(), "model")
+    if model != variant.model:
+        old, new = vars(variant.model), vars(model)
+        changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
+        variant = replace(variant, model=model, name=f"{variant.name} [{changes}]", neighbor=None, knob="")
+    changed = _changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
+    seed, fraction = options.seed, options.fraction
+    run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
+    out = Path(options.out or f"runs/train-{task}")
+    record = run_one(run, out, progress=not options.quiet)
+    if record is None:
+        raise ValueError(f"another process is training this run in {out}")
+    return _show_run(record, run, out)
+
+
+def _report(words: list[str]) -> int:
+    """Write the report of a study's directory again."""
+    from rapidash._cli_parser import Parser
+    from rapidash.study import Store, study_table
+
+    parser = Parser(
+        "report",
+        usage="RUN_DIR",
+        description="Write report.html and the table of a study from its records, also of one that has not finished.",
+        examples="  rapidash report runs/nbody",
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=str, help="directory of a study, e.g. runs/nbody")
+    directory = Path(parser.parse_args(words).run_dir)
+    if not (directory / "records").is_dir():
+        raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
+    print(study_table(Store(directory).records()))
+    _write_report(directory)
+    return 0
+
+
+def _measure(words: list[str]) -> int:
+    """Measure the equivariance error of trained weights."""
+    from rapidash._cli_parser import Parser
+    from rapidash.groups import parse_group
+    from rapidash.measure import Action, equivariance_error
+    from rapidash.study import load_run
+
+    parser = Parser(
+        "measure",
+        usage="CHECKPOINT [options]",
+        description="Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model, in float64.",
+        examples='  rapidash measure runs/nbody/work/KEY/model.safetensors --groups "SO(3)" "T(3)"',
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="model.safetensors of a run")
+    parser.add_argument("--groups", nargs="+", type=str, metavar="GROUP", help="default: T(D) SO(D) O(D)")
+    parser.add_argument("--num_elements", type=int, default=16, metavar="N", help="random elements of each group")
+    parser.add_argument("--clouds", type=int, default=64, metavar="N", help="clouds of the validation set")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random elements")
+    options = parser.parse_args(words)
+    import torch
+
+    run = load_run(options.checkpoint)
+    dim, data = run.task.dim, run.task.dataset("val")
+    batch = data.batch(torch.arange(min(max(1, options.clouds), len(data)))).to(dtype=torch.float64)
+    groups = [parse_group(name, dim) for name in options.groups or (f"T({dim})", f"SO({dim})", f"O({dim})")]
+    ledger = run.task.ledger(run.config.variant)
+    print(f"{run.config.label}: effective symmetry {ledger.effective}\n")
+    print(f"{'group':<12}{'mean':>12}{'max':>12}{'output norm':>14}")
+    for group in groups:
+        action = Action(group, outputs=run.task.output)
+        error = equivariance_error(
+            run.model.double(), batch, action, num_elements=options.num_elements, seed=options.seed
+        )
+        print(f"{group.name:<12}{error.mean:>12.2e}{error.max:>12.2e}{error.output_norm:>14.4g}")
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "study": Command("train the variants of a task over several seeds and write the report", _study),
+    "train": Command("train one variant", _train),
+    "report": Command("write the report of a study again, also of an unfinished one", _report),
+    "measure": Command("measure how equivariant a trained model is", _measure),
+}
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    rows = "\n".join(f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: rapidash COMMAND [options]\n\n"
+        "How much symmetry should a model of geometric data have? Set it, break it, measure it.\n\n"
+        f"commands:\n{rows}\n\n"
+        "  rapidash COMMAND --help   options of a command, with units and defaults\n"
+        "  rapidash --version        the version\n"
+        "  --debug                   with any command: show the traceback of an error\n\n"
+        "start with:\n  rapidash study nbody      under 10 minutes on two cores; writes runs/nbody/report.html"
+    )
+
+
+def _study_parser(design: "StudyDesign") -> "Parser":
+    from rapidash._cli_parser import Parser, shares, whole_numbers
+
+    names = "\n".join(f"  {variant.name}" for variant in design.variants)
+    parser = Parser(
+        "study",
+        usage="[TASK] [options]",
+        description=(
+            "Train the variants of a task over several seeds, print a table with intervals and write report.html.\n"
+            "An interrupted study continues with the same command; finished runs are never repeated.\n\n"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {design.task}:\n{names}"
+        ),
+        examples=(
+            "  rapidash study nbody\n"
+            "  rapidash study nbody --full --seeds 5 --out runs/benchmark\n"
+            "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2"
+        ),
+    )
+    parser.add_config()
+    _add_common(parser, design)
+    parser.add_argument(
+        "--seeds", type=whole_numbers, default=list(design.seeds), metavar="N|LIST", help="3 (0, 1, 2), or 0,1,7"
+    )
+    parser.add_argument(
+        "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
+    )
+    parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
+    parser.add_argument(
+        "--launcher", choices=["local", "ray", "slurm"], default="local", help="where the runs are executed"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="local processes, one run each (default: one per core)"
+    )
+    _add_train(parser, design)
+    return parser
+
+
+def _train_parser(design: "StudyDesign", names: list[str]) -> "Parser":
+    from rapidash._cli_parser import Parser
+    from rapidash.models import RapidashConfig
+
+    (variant,) = design.variants
+    listed = "\n".join(f"  {name}" for name in names)
+    parser = Parser(
+        "train",
+        usage="[TASK] [options]",
+        description=(
+            "Train one variant, test it once, measure its symmetry, and keep its weights and record.\n"
+            "An interrupted training continues with the same command.\n\n"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants:\n{listed}"
+        ),
+        examples=(
+            f'  rapidash train {design.task} --variant "{variant.name}" --seed 1\n'
+            f"  rapidash train {design.task} --model.channels 64 --train.steps 2000"
+        ),
+    )
+    parser.add_config()
+    _add_common(parser, design)
+    parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
+    parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
+    _add_train(parser, design)
+    parser.add_class_arguments(RapidashConfig, "model")
+    parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
+    return parser
+
+
+def _add_common(parser: "Parser", design: "StudyDesign") -> None:
+    out = f"runs/{design.task}" if parser.prog.endswith("study") else f"runs/train-{design.task}"
+    parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
+    parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument(
+        "--task_options",
+        type=dict[str, Any],
+        default=dict(design.task_options),
+        metavar="KEY VALUE",
+        help="options of the task, as --task_options.num_train 500",
+    )
+
+
+def _add_train(parser: "Parser", design: "StudyDesign") -> None:
+    from rapidash.train import TrainConfig
+
+    parser.add_class_arguments(TrainConfig, "train")
+    parser.set_defaults({f"train.{name}": value for name, value in vars(design.train).items()})
+
+
+def _changed_design(design: "StudyDesign", options: Any, parser: "Parser") -> "StudyDesign":
+    """The design with what the command line and the config file say; a wrong value is an error of usage."""
+    from dataclasses import replace
+
+    from rapidash.train import TrainConfig
+
+    setting = {"train": _instance(parser, TrainConfig, options.train.as_dict(), "train")}
+    setting["task_options"] = dict(options.task_options or {})
+    if "seeds" in options:
+        setting |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
+    try:
+        changed = replace(design, **setting)
+        return changed.select(options.variants) if options.get("variants") else changed
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _instance(parser: "Parser", kind: type, values: dict[str, Any], group: str) -> Any:
+    try:
+        return kind(**values)
+    except ValueError as error:
+        parser.error(f"--{group}: {error}")
+
+
+def _leading_task(words: list[str]) -> tuple[str, list[str]]:
+    """The task, which comes first or is the default, and the other words."""
+    return (words[0], words[1:]) if words and not words[0].startswith("-") else (DEFAULT_TASK, words)
+
+
+def _option_value(words: list[str], option: str) -> str | None:
+    """The value of an option before the parser exists, whose defaults depend on it."""
+    for index, word in enumerate(words):
+        if word == option:
+            return words[index + 1] if index + 1 < len(words) else None
+        if word.startswith(option + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def _config_values(words: list[str]) -> dict[str, Any]:
+    """The top level of the config file, if one is given and readable; the parser reports what is wrong with it."""
+    path = _option_value(words, "--config")
+    if path is None or not Path(path).is_file():
+        return {}
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, OSError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _tasks() -> str:
+    from rapidash.study import DESIGNS
+
+    return ", ".join(DESIGNS)
+
+
+def _plan(design: "StudyDesign", out: Path) -> str:
+    runs = len(design.runs())
+    return (
+        f"{design.task} ({design.setting} setting): {len(design.variants)} variants x {len(design.seeds)} seeds x "
+        f"{len(design.fractions)} data fractions = {runs} runs of {design.train.steps} steps, in {out}"
+    )
+
+
+def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
+    if record["status"] != "done":
+        print(record["error"], file=sys.stderr)
+        print(f"rapidash: error: {run.label} failed; its record is in {out / 'records'}", file=sys.stderr)
+        return FAILED
+    unit = record["unit"]
+    print(f"{run.label}: effective symmetry {record['symmetry']['effective']}")
+    for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta"):
+        if record[name] is not None:
+            print(f"  {name:<20}{record[name]:.5g} {unit}  ({record['metric']})")
+    before, after = (record["equivariance"][moment]["mean"] for moment in ("before", "after"))
+    if before is not None and after is not None:
+        print(f"  equivariance error  {before:.1e} before training, {after:.1e} after")
+    print(f"  weights             {out / 'work' / run.key / 'model.safetensors'}")
+    return 0
+
+
+def _write_report(directory: Path, *, quiet: bool = False) -> None:
+    from rapidash.report import write_report
+
+    if quiet and not (directory / "records").is_dir():
+        return
+    print(f"report: {write_report(directory)}", file=sys.stderr if quiet else sys.stdout)
+
+
+def _version() -> str:
+    try:
+        return version("rapidash")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _is_user_error(error: Exception) -> bool:
+    """An error that says what the user can change; anything else is ours, and shows its traceback."""
+    if isinstance(error, ValueError | OSError | ImportError):
+        return True
+    return type(error).__name__ in ("StoreError", "CheckpointError", "TrainingDivergedError")
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"rapidash: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

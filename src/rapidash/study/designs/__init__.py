@@ -1,0 +1,1 @@
+"""The frozen design of every study that ships with the package, one file each."""

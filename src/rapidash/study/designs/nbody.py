@@ -1,0 +1,79 @@
+"""The study of charged particles: does the task want rotations built in, directions in the features, both?"""
+
+from rapidash.models import RapidashConfig
+from rapidash.study._design import StudyDesign
+from rapidash.train import TrainConfig, Variant
+
+
+def make_design(full: bool) -> StudyDesign:
+    """Six variants on one backbone, each a knob away from its neighbor.
+
+    Quick: narrow networks and few steps on the full training set, minutes on two cores. Full: the width and length of
+    the published benchmark results.
+    """
+    width = {"channels": 128, "num_layers": 5, "num_orientations": 20, "basis_dim": 128, "basis_hidden_dim": 64}
+    if not full:
+        width = {"channels": 32, "num_layers": 3, "num_orientations": 8, "basis_dim": 32, "basis_hidden_dim": 32}
+
+    def network(symmetry: str, space: str) -> RapidashConfig:
+        return RapidashConfig(dim=3, symmetry=symmetry, space=space, grid="platonic", level="node", **width)
+
+    variants = (
+        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
+        Variant(
+            "E(3) on R3",
+            network("E(3)", "R3"),
+            neighbor="E(3) on R3xS2",
+            knob="no orientations: scalar features only",
+        ),
+        Variant(
+            "T(3) on R3xS2",
+            network("T(3)", "R3xS2"),
+            neighbor="E(3) on R3xS2",
+            knob="kernels see the direction of the offset",
+        ),
+        Variant(
+            "T(3) on R3",
+            network("T(3)", "R3"),
+            neighbor="T(3) on R3xS2",
+            knob="no orientations: vectors enter as components",
+        ),
+        Variant(
+            "T(3) on R3 + rotations",
+            network("T(3)", "R3"),
+            augment="SO(3)",
+            neighbor="T(3) on R3",
+            knob="training samples randomly rotated",
+        ),
+        Variant(
+            "E(3) on R3xS2 + global frame",
+            network("E(3)", "R3xS2"),
+            inputs=("global frame",),
+            neighbor="E(3) on R3xS2",
+            knob="the coordinate axes as input vectors",
+        ),
+    )
+    quick = TrainConfig(
+        steps=700,
+        batch_size=100,
+        learning_rate=5e-3,
+        weight_decay=1e-5,
+        warmup_steps=50,
+        ema_decay=0.98,
+        eval_every=100,
+        checkpoint_every=200,
+    )
+    benchmark = TrainConfig(
+        steps=60_000,
+        batch_size=100,
+        learning_rate=1e-3,
+        weight_decay=1e-8,
+        warmup_steps=1000,
+        ema_decay=0.999,
+        eval_every=500,
+        checkpoint_every=500,
+    )
+    sizes = {} if full else {"num_val": 1000}
+    return StudyDesign(
+        "nbody", variants, benchmark if full else quick, task_options=sizes, setting="full" if full else "quick"
+    )
