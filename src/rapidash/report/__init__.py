@@ -1,0 +1,23 @@
+"""Tables and figures from the records of a study: one self-contained page, one Markdown table, one picture."""
+
+from rapidash.report._figure import figure
+from rapidash.report._records import Run, Study, read_study
+from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary, summarize
+from rapidash.report._verdict import Finding, Verdict, verdict
+from rapidash.report._write import write_report
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Finding",
+    "Run",
+    "Study",
+    "StudySummary",
+    "VariantSummary",
+    "Verdict",
+    "figure",
+    "read_study",
+    "summarize",
+    "verdict",
+    "write_report",
+]

@@ -1,0 +1,427 @@
+"""The plots as data: marks, spans and lines in per cent of their axes. The template draws them.
+
+Positions are relative, so one drawing fits every width; the numbers stand beside the marks, so no plot is the only
+carrier of a value.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rapidash.report import _format as fmt
+from rapidash.report._scale import Scale, scale_for
+from rapidash.report._summary import Estimate, StudySummary, VariantSummary
+
+SHIFT = 17  # pixels, a little less than the width of a marked point
+SPAN_LIMIT = 4.0  # a log axis leaves this factor around the values for intervals; longer intervals are cut
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One value on a row: a dot per seed, a filled or hollow mark for a mean."""
+
+    x: float
+    kind: str  # "seed", "mean", "hollow" or "diamond"
+    tip: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A line on a row, from ``left`` to ``right``; an end that leaves the axis is open."""
+
+    left: float
+    right: float
+    kind: str  # "interval" or "link"
+    open_left: bool = False
+    open_right: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a row chart: label, marks, and the value in words."""
+
+    color: int
+    letter: str
+    label: str
+    value: str
+    marks: tuple[Mark, ...]
+    spans: tuple[Span, ...] = ()
+    note: str = ""
+    continued: bool = False  # a further row of the variant above
+
+
+@dataclass(frozen=True)
+class RowChart:
+    """Rows on one common horizontal axis."""
+
+    slug: str
+    title: str
+    lead: str
+    rows: tuple[Row, ...]
+    scale: Scale
+    axis: str
+    key: tuple[tuple[str, str], ...]  # (kind of mark, its meaning)
+    zero: float | None = None
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Ticks of the axis."""
+        return self.scale.ticks
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean in an XY chart; positions from the left and from the top in per cent.
+
+    ``shift`` pixels to the side keep it off a point that lies at the same place.
+    """
+
+    x: float
+    y: float
+    low: float
+    high: float
+    tip: str
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Series:
+    """One variant in an XY chart: points, and where present a line through them and a band around it."""
+
+    color: int
+    letter: str
+    label: str
+    value: str
+    line: str = ""
+    band: str = ""
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class XYChart:
+    """Series over two axes."""
+
+    slug: str
+    title: str
+    lead: str
+    series: tuple[Series, ...]
+    x: Scale
+    y: Scale
+    x_axis: str
+    y_axis: str
+    readout: Mapping[str, object] = field(default_factory=dict)
+
+
+def error_chart(summary: StudySummary) -> RowChart | None:
+    """Test error of every variant: a dot per seed, the mean and its interval."""
+    known = [(variant, variant.test) for variant in summary.variants if variant.test is not None]
+    if not known:
+        return None
+    scale = _error_scale([estimate for _, estimate in known])
+    rows = tuple(
+        _row(v, estimate_text(e), _estimate_marks(scale, e, summary.metric), (_interval(scale, e),)) for v, e in known
+    )
+    return RowChart(
+        "error",
+        "Test error by variant",
+        "Lower is better.",
+        rows,
+        scale,
+        _axis(summary, scale),
+        (("seed", "one seed"), ("mean", "mean"), ("interval", "95 % interval of the mean")),
+    )
+
+
+def difference_chart(summary: StudySummary) -> RowChart | None:
+    """What one turned knob did to the test error: differences between neighbors, paired by seed."""
+    known = [(variant, variant.to_neighbor) for variant in summary.variants if variant.to_neighbor is not None]
+    if not known:
+        return None
+    ends = [end for _, c in known for end in (c.difference, c.low, c.high) if end is not None]
+    scale = scale_for(ends, log=False, with_zero=True)
+    rows = []
+    for variant, comparison in known:
+        other = summary[comparison.other]
+        parts = (
+            f"{fmt.signed(comparison.difference)} {fmt.interval(comparison.low, comparison.high)}".strip(),
+            fmt.p_value(comparison.p_value),
+            f"factor{fmt.TIE}{fmt.ratio(comparison.ratio)}" if comparison.ratio else "",
+        )
+        value = ", ".join(part for part in parts if part)
+        marks = [
+            Mark(scale(first - second), "seed", f"seed {seed}: {fmt.signed(first - second)}")
+            for seed, first, second in _shared(variant.test, other.test)
+        ]
+        marks.append(Mark(scale(comparison.difference), "mean", f"mean difference {value}"))
+        spans = (_span(scale, comparison.low, comparison.high),)
+        note = variant.knob or "one knob"
+        rows.append(_row(variant, value, tuple(marks), spans, f"against {other.letter} {other.name}: {note}"))
+    return RowChart(
+        "differences",
+        "What one knob does",
+        "Error of the variant minus the error of its neighbor, which differs in one knob, paired by seed. Left of zero "
+        "the variant is better. An interval that holds zero is no clear difference.",
+        tuple(rows),
+        scale,
+        f"difference in {_axis(summary, scale)}",
+        (("seed", "one seed"), ("mean", "mean difference"), ("interval", "95 % interval")),
+        zero=scale(0.0),
+    )
+
+
+def rotation_chart(summary: StudySummary) -> RowChart | None:
+    """Test error on the data as they are, and after every test cloud was moved by its own random rotation."""
+    known = [(v, v.test, v.rotated) for v in summary.variants if v.test is not None and v.rotated is not None]
+    if not known:
+        return None
+    scale = scale_for([value for _, e, r in known for value in (e.mean, r.mean)])
+    rows = []
+    for variant, plain, rotated in known:
+        marks = (
+            Mark(scale(plain.mean), "mean", f"as they are: {estimate_text(plain)}"),
+            Mark(scale(rotated.mean), "hollow", f"rotated: {estimate_text(rotated)}"),
+        )
+        ends = sorted((scale(plain.mean), scale(rotated.mean)))
+        factor = fmt.ratio(variant.rotated_ratio)
+        value = f"{fmt.number(plain.mean)} {fmt.ARROW} {fmt.number(rotated.mean)} ({factor})"
+        rows.append(_row(variant, value, marks, (Span(ends[0], ends[1], "link"),)))
+    return RowChart(
+        "rotated",
+        "Error under rotated test data",
+        "Every test cloud and its target moved by their own random rotation. A model that does not keep rotations, and "
+        "did not learn them, loses here.",
+        tuple(rows),
+        scale,
+        _axis(summary, scale),
+        (("mean", "test data as they are"), ("hollow", "rotated test data")),
+    )
+
+
+def equivariance_chart(summary: StudySummary) -> RowChart | None:
+    """Relative equivariance error before and after training, a row per variant and group, on a log axis."""
+    cells = [(v, group, moments) for v in summary.variants for group, moments in v.equivariance.items()]
+    values = [value for _, _, moments in cells for e in moments.values() for value in e.values]
+    if not values:
+        return None
+    scale = scale_for([value for value in values if value > 0] or [1e-16, 1.0], log=True)
+    rows = [_equivariance_row(variant, group, moments, scale) for variant, group, moments in cells]
+    return RowChart(
+        "equivariance",
+        "How equivariant each model is",
+        "Relative error of moving the input against moving the output, averaged over random elements of the group that "
+        "is named. Rounding "
+        "of a float32 network is about 10⁻⁷ to 10⁻⁵; around 1 nothing of the symmetry is there.",
+        tuple(rows),
+        scale,
+        "relative equivariance error, log scale",
+        (("hollow", "before training"), ("mean", "after training")),
+    )
+
+
+def cost_charts(summary: StudySummary) -> tuple[XYChart, ...]:
+    """Test error against seconds per step, peak memory and number of parameters."""
+    specs = (
+        ("seconds", "Error against time", "time per training step (ms)", "seconds_per_step", fmt.seconds, 1e3),
+        ("memory", "Error against memory", "peak memory (MB)", "peak_memory", fmt.memory, 1e-6),
+        ("parameters", "Error against size", "thousand parameters", "parameters", fmt.short_count, 1e-3),
+    )
+    charts = []
+    for slug, title, axis, attribute, show, factor in specs:
+        known = [
+            (v, v.test, cost * factor, show(cost))
+            for v in summary.variants
+            if v.test is not None and (cost := getattr(v, attribute))
+        ]
+        if not known:
+            continue
+        x, y = scale_for([cost for _, _, cost, _ in known]), _error_scale([test for _, test, _, _ in known])
+        series = tuple(
+            Series(
+                v.index,
+                v.letter,
+                v.name,
+                f"{text}, error {fmt.number(test.mean)}",
+                points=(_point(x, y, cost, test, text),),
+            )
+            for v, test, cost, text in known
+        )
+        charts.append(XYChart(slug, title, "", _apart(series), x, y, _log(axis, x), _axis(summary, y)))
+    return tuple(charts)
+
+
+def data_chart(summary: StudySummary) -> XYChart | None:
+    """Test error against the number of training samples; None with a single size of the training set."""
+    known = [variant for variant in summary.variants if variant.by_num_train]
+    sizes = {size for variant in known for size in variant.by_num_train}
+    if len(sizes) < 2:
+        return None
+    estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
+    x, y = scale_for(sizes, log=True), _error_scale(estimates, log=True)
+    series = []
+    for variant in known:
+        points = tuple(_point(x, y, n, e, f"{fmt.count(n)} samples") for n, e in variant.by_num_train.items())
+        line = _path([(point.x, point.y) for point in points])
+        value = ", ".join(f"{fmt.count(n)}: {fmt.number(e.mean)}" for n, e in variant.by_num_train.items())
+        series.append(Series(variant.index, variant.letter, variant.name, value, line=line, points=points))
+    lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
+    return XYChart(
+        "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", _axis(summary, y)
+    )
+
+
+def learning_chart(summary: StudySummary) -> XYChart | None:
+    """Validation error against the step: mean over seeds, band from the lowest to the highest seed."""
+    curves = [(variant, curve) for variant in summary.variants if (curve := _curve(summary, variant))]
+    values = [value for _, curve in curves for _, *row in curve for value in row]
+    steps = sorted({step for _, curve in curves for step, *_ in curve})
+    if not values or len(steps) < 2:
+        return None
+    x, y = Scale(steps[0], steps[-1], False), scale_for(values, log=min(values) > 0)
+    series = []
+    for variant, curve in curves:
+        line = _path([(x(step), 100 - y(mean)) for step, _, mean, _ in curve])
+        upper = [(x(step), 100 - y(high)) for step, _, _, high in curve]
+        lower = [(x(step), 100 - y(low)) for step, low, _, _ in reversed(curve)]
+        band = _path(upper + lower) + "Z" if any(low < high for _, low, _, high in curve) else ""
+        last = f"{fmt.number(curve[-1][2])} at step {curve[-1][0]:.0f}"
+        series.append(Series(variant.index, variant.letter, variant.name, last, line=line, band=band))
+    readout = {
+        "x": [x.low, x.high],
+        "series": [[v.letter, v.index, [[step, mean] for step, _, mean, _ in curve]] for v, curve in curves],
+    }
+    lead = "Mean over seeds of the error on validation data; the band reaches from the lowest to the highest seed."
+    return XYChart(
+        "learning",
+        "Learning curves",
+        lead,
+        tuple(series),
+        x,
+        y,
+        "optimizer step",
+        _log(f"validation {_name(summary)}", y),
+        readout,
+    )
+
+
+def small_row(variant: VariantSummary, scale: Scale | None, estimate: Estimate | None) -> Row | None:
+    """The test error of one variant for a cell of the table; None where there is none."""
+    if scale is None or estimate is None:
+        return None
+    marks = _estimate_marks(scale, estimate, "test error")
+    return _row(variant, fmt.number(estimate.mean), marks, (_interval(scale, estimate),))
+
+
+def small_equivariance_rows(variant: VariantSummary, scale: Scale | None) -> list[Row]:
+    """The equivariance error of one variant, a row per group, for a cell of the table."""
+    return [
+        _equivariance_row(variant, group, moments, scale) for group, moments in variant.equivariance.items() if scale
+    ]
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """``0.00430 [0.00412, 0.00448]``."""
+    return f"{fmt.number(estimate.mean)} {fmt.interval(estimate.low, estimate.high)}".strip()
+
+
+def _curve(summary: StudySummary, variant: VariantSummary) -> list[tuple[float, float, float, float]]:
+    """(step, lowest, mean, highest validation error) at the steps that every finished seed reached."""
+    by_seed = []
+    for run in variant.runs:
+        if run.is_done and run.fraction == summary.study.fraction and run.history:
+            rows = ((row.get("step"), row.get("val_error")) for row in run.history)
+            curve = {
+                s: e for s, e in rows if isinstance(s, int) and isinstance(e, int | float) and 0 < e < float("inf")
+            }
+            by_seed.append(curve)
+    shared = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
+    at_step = ((step, [curve[step] for curve in by_seed]) for step in shared)
+    return [(float(step), min(e), sum(e) / len(e), max(e)) for step, e in at_step]
+
+
+def _row(
+    variant: VariantSummary, value: str, marks: tuple[Mark, ...], spans: Iterable[Span | None], note: str = ""
+) -> Row:
+    drawn = tuple(span for span in spans if span is not None)
+    return Row(variant.index, variant.letter, variant.name, value, marks, drawn, note)
+
+
+def _equivariance_row(variant: VariantSummary, note: str, moments: Mapping[str, Estimate], scale: Scale) -> Row:
+    marks = []
+    for moment, kind in (("before", "hollow"), ("after", "mean")):
+        if (found := moments.get(moment)) is not None:
+            seeds = ", ".join(map(fmt.relative_error, found.values))
+            tip = f"{note}, {moment} training: {fmt.relative_error(found.mean)} (seeds: {seeds})"
+            marks.append(Mark(scale(found.mean), kind, tip))
+    means = [moments[moment].mean for moment in ("before", "after") if moment in moments]
+    ends = sorted(map(scale, means))
+    value = f" {fmt.ARROW} ".join(map(fmt.relative_error, means))
+    row = _row(variant, value, tuple(marks), (Span(ends[0], ends[-1], "link"),), note)
+    return replace(row, continued=note != next(iter(variant.equivariance)))
+
+
+def _estimate_marks(scale: Scale, estimate: Estimate, name: str) -> tuple[Mark, ...]:
+    seeds = [Mark(scale(v), "seed", f"seed {s}: {fmt.number(v)}") for s, v in sorted(estimate.by_seed.items())]
+    return (*seeds, Mark(scale(estimate.mean), "mean", f"mean {name}: {estimate_text(estimate)}"))
+
+
+def _interval(scale: Scale, estimate: Estimate) -> Span | None:
+    return _span(scale, estimate.low, estimate.high)
+
+
+def _span(scale: Scale, low: float | None, high: float | None) -> Span | None:
+    if low is None or high is None:
+        return None
+    return Span(scale(low), scale(high), "interval", low < scale.low, high > scale.high)
+
+
+def _point(x: Scale, y: Scale, at: float, estimate: Estimate, tip: str) -> Point:
+    low = estimate.mean if estimate.low is None else estimate.low
+    high = estimate.mean if estimate.high is None else estimate.high
+    text = f"{tip}, error {estimate_text(estimate)}"
+    return Point(x(at), round(100 - y(estimate.mean), 3), round(100 - y(low), 3), round(100 - y(high), 3), text)
+
+
+def _apart(series: Sequence[Series]) -> tuple[Series, ...]:
+    """The series with points that would hide one another shifted to the side."""
+    placed: list[Point] = []
+    moved = []
+    for one in series:
+        points = []
+        for point in one.points:
+            hidden = sum(abs(point.x - other.x) < 4 and abs(point.y - other.y) < 6 for other in placed)
+            points.append(replace(point, shift=(SHIFT if point.x < 80 else -SHIFT) * hidden))
+            placed.append(point)
+        moved.append(replace(one, points=tuple(points)))
+    return tuple(moved)
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in points)
+
+
+def _shared(first: Estimate | None, second: Estimate | None) -> list[tuple[int, float, float]]:
+    if first is None or second is None:
+        return []
+    seeds = sorted(first.by_seed.keys() & second.by_seed.keys())
+    return [(seed, first.by_seed[seed], second.by_seed[seed]) for seed in seeds]
+
+
+def _error_scale(estimates: Sequence[Estimate], *, log: bool | None = None) -> Scale:
+    """An axis for errors: it holds every value, and of the intervals what does not dwarf the values."""
+    values = [value for estimate in estimates for value in estimate.values]
+    ends = [end for e in estimates for end in (e.low, e.high) if end is not None]
+    if min(values) > 0:
+        low, high = min(values) / SPAN_LIMIT, max(values) * SPAN_LIMIT
+        ends = [min(max(end, low), high) for end in ends]
+    return scale_for([*values, *ends], log=log)
+
+
+def _name(summary: StudySummary) -> str:
+    return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit else summary.metric
+
+
+def _axis(summary: StudySummary, scale: Scale) -> str:
+    return _log(_name(summary), scale)
+
+
+def _log(axis: str, scale: Scale) -> str:
+    return f"{axis}, log scale" if scale.is_log else axis

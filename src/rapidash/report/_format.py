@@ -1,0 +1,123 @@
+"""Numbers as a reader wants them: few digits, the same everywhere."""
+
+import math
+from typing import Final
+
+MINUS: Final = "\N{MINUS SIGN}"
+NOTHING: Final = "\N{EN DASH}"
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+ARROW: Final = "\N{RIGHTWARDS ARROW}"
+TIE: Final = "\N{NO-BREAK SPACE}"  # keeps a number with its unit, and an interval on one line
+_SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``value`` with significant digits; powers of ten below 1e-4 and from 1e5 on."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    sign, size = (MINUS if value < 0 else ""), abs(value)
+    mantissa, exponent = f"{size:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if -4 <= power < 5:
+        return sign + f"{float(f'{size:.{digits - 1}e}'):.{max(digits - 1 - power, 0)}f}"
+    return f"{sign}{mantissa}{TIMES}10{power:d}".replace(f"10{power:d}", "10" + str(power).translate(_SUPERSCRIPT))
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """``number`` with a plus sign for what is positive."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """``[low, high]``, or the empty string without an interval."""
+    return "" if low is None or high is None else f"[{number(low, digits)},{TIE}{number(high, digits)}]"
+
+
+def ratio(value: float | None) -> str:
+    """A factor such as 1.83x, with two digits after the point below 10 and none above 100."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{TIMES}"
+
+
+def power_of_ten(value: float | None) -> str:
+    """An order of magnitude with one digit after the point: 3.1x10^-2."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}{TIMES}10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def relative_error(value: float | None) -> str:
+    """A relative error with two digits: 0.37, or a power of ten below 0.01."""
+    return number(value, 2) if value is not None and value >= 0.01 else power_of_ten(value)
+
+
+def count(value: float | None) -> str:
+    """An integer with thousands set apart by narrow spaces."""
+    return NOTHING if value is None else f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def short_count(value: float | None) -> str:
+    """A count in thousands or millions: 152 k, 1.25 M."""
+    if value is None:
+        return NOTHING
+    if value < 1000:
+        return f"{value:.0f}"
+    scaled, suffix = (value / 1e6, "M") if value >= 999_500 else (value / 1e3, "k")
+    return f"{scaled:.3g}{TIE}{suffix}"
+
+
+def memory(num_bytes: float | None) -> str:
+    """Bytes in MB or GB (powers of ten)."""
+    if num_bytes is None:
+        return NOTHING
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.2f}{TIE}GB"
+    return f"{num_bytes / 1e6:.{0 if num_bytes >= 1e7 else 1}f}{TIE}MB"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in ms, s, min or h, with three digits."""
+    if value is None:
+        return NOTHING
+    for limit, scale, unit in ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min")):
+        if value < limit:
+            return f"{number(value * scale)}{TIE}{unit}"
+    return f"{number(value / 3600)}{TIE}h"
+
+
+def p_value(value: float | None) -> str:
+    """``p = 0.013``, or ``p < 0.001``."""
+    if value is None:
+        return ""
+    sign, text = ("<", "0.001") if value < 0.001 else ("=", f"{value:.{3 if value < 0.1 else 2}f}")
+    return f"p{TIE}{sign}{TIE}{text}"
+
+
+def unit(text: str) -> str:
+    """A unit with its powers raised: length^2 becomes length²."""
+    for power, raised in (("^2", "²"), ("^3", "³"), ("^-1", "⁻¹"), ("^-2", "⁻²")):
+        text = text.replace(power, raised)
+    return text
+
+
+def plural(num: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{num} {noun}" if num == 1 else f"{num} {noun}s"
+
+
+def letter(index: int) -> str:
+    """A, B, ..., Z, AA, AB, ...: the mark of a variant in every plot."""
+    text, index = "", index + 1
+    while index > 0:
+        index, rest = divmod(index - 1, 26)
+        text = chr(65 + rest) + text
+    return text

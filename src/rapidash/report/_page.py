@@ -1,0 +1,227 @@
+"""The HTML page: what the template shows, as plain values."""
+
+from collections.abc import Mapping
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NamedTuple
+
+from rapidash.report import _charts as charts
+from rapidash.report import _format as fmt
+from rapidash.report import _provenance as provenance
+from rapidash.report._scale import Scale
+from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary
+from rapidash.report._verdict import metric_with_unit, verdict
+
+
+class Column(NamedTuple):
+    """A column of the table of variants; one with ``key`` is offered for sorting on a narrow page."""
+
+    title: str
+    key: bool
+
+
+_COLUMNS: Final = (
+    Column("Variant", True),
+    Column("Symmetry", False),
+    Column("Test error", True),
+    Column("Rotated test data", True),
+    Column("Against neighbor", False),
+    Column("Equivariance error", True),
+    Column("Parameters", True),
+    Column("Time per step", True),
+    Column("Peak memory", True),
+)
+
+
+def render(summary: StudySummary) -> str:
+    """The whole page as one string without references to anything outside it.
+
+    Raises: ImportError naming the extra to install if Jinja2 is missing.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise ImportError("the report needs Jinja2: pip install 'rapidash[study]'") from error
+    environment = Environment(
+        loader=PackageLoader("rapidash.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    context = _context(summary)
+    for name, source in (("style", "style.css"), ("script", "script.js")):
+        context[name] = Markup(_asset(source))
+    context["records"] = Markup(provenance.records_json(summary.study))
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _asset(name: str) -> str:
+    return resources.files("rapidash.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _version() -> str:
+    try:
+        return version("rapidash")
+    except PackageNotFoundError:
+        return "from a source tree"
+
+
+def _context(summary: StudySummary) -> dict[str, Any]:
+    study = summary.study
+    configured, differing, shared = provenance.compare_settings(summary)
+    scales = _TableScales.of(summary)
+    row_charts = (
+        charts.difference_chart(summary),
+        charts.rotation_chart(summary),
+        charts.equivariance_chart(summary),
+    )
+    return {
+        "version": _version(),
+        "title": f"{study.task}: which symmetry? Symmetry study",
+        "task": study.task,
+        "verdict": verdict(summary),
+        "facts": _facts(summary),
+        "columns": _COLUMNS,
+        "table_note": _table_note(summary),
+        "rows": [_table_row(summary, variant, scales, variant.name in configured) for variant in summary.variants],
+        "error_chart": charts.error_chart(summary),
+        "row_charts": [chart for chart in row_charts if chart is not None],
+        "learning": charts.learning_chart(summary),
+        "data": charts.data_chart(summary),
+        "costs": charts.cost_charts(summary),
+        "differing": differing if len(configured) > 1 else [],
+        "shared": shared,
+        "definitions": provenance.DEFINITIONS,
+        "unreadable": study.unreadable,
+        "missing": study.missing,
+        "run_columns": provenance.RUN_COLUMNS,
+        "runs": [{"cells": provenance.run_cells(run), "is_done": run.is_done} for run in study.runs],
+        "set_aside": [provenance.run_cells(run) for run in study.set_aside],
+        "failures": [
+            {"name": f"{run.variant}, seed {run.seed}", "problem": run.problem, "error": run.text("error")}
+            for run in study.runs
+            if not run.is_done
+        ],
+    }
+
+
+def _facts(summary: StudySummary) -> list[tuple[str, str]]:
+    study = summary.study
+    total = len(study.runs) + len(study.missing)
+    sizes = sorted({size for run in study.done if (size := run.number("num_train")) is not None})
+    steps = sorted({step for run in study.done if (step := run.number("config", "train", "steps")) is not None})
+    started = sorted(text for run in study.runs if (text := run.text("started")))
+    facts = [
+        ("Metric, lower is better", metric_with_unit(summary)),
+        ("Finished runs", f"{len(study.done)} of {total}"),
+        ("Seeds", ", ".join(map(str, summary.seeds)) or "none"),
+        ("Setting", str(study.design.get("setting") or "not stated")),
+        ("Training samples", ", ".join(map(fmt.count, sizes))),
+        ("Optimizer steps", ", ".join(map(fmt.count, steps))),
+        ("Device", " / ".join(sorted({text for run in study.done if (text := run.text("device"))}))),
+        ("Started", started[0][:16].replace("T", " ") if started else ""),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _table_note(summary: StudySummary) -> str:
+    note = f"{metric_with_unit(summary)}: mean over seeds with its 95 % interval; a dot is a seed. "
+    if len(summary.study.fractions) > 1:
+        note += f"All numbers are at {100 * summary.study.fraction:g} % of the training data. "
+    return note + "The dots of a column share one axis. Open a symmetry for its reason."
+
+
+class _TableScales(NamedTuple):
+    """The common axes of the small plots in the table."""
+
+    test: Scale | None
+    equivariance: Scale | None
+
+    @classmethod
+    def of(cls, summary: StudySummary) -> "_TableScales":
+        test, equivariance = charts.error_chart(summary), charts.equivariance_chart(summary)
+        return cls(test.scale if test else None, equivariance.scale if equivariance else None)
+
+
+def _table_row(
+    summary: StudySummary, variant: VariantSummary, scales: _TableScales, configured: bool
+) -> dict[str, Any]:
+    test_lines = []
+    to_best = summary.to_best.get(variant.name)
+    if variant.test is not None and variant.test.low is not None:
+        test_lines.append(fmt.interval(variant.test.low, variant.test.high))
+    if to_best is not None and to_best.ratio is not None:
+        test_lines.append(f"{fmt.ratio(to_best.ratio)} the best {fmt.interval(to_best.ratio_low, to_best.ratio_high)}")
+    if variant.averaged is not None:
+        test_lines.append(f"averaged over rotations {fmt.number(variant.averaged.mean)}")
+    return {
+        "color": variant.index,
+        "letter": variant.letter,
+        "name": variant.name,
+        "configured": configured,
+        "tags": _tags(summary, variant),
+        "knob": f"{variant.knob} (neighbor: {variant.neighbor})" if variant.neighbor else variant.knob,
+        "layers": variant.layers,
+        "effective": variant.effective,
+        "reasons": variant.reasons,
+        "test": charts.small_row(variant, scales.test, variant.test),
+        "test_lines": test_lines,
+        "test_sort": _sort(variant.test),
+        "rotated": fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
+        "rotated_ratio": fmt.ratio(variant.rotated_ratio) if variant.rotated_ratio is not None else "",
+        "rotated_sort": _sort(variant.rotated),
+        **_neighbor_cells(summary, variant.to_neighbor),
+        "equivariance": charts.small_equivariance_rows(variant, scales.equivariance),
+        "equivariance_sort": _sort(_first_after(variant.equivariance)),
+        "parameters": fmt.count(variant.parameters),
+        "parameters_sort": _blank(variant.parameters),
+        "seconds": fmt.seconds(variant.seconds_per_step),
+        "seconds_sort": _blank(variant.seconds_per_step),
+        "memory": fmt.memory(variant.peak_memory),
+        "memory_sort": _blank(variant.peak_memory),
+    }
+
+
+def _neighbor_cells(summary: StudySummary, comparison: Comparison | None) -> dict[str, Any]:
+    if comparison is None:
+        return {"neighbor": "", "neighbor_clear": False, "neighbor_lines": [], "neighbor_sort": ""}
+    p_values = [fmt.p_value(comparison.p_value)]
+    if comparison.p_adjusted is not None and comparison.p_adjusted != comparison.p_value:
+        p_values.append(f"adjusted {comparison.p_adjusted:.2g}")
+    bounds = fmt.interval(comparison.low, comparison.high)
+    factor = f"{fmt.ratio(comparison.ratio)} {fmt.interval(comparison.ratio_low, comparison.ratio_high)}"
+    lines = [bounds, ", ".join(filter(None, p_values)), factor if comparison.ratio else ""]
+    return {
+        "neighbor": f"{fmt.signed(comparison.difference)} vs {summary[comparison.other].letter}",
+        "neighbor_clear": comparison.is_clear,
+        "neighbor_lines": [line.strip() for line in lines if line.strip()],
+        "neighbor_sort": comparison.difference,
+    }
+
+
+def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]]:
+    best = summary.best
+    tags = []
+    if best is not None and variant is best and len(summary.ranked) > 1:
+        tags.append({"kind": "good", "text": "lowest mean"})
+    comparison = summary.to_best.get(variant.name)
+    if comparison is not None and comparison.low is not None and not comparison.is_clear and not variant.oracle:
+        tags.append({"kind": "plain", "text": "not distinguishable"})
+    if variant.oracle:
+        tags.append({"kind": "plain", "text": "oracle"})
+    failed = sum(not run.is_done for run in variant.runs)
+    if failed:
+        tags.append({"kind": "bad", "text": f"{failed} failed"})
+    if variant.test is not None and len(variant.test.by_seed) < len(summary.seeds):
+        tags.append({"kind": "plain", "text": fmt.plural(len(variant.test.by_seed), "seed")})
+    return tags
+
+
+def _first_after(equivariance: Mapping[str, Mapping[str, Estimate]]) -> Estimate | None:
+    return next((moments["after"] for moments in equivariance.values() if "after" in moments), None)
+
+
+def _sort(estimate: Estimate | None) -> str:
+    return "" if estimate is None else repr(estimate.mean)
+
+
+def _blank(value: float | None) -> str:
+    return "" if value is None else repr(value)

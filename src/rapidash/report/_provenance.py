@@ -1,0 +1,149 @@
+"""Where each number comes from: configurations, what differs between them, and the definitions of the measures."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rapidash.report import _format as fmt
+from rapidash.report._records import Run, Study
+from rapidash.report._summary import StudySummary
+
+_NOT_SETTINGS: Final = ("seed", "fraction", "variant.name", "variant.neighbor", "variant.knob")
+
+RUN_COLUMNS: Final = (
+    "variant",
+    "seed",
+    "fraction",
+    "status",
+    "test error",
+    "best step",
+    "training time",
+    "parameters",
+    "device",
+    "threads",
+    "commit",
+    "versions",
+    "started",
+    "key",
+)
+
+DEFINITIONS: Final = (
+    (
+        "Test error",
+        "Mean over the test set of the task's metric per cloud. The weights are those of the step with the lowest "
+        "validation error; test data are used once, after training.",
+    ),
+    (
+        "95 % interval",
+        "Student's t-interval of the mean over seeds. It assumes values that are normal over seeds, and covers what a "
+        "seed changes (initial weights, order and subset of the data, augmentation), not a change of the task. With "
+        "one seed there is none.",
+    ),
+    (
+        "Difference to the neighbor, and p",
+        "Differences are taken seed by seed; interval and p are of the paired t-test. A difference is called clear if "
+        "its interval leaves out zero. The adjusted p allows for all comparisons of the table (false-discovery rate, "
+        "Benjamini and Hochberg). The sign-flip p needs no normality, but cannot be below 2^(1 - n) for n seeds: 0.25 "
+        "with three.",
+    ),
+    (
+        "Factor",
+        "Ratio of the mean errors over the shared seeds, with Fieller's 95 % interval. Comparisons with the best "
+        "variant are optimistic for the best, since it was chosen by the same values.",
+    ),
+    (
+        "Error under rotated test data",
+        "The test error after every cloud, with its target, was moved by its own random rotation. Any clear difference "
+        "to the plain error says that the model prefers the pose of the data.",
+    ),
+    (
+        "Equivariance error",
+        "Mean over random elements g of the group of ||f(g x) - g f(x)|| / ||f(x)||: 0 for an exactly equivariant "
+        "model, about 1.4 for outputs that have nothing to do with each other. It is measured before the first and after the "
+        "last training step. For a model whose layers keep the group it shows rounding, or the coarseness of the "
+        "orientation grid.",
+    ),
+    (
+        "Symmetry of the layers, of the whole model",
+        "The first is the constraint that the layers obey. The second takes the inputs into account: a fixed frame, or "
+        "coordinates given as scalars, break what the layers keep. An oracle is a model that sees the pose of the test "
+        "data; it is shown and cannot win.",
+    ),
+    (
+        "Time per step, peak memory, parameters",
+        "Median seconds of one training step, and the largest memory of the process above its start, as measured in "
+        "the run; median over seeds. Runs that shared a machine with others are slower than alone, so compare them within "
+        "one study only.",
+    ),
+)
+
+
+def run_cells(run: Run) -> list[str]:
+    """One row of the table of runs."""
+    versions = run.get("versions")
+    return [
+        run.variant,
+        str(run.seed),
+        f"{run.fraction:g}",
+        "done" if run.is_done else run.problem,
+        fmt.number(run.number("test_error"), 5),
+        fmt.count(run.number("best_step")),
+        fmt.seconds(run.number("train_seconds")),
+        fmt.count(run.number("parameters")),
+        run.text("device"),
+        run.text("threads"),
+        run.text("commit")[:12] + ("+dirty" if run.text("commit").endswith("+dirty") else ""),
+        ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, Mapping) else "",
+        run.text("started"),
+        run.text("key"),
+    ]
+
+
+def settings(run: Run) -> dict[str, str]:
+    """The configuration of a run as dotted keys and values in words, without its names and its seed."""
+    config = run.get("config")
+    flat = _flatten(config) if isinstance(config, Mapping) else {}
+    return {key: value for key, value in flat.items() if key not in _NOT_SETTINGS}
+
+
+def compare_settings(summary: StudySummary) -> tuple[list[str], list[tuple[str, list[str]]], list[tuple[str, str]]]:
+    """(names of the configured variants, keys that differ with one value per variant, keys that all share)."""
+    by_variant = {variant.name: settings(variant.runs[0]) for variant in summary.variants if variant.runs}
+    keys = dict.fromkeys(key for values in by_variant.values() for key in values)
+    differing, shared = [], []
+    for key in keys:
+        values = [own.get(key, fmt.NOTHING) for own in by_variant.values()]
+        if len(set(values)) > 1:
+            differing.append((key, values))
+        else:
+            shared.append((key, values[0]))
+    return list(by_variant), differing, shared
+
+
+def records_json(study: Study) -> str:
+    """Design and records as JSON that may stand inside a script element: no `<`, no NaN."""
+    content = {"schema": 1, "study": _finite(study.design), "records": [_finite(run.raw) for run in study.runs]}
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            flat[f"{prefix}{key}"] = ", ".join(map(str, value)) or "none"
+        else:
+            flat[f"{prefix}{key}"] = {None: "none", True: "yes", False: "no"}.get(value, str(value))
+    return flat
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with NaN and infinities as None, which JSON can hold."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,222 @@
+"""A study directory read for a reader: every record that can be read, and the name and reason of each that cannot."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+RECORD_SCHEMA: Final = 1
+_WORDS: Final = ("neighbor", "knob")  # parts of a variant that describe it and change no result
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record: what was run, and what came of it. ``raw`` is the record as it lies on the disk."""
+
+    raw: Mapping[str, Any]
+
+    def get(self, *path: str) -> Any:
+        """The value under nested keys, or None where a key is missing."""
+        value: Any = self.raw
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def number(self, *path: str) -> float | None:
+        """The finite number under nested keys; None where it is missing, not a number, NaN or infinite."""
+        value = self.get(*path)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return float(value)
+
+    def text(self, *path: str) -> str:
+        """The value under nested keys in words, and the empty string where it is missing."""
+        value = self.get(*path)
+        return "" if value is None else str(value)
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant."""
+        return self.text("config", "variant", "name") or "unnamed variant"
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self.number("config", "seed") or 0)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training set that was used; 1 where the record does not say."""
+        fraction = self.number("config", "fraction")
+        return 1.0 if fraction is None else fraction
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended with a finite test error."""
+        return self.get("status") == "done" and self.number("test_error") is not None
+
+    @property
+    def problem(self) -> str:
+        """Why the run gives no number, in one line; empty for a run that does."""
+        if self.is_done:
+            return ""
+        if self.get("status") == "done":
+            return "diverged: its test error is not a finite number"
+        lines = self.text("error").strip().splitlines()
+        return lines[-1] if lines else f"status {self.text('status') or 'unknown'}"
+
+    @property
+    def history(self) -> list[Mapping[str, Any]]:
+        """Rows of the learning curve; empty where the record has none."""
+        rows = self.get("history")
+        return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study directory as read: its design, its runs in a fixed order, and what is left out of every number.
+
+    ``set_aside`` holds readable runs that the design does not contain (an earlier setting in the same directory), and
+    those of which a later one of the same (variant, seed, fraction) counts.
+    """
+
+    directory: Path
+    design: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    set_aside: tuple[Run, ...] = ()
+
+    @property
+    def done(self) -> tuple[Run, ...]:
+        """The runs with a finite test error."""
+        return tuple(run for run in self.runs if run.is_done)
+
+    @property
+    def fraction(self) -> float:
+        """The data fraction that the main comparison uses: the largest one with a finished run."""
+        return max((run.fraction for run in self.done), default=1.0)
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """All data fractions with a finished run, ascending."""
+        return tuple(sorted({run.fraction for run in self.done}))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants: in the order of the design, then those that only records know."""
+        planned = [name for name in map(_variant_name, _sequence(self.design.get("variants"))) if name]
+        return tuple(dict.fromkeys([*planned, *(run.variant for run in self.runs)]))
+
+    @property
+    def missing(self) -> tuple[tuple[str, int, float], ...]:
+        """Planned (variant, seed, fraction) without any record; empty where the design does not list them."""
+        seeds = [int(seed) for seed in _sequence(self.design.get("seeds")) if isinstance(seed, int)]
+        fractions = [float(f) for f in _sequence(self.design.get("fractions")) if isinstance(f, int | float)] or [1.0]
+        planned = [name for name in map(_variant_name, _sequence(self.design.get("variants"))) if name]
+        seen = {(run.variant, run.seed, run.fraction) for run in self.runs}
+        wanted = ((name, seed, fraction) for fraction in fractions for name in planned for seed in seeds)
+        return tuple(cell for cell in wanted if cell not in seen)
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        names = [self.design.get("task"), *(run.text("config", "task") for run in self.runs), self.design.get("name")]
+        return next((str(name) for name in names if name), self.directory.name)
+
+    def first_text(self, *path: str) -> str:
+        """The first non-empty value under nested keys among the runs, in words."""
+        return next((text for run in self.runs if (text := run.text(*path))), "")
+
+
+def read_study(study_dir: Path) -> Study:
+    """Read ``study.json`` and ``records/*.json`` of a study directory, in sorted order.
+
+    A file that is truncated, not JSON or of another schema is named in ``Study.unreadable`` and never read as a run.
+    A run counts if its variant, seed, fraction and training settings are those of the design; of several for one
+    (variant, seed, fraction) the finished one, then the latest started.
+
+    Raises: FileNotFoundError if the directory is missing or has neither ``study.json`` nor ``records/``.
+    """
+    study_dir = Path(study_dir)
+    records = study_dir / "records"
+    if not (study_dir / "study.json").is_file() and not records.is_dir():
+        raise FileNotFoundError(
+            f"{study_dir} is not a study directory: expected study.json or a folder records/ in it. "
+            "Give the directory that `rapidash study` printed, e.g. runs/nbody"
+        )
+    design: Mapping[str, Any] = {}
+    unreadable: list[tuple[str, str]] = []
+    runs: list[Run] = []
+    for path in [study_dir / "study.json", *sorted(records.glob("*.json"))]:
+        if not path.is_file():
+            continue
+        try:
+            content = _read_object(path)
+            if path.parent == study_dir:
+                design = content
+            else:
+                runs.append(_check_schema(Run(content)))
+        except (OSError, ValueError) as error:
+            unreadable.append((path.relative_to(study_dir).as_posix(), str(error)))
+    own = [run for run in runs if _belongs(run, design)]
+    kept = _newest_of_each_cell(own)
+    set_aside = tuple(run for run in runs if not any(run is other for other in kept))
+    study = Study(study_dir, design, kept, tuple(unreadable), set_aside)
+    order = {name: index for index, name in enumerate(study.variants)}
+    return replace(study, runs=tuple(sorted(kept, key=lambda run: (order[run.variant], -run.fraction, run.seed))))
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"not a complete JSON file ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _check_schema(run: Run) -> Run:
+    if run.get("schema") != RECORD_SCHEMA:
+        raise ValueError(f"record schema {run.get('schema')!r}, this version reads schema {RECORD_SCHEMA}")
+    if not isinstance(run.get("config", "variant"), Mapping):
+        raise ValueError("the record has no config.variant")
+    return run
+
+
+def _belongs(run: Run, design: Mapping[str, Any]) -> bool:
+    """Whether the design contains the run; what the design does not say, it allows."""
+    variants = {v["name"]: v for v in _sequence(design.get("variants")) if isinstance(v, Mapping) and "name" in v}
+    seeds, fractions = _sequence(design.get("seeds")), _sequence(design.get("fractions"))
+    if (variants and run.variant not in variants) or (seeds and run.seed not in seeds):
+        return False
+    if fractions and run.fraction not in fractions:
+        return False
+    planned = variants.get(run.variant, {})
+    if any(run.get("config", "variant", key) != value for key, value in planned.items() if key not in _WORDS):
+        return False
+    overrides = design.get("train_overrides")
+    own = overrides.get(run.variant) if isinstance(overrides, Mapping) else None
+    train = {**(design.get("train") or {}), **(own or {})}
+    if any(run.get("config", "train", key) != value for key, value in train.items()):
+        return False
+    options = design.get("task_options")
+    return not options or run.get("config", "task_options") == options
+
+
+def _newest_of_each_cell(runs: list[Run]) -> tuple[Run, ...]:
+    """One run per (variant, seed, fraction): a finished one before others, the latest started among equals."""
+    ordered = sorted(runs, key=lambda run: (run.is_done, run.text("started")))
+    return tuple({(run.variant, run.seed, run.fraction): run for run in ordered}.values())
+
+
+def _sequence(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _variant_name(entry: Any) -> str:
+    if isinstance(entry, Mapping):
+        return str(entry.get("name") or "")
+    return entry if isinstance(entry, str) else ""

@@ -1,0 +1,248 @@
+"""What a study says about each variant: estimates over seeds, comparisons, costs and symmetry, as plain values."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from rapidash.report._format import letter
+from rapidash.report._records import Run, Study
+from rapidash.study import false_discovery, mean_interval, paired_difference, paired_t_p_value, ratio_interval
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean over seeds with its 95 % interval (None with one seed), and the value of every seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    by_seed: Mapping[int, float]
+
+    @property
+    def values(self) -> list[float]:
+        """Values in the order of their seeds."""
+        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Error of ``name`` minus error of ``other``, paired by seed; None where one seed allows no interval.
+
+    ``p_value`` is of the paired t-test, ``p_exact`` of the sign-flip permutation test, ``p_adjusted`` the t-test's
+    after Benjamini and Hochberg over all comparisons of its family (neighbors, or variants with the best).
+    """
+
+    name: str
+    other: str
+    num_seeds: int
+    difference: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    p_exact: float | None
+    p_adjusted: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the 95 % interval of the difference leaves out zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """One variant at the largest data fraction. Estimates are None without a finished run."""
+
+    index: int
+    name: str
+    knob: str
+    neighbor: str
+    layers: str
+    effective: str
+    reasons: tuple[str, ...]
+    exact: bool
+    oracle: bool
+    runs: tuple[Run, ...]
+    test: Estimate | None
+    rotated: Estimate | None
+    averaged: Estimate | None
+    equivariance: Mapping[str, Mapping[str, Estimate]]  # group name -> "before" / "after" -> relative error
+    parameters: float | None
+    seconds_per_step: float | None
+    peak_memory: float | None
+    to_neighbor: Comparison | None
+    by_num_train: Mapping[float, Estimate] = field(default_factory=dict)
+
+    @property
+    def letter(self) -> str:
+        """The mark of this variant in the plots."""
+        return letter(self.index)
+
+    @property
+    def rotated_ratio(self) -> float | None:
+        """Mean error under rotated test data over the mean test error."""
+        if self.test is None or self.rotated is None or self.test.mean <= 0:
+            return None
+        return self.rotated.mean / self.test.mean
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """All variants, the best one, and the comparison of every other variant with it."""
+
+    study: Study
+    variants: tuple[VariantSummary, ...]
+
+    def __getitem__(self, name: str) -> VariantSummary:
+        """The variant of that name."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @cached_property
+    def ranked(self) -> tuple[VariantSummary, ...]:
+        """Variants with a finished run, by mean test error.
+
+        Oracles come after all others, and where some variant has two seeds, so do those that have one: a mean of one
+        seed is no ground to call a winner.
+        """
+        known = [(variant, variant.test) for variant in self.variants if variant.test is not None]
+        enough = min(2, max((len(test.by_seed) for _, test in known), default=1))
+        known.sort(key=lambda pair: (pair[0].oracle, len(pair[1].by_seed) < enough, pair[1].mean))
+        return tuple(variant for variant, _ in known)
+
+    @property
+    def best(self) -> VariantSummary | None:
+        """The variant of the lowest mean test error that is not an oracle."""
+        return self.ranked[0] if self.ranked and not self.ranked[0].oracle else None
+
+    @cached_property
+    def to_best(self) -> Mapping[str, Comparison]:
+        """Each other variant against the best, paired by seed, where they share seeds."""
+        if self.best is None:
+            return {}
+        others = (variant for variant in self.ranked if variant is not self.best)
+        return _adjusted({other.name: compare(other, self.best) for other in others})
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds with a finished run at the fraction of the main comparison."""
+        return tuple(sorted({run.seed for run in self.study.done if run.fraction == self.study.fraction}))
+
+    @property
+    def metric(self) -> str:
+        """Name of the test metric."""
+        return self.study.first_text("metric") or "test error"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the test metric; empty if it has none."""
+        return self.study.first_text("unit")
+
+
+def estimate(values: Mapping[int, float]) -> Estimate | None:
+    """Mean and 95 % interval of a value per seed; None without values."""
+    return Estimate(*mean_interval([values[seed] for seed in sorted(values)]), dict(values)) if values else None
+
+
+def compare(variant: VariantSummary, other: VariantSummary) -> Comparison | None:
+    """``variant`` minus ``other``, paired by the seeds they share; None where they share none."""
+    if variant.test is None or other.test is None:
+        return None
+    first, second = variant.test.by_seed, other.test.by_seed
+    shared = first.keys() & second.keys()
+    if not shared:
+        return None
+    found = paired_difference(first, second)
+    factor = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else (None, None, None)
+    return Comparison(
+        variant.name,
+        other.name,
+        len(shared),
+        found.mean,
+        found.low,
+        found.high,
+        paired_t_p_value(first, second),
+        found.p_value,
+        None,
+        *factor,
+    )
+
+
+def summarize(study: Study) -> StudySummary:
+    """The summary of every variant of ``study``, at the largest data fraction with a finished run."""
+    variants = [_summarize_variant(study, index, name) for index, name in enumerate(study.variants)]
+    by_name = {variant.name: variant for variant in variants}
+    compared = _adjusted(
+        {v.name: compare(v, by_name[v.neighbor]) for v in variants if v.neighbor in by_name and v.neighbor != v.name}
+    )
+    return StudySummary(study, tuple(replace(v, to_neighbor=compared.get(v.name)) for v in variants))
+
+
+def _adjusted(comparisons: Mapping[str, Comparison | None]) -> dict[str, Comparison]:
+    """The comparisons that exist, as one family: each with its p-value adjusted for the others."""
+    known = {name: comparison for name, comparison in comparisons.items() if comparison is not None}
+    adjusted = false_discovery([comparison.p_value for comparison in known.values()])
+    return {name: replace(c, p_adjusted=p) for (name, c), p in zip(known.items(), adjusted, strict=True)}
+
+
+def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
+    own = tuple(run for run in study.runs if run.variant == name)
+    runs = tuple(run for run in own if run.is_done and run.fraction == study.fraction)
+    described = runs[0] if runs else own[0] if own else Run({})
+    reasons = described.get("symmetry", "reasons")
+    planned = study.design.get("variants")
+    plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
+    return VariantSummary(
+        index=index,
+        name=name,
+        knob=described.text("config", "variant", "knob") or str(plan.get("knob") or ""),
+        neighbor=described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or ""),
+        layers=described.text("symmetry", "layers"),
+        effective=described.text("symmetry", "effective"),
+        reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
+        exact=described.get("symmetry", "exact") is True,
+        oracle=described.get("symmetry", "oracle") is True,
+        runs=own,
+        test=_over_seeds(runs, "test_error"),
+        rotated=_over_seeds(runs, "test_error_rotated"),
+        averaged=_over_seeds(runs, "test_error_tta"),
+        equivariance=_equivariance(runs),
+        parameters=_median(runs, "parameters"),
+        seconds_per_step=_median(runs, "seconds_per_step"),
+        peak_memory=_median(runs, "peak_memory_bytes"),
+        to_neighbor=None,
+        by_num_train=_by_num_train(own),
+    )
+
+
+def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
+    return estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
+
+
+def _median(runs: Iterable[Run], *path: str) -> float | None:
+    values = [value for run in runs if (value := run.number(*path)) is not None]
+    return statistics.median(values) if values else None
+
+
+def _equivariance(runs: tuple[Run, ...]) -> dict[str, dict[str, Estimate]]:
+    """Relative equivariance error by group and moment; a group is there if some run measured it."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for entry, fallback in (("equivariance", "rotations"), ("equivariance_reflections", "reflections")):
+        group = next((text for run in runs if (text := run.text(entry, "group"))), fallback)
+        moments = {moment: _over_seeds(runs, entry, moment, "mean") for moment in ("before", "after")}
+        present = {moment: value for moment, value in moments.items() if value is not None}
+        if present:
+            found[group] = present
+    return found
+
+
+def _by_num_train(runs: Iterable[Run]) -> dict[float, Estimate]:
+    """Test error by the number of training samples."""
+    by_size: dict[float, dict[int, float]] = {}
+    for run in runs:
+        size, error = run.number("num_train"), run.number("test_error")
+        if run.is_done and size is not None and error is not None:
+            by_size.setdefault(size, {})[run.seed] = error
+    return {size: found for size in sorted(by_size) if (found := estimate(by_size[size])) is not None}

@@ -1,0 +1,273 @@
+"""The study in words: which symmetry wins, by how much, at which cost, and what the reader must not conclude."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rapidash.report._format import (
+    interval,
+    number,
+    plural,
+    ratio,
+    relative_error,
+    seconds,
+    short_count,
+    signed,
+    unit,
+)
+from rapidash.report._summary import Comparison, StudySummary, VariantSummary
+
+FLOAT32_ROUNDING: Final = 1e-5  # a float32 network of a few layers rounds to about this relative error
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement under a short title, and the numbers behind it, one per item."""
+
+    title: str
+    text: str
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The headline, the findings behind it, and the cautions that go with it."""
+
+    headline: str
+    findings: tuple[Finding, ...]
+    cautions: tuple[str, ...]
+
+
+def verdict(summary: StudySummary) -> Verdict:
+    """What the records of a study support, in words with numbers."""
+    findings = (
+        _symmetry_finding(summary),
+        _distance_finding(summary),
+        _knob_finding(summary),
+        _cost_finding(summary),
+        _equivariance_finding(summary),
+        _rotation_finding(summary),
+    )
+    return Verdict(_headline(summary), tuple(f for f in findings if f is not None), _cautions(summary))
+
+
+def _headline(summary: StudySummary) -> str:
+    best = summary.best
+    if best is None or best.test is None:
+        if any(variant.test is not None for variant in summary.variants):
+            return "Only oracle variants, which see the answer's pose, have a finished run: nothing can be compared."
+        if not summary.study.runs:
+            return "No record yet: no run of this study has ended."
+        return "No run of this study ended with a finite test error, so there is nothing to compare."
+    error = f"{summary.metric} {number(best.test.mean)}"
+    if best.test.low is not None:
+        error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
+    symmetry = f", effective symmetry {best.effective}" if best.effective else ""
+    if len(summary.ranked) == 1:
+        return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
+    tied = _undecided(summary)
+    seeds = plural(len(summary.seeds), "seed")
+    if len(summary.seeds) < 2:
+        return f"{best.name} has the lowest error of one seed: {error}{symmetry}. One seed cannot rank variants."
+    if tied:
+        return (
+            f"{best.name} has the lowest mean over {seeds}: {error}{symmetry}; "
+            f"but {_listed([variant.name for variant in tied])} cannot be told from it."
+        )
+    return f"{best.name} wins over {seeds}: {error}{symmetry}; every other variant is clearly worse."
+
+
+def _symmetry_finding(summary: StudySummary) -> Finding | None:
+    """The best variant of every effective symmetry against the best of all."""
+    best = summary.best
+    leaders: dict[str, VariantSummary] = {}
+    for variant in summary.ranked:
+        if variant.effective and not variant.oracle:
+            leaders.setdefault(variant.effective, variant)
+    if best is None or not best.effective:
+        return None
+    leaders[best.effective] = best
+    others = [leader for symmetry, leader in leaders.items() if symmetry != best.effective]
+    items = [_because(best)]
+    if not others:
+        return Finding(
+            "Which symmetry", f"All variants with a result have effective symmetry {best.effective}.", (*items,)
+        )
+    for leader in others:
+        comparison = summary.to_best.get(leader.name)
+        outcome = f": {_size(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
+        items.append(_because(leader) + outcome)
+    rivals = [leader.effective for leader in others if not _is_clear(summary, leader)]
+    if rivals:
+        text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
+    else:
+        text = f"The task wants {best.effective}: the best model of any other effective symmetry is clearly worse."
+    return Finding("Which symmetry", text, tuple(items))
+
+
+def _distance_finding(summary: StudySummary) -> Finding | None:
+    """How far every other variant is from the best, and which are not told apart."""
+    if summary.best is None or not summary.to_best:
+        return None
+    items = [
+        f"{name}: {_size(comparison)}{'' if comparison.is_clear else ', not distinguishable'}"
+        for name, comparison in sorted(summary.to_best.items(), key=lambda pair: pair[1].difference)
+    ]
+    return Finding("By how much", f"Error relative to {summary.best.name}, with 95 % intervals:", tuple(items))
+
+
+def _knob_finding(summary: StudySummary) -> Finding | None:
+    """What turning one knob did to the error, clear differences first."""
+    compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
+    if not compared:
+        return None
+    compared.sort(key=lambda pair: (not pair[1].is_clear, -abs(pair[1].difference)))
+    items = tuple(
+        f"{variant.knob or 'one knob'} ({comparison.other} to {comparison.name}): {_size(comparison)}"
+        f"{'' if comparison.is_clear else ', no clear difference'}"
+        for variant, comparison in compared
+    )
+    return Finding("One knob at a time", "Error after the change relative to before it:", items)
+
+
+def _cost_finding(summary: StudySummary) -> Finding | None:
+    timed = [variant for variant in summary.ranked if variant.seconds_per_step]
+    best = summary.best
+    if best is None or not best.seconds_per_step or len(timed) < 2:
+        return None
+    fastest = min(timed, key=lambda variant: variant.seconds_per_step or 0.0)
+    text = f"{best.name} takes {seconds(best.seconds_per_step)} per training step with {_parameters(best)}"
+    if fastest is best:
+        slowest = max(timed, key=lambda variant: variant.seconds_per_step or 0.0)
+        factor = (slowest.seconds_per_step or 0.0) / best.seconds_per_step
+        return Finding("At which cost", f"{text}; it is the fastest. {slowest.name} takes {ratio(factor)} as long.")
+    factor = best.seconds_per_step / (fastest.seconds_per_step or 1.0)
+    comparison = summary.to_best.get(fastest.name)
+    price = f", which has {_size(comparison)} the error" if comparison is not None and comparison.ratio else ""
+    return Finding(
+        "At which cost",
+        f"{text}: {ratio(factor)} as long as the fastest, {fastest.name} "
+        f"({seconds(fastest.seconds_per_step)}, {_parameters(fastest)}){price}.",
+    )
+
+
+def _equivariance_finding(summary: StudySummary) -> Finding | None:
+    """The measured equivariance error after training, the smallest first, and what it was before."""
+    rows = []
+    for variant in summary.ranked:
+        group, moments = next(iter(variant.equivariance.items()), ("", {}))
+        if "after" in moments:
+            rows.append((moments["after"].mean, group, variant, moments.get("before")))
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row[0])
+    items = []
+    for after, _, variant, before in rows:
+        start = f", {relative_error(before.mean)} before" if before is not None else ""
+        note = " (rounding only)" if after <= FLOAT32_ROUNDING else ""
+        items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
+    return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
+
+
+def _rotation_finding(summary: StudySummary) -> Finding | None:
+    known = [(v.rotated_ratio, v) for v in summary.ranked if v.rotated_ratio is not None]
+    if not known:
+        return None
+    worst_ratio, worst = max(known, key=lambda pair: pair[0])
+    if worst_ratio < 1.1:
+        return Finding(
+            "Rotated test data", f"No variant loses more than 10 %: the largest factor is {ratio(worst_ratio)}."
+        )
+    stable = [variant.name for factor, variant in known if abs(factor - 1) < 0.05]
+    rotated = worst.rotated.mean if worst.rotated is not None else None
+    text = f"{worst.name} loses most: its error grows {ratio(worst_ratio)} to {number(rotated)}."
+    if stable:
+        text += f" Within 5 % of their plain test error: {_listed(stable)}."
+    return Finding("Rotated test data", text)
+
+
+def _cautions(summary: StudySummary) -> tuple[str, ...]:
+    study = summary.study
+    cautions = []
+    num_seeds = len(summary.seeds)
+    if num_seeds == 1:
+        cautions.append("One seed: no interval and no comparison can be given. Run at least three seeds.")
+    elif 1 < num_seeds < 5:
+        cautions.append(
+            f"{num_seeds} seeds: the intervals rest on {plural(num_seeds - 1, 'degree')} of freedom and are wide; "
+            "a difference that is not clear here may be real."
+        )
+    setting = str(study.design.get("setting") or "")
+    if study.design.get("full") is False or setting == "quick":
+        cautions.append(
+            f"Quick setting{_steps(summary)}: it ranks the variants, but its errors are not comparable with published "
+            f"ones. For the benchmark's setting run: rapidash study {study.task} --full"
+        )
+    failed = [run for run in study.runs if not run.is_done]
+    if failed:
+        cautions.append(
+            f"{plural(len(failed), 'run')} failed or diverged and {'is' if len(failed) == 1 else 'are'} left out of "
+            f"every mean: {_listed([f'{run.variant}, seed {run.seed}' for run in failed[:6]])}"
+            f"{' and others' if len(failed) > 6 else ''}."
+        )
+    if study.missing:
+        cautions.append(
+            f"{plural(len(study.missing), 'planned run')} without a record: the study has not finished. "
+            "Start the same command again to resume it."
+        )
+    uneven = {len(v.test.by_seed) for v in summary.variants if v.test is not None}
+    if len(uneven) > 1:
+        cautions.append(
+            "The variants have different numbers of finished seeds; paired comparisons use the shared ones."
+        )
+    if study.unreadable:
+        cautions.append(f"{plural(len(study.unreadable), 'file')} could not be read; see the provenance section.")
+    if any(variant.oracle for variant in summary.variants):
+        cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
+    commits = {run.text("commit") for run in study.done}
+    if len(commits) > 1:
+        cautions.append(f"The runs come from {len(commits)} different commits of the code; see the provenance section.")
+    if any(commit.endswith("+dirty") for commit in commits):
+        cautions.append("Some runs were made from a working tree with changes that no commit holds.")
+    return tuple(cautions)
+
+
+def _undecided(summary: StudySummary) -> list[VariantSummary]:
+    """Variants without oracle whose difference to the best is not clear."""
+    return [v for v in summary.ranked if v is not summary.best and not v.oracle and not _is_clear(summary, v)]
+
+
+def _steps(summary: StudySummary) -> str:
+    steps = {steps for run in summary.study.done if (steps := run.number("config", "train", "steps")) is not None}
+    return f" ({steps.pop():.0f} optimizer steps)" if len(steps) == 1 else ""
+
+
+def _because(variant: VariantSummary) -> str:
+    reasons = f" ({'; '.join(reason.rstrip('.') for reason in variant.reasons)})" if variant.reasons else ""
+    return f"{variant.effective}{reasons}: {variant.name}"
+
+
+def _is_clear(summary: StudySummary, variant: VariantSummary) -> bool:
+    """Whether the variant is clearly worse than the best."""
+    comparison = summary.to_best.get(variant.name)
+    return comparison is not None and comparison.is_clear
+
+
+def _size(comparison: Comparison) -> str:
+    """A factor with its interval; a difference where a factor makes no sense."""
+    if comparison.ratio is None:
+        return f"{signed(comparison.difference)} {interval(comparison.low, comparison.high)}".strip()
+    return f"{ratio(comparison.ratio)} {interval(comparison.ratio_low, comparison.ratio_high)}".strip()
+
+
+def _parameters(variant: VariantSummary) -> str:
+    return f"{short_count(variant.parameters)} parameters"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def metric_with_unit(summary: StudySummary) -> str:
+    """Name of the metric with its unit in brackets."""
+    return f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric

@@ -1,0 +1,28 @@
+"""The report of a study directory, written to disk."""
+
+from pathlib import Path
+
+from rapidash._files import atomic_write
+from rapidash.report._markdown import markdown_table
+from rapidash.report._page import render
+from rapidash.report._records import read_study
+from rapidash.report._summary import summarize
+
+
+def write_report(study_dir: Path) -> Path:
+    """Write ``report.html`` and ``table.md`` into a study directory from its records; works on unfinished studies.
+
+    The page holds everything it shows, the records included, and opens without a network.
+
+    Args:
+        study_dir: directory with ``study.json`` and ``records/*.json``, as `rapidash study` leaves it.
+    Returns: the path of ``report.html``.
+    Raises: FileNotFoundError if ``study_dir`` is no study directory; ImportError if Jinja2 is missing; OSError if the
+        files cannot be written, in which case those of an earlier report stay as they are.
+    """
+    study_dir = Path(study_dir)
+    summary = summarize(read_study(study_dir))
+    page, table = render(summary), markdown_table(summary)
+    atomic_write(study_dir / "table.md", table)
+    atomic_write(study_dir / "report.html", page)
+    return study_dir / "report.html"

@@ -1,0 +1,116 @@
+"use strict";
+(() => {
+  const tip = document.getElementById("tip");
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // tips: hover with a mouse, touch on a phone
+  const showTip = (text, event) => {
+    tip.textContent = text;
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    const left = Math.min(Math.max(event.clientX - box.width / 2, 8), innerWidth - box.width - 8);
+    const above = event.clientY - box.height - 14;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${above < 8 ? event.clientY + 18 : above}px`;
+  };
+  const hideTip = () => { tip.hidden = true; };
+  document.addEventListener("pointerover", (event) => {
+    const mark = event.target.closest("[data-tip]");
+    if (mark) showTip(mark.dataset.tip, event);
+  });
+  document.addEventListener("pointerout", (event) => { if (event.target.closest("[data-tip]")) hideTip(); });
+  document.addEventListener("scroll", hideTip, { passive: true });
+
+  // a variant under the pointer in a legend stands out in its chart
+  for (const chart of all(".chart.xy")) {
+    const light = (variant) => {
+      for (const part of all("[data-variant]", chart)) {
+        part.classList.toggle("dim", variant !== null && part.dataset.variant !== variant);
+      }
+    };
+    for (const item of all(".legend li", chart)) {
+      item.addEventListener("pointerenter", () => light(item.dataset.variant));
+      item.addEventListener("pointerleave", () => light(null));
+    }
+  }
+
+  // learning curves: the values at the step under the pointer
+  const short = (value) => (value >= 1e-4 && value < 1e5 ? Number(value.toPrecision(3)).toString() : value.toExponential(2));
+  for (const plot of all("[data-readout]")) {
+    const { x: [low, high], series } = JSON.parse(plot.dataset.readout);
+    const cursor = document.createElement("div");
+    cursor.className = "cursor";
+    cursor.hidden = true;
+    plot.append(cursor);
+    const steps = [...new Set(series.flatMap(([, , rows]) => rows.map(([step]) => step)))].sort((a, b) => a - b);
+    plot.addEventListener("pointermove", (event) => {
+      const box = plot.getBoundingClientRect();
+      const wanted = low + ((event.clientX - box.left) / box.width) * (high - low);
+      const step = steps.reduce((best, s) => (Math.abs(s - wanted) < Math.abs(best - wanted) ? s : best), steps[0]);
+      const lines = series
+        .map(([letter, , rows]) => [letter, rows.find(([s]) => s === step)])
+        .filter(([, row]) => row)
+        .sort((a, b) => a[1][1] - b[1][1])
+        .map(([letter, row]) => `${letter}  ${short(row[1])}`);
+      cursor.hidden = false;
+      cursor.style.left = `${((step - low) / (high - low)) * 100}%`;
+      showTip(`step ${step}\n${lines.join("\n")}`, event);
+    });
+    plot.addEventListener("pointerleave", () => { cursor.hidden = true; hideTip(); });
+  }
+
+  // sorting: by the heads of the columns, or by the list on a narrow page
+  const table = document.getElementById("variants");
+  if (table) {
+    const heads = all("thead th", table);
+    const body = table.tBodies[0];
+    const sortBy = (index, descending) => {
+      const value = (row) => row.cells[index].dataset.sort;
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === "" || y === "") return x === y ? 0 : x === "" ? 1 : -1; // rows without a value stay last
+        const [p, q] = [Number(x), Number(y)];
+        const result = Number.isNaN(p) || Number.isNaN(q) ? x.localeCompare(y) : p - q;
+        return descending ? -result : result;
+      };
+      body.append(...[...body.rows].sort(order));
+      heads.forEach((head, i) => {
+        if (i === index) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+        else head.removeAttribute("aria-sort");
+      });
+    };
+    heads.forEach((head, index) => head.querySelector("button").addEventListener("click", () => {
+      sortBy(index, head.getAttribute("aria-sort") === "ascending");
+    }));
+    document.getElementById("sort-select").addEventListener("change", (event) => sortBy(Number(event.target.value), false));
+  }
+
+  // downloads
+  const text = document.getElementById("records").textContent;
+  const save = (name, type, content) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const cell = (value) => {
+    const plain = value === null || value === undefined ? "" : String(value);
+    return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+  };
+  const at = (record, path) => path.split(".").reduce((value, key) => (value == null ? value : value[key]), record);
+  const columns = [
+    "key", "status", "config.variant.name", "config.seed", "config.fraction", "num_train", "best_step", "val_error", "test_error",
+    "test_error_rotated", "test_error_tta", "equivariance.group", "equivariance.before.mean", "equivariance.after.mean",
+    "equivariance_reflections.before.mean", "equivariance_reflections.after.mean", "symmetry.layers", "symmetry.effective",
+    "parameters", "seconds_per_step", "train_seconds", "peak_memory_bytes", "commit", "device", "threads", "started",
+  ];
+  document.getElementById("save-json").addEventListener("click", () => save("records.json", "application/json", text));
+  document.getElementById("save-csv").addEventListener("click", () => {
+    const rows = JSON.parse(text).records.map((record) => columns.map((path) => cell(at(record, path))).join(","));
+    save("runs.csv", "text/csv", [columns.join(","), ...rows].join("\n") + "\n");
+  });
+
+  // paper has no toggles
+  addEventListener("beforeprint", () => all("details").forEach((block) => { block.open = true; }));
+})();

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from rapidash.report import figure
+from tests.report._studies import WriteStudy, make_record, make_study
+
+pytest.importorskip("matplotlib", reason="the figure needs matplotlib")
+
+
+def test_the_svg_names_every_variant_and_is_reproducible(write_study: WriteStudy, tmp_path: Path) -> None:
+    directory = write_study(*make_study())
+    first = figure(directory, tmp_path / "a.svg").read_text()
+    assert "E(3) on R3xS2 + global frame" in first
+    assert first == figure(directory, tmp_path / "b.svg").read_text()
+
+
+def test_the_png_is_a_picture(write_study: WriteStudy, tmp_path: Path) -> None:
+    path = figure(write_study(*make_study(seeds=(0,))), tmp_path / "sub" / "a.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unknown_ending_is_refused(write_study: WriteStudy, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must end in one of"):
+        figure(write_study(*make_study()), tmp_path / "a.bmp")
+
+
+def test_a_study_without_a_result_is_refused(write_study: WriteStudy, tmp_path: Path) -> None:
+    failed = make_record("E(3) on R3", 0) | {"status": "failed", "test_error": None}
+    with pytest.raises(ValueError, match="no finished run"):
+        figure(write_study([failed]), tmp_path / "a.svg")
