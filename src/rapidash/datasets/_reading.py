@@ -1,0 +1,180 @@
+"""What every reader shares: errors that name file and entry, checksums, damaged archives, and the data set read."""
+
+import hashlib
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rapidash.data import CloudDataset, Field
+
+Array = NDArray[Any]
+OnError = Literal["raise", "skip"]
+
+SHARED_SHA256 = {  # of the npz files that circulate beside the design of this project
+    "ala2_cg.npz": "084567898bfff1f96995e41071e2ed06ed9afff6941d8ae15793159f8903443a",
+    "alkanes_md.npz": "9e4cdd49ffacedea570a6bb8ba60006d650843ecbae48030619aaa801f715510",
+    "cmu_mocap_run.npz": "69f2b82dba5c925db6863fb1c8748c2f4af51fbfbf1969a60c812a5988cd8955",
+    "cmu_mocap_walk.npz": "ee8b520317e7a23d754e02a79835813a0b58ef23de51d6b7bb0934ecc3b19bc5",
+    "cmu_mocap_walk_subjects.npz": "230cace7bbd3c70f570f552d845690c7e8d59afbd592598ee6aac57a643108f6",
+    "md_small_molecules.npz": "8126c58e4bc04c09b06133a4b38c9849594b6c71f0262c6e09e7ae755ad74fcc",
+    "princeton_meshseg.npz": "209ca0c1ec01837a639b088a0b0b94789efc6fba2586ffb14699ed33be88f492",
+    "qm7.npz": "4c0e0a70152dc57d95c9630abc613e3f9f036664c7b25f001896e45517d6d390",
+    "qm9_geometry.npz": "c3183a16310b83ec8b16957ef9287296f9aaa21c929e1a14559f428d65a965b4",
+    "qm9_mp2_10k.npz": "7eaba1cc214913c560ce3302c82a875a17a006e331309777a567132aa47e7818",
+    "shapes69.npz": "686804403ab74e326ffd4816ea5a783525628ea8642a22a7b68aa73723739538",
+}
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, NotImplementedError)
+
+
+class DataError(ValueError):
+    """A file that does not hold what it should; the message names the file and, where there is one, the entry."""
+
+
+class SampleErrors:
+    """Bad samples of a file: raise at the first, or count them and go on.
+
+    Args:
+        source: the file or folder, for the messages.
+        on_error: "raise" or "skip".
+    Raises: ValueError for another ``on_error``.
+    """
+
+    def __init__(self, source: str | Path, on_error: OnError) -> None:
+        if on_error not in get_args(OnError):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        self.source, self.on_error = str(source), on_error
+        self.skipped: list[str] = []
+
+    def add(self, entry: object, problem: str) -> None:
+        """Report one bad sample. Raises: DataError with on_error="raise"."""
+        message = f"{self.source}, {entry}: {problem}"
+        if self.on_error == "raise":
+            raise DataError(f"{message}. Mend or remove it, or pass on_error='skip' to leave such samples out.")
+        self.skipped.append(message)
+
+    def report(self, total: int) -> None:
+        """Warn once about what was skipped. Raises: DataError if nothing is left of ``total`` samples."""
+        if total == 0 or len(self.skipped) >= total:
+            first = f"; the first: {self.skipped[0]}" if self.skipped else ""
+            raise DataError(f"{self.source} has no usable sample: {len(self.skipped)} of {total} are bad{first}")
+        if self.skipped:
+            warnings.warn(
+                f"skipped {len(self.skipped)} of {total} samples; the first: {self.skipped[0]}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
+class ReadDataset(CloudDataset):
+    """Clouds read from files, with what is the same for all of them and what was left out.
+
+    Args:
+        tensors, fields, num_points: as for ``CloudDataset``.
+        source: the file or folder they were read from.
+        info: what is not a field: class names, joints, edges of the skeleton, ...
+        skipped: a message for every bad sample that was left out.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        fields: Mapping[str, Field],
+        num_points: Int[Tensor, " size"],
+        *,
+        source: Path,
+        info: Mapping[str, Any] | None = None,
+        skipped: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(tensors, fields, num_points)
+        self.source, self.info, self.skipped = source, dict(info or {}), skipped
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the errors of a damaged or half-downloaded file into one that names it. Raises: DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error.filename or path} is missing: {path.parent} is incomplete") from error
+    except _DAMAGE as error:
+        kind = type(error).__name__
+        raise DataError(
+            f"{path} cannot be read ({kind}: {error}): it is damaged, only partly downloaded, or not of this format. "
+            "Get it again."
+        ) from error
+
+
+def read_npz(path: Path, required: tuple[str, ...] = (), *, verify: bool = True) -> dict[str, Array]:
+    """The arrays of an npz file, none of them a pickled object.
+
+    Args:
+        path: the file.
+        required: names that must be there; the other arrays are read too, object arrays are left out.
+        verify: compare the checksum where one is published for the name of the file.
+    Raises: DataError for a wrong checksum, a damaged file or a missing array.
+    """
+    if verify:
+        verify_checksum(path, SHARED_SHA256.get(path.name))
+    arrays: dict[str, Array] = {}
+    with readable(path), path.open("rb") as handle:  # np.load(path) leaves the file open where it raises
+        if not zipfile.is_zipfile(handle):
+            raise zipfile.BadZipFile("not a zip file")
+        handle.seek(0)
+        with np.load(handle, allow_pickle=False) as file:
+            for name in file.files:
+                with _skip_object_arrays():
+                    arrays[name] = file[name]
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} has no array {missing[0]!r}, it has {sorted(arrays)}: is it another version or data set?"
+        )
+    return arrays
+
+
+@contextmanager
+def _skip_object_arrays() -> Iterator[None]:
+    """Go on past an array of pickled objects, which NumPy refuses to open."""
+    try:
+        yield
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+
+
+def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:
+    """Compare a file with its published digests (SHA-256 or, with 32 digits, MD5). Raises: DataError naming both."""
+    if expected is None:
+        return
+    accepted = (expected,) if isinstance(expected, str) else expected
+    algorithm = "md5" if len(accepted[0]) == 32 else "sha256"
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    if found not in accepted:
+        raise DataError(
+            f"{path} has the {algorithm} checksum {found}, published is {' or '.join(accepted)}: it is damaged, partly "
+            "downloaded or another version. Get it again, or pass verify=False to read it as it is."
+        )
+
+
+def check_split(split: str, known: tuple[str, ...] = ("train", "val", "test")) -> None:
+    """Raises: ValueError for an unknown split."""
+    if split not in known:
+        raise ValueError(f"unknown split {split!r}, expected one of {known}")
+
+
+def as_points(array: Array, dtype: torch.dtype) -> Tensor:
+    """A tensor of its own memory in the given dtype."""
+    return torch.from_numpy(np.array(array)).to(dtype)

@@ -1,0 +1,116 @@
+"""Published pickles read without running code: arrays and plain containers are rebuilt here, all else is refused."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rapidash.datasets._reading import DataError
+
+_KINDS = "biuf"  # booleans, integers and floating-point numbers
+
+
+def load_plain_pickle(path: Path) -> Any:
+    """The lists, tuples, dicts, strings, numbers and numeric NumPy arrays in a pickle (protocols 0 to 5).
+
+    No class of the file is imported and none of its functions is called: what NumPy's own pickles refer to is mapped to
+    the few constructors below, which accept numeric arrays only.
+    Raises: DataError for anything else in the file, and for a damaged one.
+    """
+    try:
+        with path.open("rb") as file:
+            return _rebuilt(_PlainUnpickler(file, encoding="latin1").load())
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged pickle can raise nearly everything
+        raise DataError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged, only partly downloaded, or holds "
+            "more than numbers, arrays, lists and dicts, which is refused because a pickle can run code. Get it again, "
+            "or convert it to npz where you trust it."
+        ) from error
+
+
+class _Dtype:
+    """A dtype in the making: its code, and its byte order from the state."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        dtype = np.dtype(str(code)[:8])
+        if dtype.kind not in _KINDS:
+            raise pickle.UnpicklingError(f"arrays of dtype {code!r} are refused")
+        self.dtype: np.dtype[Any] = dtype
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1]
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError(f"byte order {order!r} is refused")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """An array in the making."""
+
+    value: NDArray[Any]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, is_fortran, data = state
+        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        self.value = np.frombuffer(raw, dtype.dtype).reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def _reconstruct(subtype: object, *_: object) -> _Array:
+    if subtype is not _Array:
+        raise pickle.UnpicklingError("only plain arrays are accepted")
+    return _Array()
+
+
+def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> NDArray[Any]:
+    return np.frombuffer(bytes(data), dtype.dtype).reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def _scalar(dtype: _Dtype, data: bytes | str) -> object:
+    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    return np.frombuffer(raw, dtype.dtype)[0].item()
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    return text.encode("latin1" if encoding == "latin1" else "ascii")
+
+
+_ACCEPTED: dict[tuple[str, str], Any] = {("_codecs", "encode"): _encode}
+for _module in (
+    "numpy",
+    "numpy.core.multiarray",
+    "numpy._core.multiarray",
+    "numpy.core.numeric",
+    "numpy._core.numeric",
+):
+    _ACCEPTED |= {
+        (_module, "ndarray"): _Array,
+        (_module, "dtype"): _Dtype,
+        (_module, "scalar"): _scalar,
+        (_module, "_reconstruct"): _reconstruct,
+        (_module, "_frombuffer"): _from_buffer,
+    }
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """The constructor for a name of NumPy's pickles; everything else is refused."""
+        if (module, name) not in _ACCEPTED:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        return _ACCEPTED[module, name]
+
+
+def _rebuilt(value: Any) -> Any:
+    """The value with finished arrays in the place of those in the making."""
+    if isinstance(value, _Array):
+        return value.value
+    if isinstance(value, list | tuple):
+        return type(value)(_rebuilt(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _rebuilt(item) for key, item in value.items()}
+    return value
