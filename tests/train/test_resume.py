@@ -126,6 +126,16 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path, toy) -> None:
     assert read_checkpoint(tmp_path / "checkpoint.pt")["state"]["progress"]["step"] == 12
 
 
+def test_a_signal_while_a_finished_run_is_read_is_not_lost(tmp_path: Path, toy) -> None:
+    class Late(Dual):
+        def load_state_dict(self, state: dict[str, float]) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    toy.run(tmp_path, hooks=[Late()])
+    with pytest.raises(KeyboardInterrupt):
+        toy.run(tmp_path, hooks=[Late()])
+
+
 def test_a_finished_run_is_not_repeated(tmp_path: Path, toy) -> None:
     first = toy.run(tmp_path, hooks=[Crash(-1)])
     assert_same(first, toy.run(tmp_path, hooks=[Crash(0)]))  # no step begins, so nothing crashes
