@@ -183,6 +183,7 @@ def test_a_model_of_forces_that_differentiates_inside_is_measured() -> None:
     assert equivariance_error(forces, x, Action(E(3), Field(Position()), Field(Vector()))).max < 1e-12
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_bad_input_is_named() -> None:
     x = torch.randn(4, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match="output 'output' is zero"):

@@ -64,6 +64,7 @@ def test_whitening_sees_what_a_raw_cosine_hides() -> None:
     assert abs(invariance_similarity(encode, x, moved).mean_cosine) < 0.2
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_bad_features_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 samples"):
         feature_statistics(torch.ones(1, 3))
@@ -108,6 +109,7 @@ def test_a_finite_orbit_is_complete_and_its_mean_invariant() -> None:
     assert value == pytest.approx((0.5 + 1.0) / 2)
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_orbit_deviation_refuses_a_constant_map_and_a_single_sample() -> None:
     with pytest.raises(ValueError, match="same for all inputs"):
         empirical_equivariance_deviation(lambda v: torch.ones(5, 1), normal(5, 3), ACTION)

@@ -30,6 +30,7 @@ def test_identities(seed: int) -> None:
     assert torch.allclose(effective_invariance(p.log(), q.log(), from_logits=True), score)
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_by_hand_and_bad_input() -> None:
     p, q = torch.tensor([[0.8, 0.2], [0.9, 0.1]]), torch.tensor([[0.5, 0.5], [0.4, 0.6]])
     assert effective_invariance(p, q).tolist() == pytest.approx([math.sqrt(0.4), 0.0])
@@ -74,6 +75,7 @@ def test_correlation_recovers_a_known_coefficient_and_rejects_noise() -> None:
     assert study.pearson_interval[0] > unrelated.pearson_interval[1]
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [

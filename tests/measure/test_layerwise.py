@@ -135,6 +135,7 @@ def test_aliasing_of_an_image_network_is_found_in_its_strided_layer() -> None:
     assert pooled.remainder.abs().max() < 1e-12
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_undeclared_layers_and_bad_arguments_are_named() -> None:
     model, x = chain(), normal(4, 3)
     with pytest.raises(ValueError, match=r"layer '1' \(Tanh\) has no declared representation"):

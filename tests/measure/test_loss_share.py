@@ -52,6 +52,7 @@ def test_the_share_is_unbiased_from_few_elements() -> None:
     assert share.standard_error < 0.05
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_bad_input_is_named() -> None:
     x, action = normal(4, 3), Action(SO(3), Vector(), Vector())
     with pytest.raises(ValueError, match=r"the output \(4, 3\)"):

@@ -117,6 +117,7 @@ def test_evidence_of_a_classifier_prefers_informative_features_and_integrates_to
     assert laplace.log_marginal_likelihood() >= laplace.log_marginal_likelihood(1.0)
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_bad_input_is_named() -> None:
     p = torch.full((4, 2), 0.5)
     with pytest.raises(ValueError, match="not calibrated"):

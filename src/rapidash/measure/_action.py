@@ -39,7 +39,7 @@ class Action:
     def transform(self, g: Float[Tensor, "n n"], x: Any) -> Any:
         """rho_in(g) x, one element for all samples."""
         if isinstance(x, CloudBatch):
-            return x.transform(g)
+            return x.transform(g.expand(x.num_clouds, *g.shape))
         moved = {name: _act(field, g, value) for name, (field, value) in self._inputs(x).items()}
         if isinstance(x, Tensor):
             return moved["input"]

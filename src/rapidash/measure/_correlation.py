@@ -37,8 +37,8 @@ class Correlation:
 
 
 def correlation_study(
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[float | int] | np.ndarray,
+    y: Sequence[float | int] | np.ndarray,
     *,
     x_name: str = "effective invariance",
     y_name: str = "accuracy",
