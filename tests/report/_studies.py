@@ -56,7 +56,7 @@ def make_record(name: str, seed: int, fraction: float = 1.0, *, steps: int = 200
         {
             "step": at, "epoch": at / 30,
             "train_loss": error * (1 + 40 * math.exp(-at / 160)) * math.exp(rng.normal(0, 0.1)),
-            "val_error": error * (1 + 25 * math.exp(-at / 260) + 0.3 - 0.3 * at / steps) * math.exp(rng.normal(0, 0.03)),
+            "val_error": error * (1 + 25 * math.exp(-at / 260) + 0.3 - at / steps / 4) * math.exp(rng.normal(0, 0.03)),
             "learning_rate": 5e-4 * (1 - at / steps), "seconds": step * at,
         }
         for at in range(100, steps + 1, 100)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ pytest.importorskip("matplotlib", reason="the figure needs matplotlib")
 
 def test_the_svg_names_every_variant_and_is_reproducible(write_study: WriteStudy, tmp_path: Path) -> None:
     directory = write_study(*make_study())
-    first = figure(directory, tmp_path / "a.svg").read_text()
+    first, second = (figure(directory, tmp_path / name).read_text() for name in ("a.svg", "b.svg"))
     assert "E(3) on R3xS2 + global frame" in first
-    assert first == figure(directory, tmp_path / "b.svg").read_text()
+    without_names = [re.sub(r"\b[mp][0-9a-f]{10}\b", "", text) for text in (first, second)]  # of clip paths and markers
+    assert without_names[0] == without_names[1]
 
 
 def test_the_png_is_a_picture(write_study: WriteStudy, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from tests.report._studies import VARIANTS, WriteStudy, make_design, make_record, make_study
 
 from rapidash.report import read_study
+from tests.report._studies import VARIANTS, WriteStudy, make_design, make_record, make_study
 
 
 def test_runs_come_in_the_order_of_the_design(write_study: WriteStudy) -> None:

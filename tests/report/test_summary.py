@@ -2,9 +2,9 @@ import math
 import statistics
 
 import pytest
-from tests.report._studies import WriteStudy, make_record, make_study
 
 from rapidash.report import StudySummary, read_study, summarize
+from tests.report._studies import WriteStudy, make_record, make_study
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 from typing import Any
 
 import pytest
-from tests.report._studies import WriteStudy, make_record, make_study
 
 from rapidash.report import Verdict, read_study, summarize, verdict
+from tests.report._studies import WriteStudy, make_record, make_study
 
 
 def judge(write_study: WriteStudy, records: list[dict[str, Any]], design: dict[str, Any] | None = None) -> Verdict:

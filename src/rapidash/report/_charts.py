@@ -116,7 +116,7 @@ def error_chart(summary: StudySummary) -> RowChart | None:
     known = [(variant, variant.test) for variant in summary.variants if variant.test is not None]
     if not known:
         return None
-    scale = _error_scale([estimate for _, estimate in known])
+    scale = error_scale([estimate for _, estimate in known])
     rows = tuple(
         _row(v, estimate_text(e), _estimate_marks(scale, e, summary.metric), (_interval(scale, e),)) for v, e in known
     )
@@ -233,7 +233,7 @@ def cost_charts(summary: StudySummary) -> tuple[XYChart, ...]:
         ]
         if not known:
             continue
-        x, y = scale_for([cost for _, _, cost, _ in known]), _error_scale([test for _, test, _, _ in known])
+        x, y = scale_for([cost for _, _, cost, _ in known]), error_scale([test for _, test, _, _ in known])
         series = tuple(
             Series(
                 v.index,
@@ -255,7 +255,7 @@ def data_chart(summary: StudySummary) -> XYChart | None:
     if len(sizes) < 2:
         return None
     estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
-    x, y = scale_for(sizes, log=True), _error_scale(estimates, log=True)
+    x, y = scale_for(sizes, log=True), error_scale(estimates, log=True)
     series = []
     for variant in known:
         points = tuple(_point(x, y, n, e, f"{fmt.count(n)} samples") for n, e in variant.by_num_train.items())
@@ -405,7 +405,7 @@ def _shared(first: Estimate | None, second: Estimate | None) -> list[tuple[int, 
     return [(seed, first.by_seed[seed], second.by_seed[seed]) for seed in seeds]
 
 
-def _error_scale(estimates: Sequence[Estimate], *, log: bool | None = None) -> Scale:
+def error_scale(estimates: Sequence[Estimate], *, log: bool | None = None) -> Scale:
     """An axis for errors: it holds every value, and of the intervals what does not dwarf the values."""
     values = [value for estimate in estimates for value in estimate.values]
     ends = [end for e in estimates for end in (e.low, e.high) if end is not None]

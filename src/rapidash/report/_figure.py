@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, Final
 
+from rapidash.report._charts import error_scale
 from rapidash.report._format import unit
 from rapidash.report._records import read_study
+from rapidash.report._scale import Scale, scale_for
 from rapidash.report._summary import Estimate, StudySummary, VariantSummary, summarize
 
 COLORS: Final = ("#1f5fbf", "#b3410e", "#17734a", "#7b3fc4", "#a8236d", "#6b6000", "#0b6f82", "#5c5f66")
@@ -33,12 +35,13 @@ def figure(study_dir: Path, path: Path) -> Path:
     except ImportError as error:
         raise ImportError("the figure needs matplotlib: pip install 'rapidash[study]'") from error
     with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": "rapidash", "axes.spines.right": False}):
-        canvas = Figure(figsize=(10.5, 1.3 + 0.42 * len(shown)), layout="constrained")
+        canvas = Figure(figsize=(11.5, 1.0 + 0.36 * len(shown)), layout="constrained")
         axes = canvas.subplots(1, 3, sharey=True, width_ratios=(1.3, 1, 1))
         for axis in axes:
             axis.grid(axis="x", color="0.9")
             axis.set_axisbelow(True)
-            axis.spines["top"].set_visible(False)
+            axis.spines[["top", "left"]].set_visible(False)
+            axis.tick_params(axis="y", length=0)
         _draw_error(axes[0], summary, shown)
         _draw_rotated(axes[1], shown)
         _draw_equivariance(axes[2], shown)
@@ -51,49 +54,52 @@ def figure(study_dir: Path, path: Path) -> Path:
 
 
 def _draw_error(axis: Any, summary: StudySummary, shown: list[VariantSummary]) -> None:
-    values = [value for variant in shown for value in _values(variant.test)]
+    scale = error_scale([variant.test for variant in shown if variant.test is not None])
     for row, variant in enumerate(shown):
         color, test = _color(variant), variant.test
-        axis.plot(_values(test), [row] * len(_values(test)), "o", color=color, alpha=0.4, markersize=4)
         if test is not None and test.low is not None and test.high is not None:
-            axis.plot(
-                [max(test.low, min(values) / 4 if min(values) > 0 else test.low), test.high], [row, row], color=color
-            )
-        axis.plot(_mean(test), row, "D", color=color, markersize=6)
-    _scale(axis, values)
+            axis.plot([max(test.low, scale.low), min(test.high, scale.high)], [row + 0.12] * 2, color=color)
+        axis.plot(_values(test), [row - 0.2] * len(_values(test)), "o", color=color, alpha=0.7, markersize=3)
+        axis.plot(_mean(test), row + 0.12, "D", color=color, markersize=6, markeredgecolor="white")
+    _set_scale(axis, scale)
     axis.set_xlabel(f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric)
-    axis.set_title("Test error, 95 % interval over seeds", fontsize=9, loc="left")
+    axis.set_title("test error: seeds ●, mean ◆, 95 % interval", fontsize=9, loc="left")
 
 
 def _draw_rotated(axis: Any, shown: list[VariantSummary]) -> None:
-    values = []
-    for row, variant in enumerate(shown):
-        if variant.rotated is None:
-            continue
-        pair = [_mean(variant.test), variant.rotated.mean]
-        values += pair
-        axis.plot(pair, [row, row], color=_color(variant), alpha=0.5)
-        axis.plot(pair[0], row, "D", color=_color(variant), markersize=6)
-        axis.plot(pair[1], row, "o", color=_color(variant), markerfacecolor="white", markersize=6)
-    _scale(axis, values)
-    axis.set_title("Test data as they are ◆, rotated ○", fontsize=9, loc="left")
+    pairs = [(_mean(v.test), v.rotated.mean) if v.rotated is not None else None for v in shown]
+    for row, (variant, pair) in enumerate(zip(shown, pairs, strict=True)):
+        if pair is not None:
+            _draw_pair(axis, row, variant, solid=pair[0], hollow=pair[1])
+    _set_scale(axis, scale_for([value for pair in pairs if pair is not None for value in pair]))
+    axis.set_title("test data as they are ◆, rotated ○", fontsize=9, loc="left")
 
 
 def _draw_equivariance(axis: Any, shown: list[VariantSummary]) -> None:
+    values = []
     for row, variant in enumerate(shown):
         moments = next(iter(variant.equivariance.values()), {})
-        ends = [moments[moment].mean for moment in ("before", "after") if moment in moments]
-        axis.plot(ends, [row] * len(ends), color=_color(variant), alpha=0.5)
-        for moment, mark, face in (("before", "o", "white"), ("after", "D", _color(variant))):
-            if moment in moments:
-                axis.plot(moments[moment].mean, row, mark, color=_color(variant), markerfacecolor=face, markersize=6)
-    axis.set_xscale("log")
-    axis.set_title("Equivariance error before ○, after training ◆", fontsize=9, loc="left")
+        before, after = (_mean(moments.get(moment)) for moment in ("before", "after"))
+        _draw_pair(axis, row, variant, solid=after, hollow=before)
+        values += [value for value in (before, after) if value > 0]
+    _set_scale(axis, scale_for(values or [1e-16, 1.0], log=True))
+    axis.set_title("equivariance error: before ○, after ◆", fontsize=9, loc="left")
 
 
-def _scale(axis: Any, values: list[float]) -> None:
-    if values and min(values) > 0 and max(values) / min(values) > 10:
+def _draw_pair(axis: Any, row: int, variant: VariantSummary, *, solid: float, hollow: float) -> None:
+    color = _color(variant)
+    axis.plot([solid, hollow], [row, row], color=color, alpha=0.5)
+    axis.plot(hollow, row, "o", color=color, markerfacecolor="white", markersize=7)
+    axis.plot(solid, row, "D", color=color, markersize=5)
+
+
+def _set_scale(axis: Any, scale: Scale) -> None:
+    """The same axis and ticks as on the page."""
+    if scale.is_log:
         axis.set_xscale("log")
+    axis.set_xlim(scale.low, scale.high)
+    axis.minorticks_off()
+    axis.set_xticks([value for value, _ in scale.labelled_values], [label for _, label in scale.labelled_values])
 
 
 def _values(estimate: Estimate | None) -> list[float]:

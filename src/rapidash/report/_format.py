@@ -20,11 +20,11 @@ def number(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     sign, size = (MINUS if value < 0 else ""), abs(value)
-    mantissa, exponent = f"{size:.{digits - 1}e}".split("e")
-    power = int(exponent)
+    rounded = f"{size:.{digits - 1}e}"
+    power = int(rounded.split("e")[1])
     if -4 <= power < 5:
-        return sign + f"{float(f'{size:.{digits - 1}e}'):.{max(digits - 1 - power, 0)}f}"
-    return f"{sign}{mantissa}{TIMES}10{power:d}".replace(f"10{power:d}", "10" + str(power).translate(_SUPERSCRIPT))
+        return sign + f"{float(rounded):.{max(digits - 1 - power, 0)}f}"
+    return power_of_ten(value, digits - 1)
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -45,14 +45,14 @@ def ratio(value: float | None) -> str:
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{TIMES}"
 
 
-def power_of_ten(value: float | None) -> str:
-    """An order of magnitude with one digit after the point: 3.1x10^-2."""
+def power_of_ten(value: float | None, decimals: int = 1) -> str:
+    """A number as 3.1x10^-2, whatever its size."""
     if value is None:
         return NOTHING
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}{TIMES}10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    mantissa, exponent = f"{abs(value):.{decimals}e}".split("e")
+    return f"{MINUS if value < 0 else ''}{mantissa}{TIMES}10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
 def relative_error(value: float | None) -> str:

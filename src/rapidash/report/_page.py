@@ -14,10 +14,10 @@ from rapidash.report._verdict import metric_with_unit, verdict
 
 
 class Column(NamedTuple):
-    """A column of the table of variants; one with ``key`` is offered for sorting on a narrow page."""
+    """A column of the table of variants; one with an order is offered for sorting on a narrow page."""
 
     title: str
-    key: bool
+    has_order: bool
 
 
 _COLUMNS: Final = (

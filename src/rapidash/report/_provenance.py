@@ -59,9 +59,9 @@ DEFINITIONS: Final = (
     (
         "Equivariance error",
         "Mean over random elements g of the group of ||f(g x) - g f(x)|| / ||f(x)||: 0 for an exactly equivariant "
-        "model, about 1.4 for outputs that have nothing to do with each other. It is measured before the first and after the "
-        "last training step. For a model whose layers keep the group it shows rounding, or the coarseness of the "
-        "orientation grid.",
+        "model, about 1.4 for outputs that have nothing to do with each other. It is measured before the first and "
+        "after the last training step. For a model whose layers keep the group it shows rounding, or the coarseness of "
+        "the orientation grid.",
     ),
     (
         "Symmetry of the layers, of the whole model",
@@ -72,8 +72,8 @@ DEFINITIONS: Final = (
     (
         "Time per step, peak memory, parameters",
         "Median seconds of one training step, and the largest memory of the process above its start, as measured in "
-        "the run; median over seeds. Runs that shared a machine with others are slower than alone, so compare them within "
-        "one study only.",
+        "the run; median over seeds. Runs that shared a machine with others are slower than alone, so compare them "
+        "within one study only.",
     ),
 )
 

@@ -33,8 +33,13 @@ class Scale:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """(position in per cent, label) of at most ``MAX_TICKS`` ticks."""
+        return [(self(value), label) for value, label in self.labelled_values]
+
+    @property
+    def labelled_values(self) -> list[tuple[float, str]]:
+        """(value, label) of the ticks."""
         values = [value for value in self._tick_values() if self.holds(value)]
-        return list(zip(map(self, values), tick_labels(values, is_log=self.is_log), strict=True))
+        return list(zip(values, tick_labels(values, is_log=self.is_log), strict=True))
 
     def _warp(self, value: float) -> float:
         return math.log10(value) if self.is_log else value
@@ -85,17 +90,17 @@ def tick_labels(values: Sequence[float], *, is_log: bool) -> list[str]:
     if not sizes:
         return ["0"] * len(values)
     if max(sizes) >= 1e5 or min(sizes) < 1e-4:
-        return [_power_label(value) for value in values]
+        return _power_labels(values)
     if is_log:
         return [f"{value:.6f}".rstrip("0").rstrip(".") for value in values]
     decimals = max(_decimals(value) for value in values)
     return [f"{value:.{decimals}f}".replace("-", MINUS) if value else "0" for value in values]
 
 
-def _power_label(value: float) -> str:
-    """``10⁻³``, ``2×10⁻³``, ``2.5×10⁻³``."""
-    label = power_of_ten(abs(value)).replace(".0×", "×").removeprefix("1×")
-    return f"{MINUS}{label}" if value < 0 else label
+def _power_labels(values: Sequence[float]) -> list[str]:
+    """``10⁻³``, ``2×10⁻³``: with as many digits as the values of the axis need, at most six."""
+    digits = next((d for d in range(6) if all(math.isclose(float(f"{v:.{d}e}"), v, rel_tol=1e-6) for v in values)), 5)
+    return [power_of_ten(value, digits).removeprefix("1×") if value else "0" for value in values]
 
 
 def _decimals(value: float) -> int:
