@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Values = NDArray[np.float64]
 
@@ -86,6 +85,8 @@ def paired_t_p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | 
 
     Raises: ValueError when no seed is in both.
     """
+    from scipy import stats
+
     first, second = _paired(a, b)
     difference = first - second
     if len(difference) < 2:
@@ -110,7 +111,7 @@ def ratio_interval(a: Mapping[int, float], b: Mapping[int, float], *, confidence
         raise ValueError("the ratio of means needs a denominator whose mean is not 0")
     if count < 2:
         return Interval(top / bottom, None, None)
-    covariance = np.cov(first, second) / count * stats.t.ppf((1 + confidence) / 2, count - 1) ** 2
+    covariance = np.cov(first, second) / count * _student_point(confidence, count - 1) ** 2
     square = bottom**2 - covariance[1, 1]
     if square <= 0:
         return Interval(top / bottom, None, None)
@@ -121,6 +122,8 @@ def ratio_interval(a: Mapping[int, float], b: Mapping[int, float], *, confidence
 
 def false_discovery(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini-Hochberg adjusted p-values in the given order; a comparison without p-value (None) stays out."""
+    from scipy import stats
+
     known = [value for value in p_values if value is not None]
     adjusted = iter(stats.false_discovery_control(known).tolist() if known else [])
     return [None if value is None else next(adjusted) for value in p_values]
@@ -176,11 +179,20 @@ def _half_width(data: Values, confidence: float) -> float | None:
         raise ValueError(f"confidence must be in (0, 1), got {confidence}")
     if len(data) < 2:
         return None
-    return float(stats.t.ppf((1 + confidence) / 2, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data)))
+    return _student_point(confidence, len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))
+
+
+def _student_point(confidence: float, freedom: int) -> float:
+    """Half the width of Student's central interval, in standard errors."""
+    from scipy import stats  # here and below: half of the start-up time of every process that imports the package
+
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def _sign_flip(difference: Values) -> float:
     """All 2^n sign patterns up to 16 seeds, 65536 random ones (seeded) beyond."""
+    from scipy import stats
+
     result = stats.permutation_test(
         (difference,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**16, rng=0
     )

@@ -1,5 +1,7 @@
 """The study of charged particles: does the task want rotations built in, directions in the features, both?"""
 
+from dataclasses import replace
+
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.train import TrainConfig, Variant
@@ -11,12 +13,13 @@ def make_design(full: bool) -> StudyDesign:
     Quick: narrow networks and few steps on the full training set, minutes on two cores. Full: the width and length of
     the published benchmark results.
     """
-    width = {"channels": 128, "num_layers": 5, "num_orientations": 20, "basis_dim": 128, "basis_hidden_dim": 64}
-    if not full:
-        width = {"channels": 32, "num_layers": 3, "num_orientations": 8, "basis_dim": 32, "basis_hidden_dim": 32}
+    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=32, num_layers=3)
+    base = replace(base, basis_dim=32, basis_hidden_dim=32)
+    if full:
+        base = replace(base, num_orientations=20, channels=128, num_layers=5, basis_dim=128, basis_hidden_dim=64)
 
     def network(symmetry: str, space: str) -> RapidashConfig:
-        return RapidashConfig(dim=3, symmetry=symmetry, space=space, grid="platonic", level="node", **width)
+        return replace(base, symmetry=symmetry, space=space)
 
     variants = (
         Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),

@@ -1,0 +1,190 @@
+"""One run: what its record says, and that it is safe to ask for it again."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from toy_plugin import Equivariant, ToyTask, variant
+
+from rapidash.groups import SO
+from rapidash.study import Store, StoreError, load_run, run_one
+from rapidash.study._run import fresh_model, measure_equivariance, training_subset
+from rapidash.study._weights import save_weights
+from rapidash.train import evaluate
+
+VARYING = ("started", "seconds", "seconds_per_step", "train_seconds", "peak_memory_bytes", "history")
+
+
+def comparable(record: dict) -> dict:
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in record["history"]]
+    return {key: value for key, value in record.items() if key not in VARYING} | {"history": rows}
+
+
+def test_the_record_says_what_was_done_and_measured(tmp_path: Path, run) -> None:
+    config = replace(run("equivariant"), variant=variant("equivariant", tta=2, tta_group="SO(3)"))
+    record = run_one(config, tmp_path)
+    assert record == json.loads(Store(tmp_path).record_path(config.key).read_text())
+    assert record["status"] == "done"
+    assert record["error"] is None
+    assert record["config"] == config.to_dict()
+    assert set(record["versions"]) == {"python", "torch", "rapidash", "numpy"}
+    assert record["device"]
+    assert record["threads"] == 1
+    assert record["parameters"] == 1
+    assert record["num_train"] == 20
+    assert [row["step"] for row in record["history"]] == [4, 8]
+    assert record["val_error"] == min(row["val_error"] for row in record["history"])
+    assert record["symmetry"]["effective"] == "E(3)"
+    for name in ("seconds_per_step", "train_seconds", "seconds", "test_error"):
+        assert record[name] > 0
+    # an equivariant model does not care how the test data are rotated, nor does averaging change it
+    assert record["test_error_rotated"] == pytest.approx(record["test_error"], rel=1e-5)
+    assert record["test_error_tta"] == pytest.approx(record["test_error"], rel=1e-5)
+
+
+def test_equivariance_is_measured_before_and_after(tmp_path: Path, run) -> None:
+    exact, broken = (run_one(run(kind), tmp_path) for kind in ("equivariant", "components"))
+    for entry, group in (("equivariance", "SO(3)"), ("equivariance_reflections", "O(3)")):
+        assert exact[entry]["group"] == broken[entry]["group"] == group
+        for moment in ("before", "after"):
+            assert exact[entry][moment]["max"] < 1e-12
+            assert broken[entry][moment]["mean"] > 1e-2
+            assert broken[entry][moment]["output_norm"] > 0
+    assert broken["equivariance"]["before"] != broken["equivariance"]["after"]
+    assert broken["test_error_tta"] is None
+
+
+def test_a_zero_output_has_no_relative_error(run) -> None:
+    class Zero(torch.nn.Module):
+        def forward(self, batch):
+            return torch.zeros_like(batch.pos)
+
+    task = ToyTask()
+    found = measure_equivariance(Zero(), task, task.dataset("val"), SO(3))
+    assert found == {"mean": None, "max": None, "output_norm": 0.0}
+
+
+def test_measuring_leaves_the_model_and_the_generator_alone(run) -> None:
+    task = ToyTask()
+    model = fresh_model(task, run())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_rng_state()
+    measure_equivariance(model, task, task.dataset("val"), SO(3))
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_finished_run_is_not_repeated(tmp_path: Path, run, toy_log) -> None:
+    first = run_one(run(), tmp_path)
+    assert toy_log() == ["components"]
+    assert run_one(run(), tmp_path) == first
+    assert toy_log() == ["components"]
+
+
+def test_the_same_configuration_gives_the_same_numbers(tmp_path: Path, run) -> None:
+    records = [run_one(run(), tmp_path / name) for name in "ab"]
+    torch.manual_seed(5)  # the global generator has no say
+    records.append(run_one(run(), tmp_path / "c"))
+    assert comparable(records[0]) == comparable(records[1]) == comparable(records[2])
+    assert run_one(run(seed=1), tmp_path / "d")["test_error"] != records[0]["test_error"]
+
+
+def test_a_failure_is_recorded_and_tried_again(tmp_path: Path, run, toy_log, monkeypatch) -> None:
+    record = run_one(run("failing"), tmp_path)
+    assert record["status"] == "failed"
+    assert "RuntimeError: this model always fails" in record["error"]
+    assert "Traceback" in record["error"]
+    assert "test_error" not in record
+    monkeypatch.setattr(
+        "toy_plugin.Failing.forward", lambda self, batch: batch.pos + self.linear(batch.pos.repeat(1, 2))
+    )
+    assert run_one(run("failing"), tmp_path)["status"] == "done"
+
+
+def test_an_unknown_task_or_option_is_a_recorded_failure(tmp_path: Path, run) -> None:
+    record = run_one(replace(run(), task_options={"sice": 3}), tmp_path)
+    assert record["status"] == "failed"
+    assert "sice" in record["error"]
+
+
+def test_an_interrupted_run_continues_from_its_checkpoint(tmp_path: Path, run, monkeypatch) -> None:
+    straight = run_one(run(steps=12), tmp_path / "straight")
+    calls = 0
+    original = ToyTask.loss
+
+    def interrupted(self, prediction, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            raise KeyboardInterrupt
+        return original(self, prediction, batch)
+
+    monkeypatch.setattr(ToyTask, "loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_one(run(steps=12), tmp_path / "cut")
+    assert Store(tmp_path / "cut").records() == []
+    resumed = run_one(run(steps=12), tmp_path / "cut")
+    assert comparable(resumed) == comparable(straight)
+    assert calls == 8 + 12 - 6  # the checkpoint of step 6 was used
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path, run) -> None:
+    with Store(tmp_path).claim(run().key) as mine:
+        assert mine
+        assert run_one(run(), tmp_path) is None
+    assert Store(tmp_path).records() == []
+
+
+def test_a_full_disk_stops_with_a_clear_error(tmp_path: Path, run, monkeypatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        run_one(run(), tmp_path)
+    monkeypatch.undo()
+    assert Store(tmp_path).records() == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_subsets_are_nested_and_depend_on_the_seed(tmp_path: Path, run) -> None:
+    data = ToyTask(20).dataset("train")
+    small, large, other = (training_subset(data, f, s).num_points for f, s in ((0.25, 0), (0.5, 0), (0.5, 1)))
+    assert (len(small), len(large)) == (5, 10)
+    assert torch.equal(small, large[:5])
+    assert not torch.equal(large, other)
+    assert training_subset(data, 1.0, 0) is data
+    assert len(training_subset(data, 0.001, 0)) == 1
+    assert run_one(run(fraction=0.5), tmp_path)["num_train"] == 10
+
+
+def test_saved_weights_reproduce_the_test_error(tmp_path: Path, run) -> None:
+    config = run()
+    record = run_one(config, tmp_path)
+    loaded = load_run(tmp_path / "work" / config.key)
+    assert loaded.config == config
+    assert not loaded.model.training
+    error = evaluate(loaded.model, loaded.task, loaded.task.dataset("test"), batch_size=7).mean
+    assert error == pytest.approx(record["test_error"], rel=1e-6)
+
+
+def test_weights_that_cannot_be_read_are_named(tmp_path: Path, run) -> None:
+    run_one(run(), tmp_path)
+    path = tmp_path / "work" / run().key / "model.safetensors"
+    whole = path.read_bytes()
+    with pytest.raises(FileNotFoundError, match="no weights at"):
+        load_run(tmp_path / "nothing")
+    path.write_bytes(whole[: len(whole) - 9])
+    with pytest.raises(ValueError, match=r"model.safetensors is not a whole safetensors file"):
+        load_run(path)
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="no configuration of a run"):
+        load_run(path)
+    save_weights(Equivariant(), run(), path.parent)
+    with pytest.raises(ValueError, match=r"do not fit 'components'"):
+        load_run(path)
