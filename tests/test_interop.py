@@ -38,7 +38,7 @@ def test_reproduces_the_released_network(case: str, reference_dir: Path) -> None
 def test_a_missing_weight_is_named(dropped: str, reference_dir: Path) -> None:
     config, weights, _ = load(reference_dir / "se3_r3s2_graph.npz")
     del weights[dropped]
-    with pytest.raises(ValueError, match="missing|sphere_grid"):
+    with pytest.raises(ValueError, match=r"missing|sphere_grid"):
         from_rapidash_state_dict(weights, config)
 
 

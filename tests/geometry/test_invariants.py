@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.geometry import PairInvariants, canonical_frame, pair_invariants, polynomial_cutoff, safe_norm
-from rapidash.groups import SE, SO2, E, Group, O, O2, T, random_rotation
+from rapidash.groups import O2, SE, SO2, E, Group, O, T, random_rotation
 
 CASES = [
     ("R3", E(3)),

@@ -35,12 +35,16 @@ class Inputs(NamedTuple):
         )
 
 
-def random_inputs(dim: int, seed: int, sizes: tuple[int, ...] = (4, 1, 6), dtype: torch.dtype = torch.float64) -> Inputs:
+def random_inputs(
+    dim: int, seed: int, sizes: tuple[int, ...] = (4, 1, 6), dtype: torch.dtype = torch.float64
+) -> Inputs:
     """Random clouds of the given sizes, two scalars and one vector and one pair scalar per point."""
     rng, num = seeded("inputs", dim, seed), sum(sizes)
     batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     shapes = [(num, dim), (num, 2), (num, 1, dim), (num, 1)]
-    pos, scalars, vectors, pairs = (torch.randn(shape, generator=rng, dtype=torch.float64).to(dtype) for shape in shapes)
+    pos, scalars, vectors, pairs = (
+        torch.randn(shape, generator=rng, dtype=torch.float64).to(dtype) for shape in shapes
+    )
     return Inputs(pos, batch, scalars, vectors, pairs)
 
 
@@ -51,7 +55,7 @@ def small_network(*, seed: int = 0, **options: Any) -> Rapidash:
         "channels": 12, "num_layers": 2, "basis_dim": 10, "basis_hidden_dim": 8, "in_scalars": 2, "out_scalars": 2,
         "num_orientations": 12, "grid": "platonic", "level": "node",
     }  # fmt: skip
-    if "R3" == options.get("space") or "R2" == options.get("space"):
+    if options.get("space") == "R3" or options.get("space") == "R2":
         defaults |= {"num_orientations": 1}
     model = Rapidash(**(defaults | options)).double()
     with torch.no_grad():

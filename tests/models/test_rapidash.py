@@ -64,7 +64,7 @@ def test_training_on_forces_reaches_every_parameter() -> None:
     (force,) = torch.autograd.grad(energy, pos, create_graph=True)
     force.square().sum().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert set(silent) <= {"readout.linear.bias"}
+    assert set(silent) == {"blocks.1.linear_2.bias", "readout.linear.bias"}  # these only shift the energy
 
 
 def test_the_kernel_goes_smoothly_to_zero_at_the_radius() -> None:
@@ -88,8 +88,9 @@ def test_calibration_keeps_the_spread_of_the_features_and_runs_only_when_called(
     model.calibrate(inputs.pos, inputs.batch, scalars=inputs.scalars)
     spread = []
     for block in model.blocks:
-        block.conv.register_forward_hook(lambda conv, args, out: spread.append(((out - conv.bias).std() / args[0].std())))
-    inputs.run(model)
+        block.conv.register_forward_hook(lambda conv, args, out: spread.append((out - conv.bias).std() / args[0].std()))
+    with torch.no_grad():
+        inputs.run(model)
     assert all(abs(float(ratio) - 1) < 1e-6 for ratio in spread)
     assert len(spread) == 3
 
@@ -180,7 +181,7 @@ def test_bad_inputs_are_refused(change: dict[str, Any], message: str, inputs: In
 
 
 def test_an_empty_batch_and_too_many_neighbors_are_refused(inputs: Inputs) -> None:
-    with pytest.raises(ValueError, match="empty|at least one"):
+    with pytest.raises(ValueError, match=r"empty|at least one"):
         small_network()(inputs.pos[:0], inputs.batch[:0], scalars=inputs.scalars[:0])
-    with pytest.raises(ValueError, match="k=5|5 "):
+    with pytest.raises(ValueError, match=r"k=5|5 "):
         small_network(edges="knn-5")(inputs.pos, inputs.batch, scalars=inputs.scalars)

@@ -86,6 +86,9 @@ class Rapidash(nn.Module):
     Source: Vadgama et al., "Probing Equivariance and Symmetry Breaking in Convolutional Networks", arXiv 2501.01999.
     """
 
+    grid: Tensor
+    table_reach: Tensor
+
     def __init__(
         self,
         *,
@@ -139,9 +142,7 @@ class Rapidash(nn.Module):
                 f"{dim - 1}', or pass invariants of the vectors (norms, inner products) as scalars"
             )
         if kernel == "tabulated" and self.invariants.signed is None:
-            raise ValueError(
-                f"kernel='tabulated' needs attributes on at most 2 dimensions: {group} has more here"
-            )
+            raise ValueError(f"kernel='tabulated' needs attributes on at most 2 dimensions: {group} has more here")
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.in_scalars, self.in_vectors, self.in_pairs = in_scalars, in_vectors, in_pairs
@@ -326,7 +327,8 @@ class Rapidash(nn.Module):
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             if graph.num_edges:
                 self.table_reach[index] = 2 * safe_norm(offset).max()
-        self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
+        hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
+        self.readout.calibrate(hidden, kernels[0])
 
     def _hidden(
         self,
@@ -339,19 +341,21 @@ class Rapidash(nn.Module):
         *,
         calibrate: bool = False,
     ) -> tuple[Tensor, list[EdgeKernel], Tensor]:
-        x = self._embed(pos, scalars, vectors, pairs)
+        features = self._checked(pos, scalars, vectors, pairs)
         grid = self.grid.to(pos)
         if grid_rotation is not None:
             grid = grid @ grid_rotation.to(grid).T
         if self.invariants.has_orientations:
-            x = self.embedding(lift(*x, grid))
-            fiber_basis = self.spherical_basis(self.invariants.spherical(grid)) if self.spherical_basis else None
+            x = self.embedding(lift(*features, grid))
+            assert self.spherical_basis is not None
+            fiber_basis = self.spherical_basis(self.invariants.spherical(grid))
         else:
-            x, fiber_basis = self.embedding(x[0]).unsqueeze(1), None
+            x, fiber_basis = self.embedding(features[0]).unsqueeze(1), None
         kernels = self._kernels(pos, hierarchy, grid)
         pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
         skips: list[Tensor] = []
         for (stage, scale), block in zip(self.steps, self.blocks):
+            assert isinstance(block, ConvNextBlock)
             edges, source, target = kernels[2 * scale], pair_scales[scale], pair_scales[scale]
             if stage == "down":
                 skips.append(x)
@@ -367,7 +371,7 @@ class Rapidash(nn.Module):
                 x = x + skips[scale]
         return x, kernels, grid
 
-    def _embed(
+    def _checked(
         self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """Check the features against what the network was made for."""
@@ -483,9 +487,7 @@ def _per_scale(name: str, value: object, num_scales: int) -> list:  # type: igno
     if not isinstance(value, (list, tuple)):
         return [value] * num_scales
     if len(value) != num_scales:
-        raise ValueError(
-            f"{name} has {len(value)} entries, expected {num_scales}: one per scale (ratios: between)"
-        )
+        raise ValueError(f"{name} has {len(value)} entries, expected {num_scales}: one per scale (ratios: between)")
     return list(value)
 
 

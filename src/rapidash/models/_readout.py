@@ -74,6 +74,14 @@ class Readout(nn.Module):
         batch, num_clouds = hierarchy.batch[-1], hierarchy.num_clouds
         return self._pooled(scalars, batch, num_clouds), self._pooled(vectors, batch, num_clouds)
 
+    @torch.no_grad()
+    def calibrate(self, hidden: Float[Tensor, "M O C"], edges: EdgeKernel) -> None:
+        """Rescale the kernel of the sums along relative positions so that they have standard deviation 1."""
+        if self.edge_kernel is not None:
+            spread = edges.vector_conv(hidden, self.edge_kernel.weight).std()
+            if torch.isfinite(spread) and spread > 0:
+                self.edge_kernel.weight /= spread
+
     def _pooled(self, values: Tensor, batch: Tensor, num_clouds: int) -> Tensor:
         total = values.new_zeros(num_clouds, *values.shape[1:]).index_add(0, batch, values)
         if self.pool == "sum":

@@ -66,4 +66,5 @@ class ConvNextBlock(nn.Module):
             self.linear_2.bias,
             self.layer_scale,
             recompute=self.recompute,
+            backend=edges.backend,
         )

@@ -66,6 +66,7 @@ class GroupConv(nn.Module):
         out = edges.conv(x, self.kernel.weight)
         if pairs is not None:
             for p, kernel in enumerate(self.pair_kernels):
+                assert isinstance(kernel, nn.Linear)
                 source, target = (scalar[:, p, None, None] for scalar in pairs)
                 out = out + target * edges.conv(source * x, kernel.weight)
         return out

@@ -109,11 +109,11 @@ class NBodyTask:
     num_test: int = 2000
     data_seed: int = 0
 
-    name: str = "nbody"
-    dim: int = 3
-    metric: str = "MSE of positions"
-    unit: str = "length^2"
-    output: Field = field(default=Field(Position(), "length"))
+    name: str = field(default="nbody", init=False)
+    dim: int = field(default=3, init=False)
+    metric: str = field(default="MSE of positions", init=False)
+    unit: str = field(default="length^2", init=False)
+    output: Field = field(default=Field(Position(), "length"), init=False)
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split, simulated on the first call and cached."""
