@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from rapidash.report import Verdict, read_study, summarize, verdict
+from rapidash.study import winner
 from tests.report._studies import WriteStudy, make_record, make_study
 
 
@@ -99,3 +100,15 @@ def test_who_loses_under_rotations_is_named(write_study: WriteStudy) -> None:
     [finding] = [finding for finding in found.findings if finding.title == "Rotated test data"]
     assert finding.text.startswith("T(3) on R3 loses most: its error grows 4.10×")
     assert "T(3) on R3xS2" not in finding.text
+
+
+def test_the_page_and_the_terminal_name_the_same_winner_and_the_same_ties(write_study: WriteStudy) -> None:
+    for factor in (0.98, 1.01, 1.2):
+        records, design = make_study()
+        summary = summarize(read_study(write_study(scaled(records, "E(3) on R3xS2 + global frame", factor), design)))
+        by_name = {variant.name: variant.test.by_seed for variant in summary.variants if variant.test is not None}
+        expected = winner(by_name)
+        assert expected is not None
+        assert summary.best is not None
+        assert summary.best.name == expected.best
+        assert {variant.name for variant in summary.undecided} == set(expected.tied)

@@ -47,6 +47,12 @@ DEFINITIONS: Final = (
         "with three.",
     ),
     (
+        "Not distinguishable from the best",
+        "Every other variant is compared with the best by a paired t-test over their shared seeds; all these "
+        "comparisons together are kept at a false-discovery rate of 5 %. A variant with a single seed cannot be the "
+        "best where another has two.",
+    ),
+    (
         "Factor",
         "Ratio of the mean errors over the shared seeds, with Fieller's 95 % interval. Comparisons with the best "
         "variant are optimistic for the best, since it was chosen by the same values.",

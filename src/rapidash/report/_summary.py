@@ -7,7 +7,15 @@ from functools import cached_property
 
 from rapidash.report._format import letter
 from rapidash.report._records import Run, Study
-from rapidash.study import false_discovery, mean_interval, paired_difference, paired_t_p_value, ratio_interval
+from rapidash.study import (
+    Verdict,
+    false_discovery,
+    mean_interval,
+    paired_difference,
+    paired_t_p_value,
+    ratio_interval,
+    winner,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Comparison:
 
     ``p_value`` is of the paired t-test, ``p_exact`` of the sign-flip permutation test, ``p_adjusted`` the t-test's
     after Benjamini and Hochberg over all comparisons of its family (neighbors, or variants with the best).
+    ``is_clear`` says of neighbors that the 95 % interval leaves out zero, and of the best that ``p_adjusted`` is at
+    most 0.05: the best was picked by the same values, a neighbor was not.
     """
 
     name: str
@@ -45,11 +55,7 @@ class Comparison:
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the 95 % interval of the difference leaves out zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+    is_clear: bool
 
 
 @dataclass(frozen=True)
@@ -102,28 +108,44 @@ class StudySummary:
 
     @cached_property
     def ranked(self) -> tuple[VariantSummary, ...]:
-        """Variants with a finished run, by mean test error.
-
-        Oracles come after all others, and where some variant has two seeds, so do those that have one: a mean of one
-        seed is no ground to call a winner.
-        """
+        """Variants with a finished run by mean test error, those that may not win last."""
         known = [(variant, variant.test) for variant in self.variants if variant.test is not None]
-        enough = min(2, max((len(test.by_seed) for _, test in known), default=1))
-        known.sort(key=lambda pair: (pair[0].oracle, len(pair[1].by_seed) < enough, pair[1].mean))
+        known.sort(key=lambda pair: (not self._may_win(pair[0]), pair[1].mean))
         return tuple(variant for variant, _ in known)
 
-    @property
+    @cached_property
     def best(self) -> VariantSummary | None:
-        """The variant of the lowest mean test error that is not an oracle."""
-        return self.ranked[0] if self.ranked and not self.ranked[0].oracle else None
+        """The variant of the lowest mean test error among those that may win."""
+        return self[self._verdict.best] if self._verdict is not None else None
 
     @cached_property
     def to_best(self) -> Mapping[str, Comparison]:
         """Each other variant against the best, paired by seed, where they share seeds."""
-        if self.best is None:
-            return {}
-        others = (variant for variant in self.ranked if variant is not self.best)
-        return _adjusted({other.name: compare(other, self.best) for other in others})
+        found = {}
+        for variant in self.ranked:
+            if self.best is None or self._verdict is None or variant is self.best:
+                continue
+            if (comparison := compare(variant, self.best)) is not None:
+                if variant.name in self._verdict.p_values:
+                    adjusted, is_clear = self._verdict.p_values[variant.name], variant.name not in self._verdict.tied
+                    comparison = replace(comparison, p_adjusted=adjusted, is_clear=is_clear)
+                found[variant.name] = comparison
+        return found
+
+    @property
+    def undecided(self) -> tuple[VariantSummary, ...]:
+        """Variants that these runs cannot tell from the best; oracles are not in question."""
+        others = (variant for variant in self.ranked if variant is not self.best and not variant.oracle)
+        return tuple(v for v in others if v.name not in self.to_best or not self.to_best[v.name].is_clear)
+
+    @cached_property
+    def _verdict(self) -> Verdict | None:
+        return winner({v.name: v.test.by_seed for v in self.variants if v.test is not None and self._may_win(v)})
+
+    def _may_win(self, variant: VariantSummary) -> bool:
+        """Not an oracle, and not a single seed where another variant has two."""
+        counts = {v.name: len(v.test.by_seed) for v in self.variants if v.test is not None and not v.oracle}
+        return counts.get(variant.name, 0) >= min(2, max(counts.values(), default=0)) and variant.name in counts
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -155,18 +177,21 @@ def compare(variant: VariantSummary, other: VariantSummary) -> Comparison | None
     if not shared:
         return None
     found = paired_difference(first, second)
-    factor = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else (None, None, None)
+    factor = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else None
     return Comparison(
-        variant.name,
-        other.name,
-        len(shared),
-        found.mean,
-        found.low,
-        found.high,
-        paired_t_p_value(first, second),
-        found.p_value,
-        None,
-        *factor,
+        name=variant.name,
+        other=other.name,
+        num_seeds=len(shared),
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        p_value=paired_t_p_value(first, second),
+        p_exact=found.p_value,
+        p_adjusted=None,
+        ratio=factor.mean if factor is not None else None,
+        ratio_low=factor.low if factor is not None else None,
+        ratio_high=factor.high if factor is not None else None,
+        is_clear=found.low is not None and found.high is not None and (found.low > 0 or found.high < 0),
     )
 
 

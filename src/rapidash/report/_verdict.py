@@ -65,7 +65,7 @@ def _headline(summary: StudySummary) -> str:
     symmetry = f", effective symmetry {best.effective}" if best.effective else ""
     if len(summary.ranked) == 1:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
-    tied = _undecided(summary)
+    tied = summary.undecided
     seeds = plural(len(summary.seeds), "seed")
     if len(summary.seeds) < 2:
         return f"{best.name} has the lowest error of one seed: {error}{symmetry}. One seed cannot rank variants."
@@ -80,28 +80,26 @@ def _headline(summary: StudySummary) -> str:
 def _symmetry_finding(summary: StudySummary) -> Finding | None:
     """The best variant of every effective symmetry against the best of all."""
     best = summary.best
-    leaders: dict[str, VariantSummary] = {}
-    for variant in summary.ranked:
-        if variant.effective and not variant.oracle:
-            leaders.setdefault(variant.effective, variant)
     if best is None or not best.effective:
         return None
-    leaders[best.effective] = best
-    others = [leader for symmetry, leader in leaders.items() if symmetry != best.effective]
-    items = [_because(best)]
-    if not others:
-        return Finding(
-            "Which symmetry", f"All variants with a result have effective symmetry {best.effective}.", (*items,)
-        )
-    for leader in others:
+    leaders: dict[str, VariantSummary] = {best.effective: best}
+    for variant in sorted(summary.ranked, key=lambda variant: variant.test.mean if variant.test is not None else 0.0):
+        if variant.effective and not variant.oracle:
+            leaders.setdefault(variant.effective, variant)
+    if len(leaders) == 1:
+        text = f"All variants with a result have effective symmetry {best.effective}."
+        return Finding("Which symmetry", text, (_because(best),))
+    items = []
+    for leader in leaders.values():
         comparison = summary.to_best.get(leader.name)
         outcome = f": {_size(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
         items.append(_because(leader) + outcome)
-    rivals = [leader.effective for leader in others if not _is_clear(summary, leader)]
+    undecided = {variant.effective for variant in summary.undecided}
+    rivals = [symmetry for symmetry in leaders if symmetry in undecided and symmetry != best.effective]
     if rivals:
         text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
     else:
-        text = f"The task wants {best.effective}: the best model of any other effective symmetry is clearly worse."
+        text = f"The task wants {best.effective}: every model of another effective symmetry is clearly worse."
     return Finding("Which symmetry", text, tuple(items))
 
 
@@ -232,11 +230,6 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     return tuple(cautions)
 
 
-def _undecided(summary: StudySummary) -> list[VariantSummary]:
-    """Variants without oracle whose difference to the best is not clear."""
-    return [v for v in summary.ranked if v is not summary.best and not v.oracle and not _is_clear(summary, v)]
-
-
 def _steps(summary: StudySummary) -> str:
     steps = {steps for run in summary.study.done if (steps := run.number("config", "train", "steps")) is not None}
     return f" ({steps.pop():.0f} optimizer steps)" if len(steps) == 1 else ""
@@ -245,12 +238,6 @@ def _steps(summary: StudySummary) -> str:
 def _because(variant: VariantSummary) -> str:
     reasons = f" ({'; '.join(reason.rstrip('.') for reason in variant.reasons)})" if variant.reasons else ""
     return f"{variant.effective}{reasons}: {variant.name}"
-
-
-def _is_clear(summary: StudySummary, variant: VariantSummary) -> bool:
-    """Whether the variant is clearly worse than the best."""
-    comparison = summary.to_best.get(variant.name)
-    return comparison is not None and comparison.is_clear
 
 
 def _size(comparison: Comparison) -> str:
