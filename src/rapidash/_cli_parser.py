@@ -2,7 +2,7 @@
 
 import re
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -17,11 +17,19 @@ except ImportError as error:
 USAGE_ERROR = 2
 
 
-class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Description and examples keep their lines; markup of docstrings is left out."""
+class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type: ignore[misc]  # untyped library
+    """Description and examples keep their lines; markup and Python types of docstrings are left out."""
 
     def format_help(self) -> str:
         return super().format_help().replace("``", "")
+
+    def _get_help_string(self, action: Action) -> str:
+        if "--print_config" in action.option_strings:
+            return "print all settings as YAML, which --config reads, and exit"
+        text = (action.help or "").rstrip(".")
+        if action.default in (None, False, SUPPRESS) or "default" in text or not action.option_strings:
+            return text
+        return f"{text} (default: %(default)s)".strip()
 
 
 class Parser(jsonargparse.ArgumentParser):

@@ -18,6 +18,10 @@ FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 DEFAULT_TASK = "nbody"
 
 
+class UsageError(ValueError):
+    """A wrong word on the command line that no parser sees: exit code 2."""
+
+
 class Command(NamedTuple):
     """A subcommand: one line for the overview, and what it does with the arguments after its name."""
 
@@ -52,17 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug or not _is_user_error(error):
             raise
         print(f"rapidash: error: {error}", file=sys.stderr)
-        return FAILED
+        return USAGE_ERROR if isinstance(error, UsageError) else FAILED
 
 
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
-    from rapidash.study import StoreError, get_design, load_plugins, run_study, study_table
+    from rapidash.study import StoreError, run_study, study_table
 
     task, rest = _leading_task(words)
-    load_plugins()
-    given = _config_values(rest)
-    design = get_design(task, full="--full" in rest or given.get("full") is True)
+    design = _known_design(task, rest)
     parser = _study_parser(design)
     options = parser.parse_args(rest)
     design = _changed_design(design, options, parser)
@@ -86,14 +88,14 @@ def _train(words: list[str]) -> int:
     from dataclasses import replace
 
     from rapidash.models import RapidashConfig
-    from rapidash.study import RunConfig, get_design, load_plugins, run_one
+    from rapidash.study import RunConfig, run_one
 
     task, rest = _leading_task(words)
-    load_plugins()
-    given = _config_values(rest)
-    design = get_design(task, full="--full" in rest or given.get("full") is True)
+    design = _known_design(task, rest)
     names = [variant.name for variant in design.variants]
-    wanted = _option_value(rest, "--variant") or given.get("variant") or names[0]
+    wanted = _option_value(rest, "--variant") or _config_values(rest).get("variant") or names[0]
+    if wanted not in names:
+        raise UsageError(unknown_name("variant", wanted, names))
     design = design.select([wanted])
     variant = design.variants[0]
     parser = _train_parser(design, names)
@@ -223,7 +225,10 @@ def _study_parser(design: "StudyDesign") -> "Parser":
         "--launcher", choices=["local", "ray", "slurm"], default="local", help="where the runs are executed"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="local processes, one run each (default: one per core)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="local processes, each on train.threads threads or 1 (default: one per core)",
     )
     _add_train(parser, design)
     return parser
@@ -260,7 +265,9 @@ def _train_parser(design: "StudyDesign", names: list[str]) -> "Parser":
 
 
 def _add_common(parser: "Parser", design: "StudyDesign") -> None:
-    out = f"runs/{design.task}" if parser.prog.endswith("study") else f"runs/train-{design.task}"
+    out = f"runs/train-{design.task}"
+    if parser.prog.endswith("study"):
+        out = f"runs/{design.task}, with --full runs/{design.task}-full"
     parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
     parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -307,6 +314,16 @@ def _instance(parser: "Parser", kind: type, values: dict[str, Any], group: str) 
 def _leading_task(words: list[str]) -> tuple[str, list[str]]:
     """The task, which comes first or is the default, and the other words."""
     return (words[0], words[1:]) if words and not words[0].startswith("-") else (DEFAULT_TASK, words)
+
+
+def _known_design(task: str, words: list[str]) -> "StudyDesign":
+    """The task's study, quick or full, before the parser exists, whose defaults are those of the study."""
+    from rapidash.study import DESIGNS, get_design, load_plugins
+
+    load_plugins()
+    if task not in DESIGNS:
+        raise UsageError(unknown_name("task", task, DESIGNS))
+    return get_design(task, full="--full" in words or _config_values(words).get("full") is True)
 
 
 def _option_value(words: list[str], option: str) -> str | None:

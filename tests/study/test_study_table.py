@@ -111,14 +111,6 @@ def test_mixed_code_is_pointed_out() -> None:
     assert "states of the code" not in study_table(two_variants())
 
 
-def test_markdown_is_a_table_with_one_cell_per_column() -> None:
-    records = [record("a | b", 0, 1.0)]
-    header, rule, row = study_table(records, style="markdown").splitlines()[:3]
-    assert header.count("|") == rule.count("|") == row.replace("\\|", "").count("|") == 11
-    with pytest.raises(ValueError, match="style"):
-        study_table(records, style="html")
-
-
 def test_columns_are_aligned() -> None:
     lines = study_table(two_variants()).splitlines()
     assert lines[0].index("test error") == lines[2].index("1.01 ±")

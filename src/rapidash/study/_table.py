@@ -1,7 +1,6 @@
-"""The table of a study, for a terminal and as markdown."""
+"""The table of a study for a terminal."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from rapidash.study._comparison import VariantRow, compare_variants, find_winner
 from rapidash.study._statistics import Interval, smallest_p_value
@@ -22,22 +21,17 @@ _HEADER = (
 _MISSING = "-"
 
 
-def study_table(records: Sequence[Record], *, style: Literal["text", "markdown"] = "text") -> str:
-    """The table of a study with its verdict and notes; the largest data fraction with a result.
+def study_table(records: Sequence[Record]) -> str:
+    """The table of a study with its verdict and notes, in aligned text; the largest data fraction with a result.
 
     Args:
         records: of one study; unfinished studies and failed runs are shown as what they are.
-        style: aligned text, or a markdown table.
     """
-    if style not in ("text", "markdown"):
-        raise ValueError(f"style must be 'text' or 'markdown', got {style!r}")
     rows = compare_variants(records)
     if not rows:
         return "no run has ended yet\n"
     cells = [_HEADER, *(_cells(row) for row in rows)]
-    lines = _markdown(cells) if style == "markdown" else _text(cells)
-    notes = _notes(records, rows)
-    return "\n".join([*lines, "", *(f"- {note}" if style == "markdown" else note for note in notes)]) + "\n"
+    return "\n".join([*_aligned(cells), "", *_notes(records, rows)]) + "\n"
 
 
 def verdict_sentence(rows: Sequence[VariantRow]) -> str:
@@ -116,12 +110,7 @@ def _range(value: Interval) -> str:
     return f"{value.mean:.3g}{bounds}"
 
 
-def _text(cells: Sequence[tuple[str, ...]]) -> list[str]:
+def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
-
-
-def _markdown(cells: Sequence[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-    return [lines[0], "|" + " --- |" * len(_HEADER), *lines[1:]]

@@ -1,0 +1,218 @@
+"""The command line: help that is quick, errors that name what was meant, and the whole way from study to report."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from rapidash import cli
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy plugin, an empty working directory, and warnings as they were."""
+    monkeypatch.syspath_prepend(str(HERE / "study"))
+    monkeypatch.setenv("RAPIDASH_PLUGINS", "toy_plugin")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def run(*words: str) -> int:
+    try:
+        return cli.main(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = (
+        "import sys; from rapidash.cli import main; main(['--help']); "
+        "print(sorted({'torch', 'numpy', 'jsonargparse'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+def test_version(capsys) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("rapidash ")
+
+
+def test_an_unknown_command_is_named_with_the_nearest(capsys) -> None:
+    assert run("studdy") == 2
+    assert "unknown command 'studdy'" in (shown := capsys.readouterr().err)
+    assert "did you mean 'study'" in shown
+
+
+@pytest.mark.parametrize("command", ["study", "train"])
+def test_help_of_a_command_shows_defaults_of_the_task_and_an_example(capsys, command: str) -> None:
+    assert run(command, "toy", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "optimizer steps (default: 8)" in shown
+    assert "examples:\n  rapidash" in shown
+    assert "equivariant" in shown
+    assert "<function" not in shown
+    assert "``" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["--train.stepz", "5"], ["--train.stepz", "did you mean '--train.steps'"]),
+        (["--seedz=5"], ["--seedz", "did you mean '--seeds'"]),
+        (["--train.steps", "many"], ["train.steps", "whole number", "'many'"]),
+        (["--train.steps", "0"], ["--train", "steps must be a whole number of at least 1, got 0"]),
+        (["--train.threads", "x"], ["train.threads", "whole number or null", "'x'"]),
+        (["--train.optimizer", "adamv"], ["train.optimizer", "'adamv'", "did you mean 'adamw'"]),
+        (["--seeds", "a,b"], ["--seeds", "a number of seeds", "'a,b'"]),
+        (["--seeds", "0"], ["--seeds", "at least one seed"]),
+        (["--fractions", "0,1"], [r"(0, 1], got 0"]),
+        (["--fractions", "x"], ["--fractions", "shares in (0, 1]"]),
+        (["--variants", "equivarient"], ["unknown variant 'equivarient'", "did you mean 'equivariant'"]),
+        (["--launcher", "rai"], ["--launcher", "'ray'"]),
+        (["--config", "absent.yaml"], ["config: File does not exist", "absent.yaml"]),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_one_line_that_names_them(capsys, words: list[str], messages: list[str]) -> None:
+    assert run("study", "toy", *words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert shown.err.startswith("rapidash study: error: ")
+    for message in messages:
+        assert message in shown.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("train:\n  stepz: 5\n", ["train.stepz", "did you mean 'train.steps'"]),
+        ("trin:\n  steps: 5\n", ["trin.steps", "did you mean 'train.steps'"]),
+        ("train:\n  steps: a\n", ["train.steps", "whole number", "'a'"]),
+        ("train: [", ["config"]),
+    ],
+)
+def test_wrong_config_files_are_one_line_that_names_the_key(capsys, text: str, messages: list[str]) -> None:
+    Path("study.yaml").write_text(text)
+    assert run("study", "toy", "--config", "study.yaml") == 2
+    shown = capsys.readouterr().err
+    assert len(shown.splitlines()) == 1
+    for message in messages:
+        assert message in shown
+
+
+def test_the_printed_config_is_a_config(capsys) -> None:
+    assert run("study", "toy", "--seeds", "1,4", "--train.steps", "6", "--print_config") == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["seeds"] == [1, 4]
+    Path("study.yaml").write_text(text)
+    assert run("study", "toy", "--config", "study.yaml", "--train.batch_size", "4", "--print_config") == 0
+    again = yaml.safe_load(capsys.readouterr().out)
+    assert (again["seeds"], again["train"]["steps"], again["train"]["batch_size"]) == ([1, 4], 6, 4)
+
+
+def test_an_error_of_the_user_is_one_line_and_debug_shows_where(capsys) -> None:
+    assert run("report", "nowhere") == 1
+    assert capsys.readouterr().err.startswith("rapidash: error: nowhere has no records")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run("report", "nowhere", "--debug")
+    assert run("measure", "nowhere.safetensors") == 1
+    assert "no weights at nowhere.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["study", "train"])
+def test_an_unknown_task_is_named_with_the_nearest(capsys, command: str) -> None:
+    assert run(command, "tooy") == 2
+    shown = capsys.readouterr().err
+    assert "unknown task 'tooy'" in shown
+    assert "did you mean 'toy'" in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_our_own_errors_are_not_hidden(monkeypatch) -> None:
+    def broken(words: list[str]) -> int:
+        raise KeyError("a bug")
+
+    monkeypatch.setitem(cli.COMMANDS, "report", cli.Command("", broken))
+    with pytest.raises(KeyError):
+        cli.main(["report"])
+
+
+def test_interruption_ends_with_a_hint(capsys, monkeypatch) -> None:
+    def interrupted(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "report", cli.Command("", interrupted))
+    assert run("report") == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_train_then_measure(capsys) -> None:
+    threads = torch.get_num_threads()
+    words = ("train", "toy", "--variant", "equivariant", "--seed", "3", "--quiet", "--train.threads", "1")
+    assert run(*words) == 0
+    shown = capsys.readouterr().out
+    assert "equivariant · seed 3: effective symmetry E(3)" in shown
+    assert "test_error " in shown
+    weights = next(line.split()[-1] for line in shown.splitlines() if line.endswith(".safetensors"))
+    assert run("measure", weights, "--groups", "SO(3)", "E(3)") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    errors = {row[0]: float(row[2]) for row in rows if row and row[0] in ("SO(3)", "E(3)")}
+    assert set(errors) == {"SO(3)", "E(3)"}
+    assert max(errors.values()) < 1e-10
+    assert run("train", "toy", "--variant", "equivarient") == 2
+    assert "did you mean 'equivariant'" in capsys.readouterr().err
+    assert torch.get_num_threads() == threads
+
+
+def test_a_changed_model_has_another_name_and_record(capsys) -> None:
+    assert run("train", "toy", "--quiet", "--train.steps", "4", "--model.channels", "8") == 0
+    assert "equivariant [channels=8] · seed 0" in capsys.readouterr().out
+    assert run("train", "toy", "--quiet", "--train.steps", "4") == 0
+    assert len(list(Path("runs/train-toy/records").iterdir())) == 2
+    assert run("train", "toy", "--model.chanels", "8") == 2
+    assert "did you mean '--model.channels'" in capsys.readouterr().err
+
+
+def test_a_failed_training_is_an_error(capsys, monkeypatch) -> None:
+    import toy_plugin
+
+    monkeypatch.setitem(toy_plugin.MODELS, "equivariant", toy_plugin.Failing)
+    assert run("train", "toy", "--quiet") == 1
+    shown = capsys.readouterr().err
+    assert "this model always fails" in shown
+    assert "rapidash: error: equivariant · seed 0 failed" in shown
+
+
+def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
+    env = {**os.environ, "PYTHONPATH": str(HERE / "study"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "rapidash.cli", "study", "toy", "--workers", "1", "--train.steps", "4"]
+    command += ["--task_options.size", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "equivariant" in done.stdout
+    assert "equiv. error before > after" in done.stdout
+    assert "report: runs/toy/report.html" in done.stdout
+    assert "[4/4]" in done.stderr
+    assert Path("runs/toy/report.html").stat().st_size > 1000
+    assert Path("runs/toy/table.md").exists()
+    Path("runs/toy/report.html").unlink()
+    assert run("report", "runs/toy") == 0
+    assert Path("runs/toy/report.html").exists()
+    capsys.readouterr()
+    # the same command has nothing to do; another setting needs another directory
+    assert run("study", "toy", "--workers", "1", "--train.steps", "4", "--task_options.size", "10") == 0
+    assert "[" not in capsys.readouterr().err
+    assert run("study", "toy", "--train.steps", "5") == 1
+    assert "runs/toy holds another study: task_options.size is 10 there, None here" in capsys.readouterr().err
