@@ -1,0 +1,251 @@
+"""Molecular dynamics: many configurations of one molecule with energies and, mostly, forces."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rapidash.data import Field
+from rapidash.datasets._locate import locate
+from rapidash.datasets._molecules import Listed, Molecules
+from rapidash.datasets._nbody import Split
+from rapidash.datasets._reading import (
+    Array,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    read_npz,
+    readable,
+)
+from rapidash.datasets._units import EV_PER, TOTALS, energy_kinds, prevailing
+from rapidash.groups import Scalar, Vector
+
+_OBTAIN = (
+    "Get rMD17 (rmd17_<molecule>.npz) from figshare.com/articles/dataset/12672038, MD17 (md17_<molecule>.npz) from "
+    "sgdml.org, or md_small_molecules.npz or alkanes_md.npz."
+)
+_COLLECTIONS = ("md_small_molecules.npz", "alkanes_md.npz")
+_UNIT_NAMES = {
+    "kcal/mol": "kcal/mol",
+    "ev": "eV",
+    "eh": "hartree",
+    "ha": "hartree",
+    "hartree": "hartree",
+    "kj/mol": "kJ/mol",
+}
+_SPLIT_SEED = 42
+
+
+@dataclass(frozen=True)
+class _Trajectory:
+    """One molecule: z (A,), pos (F, A, 3), energy (F,), forces (F, A, 3) or None, the unit of energy or None."""
+
+    z: NDArray[np.int64]
+    pos: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    forces: NDArray[np.float64] | None
+    unit: str | None
+
+
+def md_dataset(
+    name: str,
+    split: Split | None = None,
+    *,
+    train_size: int = 950,
+    val_size: int = 50,
+    fold: int = 1,
+    energy_unit: str | None = None,
+    data_dir: str | Path | None = None,
+    on_error: OnError = "raise",
+    verify: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> ReadDataset:
+    """Configurations of one molecule with energies and forces.
+
+    Read are ``rmd17_<name>.npz``, ``md17_<name>.npz``, ``<name>_dft.npz``, and the set ``name`` of
+    ``md_small_molecules.npz`` (e.g. "ethanol_train", "acac_test_MD_600K") or ``alkanes_md.npz`` (e.g. "C4H10").
+
+    Without ``split`` all configurations are returned in order. With one, beside ``splits/index_train_<fold>.csv``
+    and ``index_test_<fold>.csv`` (rMD17) these are the splits, the last ``val_size`` of the former being the
+    validation; otherwise the first train_size, the next val_size and the rest of
+    ``numpy.random.RandomState(42).permutation(F)``.
+
+    Fields: pos (position, angstrom), z (N,) int64, forces (vector, eV/angstrom, absent where the source has none);
+        energy (scalar, eV, (B, 1), float64 whatever ``dtype`` is: subtract a mean or the atoms before rounding it).
+    Info: "atom_energies": eV by atomic number, where the source has them; "sets": the other names in the file.
+    Args:
+        name: molecule or set.
+        split: "train", "val", "test", or None for all.
+        train_size, val_size: configurations for training and validation.
+        fold: number of the published split of rMD17.
+        energy_unit: "eV", "hartree", "kcal/mol" or "kJ/mol"; by default what the file says, or what the size of the
+            total energies tells.
+        data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad configurations out, counted and reported.
+        verify: compare published checksums.
+        dtype: of positions and forces.
+    Raises: FileNotFoundError; DataError for an unknown set, a damaged file, unknown elements, coinciding atoms, mixed
+        or unknown units; ValueError.
+    Source: Chmiela et al., Science Advances 3, e1603015 (2017); Christensen and von Lilienfeld, Mach. Learn.: Sci.
+        Technol. 1, 045018 (2020); Batatia et al., arXiv:2205.06643.
+    """
+    if split is not None:
+        check_split(split)
+    if energy_unit is not None and energy_unit not in EV_PER:
+        raise ValueError(f"energy_unit must be one of {sorted(EV_PER)}, got {energy_unit!r}")
+    path, trajectory, info = _find(name, data_dir, verify)
+    errors = SampleErrors(path, on_error)
+    molecules, good = _molecules(trajectory, path, energy_unit, errors)
+    num_frames = len(trajectory.pos)
+    chosen = np.arange(num_frames) if split is None else _split(path, num_frames, fold, train_size, val_size)[split]
+    if len(chosen) == 0:
+        raise ValueError(
+            f"{split!r} is empty: {train_size=} and {val_size=} leave nothing of {num_frames} configurations"
+        )
+    listed = Listed(molecules.select(np.flatnonzero(good)), np.flatnonzero(good), num_frames)
+    molecules = listed.part(chosen).checked(errors)
+    fields = {"energy": Field(Scalar(), "eV", "cloud")}
+    if trajectory.forces is not None:
+        fields["forces"] = Field(Vector(), "eV/angstrom")
+    return molecules.dataset(fields, source=path, dtype=dtype, info=info, skipped=tuple(errors.skipped))
+
+
+def _find(name: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, _Trajectory, dict[str, object]]:
+    safe = re.sub(r"[^\w.+-]", "_", name)
+    layouts = (f"rmd17_{safe}.npz", f"md17_{safe}.npz", f"{safe}_dft.npz", *_COLLECTIONS)
+    number, path = locate(layouts, dataset=f"molecular dynamics of {name!r}", obtain=_OBTAIN, data_dir=data_dir)
+    if path.name not in _COLLECTIONS:
+        return path, _single(path), {}
+    found: list[str] = []
+    for collection in _COLLECTIONS[number - len(layouts) + len(_COLLECTIONS) :]:
+        try:
+            _, path = locate((collection,), dataset="molecular dynamics", obtain=_OBTAIN, data_dir=data_dir)
+        except FileNotFoundError:
+            continue
+        arrays = read_npz(path, verify=verify)
+        sets = sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/pos")})
+        if name in sets:
+            return path, _of_collection(path, name, arrays), _collection_info(name, arrays, sets)
+        found += sets
+    raise DataError(f"{path} has no set {name!r}, known are {found}")
+
+
+def _single(path: Path) -> _Trajectory:
+    arrays = read_npz(path, verify=False)
+    keys = next(
+        (
+            keys
+            for keys in (("nuclear_charges", "coords", "energies", "forces"), ("z", "R", "E", "F"))
+            if set(keys) <= set(arrays)
+        ),
+        None,
+    )
+    if keys is None:
+        raise DataError(
+            f"{path} has the arrays {sorted(arrays)}, expected nuclear_charges, coords, energies, forces (rMD17) or "
+            "z, R, E, F (MD17)"
+        )
+    z, pos, energy, forces = (arrays[key] for key in keys)
+    length = str(arrays.get("r_unit", "Ang"))
+    if not length.lower().startswith("ang"):
+        raise DataError(f"{path}: positions in {length!r}, expected 'Ang': convert them")
+    stated = str(arrays["e_unit"]) if "e_unit" in arrays else None
+    if stated is not None and stated.lower() not in _UNIT_NAMES:
+        raise DataError(f"{path}: energies in the unknown unit {stated!r}, expected one of {sorted(_UNIT_NAMES)}")
+    unit = None if stated is None else _UNIT_NAMES[stated.lower()]
+    return _shaped(path, z, pos, energy, forces, unit)
+
+
+def _of_collection(path: Path, name: str, arrays: dict[str, Array]) -> _Trajectory:
+    energy = f"{name}/energy_eh" if f"{name}/energy_eh" in arrays else f"{name}/energy"
+    if energy not in arrays or f"{name}/z" not in arrays:
+        raise DataError(f"{path} has no energies or elements of {name!r}")
+    unit = "hartree" if energy.endswith("_eh") else "eV"
+    return _shaped(path, arrays[f"{name}/z"], arrays[f"{name}/pos"], arrays[energy], arrays.get(f"{name}/forces"), unit)
+
+
+def _collection_info(name: str, arrays: dict[str, Array], sets: list[str]) -> dict[str, object]:
+    atoms = f"{name.split('_')[0]}_isolated_atoms"
+    if f"{atoms}/z" not in arrays:
+        return {"sets": sets}
+    return {"sets": sets, "atom_energies": dict(zip(arrays[f"{atoms}/z"].tolist(), arrays[f"{atoms}/energy"].tolist()))}
+
+
+def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | None, unit: str | None) -> _Trajectory:
+    energy = energy.reshape(-1)
+    if pos.shape != (len(energy), len(z), 3) or (forces is not None and forces.shape != pos.shape):
+        shapes = f"positions {pos.shape}, energies {energy.shape}, elements {z.shape}"
+        shapes += "" if forces is None else f", forces {forces.shape}"
+        raise DataError(f"{path}: {shapes} do not belong together, expected (F, A, 3), (F,), (A,) and (F, A, 3)")
+    pulls = None if forces is None else forces.astype(np.float64)
+    return _Trajectory(z.astype(np.int64), pos.astype(np.float64), energy.astype(np.float64), pulls, unit)
+
+
+def _molecules(
+    trajectory: _Trajectory, path: Path, energy_unit: str | None, errors: SampleErrors
+) -> tuple[Molecules, NDArray[np.bool_]]:
+    """All configurations with energies in eV, and which of them have an energy in the unit of the others."""
+    num_frames, num_atoms = trajectory.pos.shape[:2]
+    electrons = np.full(num_frames, max(int(trajectory.z.sum()), 1))
+    kinds = energy_kinds(trajectory.energy, electrons, TOTALS)
+    usual = prevailing(kinds)
+    unit = energy_unit or trajectory.unit or (usual[0] if usual else None)
+    if unit is None:
+        raise DataError(
+            f"{path}: the unit of the energies, e.g. {trajectory.energy[:1]}, is not stated and not that of a total "
+            "energy: pass energy_unit='eV', 'hartree', 'kcal/mol' or 'kJ/mol'"
+        )
+    if energy_unit is None and usual is not None and usual[0] != unit:
+        raise DataError(
+            f"{path}: energies said to be in {unit} have the size of {usual[0]}: pass energy_unit=... to decide"
+        )
+    names = [f"configuration {number}" for number in range(num_frames)]
+    good = np.ones(num_frames, dtype=np.bool_)
+    if usual is not None:
+        good = np.array([kind == usual for kind in kinds]) | ~np.isfinite(trajectory.energy)
+        for number in np.flatnonzero(~good).tolist():
+            errors.add(
+                names[number], f"mixed units: its energy {trajectory.energy[number]:.6g} is not in {unit} like the rest"
+            )
+    factor = EV_PER[unit]
+    per_atom: dict[str, Array] = {}
+    if trajectory.forces is not None:
+        per_atom["forces"] = trajectory.forces.reshape(-1, 3) * factor
+    return (
+        Molecules(
+            np.full(num_frames, num_atoms),
+            np.tile(trajectory.z, num_frames),
+            trajectory.pos.reshape(-1, 3),
+            per_atom,
+            {"energy": trajectory.energy * factor},
+            names,
+        ),
+        good,
+    )
+
+
+def _split(path: Path, num_frames: int, fold: int, train_size: int, val_size: int) -> dict[str, NDArray[np.int64]]:
+    folders = (path.parent / "splits", path.parent.parent / "splits")
+    folder = next((f for f in folders if (f / f"index_train_{fold:02d}.csv").exists()), None)
+    if folder is None:
+        order = np.random.RandomState(_SPLIT_SEED).permutation(num_frames)
+        train, val, test = np.split(order, [train_size, train_size + val_size])
+        return {"train": train, "val": val, "test": test}
+    parts = {}
+    for part in ("train", "test"):
+        file = folder / f"index_{part}_{fold:02d}.csv"
+        with readable(file):
+            parts[part] = np.array([int(line) for line in file.read_text().split()])
+        if len(parts[part]) == 0 or parts[part].min() < 0 or parts[part].max() >= num_frames:
+            raise DataError(f"{file} names configurations outside of 0 to {num_frames - 1}, or none")
+    published = parts["train"][: train_size + val_size]
+    return {
+        "train": published[: -val_size or None],
+        "val": published[len(published) - val_size :],
+        "test": parts["test"],
+    }

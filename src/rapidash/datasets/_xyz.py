@@ -1,0 +1,84 @@
+"""Single molecules from the text formats of chemistry: xyz (with QM9's second line) and SDF (V2000)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rapidash.datasets._molecules import ATOMIC_NUMBER
+from rapidash.datasets._reading import DataError, readable
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One molecule: atomic numbers, positions in the file's unit, further columns per atom, and the comment line."""
+
+    z: NDArray[np.int64]
+    pos: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    comment: str
+
+
+def parse_xyz(text: str) -> Geometry:
+    """The first molecule of an xyz text; numbers may be written as 1.2*^-6.
+
+    Raises: DataError for an unknown element, a line that is no atom, or fewer lines than announced.
+    """
+    lines = text.splitlines()
+    try:
+        num_atoms = int(lines[0].split()[0])
+    except (IndexError, ValueError):
+        raise DataError("its first line is not a number of atoms: it is not an xyz file, or empty") from None
+    if num_atoms < 1 or len(lines) < num_atoms + 2:
+        raise DataError(f"it announces {num_atoms} atoms and has {max(len(lines) - 2, 0)} lines for them: cut short")
+    numbers: list[int] = []
+    rows: list[list[float]] = []
+    for line in lines[2 : num_atoms + 2]:
+        words = line.replace("*^", "e").split()
+        if not words or (words[0] not in ATOMIC_NUMBER and not words[0].isdigit()):
+            raise DataError(f"unknown element in {line!r}")
+        numbers.append(int(words[0]) if words[0].isdigit() else ATOMIC_NUMBER[words[0]])
+        try:
+            row = [float(word) for word in words[1:]]
+        except ValueError:
+            row = []
+        if len(row) < 3 or (rows and len(row) != len(rows[0])):
+            raise DataError(f"{line!r} is not an element with three coordinates")
+        rows.append(row)
+    table = np.array(rows)
+    return Geometry(np.array(numbers), table[:, :3], table[:, 3:], lines[1])
+
+
+def read_sdf(path: Path) -> Iterator[tuple[str, Geometry | DataError]]:
+    """The entries of an SDF file with their titles, a ``DataError`` in the place of a bad one. Raises: DataError."""
+    with readable(path):
+        text = path.read_text(encoding="latin1")
+    entries = text.split("$$$$")
+    if entries and not entries[-1].strip():
+        entries.pop()
+    elif len(entries) > 0:
+        raise DataError(f"{path} does not end with '$$$$': it is cut short in entry {len(entries)}, or not an SDF file")
+    for number, entry in enumerate(entries, start=1):
+        lines = entry.removeprefix("\r").removeprefix("\n").splitlines()
+        title = lines[0].strip() if lines else ""
+        try:
+            yield title or f"entry {number}", _parse_mol(lines)
+        except DataError as error:
+            yield title or f"entry {number}", error
+
+
+def _parse_mol(lines: list[str]) -> Geometry:
+    try:
+        num_atoms = int(lines[3][:3])
+        rows = [(line[:10], line[10:20], line[20:30], line[30:34].strip()) for line in lines[4 : 4 + num_atoms]]
+        pos = np.array([[float(x) for x in row[:3]] for row in rows]).reshape(-1, 3)
+    except (IndexError, ValueError) as error:
+        raise DataError(f"not a V2000 entry ({error})") from error
+    if len(rows) != num_atoms or num_atoms == 0:
+        raise DataError(f"it announces {num_atoms} atoms and has {len(rows)}: cut short")
+    unknown = [row[3] for row in rows if row[3] not in ATOMIC_NUMBER]
+    if unknown:
+        raise DataError(f"unknown element {unknown[0]!r}")
+    return Geometry(np.array([ATOMIC_NUMBER[row[3]] for row in rows]), pos, np.zeros((num_atoms, 0)), lines[0])

@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rapidash.data import Field
+from rapidash.datasets._molecules import ATOMIC_NUMBER, Listed, Molecules
+from rapidash.datasets._reading import DataError, SampleErrors
+from rapidash.datasets._units import TOTALS, TOTALS_AND_ATOMIZATIONS, energy_kinds, prevailing
+from rapidash.datasets._xyz import parse_xyz, read_sdf
+from rapidash.groups import Scalar
+
+
+def three() -> Molecules:
+    """Hydrogen, water, a helium atom."""
+    pos = np.array([[0, 0, 0], [0.74, 0, 0], [0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0], [5, 5, 5.0]])
+    z = np.array([1, 1, 8, 1, 1, 2])
+    per_atom, per_molecule = {"charge": np.arange(6.0)}, {"energy": np.array([1.0, 2.0, 3.0])}
+    return Molecules(np.array([2, 3, 1]), z, pos, per_atom, per_molecule, ["a", "b", "c"])
+
+
+def test_elements() -> None:
+    assert [ATOMIC_NUMBER[s] for s in ("H", "C", "F", "S", "I", "Og")] == [1, 6, 9, 16, 53, 118]
+
+
+def test_selection_distances_and_electrons() -> None:
+    molecules = three()
+    np.testing.assert_allclose(molecules.nearest_distances(), [0.74, 0.96, np.inf], rtol=2e-3)
+    assert molecules.electrons.tolist() == [2, 10, 2]
+    part = molecules.select(np.array([2, 1]))
+    assert part.z.tolist() == [2, 8, 1, 1]
+    assert part.per_atom["charge"].tolist() == [5, 2, 3, 4]
+    assert part.per_molecule["energy"].tolist() == [3, 2]
+    assert list(part.names) == ["c", "b"]
+    listed = Listed(molecules, np.array([0, 2, 3]), 5)
+    assert list(listed.part(np.array([4, 3, 2, 1])).names) == ["c", "b"]
+
+
+def test_sound_molecules_pass_and_bad_ones_are_named() -> None:
+    assert three().checked(SampleErrors("f", "raise")).names == ["a", "b", "c"]
+    bad = {
+        "nearest atoms are 1.8": lambda m: m.pos.__imul__(1.89),
+        "nearest atoms are 0.07": lambda m: m.pos.__imul__(0.1),
+        "atom 1 has the unknown element 0": lambda m: m.z.__setitem__(3, 0),
+        "its positions are not finite": lambda m: m.pos.__setitem__(3, np.nan),
+        "its charge are not finite": lambda m: m.per_atom["charge"].__setitem__(3, np.inf),
+        "its 'energy' is not finite": lambda m: m.per_molecule["energy"].__setitem__(1, np.nan),
+    }
+    for message, spoil in bad.items():
+        molecules = three()
+        spoil(molecules)
+        with pytest.raises(DataError, match=f"^f, b: {message}" if "nearest" not in message else message):
+            molecules.checked(SampleErrors("f", "raise"))
+        molecules = three()
+        spoil(molecules)
+        errors = SampleErrors("f", "skip")
+        with pytest.warns(RuntimeWarning, match="skipped"):
+            left = molecules.checked(errors)
+        assert "b" not in left.names
+        assert left.names[-1] == "c"
+        assert len(errors.skipped) == 3 - len(left)
+    with pytest.raises(DataError, match="unknown element 8"):
+        three().checked(SampleErrors("f", "raise"), elements=(1, 2))
+    short = three()
+    short.num_atoms = np.array([2, 3, 2])
+    with pytest.raises(DataError, match="f counts 7 atoms and has 6 elements"):
+        short.checked(SampleErrors("f", "raise"))
+    empty = three()
+    empty.num_atoms = np.array([2, 4, 0])
+    with pytest.raises(DataError, match="f, c: it has no atoms"):
+        empty.checked(SampleErrors("f", "raise"))
+
+
+def test_datasets_keep_the_digits_of_targets() -> None:
+    fields = {"charge": Field(Scalar(), "e"), "energy": Field(Scalar(), "eV", "cloud")}
+    data = three().dataset(fields, source=Path("f"), dtype=torch.float32)
+    kinds = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in data.tensors.items()}
+    assert kinds == {
+        "pos": ((6, 3), torch.float32),
+        "z": ((6,), torch.int64),
+        "charge": ((6, 1), torch.float32),
+        "energy": ((3, 1), torch.float64),
+    }
+
+
+def test_energies_tell_their_unit() -> None:
+    methane, water = -40.47893, -76.404702  # hartree, B3LYP
+    total, electrons = np.array([methane, water]), np.array([10, 10])
+    for unit, factor in (("hartree", 1), ("eV", 27.2114), ("kcal/mol", 627.509), ("kJ/mol", 2625.5)):
+        assert energy_kinds(total * factor, electrons, TOTALS) == [(unit, "total")] * 2
+    apart = np.array([-0.6311, -0.3398])
+    assert energy_kinds(apart, electrons, TOTALS_AND_ATOMIZATIONS) == [("hartree", "atomization")] * 2
+    assert energy_kinds(apart * 27.2114, electrons, TOTALS_AND_ATOMIZATIONS) == [("eV", "atomization")] * 2
+    assert energy_kinds(np.array([5.0, np.nan, -1e9]), np.array([10] * 3)) == [None] * 3
+    assert prevailing([None, ("a", "b"), ("c", "d"), ("c", "d")]) == ("c", "d")
+    assert prevailing([None]) is None
+
+
+def test_xyz_and_its_errors() -> None:
+    geometry = parse_xyz("2\ncomment\nC 0 0 1.5*^-1 -0.5\n1 1.0 0 0 0.25\nignored")
+    assert geometry.z.tolist() == [6, 1]
+    assert geometry.pos.tolist() == [[0, 0, 0.15], [1, 0, 0]]
+    assert geometry.columns.tolist() == [[-0.5], [0.25]]
+    for text, message in {
+        "": "first line is not a number",
+        "x\n": "first line is not a number",
+        "2\n\nC 0 0 0": "announces 2 atoms and has 1 lines",
+        "1\n\nXx 0 0 0": "unknown element in 'Xx 0 0 0'",
+        "1\n\nC 0 0": "not an element with three coordinates",
+        "1\n\nC 0 0 a": "not an element with three coordinates",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            parse_xyz(text)
+
+
+SDF = """gdb_1
+  RDKit          3D
+
+  2  1  0  0  0  0  0  0  0  0999 V2000
+    0.0000    0.0000    0.1173 O   0  0  0  0
+    0.0000    0.7572   -0.4692 H   0  0
+  1  2  1  0
+M  END
+$$$$
+"""
+
+
+def test_sdf_and_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "toy.sdf"
+    path.write_text(SDF + SDF.replace("gdb_1", "gdb_2").replace(" O ", " Xx"))
+    (first, geometry), (second, error) = list(read_sdf(path))
+    assert (first, second) == ("gdb_1", "gdb_2")
+    assert geometry.z.tolist() == [8, 1]
+    assert geometry.pos[1].tolist() == [0, 0.7572, -0.4692]
+    assert "unknown element 'Xx'" in str(error)
+    path.write_text(SDF + SDF[:120])
+    with pytest.raises(DataError, match=r"toy\.sdf does not end with '\$\$\$\$': it is cut short in entry 2"):
+        list(read_sdf(path))
+    path.write_text("a\nb\nc\nd\n$$$$\n")
+    assert "not a V2000 entry" in str(next(iter(read_sdf(path)))[1])
