@@ -1,0 +1,10 @@
+"""Assertions for test suites of models and kernels; `rapidash.testing.strategies` draws random clouds and motions.
+
+Nothing here needs a test framework, except `rapidash.testing.strategies`, which needs hypothesis.
+"""
+
+from rapidash.measure import EquivarianceCheck, assert_equivariant, check_equivariance
+from rapidash.testing._invariant import assert_invariant
+from rapidash.testing._parity import assert_parity
+
+__all__ = ["EquivarianceCheck", "assert_equivariant", "assert_invariant", "assert_parity", "check_equivariance"]

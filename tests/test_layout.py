@@ -1,0 +1,245 @@
+"""Imports point one way, kernels stay in their places, and nothing optional is needed to import the package."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "rapidash"
+
+SHARED = {"_files", "_names", "_seed"}  # private modules at the root that anything may import
+BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
+BELOW_TRAIN = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
+BELOW_CLI = {*BELOW_TRAIN, "train", "study", "report"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "_files": set(),
+    "_names": set(),
+    "_seed": set(),
+    "groups": set(),
+    "geometry": {"groups"},
+    "ops": {"groups", "geometry"},
+    "nn": {"groups", "geometry", "ops"},
+    "models": BELOW_MODELS,
+    "data": {"groups", "geometry"},
+    "datasets": {"groups", "geometry", "data"},
+    "symmetry": {*BELOW_MODELS, "models", "data", "datasets"},
+    "measure": {*BELOW_MODELS, "models", "data", "datasets", "symmetry"},
+    "testing": BELOW_TRAIN,
+    "train": BELOW_TRAIN,
+    "study": {*BELOW_TRAIN, "train"},
+    "report": {*BELOW_TRAIN, "train", "study"},
+    "interop": {*BELOW_MODELS, "models", "data"},
+    "bench": {*BELOW_MODELS, "models", "data", "interop"},
+    "_cli_parser": set(),
+    "cli": {*BELOW_CLI, "_cli_parser", "bench", "interop"},
+}
+COMPILERS = {"numba", "llvmlite", "triton"}
+KERNEL_PLACES = (
+    "ops/**/*.py",  # the kernels of the network, a folder per operation
+    "datasets/_charged_particles_numba.py",  # the simulator of the n-body benchmark
+    "geometry/_*_numba.py",  # neighbor search and sampling on the CPU
+    "geometry/_*_triton.py",  # and on the GPU
+)
+CORE = {"torch", "numpy", "scipy", "jaxtyping", "safetensors"}
+DISTRIBUTION_OF = {"pyyaml": "yaml", "h5py": "h5py"}  # where the import has another name
+PACKAGES = [name for name in MAY_IMPORT if not name.startswith("_") and name not in ("cli", "bench")]
+
+
+class Import(NamedTuple):
+    """One imported module: its absolute name, the line, and whether it is imported when the importing module is."""
+
+    module: str
+    line: int
+    at_import: bool
+
+
+def imports(text: str, package: str) -> Iterator[Import]:
+    """Every import of a module of a package, also those in functions, in type-checking blocks and by name."""
+    tree = ast.parse(text)
+    deferred = {id(node) for outer in ast.walk(tree) if _is_deferred(outer) for node in ast.walk(outer)}
+    for node in ast.walk(tree):
+        at_import = id(node) not in deferred
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, at_import) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield from (Import(f"{module}.{alias.name}", node.lineno, at_import) for alias in node.names)
+        elif isinstance(node, ast.Call) and _called_name(node.func) == "import_module" and node.args:
+            first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield Import(first.value, node.lineno, at_import)
+
+
+def _is_deferred(node: ast.AST) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return True
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _called_name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def part_of(module: str) -> str | None:
+    """The part of the package, e.g. ``nn``, that a module belongs to; None for the package itself and for others."""
+    names = module.split(".")
+    return names[1] if names[0] == "rapidash" and len(names) > 1 else None
+
+
+def violations(text: str, path: str) -> list[str]:
+    """Imports of a file of the package (by its path in it) that point the wrong way, in words."""
+    own = path.split("/")[0].removesuffix(".py")
+    package = ".".join(["rapidash", *path.split("/")[:-1]])
+    allowed = MAY_IMPORT.get(own, set()) | SHARED | {own}
+    return [
+        f"{path}:{found.line} imports rapidash.{part}, but {own} may import {sorted(allowed)}"
+        for found in imports(text, package)
+        if (part := part_of(found.module)) is not None and own != "__init__" and part not in allowed
+    ]
+
+
+def sources() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def third_party(found: Import) -> str | None:
+    name = found.module.split(".")[0]
+    return None if name in sys.stdlib_module_names or name == "rapidash" else name
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {relative(path).split("/")[0].removesuffix(".py") for path in sources()}
+    assert parts - set(MAY_IMPORT) == {"__init__"}
+
+
+def test_imports_point_one_way() -> None:
+    found = [line for path in sources() for line in violations(path.read_text(encoding="utf-8"), relative(path))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("import rapidash.train", "nn/_block.py"),
+        ("from rapidash.models import Rapidash", "ops/edge_conv/reference.py"),
+        ("from rapidash import study", "train/_loop.py"),
+        ("from ..report import figure", "study/_run.py"),
+        ("from ...nn import lift", "ops/edge_conv/__init__.py"),
+        ("def f():\n    from rapidash.cli import main", "report/_page.py"),
+        (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rapidash.data import Field",
+            "groups/_group.py",
+        ),
+        ("from importlib import import_module\nimport_module('rapidash.study')", "measure/_check.py"),
+        ("import importlib\nx = 'a'\nimportlib.import_module(f'rapidash.train.tasks.{x}')", "datasets/_nbody.py"),
+        ("from rapidash.testing import assert_parity", "ops/__init__.py"),
+        ("from rapidash.testing import assert_parity", "cli.py"),
+    ],
+)
+def test_the_rule_rejects_a_planted_import(text: str, path: str) -> None:
+    assert len(violations(text, path)) == 1
+
+
+def test_the_rule_accepts_the_right_direction() -> None:
+    assert not violations("from rapidash.geometry import Graph\nfrom .._backend import Backend", "ops/edge_conv/x.py")
+    assert not violations("from rapidash.measure import Action", "testing/__init__.py")
+
+
+def test_the_order_of_the_parts_has_no_cycle() -> None:
+    """Sorting by the number of parts that may be imported, directly or not, gives an order in which imports go back."""
+    reach = {part: set(allowed) for part, allowed in MAY_IMPORT.items()}
+    for _ in reach:
+        reach = {part: seen | {deep for near in seen for deep in reach[near]} for part, seen in reach.items()}
+    assert not [part for part, seen in reach.items() if part in seen]
+
+
+def compiled_modules() -> set[str]:
+    return {
+        relative(path)
+        for path in sources()
+        if any(third_party(found) in COMPILERS for found in imports(path.read_text(encoding="utf-8"), "rapidash"))
+    }
+
+
+def test_compilers_are_used_in_their_places_only() -> None:
+    places = {relative(path) for pattern in KERNEL_PLACES for path in SOURCE.glob(pattern)}
+    used = compiled_modules()
+    assert used <= places, f"numba or triton is imported outside {KERNEL_PLACES}: {sorted(used - places)}"
+    assert "ops/edge_conv/numba.py" in used  # or the search finds nothing at all
+
+
+def outside_imports(text: str) -> set[str]:
+    """Third-party packages that a file needs at the moment it is imported."""
+    return {name for found in imports(text, "rapidash") if found.at_import and (name := third_party(found))}
+
+
+def test_only_named_modules_need_more_than_the_core() -> None:
+    """Modules that need an extra: the compiled kernels, the parser of the command line, and the test strategies."""
+    allowed = dict.fromkeys(compiled_modules(), COMPILERS)
+    allowed |= {"_cli_parser.py": {"jsonargparse"}, "testing/strategies.py": {"hypothesis"}}
+    needed = {relative(path): outside_imports(path.read_text(encoding="utf-8")) for path in sources()}
+    extra = {path: names - CORE - allowed.get(path, set()) for path, names in needed.items()}
+    assert not {path: names for path, names in extra.items() if names}
+    assert outside_imports("import numba\ndef f():\n    import plotly") == {"numba"}
+
+
+def extras() -> set[str]:
+    """Import names of everything that pyproject.toml calls optional or for tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lists = [*project["project"]["optional-dependencies"].values(), project["dependency-groups"]["test"]]
+    names = [entry for entries in lists for entry in entries if isinstance(entry, str)]
+    distributions = {name.split("[")[0].split(">")[0].split("=")[0].strip() for name in names}
+    return {DISTRIBUTION_OF.get(name, name.replace("-", "_")) for name in distributions} | COMPILERS
+
+
+def run_without(blocked: set[str], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh process in which some packages cannot be imported, as if they were not installed."""
+    block = f"import sys\nfor name in {sorted(blocked)!r}: sys.modules[name] = None\n"
+    return subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, timeout=300, cwd=ROOT)
+
+
+USE_EVERYTHING = (
+    "".join(f"import rapidash.{name}\n" for name in PACKAGES)
+    + """
+import torch, rapidash.cli
+from rapidash.models import Rapidash
+network = Rapidash(num_orientations=4, in_scalars=1, channels=4, num_layers=1, edges="knn-2", basis_dim=4)
+out = network(torch.randn(5, 3), scalars=torch.ones(5, 1)).scalars
+out.sum().backward()
+assert rapidash.cli.main(["--help"]) == 0 and out.shape == (1, 1)
+"""
+)
+
+
+def test_nothing_optional_is_needed_to_import_and_use_the_package() -> None:
+    ended = run_without(extras(), USE_EVERYTHING)
+    assert ended.returncode == 0, ended.stderr
+    assert "rapidash study nbody" in ended.stdout
+
+
+def test_the_blocker_blocks() -> None:
+    assert {"numba", "plotly", "jsonargparse", "yaml", "hypothesis", "beartype"} <= extras()
+    for module in ("numba", "jsonargparse", "hypothesis"):
+        ended = run_without(extras(), f"import {module}")
+        assert ended.returncode == 1
+        assert "ModuleNotFoundError" in ended.stderr
+
+
+def test_the_error_names_the_extra_to_install() -> None:
+    ended = run_without({"jsonargparse"}, "import rapidash.cli, sys\nsys.exit(rapidash.cli.main(['study', '--help']))")
+    assert ended.returncode == 1
+    assert 'pip install "rapidash[study]"' in ended.stderr
+    ended = run_without({"numba"}, "import torch\nfrom rapidash.ops._backend import select_backend\n"
+                        "select_backend('edge_conv', 'numba', torch.ones(1))")  # fmt: skip
+    assert "rapidash[fast]" in ended.stderr
