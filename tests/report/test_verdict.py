@@ -112,3 +112,11 @@ def test_the_page_and_the_terminal_name_the_same_winner_and_the_same_ties(write_
         assert summary.best is not None
         assert summary.best.name == expected.best
         assert {variant.name for variant in summary.undecided} == set(expected.tied)
+
+
+def test_a_symmetry_that_holds_up_to_the_grid_says_so(write_study: WriteStudy) -> None:
+    found = judge(write_study, *make_study())
+    [finding] = [finding for finding in found.findings if finding.title == "How equivariant"]
+    notes = [item for item in finding.items if "up to its orientation grid" in item]
+    assert [item.split(":")[0] for item in notes] == ["E(3) on R3xS2"]
+    assert [item.split(":")[0] for item in finding.items if "rounding only" in item] == ["E(3) on R3"]

@@ -160,6 +160,7 @@ def _table_row(
         "tags": _tags(summary, variant),
         "knob": f"{variant.knob} (neighbor: {variant.neighbor})" if variant.neighbor else variant.knob,
         "layers": variant.layers,
+        "exact": variant.exact,
         "effective": variant.effective,
         "reasons": variant.reasons,
         "test": charts.small_row(variant, scales.test, variant.test),

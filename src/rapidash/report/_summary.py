@@ -227,7 +227,7 @@ def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
         layers=described.text("symmetry", "layers"),
         effective=described.text("symmetry", "effective"),
         reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
-        exact=described.get("symmetry", "exact") is True,
+        exact=described.get("symmetry", "exact") is not False,
         oracle=described.get("symmetry", "oracle") is True,
         runs=own,
         test=_over_seeds(runs, "test_error"),

@@ -17,7 +17,7 @@ from rapidash.report._format import (
 )
 from rapidash.report._summary import Comparison, StudySummary, VariantSummary
 
-FLOAT32_ROUNDING: Final = 1e-5  # a float32 network of a few layers rounds to about this relative error
+ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     if best is None or not best.effective:
         return None
     leaders: dict[str, VariantSummary] = {best.effective: best}
-    for variant in sorted(summary.ranked, key=lambda variant: variant.test.mean if variant.test is not None else 0.0):
+    for variant in (*summary.undecided, *summary.ranked):  # what may be as good as the best speaks for its symmetry
         if variant.effective and not variant.oracle:
             leaders.setdefault(variant.effective, variant)
     if len(leaders) == 1:
@@ -111,7 +111,9 @@ def _distance_finding(summary: StudySummary) -> Finding | None:
         f"{name}: {_size(comparison)}{'' if comparison.is_clear else ', not distinguishable'}"
         for name, comparison in sorted(summary.to_best.items(), key=lambda pair: pair[1].difference)
     ]
-    return Finding("By how much", f"Error relative to {summary.best.name}, with 95 % intervals:", tuple(items))
+    text = f"Error relative to {summary.best.name}, each with its own 95 % interval"
+    note = '; "not distinguishable" allows for the number of comparisons' if summary.undecided else ""
+    return Finding("By how much", f"{text}{note}:", tuple(items))
 
 
 def _knob_finding(summary: StudySummary) -> Finding | None:
@@ -162,7 +164,8 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
     items = []
     for after, _, variant, before in rows:
         start = f", {relative_error(before.mean)} before" if before is not None else ""
-        note = " (rounding only)" if after <= FLOAT32_ROUNDING else ""
+        note = " (rounding only)" if after <= ROUNDING else ""
+        note = note or ("" if variant.exact else f" ({variant.effective} up to its orientation grid)")
         items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
     return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
 
