@@ -107,7 +107,8 @@ def make_record(name: str, seed: int, fraction: float = 1.0, *, steps: int = 200
             "after": {"mean": after * 1.2, "max": 2 * after, "output_norm": 44.0},
         },
         "symmetry": {
-            "layers": layers, "effective": effective, "reasons": reasons, "exact": name != "E(3) on R3xS2", "oracle": False
+            "layers": layers, "effective": effective, "reasons": reasons,
+            "exact": name != "E(3) on R3xS2", "oracle": False,
         },
     }  # fmt: skip
 

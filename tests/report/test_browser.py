@@ -68,7 +68,8 @@ const at = { bubbles: true, clientX: box.right - 1, clientY: box.top + 9 };
 plot.dispatchEvent(new view.PointerEvent("pointermove", at));
 result.readout = page.getElementById("tip").textContent;
 view.dispatchEvent(new view.Event("beforeprint"));
-result.closed = all("details:not([open])").length;
+result.closed = all("details.why:not([open])").length;
+result.definitions = page.querySelector(".definitions").closest("details").open;
 """
 
 
@@ -126,6 +127,7 @@ def test_the_controls_work(page: Path) -> None:
     assert "E(3) on R3xS2" in result["tip"]
     assert result["readout"].startswith("step 2000")
     assert result["closed"] == 0
+    assert result["definitions"] is True
 
 
 def test_the_probe_sees_a_fetch_an_error_and_an_overflow(page: Path) -> None:

@@ -208,7 +208,7 @@ def equivariance_chart(summary: StudySummary) -> RowChart | None:
         "equivariance",
         "How equivariant each model is",
         "Relative error of moving the input against moving the output, averaged over random elements of the group that "
-        "is named. Rounding alone is about 10⁻¹⁶ in float64 and 10⁻⁶ in float32; near 1 nothing of the symmetry is left.",
+        "is named. Rounding alone is about 10⁻¹⁶ in float64 and 10⁻⁶ in float32; near 1 no symmetry is left.",
         tuple(rows),
         scale,
         "relative equivariance error, log scale",

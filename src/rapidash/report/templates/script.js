@@ -111,6 +111,8 @@
     save("runs.csv", "text/csv", [columns.join(","), ...rows].join("\n") + "\n");
   });
 
-  // paper has no toggles
-  addEventListener("beforeprint", () => all("details").forEach((block) => { block.open = true; }));
+  // paper has no toggles: print the reasons and the definitions; the runs are in the records
+  addEventListener("beforeprint", () => all("details.why, .definitions").forEach((part) => {
+    part.closest("details").open = true;
+  }));
 })();
