@@ -1,10 +1,17 @@
+import pytest
 import torch
 from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.data import Field
 from rapidash.groups import SO, E, Position, Scalar, T
-from rapidash.measure import Action, local_equivariance_error
+from rapidash.measure import (
+    Action,
+    as_module,
+    layerwise_equivariance_error,
+    local_equivariance_error,
+    rapidash_layers,
+)
 from rapidash.models import Rapidash
 
 
@@ -36,3 +43,28 @@ def test_rapidash_on_distances_is_exactly_equivariant_and_raw_offsets_are_not() 
 def test_the_rotation_error_falls_with_the_number_of_orientations() -> None:
     coarse, middle, fine = (cloud_error(rapidash("R3xS2", num), SO(3)) for num in (8, 20, 60))
     assert coarse > middle > fine > 1e-6
+
+
+@pytest.mark.parametrize("lmax", [None, -1])
+def test_the_layers_of_a_rapidash_are_charged_with_what_they_break(lmax: int | None) -> None:
+    model = rapidash("R3xS2", 12)
+    module = as_module(lambda pos, scalars: model(pos, scalars=scalars).scalars, model)
+    x = {"pos": normal(6, 3), "scalars": torch.ones(6, 1).double()}
+    action = Action(SO(3), {"pos": Field(Position()), "scalars": Scalar()}, Scalar())
+    result = layerwise_equivariance_error(module, x, action, rapidash_layers(module, lmax=lmax))
+    names = [name for name, _ in result.layers]
+    size = dict(zip(names, result.rms.square().mean(dim=0).sqrt().tolist()))
+    assert {"parts.0.embedding", "parts.0.spatial_basis", "parts.0.blocks.0", "parts.0.readout"} <= set(size)
+    total = float(result.total.square().mean().sqrt())
+    assert size["parts.0.embedding"] < 1e-12
+    if lmax == -1:  # hidden signals stay: the layers are innocent, the invariants on a fixed grid carry everything
+        assert max(size.values()) < 1e-10 * total
+        assert (result.remainder - result.total).abs().max() < 1e-10 * total
+    else:
+        assert size["parts.0.spatial_basis"] > 0.1 * total
+        assert size["parts.0.blocks.0"] > 1e-3 * total
+
+
+def test_layers_of_a_network_without_a_rapidash_are_refused() -> None:
+    with pytest.raises(ValueError, match="contains no Rapidash"):
+        rapidash_layers(torch.nn.Linear(2, 2))

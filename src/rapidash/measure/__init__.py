@@ -33,6 +33,8 @@ from rapidash.measure._lie_derivative import (
     local_equivariance_error,
 )
 from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
+from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose
+from rapidash.measure._rapidash_layers import as_module, rapidash_layers
 from rapidash.measure._report import Report
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Coverage",
     "EquivarianceCheck",
     "EquivarianceError",
+    "ErrorCurve",
     "InvarianceScores",
     "InvarianceSimilarity",
     "LastLayerLaplace",
@@ -49,10 +52,14 @@ __all__ = [
     "LocalEquivarianceError",
     "LossShare",
     "PointNet",
+    "Portrait",
     "Report",
+    "SphereMap",
     "SplitConformal",
     "SymmetryBreakingScore",
+    "TurnedCloud",
     "Whitening",
+    "as_module",
     "assert_equivariant",
     "brier_score",
     "check_equivariance",
@@ -73,6 +80,9 @@ __all__ = [
     "lie_derivative",
     "local_equivariance_error",
     "negative_log_likelihood",
+    "portrait",
+    "pose",
+    "rapidash_layers",
     "relative_rms_deviation",
     "resampled_coverage",
     "symmetry_breaking_score",

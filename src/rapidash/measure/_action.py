@@ -157,7 +157,10 @@ def _field(declared: Representation | Field) -> Field:
 
 
 def _act(field: Field, g: Tensor, value: Any) -> Any:
-    return field.representation.act(g, value) if isinstance(value, Tensor) and value.is_floating_point() else value
+    moves = isinstance(value, Tensor) and value.is_floating_point()
+    if moves or getattr(field.representation, "acts_on_objects", False):
+        return field.representation.act(g, value)
+    return value
 
 
 def _fields_of(value: Any) -> dict[str, Tensor]:

@@ -1,0 +1,87 @@
+"""How the tensors inside a Rapidash network transform, for the layerwise error."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash.groups import OrientationSignal, Representation, Scalar, Vector
+from rapidash.measure._layerwise import Hidden
+from rapidash.models import Rapidash
+from rapidash.nn import ConvNextBlock, ExactKernel
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeKernelField(Representation):
+    """The kernel basis on edges: a signal on the orientation grid, with edge offsets that are vectors."""
+
+    signal: Representation
+    acts_on_objects = True
+
+    def act(self, g: Float[Tensor, "D1 D1"], x: Any) -> Any:
+        """The kernel in the moved frame; only exact kernels can be moved, tables are fixed functions."""
+        if not isinstance(x, ExactKernel):
+            return x
+        return replace(x, offset=Vector().act(g, x.offset), basis=self.signal.act(g, x.basis))
+
+
+def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
+    """The ``hidden`` argument of `layerwise_equivariance_error` for a network that contains a `Rapidash`.
+
+    Layers are the embedding, the kernel basis, every block and the readout; computing invariants and pooling belong to
+    the remainder. Hidden signals on orientations transform through their polynomials up to degree lmax, so that a layer
+    is charged with what it aliases on the grid.
+
+    Args:
+        model: a `Rapidash`, or a module with one inside. Give it ``kernel="exact"`` (float64 does): tables are not
+            charged to a layer.
+        lmax: None takes the largest degree up to 2 that the grid determines; -1 lets hidden signals stay (the whole
+            error of the grid is then charged to the remainder, the computation of invariants).
+    Raises: ValueError without a `Rapidash`, or for an lmax that the grid does not determine.
+    """
+    found = [(name, part) for name, part in model.named_modules() if isinstance(part, Rapidash)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} contains no Rapidash: declare its layers yourself")
+    layers: dict[str | type[nn.Module], Any] = {}
+    for name, network in found:
+        prefix = f"{name}." if name else ""
+        signal = _signal(network, lmax)
+        kernel = EdgeKernelField(signal)
+        layers[f"{prefix}embedding"] = signal
+        layers[f"{prefix}spatial_basis"] = signal
+        layers[f"{prefix}spherical_basis"] = Scalar()
+        layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), (Scalar(), Vector()))
+        for index, block in enumerate(network.blocks):
+            assert isinstance(block, ConvNextBlock)
+            layers[f"{prefix}blocks.{index}"] = ((signal, kernel, Scalar(), Scalar(), Scalar()), signal)
+    return layers
+
+
+def _signal(network: Rapidash, lmax: int | None) -> Representation:
+    if not network.invariants.has_orientations or lmax == -1:
+        return Scalar()
+    grid = network.grid.cpu()
+    if lmax is not None:
+        return OrientationSignal(grid, lmax)
+    for degree in (2, 1, 0):
+        try:
+            return OrientationSignal(grid, degree)
+        except ValueError:
+            continue
+    return Scalar()
+
+
+def as_module(fn: Any, *parts: nn.Module) -> nn.Module:
+    """A function around modules as one module, for measures that watch the modules inside."""
+    return _Wrapped(fn, *parts).eval()
+
+
+class _Wrapped(nn.Module):
+    def __init__(self, fn: Any, *parts: nn.Module) -> None:
+        super().__init__()
+        self.fn, self.parts = fn, nn.ModuleList(parts)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """See `as_module`."""
+        return self.fn(*args, **kwargs)

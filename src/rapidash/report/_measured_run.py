@@ -1,0 +1,76 @@
+"""Measure a trained run on its validation data: what `rapidash measure` prints and draws."""
+
+from collections.abc import Sequence
+
+import torch
+
+from rapidash.groups import Group, parse_group
+from rapidash.measure import (
+    Action,
+    Portrait,
+    Report,
+    equivariance_error,
+    layerwise_equivariance_error,
+    local_equivariance_error,
+    portrait,
+    rapidash_layers,
+)
+from rapidash.models import Rapidash
+from rapidash.study import TrainedRun
+
+
+def measure_run(
+    run: TrainedRun,
+    *,
+    groups: Sequence[str | Group] = (),
+    num_elements: int = 16,
+    num_clouds: int = 64,
+    seed: int = 0,
+) -> Portrait:
+    """Errors by group, Lie derivative by generator and layer, and the defect over rotations and points, in float64.
+
+    Args:
+        run: a trained run, from `rapidash.study.load_run`; its model is cast to float64.
+        groups: groups or their names; default: translations, rotations, and rotations with reflections.
+        num_elements: random elements of each group.
+        num_clouds: clouds of the validation set, at least 1.
+        seed: of the random elements.
+    Raises: ValueError for an unknown group, or a model whose output is zero.
+    """
+    if num_clouds < 1:
+        raise ValueError(f"num_clouds must be at least 1, got {num_clouds}")
+    task, dim, data = run.task, run.task.dim, run.task.dataset("val")
+    batch = data.batch(torch.arange(min(num_clouds, len(data)))).to(device="cpu", dtype=torch.float64)
+    model = run.model.to(device="cpu", dtype=torch.float64).eval()
+    few = data.batch(torch.arange(min(8, num_clouds, len(data)))).to(device="cpu", dtype=torch.float64)
+    motions = Action(parse_group(f"SE({dim})", dim), outputs=task.output)
+    rotations = Action(parse_group(f"SO({dim})", dim), outputs=task.output)
+    errors = []
+    for group in [parse_group(name, dim) for name in groups or (f"T({dim})", f"SO({dim})", f"O({dim})")]:
+        error = equivariance_error(
+            model, batch, Action(group, outputs=task.output), num_elements=num_elements, seed=seed
+        )
+        errors.append({"group": group.name, "mean": error.mean, "max": error.max, "output norm": error.output_norm})
+    notes = {"clouds": batch.num_clouds, "elements": num_elements, "seed": seed, "dtype": "float64"}
+    layers = []
+    if any(isinstance(part, Rapidash) for part in model.modules()):
+        layers.append(layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report())
+    ledger = task.ledger(run.config.variant)
+    return portrait(
+        model,
+        batch,
+        motions,
+        title=run.config.label,
+        facts={
+            "Effective symmetry": f"{ledger.effective}" + ("" if ledger.exact else " (approximately)"),
+            "Because": "; ".join(ledger.reasons) or "the layers keep it and every input transforms",
+            "Task": task.name,
+            "Parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        },
+        tables=(
+            Report("relative equivariance error", tuple(errors), notes),
+            local_equivariance_error(model, batch, motions).report(),
+            *layers,
+        ),
+        seed=seed,
+    )

@@ -1,0 +1,206 @@
+"""The page about one model's symmetry: errors by group, over axes and angles, and at every point of a cloud."""
+
+import base64
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from rapidash._files import atomic_write
+from rapidash.measure import Portrait, Report
+from rapidash.report import _format as fmt
+from rapidash.report._page import _asset, _version
+
+COLORS: Final = ("#30123b", "#4669db", "#26bce1", "#3ff58b", "#a2fc3c", "#eecf3a", "#fb8022", "#c52c0c", "#7a0403")
+AXES: Final = (  # name, azimuth, elevation
+    ("−x", -180.0, 0.0), ("−y", -90.0, 0.0), ("x", 0.0, 0.0), ("y", 90.0, 0.0), ("z", 0.0, 90.0), ("−z", 0.0, -90.0)
+)  # fmt: skip
+_FLOOR: Final = 1e-12  # relative errors below are rounding: drawn as zero
+
+
+def write_measurement(portrait: Portrait, path: Path | str) -> Path:
+    """Write the page of a portrait: one file that opens without a network.
+
+    Raises: ImportError naming the extra to install if Jinja2 is missing; OSError if the file cannot be written.
+    """
+    path = Path(path)
+    atomic_write(path, measurement_page(portrait))
+    return path
+
+
+def measurement_page(portrait: Portrait) -> str:
+    """The page as one string.
+
+    Raises: ImportError naming the extra to install if Jinja2 is missing.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise ImportError("the page needs Jinja2: pip install 'rapidash[study]'") from error
+    environment = Environment(
+        loader=PackageLoader("rapidash.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    context = {
+        "title": portrait.title,
+        "version": _version(),
+        "facts": list(portrait.facts.items()),
+        "headline": _headline(portrait),
+        "clouds": [f"cloud {index} ({len(cloud.points)} points)" for index, cloud in enumerate(portrait.clouds)],
+        "is_flat": len(portrait.pitches) == 1,
+        "has_point_outputs": portrait.has_point_outputs,
+        "unit": portrait.unit,
+        "sphere": None if portrait.sphere is None else _sphere(portrait),
+        "curve": _curve(portrait),
+        "tables": [_table(report) for report in portrait.tables],
+        "bars": [_bars(report) for report in portrait.tables if "layer" in report.columns],
+        "gradient": ", ".join(COLORS),
+        "style": Markup(_asset("style.css") + _asset("measurement.css")),
+        "script": Markup(_asset("measurement.js")),
+        "data": Markup(_data(portrait)),
+    }
+    return environment.get_template("measurement.html.j2").render(context)
+
+
+def _headline(portrait: Portrait) -> str:
+    largest = max(portrait.curve.high)
+    if largest < _FLOOR:
+        return "Under rotations the model is equivariant to rounding: its defect is zero at every angle measured."
+    worst = portrait.curve.degrees[portrait.curve.high.index(largest)]
+    return (
+        f"When the input turns, the output misses the turned output by up to {fmt.relative_error(largest)} of its size "
+        f"(at {worst:.0f}°)."
+    )
+
+
+def _sphere(portrait: Portrait) -> dict[str, Any]:
+    sphere = portrait.sphere
+    assert sphere is not None
+    values = sphere.error.tolist()
+    largest = max(max(row) for row in values)
+    cells = [
+        {
+            "x": column,
+            "y": row,
+            "color": color(value / largest if largest > _FLOOR else 0.0),
+            "tip": f"axis at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°: {fmt.relative_error(value)}",
+        }
+        for row, elevation in enumerate(sphere.elevations)
+        for column, azimuth in enumerate(sphere.azimuths)
+        for value in [values[row][column]]
+    ]
+    step = 180.0 / len(sphere.elevations)
+    marks = [{"name": name, "x": (a + 180) / step, "y": (90 - e) / step} for name, a, e in AXES]
+    return {
+        "degrees": f"{sphere.degrees:.0f}",
+        "rows": len(sphere.elevations),
+        "columns": len(sphere.azimuths),
+        "cells": cells,
+        "marks": marks,
+        "least": fmt.relative_error(min(min(row) for row in values)),
+        "largest": fmt.relative_error(largest),
+        "flat": largest <= _FLOOR,
+    }
+
+
+def _curve(portrait: Portrait) -> dict[str, Any]:
+    curve, is_polar = portrait.curve, len(portrait.pitches) == 1
+    top = max(max(curve.high), _FLOOR)
+    place = _polar if is_polar else _cartesian
+    points = [place(angle, value / top) for angle, value in zip(curve.degrees, curve.mean)]
+    lower = [place(angle, value / top) for angle, value in zip(curve.degrees, curve.low)]
+    upper = [place(angle, value / top) for angle, value in zip(curve.degrees, curve.high)]
+    return {
+        "is_polar": is_polar,
+        "line": _path(points, closed=is_polar),
+        "band": "" if is_polar else _path([*upper, *reversed(lower)], closed=True),
+        "dots": [
+            {
+                "x": x,
+                "y": y,
+                "tip": f"{angle:.0f}°: mean {fmt.relative_error(mean)}, largest {fmt.relative_error(high)}",
+            }
+            for (x, y), angle, mean, high in zip(points, curve.degrees, curve.mean, curve.high)
+        ],
+        "top": fmt.relative_error(top if max(curve.high) > _FLOOR else 0.0),
+        "half": fmt.relative_error(0.5 * top if max(curve.high) > _FLOOR else 0.0),
+    }
+
+
+def _cartesian(angle: float, share: float) -> tuple[float, float]:
+    return 300 * angle / 180, 120 * (1 - share)
+
+
+def _polar(angle: float, share: float) -> tuple[float, float]:
+    turn = math.radians(angle)
+    return 100 + 90 * share * math.cos(turn), 100 - 90 * share * math.sin(turn)
+
+
+def _path(points: Sequence[tuple[float, float]], *, closed: bool) -> str:
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in points) + ("Z" if closed else "")
+
+
+def _table(report: Report) -> dict[str, Any]:
+    rows = [[_cell(row.get(name)) for name in report.columns] for row in report.rows]
+    notes = ", ".join(f"{name} {_cell(value)}" for name, value in report.metadata.items())
+    return {"title": report.title, "notes": notes, "columns": report.columns, "rows": rows}
+
+
+def _bars(report: Report) -> list[dict[str, Any]]:
+    """The contribution of each layer as a share of the largest."""
+    rows = [row for row in report.rows if row["layer"] != "total"]
+    top = max((float(row["contribution"]) for row in rows), default=0.0) or 1.0
+    return [
+        {
+            "name": row["layer"],
+            "kind": row.get("class") or "",
+            "width": 100 * float(row["contribution"]) / top,
+            "value": fmt.number(float(row["contribution"])),
+            "share": "" if row.get("share") is None else f"{100 * float(row['share']):.0f} %",
+        }
+        for row in rows
+    ]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return fmt.number(value) if math.isfinite(value) else fmt.NOTHING
+    return fmt.NOTHING if value is None else str(value)
+
+
+def _data(portrait: Portrait) -> str:
+    """Points and defects for the script; defects as bytes, 255 for the largest of the cloud."""
+    clouds = []
+    for cloud in portrait.clouds:
+        centered = cloud.points.double() - cloud.points.double().mean(dim=0)
+        radius = float(centered.norm(dim=1).max()) or 1.0
+        largest = float(cloud.defect.max())
+        has_defect = largest > _FLOOR * max(cloud.output_norm, 1e-300)
+        bytes_ = (cloud.defect / (largest if has_defect else math.inf) * 255).round().to(torch.uint8)
+        clouds.append(
+            {
+                "points": _rounded(centered / radius),
+                "defect": base64.b64encode(bytes_.numpy().tobytes()).decode(),
+                "largest": largest if has_defect else 0.0,
+                "norm": cloud.output_norm,
+            }
+        )
+    payload = {"clouds": clouds, "yaws": portrait.yaws, "pitches": portrait.pitches, "unit": portrait.unit}
+    return json.dumps(payload | {"colors": COLORS}).replace("<", "\\u003c")
+
+
+def _rounded(points: Tensor) -> list[list[float]]:
+    return [[round(value, 4) for value in point] for point in points.tolist()]
+
+
+def color(share: float) -> str:
+    """A color for a share in [0, 1] of the largest value."""
+    position = min(max(share, 0.0), 1.0) * (len(COLORS) - 1)
+    index = min(int(position), len(COLORS) - 2)
+    low, high = (tuple(int(code[k : k + 2], 16) for k in (1, 3, 5)) for code in COLORS[index : index + 2])
+    mixed = (round(a + (b - a) * (position - index)) for a, b in zip(low, high))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import Tensor
+
+from rapidash._seed import seeded
+from rapidash.data import CloudBatch, Field
+from rapidash.groups import E, Position, Scalar, Vector
+from rapidash.measure import Action, defect, portrait, pose
+
+SMALL = {"num_axes": 3, "num_yaws": 4, "num_pitches": 3, "map_rows": 4}
+
+
+def batch(dim: int = 3) -> CloudBatch:
+    pos = torch.randn(9, dim, generator=seeded(0), dtype=torch.float64)
+    return CloudBatch({"pos": pos}, {"pos": Field(Position(), "nm")}, torch.tensor([0] * 4 + [1] * 3 + [2] * 2), 3)
+
+
+POINTS = Action(E(3), outputs=Field(Vector(), "nm"))
+
+
+def squares(cloud: CloudBatch) -> Tensor:
+    return cloud.pos.square()
+
+
+def test_defects_at_a_pose_are_those_of_that_rotation() -> None:
+    drawn = portrait(squares, batch(), POINTS, title="squares", num_clouds=2, **SMALL)
+    assert [len(cloud.points) for cloud in drawn.clouds] == [4, 3]
+    assert drawn.unit == "nm"
+    assert drawn.has_point_outputs
+    expected = defect(squares, batch(), POINTS, pose(drawn.yaws[3], drawn.pitches[2], 3))["output"].norm(dim=1)
+    assert torch.allclose(drawn.clouds[1].defect[3, 2], expected[4:7])
+    assert drawn.clouds[0].defect[0, 1].max() == 0  # yaw 0 and pitch 0 are the identity
+    assert drawn.clouds[0].output_norm == pytest.approx(float(batch().pos[:4].square().norm() / 2))
+
+
+def test_the_map_and_the_curve_see_the_axis_about_which_a_model_is_symmetric() -> None:
+    along_z = lambda cloud: torch.cat([torch.zeros_like(cloud.pos[:, :2]), cloud.pos[:, 2:]], dim=1)  # noqa: E731
+    drawn = portrait(along_z, batch(), POINTS, title="z", num_clouds=3, **(SMALL | {"map_rows": 12}))
+    assert drawn.sphere is not None
+    poles, equator = drawn.sphere.error[[0, -1]], drawn.sphere.error[[5, 6]]
+    assert poles.max() < 0.3 * equator.min()
+    assert drawn.curve.degrees[0] == drawn.curve.mean[0] == 0
+    assert all(low <= mean <= high for low, mean, high in zip(drawn.curve.low, drawn.curve.mean, drawn.curve.high))
+    exact = portrait(lambda cloud: 2 * cloud.pos, batch(), POINTS, title="exact", **SMALL)
+    assert max(exact.curve.high) < 1e-14
+    assert exact.sphere is not None
+    assert exact.sphere.error.max() < 1e-14
+
+
+def test_clouds_of_the_plane_have_one_angle_and_no_map() -> None:
+    drawn = portrait(squares, batch(2), POINTS, title="plane", **SMALL)
+    assert drawn.sphere is None
+    assert drawn.pitches == (0.0,)
+    assert drawn.curve.mean == drawn.curve.high
+    assert max(drawn.curve.degrees) == 345.0
+
+
+def test_an_output_per_cloud_shows_the_defect_of_the_cloud_at_all_of_its_points() -> None:
+    first = lambda cloud: torch.zeros(3, 1).double().index_add(0, cloud.batch, cloud.pos[:, :1])  # noqa: E731
+    action = Action(E(3), outputs=Field(Scalar(), "eV", level="cloud"))
+    with pytest.raises(ValueError, match="3 rows for 2 clouds"):
+        portrait(first, batch(), action, title="sum", num_clouds=2, **SMALL)
+    drawn = portrait(first, batch(), action, title="sum", num_clouds=3, **SMALL)
+    assert not drawn.has_point_outputs
+    spread = drawn.clouds[0].defect.amax(dim=-1) - drawn.clouds[0].defect.amin(dim=-1)
+    assert spread.max() == 0
+    assert drawn.clouds[0].defect.max() > 0.1
+
+
+def test_poses_are_rotations_in_the_order_the_page_turns() -> None:
+    turn = pose(90.0, 0.0, 3)[:3, :3]
+    assert torch.allclose(turn @ torch.tensor([0.0, 0.0, 1.0]).double(), torch.tensor([1.0, 0.0, 0.0]).double())
+    tilt = pose(0.0, 90.0, 3)[:3, :3]
+    assert torch.allclose(tilt @ torch.tensor([0.0, 1.0, 0.0]).double(), torch.tensor([0.0, 0.0, 1.0]).double())
+    assert torch.allclose(pose(30.0, 40.0, 3)[:3, :3], pose(0.0, 40.0, 3)[:3, :3] @ pose(30.0, 0.0, 3)[:3, :3])
+
+
+def test_several_outputs_are_refused() -> None:
+    action = Action(E(3), outputs={"a": Field(Vector()), "b": Field(Vector())})
+    with pytest.raises(ValueError, match="one output"):
+        portrait(squares, batch(), action, title="two", **SMALL)

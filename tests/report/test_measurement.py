@@ -1,0 +1,152 @@
+"""The page about one model: what it says, and what it does in a browser at the widths of a phone and a desk."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from rapidash._seed import seeded
+from rapidash.data import CloudBatch, Field
+from rapidash.groups import SE, Position, Vector
+from rapidash.measure import Action, Report, as_module, local_equivariance_error, portrait
+from rapidash.models import RapidashConfig
+from rapidash.report._measured_run import measure_run
+from rapidash.report._measurement import color, measurement_page, write_measurement
+from rapidash.study import RunConfig, TrainedRun
+from rapidash.train import TrainConfig, Variant, get_task
+from tests.report.test_browser import BROWSER, browse
+
+SMALL = {"num_axes": 2, "num_yaws": 8, "num_pitches": 5, "map_rows": 4, "num_clouds": 2}
+
+PROBE = """
+result.width = page.documentElement.scrollWidth;
+const isWide = (e) => !e.closest(".scroll, svg") && e.getBoundingClientRect().right > view.innerWidth + 1;
+result.wide = all("body *").filter(isWide).map((e) => e.tagName + "." + e.className);
+result.fetched = view.performance.getEntriesByType("resource").map((entry) => entry.name);
+const read = () => page.getElementById("relative").textContent;
+const pixels = () => page.getElementById("cloud").toDataURL();
+result.atWorst = read();
+const before = pixels();
+page.getElementById("reset").click();
+result.atRest = read();
+result.redrawn = pixels() !== before && before.length > 2000;
+const canvas = page.getElementById("cloud");
+const event = (type, x, y) => new view.PointerEvent(type, { bubbles: true, clientX: x, clientY: y, pointerId: 1 });
+const at = (type, x, y) => canvas.dispatchEvent(event(type, x, y));
+at("pointerdown", 100, 100); at("pointermove", 190, 100); at("pointerup", 190, 100);
+result.dragged = [page.getElementById("yaw-value").textContent, read()];
+at("pointermove", 400, 100);
+result.released = page.getElementById("yaw-value").textContent;
+canvas.dispatchEvent(new view.KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+result.byKey = page.getElementById("yaw-value").textContent;
+const yaw = page.getElementById("yaw");
+yaw.value = 90; yaw.dispatchEvent(new view.Event("input"));
+result.bySlider = read();
+const which = page.getElementById("which");
+which.value = "1"; which.dispatchEvent(new view.Event("change"));
+result.other = read();
+"""
+
+
+def squares(cloud: CloudBatch) -> torch.Tensor:
+    return cloud.pos.square()
+
+
+def batch(dim: int = 3) -> CloudBatch:
+    pos = torch.randn(9, dim, generator=seeded(0), dtype=torch.float64)
+    return CloudBatch({"pos": pos}, {"pos": Field(Position(), "nm")}, torch.tensor([0] * 5 + [1] * 4), 2)
+
+
+def drawn(dim: int = 3, model: object = squares) -> object:
+    action = Action(SE(3) if dim == 3 else SE(2), outputs=Field(Vector(), "nm"))
+    layers = Report("layers", ({"layer": "<first>", "class": "Linear", "contribution": 0.2, "share": 1.0},))
+    tables = (local_equivariance_error(model, batch(dim), action).report(), layers)
+    return portrait(model, batch(dim), action, title="a <b> & c", facts={"Task": "toy"}, tables=tables, **SMALL)
+
+
+def test_the_page_says_what_was_measured_and_refers_to_nothing_outside() -> None:
+    page = measurement_page(drawn())
+    assert "a &lt;b&gt; &amp; c" in page
+    assert "&lt;first&gt;" in page
+    assert "rotation about x" in page
+    assert "of its size" in page
+    assert not re.search(r"https?://(?!www\.w3\.org)|src=|@import", page)
+    exact = measurement_page(drawn(model=lambda cloud: 3 * cloud.pos))
+    assert "equivariant to rounding" in exact
+    assert '"largest": 0.0' in exact  # rounding is not blown up to a colorful map
+
+
+def test_colors_run_from_first_to_last() -> None:
+    assert color(0.0) == color(-1.0) == "#30123b"
+    assert color(1.0) == color(2.0) == "#7a0403"
+    assert color(0.5) == "#a2fc3c"
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_the_cloud_turns_in_a_browser(tmp_path: Path, width: int, scheme: str) -> None:
+    path = write_measurement(drawn(), tmp_path / "measure.html")
+    result, console = browse(path, PROBE, width=width, scheme=scheme)
+    assert "thrown" not in result, result
+    assert console == []
+    assert result["wide"] == []
+    assert result["width"] <= width
+    assert result["fetched"] == []
+    assert result["atRest"] == "0"
+    assert float(result["atWorst"]) > 0.5
+    assert result["redrawn"]
+    assert result["dragged"][0] == "45°"
+    assert float(result["dragged"][1]) > 0.1
+    assert result["released"] == "45°"
+    assert result["byKey"] == "40°"
+    quarter = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
+    for entry, pos in (("bySlider", batch().pos[:5]), ("other", batch().pos[5:])):
+        change = (pos @ quarter.T).square() @ quarter - pos.square()
+        assert float(result[entry]) == pytest.approx(float(change.norm() / pos.square().norm()), rel=0.02)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+def test_clouds_of_the_plane_have_a_polar_plot(tmp_path: Path) -> None:
+    path = write_measurement(drawn(2), tmp_path / "measure.html")
+    probe = """
+    result.pitch = page.getElementById("pitch") === null;
+    result.circles = all("svg.curve circle.grid").length;
+    result.map = all("svg.map").length;
+    page.getElementById("yaw").value = 45; page.getElementById("yaw").dispatchEvent(new view.Event("input"));
+    result.relative = page.getElementById("relative").textContent;
+    """
+    result, console = browse(path, probe, width=390)
+    assert console == []
+    assert result["pitch"]
+    assert result["circles"] == 2
+    assert result["map"] == 0
+    assert float(result["relative"]) > 0.1
+
+
+def test_a_trained_run_is_measured_with_its_layers() -> None:
+    sizes = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8}
+    variant = Variant("E(3) on R3xS2", RapidashConfig(symmetry="E(3)", space="R3xS2", num_orientations=4, **sizes))
+    options = {"num_train": 4, "num_val": 4, "num_test": 4}
+    task = get_task("nbody", **options)
+    torch.manual_seed(0)
+    config = RunConfig("nbody", variant, 0, TrainConfig(), 1.0, options)
+    result = measure_run(TrainedRun(config, task, task.build(variant).eval()), num_clouds=3, num_elements=2)
+    errors, generators, layers = result.tables
+    by_group = {row["group"]: row["mean"] for row in errors.rows}
+    assert by_group["T(3)"] < 1e-10
+    assert by_group["SO(3)"] > 1e-6
+    assert len(generators.rows) == 6
+    assert layers.rows[-1]["layer"] == "total"
+    assert result.has_point_outputs
+    with pytest.raises(ValueError, match="num_clouds"):
+        measure_run(TrainedRun(config, task, task.build(variant)), num_clouds=0)
+    page = measurement_page(result)
+    assert "Where equivariance is lost" in page
+
+
+def test_wrapped_functions_are_modules() -> None:
+    linear = torch.nn.Linear(3, 3)
+    module = as_module(lambda cloud: linear(cloud.pos), linear)
+    assert not module.training
+    assert dict(module.named_parameters()).keys() == {"parts.0.weight", "parts.0.bias"}
