@@ -12,6 +12,7 @@ from rapidash.geometry import (
     EdgeRule,
     Graph,
     Hierarchy,
+    PairInvariants,
     Radius,
     build_hierarchy,
     check_cloud,
@@ -123,8 +124,6 @@ class Rapidash(nn.Module):
         super().__init__()
         _check_choice("level", level, ("node", "graph"))
         _check_choice("pool", pool, ("sum", "mean"))
-        _check_choice("kernel", kernel, ("auto", "exact", "tabulated"))
-        _check_choice("interpolation", interpolation, ("linear", "cubic"))
         counts = {"in_scalars": in_scalars, "in_vectors": in_vectors, "in_pairs": in_pairs}
         counts |= {"out_scalars": out_scalars, "out_vectors": out_vectors}
         if wrong := {name: value for name, value in counts.items() if value < 0}:
@@ -141,13 +140,9 @@ class Rapidash(nn.Module):
                 f"in_vectors={in_vectors} on space R{dim}: scalar features cannot hold a vector. Use space='R{dim}xS"
                 f"{dim - 1}', or pass invariants of the vectors (norms, inner products) as scalars"
             )
-        if kernel == "tabulated" and self.invariants.signed is None:
-            raise ValueError(f"kernel='tabulated' needs attributes on at most 2 dimensions: {group} has more here")
-        if table_size < 8:
-            raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.in_scalars, self.in_vectors, self.in_pairs = in_scalars, in_vectors, in_pairs
         self.accepts_any_split = False  # of the input features into scalars and vectors
-        self.kernel_mode, self.interpolation, self.backend = kernel, interpolation, backend
+        self.backend = backend
 
         # scales and the order of the blocks
         lists = [given for given in (channels, num_layers, edges) if isinstance(given, (list, tuple))]
@@ -206,7 +201,6 @@ class Rapidash(nn.Module):
             level=level,
             pool=pool,
         )
-        self.table_size = table_size
         self.register_buffer("table_reach", torch.zeros(2 * num_scales - 1))  # of every set of edges; set by calibrate
         self.config = RapidashConfig(
             dim=dim,
@@ -232,6 +226,7 @@ class Rapidash(nn.Module):
             table_size=table_size,
             recompute=recompute,
         )
+        _check_kernel(self.config, self.invariants)
 
     @classmethod
     def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
@@ -320,13 +315,13 @@ class Rapidash(nn.Module):
     ) -> None:
         """Rescale every kernel so that the standard deviation of the features is kept on this batch.
 
-        It also fixes the range of kernel tables at twice the distances seen, so that in this range a result does not
-        depend on the other clouds of its batch. Call it once, before training, on a batch of typical data.
+        It also fixes the range of kernel tables at 1.25 times the largest distance seen, so that in this range a
+        result does not depend on the other clouds of its batch. Call it once, before training, on a typical batch.
         """
         hierarchy = self.connect(pos, batch)
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             if graph.num_edges:
-                self.table_reach[index] = 2 * safe_norm(offset).max()
+                self.table_reach[index] = 1.25 * safe_norm(offset).max()
         hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
         self.readout.calibrate(hidden, kernels[0])
 
@@ -420,9 +415,10 @@ class Rapidash(nn.Module):
         return kernels
 
     def _tabulates(self, pos: Tensor) -> bool:
-        if self.kernel_mode == "auto":
+        mode = self.config.kernel
+        if mode == "auto":
             return self.invariants.signed is not None and pos.dtype != torch.float64 and not pos.requires_grad
-        return self.kernel_mode == "tabulated"
+        return mode == "tabulated"
 
     def _tabulated(
         self, graph: Graph, offset: Tensor, window: Tensor | None, attributes: Tensor, reach: Tensor
@@ -430,7 +426,7 @@ class Rapidash(nn.Module):
         """A table over the larger of the calibrated range and the distances of this batch, with a margin to round."""
         signed = self.invariants.signed
         assert signed is not None
-        num_fine, num_coarse = table_nodes(self.table_size, signed)
+        num_fine, num_coarse = table_nodes(self.config.table_size, signed)
         seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
         reach = torch.maximum(reach.to(offset), seen * (1 + 1e-5))
         reach = torch.where(reach > 0, reach, torch.ones_like(reach))
@@ -444,25 +440,41 @@ class Rapidash(nn.Module):
             self.spatial_basis(nodes * reach),
             refine,
             node_coordinates(attributes, reach, num_fine, signed),
-            self.interpolation,
+            self.config.interpolation,
         )
 
-    def with_kernel(self, kernel: KernelMode) -> "Rapidash":
-        """This network (the same parameters) with another way to evaluate its kernels."""
+    def with_kernel(
+        self,
+        kernel: KernelMode,
+        *,
+        table_size: int | None = None,
+        interpolation: Literal["linear", "cubic"] | None = None,
+        backend: Backend | None = None,
+    ) -> "Rapidash":
+        """This network, with the same parameter tensors, and another way to evaluate its kernels.
+
+        Raises: ValueError for choices that the constructor would refuse.
+        """
+        changed = replace(
+            self.config,
+            kernel=kernel,
+            table_size=self.config.table_size if table_size is None else table_size,
+            interpolation=interpolation or self.config.interpolation,
+        )
+        _check_kernel(changed, self.invariants)
         twin = Rapidash.__new__(Rapidash)
         nn.Module.__init__(twin)
         twin.__dict__.update(self.__dict__)
-        twin.kernel_mode, twin.config = kernel, replace(self.config, kernel=kernel)
+        twin.config, twin.backend = changed, backend or self.backend
         return twin
 
 
 def table_nodes(table_size: int, signed: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Nodes per axis of the table, and of the coarser grid on which the kernel basis is evaluated."""
     if len(signed) == 1:
-        fine: tuple[int, ...] = (8 * table_size,)
-        return fine, (2 * table_size,)
+        return (8 * table_size,), (2 * table_size,)
     fine = tuple(2 * table_size if both else table_size for both in signed)
-    return fine, tuple(max(8, num * 3 // 8) for num in fine)
+    return fine, tuple(num // 2 for num in fine)
 
 
 def _block_order(depths: Sequence[int], *, has_way_up: bool) -> list[_Step]:
@@ -489,6 +501,18 @@ def _per_scale(name: str, value: object, num_scales: int) -> list:  # type: igno
     if len(value) != num_scales:
         raise ValueError(f"{name} has {len(value)} entries, expected {num_scales}: one per scale (ratios: between)")
     return list(value)
+
+
+def _check_kernel(config: RapidashConfig, invariants: PairInvariants) -> None:
+    _check_choice("kernel", config.kernel, ("auto", "exact", "tabulated"))
+    _check_choice("interpolation", config.interpolation, ("linear", "cubic"))
+    if config.kernel == "tabulated" and invariants.signed is None:
+        raise ValueError(
+            f"kernel='tabulated' needs attributes on at most 2 dimensions; {config.symmetry} on {config.space} "
+            "has more: use 'exact'"
+        )
+    if config.table_size < 8:
+        raise ValueError(f"table_size must be at least 8 nodes, got {config.table_size}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
