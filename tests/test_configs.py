@@ -1,0 +1,117 @@
+"""Every design that ships can be run: it loads, its models build, its settings survive the trip to YAML and back."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from rapidash import cli
+from rapidash.models import Rapidash
+from rapidash.study import DESIGNS, RunConfig, StudyDesign, get_design
+from rapidash.train import TASKS, get_task
+
+STUDIES = sorted((Path(__file__).resolve().parents[1] / "studies").glob("*.yaml"))
+EVERY_DESIGN = list(product(DESIGNS, (False, True)))
+
+
+def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
+    """By name of each variant, the parts in which it differs from its neighbor."""
+    known = {variant.name: variant for variant in design.variants}
+    parts = {}
+    for variant in design.variants:
+        if variant.neighbor is not None:
+            other = known[variant.neighbor]
+            mine, theirs = vars(variant.model), vars(other.model)
+            parts[variant.name] = {name for name in mine if mine[name] != theirs[name]} | {
+                name for name in ("inputs", "augment", "tta") if getattr(variant, name) != getattr(other, name)
+            }
+    return parts
+
+
+@pytest.mark.parametrize(("task", "full"), EVERY_DESIGN)
+def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
+    design = get_design(task, full=full)
+    assert design.task == task in TASKS
+    assert design.setting == ("full" if full else "quick")
+    assert len(design.seeds) >= 3
+    runs = design.runs()
+    assert len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds)
+    assert all(RunConfig.from_dict(run.to_dict()) == run for run in runs)
+
+
+@pytest.mark.parametrize(("task", "full"), EVERY_DESIGN)
+def test_each_variant_is_one_knob_from_its_neighbor_and_names_it(task: str, full: bool) -> None:
+    design = get_design(task, full=full)
+    changes = differing_fields(design)
+    assert len(changes) == len(design.variants) - 1, "all but one variant are compared with a neighbor"
+    for name, parts in changes.items():
+        assert len(parts) == 1, f"{name} differs from its neighbor in {sorted(parts)}"
+    assert all(variant.knob for variant in design.variants if variant.neighbor)
+
+
+@pytest.mark.parametrize(("task", "full"), EVERY_DESIGN)
+def test_every_variant_builds_with_its_ledger(task: str, full: bool) -> None:
+    design = get_design(task, full=full)
+    problem = get_task(task, **design.task_options)
+    for variant in design.variants:
+        torch.manual_seed(0)
+        model = problem.build(variant)
+        assert sum(parameter.numel() for parameter in model.parameters()) > 0
+        ledger = problem.ledger(variant)
+        assert ledger.effective.is_subgroup(ledger.layers)
+        assert ledger.reasons
+
+
+@pytest.mark.parametrize(("task", "full"), EVERY_DESIGN)
+@pytest.mark.parametrize("command", ["study", "train"])
+def test_printed_settings_are_those_of_the_design(capsys, task: str, full: bool, command: str) -> None:
+    words = [command, task, "--print_config", *(["--full"] if full else [])]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert not stopped.value.code
+    printed = yaml.safe_load(capsys.readouterr().out)
+    design = get_design(task, full=full)
+    expected = dict(vars(design.train))
+    assert printed["train"] == expected
+    if command == "train":
+        built = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(design.variants[0].model).items()}
+        assert printed["model"] == built
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_settings_in_studies_are_accepted_and_have_their_own_directory(capsys, path: Path) -> None:
+    """``TASK-WHAT.yaml``, with an ``out`` of its own, so that it does not collide with the study it varies."""
+    task = path.stem.partition("-")[0]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["study", task, "--config", str(path), "--print_config"])
+    assert not stopped.value.code
+    printed, given = yaml.safe_load(capsys.readouterr().out), yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {name: printed[name] for name in given} == given
+    assert given["out"] == f"runs/{path.stem}"
+
+
+def test_a_wrong_setting_is_not_accepted(tmp_path: Path, capsys) -> None:
+    (tmp_path / "study.yaml").write_text("seeeds: [0, 1]\n")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["study", "nbody", "--config", str(tmp_path / "study.yaml"), "--print_config"])
+    assert stopped.value.code == 2
+    assert "seeeds" in capsys.readouterr().err
+
+
+def test_the_check_of_knobs_sees_two_at_once() -> None:
+    from dataclasses import replace
+
+    design = get_design("nbody")
+    first, second = design.variants[:2]
+    twice = replace(second, model=replace(second.model, symmetry="T(3)"), neighbor=first.name)
+    assert differing_fields(replace(design, variants=(first, twice)))[second.name] == {"space", "symmetry"}
+
+
+def test_every_default_of_the_network_is_that_of_its_config() -> None:
+    """`RapidashConfig` and the constructor say the same, or a study would train another network than a script."""
+    from rapidash.models import RapidashConfig
+
+    network = Rapidash(in_scalars=1)
+    assert network.config == RapidashConfig(in_scalars=1, ratios=())
