@@ -10,45 +10,68 @@ from rapidash.datasets._charged_particles import simulate_charged_particles
 from rapidash.datasets._nbody import NBODY_HORIZON, NBODY_SIZES, nbody_dataset
 
 if TYPE_CHECKING:
+    from rapidash.datasets._ala2 import ala2_dataset
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
+    from rapidash.datasets._mnist import mnist_superpixels_dataset
+    from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._motion_clips import MotionClips, read_motion_clips
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, ReadDataset, SampleErrors
+    from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
+    from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
+    from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
 
 __all__ = [
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
+    "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
     "QM9_UNITS",
+    "SCANOBJECTNN_CLASSES",
+    "SHAPENET_CATEGORIES",
+    "SHAPENET_PARTS",
     "DataError",
     "MotionClips",
     "ReadDataset",
     "SampleErrors",
+    "ala2_dataset",
     "cmu_dataset",
     "data_folders",
     "locate",
     "md_dataset",
+    "meshseg_dataset",
+    "mnist_superpixels_dataset",
+    "modelnet40_dataset",
     "nbody_dataset",
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
     "read_motion_clips",
+    "scanobjectnn_dataset",
+    "shapenet_part_dataset",
+    "shapes69_dataset",
     "simulate_charged_particles",
     "skeleton_edges",
 ]
 
 _LAZY = {
+    "_ala2": ("ala2_dataset",),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
+    "_mnist": ("mnist_superpixels_dataset",),
+    "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
     "_motion_clips": ("MotionClips", "read_motion_clips"),
     "_qm7": ("qm7_dataset",),
     "_qm9": ("QM9_UNITS", "qm9_dataset", "qm9_split"),
     "_reading": ("DataError", "ReadDataset", "SampleErrors"),
+    "_scanobjectnn": ("SCANOBJECTNN_CLASSES", "scanobjectnn_dataset"),
+    "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
+    "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -1,0 +1,33 @@
+"""HDF5 files, read with h5py where it is installed."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rapidash.datasets._reading import Array, DataError, readable
+
+
+def read_h5(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Array]:
+    """Some arrays of an HDF5 file by name. A name may offer alternatives: "pid|seg" is found as "pid".
+
+    Raises: ModuleNotFoundError without h5py; DataError for a damaged file or a missing array.
+    """
+    if importlib.util.find_spec("h5py") is None:
+        raise ModuleNotFoundError(f"{path} needs h5py: pip install 'rapidash[data]'")
+    import h5py
+
+    arrays: dict[str, Array] = {}
+    with readable(path), h5py.File(path, "r") as file:
+        for name in (*required, *optional):
+            known = name.split("|")
+            found: Any = next((file[key] for key in known if key in file), None)
+            if found is not None:
+                arrays[known[0]] = np.asarray(found[()])
+            elif name in required:
+                raise DataError(f"{path} has no array {name!r}, it has {sorted(file)}")
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{path}: its arrays have different lengths {lengths}")
+    return arrays

@@ -1,0 +1,183 @@
+"""MNIST as super-pixel clouds in two dimensions."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rapidash.data import Field
+from rapidash.datasets._cache import Parameters, cached_tensors
+from rapidash.datasets._locate import locate
+from rapidash.datasets._nbody import Split
+from rapidash.datasets._reading import (
+    SHARED_SHA256,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    read_npz,
+    readable,
+    verify_checksum,
+)
+from rapidash.datasets._superpixels import superpixels
+from rapidash.groups import Position, Scalar
+
+MNIST_VAL_SIZE = 5000
+
+_OBTAIN = (
+    "Get the four idx files (train-images-idx3-ubyte.gz, ...) from ossci-datasets.s3.amazonaws.com/mnist, or an "
+    "mnist.npz with x_train, y_train, x_test, y_test."
+)
+_MD5 = {  # as published with the files
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+_NPZ_SHA256 = (
+    "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64",
+    "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",  # the file of Keras
+)
+_VERSION = 1  # of the super-pixels: a change of them must change it
+_BATCH = 500
+
+
+def mnist_superpixels_dataset(
+    split: Split,
+    *,
+    num_superpixels: int = 75,
+    size: int | None = None,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    on_error: OnError = "raise",
+    verify: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> ReadDataset:
+    """Handwritten digits as clouds of super-pixels, built from the images by ``superpixels``.
+
+    The number of super-pixels is rounded to a square (75 gives 9 x 9); those without a pixel are left out, so clouds
+    differ a little in size. The last 5,000 training images are the validation. The clouds are kept on disk.
+
+    Fields: pos (position, (N, 2)): mean position in pixels from the center of the image, x to the right, y up;
+        intensity (scalar, (N, 1)): mean, in [0, 1]; area (scalar, (N, 1)): number of pixels; label (scalar, (B,),
+        int64).
+    Args:
+        split: "train" (55,000), "val" (5,000) or "test" (10,000).
+        num_superpixels: about how many, at least 4.
+        size: only the first images of the split.
+        data_dir: folder or file with ``train-images-idx3-ubyte`` (.gz or not) and the others, or ``mnist.npz``;
+            default: RAPIDASH_DATA.
+        cache_dir: folder of the cache, by default RAPIDASH_CACHE or ~/.cache/rapidash.
+        on_error: "skip" leaves images with bad labels out, counted and reported.
+        verify: compare published checksums.
+        dtype: of the floating-point fields.
+    Raises: FileNotFoundError; DataError for a damaged file, another image size or labels out of range; ValueError.
+    Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels Monti et al., CVPR 2017 (their clouds differ).
+    """
+    check_split(split)
+    if num_superpixels < 4:
+        raise ValueError(f"num_superpixels must be at least 4, got {num_superpixels}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 (None for all), got {size}")
+    path, images, labels = _images("test" if split == "test" else "train", data_dir, verify)
+    if split != "test":
+        num_train = max(len(images) - MNIST_VAL_SIZE, len(images) * 5 // 6)
+        chosen = slice(None, num_train) if split == "train" else slice(num_train, None)
+        images, labels = images[chosen], labels[chosen]
+    images, labels = images[:size], labels[:size]
+    errors = SampleErrors(path, on_error)
+    for index in np.flatnonzero(labels > 9).tolist():
+        errors.add(f"image {index} of {split!r}", f"its label {labels[index]} is out of range, expected 0 to 9")
+    errors.report(len(labels))
+    images, labels = images[labels <= 9], labels[labels <= 9]
+    per_side = max(2, round(num_superpixels**0.5))
+    parameters: Parameters = {
+        "dataset": "mnist-superpixels",
+        "version": _VERSION,
+        "per_side": per_side,
+        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
+    }
+    clouds = cached_tensors(
+        f"mnist-superpixels-{split}", parameters, lambda: superpixel_clouds(images, per_side), cache_dir=cache_dir
+    )
+    fields = {
+        "pos": Field(Position(), "pixel"),
+        "intensity": Field(Scalar(), "1"),
+        "area": Field(Scalar(), "pixel^2"),
+        "label": Field(Scalar(), "1", "cloud"),
+    }
+    tensors = {name: clouds[name].to(dtype) for name in ("pos", "intensity", "area")}
+    tensors["label"] = torch.from_numpy(labels.astype(np.int64))
+    info = {"class_names": tuple("0123456789")}
+    return ReadDataset(tensors, fields, clouds["num_points"], source=path, info=info, skipped=tuple(errors.skipped))
+
+
+def superpixel_clouds(images: NDArray[np.uint8], per_side: int) -> dict[str, Tensor]:
+    """Super-pixels of images (B, H, W), concatenated: pos (N, 2), intensity (N, 1), area (N, 1), num_points (B,)."""
+    parts = [_clouds_of(images[k : k + _BATCH], per_side) for k in range(0, len(images), _BATCH)]
+    names = ("pos", "intensity", "area", "num_points")
+    return {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in zip(names, zip(*parts))}
+
+
+def _clouds_of(images: NDArray[np.uint8], per_side: int) -> tuple[NDArray[np.float32 | np.int64], ...]:
+    num_images, height, width = images.shape
+    intensity = images.astype(np.float32) / np.float32(255)
+    member = superpixels(intensity, per_side=per_side)
+    flat = (member.reshape(num_images, -1) + per_side**2 * np.arange(num_images)[:, None]).ravel()
+    length = num_images * per_side**2
+    count = np.bincount(flat, minlength=length)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    x, y = x - (width - 1) / 2, (height - 1) / 2 - y
+    values = [np.broadcast_to(value, images.shape).ravel() for value in (x, y, intensity)]
+    filled = count > 0
+    means = [np.bincount(flat, value, length)[filled] / count[filled] for value in values]
+    return (
+        np.stack(means[:2], axis=1).astype(np.float32),
+        means[2][:, None].astype(np.float32),
+        count[filled][:, None].astype(np.float32),
+        filled.reshape(num_images, -1).sum(axis=1),
+    )
+
+
+def _images(part: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, NDArray[np.uint8], NDArray[np.uint8]]:
+    stem = "train" if part == "train" else "t10k"
+    names = (f"{stem}-images-idx3-ubyte", f"{stem}-images.idx3-ubyte")
+    layouts = ("mnist.npz", f"{names[0]}.gz", names[0], names[1])
+    number, path = locate(layouts, dataset="MNIST", obtain=_OBTAIN, data_dir=data_dir)
+    if number == 0:
+        if verify:
+            verify_checksum(path, _NPZ_SHA256)
+        arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=path.name in SHARED_SHA256 and verify)
+        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.uint8)
+    else:
+        images = _read_idx(path, verify)
+        label_path = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+        labels = _read_idx(label_path, verify)
+    if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+        raise DataError(f"{path}: images {images.shape} and labels {labels.shape}, expected (B, 28, 28) and (B,)")
+    return path, images, labels
+
+
+def _read_idx(path: Path, verify: bool) -> NDArray[np.uint8]:
+    """An array of bytes in idx format, compressed or not. Raises: DataError where it is damaged."""
+    if verify and path.name in _MD5 and path.exists():
+        verify_checksum(path, _MD5[path.name])
+    with readable(path):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise DataError(f"{path} is not an idx file of bytes: get it again")
+    num_axes = content[3]
+    shape = (
+        tuple(np.frombuffer(content, ">u4", count=num_axes, offset=4).tolist())
+        if len(content) >= 4 + 4 * num_axes
+        else ()
+    )
+    data = np.frombuffer(content, np.uint8, offset=min(len(content), 4 + 4 * num_axes))
+    if not shape or len(data) != np.prod(shape):
+        raise DataError(f"{path} announces an array {shape} and holds {len(data)} bytes: it is cut short")
+    return data.reshape(shape)

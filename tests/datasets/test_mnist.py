@@ -1,0 +1,159 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rapidash.datasets import _superpixels
+from rapidash.datasets._mnist import mnist_superpixels_dataset, superpixel_clouds
+from rapidash.datasets._reading import DataError
+from rapidash.datasets._superpixels import superpixels
+from rapidash.groups import Position, Scalar
+
+SIZE = 12
+
+
+def toy() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(SIZE, 28, 28), dtype=np.uint8), (np.arange(SIZE) % 10).astype(np.uint8)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_idx(folder: Path, *, compressed: bool) -> None:
+    for stem in ("train", "t10k"):
+        for kind, array in zip(("images-idx3", "labels-idx1"), toy()):
+            name = f"{stem}-{kind}-ubyte"
+            if compressed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+            else:
+                (folder / name).write_bytes(idx(array))
+
+
+def write_npz(folder: Path) -> None:
+    images, labels = toy()
+    np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+
+@pytest.mark.parametrize("layout", ["npz", "idx", "gz"])
+def test_every_layout_gives_the_same_clouds(tmp_path: Path, layout: str) -> None:
+    if layout == "npz":
+        write_npz(tmp_path)
+    else:
+        write_idx(tmp_path, compressed=layout == "gz")
+
+    def read(split: str, **arguments: object) -> object:
+        settings = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache", "verify": False, **arguments}
+        return mnist_superpixels_dataset(split, **settings)
+
+    data = read("test")
+    kinds = {name: (field.representation, field.unit, field.level) for name, field in data.fields.items()}
+    assert kinds == {
+        "pos": (Position(), "pixel", "point"),
+        "intensity": (Scalar(), "1", "point"),
+        "area": (Scalar(), "pixel^2", "point"),
+        "label": (Scalar(), "1", "cloud"),
+    }
+    assert data.tensors["pos"].shape[1] == 2
+    assert data.tensors["label"].tolist() == toy()[1].tolist()
+    clouds = superpixel_clouds(toy()[0], 9)
+    assert torch.equal(data.tensors["pos"], clouds["pos"])
+    assert (len(read("train")), len(read("val")), len(read("train", size=3))) == (10, 2, 3)
+    assert torch.equal(read("test", size=3).tensors["pos"], data.subset(torch.arange(3)).tensors["pos"])
+
+
+def test_clouds_keep_mass_and_center_of_the_image() -> None:
+    images = toy()[0]
+    clouds = superpixel_clouds(images, 5)
+    owner = torch.repeat_interleave(torch.arange(SIZE), clouds["num_points"])
+    pixels = torch.zeros(SIZE, 1).index_add(0, owner, clouds["area"])
+    mass = torch.zeros(SIZE, 1).index_add(0, owner, clouds["area"] * clouds["intensity"])
+    center = torch.zeros(SIZE, 2).index_add(0, owner, clouds["area"] * clouds["pos"])
+    assert pixels.unique().tolist() == [784]
+    np.testing.assert_allclose(mass[:, 0], images.reshape(SIZE, -1).sum(1) / 255, rtol=1e-5)
+    assert center.abs().max() < 1e-2
+
+
+def test_a_super_pixel_does_not_cross_a_strong_edge() -> None:
+    image = np.zeros((1, 28, 28), dtype=np.uint8)
+    image[0, :, 10:] = 255  # an edge that is no border of the 4 x 4 grid of seeds
+    clouds = superpixel_clouds(image, 4)
+    assert set(clouds["intensity"].unique().tolist()) == {0.0, 1.0}
+    dark = clouds["intensity"][:, 0] == 0
+    assert clouds["pos"][dark, 0].max() < 10 - 13.5 < clouds["pos"][~dark, 0].min()  # x to the right
+    image = np.zeros((1, 28, 28), dtype=np.uint8)
+    image[0, :7] = 255
+    bright = superpixel_clouds(image, 4)
+    assert (bright["pos"][bright["intensity"][:, 0] > 0.5, 1] > 6).all()  # y up
+
+
+def test_the_grid_without_contrast_stays() -> None:
+    member = superpixels(np.full((1, 28, 28), 0.5, dtype=np.float32), per_side=4)
+    assert np.array_equal(member[0], np.arange(28)[:, None] // 7 * 4 + np.arange(28) // 7)
+
+
+def test_backends_agree_and_images_do_not_interact(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    rng = np.random.default_rng(1)
+    images = rng.random((5, 28, 28), dtype=np.float32) ** 3
+    for per_side in (2, 3, 9):
+        fast, slow = (superpixels(images, per_side=per_side, backend=backend) for backend in ("numba", "reference"))
+        assert np.array_equal(fast, slow)
+        assert np.array_equal(superpixels(images[3:4], per_side=per_side)[0], fast[3])
+    assert not np.array_equal(superpixels(images, per_side=9, num_steps=0), fast)
+    assert superpixels(images[:, :21, :25], per_side=4).shape == (5, 21, 25)
+    monkeypatch.setattr(_superpixels.importlib.util, "find_spec", lambda name: None)
+    assert np.array_equal(superpixels(images, per_side=9), fast)
+    with pytest.raises(RuntimeError, match="numba"):
+        superpixels(images, per_side=9, backend="numba")
+    with pytest.raises(ValueError, match="unknown backend 'gpu'"):
+        superpixels(images, per_side=9, backend="gpu")
+    with pytest.raises(ValueError, match="per_side"):
+        superpixels(images, per_side=1)
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    write_idx(tmp_path, compressed=True)
+    arguments = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz has the md5 checksum"):
+        mnist_superpixels_dataset("train", **arguments)
+    arguments["verify"] = False
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    whole = path.read_bytes()
+    for damaged, message in {
+        whole[:-100]: "cannot be read",
+        gzip.compress(idx(toy()[0])[:-10]): "is cut short",
+        gzip.compress(b"<html>"): "is not an idx file",
+        gzip.compress(idx(np.zeros((3, 10, 10), dtype=np.uint8))): r"expected \(B, 28, 28\)",
+    }.items():
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"t10k-images-idx3-ubyte\.gz.*{message}"):
+            mnist_superpixels_dataset("test", **arguments)
+    path.write_bytes(whole)
+    labels = toy()[1]
+    labels[4] = 11
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    with pytest.raises(DataError, match="image 4 of 'test': its label 11 is out of range"):
+        mnist_superpixels_dataset("test", **arguments)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 12"):
+        assert len(mnist_superpixels_dataset("test", **arguments, on_error="skip")) == SIZE - 1
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError, match="t10k-labels"):
+        mnist_superpixels_dataset("test", **arguments)
+    write_npz(tmp_path)
+    with pytest.raises(DataError, match=r"mnist\.npz has the sha256 checksum"):
+        mnist_superpixels_dataset("test", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="num_superpixels"):
+        mnist_superpixels_dataset("test", num_superpixels=3, data_dir=tmp_path)
+    with pytest.raises(ValueError, match="size"):
+        mnist_superpixels_dataset("test", size=0, data_dir=tmp_path)
+
+
+def test_shared_images(shared_data: Path, tmp_path: Path) -> None:
+    data = mnist_superpixels_dataset("test", size=50, data_dir=shared_data, cache_dir=tmp_path)
+    assert data.tensors["label"][:5].tolist() == [7, 2, 1, 0, 4]
+    assert 60 < data.num_points.float().mean() <= 81

@@ -1,0 +1,363 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rapidash.datasets import _h5
+from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
+from rapidash.datasets._reading import DataError, SampleErrors
+from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
+from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
+from rapidash.datasets._shapes import ShapeCollector, held_out, read_table, unit_ball
+from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
+from rapidash.groups import Position, Scalar, Vector
+
+SIZE, POINTS = 10, 16
+
+
+def clouds(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and unit normals of 10 shapes."""
+    rng = np.random.default_rng(seed)
+    normals = rng.normal(size=(SIZE, POINTS, 3))
+    return rng.normal(size=(SIZE, POINTS, 3)) + 3, normals / np.linalg.norm(normals, axis=-1, keepdims=True)
+
+
+def hdf5(path: Path, **arrays: np.ndarray) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+
+
+# ---- the collector ----
+
+
+def collector(on_error: str = "raise", **arguments: object) -> ShapeCollector:
+    settings = {"num_points": 4, "normalize": True, **arguments}
+    return ShapeCollector(Path("f"), SampleErrors("f", on_error), ["a", "b"], **settings)
+
+
+def test_normalization_and_fields() -> None:
+    pos, normals = clouds()
+    shapes = collector(num_points=None)
+    shapes.add("x", pos[0], 1, normal=normals[0] * 127)
+    shapes.add("y", pos[1][:7], 0, normal=normals[1][:7] * 0)
+    data = shapes.dataset(torch.float64)
+    assert data.num_points.tolist() == [POINTS, 7]
+    assert data.tensors["label"].tolist() == [1, 0]
+    assert data.tensors["pos"][:POINTS].mean(0).abs().max() < 1e-6
+    assert data.tensors["pos"][:POINTS].norm(dim=1).max() == pytest.approx(1)
+    np.testing.assert_allclose(data.tensors["normal"][:POINTS], normals[0], atol=1e-6)
+    assert (data.tensors["normal"][POINTS:] == 0).all()
+    kinds = {name: (field.representation, field.unit, field.level) for name, field in data.fields.items()}
+    assert kinds == {
+        "pos": (Position(), "largest radius", "point"),
+        "normal": (Vector(), "1", "point"),
+        "label": (Scalar(), "1", "cloud"),
+    }
+    assert data.info["class_names"] == ("a", "b")
+    raw = collector(normalize=False)
+    raw.add("x", pos[0], 1)
+    np.testing.assert_allclose(raw.dataset(torch.float64).tensors["pos"], pos[0][:4], rtol=1e-6)
+    np.testing.assert_allclose(unit_ball(np.array([[1.0, 0, 0], [5, 0, 0]])), [[-1, 0, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("pos", "label", "message"),
+    [
+        (np.ones((3, 3)).cumsum(0), 0, "it has 3 points, 4 are asked for"),
+        (np.ones((5, 2)), 0, r"shape \(5, 2\)"),
+        (np.full((5, 3), np.nan), 0, "not finite"),
+        (np.ones((5, 3)), 0, "coincide"),
+        (np.ones((5, 3)).cumsum(0), 2, "its label 2 is out of range, expected 0 to 1"),
+        (np.ones((5, 3)).cumsum(0), -1, "its label -1 is out of range"),
+    ],
+)
+def test_bad_shapes_raise_or_are_skipped(pos: np.ndarray, label: int, message: str) -> None:
+    with pytest.raises(DataError, match=f"f, x: .*{message}"):
+        collector().add("x", pos, label)
+    shapes = collector("skip")
+    shapes.add("x", pos, label)
+    shapes.add("y", clouds()[0][0], 1)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 2"):
+        data = shapes.dataset(torch.float32)
+    assert len(data) == len(data.skipped) == 1
+
+
+def test_arrays_must_fit() -> None:
+    with pytest.raises(DataError, match="it has 3 rows of 'normal' for 16 points"):
+        collector().add("x", clouds()[0][0], 1, normal=np.ones((3, 3)))
+    with pytest.raises(DataError, match="its 'normal' is not finite"):
+        collector().add("x", clouds()[0][0], 1, normal=np.full((POINTS, 3), np.inf))
+    shapes = collector()
+    shapes.add("x", clouds()[0][0], 1, normal=clouds()[1][0])
+    shapes.add("y", clouds()[0][0], 1)
+    with pytest.raises(DataError, match="1 of 2 shapes have 'normal'"):
+        shapes.dataset(torch.float32)
+    with pytest.raises(ValueError, match="num_points"):
+        collector(num_points=0)
+
+
+def test_validation_is_held_out() -> None:
+    train, val = held_out(100, 0.1)
+    assert (len(train), len(val)) == (90, 10)
+    assert sorted([*train, *val]) == list(range(100))
+    with pytest.raises(ValueError, match="val_fraction"):
+        held_out(10, 1.0)
+
+
+def test_tables(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("1,2,3\n4, 5 6\n7 8 9\n")
+    assert read_table(path, columns=3, max_rows=2).tolist() == [[1, 2, 3], [4, 5, 6]]
+    for text, message in {
+        "1 2\n": "2 columns",
+        "": "0 columns",
+        "1 2 3\n4 5": "cannot be read",
+        "a b c": "cannot",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_table(path, columns=3)
+
+
+# ---- ModelNet40 ----
+
+
+def write_resampled(folder: Path) -> None:
+    pos, normals = clouds()
+    for part in ("train", "test"):
+        names = [f"{kind}_{n:04d}" for n in range(1, 6) for kind in ("airplane", "night_stand")]
+        (folder / f"modelnet40_{part}.txt").write_text("\n".join(names) + "\n")
+        for index, name in enumerate(names):
+            kind = folder / name.rsplit("_", 1)[0]
+            kind.mkdir(exist_ok=True)
+            np.savetxt(kind / f"{name}.txt", np.concatenate([pos[index], normals[index]], axis=1), delimiter=",")
+
+
+def write_modelnet_h5(folder: Path) -> None:
+    pos, normals = clouds()
+    labels = np.array([0, 23] * 5)[:, None]
+    for part in ("train", "test"):
+        (folder / f"{part}_files.txt").write_text(
+            "".join(f"data/modelnet40_ply_hdf5_2048/ply_data_{part}{k}.h5\n" for k in (0, 1))
+        )
+        for k, half in enumerate((slice(0, 6), slice(6, SIZE))):
+            hdf5(folder / f"ply_data_{part}{k}.h5", data=pos[half], normal=normals[half], label=labels[half])
+
+
+def write_off(folder: Path) -> None:
+    for part in ("train", "test"):
+        for kind in ("airplane", "night_stand"):
+            (folder / "ModelNet40" / kind / part).mkdir(parents=True)
+            for n in range(1, 6):
+                text = f"OFF4 2 0\n0 0 0\n{n} 0 0\n{n} 1 0\n0 1 1\n3 0 1 2\n3 0 2 3\n"
+                (folder / "ModelNet40" / kind / part / f"{kind}_{n:04d}.off").write_text(text)
+
+
+@pytest.mark.parametrize("write", [write_resampled, write_modelnet_h5, write_off])
+def test_every_layout_of_modelnet40(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    parts = {
+        s: modelnet40_dataset(s, num_points=8, data_dir=tmp_path, val_fraction=0.2) for s in ("train", "val", "test")
+    }
+    assert {split: len(part) for split, part in parts.items()} == {"train": 8, "val": 2, "test": 10}
+    test = parts["test"]
+    assert sorted(test.tensors["label"].unique().tolist()) == [0, 23]
+    assert MODELNET40_CLASSES[23] == "night_stand"
+    assert test.num_points.unique().tolist() == [8]
+    np.testing.assert_allclose(test.tensors["normal"].norm(dim=1), np.ones(80), rtol=1e-5)
+    assert test.tensors["pos"].reshape(10, 8, 3).norm(dim=2).amax(1).tolist() == pytest.approx([1.0] * 10)
+    if write is not write_off:
+        order = np.argsort(test.tensors["label"].numpy(), kind="stable")
+        assert order.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+        np.testing.assert_allclose(test.tensors["normal"][:8], clouds()[1][0, :8], atol=1e-6)
+    again = modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    assert torch.equal(again.tensors["pos"], test.tensors["pos"])
+    with pytest.raises(ValueError, match="unknown split"):
+        modelnet40_dataset("dev", data_dir=tmp_path)
+
+
+def test_bad_modelnet40_files_are_named(tmp_path: Path) -> None:
+    write_off(tmp_path)
+    (tmp_path / "ModelNet40" / "airplane" / "test" / "airplane_0002.off").write_text("OFF\n3 0 0\n0 0 0 1 0 0 0 1 0\n")
+    with pytest.raises(DataError, match=r"airplane/test/airplane_0002\.off.*has no faces"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 10"):
+        assert len(modelnet40_dataset("test", num_points=8, data_dir=tmp_path, on_error="skip")) == 9
+    write_resampled(tmp_path)
+    with pytest.raises(DataError, match="airplane_0001: it has 16 points, 17 are asked for"):
+        modelnet40_dataset("test", num_points=17, data_dir=tmp_path)
+    (tmp_path / "airplane" / "airplane_0001.txt").unlink()
+    with pytest.raises(DataError, match=r"airplane_0001: .*airplane_0001\.txt is missing"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    (tmp_path / "modelnet40_test.txt").write_text("spoon_0001\n")
+    with pytest.raises(DataError, match="unknown class 'spoon'"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+
+
+def test_damaged_h5_and_missing_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_modelnet_h5(tmp_path)
+    path = tmp_path / "ply_data_test1.h5"
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"<html></html>"):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"ply_data_test1\.h5 cannot be read"):
+            modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"ply_data_test1\.h5"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    hdf5(path, data=np.zeros((2, POINTS, 3)))
+    with pytest.raises(DataError, match=r"has no array 'label', it has \['data'\]"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    hdf5(path, data=np.zeros((2, POINTS, 3)), label=np.zeros(3))
+    with pytest.raises(DataError, match="different lengths"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    hdf5(path, data=clouds()[0][:1], label=np.array([40]))
+    with pytest.raises(DataError, match=r"ply_data_test1\.h5 entry 0: its label 40 is out of range"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+    monkeypatch.setattr(_h5.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'rapidash\[data\]'"):
+        modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
+
+
+# ---- ScanObjectNN ----
+
+
+def test_scanobjectnn(tmp_path: Path) -> None:
+    pos, _ = clouds()
+    labels, mask = np.arange(SIZE), np.tile(np.array([-1, 0, 3, -1] * 4), (SIZE, 1))
+    for part in ("training", "test"):
+        file = tmp_path / "h5_files" / "main_split" / f"{part}_objectdataset_augmentedrot_scale75.h5"
+        hdf5(file, data=pos, label=labels, mask=mask)
+    data = scanobjectnn_dataset("test", num_points=8, data_dir=tmp_path)
+    assert data.tensors["label"].tolist() == labels.tolist()
+    assert data.tensors["object"][:8].tolist() == [0, 1, 1, 0] * 2
+    assert len(scanobjectnn_dataset("val", num_points=8, data_dir=tmp_path)) == 1
+    assert len(SCANOBJECTNN_CLASSES) == 15
+    with pytest.raises(FileNotFoundError, match=r"main_split_nobg/test_objectdataset\.h5.*hkust"):
+        scanobjectnn_dataset("test", variant="objectdataset", background=False, data_dir=tmp_path)
+    with pytest.raises(ValueError, match="unknown variant 'hard'"):
+        scanobjectnn_dataset("test", variant="hard", data_dir=tmp_path)
+    hdf5(file, data=pos, label=labels + 10)
+    with pytest.raises(DataError, match="entry 5: its label 15 is out of range"):
+        scanobjectnn_dataset("test", num_points=8, data_dir=tmp_path)
+
+
+# ---- ShapeNet part ----
+
+
+def shapenet_parts() -> tuple[np.ndarray, np.ndarray]:
+    """Categories Airplane (parts 0 to 3) and Chair (12 to 15), and the parts."""
+    label = np.array([0, 4] * 5)
+    return label, np.arange(POINTS)[None] % 4 + np.where(label == 0, 0, 12)[:, None]
+
+
+def write_part_txt(folder: Path) -> None:
+    pos, normals = clouds()
+    _, part = shapenet_parts()
+    (folder / "train_test_split").mkdir()
+    names = [f"shape_data/{('02691156', '03001627')[k % 2]}/shape{k}" for k in range(SIZE)]
+    for split in ("train", "val", "test"):
+        (folder / "train_test_split" / f"shuffled_{split}_file_list.json").write_text(json.dumps(names))
+    for k, name in enumerate(names):
+        path = folder / name.split("/", 1)[1]
+        path.parent.mkdir(exist_ok=True)
+        np.savetxt(f"{path}.txt", np.concatenate([pos[k], normals[k], part[k][:, None]], axis=1))
+
+
+def write_part_h5(folder: Path) -> None:
+    label, part = shapenet_parts()
+    for split in ("train", "val", "test"):
+        (folder / f"{split}_hdf5_file_list.txt").write_text(f"ply_data_{split}0.h5\n")
+        hdf5(folder / f"ply_data_{split}0.h5", data=clouds()[0], label=label[:, None], pid=part)
+
+
+@pytest.mark.parametrize("write", [write_part_txt, write_part_h5])
+def test_both_layouts_of_shapenet_part(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    data = shapenet_part_dataset("val", data_dir=tmp_path)
+    label, part = shapenet_parts()
+    assert data.tensors["label"].tolist() == label.tolist()
+    assert data.tensors["part"].tolist() == part.flatten().tolist()
+    assert ("normal" in data.fields) == (write is write_part_txt)
+    np.testing.assert_allclose(data.tensors["pos"][:POINTS], unit_ball(clouds()[0][0]), atol=1e-6)
+    assert data.info["parts"]["Chair"] == (12, 13, 14, 15)
+
+
+def test_part_labels_of_the_benchmark() -> None:
+    assert SHAPENET_PARTS["Motorbike"] == (30, 31, 32, 33, 34, 35)
+    assert SHAPENET_PARTS["Table"] == (47, 48, 49)
+    assert sorted(sum(SHAPENET_PARTS.values(), ())) == list(range(50))
+    assert len(SHAPENET_CATEGORIES) == 16
+
+
+def test_bad_parts_are_named(tmp_path: Path) -> None:
+    write_part_txt(tmp_path)
+    path = tmp_path / "03001627" / "shape1.txt"
+    table = np.loadtxt(path)
+    table[5, 6] = 3
+    np.savetxt(path, table)
+    message = "03001627/shape1: point 5 has the part label 3, out of range for Chair: expected 12 to 15"
+    with pytest.raises(DataError, match=message):
+        shapenet_part_dataset("train", data_dir=tmp_path)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 10"):
+        assert len(shapenet_part_dataset("train", data_dir=tmp_path, on_error="skip")) == 9
+    listing = tmp_path / "train_test_split" / "shuffled_test_file_list.json"
+    listing.write_text('["shape_data/123/x"]')
+    with pytest.raises(DataError, match="unknown category folder '123'"):
+        shapenet_part_dataset("test", data_dir=tmp_path)
+    listing.write_text('["shape_data/123')
+    with pytest.raises(DataError, match=r"shuffled_test_file_list\.json cannot be read"):
+        shapenet_part_dataset("test", data_dir=tmp_path)
+
+
+# ---- the npz collections ----
+
+
+def test_shapes69_layout(tmp_path: Path) -> None:
+    pos, normals = clouds()
+    arrays = {"points": pos.astype(np.float16), "normals": np.round(normals * 127).astype(np.int8)}
+    arrays |= {"label": np.arange(SIZE, dtype=np.int8) % 2, "class_name": np.array(["bird", "plane"])}
+    arrays |= {"shape_id": np.array([f"m{k}" for k in range(SIZE)]), "fold": np.arange(SIZE, dtype=np.int8) % 5}
+    np.savez(tmp_path / "shapes69.npz", **arrays)
+    data = shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
+    assert data.tensors["label"].tolist() == [1, 0]
+    np.testing.assert_allclose(data.tensors["normal"][:8], normals[1, :8], atol=0.01)
+    with pytest.raises(DataError, match="shape m1: it has 16 points, 1024 are asked for"):
+        shapes69_dataset("val", data_dir=tmp_path, verify=False)
+    np.savez(tmp_path / "shapes69.npz", **(arrays | {"label": np.full(SIZE, 2)}))
+    with pytest.raises(DataError, match="label 2 is out of range"):
+        shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
+
+
+def test_meshseg_layout(tmp_path: Path) -> None:
+    pos, normals = clouds()
+    people = np.full((SIZE, 3, POINTS), -1, dtype=np.int8)
+    people[:, 1] = np.arange(POINTS) % 3
+    arrays = {"points": pos, "normals": normals * 127, "category": np.arange(SIZE) % 2, "segmentation": people}
+    arrays |= {"category_name": np.array(["cup", "hand"]), "reference": np.ones(SIZE, dtype=int)}
+    arrays |= {"is_test": np.arange(SIZE) < 2}
+    np.savez(tmp_path / "princeton_meshseg.npz", **arrays)
+    sizes = [len(meshseg_dataset(s, num_points=8, data_dir=tmp_path, verify=False)) for s in ("train", "val", "test")]
+    assert sizes == [4, 4, 2]
+    data = meshseg_dataset("test", num_points=8, data_dir=tmp_path, verify=False)
+    assert data.tensors["segment"].tolist() == [0, 1, 2, 0, 1, 2, 0, 1] * 2
+    assert data.tensors["segments"][:2].tolist() == [[-1, 0, -1], [-1, 1, -1]]
+    np.savez(tmp_path / "princeton_meshseg.npz", **(arrays | {"reference": np.zeros(SIZE, dtype=int)}))
+    with pytest.raises(DataError, match="shape 0: its reference person 0 has no segmentation"):
+        meshseg_dataset("test", num_points=8, data_dir=tmp_path, verify=False)
+
+
+def test_shared_shapes(shared_data: Path) -> None:
+    sizes = [len(shapes69_dataset(split, num_points=32, data_dir=shared_data)) for split in ("train", "val", "test")]
+    assert sum(sizes) == 2470
+    assert sizes[1:] == [493, 489]
+    data = meshseg_dataset("test", num_points=64, data_dir=shared_data)
+    assert len(data) == 95
+    assert data.tensors["label"].bincount().tolist() == [5] * 19
+    assert data.tensors["segments"].shape == (95 * 64, 18)
