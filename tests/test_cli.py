@@ -202,7 +202,7 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "equivariant" in done.stdout
-    assert "equiv. error before > after" in done.stdout
+    assert "equivariance error" in done.stdout
     assert "report: runs/toy/report.html" in done.stdout
     assert "[4/4]" in done.stderr
     assert Path("runs/toy/report.html").stat().st_size > 1000

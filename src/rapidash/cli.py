@@ -1,5 +1,6 @@
 """The command line: `rapidash COMMAND`. A subcommand is one function and one row of `COMMANDS`."""
 
+import contextlib
 import os
 import sys
 import warnings
@@ -73,7 +74,8 @@ def _study(words: list[str]) -> int:
     try:
         records = run_study(design, out, launcher=options.launcher, workers=options.workers, progress=not options.quiet)
     except (KeyboardInterrupt, StoreError):
-        _write_report(out, quiet=True)
+        with contextlib.suppress(Exception):  # what stopped the study is what must be told
+            _write_report(out, quiet=True)
         raise
     print(study_table(records))
     _write_report(out)
@@ -172,11 +174,51 @@ def _measure(words: list[str]) -> int:
     return 0
 
 
+def _bench(words: list[str]) -> int:
+    """Time the fast network against its definition."""
+    from rapidash._cli_parser import Parser
+    from rapidash.bench import CASES, measure, measure_growth, select_cases, text_table, write_results
+
+    listed = "\n".join(f"  {name:<12}{case.about}" for name, case in CASES.items())
+    parser = Parser(
+        "bench",
+        usage="[CASE ...] [options]",
+        description=(
+            "Time training steps and inference of the fast network against its definition, side by side, and their\n"
+            f"peak memory. Quote the ratios: machines differ and are noisy. Cases:\n{listed}"
+        ),
+        examples="  rapidash bench qm9-8 fc60-8\n  rapidash bench --growth --out benchmarks",
+    )
+    parser.add_argument("cases", metavar="CASE", nargs="*", type=str, help="default: all")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed repetitions; the median counts")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch")
+    parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu or cuda")
+    parser.add_argument("--growth", action="store_true", help="also vary points, orientations, channels and batch")
+    parser.add_argument("--out", type=str, metavar="DIR", help="write RESULTS.md (and the plot) there")
+    options = parser.parse_args(words)
+    import torch
+
+    if min(options.rounds, options.threads) < 1:
+        raise ValueError(f"rounds and threads must be at least 1, got {options.rounds} and {options.threads}")
+    torch.set_num_threads(options.threads)
+    results = []
+    for case in select_cases(options.cases or list(CASES)):
+        print(f"{case.name}: {case.about}", file=sys.stderr)
+        results.append(measure(case, rounds=options.rounds, device=options.device))
+    growth = measure_growth(device=options.device) if options.growth else []
+    print(text_table(results))
+    if options.out:
+        command = "rapidash bench " + " ".join(words)
+        print(write_results(Path(options.out), results, growth, device=options.device, command=command))
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "study": Command("train the variants of a task over several seeds and write the report", _study),
     "train": Command("train one variant", _train),
     "report": Command("write the report of a study again, also of an unfinished one", _report),
     "measure": Command("measure how equivariant a trained model is", _measure),
+    "bench": Command("time the fast network against its definition", _bench),
 }
 
 
@@ -196,6 +238,7 @@ def _overview() -> str:
 
 def _study_parser(design: "StudyDesign") -> "Parser":
     from rapidash._cli_parser import Parser, shares, whole_numbers
+    from rapidash.study import LAUNCHERS
 
     names = "\n".join(f"  {variant.name}" for variant in design.variants)
     parser = Parser(
@@ -221,9 +264,7 @@ def _study_parser(design: "StudyDesign") -> "Parser":
         "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
     )
     parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
-    parser.add_argument(
-        "--launcher", choices=["local", "ray", "slurm"], default="local", help="where the runs are executed"
-    )
+    parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
     parser.add_argument(
         "--workers",
         type=int,

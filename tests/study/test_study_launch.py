@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -110,6 +111,23 @@ def has_members(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path, design: StudyDesign) -> None:
+    design = replace(design, seeds=(0,))
+    held, free = design.runs()
+    store = Store(tmp_path)
+    study = threading.Thread(target=run_study, args=(design, tmp_path), kwargs={"workers": 1, "progress": False})
+    with store.claim(held.key) as mine:
+        assert mine
+        study.start()
+        wait_until(lambda: store.load(free.key) is not None)
+        assert study.is_alive()
+        assert store.load(held.key) is None
+    study.join(60)
+    assert not study.is_alive()
+    assert store.load(held.key)["status"] == "done"
 
 
 def test_a_store_that_cannot_be_written_stops_the_study(tmp_path: Path, design: StudyDesign) -> None:

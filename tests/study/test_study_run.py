@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,13 @@ def test_an_unknown_task_or_option_is_a_recorded_failure(tmp_path: Path, run) ->
     record = run_one(replace(run(), task_options={"sice": 3}), tmp_path)
     assert record["status"] == "failed"
     assert "sice" in record["error"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of one training is known on Linux only")
+def test_a_process_that_has_run_before_measures_the_same_memory(tmp_path: Path, run) -> None:
+    peaks = [run_one(run("hungry", seed=seed, steps=2), tmp_path)["peak_memory_bytes"] for seed in range(3)]
+    assert min(peaks) > 40e6
+    assert max(peaks) < 300e6
 
 
 def test_an_interrupted_run_continues_from_its_checkpoint(tmp_path: Path, run, monkeypatch) -> None:

@@ -139,6 +139,17 @@ def test_a_study_may_grow_but_not_change(tmp_path: Path, design: StudyDesign) ->
     assert len(json.loads(path.read_text())["variants"]) == 3
 
 
+def test_records_come_in_the_order_of_the_study(tmp_path: Path, design: StudyDesign) -> None:
+    store = Store(tmp_path)
+    for config in reversed(design.runs()):
+        store.save(failed_record(config, "x"))
+    cells = [(record["config"]["variant"]["name"], record["config"]["seed"]) for record in store.records()]
+    assert cells == [("components", 0), ("components", 1), ("equivariant", 0), ("equivariant", 1)]
+    store.open_study(design)
+    cells = [(record["config"]["variant"]["name"], record["config"]["seed"]) for record in store.records()]
+    assert cells == [("equivariant", 0), ("equivariant", 1), ("components", 0), ("components", 1)]
+
+
 def test_a_damaged_design_is_set_aside_and_written_anew(tmp_path: Path, design: StudyDesign) -> None:
     store = Store(tmp_path)
     (tmp_path / "study.json").write_text('{"schema": 1, "ta')

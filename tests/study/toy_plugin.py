@@ -60,6 +60,18 @@ class Slow(Components):
         return super().forward(batch)
 
 
+class Hungry(Components):
+    """Keeps 64 MB for the backward pass of a training step, in blocks that the C library does not hand back when they are freed."""
+
+    def forward(self, batch: CloudBatch) -> Tensor:
+        if not self.training:
+            return super().forward(batch)
+        x = self.linear.bias.sum() + torch.zeros(2**20)
+        for _ in range(16):
+            x = torch.exp(0.1 * x)
+        return super().forward(batch) + 0 * x.mean()
+
+
 class Failing(Components):
     """Raises."""
 
@@ -67,7 +79,14 @@ class Failing(Components):
         raise RuntimeError("this model always fails")
 
 
-MODELS = {"equivariant": Equivariant, "components": Components, "dying": Dying, "slow": Slow, "failing": Failing}
+MODELS = {
+    "equivariant": Equivariant,
+    "components": Components,
+    "dying": Dying,
+    "slow": Slow,
+    "hungry": Hungry,
+    "failing": Failing,
+}
 
 
 @dataclass(frozen=True)

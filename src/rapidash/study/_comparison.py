@@ -27,7 +27,7 @@ class VariantRow:
             test data, and with test-time averaging.
         difference, ratio: to the neighbor, over common seeds; ``p_adjusted`` among all such comparisons of the study.
         before, after: equivariance error (mean over elements and seeds) under rotations.
-        seconds_per_step: median over seeds; ``peak_memory_bytes`` the largest.
+        seconds_per_step, peak_memory_bytes: median over seeds.
         num_failed: runs that ended with an error.
     """
 
@@ -45,7 +45,7 @@ class VariantRow:
     after: float | None
     parameters: int | None
     seconds_per_step: float | None
-    peak_memory_bytes: int | None
+    peak_memory_bytes: float | None
     num_failed: int
     difference: PairedDifference | None = None
     ratio: Interval | None = None
@@ -94,7 +94,7 @@ def _row(records: Sequence[Record]) -> VariantRow:
         after=_over(_mean, (record.get("equivariance", {}).get("after", {}).get("mean") for record in done)),
         parameters=done[0]["parameters"] if done else None,
         seconds_per_step=_over(median, (record.get("seconds_per_step") for record in done)),
-        peak_memory_bytes=_over(max, (record.get("peak_memory_bytes") for record in done)),
+        peak_memory_bytes=_over(median, (record.get("peak_memory_bytes") for record in done)),
         num_failed=len(records) - len(done),
     )
 

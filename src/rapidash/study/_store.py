@@ -67,9 +67,17 @@ class Store:
         return record
 
     def records(self) -> list[Record]:
-        """All readable records, in the order of their keys."""
+        """All readable records: variants in the order of the study (then of their names), seeds in ascending order."""
         paths = sorted((self.directory / "records").glob("*.json"))
-        return [record for path in paths if (record := self.load(path.stem)) is not None]
+        found = [record for path in paths if (record := self.load(path.stem)) is not None]
+        design = self._read_object(self.directory / "study.json") or {}
+        order = {entry["name"]: place for place, entry in enumerate(design.get("variants", []))}
+
+        def place(record: Record) -> tuple[int, str, int]:
+            name = record["config"]["variant"]["name"]
+            return order.get(name, len(order)), name, record["config"]["seed"]
+
+        return sorted(found, key=place)
 
     def save(self, record: Mapping[str, Any]) -> None:
         """Write a record, replacing an older one of the same run in one step.

@@ -1,6 +1,7 @@
 """The table of a study for a terminal."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from rapidash.study._comparison import VariantRow, compare_variants, find_winner
 from rapidash.study._statistics import Interval, smallest_p_value
@@ -8,16 +9,17 @@ from rapidash.study._store import Record
 
 _HEADER = (
     "variant",
-    "effective symmetry",
+    "symmetry",
     "test error",
-    "rotated test",
-    "vs neighbor",
-    "ratio",
-    "equiv. error before > after",
+    "rotated",
+    "minus neighbor",
+    "over neighbor",
+    "equivariance error",
     "parameters",
     "s/step",
-    "peak memory",
+    "memory",
 )
+_WIDTH = 120
 _MISSING = "-"
 
 
@@ -30,8 +32,10 @@ def study_table(records: Sequence[Record]) -> str:
     rows = compare_variants(records)
     if not rows:
         return "no run has ended yet\n"
-    cells = [_HEADER, *(_cells(row) for row in rows)]
-    return "\n".join([*_aligned(cells), "", *_notes(records, rows)]) + "\n"
+    letters = {row.name: letter for row, letter in zip(rows, map(_letter, range(len(rows))))}
+    cells = [_HEADER, *(_cells(row, letters) for row in rows)]
+    notes = [textwrap.fill(note, _WIDTH) for note in _notes(records, rows)]
+    return "\n".join([*_aligned(cells), "", *notes]) + "\n"
 
 
 def verdict_sentence(rows: Sequence[VariantRow]) -> str:
@@ -51,20 +55,25 @@ def verdict_sentence(rows: Sequence[VariantRow]) -> str:
     return found + f"; not distinguishable from it over {verdict.num_seeds} seeds: {', '.join(verdict.tied)}."
 
 
-def _cells(row: VariantRow) -> tuple[str, ...]:
+def _letter(index: int) -> str:
+    """A, B, ..., Z, AA, AB: the short name of a row."""
+    return (_letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
+
+
+def _cells(row: VariantRow, letters: Mapping[str, str]) -> tuple[str, ...]:
     failed = f" ({row.num_failed} failed)" if row.num_failed else ""
     difference = _MISSING
     if row.difference is not None and row.neighbor is not None:
-        difference = _signed(Interval(*row.difference[:3])) + f" vs {row.neighbor}"
+        difference = f"{letters[row.neighbor]}: {_signed(Interval(*row.difference[:3]))}"
     before, after = (_MISSING if value is None else f"{value:.1e}" for value in (row.before, row.after))
     return (
-        row.name + failed,
+        f"{letters[row.name]} {row.name}{failed}",
         (row.effective or _MISSING) + (" (oracle)" if row.oracle else ""),
         _MISSING if row.test is None else _interval(row.test),
         _MISSING if row.rotated is None else f"{row.rotated.mean:.4g}",
         difference,
         _MISSING if row.ratio is None else _range(row.ratio),
-        f"{before} > {after}",
+        f"{before} to {after}",
         _MISSING if row.parameters is None else f"{row.parameters:,}",
         _MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3g}",
         _MISSING if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f} MB",
@@ -78,7 +87,9 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
     if done:
         notes.append(
             f"Test error: {done[0]['metric']} ({done[0]['unit']}), mean over {len(seeds)} seed(s) "
-            "± half of the 95 % t-interval; differences are paired by seed, with their 95 % interval."
+            "± half of the 95 % t-interval; rotated: on rotated test data. Difference and ratio to the neighbor, from "
+            "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: relative, "
+            "under rotations, before and after training. Memory: growth of the process during training."
         )
     if 1 < len(seeds) < 6:
         notes.append(
