@@ -40,14 +40,13 @@ def test_the_definition_is_the_block_of_modules() -> None:
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("optional", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_fused_agrees_with_the_definition(
-    sizes: tuple[tuple[int, ...], int, int, int], dtype: torch.dtype, residual: bool, scale: bool, recompute: bool
+    sizes: tuple[tuple[int, ...], int, int, int], dtype: torch.dtype, optional: bool, recompute: bool
 ) -> None:
-    tensors = inputs(*sizes, residual=residual, scale=scale, dtype=dtype)
+    tensors = inputs(*sizes, residual=optional, scale=optional, dtype=dtype)
     tolerance = 20 * TOLERANCE[dtype]
     assert_parity(partial(channel_mlp, recompute=recompute), channel_mlp_reference, tensors, tolerance)
 

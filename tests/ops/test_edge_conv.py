@@ -31,7 +31,6 @@ def test_by_hand(backend: Backend) -> None:
     assert edge_conv(x, kernel, graph, edge_weight=weight, backend=backend).flatten().tolist() == [0.0, 120.0, 0.0]
 
 
-@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -39,6 +38,13 @@ def test_numba_agrees_with_the_definition(case: Case, dtype: torch.dtype, weight
     x, kernel, graph = problem(case, dtype)
     weight = leaf(case[2], dtype=dtype) if weighted else None
     assert_parity(partial(run, graph, "numba"), partial(run, graph, "reference"), [x, kernel, weight], TOLERANCE[dtype])
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_agree_with_the_definition() -> None:
+    x, kernel, graph = problem(CASES[-1])
+    inputs = [x, kernel, leaf(CASES[-1][2])]
+    assert_parity(partial(run, graph, "numba"), partial(run, graph, "reference"), inputs, 1e-12)
 
 
 def test_the_parity_check_rejects_another_kernel() -> None:

@@ -17,7 +17,6 @@ def test_by_hand(backend: Backend) -> None:
     assert spherical_conv(x, kernel, backend=backend).flatten().tolist() == [105.0, 1.0, 1.5]
 
 
-@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_numba_agrees_with_the_definition(sizes: tuple[int, int, int, int], dtype: torch.dtype) -> None:
@@ -27,6 +26,12 @@ def test_numba_agrees_with_the_definition(sizes: tuple[int, int, int, int], dtyp
     assert_parity(
         partial(spherical_conv, backend="numba"), partial(spherical_conv, backend="reference"), inputs, tolerance
     )
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_agree_with_the_definition() -> None:
+    inputs = leaf(90, 12, 64), leaf(20, 12, 64)
+    assert_parity(partial(spherical_conv, backend="numba"), partial(spherical_conv, backend="reference"), inputs, 1e-12)
 
 
 def test_the_parity_check_rejects_a_transposed_kernel() -> None:

@@ -89,21 +89,40 @@ def test_coefficients_commute_with_maps_of_channels() -> None:
     assert a.shape == (9, 7, 4)
 
 
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize("axes", [1, 2])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_numba_agrees_with_the_definition(
-    case: Case, axes: int, interpolation: Interpolation, dtype: torch.dtype, weighted: bool
+def check_parity(
+    case: Case, axes: int, interpolation: Interpolation, dtype: torch.dtype, *, weighted: bool, backend: Backend
 ) -> None:
     x, table, coords, graph = problem(case, axes, interpolation, dtype)
     inputs = [x, table, coords, leaf(case[2], dtype=dtype) if weighted else None]
-    tolerance = 5 * TOLERANCE[dtype]
-    assert_parity(
-        partial(run, graph, interpolation, "numba"), partial(run, graph, interpolation, "reference"), inputs, tolerance
-    )
+    fast, definition = (partial(run, graph, interpolation, name) for name in (backend, "reference"))
+    assert_parity(fast, definition, inputs, 5 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("interpolation", ["linear", "bspline"])
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_numba_agrees_with_the_definition(case: Case, axes: int, interpolation: Interpolation, weighted: bool) -> None:
+    check_parity(case, axes, interpolation, torch.float64, weighted=weighted, backend="numba")
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("axes", [1, 2])
+def test_numba_agrees_in_float32(axes: int, interpolation: Interpolation) -> None:
+    check_parity(CASES[-1], axes, interpolation, torch.float32, weighted=True, backend="numba")
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("case", CASES[-2:], ids=str)
+def test_threads_agree_with_the_definition(case: Case, axes: int) -> None:
+    check_parity(case, axes, "linear", torch.float64, weighted=False, backend="numba")
+
+
+@pytest.mark.usefixtures("threads")
+def test_numba_agrees_when_targets_are_done_in_chunks() -> None:
+    check_parity((50, 300, 20_000, 1, 40), 1, "linear", torch.float32, weighted=False, backend="numba")
 
 
 def test_the_parity_check_rejects_a_wrong_table() -> None:

@@ -1,16 +1,19 @@
-"""Explicit SIMD for the numba kernels: vectors of 64 bytes over contiguous channels.
+"""Explicit SIMD for the kernels of table_conv: runs of points in one cell of the table, 64-byte vectors of channels.
 
-LLVM does not vectorize a loop that reads and writes more than a few arrays that might overlap, and the backward pass
-touches six. These intrinsics write the vector instructions themselves; on narrower machines LLVM splits the vectors.
-Every width is a multiple of ``lanes(dtype)``; offsets are in elements. No bounds are checked here.
+The points of a run use the same rows of the table: they are loaded once and stay in registers, as do the sums of their
+gradients. LLVM vectorizes no loop over so many arrays that might overlap; hence these intrinsics, which write the
+vector instructions themselves. On narrower machines LLVM splits the vectors.
+
+Rows have ``block_width`` elements; in the table, they follow each other after ``step`` and the lines of a plane after
+``stride`` elements. Point p of a run reads the row ``source[p]`` of x and belongs to the row ``target[p]`` of the
+output; tap t of the cell weighs ``weights[p * num_taps + t]``. Offsets are in elements, and no bounds are checked.
 """
 
 # mypy: disable-error-code="import-untyped, no-untyped-call"
 # llvmlite has no types
 
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -65,157 +68,202 @@ class _Vectors:
         return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
-class _Taps:
-    """The rows of a table that one point touches, with their weights: an outer product over at most two axes."""
-
-    def __init__(
-        self, vectors: _Vectors, base: Any, stride: Any, width: Any, rows: list[Any], columns: list[Any]
-    ) -> None:
-        builder = vectors.builder
-        self.vectors, self.rows, self.columns = vectors, rows, columns
-        self.offsets: list[list[Any]] = []
-        for _ in rows:
-            line = [base]
-            for _ in columns[1:]:
-                line.append(builder.add(line[-1], width))
-            self.offsets.append(line)
-            base = builder.add(base, stride)
-
-    def interpolate(self, load: Callable[[Any], Any]) -> Any:
-        """sum_k rows[k] sum_t columns[t] * load(offset of tap k, t)."""
-        total = None
-        for weight, line in zip(self.rows, self.offsets, strict=True):
-            inner = self.vectors.mul(self.columns[0], load(line[0]))
-            for column, offset in zip(self.columns[1:], line[1:], strict=True):
-                inner = self.vectors.fma(column, load(offset), inner)
-            total = self.vectors.mul(weight, inner) if total is None else self.vectors.fma(weight, inner, total)
-        return total
+def num_taps(points: int, axes: int) -> int:
+    """Rows of the table that one point touches, for an interpolation with ``points`` nodes on each axis."""
+    return int(points**axes)
 
 
-def _unpack(context: Any, builder: Any, signature: Any, args: Any, names: str, element: types.Float) -> SimpleNamespace:
-    """Arguments by name: arrays as pointers to their first element, tuples of weights as lists of vectors."""
-    vectors = _Vectors(builder, element)
-    frame = SimpleNamespace(vectors=vectors)
-    for name, kind, value in zip(names.split(), signature.args, args, strict=True):
-        if isinstance(kind, types.Array):
-            value = context.make_array(kind)(context, builder, value=value).data
-        elif isinstance(kind, types.BaseTuple):
-            kinds: list[Any] = list(cast(Any, kind))
-            parts = [builder.extract_value(value, i) for i in range(len(kinds))]
-            value = [vectors.splat(context.cast(builder, part, kinds[i], element)) for i, part in enumerate(parts)]
-        setattr(frame, name, value)
-    return frame
+def vectors_per_row(points: int, axes: int) -> int:
+    """Vectors of channels done at once: as many as leave the rows and the sums of their gradients in 32 registers."""
+    return 2 if num_taps(points, axes) <= 4 else 1
 
 
-def _taps(f: SimpleNamespace) -> _Taps:
-    return _Taps(f.vectors, f.base, f.stride, f.width, f.rows, f.columns)
+def block_width(points: int, axes: int, itemsize: int) -> int:
+    """Channels done at once."""
+    return vectors_per_row(points, axes) * VECTOR_BYTES // itemsize
 
 
-def _over_channels(frame: SimpleNamespace) -> Any:
-    zero = ir.Constant(frame.width.type, 0)
-    step = ir.Constant(frame.width.type, frame.vectors.count)
-    return cgutils.for_range_slice(frame.vectors.builder, zero, frame.width, step)
+class _Run:
+    """The arguments of an intrinsic by name, arrays as pointers, and what all intrinsics do with them."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, names: str) -> None:
+        kinds = dict(zip(names.split(), signature.args, strict=True))
+        points, axes = len(kinds["taps"]), len(kinds["nodes"])
+        self.builder, self.vectors = builder, _Vectors(builder, kinds["values"].dtype)
+        self.num_taps, self.num_vectors = num_taps(points, axes), vectors_per_row(points, axes)
+        self.args = SimpleNamespace()
+        for name, value in zip(names.split(), args, strict=True):
+            kind = kinds[name]
+            is_array = isinstance(kind, types.Array)
+            setattr(self.args, name, context.make_array(kind)(context, builder, value).data if is_array else value)
+        self.rows = []
+        line = self.args.at
+        for _ in range(points if axes == 2 else 1):
+            at = line
+            for _ in range(points):
+                self.rows.append(at)
+                at = builder.add(at, self.args.step)
+            line = builder.add(line, self.args.stride)
+
+    def constant(self, value: int) -> Any:
+        return ir.Constant(self.args.at.type, value)
+
+    def at(self, offset: Any, vector: int) -> Any:
+        return self.builder.add(offset, self.constant(vector * self.vectors.count)) if vector else offset
+
+    def load_rows(self, pointer: Any) -> list[list[Any]]:
+        """The rows of the cell, [tap][vector]."""
+        return [[self.vectors.load(pointer, self.at(row, v)) for v in range(self.num_vectors)] for row in self.rows]
+
+    def element(self, pointer: Any, index: Any) -> Any:
+        return self.builder.load(self.builder.gep(pointer, [index]))
+
+    def points(self) -> Any:
+        """A loop over the points of the run."""
+        return cgutils.for_range_slice(self.builder, self.args.begin, self.args.end, self.constant(1))
+
+    def weights(self, pointer: Any, point: Any) -> list[Any]:
+        first = self.builder.mul(point, self.constant(self.num_taps))
+        return [
+            self.vectors.splat(self.element(pointer, self.builder.add(first, self.constant(tap))))
+            for tap in range(self.num_taps)
+        ]
+
+    def interpolate(self, weights: list[Any], rows: list[list[Any]], vector: int) -> Any:
+        kernel = self.vectors.mul(weights[0], rows[0][vector])
+        for weight, row in zip(weights[1:], rows[1:], strict=True):
+            kernel = self.vectors.fma(weight, row[vector], kernel)
+        return kernel
+
+
+_RUN = "taps nodes values at step stride weights source target begin end"
 
 
 @intrinsic
-def add_table_product(
+def run_forward(
     typing: Any,
-    table: Any,
-    base: Any,
+    taps: Any,
+    nodes: Any,
+    values: Any,
+    at: Any,
+    step: Any,
     stride: Any,
-    width: Any,
-    rows: Any,
-    columns: Any,
+    weights: Any,
+    source: Any,
+    target: Any,
+    begin: Any,
+    end: Any,
     x: Any,
     at_x: Any,
     out: Any,
     at_out: Any,
 ) -> Any:
-    """out[at_out + c] += k[c] * x[at_x + c] for c < width, with k the weighted sum of the table's rows.
-
-    Tap (i, j) starts at ``base + i * stride + j * width`` and weighs ``rows[i] * columns[j]``.
-    """
-    names = "table base stride width rows columns x at_x out at_out"
-    signature = types.void(table, base, stride, width, rows, columns, x, at_x, out, at_out)
+    """out[target] += k * x[source], with k the weighted sum of the rows of the cell that starts at ``values[at]``."""
+    run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        f = _unpack(context, builder, signature, args, names, table.dtype)
-        v, taps = f.vectors, _taps(f)
-        with _over_channels(f) as (c, _):
-            kernel = taps.interpolate(lambda offset: v.load(f.table, builder.add(offset, c)))
-            at_out = builder.add(f.at_out, c)
-            x = v.load(f.x, builder.add(f.at_x, c))
-            v.store(v.fma(kernel, x, v.load(f.out, at_out)), f.out, at_out)
+        r = _Run(context, builder, signature, args, _RUN + " x at_x out at_out")
+        a, vectors = r.args, r.vectors
+        rows = r.load_rows(a.values)
+        with r.points() as (p, _):
+            weights = r.weights(a.weights, p)
+            at_x = builder.add(a.at_x, r.element(a.source, p))
+            at_out = builder.add(a.at_out, r.element(a.target, p))
+            for v in range(r.num_vectors):
+                x, here = vectors.load(a.x, r.at(at_x, v)), r.at(at_out, v)
+                kernel = r.interpolate(weights, rows, v)
+                vectors.store(vectors.fma(kernel, x, vectors.load(a.out, here)), a.out, here)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*run, x, at_x, out, at_out), generate
 
 
 @intrinsic
-def add_table_gradients(
+def run_backward(
     typing: Any,
-    table: Any,
-    grad_table: Any,
-    base: Any,
+    taps: Any,
+    nodes: Any,
+    values: Any,
+    at: Any,
+    step: Any,
     stride: Any,
-    width: Any,
-    rows: Any,
-    columns: Any,
+    weights: Any,
+    source: Any,
+    target: Any,
+    begin: Any,
+    end: Any,
     x: Any,
     grad_x: Any,
     at_x: Any,
     grad: Any,
     at_grad: Any,
+    grad_values: Any,
 ) -> Any:
-    """Adjoint of ``add_table_product``: grad_x += k * grad; each tap of grad_table += its weight * x * grad."""
-    names = "table grad_table base stride width rows columns x grad_x at_x grad at_grad"
-    signature = types.void(table, grad_table, base, stride, width, rows, columns, x, grad_x, at_x, grad, at_grad)
+    """grad_x[source] += k * grad[target]; tap t of grad_values += sum over the run of weight t * x * grad."""
+    run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        f = _unpack(context, builder, signature, args, names, table.dtype)
-        v, taps = f.vectors, _taps(f)
-        with _over_channels(f) as (c, _):
-            at_x = builder.add(f.at_x, c)
-            grad = v.load(f.grad, builder.add(f.at_grad, c))
-            product = v.mul(v.load(f.x, at_x), grad)
-            kernel = taps.interpolate(lambda offset: v.load(f.table, builder.add(offset, c)))
-            v.store(v.fma(kernel, grad, v.load(f.grad_x, at_x)), f.grad_x, at_x)
-            for weight, line in zip(taps.rows, taps.offsets, strict=True):
-                scaled = v.mul(weight, product)
-                for column, offset in zip(taps.columns, line, strict=True):
-                    at = builder.add(offset, c)
-                    v.store(v.fma(column, scaled, v.load(f.grad_table, at)), f.grad_table, at)
+        r = _Run(context, builder, signature, args, _RUN + " x grad_x at_x grad at_grad grad_values")
+        a, vectors = r.args, r.vectors
+        rows = r.load_rows(a.values)
+        sums = [[cgutils.alloca_once_value(builder, value) for value in row] for row in r.load_rows(a.grad_values)]
+        with r.points() as (p, _):
+            weights = r.weights(a.weights, p)
+            at_x = builder.add(a.at_x, r.element(a.source, p))
+            at_grad = builder.add(a.at_grad, r.element(a.target, p))
+            for v in range(r.num_vectors):
+                here = r.at(at_x, v)
+                grad = vectors.load(a.grad, r.at(at_grad, v))
+                product = vectors.mul(vectors.load(a.x, here), grad)
+                kernel = r.interpolate(weights, rows, v)
+                vectors.store(vectors.fma(kernel, grad, vectors.load(a.grad_x, here)), a.grad_x, here)
+                for weight, total in zip(weights, sums, strict=True):
+                    builder.store(vectors.fma(weight, product, builder.load(total[v])), total[v])
+        for row, total in zip(r.rows, sums, strict=True):
+            for v in range(r.num_vectors):
+                vectors.store(builder.load(total[v]), a.grad_values, r.at(row, v))
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*run, x, grad_x, at_x, grad, at_grad, grad_values), generate
 
 
 @intrinsic
-def table_dot(
+def run_dots(
     typing: Any,
-    table: Any,
-    base: Any,
+    taps: Any,
+    nodes: Any,
+    values: Any,
+    at: Any,
+    step: Any,
     stride: Any,
-    width: Any,
-    rows: Any,
-    columns: Any,
+    weights: Any,
+    source: Any,
+    target: Any,
+    begin: Any,
+    end: Any,
     x: Any,
     at_x: Any,
     grad: Any,
     at_grad: Any,
+    dots: Any,
 ) -> Any:
-    """sum_c k[c] * x[at_x + c] * grad[at_grad + c], k as in ``add_table_product``."""
-    names = "table base stride width rows columns x at_x grad at_grad"
-    signature = table.dtype(table, base, stride, width, rows, columns, x, at_x, grad, at_grad)
+    """dots[p] += sum over channels of k * x[source] * grad[target]."""
+    run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        f = _unpack(context, builder, signature, args, names, table.dtype)
-        v, taps = f.vectors, _taps(f)
-        total = cgutils.alloca_once_value(builder, v.zero())
-        with _over_channels(f) as (c, _):
-            kernel = taps.interpolate(lambda offset: v.load(f.table, builder.add(offset, c)))
-            product = v.mul(v.load(f.x, builder.add(f.at_x, c)), v.load(f.grad, builder.add(f.at_grad, c)))
-            builder.store(v.fma(kernel, product, builder.load(total)), total)
-        return v.sum(builder.load(total))
+        r = _Run(context, builder, signature, args, _RUN + " x at_x grad at_grad dots")
+        a, vectors = r.args, r.vectors
+        rows = r.load_rows(a.values)
+        with r.points() as (p, _):
+            weights = r.weights(a.weights, p)
+            at_x = builder.add(a.at_x, r.element(a.source, p))
+            at_grad = builder.add(a.at_grad, r.element(a.target, p))
+            total = vectors.zero()
+            for v in range(r.num_vectors):
+                product = vectors.mul(vectors.load(a.x, r.at(at_x, v)), vectors.load(a.grad, r.at(at_grad, v)))
+                total = vectors.fma(r.interpolate(weights, rows, v), product, total)
+            here = builder.gep(a.dots, [p])
+            builder.store(builder.fadd(builder.load(here), vectors.sum(total)), here)
+        return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*run, x, at_x, grad, at_grad, dots), generate

@@ -115,16 +115,18 @@ def _register(backend: str) -> Any:
         x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         edge_weight: Tensor | None, taps: str,
     ) -> Tensor:  # fmt: skip
-        out: Tensor = _implementation(backend).table_conv_forward(x, table, coords, source, row_ptr, edge_weight, taps)
+        out: Tensor = _implementation(backend).table_conv_forward(
+            x, table, coords, (source, target, row_ptr), edge_weight, taps
+        )
         return out
 
     @torch.library.custom_op(f"rapidash::table_conv_backward_{backend}", mutates_args=())
     def backward(
-        grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, row_ptr: Tensor,
+        grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         edge_weight: Tensor | None, taps: str, needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         grads: tuple[Tensor, Tensor, Tensor, Tensor] = _implementation(backend).table_conv_backward(
-            grad, x, table, coords, source, row_ptr, edge_weight, taps, needs
+            grad, x, table, coords, (source, target, row_ptr), edge_weight, taps, needs
         )
         return grads
 
@@ -137,7 +139,7 @@ def _register(backend: str) -> Any:
 
     @backward.register_fake
     def _(
-        grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, row_ptr: Tensor,
+        grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         edge_weight: Tensor | None, taps: str, needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         both = needs[0] or needs[1]
@@ -158,7 +160,7 @@ def _register(backend: str) -> Any:
         if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
             grads = _reference_gradients(grad, x, table, coords, source, target, edge_weight, ctx.taps, needs)
         else:
-            grads = backward(grad, x, table, coords, source, row_ptr, edge_weight, ctx.taps, needs)
+            grads = backward(grad, x, table, coords, source, target, row_ptr, edge_weight, ctx.taps, needs)
         g_x, g_table, g_coords, g_weight = (g if need else None for g, need in zip(grads, needs, strict=True))
         return g_x, g_table, g_coords, None, None, None, g_weight, None
 
