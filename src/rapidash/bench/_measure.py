@@ -1,0 +1,166 @@
+"""Time and memory of a network against its definition, side by side in one process."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+
+from rapidash.bench._cases import CASES, Batch, BenchCase
+from rapidash.models import kernel_error
+
+MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::baddbmm_")
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Medians in seconds over the rounds, memory in bytes above the start of a step, relative output error."""
+
+    case: str
+    definition: float
+    fast: float
+    recompute: float
+    floor: float
+    definition_inference: float
+    fast_inference: float
+    matrix_share: float
+    memory: dict[str, int]
+    table_error: float
+
+
+def variants(case: BenchCase, device: torch.device) -> dict[str, Batch]:
+    """The batch with each way to compute it: "definition" as the released code does (kernels at every edge, gather,
+    multiply, scatter, in plain torch), "fast" with tables and fused kernels, "recompute" keeping fewer activations."""
+    model, pos, batch, scalars = case.build(device)
+    recompute = case.build(device, recompute=True)[0]
+    return {
+        "definition": Batch(model.with_kernel("exact", backend="reference"), pos, batch, scalars),
+        "fast": Batch(model.with_kernel("tabulated"), pos, batch, scalars),
+        "recompute": Batch(recompute.with_kernel("tabulated"), pos, batch, scalars),
+    }
+
+
+def measure(case: BenchCase, *, rounds: int = 5, device: str = "cpu") -> BenchResult:
+    """Check that the variants agree, then time them in turn, ``rounds`` times after a warm-up."""
+    target = torch.device(device)
+    ways = variants(case, target)
+    check_agreement(ways)
+    floor = matrix_floor(ways["fast"], target)
+    jobs: dict[str, Callable[[], object]] = {name: batch.step for name, batch in ways.items()}
+    jobs["floor"] = floor
+    for name in ("definition", "fast"):
+        jobs[f"{name}_inference"] = _inference(ways[name])
+    seconds = interleaved(jobs, rounds, target)
+    fast = ways["fast"]
+    few = fast.batch < 4
+    error = kernel_error(fast.model, fast.pos[few], fast.batch[few], scalars=fast.scalars[few])
+    memory = {name: peak_memory(case, name, device) for name in ways}
+    share = matrix_share(fast)
+    return BenchResult(case.name, **seconds, matrix_share=share, memory=memory, table_error=error.relative)
+
+
+def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of every job, run in turn so that a machine whose speed drifts treats all alike."""
+    samples: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            _synchronize(device)
+            start = time.perf_counter()
+            job()
+            _synchronize(device)
+            if turn > 0:  # the first turn warms up
+                samples[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in samples.items()}
+
+
+def check_agreement(ways: dict[str, Batch]) -> None:
+    """Outputs and gradients of the fast variants against the definition, before any clock starts.
+
+    Raises: AssertionError naming the variant and the relative difference.
+    """
+    wanted: list[torch.Tensor] = []
+    for name, batch in ways.items():
+        out = batch.forward()
+        weights = [p for p in batch.model.parameters() if p.requires_grad]
+        grads = torch.autograd.grad(out.square().mean(), weights, allow_unused=True)
+        parts = [out.detach(), *(grad for grad in grads if grad is not None)]
+        wanted = wanted or parts
+        differences = [
+            (got - want).norm() / want.norm().clamp(min=1e-12) for got, want in zip(parts, wanted, strict=True)
+        ]
+        worst = float(torch.stack(differences).max())
+        if not worst < 0.1:
+            raise AssertionError(f"{name} differs from the definition by {worst:.1e} in outputs or a gradient")
+
+
+def matrix_floor(batch: Batch, device: torch.device) -> Callable[[], None]:
+    """The matrix products of the channel MLPs alone, forward and backward: what no implementation can go below."""
+    sizes = batch.rows()
+    largest = max(rows for rows, _, _ in sizes)
+    x = {c: torch.randn(largest, c, device=device) for _, c, _ in sizes}
+    h = {w: torch.randn(largest, w, device=device) for _, _, w in sizes}
+    weights = {(c, w): torch.randn(w, c, device=device) for _, c, w in sizes}
+
+    def run() -> None:
+        for rows, channels, hidden in sizes:
+            narrow, wide, weight = x[channels][:rows], h[hidden][:rows], weights[channels, hidden]
+            for _ in range(2):  # the second map has the shapes of the first, transposed
+                narrow @ weight.T
+                wide @ weight
+                wide.T @ narrow
+
+    return run
+
+
+def matrix_share(batch: Batch) -> float:
+    """Share of a step's CPU (or GPU) time that is spent in matrix products, by torch's profiler."""
+    on_gpu = batch.pos.device.type == "cuda"
+    kinds = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * on_gpu
+    with torch.profiler.profile(activities=kinds) as profile:
+        batch.step()
+    key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    times = {event.key: getattr(event, key) for event in profile.key_averages()}
+    return sum(times.get(name, 0.0) for name in MATRIX_PRODUCTS) / max(sum(times.values()), 1e-9)
+
+
+def peak_memory(case: BenchCase, variant: str, device: str) -> int:
+    """Largest memory of a step above that before it, in bytes, in a process of its own: resident (CPU) or tensors."""
+    command = [sys.executable, "-m", "rapidash.bench._peak_memory", case.name, variant, device]
+    command += [str(torch.get_num_threads())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"measuring the memory of {case.name} ({variant}) failed:\n{done.stderr[-2000:]}")
+    return int(done.stdout.split()[-1])
+
+
+def select_cases(names: list[str]) -> list[BenchCase]:
+    """The cases with the given names.
+
+    Raises: ValueError for an unknown name.
+    """
+    if unknown := [name for name in names if name not in CASES]:
+        raise ValueError(f"unknown benchmark cases {unknown}, expected some of {list(CASES)}")
+    return [CASES[name] for name in names]
+
+
+def _inference(batch: Batch) -> Callable[[], object]:
+    def run() -> object:
+        with torch.inference_mode():
+            return batch.forward()
+
+    return run
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def with_size(case: BenchCase, **changes: int) -> BenchCase:
+    """The case with another batch (``num_clouds``, ``num_points``) or network (fields of its configuration)."""
+    own = {name: value for name, value in changes.items() if name in ("num_clouds", "num_points", "num_clouds_gpu")}
+    rest = {name: value for name, value in changes.items() if name not in own}
+    return replace(case, **own, config=replace(case.config, **rest))  # type: ignore[arg-type]

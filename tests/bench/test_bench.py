@@ -1,0 +1,63 @@
+"""The benchmark measures what it says; its checks reject a wrong variant."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rapidash.bench import CASES, BenchResult, check_agreement, select_cases, text_table, variants, write_results
+from rapidash.bench._growth import GrowthRow
+from rapidash.bench._measure import interleaved, matrix_floor, with_size
+
+SMALL = with_size(CASES["qm9-8"], num_clouds=2, num_points=5, channels=8, num_layers=2, basis_dim=8)
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["qm9-8", "shapes-8"])
+def test_variants_agree_with_the_definition_and_a_wrong_one_is_rejected(name: str) -> None:
+    case = SMALL
+    if name == "shapes-8":
+        config = replace(
+            CASES[name].config, channels=(8, 8), num_layers=(1, 1), edges=("knn-4", "knn-2"), ratios=(0.5,)
+        )
+        case = replace(CASES[name], num_clouds=2, num_points=12, config=config)
+    ways = variants(case, CPU)
+    check_agreement(ways)
+    assert set(ways) == {"definition", "fast", "recompute"}
+    with torch.no_grad():
+        ways["recompute"].model.blocks[0].linear_2.weight *= 1.5
+    with pytest.raises(AssertionError, match="recompute differs from the definition"):
+        check_agreement(ways)
+
+
+def test_the_floor_counts_the_products_of_the_channel_mlps() -> None:
+    batch = variants(SMALL, CPU)["fast"]
+    assert batch.rows() == [(2 * 5 * 8, 8, 32)] * 2
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        matrix_floor(batch, CPU)()
+    products = [event for event in profile.key_averages() if event.key == "aten::mm"]
+    assert sum(event.count for event in products) == 2 * 6
+
+
+def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
+    calls: list[str] = []
+    seconds = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, CPU)
+    assert calls == ["a", "b"] * 3
+    assert set(seconds) == {"a", "b"}
+
+
+def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
+    result = BenchResult(
+        "qm9-8", 6.0, 1.0, 1.2, 0.8, 2.0, 0.4, 0.75, {"definition": 600, "fast": 200, "recompute": 100}, 1e-3
+    )
+    assert "6.0 x" in text_table([result])
+    rows = [GrowthRow("points", n, 0.1 * n, 0.01 * n) for n in (8, 16)]
+    text = write_results(tmp_path, [result], rows, device="cpu", command="rapidash bench").read_text()
+    for cell in ("6.0 x", "1.25", "7.5 x", "5.0 x", "1/3.0", "1/6.0", "75 %", "1.0e-03", "growth-cpu.svg"):
+        assert cell in text
+    assert (tmp_path / "growth-cpu.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_an_unknown_case_is_named() -> None:
+    with pytest.raises(ValueError, match=r"unknown benchmark cases \['qm10'\]"):
+        select_cases(["qm10"])
