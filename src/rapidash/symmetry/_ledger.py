@@ -55,11 +55,13 @@ def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exa
     """
     effective, reasons = layers, [f"the kernels see only what {layers} leaves unchanged"]
     for entry in inputs:
-        kept, reason = _kept_by(entry, effective)
-        if kept == effective:
-            reasons.append(f"{reason}: nothing is lost")
+        kept, what_happens, breaks = _kept_by(entry, effective)
+        if kept != effective:
+            reasons.append(f"{what_happens}: {effective} is reduced to {kept}")
+        elif breaks:
+            reasons.append(f"{what_happens}, of which {effective} has none")
         else:
-            reasons.append(f"{reason}: {effective} is reduced to {kept}")
+            reasons.append(f"{what_happens}: nothing is lost")
         effective = kept
     is_exact = exact is None or effective.is_subgroup(exact)
     if not is_exact:
@@ -70,21 +72,21 @@ def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exa
     return Ledger(layers, effective, tuple(reasons), is_exact, oracle)
 
 
-def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str]:
-    """The subgroup that one input leaves, and what the input does in words."""
+def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str, bool]:
+    """The subgroup that one input leaves, what the input does in words, and whether it breaks any motion at all."""
     axes = torch.eye(group.dim, dtype=torch.float64)
     where = f"{entry.name} as {entry.enters_as}"
     match entry.quantity, entry.enters_as:
         case "position", "scalars":
-            return trivial(group.dim), f"{where} change under every motion"
+            return trivial(group.dim), f"{where} change under motions", True
         case "position", _:
-            return group.without_translations(), f"{where} turn about the origin and change under translations"
+            return group.without_translations(), f"{where} change under translations", True
         case (("vector" | "pose"), "scalars"):
-            return group.stabilizer(axes), f"{where} change under every rotation"
+            return group.stabilizer(axes), f"{where} change under rotations", True
         case (("vector" | "pose"), _):
-            return group, f"{where} turn with the cloud"
+            return group, f"{where} turn with the cloud", False
         case "constant", "vectors":
             directions = torch.tensor(entry.directions, dtype=torch.float64)
-            return group.stabilizer(directions), f"{where} stay where they are when the cloud turns"
+            return group.stabilizer(directions), f"{where} do not turn with the cloud under rotations", True
         case _:
-            return group, f"{where} do not change"
+            return group, f"{where} do not change", False
