@@ -6,6 +6,7 @@ pairs at once, large ones a k-d tree; CUDA takes Triton kernels where they can r
 """
 
 import math
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,7 @@ from rapidash.geometry._kd_tree import nearest_by_tree, within_by_tree
 from rapidash.geometry._segments import Segments, ranges
 
 TREE_ABOVE = 40  # points of the largest cloud
+MOST_NEIGHBORS = 128  # of the Triton kernel
 
 
 def fully_connected_edges(batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
@@ -91,11 +93,13 @@ def radius_edges(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], r: float) 
     if not 0 < radius < math.inf:
         raise ValueError(f"r must be positive and finite, got {r} (for all pairs of a cloud: fully_connected_edges)")
     segments, points = Segments.from_batch(batch), _exact(pos)
+    if _takes_kernels(points):
+        from rapidash.geometry._neighbors_triton import within_by_triton
+
+        return within_by_triton(points, segments, batch.long(), radius * radius)
     if points.is_cuda or segments.largest <= TREE_ABOVE:
-        edges = within_brute(points, segments, batch.long(), radius * radius)
-    else:
-        edges = within_by_tree(points, segments, batch.long(), radius, radius * radius)
-    return edges.to(pos.device)
+        return within_brute(points, segments, batch.long(), radius * radius)
+    return within_by_tree(points, segments, batch.long(), radius, radius * radius)
 
 
 def nearest_sample_edges(
@@ -129,13 +133,22 @@ def nearest_sample_edges(
 def _nearest(pos: Tensor, segments: Segments, queries: Tensor, query_batch: Tensor, k: int) -> Int[Tensor, "Q k"]:
     """Rows of the k nearest points of its cloud to each query, -1 beyond the cloud."""
     points, wanted = _exact(pos), _exact(queries)
+    if _takes_kernels(points) and k <= MOST_NEIGHBORS:
+        from rapidash.geometry._neighbors_triton import nearest_by_triton
+
+        return nearest_by_triton(points, segments, wanted, query_batch, k)
     search = nearest_brute if points.is_cuda or segments.largest <= TREE_ABOVE else nearest_by_tree
-    return search(points, segments, wanted, query_batch, k).to(pos.device)
+    return search(points, segments, wanted, query_batch, k)
 
 
 def _exact(pos: Tensor) -> Float[Tensor, "N D"]:
-    """Positions in float64 and without gradient, on the CPU or a CUDA device."""
+    """Positions in float64 and without gradient."""
     return pos.detach().to(dtype=torch.float64).contiguous()
+
+
+def _takes_kernels(points: Tensor) -> bool:
+    """Whether the Triton kernels can run on these positions."""
+    return points.is_cuda and points.shape[1] <= 3 and find_spec("triton") is not None
 
 
 def _check_queries(pos: Tensor, num_clouds: int, queries: Tensor, query_batch: Tensor) -> None:

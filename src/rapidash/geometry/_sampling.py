@@ -1,6 +1,8 @@
 """Farthest point sampling: a subset that covers each cloud, without gradients."""
 
 import math
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
@@ -42,7 +44,20 @@ def farthest_point_sample(
     if generator is not None:
         draw = torch.rand(len(segments), dtype=torch.float64, generator=generator, device=generator.device)
         first = torch.minimum((draw.to(pos.device) * segments.count).long(), segments.count - 1)
-    return farthest_points_reference(pos.detach().double(), segments, number, segments.start + first)
+    return _sampler(pos)(pos.detach().double(), segments, number, segments.start + first)
+
+
+def _sampler(pos: Tensor) -> Callable[[Tensor, Segments, Tensor, Tensor], Tensor]:
+    """The fastest implementation for these positions; all give the same rows."""
+    if pos.device.type == "cpu" and find_spec("numba"):
+        from rapidash.geometry._sampling_numba import farthest_points_numba
+
+        return farthest_points_numba
+    if pos.is_cuda and find_spec("triton"):
+        from rapidash.geometry._sampling_triton import farthest_points_triton
+
+        return farthest_points_triton
+    return farthest_points_reference
 
 
 def farthest_points_reference(
