@@ -63,3 +63,6 @@ class Graph:
         nodes = torch.arange(self.num_sources + 1, device=target.device)
         graph = Graph(source, target, torch.searchsorted(target, nodes), self.num_targets, self.num_sources)
         return graph, order
+
+
+torch.export.register_dataclass(Graph, serialized_type_name="rapidash.Graph")

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
-from rapidash.geometry._edges import EdgeRule
-from rapidash.geometry._neighbors import nearest_sample_edges
-from rapidash.geometry._sampling import farthest_point_sample
 from torch import Tensor
 
+from rapidash.geometry._edges import EdgeRule
 from rapidash.geometry._graph import Graph
+from rapidash.geometry._neighbors import nearest_sample_edges
+from rapidash.geometry._sampling import farthest_point_sample
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Hierarchy:
         for index in self.samples:
             scales.append(scales[-1][index])
         return scales
+
+
+torch.export.register_dataclass(Hierarchy, serialized_type_name="rapidash.Hierarchy")
 
 
 def build_hierarchy(

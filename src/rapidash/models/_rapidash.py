@@ -16,18 +16,15 @@ from rapidash.geometry import (
     Radius,
     build_hierarchy,
     check_cloud,
-    node_attributes,
-    node_coordinates,
     pair_invariants,
     parse_edges,
     polynomial_cutoff,
-    refinement_matrix,
     safe_norm,
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._readout import Readout
-from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, TabulatedKernel, lift
+from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, KernelTable, lift
 from rapidash.ops import Backend
 
 
@@ -226,7 +223,7 @@ class Rapidash(nn.Module):
             table_size=table_size,
             recompute=recompute,
         )
-        _check_kernel(self.config, self.invariants)
+        self.table = _kernel_table(self.config, self.invariants)
 
     @classmethod
     def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
@@ -408,7 +405,9 @@ class Rapidash(nn.Module):
                 window = polynomial_cutoff(safe_norm(offset), rule.r)
             attributes = self.invariants.spatial(offset, grid)
             if self._tabulates(pos):
-                kernels.append(self._tabulated(graph, offset, window, attributes, self.table_reach[index]))
+                assert isinstance(self.table, KernelTable)
+                reach = self.table_reach[index]
+                kernels.append(self.table(self.spatial_basis, graph, offset, window, attributes, reach, self.backend))
             else:
                 basis = self.spatial_basis(attributes)
                 kernels.append(ExactKernel(graph, offset, window, self.backend, basis))
@@ -419,29 +418,6 @@ class Rapidash(nn.Module):
         if mode == "auto":
             return self.invariants.signed is not None and pos.dtype != torch.float64 and not pos.requires_grad
         return mode == "tabulated"
-
-    def _tabulated(
-        self, graph: Graph, offset: Tensor, window: Tensor | None, attributes: Tensor, reach: Tensor
-    ) -> TabulatedKernel:
-        """A table over the larger of the calibrated range and the distances of this batch, with a margin to round."""
-        signed = self.invariants.signed
-        assert signed is not None
-        num_fine, num_coarse = table_nodes(self.config.table_size, signed)
-        seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
-        reach = torch.maximum(reach.to(offset), seen * (1 + 1e-5))
-        reach = torch.where(reach > 0, reach, torch.ones_like(reach))
-        nodes = node_attributes(num_coarse, signed).to(offset)
-        refine = tuple(refinement_matrix(*sizes).to(offset) for sizes in zip(num_coarse, num_fine))
-        return TabulatedKernel(
-            graph,
-            offset,
-            window,
-            self.backend,
-            self.spatial_basis(nodes * reach),
-            refine,
-            node_coordinates(attributes, reach, num_fine, signed),
-            self.config.interpolation,
-        )
 
     def with_kernel(
         self,
@@ -461,20 +437,14 @@ class Rapidash(nn.Module):
             table_size=self.config.table_size if table_size is None else table_size,
             interpolation=interpolation or self.config.interpolation,
         )
-        _check_kernel(changed, self.invariants)
+        table = _kernel_table(changed, self.invariants)
         twin = Rapidash.__new__(Rapidash)
         nn.Module.__init__(twin)
         twin.__dict__.update(self.__dict__)
+        twin._modules = {**self._modules, "table": table}
+        twin.to(self.grid.device)
         twin.config, twin.backend = changed, backend or self.backend
         return twin
-
-
-def table_nodes(table_size: int, signed: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Nodes per axis of the table, and of the coarser grid on which the kernel basis is evaluated."""
-    if len(signed) == 1:
-        return (8 * table_size,), (2 * table_size,)
-    fine = tuple(2 * table_size if both else table_size for both in signed)
-    return fine, tuple(num // 2 for num in fine)
 
 
 def _block_order(depths: Sequence[int], *, has_way_up: bool) -> list[_Step]:
@@ -503,7 +473,8 @@ def _per_scale(name: str, value: object, num_scales: int) -> list:  # type: igno
     return list(value)
 
 
-def _check_kernel(config: RapidashConfig, invariants: PairInvariants) -> None:
+def _kernel_table(config: RapidashConfig, invariants: PairInvariants) -> KernelTable | None:
+    """The grid of the tables, where there can be one."""
     _check_choice("kernel", config.kernel, ("auto", "exact", "tabulated"))
     _check_choice("interpolation", config.interpolation, ("linear", "cubic"))
     if config.kernel == "tabulated" and invariants.signed is None:
@@ -511,8 +482,9 @@ def _check_kernel(config: RapidashConfig, invariants: PairInvariants) -> None:
             f"kernel='tabulated' needs attributes on at most 2 dimensions; {config.symmetry} on {config.space} "
             "has more: use 'exact'"
         )
-    if config.table_size < 8:
-        raise ValueError(f"table_size must be at least 8 nodes, got {config.table_size}")
+    if invariants.signed is None:
+        return None
+    return KernelTable(config.table_size, invariants.signed, config.interpolation)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from rapidash.nn._block import ConvNextBlock
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
+from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_vectors
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ExactKernel",
     "GroupConv",
     "KernelBasis",
+    "KernelTable",
     "TabulatedKernel",
     "lift",
     "project_scalars",

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.geometry import Graph
-from rapidash.ops import Backend, edge_conv, table_conv
-from rapidash.ops.table_conv import Interpolation
+from rapidash.ops import Backend, Interpolation, edge_conv, table_conv
 
 
 @dataclass(frozen=True)
