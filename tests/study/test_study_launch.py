@@ -23,10 +23,11 @@ SCRIPT = """
 import sys, toy_plugin
 from dataclasses import replace
 from rapidash.study import run_study
-kinds = ("equivariant", "slow")
+kinds, out, workers, checkpoint_every = ("equivariant", "slow"), sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 design = replace(toy_plugin.make_design(), variants=tuple(map(toy_plugin.variant, kinds)), seeds=(0,))
+design = replace(design, train=replace(design.train, checkpoint_every=checkpoint_every))
 if __name__ == "__main__":
-    run_study(design, sys.argv[1], workers=int(sys.argv[2]))
+    run_study(design, out, workers=workers)
 """
 
 
@@ -46,8 +47,8 @@ def script(tmp_path: Path):
     path = tmp_path / "study.py"
     path.write_text(SCRIPT)
 
-    def start(workers: int = 1) -> subprocess.Popen:
-        command = [sys.executable, str(path), str(tmp_path / "out"), str(workers)]
+    def start(workers: int = 1, checkpoint_every: int = 2) -> subprocess.Popen:
+        command = [sys.executable, str(path), str(tmp_path / "out"), str(workers), str(checkpoint_every)]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     return start
@@ -91,16 +92,16 @@ def test_a_killed_study_continues_and_repeats_no_finished_run(tmp_path: Path, de
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_checkpoints_and_leaves_no_process(tmp_path: Path, design, toy_log, script) -> None:
-    study = script(workers=2)
-    wait_until(lambda: "slow" in toy_log())
-    time.sleep(0.3)
+def test_ctrl_c_saves_checkpoints_and_leaves_no_process(tmp_path: Path, design, script) -> None:
+    study = script(workers=2, checkpoint_every=100)
+    wait_until((tmp_path / "built.stepping").exists)
     os.killpg(study.pid, signal.SIGINT)  # as the terminal does: to all processes of the study
     _, shown = study.communicate(timeout=60)
     assert "KeyboardInterrupt" in shown
     assert "failed" not in shown
     assert "slow" not in {record["config"]["variant"]["name"] for record in Store(tmp_path / "out").records()}
-    (slow,) = replace(design, variants=(variant("slow"),), seeds=(0,)).runs()
+    settings = replace(design.train, checkpoint_every=100)  # so only the interruption can have made a checkpoint
+    (slow,) = replace(design, variants=(variant("slow"),), seeds=(0,), train=settings).runs()
     assert (Store(tmp_path / "out").work_dir(slow.key) / "checkpoint.pt").exists()
     wait_until(lambda: not has_members(study.pid))
 

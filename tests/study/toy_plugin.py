@@ -56,12 +56,13 @@ class Slow(Components):
 
     def forward(self, batch: CloudBatch) -> Tensor:
         if self.training:
+            Path(os.environ["TOY_LOG"]).with_suffix(".stepping").touch()
             time.sleep(0.2)
         return super().forward(batch)
 
 
 class Hungry(Components):
-    """Keeps 64 MB for the backward pass of a training step, in blocks that the C library does not hand back when they are freed."""
+    """Keeps 64 MB for the backward pass of training, in blocks that the C library keeps when they are freed."""
 
     def forward(self, batch: CloudBatch) -> Tensor:
         if not self.training:

@@ -88,8 +88,8 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
         notes.append(
             f"Test error: {done[0]['metric']} ({done[0]['unit']}), mean over {len(seeds)} seed(s) "
             "± half of the 95 % t-interval; rotated: on rotated test data. Difference and ratio to the neighbor, from "
-            "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: relative, "
-            "under rotations, before and after training. Memory: growth of the process during training."
+            "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: "
+            "relative, under rotations, before and after training. Memory: growth of the process during training."
         )
     if 1 < len(seeds) < 6:
         notes.append(
