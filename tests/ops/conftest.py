@@ -1,19 +1,22 @@
 """Fixtures of the tests of the ops."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Any:
+def one_thread() -> Iterator[None]:
+    """Random numbers from one seed, one thread: numba compiles fewer variants of its kernels."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads(one_thread: None) -> None:
+    """Two threads; ``one_thread`` restores the number."""
+    torch.set_num_threads(2)

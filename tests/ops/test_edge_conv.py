@@ -40,8 +40,8 @@ def test_numba_agrees_with_the_definition(case: Case, dtype: torch.dtype, weight
     assert_parity(partial(run, graph, "numba"), partial(run, graph, "reference"), [x, kernel, weight], TOLERANCE[dtype])
 
 
-@pytest.mark.usefixtures("threads")
-def test_threads_agree_with_the_definition() -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_two_threads_agree_with_the_definition() -> None:
     x, kernel, graph = problem(CASES[-1])
     inputs = [x, kernel, leaf(CASES[-1][2])]
     assert_parity(partial(run, graph, "numba"), partial(run, graph, "reference"), inputs, 1e-12)
@@ -61,10 +61,10 @@ def test_gradients_of_first_and_second_order() -> None:
     assert torch.autograd.gradgradcheck(partial(run, graph, "numba"), inputs)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("two_threads")
 def test_two_runs_give_the_same_bits() -> None:
-    x, kernel, graph = problem(CASES[-1], torch.float32)
-    weight = leaf(CASES[-1][2], dtype=torch.float32)
+    x, kernel, graph = problem(CASES[-1])
+    weight = leaf(CASES[-1][2])
     runs = []
     for _ in range(2):
         out = run(graph, "numba", x, kernel, weight)
@@ -97,7 +97,7 @@ def test_forward_mode_and_vmap_use_the_definition() -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_opcheck(weighted: bool) -> None:
     x, kernel, graph = problem(CASES[0])
-    arguments = (x, kernel, graph.source, graph.target, graph.row_ptr, leaf(13) if weighted else None)
+    arguments = (x, kernel, graph.source, graph.target, graph.row_ptr, None, None, leaf(13) if weighted else None)
     torch.library.opcheck(torch.ops.rapidash.edge_conv_numba.default, arguments)
 
 

@@ -28,8 +28,8 @@ def test_numba_agrees_with_the_definition(sizes: tuple[int, int, int, int], dtyp
     )
 
 
-@pytest.mark.usefixtures("threads")
-def test_threads_agree_with_the_definition() -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_two_threads_agree_with_the_definition() -> None:
     inputs = leaf(90, 12, 64), leaf(20, 12, 64)
     assert_parity(partial(spherical_conv, backend="numba"), partial(spherical_conv, backend="reference"), inputs, 1e-12)
 
@@ -47,9 +47,9 @@ def test_gradients_of_first_and_second_order() -> None:
     assert torch.autograd.gradgradcheck(run, inputs)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("two_threads")
 def test_two_runs_give_the_same_bits() -> None:
-    x, kernel = leaf(90, 8, 64, dtype=torch.float32), leaf(8, 8, 64, dtype=torch.float32)
+    x, kernel = leaf(90, 8, 64), leaf(8, 8, 64)
     runs = [torch.autograd.grad(spherical_conv(x, kernel).square().sum(), [x, kernel]) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
 

@@ -43,14 +43,16 @@ def edge_conv(
     """
     _check(x, kernel, graph, edge_weight)
     chosen = select_backend("edge_conv", backend, x, kernel, edge_weight)
-    edges = graph.source, graph.target
-    if chosen == "numba":
-        out: Tensor = _numba_op(x, kernel, *edges, graph.row_ptr, edge_weight)
-        return out
-    return edge_conv_reference(x, kernel, *edges, graph.num_targets, edge_weight=edge_weight)
+    if chosen == "reference":
+        return edge_conv_reference(x, kernel, graph.source, graph.target, graph.num_targets, edge_weight=edge_weight)
+    transposed = (graph.transposed_order, graph.col_ptr) if chosen == "triton" else (None, None)
+    out: Tensor = _OPS[chosen](x, kernel, graph.source, graph.target, graph.row_ptr, *transposed, edge_weight)
+    return out
 
 
 def _check(x: Tensor, kernel: Tensor, graph: Graph, edge_weight: Tensor | None) -> None:
+    if graph.source.device != x.device:
+        raise ValueError(f"graph is on {graph.source.device} but x on {x.device}: move one of them")
     if x.ndim != 3 or x.shape[0] != graph.num_sources:
         raise ValueError(f"x must be (S, O, C) with S = {graph.num_sources} sources of the graph, got {tuple(x.shape)}")
     if kernel.shape != (graph.num_edges, *x.shape[1:]):
@@ -74,9 +76,12 @@ def _register(backend: str) -> Any:
 
     @torch.library.custom_op(f"rapidash::edge_conv_{backend}", mutates_args=())
     def forward(
-        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor, edge_weight: Tensor | None
-    ) -> Tensor:
-        out: Tensor = _implementation(backend).edge_conv_forward(x, kernel, source, row_ptr, edge_weight)
+        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        out: Tensor = _implementation(backend).edge_conv_forward(
+            x, kernel, (source, target, row_ptr, order, col_ptr), edge_weight
+        )
         return out
 
     @torch.library.custom_op(f"rapidash::edge_conv_backward_{backend}", mutates_args=())
@@ -85,19 +90,23 @@ def _register(backend: str) -> Any:
         x: Tensor,
         kernel: Tensor,
         source: Tensor,
+        target: Tensor,
         row_ptr: Tensor,
+        order: Tensor | None,
+        col_ptr: Tensor | None,
         edge_weight: Tensor | None,
         needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
         grads: tuple[Tensor, Tensor, Tensor] = _implementation(backend).edge_conv_backward(
-            grad, x, kernel, source, row_ptr, edge_weight, needs
+            grad, x, kernel, (source, target, row_ptr, order, col_ptr), edge_weight, needs
         )
         return grads
 
     @forward.register_fake
     def _(
-        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor, edge_weight: Tensor | None
-    ) -> Tensor:
+        x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         return x.new_empty(row_ptr.shape[0] - 1, x.shape[1], x.shape[2])
 
     @backward.register_fake
@@ -106,19 +115,26 @@ def _register(backend: str) -> Any:
         x: Tensor,
         kernel: Tensor,
         source: Tensor,
+        target: Tensor,
         row_ptr: Tensor,
+        order: Tensor | None,
+        col_ptr: Tensor | None,
         edge_weight: Tensor | None,
         needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
         grad_kernel = kernel.new_empty(kernel.shape if needs[0] else 0)
-        return x.new_empty(x.shape), grad_kernel, x.new_empty(source.shape[0] if needs[1] else 0)
+        return (
+            x.new_empty(x.shape),
+            grad_kernel,
+            (x if edge_weight is None else edge_weight).new_empty(source.shape[0] if needs[1] else 0),
+        )
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, kernel, source, target, row_ptr, edge_weight = ctx.saved_tensors
-        needs = [ctx.needs_input_grad[i] for i in (0, 1, 5)]
+        x, kernel, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
+        needs = [ctx.needs_input_grad[i] for i in (0, 1, 7)]
         grads: list[Tensor | None]
         if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
             inputs = [t for t, need in zip((x, kernel, edge_weight), needs, strict=True) if need]
@@ -126,12 +142,13 @@ def _register(backend: str) -> Any:
             found = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
             grads = [next(found) if need else None for need in needs]
         else:
-            computed = backward(grad, x, kernel, source, row_ptr, edge_weight, needs[1:])
+            edges = source, target, row_ptr, order, col_ptr
+            computed = backward(grad, x, kernel, *edges, edge_weight, needs[1:])
             grads = [g if need else None for g, need in zip(computed, needs, strict=True)]
-        return grads[0], grads[1], None, None, None, grads[2]
+        return grads[0], grads[1], None, None, None, None, None, grads[2]
 
     forward.register_autograd(vector_jacobian, setup_context=setup_context)
     return forward
 
 
-_numba_op = _register("numba")
+_OPS = {backend: _register(backend) for backend in ("numba", "triton")}

@@ -6,6 +6,8 @@ A task is a range of columns of the flattened (O, C) axes: it alone writes them,
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
 # numba gives the types of what it compiles
 
+from typing import Any
+
 import numba as nb
 import torch
 from torch import Tensor
@@ -88,12 +90,21 @@ def _num_tasks(num_edges: int, size: int) -> int:
     return max(1, min(num_threads(), size // LEAST_COLUMNS)) if num_edges * size > SERIAL_BELOW else 1
 
 
-def edge_conv_forward(x: Tensor, kernel: Tensor, source: Tensor, row_ptr: Tensor, edge_weight: Tensor | None) -> Tensor:
-    """The sum over edges: (S, O, C), (E, O, C) -> (T, O, C)."""
+def _indices(edges: tuple[Tensor | None, ...]) -> tuple[Any, Any]:
+    """Arrays of source and row_ptr."""
+    source, _, row_ptr = (index.numpy() for index in edges[:3] if index is not None)
+    return source, row_ptr
+
+
+def edge_conv_forward(
+    x: Tensor, kernel: Tensor, edges: tuple[Tensor | None, ...], edge_weight: Tensor | None
+) -> Tensor:
+    """The sum over edges (source, target, row_ptr, and two not used here): -> (T, O, C)."""
+    source, row_ptr = _indices(edges)
     size = x.shape[1] * x.shape[2]
     out = x.new_empty(row_ptr.shape[0] - 1, *x.shape[1:])
     weight = as_array(x.new_empty(0) if edge_weight is None else edge_weight.contiguous())
-    inputs = as_array(x.contiguous()), as_array(kernel.contiguous()), source.numpy(), row_ptr.numpy(), weight
+    inputs = as_array(x.contiguous()), as_array(kernel.contiguous()), source, row_ptr, weight
     tasks = _num_tasks(len(source), size)
     if tasks == 1:
         _forward((0, size), *inputs, as_array(out), size)
@@ -107,19 +118,19 @@ def edge_conv_backward(
     grad: Tensor,
     x: Tensor,
     kernel: Tensor,
-    source: Tensor,
-    row_ptr: Tensor,
+    edges: tuple[Tensor | None, ...],
     edge_weight: Tensor | None,
     needs: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, kernel and edge_weight; ``needs`` says whether the last two are wanted, else they are empty."""
+    source, row_ptr = _indices(edges)
     size = x.shape[1] * x.shape[2]
     tasks = _num_tasks(len(source), size)
     grad_x = x.new_zeros(x.shape)
     grad_kernel = kernel.new_empty(kernel.shape if needs[0] else 0)
     parts = x.new_zeros(tasks, len(source) if needs[1] else 0)
     weight = as_array(x.new_empty(0) if edge_weight is None else edge_weight.contiguous())
-    inputs = as_array(x.contiguous()), as_array(kernel.contiguous()), source.numpy(), row_ptr.numpy(), weight
+    inputs = as_array(x.contiguous()), as_array(kernel.contiguous()), source, row_ptr, weight
     grads = as_array(grad.contiguous()), as_array(grad_x), as_array(grad_kernel), as_array(parts), size
     if tasks == 1:
         _backward((0, size), *inputs, *grads)

@@ -59,8 +59,10 @@ def table_conv(
     chosen = select_backend("table_conv", backend, x, table, coords, edge_weight)
     if interpolation == "cubic":
         table, interpolation = spline_coefficients(table), "bspline"
-    if chosen == "numba":
-        out: Tensor = _numba_op(x, table, coords, graph.source, graph.target, graph.row_ptr, edge_weight, interpolation)
+    if chosen != "reference":
+        transposed = (graph.transposed_order, graph.col_ptr) if chosen == "triton" else (None, None)
+        edges = graph.source, graph.target, graph.row_ptr, *transposed
+        out: Tensor = _OPS[chosen](x, table, coords, *edges, edge_weight, interpolation)
         return out
     if _may_look(coords) and has_outside(coords, table, interpolation):
         raise ValueError(outside_message(coords, table, interpolation))
@@ -81,6 +83,8 @@ def _check(
 ) -> None:
     if interpolation not in get_args(Interpolation):
         raise ValueError(f"unknown interpolation {interpolation!r}, expected one of {get_args(Interpolation)}")
+    if graph.source.device != x.device:
+        raise ValueError(f"graph is on {graph.source.device} but x on {x.device}: move one of them")
     if x.ndim != 3 or x.shape[0] != graph.num_sources:
         raise ValueError(f"x must be (S, O, C) with S = {graph.num_sources} sources of the graph, got {tuple(x.shape)}")
     if coords.ndim != 3 or coords.shape[:2] != (graph.num_edges, x.shape[1]) or coords.shape[2] not in (1, 2):
@@ -113,34 +117,34 @@ def _register(backend: str) -> Any:
     @torch.library.custom_op(f"rapidash::table_conv_{backend}", mutates_args=())
     def forward(
         x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
-        edge_weight: Tensor | None, taps: str,
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str,
     ) -> Tensor:  # fmt: skip
         out: Tensor = _implementation(backend).table_conv_forward(
-            x, table, coords, (source, target, row_ptr), edge_weight, taps
+            x, table, coords, (source, target, row_ptr, order, col_ptr), edge_weight, taps
         )
         return out
 
     @torch.library.custom_op(f"rapidash::table_conv_backward_{backend}", mutates_args=())
     def backward(
         grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
-        edge_weight: Tensor | None, taps: str, needs: list[bool],
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str, needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         grads: tuple[Tensor, Tensor, Tensor, Tensor] = _implementation(backend).table_conv_backward(
-            grad, x, table, coords, (source, target, row_ptr), edge_weight, taps, needs
+            grad, x, table, coords, (source, target, row_ptr, order, col_ptr), edge_weight, taps, needs
         )
         return grads
 
     @forward.register_fake
     def _(
         x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
-        edge_weight: Tensor | None, taps: str,
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str,
     ) -> Tensor:  # fmt: skip
         return x.new_empty(row_ptr.shape[0] - 1, x.shape[1], x.shape[2])
 
     @backward.register_fake
     def _(
         grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
-        edge_weight: Tensor | None, taps: str, needs: list[bool],
+        order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str, needs: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         both = needs[0] or needs[1]
         return (
@@ -155,14 +159,15 @@ def _register(backend: str) -> Any:
         ctx.save_for_backward(*tensors)
 
     def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, table, coords, source, target, row_ptr, edge_weight = ctx.saved_tensors
-        needs = [ctx.needs_input_grad[i] for i in (0, 1, 2, 6)]
+        x, table, coords, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
+        needs = [ctx.needs_input_grad[i] for i in (0, 1, 2, 8)]
         if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
             grads = _reference_gradients(grad, x, table, coords, source, target, edge_weight, ctx.taps, needs)
         else:
-            grads = backward(grad, x, table, coords, source, target, row_ptr, edge_weight, ctx.taps, needs)
+            edges = source, target, row_ptr, order, col_ptr
+            grads = backward(grad, x, table, coords, *edges, edge_weight, ctx.taps, needs)
         g_x, g_table, g_coords, g_weight = (g if need else None for g, need in zip(grads, needs, strict=True))
-        return g_x, g_table, g_coords, None, None, None, g_weight, None
+        return g_x, g_table, g_coords, None, None, None, None, None, g_weight, None
 
     forward.register_autograd(vector_jacobian, setup_context=setup_context)
     return forward
@@ -180,4 +185,4 @@ def _reference_gradients(
     return [next(found) if need else None for need in needs]
 
 
-_numba_op = _register("numba")
+_OPS = {backend: _register(backend) for backend in ("numba", "triton")}

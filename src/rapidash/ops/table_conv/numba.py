@@ -230,7 +230,7 @@ class _Problem:
         x: Tensor,
         table: Tensor,
         coords: Tensor,
-        edges: tuple[Tensor, Tensor, Tensor],
+        edges: tuple[Tensor | None, ...],
         edge_weight: Tensor | None,
         taps: Interpolation,
     ) -> None:
@@ -239,7 +239,7 @@ class _Problem:
         self.width = block_width(points, axes, x.element_size())
         self.num_blocks = -(-self.channels // self.width)
         self.table_shape = table.shape[:-1]
-        source, target, row_ptr = (index.numpy() for index in edges)
+        source, target, row_ptr = (index.numpy() for index in edges[:3] if index is not None)
         self.shape = (len(row_ptr) - 1, x.shape[1], self.channels, x.shape[0])
         self.threads = 1
         if coords.numel() * self.channels * num_taps(points, axes) > SERIAL_BELOW:
@@ -286,11 +286,11 @@ def table_conv_forward(
     x: Tensor,
     table: Tensor,
     coords: Tensor,
-    edges: tuple[Tensor, Tensor, Tensor],
+    edges: tuple[Tensor | None, ...],
     edge_weight: Tensor | None,
     taps: Interpolation,
 ) -> Tensor:
-    """The sum over edges (source, target, row_ptr); ``taps`` is "linear" or "bspline".
+    """The sum over edges (source, target, row_ptr, and two not used here); ``taps`` is "linear" or "bspline".
 
     Raises: ValueError for coordinates outside the table.
     """
@@ -307,7 +307,7 @@ def table_conv_backward(
     x: Tensor,
     table: Tensor,
     coords: Tensor,
-    edges: tuple[Tensor, Tensor, Tensor],
+    edges: tuple[Tensor | None, ...],
     edge_weight: Tensor | None,
     taps: Interpolation,
     needs: list[bool],
