@@ -1,0 +1,248 @@
+"""Corruptions of point clouds for measuring robustness: two benchmarks' registries, acting on every declared field."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rapidash._names import unknown_name
+from rapidash._seed import seeded
+from rapidash.data import _modelnet40_c as m40
+from rapidash.data import _pointcloud_c as pcc
+from rapidash.data._cloud import CloudBatch, CloudDataset, Field
+from rapidash.data._effects import Effect
+from rapidash.groups import Position, Scalar, Tensor2, Vector
+
+SEVERITIES = (1, 2, 3, 4, 5)
+NORMALS = ("normal", "normals")
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One corruption of a benchmark.
+
+    Args:
+        name: as the benchmark calls it.
+        family: "transformation", "noise" or "density".
+        levels: its parameter at the severities 1 to 5.
+        effect: positions (N, 3) in float64, the parameter and a random stream -> what becomes of the cloud.
+        is_approximate: True where the original needs the mesh, so that results cannot be compared with published ones.
+    """
+
+    name: str
+    family: Literal["transformation", "noise", "density"]
+    levels: tuple[float, float, float, float, float]
+    effect: Callable[[Tensor, float, torch.Generator], Effect]
+    is_approximate: bool = False
+
+
+def _registry(*corruptions: Corruption) -> Mapping[str, Corruption]:
+    return MappingProxyType({corruption.name: corruption for corruption in corruptions})
+
+
+POINTCLOUD_C = _registry(
+    Corruption("scale", "transformation", (1.6, 1.7, 1.8, 1.9, 2.0), pcc.scale),
+    Corruption("jitter", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), pcc.jitter),
+    Corruption("rotate", "transformation", (6, 12, 18, 24, 30), pcc.rotate),
+    Corruption("dropout_global", "density", (0.25, 0.375, 0.5, 0.625, 0.75), pcc.dropout_global),
+    Corruption("dropout_local", "density", (100, 200, 300, 400, 500), pcc.dropout_local),
+    Corruption("add_global", "noise", (10, 20, 30, 40, 50), pcc.add_global),
+    Corruption("add_local", "noise", (100, 200, 300, 400, 500), pcc.add_local),
+)
+"""PointCloud-C (Ren et al., 2022): for clouds in the unit ball; counts are for 1,024 points, else in proportion."""
+
+MODELNET40_C = _registry(
+    Corruption("occlusion", "density", (1, 2, 3, 4, 5), m40.occlusion, is_approximate=True),
+    Corruption("lidar", "density", (1, 2, 3, 4, 5), m40.lidar, is_approximate=True),
+    Corruption("density_dec", "density", (1, 2, 3, 4, 5), m40.density_dec),
+    Corruption("density_inc", "density", (1, 2, 3, 4, 5), m40.density_inc),
+    Corruption("cutout", "density", (2, 3, 5, 7, 10), m40.cutout),
+    Corruption("uniform", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), m40.uniform_noise),
+    Corruption("gaussian", "noise", (0.01, 0.015, 0.02, 0.025, 0.03), m40.gaussian_noise),
+    Corruption("impulse", "noise", (30, 25, 20, 15, 10), m40.impulse_noise),
+    Corruption("upsampling", "noise", (5, 4, 3, 2, 1), m40.upsampling),
+    Corruption("background", "noise", (45, 40, 35, 30, 20), m40.background_noise),
+    Corruption("rotation", "transformation", (2.5, 5, 7.5, 10, 15), m40.rotation),
+    Corruption("shear", "transformation", (0.05, 0.1, 0.15, 0.2, 0.25), m40.shear),
+    Corruption("distortion", "transformation", (0.1, 0.2, 0.3, 0.4, 0.5), m40.distortion),
+    Corruption("distortion_rbf", "transformation", (0.025, 0.05, 0.075, 0.1, 0.125), m40.distortion_rbf),
+    Corruption("distortion_rbf_inv", "transformation", (0.025, 0.05, 0.075, 0.1, 0.125), m40.distortion_rbf_inv),
+)
+"""ModelNet40-C (Sun et al., 2022): for clouds in the box [-1, 1]^3 with y up; "rotation" also rescales the box."""
+
+_ALL = {**POINTCLOUD_C, **MODELNET40_C}
+
+
+@overload
+def corrupt(
+    cloud: Tensor, name: str, severity: int, *, generator: torch.Generator, normals: Collection[str] = NORMALS
+) -> Tensor: ...
+@overload
+def corrupt(
+    cloud: CloudBatch, name: str, severity: int, *, generator: torch.Generator, normals: Collection[str] = NORMALS
+) -> CloudBatch: ...
+def corrupt(
+    cloud: Tensor | CloudBatch,
+    name: str,
+    severity: int,
+    *,
+    generator: torch.Generator,
+    normals: Collection[str] = NORMALS,
+) -> Tensor | CloudBatch:
+    """A cloud (N, 3), or every cloud of a batch, corrupted; the input stays as it is.
+
+    In a batch every field follows by its representation. Points that are removed take their rows along; a point that
+    is added takes the rows of the nearest point. Where space is deformed, x -> f(x) with the Jacobian J: positions go
+    to f(x), vectors to J v, tensors to J T J^T, and the fields named in ``normals`` to J^-T n with their length kept;
+    a vector of the whole cloud takes J at the mean of its points. Noise moves "pos" alone. Scalars do not change.
+    Corruptions are drawn here, not the released files: report them as such.
+
+    Args:
+        cloud: positions (N, 3), or a batch in three dimensions, normalized as the benchmark wants it.
+        name: a key of ``POINTCLOUD_C`` or ``MODELNET40_C``.
+        severity: 1 to 5.
+        generator: a CPU stream; clouds of a batch draw from it in their order.
+        normals: vector fields that are normals of a surface.
+    Raises: ValueError for an unknown name, severity or dimension, positions that are not finite, a cloud too small;
+        TypeError for a representation that space cannot deform.
+    """
+    if name not in _ALL:
+        raise ValueError(unknown_name("corruption", name, _ALL))
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity must be one of {SEVERITIES}, got {severity!r}")
+    corruption = _ALL[name]
+    if isinstance(cloud, Tensor):
+        return _effect(corruption, severity, cloud, generator).pos.to(cloud)
+    starts = torch.cumsum(torch.bincount(cloud.batch, minlength=cloud.num_clouds), 0).cpu()
+    effects = [
+        _effect(corruption, severity, pos, generator)
+        for pos in torch.tensor_split(cloud.pos.detach(), starts[:-1].tolist())
+    ]
+    return _applied(cloud, effects, normals)
+
+
+def corrupt_dataset(
+    dataset: CloudDataset, name: str, severity: int, *, seed: int = 0, normals: Collection[str] = NORMALS
+) -> CloudDataset:
+    """A data set with every cloud corrupted; that of cloud i depends on (seed, name, severity, i) only.
+
+    Args: as for ``corrupt``.
+    """
+    parts = [
+        corrupt(
+            dataset.batch(torch.tensor([index])),
+            name,
+            severity,
+            generator=seeded("corruption", seed, name, severity, index),
+            normals=normals,
+        )
+        for index in range(len(dataset))
+    ]
+    tensors = {field: torch.cat([part[field] for part in parts]) for field in dataset.fields}
+    return CloudDataset(tensors, dataset.fields, torch.tensor([len(part.pos) for part in parts]))
+
+
+def _effect(corruption: Corruption, severity: int, pos: Tensor, generator: torch.Generator) -> Effect:
+    if pos.dim() != 2 or pos.shape[1] != 3 or len(pos) == 0:
+        raise ValueError(f"corruptions act on clouds (N, 3) with at least one point, got {tuple(pos.shape)}")
+    points = pos.detach().cpu().double()
+    if not torch.isfinite(points).all():
+        raise ValueError("the positions of the cloud are not finite: remove it before corrupting")
+    return corruption.effect(points, float(corruption.levels[severity - 1]), generator)
+
+
+def _applied(cloud: CloudBatch, effects: Sequence[Effect], normals: Collection[str]) -> CloudBatch:
+    counts = torch.bincount(cloud.batch, minlength=cloud.num_clouds).tolist()
+    first = [sum(counts[:index]) for index in range(len(counts))]
+    places = [slice(start, start + count) for start, count in zip(first, counts)]
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in cloud.tensors.items():
+        field = cloud.fields[name]
+        parts = []
+        for index, (place, effect) in enumerate(zip(places, effects)):
+            where = cloud.pos[place].detach().cpu().double()
+            rows = effect.rows.to(tensor.device)
+            if name == "pos":
+                parts.append(effect.pos.to(tensor))
+            elif field.level == "point":
+                parts.append(_moved(name, field, tensor[place], where, effect, normals)[rows])
+            else:
+                parts.append(_moved(name, field, tensor[index : index + 1], where.mean(0, True), effect, normals))
+        tensors[name] = torch.cat(parts)
+    sizes = torch.tensor([len(effect.rows) for effect in effects])
+    batch = torch.repeat_interleave(torch.arange(cloud.num_clouds), sizes).to(cloud.batch.device)
+    return CloudBatch(tensors, cloud.fields, batch, cloud.num_clouds)
+
+
+def _moved(
+    name: str, field: Field, tensor: Tensor, where: Float[Tensor, "K 3"], effect: Effect, normals: Collection[str]
+) -> Tensor:
+    """A field of the points at ``where``, moved by the smooth part of an effect."""
+    kind = field.representation
+    if isinstance(kind, Scalar) or effect.deform is None:
+        return tensor
+    values = tensor.detach().cpu().double()
+    if isinstance(kind, Position):
+        moved = effect.deform(values.reshape(-1, 3))[0].reshape(values.shape)
+        return moved.to(tensor)
+    jacobian = effect.deform(where)[1]
+    if isinstance(kind, Vector):
+        if name in normals:
+            turned = torch.einsum("nji,n...j->n...i", torch.linalg.inv(jacobian), values)
+            length = turned.norm(dim=-1, keepdim=True)
+            return (turned * values.norm(dim=-1, keepdim=True) / torch.where(length > 0, length, 1.0)).to(tensor)
+        return torch.einsum("nij,n...j->n...i", jacobian, values).to(tensor)
+    if isinstance(kind, Tensor2):
+        return torch.einsum("nij,n...jk,nlk->n...il", jacobian, values, jacobian).to(tensor)
+    raise TypeError(f"field {name!r} transforms as {kind}: a deformation of space is not defined on it, leave it out")
+
+
+class CorruptionError(NamedTuple):
+    """Errors relative to a reference model, averaged over severities: CE, RCE by corruption, and their means."""
+
+    ce: dict[str, float]
+    rce: dict[str, float]
+    mce: float
+    rmce: float
+
+
+def corruption_error(
+    accuracy: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Sequence[float]],
+    *,
+    clean: float,
+    clean_reference: float,
+) -> CorruptionError:
+    """The errors of a model under corruptions relative to those of a reference variant.
+
+    CE_c = (1 - OA_c) / (1 - OA_c^ref) and RCE_c = (OA_clean - OA_c) / (OA_clean^ref - OA_c^ref), where OA_c is the
+    accuracy averaged over severities; mCE and RmCE are the means over corruptions. The reference has 1 in all of them.
+    Args:
+        accuracy: by corruption, the accuracy in [0, 1] at every severity.
+        reference: the same of the reference variant, measured on the same clouds.
+        clean, clean_reference: accuracies without corruption.
+    Raises: ValueError for different corruptions, accuracies outside [0, 1], or a reference that makes no error, or
+        loses nothing under a corruption: the quotient does not exist.
+    Source: Ren et al., ICML 2022.
+    """
+    if set(accuracy) != set(reference) or not accuracy:
+        raise ValueError(
+            f"accuracy has {sorted(accuracy)}, reference {sorted(reference)}: they must have the same, not none"
+        )
+    for name, values in [*accuracy.items(), *reference.items(), ("clean", (clean, clean_reference))]:
+        if not values or not all(0 <= value <= 1 for value in values):
+            raise ValueError(f"accuracies of {name!r} must be in [0, 1], got {list(values)}")
+    ce, rce = {}, {}
+    for name in accuracy:
+        own, other = (sum(values[name]) / len(values[name]) for values in (accuracy, reference))
+        if other == 1 or other == clean_reference:
+            raise ValueError(
+                f"the reference has the accuracy {other} under {name!r}, {clean_reference} clean: no quotient"
+            )
+        ce[name] = (1 - own) / (1 - other)
+        rce[name] = (clean - own) / (clean_reference - other)
+    return CorruptionError(ce, rce, sum(ce.values()) / len(ce), sum(rce.values()) / len(rce))

@@ -1,0 +1,77 @@
+"""PyTorch Geometric's ``Data`` and ``Batch`` as clouds, recognized by their attributes: nothing is imported."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rapidash.data._cloud import CloudBatch, CloudDataset, Field
+from rapidash.groups import Position
+
+_POSITIONS = Field(Position())
+
+
+def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
+    """A PyTorch Geometric ``Data`` or ``Batch``, or several ``Data``, as a batch of clouds.
+
+    Only the fields that are declared are taken, because how they transform cannot be guessed; "pos" is declared as a
+    position of the unit "1" where ``fields`` does not say otherwise. Edges are not taken: the model makes its own.
+    A cloud field of a graph may have any shape with the clouds in front, or none: PyG's y (1, C) and y (C,) for C = 1.
+
+    Example: ``from_pyg(batch, {"z": Field(Scalar()), "y": Field(Scalar(), "eV", "cloud")})``
+    Args:
+        data: with attributes pos (N, D) and, in a batch, batch (N,).
+        fields: declarations by attribute name.
+    Raises: TypeError where it has no pos tensor; ValueError for a missing field, other numbers of rows, a batch that is
+        not sorted, or several graphs with different fields.
+    """
+    if not hasattr(data, "pos") and isinstance(data, Iterable):
+        return _concatenated([from_pyg(item, fields) for item in data])
+    pos = getattr(data, "pos", None)
+    if not isinstance(pos, Tensor) or pos.dim() != 2:
+        raise TypeError(
+            f"expected a PyTorch Geometric Data or Batch with pos (N, D), or several, got {type(data).__name__} with "
+            f"pos {None if pos is None else getattr(pos, 'shape', type(pos).__name__)}"
+        )
+    assigned = getattr(data, "batch", None)
+    batch = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if assigned is None else assigned
+    if len(batch) != len(pos) or (batch.diff() < 0).any():
+        raise ValueError(f"batch must be sorted, one entry for each of {len(pos)} points, got {len(batch)} entries")
+    stated = getattr(data, "num_graphs", None)
+    found = int(batch.max()) + 1 if len(batch) else 0
+    num_clouds = stated if isinstance(stated, int) and assigned is not None else max(found, 1)
+    declared = {"pos": _POSITIONS, **fields}
+    tensors = {name: _field(data, name, field, len(pos), num_clouds) for name, field in declared.items()}
+    return CloudBatch(tensors, declared, batch, num_clouds)
+
+
+def dataset_from_pyg(data: Iterable[Any], fields: Mapping[str, Field]) -> CloudDataset:
+    """Several ``Data``, e.g. a data set of PyTorch Geometric, as a data set in memory. Args: as for ``from_pyg``."""
+    batch = _concatenated([from_pyg(item, fields) for item in data])
+    counts = torch.bincount(batch.batch, minlength=batch.num_clouds)
+    return CloudDataset(batch.tensors, batch.fields, counts.cpu())
+
+
+def _field(data: Any, name: str, field: Field, num_points: int, num_clouds: int) -> Tensor:
+    tensor = getattr(data, name, None)
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"the data has no tensor {name!r} to declare as {field}")
+    expected = num_points if field.level == "point" else num_clouds
+    if field.level == "cloud" and tensor.dim() == 0:
+        tensor = tensor.reshape(1)
+    if len(tensor) != expected:
+        raise ValueError(
+            f"field {name!r} has the shape {tuple(tensor.shape)}, expected {expected} rows ({field.level} level)"
+        )
+    return tensor
+
+
+def _concatenated(parts: list[CloudBatch]) -> CloudBatch:
+    if not parts:
+        raise ValueError("expected at least one graph, got none")
+    sizes = torch.tensor([part.num_clouds for part in parts])
+    first = (torch.cumsum(sizes, 0) - sizes).tolist()
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0].fields}
+    batch = torch.cat([part.batch + start for part, start in zip(parts, first)])
+    return CloudBatch(tensors, parts[0].fields, batch, int(sizes.sum()))
