@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
-    from rapidash._cli_parser import Parser
     from rapidash.study import Record, RunConfig, StudyDesign
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
-DEFAULT_TASK = "nbody"
 
 
 class UsageError(ValueError):
@@ -62,13 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
+    from rapidash._cli_options import changed_design, study_parser
     from rapidash.study import StoreError, run_study, study_table
 
     task, rest = _leading_task(words)
     design = _known_design(task, rest)
-    parser = _study_parser(design)
+    parser = study_parser(design)
     options = parser.parse_args(rest)
-    design = _changed_design(design, options, parser)
+    design = changed_design(design, options, parser)
     out = Path(options.out or f"runs/{task}" + ("-full" if options.full else ""))
     print(_plan(design, out), file=sys.stderr)
     try:
@@ -89,6 +88,7 @@ def _train(words: list[str]) -> int:
     """Train one variant."""
     from dataclasses import replace
 
+    from rapidash._cli_options import changed_design, instance, train_parser
     from rapidash.models import RapidashConfig
     from rapidash.study import RunConfig, run_one
 
@@ -100,14 +100,14 @@ def _train(words: list[str]) -> int:
         raise UsageError(unknown_name("variant", wanted, names))
     design = design.select([wanted])
     variant = design.variants[0]
-    parser = _train_parser(design, names)
+    parser = train_parser(design, names)
     options = parser.parse_args(rest)
-    model = _instance(parser, RapidashConfig, options.model.as_dict(), "model")
+    model = instance(parser, RapidashConfig, options.model.as_dict(), "model")
     if model != variant.model:
         old, new = vars(variant.model), vars(model)
         changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
         variant = replace(variant, model=model, name=f"{variant.name} [{changes}]", neighbor=None, knob="")
-    changed = _changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
+    changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
     seed, fraction = options.seed, options.fraction
     run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
     out = Path(options.out or f"runs/train-{task}")
@@ -236,124 +236,10 @@ def _overview() -> str:
     )
 
 
-def _study_parser(design: "StudyDesign") -> "Parser":
-    from rapidash._cli_parser import Parser, shares, whole_numbers
-    from rapidash.study import LAUNCHERS
-
-    names = "\n".join(f"  {variant.name}" for variant in design.variants)
-    parser = Parser(
-        "study",
-        usage="[TASK] [options]",
-        description=(
-            "Train the variants of a task over several seeds, print a table with intervals and write report.html.\n"
-            "An interrupted study continues with the same command; finished runs are never repeated.\n\n"
-            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {design.task}:\n{names}"
-        ),
-        examples=(
-            "  rapidash study nbody\n"
-            "  rapidash study nbody --full --seeds 5 --out runs/benchmark\n"
-            "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2"
-        ),
-    )
-    parser.add_config()
-    _add_common(parser, design)
-    parser.add_argument(
-        "--seeds", type=whole_numbers, default=list(design.seeds), metavar="N|LIST", help="3 (0, 1, 2), or 0,1,7"
-    )
-    parser.add_argument(
-        "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
-    )
-    parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
-    parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="local processes, each on train.threads threads or 1 (default: one per core)",
-    )
-    _add_train(parser, design)
-    return parser
-
-
-def _train_parser(design: "StudyDesign", names: list[str]) -> "Parser":
-    from rapidash._cli_parser import Parser
-    from rapidash.models import RapidashConfig
-
-    (variant,) = design.variants
-    listed = "\n".join(f"  {name}" for name in names)
-    parser = Parser(
-        "train",
-        usage="[TASK] [options]",
-        description=(
-            "Train one variant, test it once, measure its symmetry, and keep its weights and record.\n"
-            "An interrupted training continues with the same command.\n\n"
-            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants:\n{listed}"
-        ),
-        examples=(
-            f'  rapidash train {design.task} --variant "{variant.name}" --seed 1\n'
-            f"  rapidash train {design.task} --model.channels 64 --train.steps 2000"
-        ),
-    )
-    parser.add_config()
-    _add_common(parser, design)
-    parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
-    parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
-    _add_train(parser, design)
-    parser.add_class_arguments(RapidashConfig, "model")
-    parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
-    return parser
-
-
-def _add_common(parser: "Parser", design: "StudyDesign") -> None:
-    out = f"runs/train-{design.task}"
-    if parser.prog.endswith("study"):
-        out = f"runs/{design.task}, with --full runs/{design.task}-full"
-    parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
-    parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    parser.add_argument(
-        "--task_options",
-        type=dict[str, Any],
-        default=dict(design.task_options),
-        metavar="KEY VALUE",
-        help="options of the task, as --task_options.num_train 500",
-    )
-
-
-def _add_train(parser: "Parser", design: "StudyDesign") -> None:
-    from rapidash.train import TrainConfig
-
-    parser.add_class_arguments(TrainConfig, "train")
-    parser.set_defaults({f"train.{name}": value for name, value in vars(design.train).items()})
-
-
-def _changed_design(design: "StudyDesign", options: Any, parser: "Parser") -> "StudyDesign":
-    """The design with what the command line and the config file say; a wrong value is an error of usage."""
-    from dataclasses import replace
-
-    from rapidash.train import TrainConfig
-
-    setting = {"train": _instance(parser, TrainConfig, options.train.as_dict(), "train")}
-    setting["task_options"] = dict(options.task_options or {})
-    if "seeds" in options:
-        setting |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
-    try:
-        changed = replace(design, **setting)
-        return changed.select(options.variants) if options.get("variants") else changed
-    except ValueError as error:
-        parser.error(str(error))
-
-
-def _instance(parser: "Parser", kind: type, values: dict[str, Any], group: str) -> Any:
-    try:
-        return kind(**values)
-    except ValueError as error:
-        parser.error(f"--{group}: {error}")
-
-
 def _leading_task(words: list[str]) -> tuple[str, list[str]]:
     """The task, which comes first or is the default, and the other words."""
+    from rapidash._cli_options import DEFAULT_TASK
+
     return (words[0], words[1:]) if words and not words[0].startswith("-") else (DEFAULT_TASK, words)
 
 
@@ -389,12 +275,6 @@ def _config_values(words: list[str]) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, OSError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _tasks() -> str:
-    from rapidash.study import DESIGNS
-
-    return ", ".join(DESIGNS)
 
 
 def _plan(design: "StudyDesign", out: Path) -> str:

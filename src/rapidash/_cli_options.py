@@ -1,0 +1,122 @@
+"""The options of `rapidash study` and `rapidash train`, whose defaults are those of the task's study."""
+
+from dataclasses import replace
+from typing import Any
+
+from rapidash._cli_parser import Parser, shares, whole_numbers
+from rapidash.models import RapidashConfig
+from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
+from rapidash.train import TrainConfig
+
+DEFAULT_TASK = "nbody"
+
+
+def study_parser(design: StudyDesign) -> Parser:
+    """Options of ``rapidash study`` for a task."""
+    names = "\n".join(f"  {variant.name}" for variant in design.variants)
+    parser = Parser(
+        "study",
+        usage="[TASK] [options]",
+        description=(
+            "Train the variants of a task over several seeds, print a table with intervals and write report.html.\n"
+            "An interrupted study continues with the same command; finished runs are never repeated.\n\n"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {design.task}:\n{names}"
+        ),
+        examples=(
+            "  rapidash study nbody\n"
+            "  rapidash study nbody --full --seeds 5 --out runs/benchmark\n"
+            "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2"
+        ),
+    )
+    parser.add_config()
+    _add_common(parser, design)
+    parser.add_argument(
+        "--seeds", type=whole_numbers, default=list(design.seeds), metavar="N|LIST", help="3 (0, 1, 2), or 0,1,7"
+    )
+    parser.add_argument(
+        "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
+    )
+    parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
+    parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="local processes, each on train.threads threads or 1 (default: one per core)",
+    )
+    _add_train(parser, design)
+    return parser
+
+
+def train_parser(design: StudyDesign, names: list[str]) -> Parser:
+    """Options of ``rapidash train`` for a design of one variant; ``names`` are all that the task has."""
+    (variant,) = design.variants
+    listed = "\n".join(f"  {name}" for name in names)
+    parser = Parser(
+        "train",
+        usage="[TASK] [options]",
+        description=(
+            "Train one variant, test it once, measure its symmetry, and keep its weights and record.\n"
+            "An interrupted training continues with the same command.\n\n"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants:\n{listed}"
+        ),
+        examples=(
+            f'  rapidash train {design.task} --variant "{variant.name}" --seed 1\n'
+            f"  rapidash train {design.task} --model.channels 64 --train.steps 2000"
+        ),
+    )
+    parser.add_config()
+    _add_common(parser, design)
+    parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
+    parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
+    _add_train(parser, design)
+    parser.add_class_arguments(RapidashConfig, "model")
+    parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
+    return parser
+
+
+def _add_common(parser: Parser, design: StudyDesign) -> None:
+    out = f"runs/train-{design.task}"
+    if parser.prog.endswith("study"):
+        out = f"runs/{design.task}, with --full runs/{design.task}-full"
+    parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
+    parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument(
+        "--task_options",
+        type=dict[str, Any],
+        default=dict(design.task_options),
+        metavar="KEY VALUE",
+        help="options of the task, as --task_options.num_train 500",
+    )
+
+
+def _add_train(parser: Parser, design: StudyDesign) -> None:
+    parser.add_class_arguments(TrainConfig, "train")
+    parser.set_defaults({f"train.{name}": value for name, value in vars(design.train).items()})
+
+
+def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDesign:
+    """The design with what the command line and the config file say; a wrong value is an error of usage."""
+    setting = {"train": instance(parser, TrainConfig, options.train.as_dict(), "train")}
+    setting["task_options"] = dict(options.task_options or {})
+    if "seeds" in options:
+        setting |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
+    try:
+        changed = replace(design, **setting)
+        return changed.select(options.variants) if options.get("variants") else changed
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def instance(parser: Parser, kind: type, values: dict[str, Any], group: str) -> Any:
+    """A configuration from its group of options; a wrong value is an error of usage."""
+    try:
+        return kind(**values)
+    except ValueError as error:
+        parser.error(f"--{group}: {error}")
+
+
+def _tasks() -> str:
+    return ", ".join(DESIGNS)
