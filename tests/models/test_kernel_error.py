@@ -1,5 +1,7 @@
 """Tables against the definition."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -82,3 +84,38 @@ def test_forces_from_cubic_tables_are_consistent_and_near_the_exact_ones(space: 
         for net in (model, exact)
     ]
     assert (forces[0] - forces[1]).norm() < 1e-2 * forces[1].norm()
+
+
+def test_tables_are_made_once_for_inference_and_again_when_a_weight_changes() -> None:
+    model = small_network(**OPTIONS).with_kernel("tabulated")
+    model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
+    calls: list[int] = []
+    model.spatial_basis.register_forward_hook(lambda *_: calls.append(1))
+    wanted = INPUTS.run(model).scalars.detach()
+    assert len(calls) == 1
+    with torch.inference_mode():
+        first, second = INPUTS.run(model).scalars, INPUTS.run(model).scalars
+    assert torch.equal(first, wanted)
+    assert torch.equal(second, wanted)
+    made = len(calls)
+    with torch.no_grad():
+        INPUTS.run(model)
+        assert len(calls) == made
+        for parameter in (model.blocks[0].conv.kernel.weight, model.spatial_basis.linear_1.weight):
+            parameter += 0.1
+            stale, made = made, len(calls)
+            changed = INPUTS.run(model).scalars
+            assert len(calls) > made >= stale
+    torch.testing.assert_close(changed, INPUTS.run(model).scalars.detach(), atol=0, rtol=0)
+    assert not torch.equal(changed, wanted)
+
+
+def test_a_copy_of_a_network_keeps_its_own_tables() -> None:
+    model = small_network(**OPTIONS).with_kernel("tabulated")
+    model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
+    with torch.inference_mode():
+        INPUTS.run(model)
+    twin = deepcopy(model)
+    with torch.no_grad():
+        twin.spatial_basis.linear_1.weight.mul_(2)
+        assert not torch.equal(INPUTS.run(twin).scalars, INPUTS.run(model).scalars)

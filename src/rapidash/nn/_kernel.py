@@ -73,14 +73,17 @@ class ExactKernel(EdgeKernel):
 class TabulatedKernel(EdgeKernel):
     """The basis at the nodes of a coarse grid; the kernel is refined to a table, which is interpolated at the edges."""
 
-    basis: Float[Tensor, "*nodes basis"]
     refine: tuple[Float[Tensor, "fine coarse"], ...]
     coords: Float[Tensor, "E O axes"]
     interpolation: Interpolation
+    basis: Float[Tensor, "*nodes basis"]
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
         """Values at the nodes of the fine table."""
-        coarse = nn.functional.linear(self.basis, weight)
+        return self._refined(weight, self.basis)
+
+    def _refined(self, weight: Tensor, basis: Tensor) -> Tensor:
+        coarse = nn.functional.linear(basis, weight)
         if len(self.refine) == 1:
             return self.refine[0] @ coarse
         rows = torch.einsum("vn,nmc->vmc", self.refine[0], coarse)

@@ -1,4 +1,8 @@
-"""The grid on which kernels are tabulated."""
+"""The grid on which kernels are tabulated, and the tables kept for inference."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,11 +14,30 @@ from rapidash.nn._kernel_basis import KernelBasis
 from rapidash.ops import Backend, Interpolation
 
 
+@dataclass(frozen=True)
+class CachedKernel(TabulatedKernel):
+    """A tabulated kernel without gradients whose tables are made once and kept until a weight changes."""
+
+    basis: None  # type: ignore[assignment]  # made when a table is missing
+    reach: float
+    make_basis: Callable[[], Tensor]
+    state: Hashable
+    tables: dict[Hashable, tuple[Hashable, Tensor]]
+
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
+        """See `TabulatedKernel.kernel`."""
+        key, state = (id(weight), self.reach), (_state(weight), self.state)
+        if key not in self.tables or self.tables[key][0] != state:
+            self.tables[key] = state, self._refined(weight, self.make_basis())
+        return self.tables[key][1]
+
+
 class KernelTable(nn.Module):
     r"""A regular grid over the attributes [-R, R] (signed ones) and [0, R], for kernels on one or two attributes.
 
     The kernel basis is evaluated at the nodes of a grid with half as many nodes along each axis (a quarter on a single
     axis); each layer's kernel is refined from there by cubic splines, and interpolated between the fine nodes.
+    Without gradients, and within the calibrated range, the tables are made once and kept until a weight changes.
 
     Args:
         table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
@@ -28,6 +51,7 @@ class KernelTable(nn.Module):
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.signed, self.interpolation = signed, interpolation
+        self._tables: dict[Hashable, tuple[Hashable, Tensor]] = {}
         if len(signed) == 1:
             self.num_nodes: tuple[int, ...] = (8 * table_size,)
             num_coarse: tuple[int, ...] = (2 * table_size,)
@@ -50,15 +74,26 @@ class KernelTable(nn.Module):
     ) -> TabulatedKernel:
         """Tabulate over the larger of ``reach`` and the longest offset, so that no edge falls off the table."""
         seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
-        reach = torch.maximum(reach.to(offset), seen * (1 + 1e-5))
+        calibrated, seen = reach.to(offset), seen * (1 + 1e-5)
+        reach = torch.maximum(calibrated, seen)
         reach = torch.where(reach > 0, reach, torch.ones_like(reach))
-        return TabulatedKernel(
-            graph,
-            offset,
-            window,
-            backend,
-            basis(self.get_buffer("nodes").to(offset) * reach),
-            tuple(self.get_buffer(f"refine_{axis}").to(offset) for axis in range(len(self.signed))),
-            node_coordinates(attributes, reach, self.num_nodes, self.signed),
-            self.interpolation,
-        )
+        refine = tuple(self.get_buffer(f"refine_{axis}").to(offset) for axis in range(len(self.signed)))
+        coords = node_coordinates(attributes, reach, self.num_nodes, self.signed)
+
+        def make_basis() -> Tensor:
+            return basis(self.get_buffer("nodes").to(offset) * reach)
+
+        plain = graph, offset, window, backend, refine, coords, self.interpolation
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or not bool((seen <= calibrated) & (seen > 0)):
+            return TabulatedKernel(*plain, make_basis())
+        state = tuple(_state(parameter) for parameter in basis.parameters())
+        return CachedKernel(*plain, None, float(calibrated), make_basis, state, self._tables)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the tables: a copy of the module makes its own."""
+        return {**self.__dict__, "_tables": {}}
+
+
+def _state(parameter: Tensor) -> Hashable:
+    """What changes whenever the values of a parameter may have changed."""
+    return parameter.data_ptr(), parameter._version, parameter.dtype, parameter.device
