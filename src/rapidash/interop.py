@@ -52,9 +52,7 @@ def from_rapidash_state_dict(state_dict: Mapping[str, Tensor], config: Mapping[s
     if equivariance not in ("SEn", "Tn"):
         raise ValueError(f"config['equivariance'] must be 'SEn' or 'Tn', got {equivariance!r}")
     if dim == 2 and num_orientations > 0 and equivariance == "SEn":
-        raise ValueError(
-            "the released network on R2xS1 with 'SEn' is not rotation invariant: it has no twin here"
-        )
+        raise ValueError("the released network on R2xS1 with 'SEn' is not rotation invariant: it has no twin here")
     weights = {_renamed(name): tensor for name, tensor in state_dict.items() if not _IGNORED.match(name)}
     grid = weights.pop("sphere_grid", None)
     if num_orientations > 0 and grid is None:
