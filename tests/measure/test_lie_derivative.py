@@ -239,3 +239,15 @@ def test_fiber_outputs_use_the_orientation_signal() -> None:
     signal = Action(SO(3), Vector(), OrientationSignal(grid, lmax=1))
     assert lie_derivative(lift, x, signal).value.abs().max() < 1e-12
     assert lie_derivative(lambda v: lift(v).relu(), x, signal).value.abs().max() > 0.01
+
+
+def test_evaluations_are_few_and_counted() -> None:
+    calls = 0
+
+    def counted(v: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return v.square()
+
+    lie_derivative(counted, normal(5, 3), VECTORS)
+    assert calls == 3 + 2  # one dual pass for each generator, and two evaluations to check all of them

@@ -120,13 +120,13 @@ def symmetry_breaking_score(
     is_moved[order[num_test : num_test + (num - num_test) // 2]] = True
     test, train = order[:num_test], order[num_test:]
 
+    eye = torch.eye(elements.shape[-1], dtype=elements.dtype)
+    moved = _moved(data, torch.where(is_moved[:, None, None], elements, eye), representation)
+
     def batch(indices: Tensor) -> Samples:
-        eye = torch.eye(elements.shape[-1], dtype=elements.dtype)
-        g = torch.where(is_moved[indices, None, None], elements[indices], eye)
-        if isinstance(data, Tensor):
-            assert representation is not None
-            return torch.cat([representation.act(one, data[i : i + 1]) for one, i in zip(g, indices.tolist())]).float()
-        return data.batch(indices).transform(g).to(dtype=torch.float32)
+        if isinstance(moved, Tensor):
+            return moved[indices].float()
+        return moved.batch(indices).to(dtype=torch.float32)
 
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
@@ -156,6 +156,17 @@ def symmetry_breaking_score(
         steps=steps,
         group=group.name,
     )
+
+
+def _moved(
+    data: Tensor | CloudDataset, elements: Float[Tensor, "B n n"], representation: Representation | None
+) -> Tensor | CloudDataset:
+    """Every sample moved by its own element."""
+    if isinstance(data, Tensor):
+        assert representation is not None
+        return torch.cat([representation.act(g, sample[None]) for g, sample in zip(elements, data)])
+    whole = data.batch(torch.arange(len(data))).transform(elements)
+    return CloudDataset(whole.tensors, whole.fields, data.num_points)
 
 
 def point_features(batch: CloudBatch) -> Float[Tensor, "N F"]:
