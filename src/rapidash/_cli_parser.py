@@ -17,7 +17,7 @@ except ImportError as error:
 USAGE_ERROR = 2
 
 
-class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type: ignore[misc]  # untyped library
+class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Description and examples keep their lines; markup and Python types of docstrings are left out."""
 
     def format_help(self) -> str:
