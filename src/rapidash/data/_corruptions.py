@@ -35,7 +35,7 @@ class Corruption:
 
     name: str
     family: Literal["transformation", "noise", "density"]
-    levels: tuple[float, float, float, float, float]
+    levels: tuple[int | float, ...]
     effect: Callable[[Tensor, float, torch.Generator], Effect]
     is_approximate: bool = False
 

@@ -126,7 +126,7 @@ def upsampling(pos: Float[Tensor, "N 3"], divisor: float, generator: torch.Gener
 
 def background_noise(pos: Float[Tensor, "N 3"], divisor: float, generator: torch.Generator) -> Effect:
     """Points uniform in the box added, one for ``divisor`` of the cloud."""
-    return normalized(with_added(pos, uniform(-1, 1, len(pos) // int(divisor), 3, generator=generator)), to_box)
+    return normalized(with_added(pos, uniform(-1.0, 1.0, len(pos) // int(divisor), 3, generator=generator)), to_box)
 
 
 def rotation(pos: Float[Tensor, "N 3"], c: float, generator: torch.Generator) -> Effect:

@@ -70,7 +70,7 @@ def add_global(pos: Float[Tensor, "N 3"], count: float, generator: torch.Generat
     """Points added, uniform in the unit ball."""
     num = in_proportion(int(count), len(pos))
     direction = normal(num, 3, generator=generator)
-    radius = uniform(0, 1, num, 1, generator=generator) ** (1 / 3)
+    radius = uniform(0.0, 1.0, num, 1, generator=generator) ** (1 / 3)
     return with_added(pos, radius * direction / direction.norm(dim=1, keepdim=True))
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def superpixel_clouds(images: NDArray[np.uint8], per_side: int) -> dict[str, Ten
     return {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in zip(names, zip(*parts))}
 
 
-def _clouds_of(images: NDArray[np.uint8], per_side: int) -> tuple[NDArray[np.float32 | np.int64], ...]:
+def _clouds_of(images: NDArray[np.uint8], per_side: int) -> tuple[NDArray[Any], ...]:
     num_images, height, width = images.shape
     intensity = images.astype(np.float32) / np.float32(255)
     member = superpixels(intensity, per_side=per_side)

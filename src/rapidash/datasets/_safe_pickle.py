@@ -67,7 +67,7 @@ def _reconstruct(subtype: object, *_: object) -> _Array:
     return _Array()
 
 
-def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> NDArray[Any]:
+def _from_buffer(data: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> NDArray[Any]:
     return np.frombuffer(bytes(data), dtype.dtype).reshape(shape, order="F" if order == "F" else "C").copy()
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import OnError, ReadDataset, SampleErrors, check_split, read_npz
+from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz
 from rapidash.datasets._shapes import ShapeCollector
 
 _OBTAIN_SHAPES = "It is an npz file with surface points of the Utrecht shape database (MaxRee94/ShapeDatabase_INFOMR)."
@@ -116,7 +116,7 @@ def meshseg_dataset(
     return shapes.dataset(dtype)
 
 
-def _meshseg_part(split: str, category: NDArray[np.int64], is_test: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _meshseg_part(split: str, category: Array, is_test: Array) -> NDArray[np.int64]:
     is_val = np.zeros(len(category), dtype=bool)
     for number in np.unique(category):
         is_val[np.flatnonzero((category == number) & ~is_test)[-_VAL_PER_CATEGORY:]] = True
