@@ -59,7 +59,7 @@ class CloudBatch:
         tensors = {name: move(tensor) for name, tensor in self.tensors.items()}
         return replace(self, tensors=tensors, batch=self.batch.to(device=device))
 
-    def transform(self, g: Float[Tensor, "B D1 D1"]) -> "CloudBatch":
+    def transform(self, g: Float[Tensor, "*B D1 D1"]) -> "CloudBatch":
         """Act on every field according to its representation, with one group element per cloud (or one for all)."""
         if g.dim() == 2:
             g = g.expand(self.num_clouds, *g.shape)

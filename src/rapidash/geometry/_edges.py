@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +15,7 @@ from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, radiu
 __all__ = ["KNN", "EdgeRule", "FullyConnected", "Radius", "check_cloud", "parse_edges"]
 
 
+@runtime_checkable
 class EdgeRule(Protocol):
     """Connects points: ``rule(pos, batch)`` gives (2, E), rows source and target; `parse_edges` reads ``str(rule)``."""
 
