@@ -8,8 +8,10 @@ from rapidash.groups import SO, E, Position, Scalar, T
 from rapidash.measure import (
     Action,
     as_module,
+    check_equivariance,
     layerwise_equivariance_error,
     local_equivariance_error,
+    rapidash_action,
     rapidash_layers,
 )
 from rapidash.models import Rapidash
@@ -68,3 +70,16 @@ def test_the_layers_of_a_rapidash_are_charged_with_what_they_break(lmax: int | N
 def test_layers_of_a_network_without_a_rapidash_are_refused() -> None:
     with pytest.raises(ValueError, match="contains no Rapidash"):
         rapidash_layers(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("level", ["graph", "node"])
+def test_the_action_of_a_rapidash_is_read_from_it(level: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8}
+    io = {"in_scalars": 1, "in_vectors": 1, "out_scalars": 2, "out_vectors": 1}
+    model = Rapidash(grid="platonic", num_orientations=6, level=level, **io, **sizes).double().eval()
+    x = {"pos": normal(7, 3), "scalars": normal(7, 1), "vectors": normal(7, 1, 3)}
+    grouped = x | {"batch": torch.tensor([0, 0, 0, 0, 1, 1, 1])}
+    for inputs in (x, grouped):
+        assert check_equivariance(model, inputs, rapidash_action(model, model.exact_symmetry))
+        assert not check_equivariance(model, inputs, rapidash_action(model))

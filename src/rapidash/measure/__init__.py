@@ -34,7 +34,8 @@ from rapidash.measure._lie_derivative import (
 )
 from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
 from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose
-from rapidash.measure._rapidash_layers import as_module, rapidash_layers
+from rapidash.measure._precision import PrecisionCheck, precision_check
+from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapidash_layers
 from rapidash.measure._report import Report
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "LossShare",
     "PointNet",
     "Portrait",
+    "PrecisionCheck",
     "Report",
     "SphereMap",
     "SplitConformal",
@@ -82,6 +84,8 @@ __all__ = [
     "negative_log_likelihood",
     "portrait",
     "pose",
+    "precision_check",
+    "rapidash_action",
     "rapidash_layers",
     "relative_rms_deviation",
     "resampled_coverage",

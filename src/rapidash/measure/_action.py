@@ -28,7 +28,8 @@ class Action:
         outputs: the same for the output; for a mapping, the names are the keys, or attributes, of the output.
             A bare representation means that the rows (first axis) are samples; ``Field(..., level="point")`` that they
             are points, of the clouds in ``batch`` or of one cloud; ``Field(..., level="cloud")`` that they are clouds.
-        batch: for mapping inputs, the name of the tensor (N,) with the cloud of each point, if there is one.
+        batch: for mapping inputs, the name of the tensor (N,) with the cloud of each point; an input without it is one
+            cloud.
     """
 
     group: MatrixGroup
@@ -97,8 +98,10 @@ class Action:
             return x.batch, x.num_clouds
         if self.batch is None:
             return None
-        if not isinstance(x, Mapping) or self.batch not in x:
-            raise ValueError(f"Action(batch={self.batch!r}) needs mapping inputs with this name")
+        if not isinstance(x, Mapping) or not isinstance(self.inputs, Mapping) or self.batch not in self.inputs:
+            raise ValueError(f"Action(batch={self.batch!r}) needs mapping inputs that declare this name")
+        if self.batch not in x:
+            return None  # one cloud
         index: Tensor = x[self.batch]
         return index, int(index.max()) + 1
 
@@ -133,7 +136,7 @@ class Action:
                 raise ValueError("the input is one tensor: declare one representation for it, not several")
             return {"input": (_field(self.inputs), x)}
         if isinstance(x, Mapping):
-            if not isinstance(self.inputs, Mapping) or set(self.inputs) != set(x):
+            if not isinstance(self.inputs, Mapping) or set(x) - set(self.inputs):
                 declared = sorted(self.inputs) if isinstance(self.inputs, Mapping) else self.inputs
                 raise ValueError(
                     f"inputs {sorted(x)} need one declared representation each, got {declared}: "

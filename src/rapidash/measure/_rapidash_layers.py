@@ -1,12 +1,14 @@
 """How the tensors inside a Rapidash network transform, for the layerwise error."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.groups import OrientationSignal, Representation, Scalar, Vector
+from rapidash.data import Field
+from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representation, Scalar, Vector
+from rapidash.measure._action import Action
 from rapidash.measure._layerwise import Hidden
 from rapidash.models import Rapidash
 from rapidash.nn import ConvNextBlock, ExactKernel
@@ -24,6 +26,30 @@ class EdgeKernelField(Representation):
         if not isinstance(x, ExactKernel):
             return x
         return replace(x, offset=Vector().act(g, x.offset), basis=self.signal.act(g, x.basis))
+
+
+def rapidash_action(model: Rapidash, group: MatrixGroup | None = None) -> Action:
+    """The action on the arguments and outputs of a `Rapidash`, called as ``model(pos=..., batch=..., scalars=...)``.
+
+    Args:
+        model: the network.
+        group: default: the symmetry of its layers, ``model.symmetry``.
+    """
+    level: Literal["point", "cloud"] = "point" if model.level == "node" else "cloud"
+    sizes = {"scalars": model.readout.out_scalars, "vectors": model.readout.out_vectors}
+    representations = {"scalars": Scalar(), "vectors": Vector()}
+    return Action(
+        model.symmetry if group is None else group,
+        inputs={
+            "pos": Field(Position()),
+            "batch": Scalar(),
+            "scalars": Scalar(),
+            "vectors": Field(Vector()),
+            "pairs": Scalar(),
+        },
+        outputs={name: Field(rep, level=level) for name, rep in representations.items() if sizes[name]},
+        batch="batch",
+    )
 
 
 def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
