@@ -1,7 +1,8 @@
-"""Neighbor edges against plain loops over pairs, by both searches: all pairs and the k-d tree."""
+"""Neighbor edges against plain loops over pairs, by every search that runs on the CPU."""
 
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -10,16 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rapidash._seed import seeded
-from rapidash.geometry import _neighbors, fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
+from rapidash.geometry import _neighbors, _search, fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
+from rapidash.geometry._search import ALL_PAIRS, TREE, Search, numba_search, search_for
+from rapidash.geometry._segments import Segments
 
 SIZES = [[1], [5], [1, 1, 1], [3, 1, 7, 2], [60, 1, 5], [7, 130]]
 
 
-@pytest.fixture(params=["all-pairs", "tree"], autouse=True)
+SEARCHES = {"all-pairs": lambda: ALL_PAIRS, "tree": lambda: TREE, "numba": numba_search}
+
+
+@pytest.fixture(params=SEARCHES, autouse=True)
 def search(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run every test of this file with each search, whatever the size of the clouds."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_neighbors, "TREE_ABOVE", 10**9 if request.param == "all-pairs" else 0)
+        patch.setattr(_neighbors, "search_for", lambda *_: SEARCHES[request.param]())
         yield request.param
 
 
@@ -235,19 +243,17 @@ def test_wrong_samples_are_named() -> None:
         nearest_sample_edges(pos, batch, torch.tensor([0.0]))
 
 
-def test_large_clouds_take_the_tree_and_small_ones_do_not(monkeypatch: pytest.MonkeyPatch, search: str) -> None:
-    def refuse(*_: object) -> Tensor:
-        raise AssertionError("the other search ran")
+def test_the_size_of_the_clouds_chooses_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search_of(size: int, *, has_numba: bool) -> Search:
+        monkeypatch.setattr(_search, "find_spec", lambda name: has_numba or None)
+        points, batch = torch.zeros(size, 3, dtype=torch.float64), torch.zeros(size, dtype=torch.long)
+        return search_for(points, Segments.from_batch(batch))
 
-    monkeypatch.setattr(_neighbors, "nearest_brute" if search == "tree" else "nearest_by_tree", refuse)
-    monkeypatch.setattr(_neighbors, "within_brute" if search == "tree" else "within_by_tree", refuse)
-    pos, batch = clouds([20])
-    knn_edges(pos, batch, 2)
-    radius_edges(pos, batch, 1.0)
-    if search == "tree":
-        monkeypatch.setattr(_neighbors, "TREE_ABOVE", 20)
-        with pytest.raises(AssertionError, match="the other search ran"):
-            knn_edges(pos, batch, 2)
+    assert search_of(40, has_numba=False) == ALL_PAIRS
+    assert search_of(41, has_numba=False) == TREE
+    assert search_of(501, has_numba=True) == TREE
+    if find_spec("numba"):
+        assert search_of(500, has_numba=True) == numba_search()
 
 
 @pytest.mark.slow

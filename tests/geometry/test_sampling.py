@@ -1,6 +1,7 @@
 """Farthest point sampling by hand, by a plain loop, and at its edges."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,7 +10,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rapidash._seed import seeded
-from rapidash.geometry import farthest_point_sample
+from rapidash.geometry import _sampling, farthest_point_sample
+from rapidash.geometry._sampling import farthest_points_reference
+from rapidash.geometry._segments import Segments
+
+
+@pytest.fixture(params=["reference", "numba"], autouse=True)
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run every test of this file with the definition and with the fast twin."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "reference":
+            patch.setattr(_sampling, "_sampler", lambda _: farthest_points_reference)
+        yield request.param
 
 
 def sample_by_loops(pos: Tensor, batch: Tensor, ratio: float) -> list[int]:
@@ -77,6 +91,21 @@ def test_a_generator_draws_the_first_point_of_each_cloud() -> None:
     counts = torch.bincount(starts.flatten(), minlength=15)
     assert counts.min() > 20  # expected 40 with deviation 5.7: 3.5 of them
     assert counts.max() < 60
+
+
+@pytest.mark.parametrize("sizes", [[300], [700, 3, 90], [65, 64, 129]], ids=str)
+@pytest.mark.parametrize("on_lattice", [False, True], ids=["distinct", "tied"])
+def test_buckets_skip_no_point_that_matters(sizes: list[int], on_lattice: bool) -> None:
+    pytest.importorskip("numba")
+    from rapidash.geometry._sampling_numba import farthest_points_numba
+
+    pos = 3 * torch.randn(sum(sizes), 3, generator=seeded(3), dtype=torch.float64)
+    pos = pos.round() if on_lattice else pos
+    segments = Segments.from_batch(torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)))
+    number = segments.count if on_lattice else (segments.count + 1) // 2
+    first = segments.start + segments.count // 3
+    expected = farthest_points_reference(pos, segments, number, first)
+    assert torch.equal(farthest_points_numba(pos, segments, number, first), expected)
 
 
 def test_positions_that_need_gradients_are_taken() -> None:

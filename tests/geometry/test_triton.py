@@ -87,10 +87,10 @@ def test_nearest_agrees_for_the_largest_k() -> None:
 def test_within_agrees_with_the_definition(sizes: list[int], on_lattice: bool) -> None:
     from rapidash.geometry._neighbors_triton import within_by_triton
 
-    for dim, square in ((2, 0.3), (3, 1.0), (3, 2.0), (3, 1e-30), (3, 1e9)):
+    for dim, radius in ((2, 0.6), (3, 1.0), (3, 2.0**0.5), (3, 1e-15), (3, 1e5)):
         points, segments, batch = clouds(sizes, dim, on_lattice=on_lattice)
-        found = within_by_triton(points, segments, batch, square)
-        assert torch.equal(found, within_brute(points, segments, batch, square))
+        found = within_by_triton(points, segments, batch, radius)
+        assert torch.equal(found, within_brute(points, segments, batch, radius))
 
 
 @needs_kernels
@@ -100,7 +100,8 @@ def test_samples_agree_with_the_definition(sizes: list[int], on_lattice: bool) -
     from rapidash.geometry._sampling_triton import farthest_points_triton
 
     points, segments, _ = clouds(sizes, dim=2 if on_lattice else 3, on_lattice=on_lattice)
-    number = (segments.count * 0.6).long().clamp(min=1)
+    share = 1.0 if on_lattice else 0.6  # all of them: points at one place are taken in turn, none twice
+    number = (segments.count * share).long().clamp(min=1)
     first = segments.start + segments.count // 2
     found = farthest_points_triton(points, segments, number, first)
     assert torch.equal(found, farthest_points_reference(points, segments, number, first))

@@ -51,12 +51,12 @@ def nearest_brute(
 
 
 def within_brute(
-    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], square: float
+    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], radius: float
 ) -> Int[Tensor, "2 E"]:
-    """All pairs of a cloud at a squared distance of at most ``square``: rows source, target, sorted by target."""
+    """All pairs of a cloud at a squared distance of at most radius * radius: rows source, target, sorted by target."""
     edges = []
     for first, distance, clouds in _pieces(points, segments, points, batch):
-        target, offset = (distance <= square).nonzero(as_tuple=True)
+        target, offset = (distance <= radius * radius).nonzero(as_tuple=True)
         edges.append(torch.stack([offset + segments.start[clouds[target]], target + first]))
     return torch.cat(edges, dim=1)
 

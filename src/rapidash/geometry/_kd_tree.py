@@ -53,13 +53,13 @@ def nearest_by_tree(
 
 
 def within_by_tree(
-    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], radius: float, square: float
+    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], radius: float
 ) -> Int[Tensor, "2 E"]:
     """Same result as `within_brute`, to the bit."""
     tree = _tree(_lifted(points, batch, _gap(points, points) + 2 * radius if len(segments) > 1 else 0.0))
     pairs = tree.query_pairs(radius * (1 + MARGIN), output_type="ndarray")
     p = points.numpy()
-    first, second = pairs[_squared_distance(p[pairs[:, 0]], p[pairs[:, 1]]) <= square].T
+    first, second = pairs[_squared_distance(p[pairs[:, 0]], p[pairs[:, 1]]) <= radius * radius].T
     own = np.arange(len(p))
     source, target = np.concatenate([first, second, own]), np.concatenate([second, first, own])
     order = np.argsort(target * len(p) + source)

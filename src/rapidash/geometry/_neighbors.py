@@ -1,24 +1,18 @@
 """Who is near whom: edges among the points of each cloud, without gradients.
 
 Distances are taken in float64 whatever the dtype of the positions, and ties go to the lower index: the result is the
-same on every device and does not depend on the order of the points, up to ties. Small clouds on the CPU take all
-pairs at once, large ones a k-d tree; CUDA takes Triton kernels where they can run, otherwise all pairs in pieces.
+same on every device and does not depend on the order of the points, up to ties.
 """
 
 import math
-from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.geometry._brute_force import nearest_brute, within_brute
 from rapidash.geometry._check_cloud import check_cloud
-from rapidash.geometry._kd_tree import nearest_by_tree, within_by_tree
+from rapidash.geometry._search import search_for
 from rapidash.geometry._segments import Segments, ranges
-
-TREE_ABOVE = 40  # points of the largest cloud
-MOST_NEIGHBORS = 128  # of the Triton kernel
 
 
 def fully_connected_edges(batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
@@ -93,13 +87,7 @@ def radius_edges(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], r: float) 
     if not 0 < radius < math.inf:
         raise ValueError(f"r must be positive and finite, got {r} (for all pairs of a cloud: fully_connected_edges)")
     segments, points = Segments.from_batch(batch), _exact(pos)
-    if _takes_kernels(points):
-        from rapidash.geometry._neighbors_triton import within_by_triton
-
-        return within_by_triton(points, segments, batch.long(), radius * radius)
-    if points.is_cuda or segments.largest <= TREE_ABOVE:
-        return within_brute(points, segments, batch.long(), radius * radius)
-    return within_by_tree(points, segments, batch.long(), radius, radius * radius)
+    return search_for(points, segments).within(points, segments, batch.long(), radius)
 
 
 def nearest_sample_edges(
@@ -133,22 +121,12 @@ def nearest_sample_edges(
 def _nearest(pos: Tensor, segments: Segments, queries: Tensor, query_batch: Tensor, k: int) -> Int[Tensor, "Q k"]:
     """Rows of the k nearest points of its cloud to each query, -1 beyond the cloud."""
     points, wanted = _exact(pos), _exact(queries)
-    if _takes_kernels(points) and k <= MOST_NEIGHBORS:
-        from rapidash.geometry._neighbors_triton import nearest_by_triton
-
-        return nearest_by_triton(points, segments, wanted, query_batch, k)
-    search = nearest_brute if points.is_cuda or segments.largest <= TREE_ABOVE else nearest_by_tree
-    return search(points, segments, wanted, query_batch, k)
+    return search_for(points, segments, k).nearest(points, segments, wanted, query_batch, k)
 
 
 def _exact(pos: Tensor) -> Float[Tensor, "N D"]:
     """Positions in float64 and without gradient."""
     return pos.detach().to(dtype=torch.float64).contiguous()
-
-
-def _takes_kernels(points: Tensor) -> bool:
-    """Whether the Triton kernels can run on these positions."""
-    return points.is_cuda and points.shape[1] <= 3 and find_spec("triton") is not None
 
 
 def _check_queries(pos: Tensor, num_clouds: int, queries: Tensor, query_batch: Tensor) -> None:

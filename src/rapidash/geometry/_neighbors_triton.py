@@ -45,13 +45,13 @@ def nearest_by_triton(
 
 
 def within_by_triton(
-    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], square: float
+    points: Float[Tensor, "P D"], segments: Segments, batch: Int[Tensor, " P"], radius: float
 ) -> Int[Tensor, "2 E"]:
     """Same result as `within_brute`; memory for the edges only."""
     begin, end = _ranges(segments, batch)
     coordinates = points.T.contiguous()
     grid = (triton.cdiv(len(points), QUERIES_AT_ONCE),)
-    limit = points.new_tensor([square])  # an argument of a kernel would be rounded to float32
+    limit = points.new_tensor([radius * radius])  # an argument of a kernel would be rounded to float32
     count = torch.empty(len(points), dtype=torch.long, device=points.device)
 
     def run(first: Tensor, edges: Tensor, num_edges: int) -> None:
