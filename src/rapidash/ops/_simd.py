@@ -1,4 +1,4 @@
-"""Explicit SIMD for the kernels of table_conv: runs of points in one cell of the table, 64-byte vectors of channels.
+"""Explicit SIMD for the numba kernels: 64-byte vectors of channels; above all runs of points in one cell of a table.
 
 The points of a run use the same rows of the table: they are loaded once and stay in registers, as do the sums of their
 gradients. LLVM vectorizes no loop over so many arrays that might overlap; hence these intrinsics, which write the
@@ -267,3 +267,40 @@ def run_dots(
         return context.get_dummy_value()
 
     return types.void(*run, x, at_x, grad, at_grad, dots), generate
+
+
+@intrinsic
+def add_products(
+    typing: Any, a: Any, at_a: Any, step_a: Any, b: Any, at_b: Any, step_b: Any, count: Any, scale: Any, out: Any,
+    at_out: Any, width: Any,
+) -> Any:  # fmt: skip
+    """out[at_out + c] += scale * sum_{i < count} a[at_a + i step_a + c] * b[at_b + i step_b + c], in whole vectors.
+
+    Channels c run over the multiple of the vector length that fits ``width``; the caller does the rest.
+    """
+    names = "a at_a step_a b at_b step_b count scale out at_out width"
+    signature = types.void(a, at_a, step_a, b, at_b, step_b, count, scale, out, at_out, width)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vectors = _Vectors(builder, signature.args[0].dtype)
+        f = SimpleNamespace(**dict(zip(names.split(), args, strict=True)))
+        for name, kind in zip(names.split(), signature.args, strict=True):
+            if isinstance(kind, types.Array):
+                setattr(f, name, context.make_array(kind)(context, builder, getattr(f, name)).data)
+        index = f.width.type
+        zero, one, lanes = (ir.Constant(index, value) for value in (0, 1, vectors.count))
+        whole = builder.sub(f.width, builder.srem(f.width, lanes))
+        factor = vectors.splat(f.scale)
+        with cgutils.for_range_slice(builder, zero, whole, lanes) as (c, _):
+            total = cgutils.alloca_once_value(builder, vectors.zero())
+            builder.store(vectors.zero(), total)
+            first, second = builder.add(f.at_a, c), builder.add(f.at_b, c)
+            with cgutils.for_range_slice(builder, zero, f.count, one) as (i, _):
+                u = vectors.load(f.a, builder.add(first, builder.mul(i, f.step_a)))
+                v = vectors.load(f.b, builder.add(second, builder.mul(i, f.step_b)))
+                builder.store(vectors.fma(u, v, builder.load(total)), total)
+            here = builder.add(f.at_out, c)
+            vectors.store(vectors.fma(factor, builder.load(total), vectors.load(f.out, here)), f.out, here)
+        return context.get_dummy_value()
+
+    return signature, generate
