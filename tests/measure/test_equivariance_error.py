@@ -204,6 +204,10 @@ def test_bad_input_is_named() -> None:
         equivariance_error(lambda v: v, x, VECTORS, num_elements=0)
     with pytest.raises(ValueError, match="level='point'"):
         equivariance_error(lambda c: c.pos, cloud_batch(), Action(SO(3), outputs=Position()))
+    with pytest.raises(ValueError, match="declares how its fields transform"):
+        equivariance_error(lambda c: c.pos, cloud_batch(), Action(SO(3), Position(), Field(Position())))
+    with pytest.raises(ValueError, match="one declared representation each"):
+        equivariance_error(lambda **t: t["a"], {"a": x, "b": x}, Action(SO(3), {"a": Vector()}, Vector()))
     with pytest.raises(ValueError, match="normalization"):
         equivariance_error(lambda v: v, x, VECTORS, normalization="max")
     with pytest.raises(ValueError, match="not finite"):

@@ -40,6 +40,8 @@ class Action:
     def transform(self, g: Float[Tensor, "n n"], x: Any) -> Any:
         """rho_in(g) x, one element for all samples."""
         if isinstance(x, CloudBatch):
+            if self.inputs is not None:
+                raise ValueError("a CloudBatch declares how its fields transform: leave Action(inputs=...) out")
             return x.transform(g.expand(x.num_clouds, *g.shape))
         moved = {name: _act(field, g, value) for name, (field, value) in self._inputs(x).items()}
         if isinstance(x, Tensor):
