@@ -1,6 +1,6 @@
 """Each op against its definition, side by side in one process: medians and ratios, after a check that they agree.
 
-Run: python benchmarks/ops.py [--threads 1] [--rounds 7] [--channels 256] [--device cpu]
+Run: python benchmarks/ops.py [--threads 1] [--rounds 5] [--channels 256] [--device cpu]
 """
 
 import argparse
@@ -73,13 +73,13 @@ def compare(
     ]
     times = [statistics.median(side) * 1e3 for side in zip(*pairs, strict=True)]
     ratio = statistics.median(slow / quick for quick, slow in pairs)
-    print(f"{name:34s} {times[0]:10.2f} {times[1]:12.2f} {ratio:8.2f} x", flush=True)
+    print(f"{name:46s} {times[0]:10.2f} {times[1]:12.2f} {ratio:8.2f} x", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--channels", type=int, default=256)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options = parser.parse_args()
@@ -88,7 +88,7 @@ def main() -> None:
     random = partial(torch.randn, device=options.device)
     channels = options.channels
     print(f"forward + backward, float32, {options.device}, {options.threads} threads; milliseconds, medians")
-    print(f"{'case':34s} {'op':>10s} {'definition':>12s} {'ratio':>10s}")
+    print(f"{'case':46s} {'op':>10s} {'definition':>12s} {'ratio':>10s}")
     cases = [("16 x 18 points fc, O=8", 16, 18, 8, None), ("4 x 60 points fc, O=8", 4, 60, 8, None)]
     cases += [("100 x 5 points fc, O=12", 100, 5, 12, None), ("2 x 1024 points knn-16, O=8", 2, 1024, 8, 16)]
     for case, clouds, points, num_orientations, neighbors in cases:
@@ -99,16 +99,16 @@ def main() -> None:
         coords = coordinates(graph, pos, num_orientations).to(options.device)
         graph = Graph(*(t.to(options.device) for t in (graph.source, graph.target, graph.row_ptr)), len(pos), len(pos))
         x, table = random(len(pos), num_orientations, channels), random(*NODES, channels)
-        for kind in ("linear", "cubic"):
+        for kind in ("linear", "cubic") if points == 18 else ("linear",):
             run = lambda x, table, backend: table_conv(x, table, coords, graph, interpolation=kind, backend=backend)  # noqa: B023, E731
             both = (partial(run, backend=backend) for backend in ("auto", "reference"))
-            compare(f"table_conv {kind}, {case}"[:34], *both, [x, table], options.rounds)
+            compare(f"table_conv {kind}, {case}", *both, [x, table], options.rounds)
         kernel = random(graph.num_edges, num_orientations, channels)
         both = (partial(edge_conv, graph=graph, backend=backend) for backend in ("auto", "reference"))
         compare(f"edge_conv, {case}", *both, [x, kernel], options.rounds)
         both = (partial(spherical_conv, backend=backend) for backend in ("auto", "reference"))
         fiber = random(num_orientations, num_orientations, channels)
-        compare(f"spherical_conv, {case}"[:34], *both, [x, fiber], options.rounds)
+        compare(f"spherical_conv, {case}", *both, [x, fiber], options.rounds)
     rows, hidden = 16 * 18 * 8, 4 * channels
     shapes = [(rows, channels), (rows, channels), (channels,), (channels,), (hidden, channels), (hidden,)]
     inputs = [random(*shape) / shape[-1] ** 0.5 for shape in [*shapes, (channels, hidden), (channels,), (channels,)]]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,32 @@ def test_kernels_in_the_interpreter() -> None:
 @pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the kernels can run here")
 def test_asked_for_by_name_they_run_or_raise() -> None:
     graph = random_graph(2, 2, 3)
-    with pytest.raises(RuntimeError, match=r"edge_conv\(backend='triton'\) cannot run: .*triton"):
+    with pytest.raises(RuntimeError, match=r"edge_conv\(backend='triton'\) cannot run: .*[Tt]riton"):
         edge_conv(torch.ones(2, 1, 4), torch.ones(3, 1, 4), graph, backend="triton")
+
+
+@pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="needs Triton's compiler")
+@pytest.mark.parametrize("features", ["*fp32", "*bf16"])
+def test_kernels_compile_for_hopper(features: str) -> None:
+    """What the interpreter lets pass, the compiler may not; it needs no GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    flags = {"HAS_WEIGHT": True, "NEEDS_TABLE": True, "NEEDS_COORDS": True, "NEEDS_WEIGHT": True, "NEEDS_KERNEL": True}
+    known = dict.fromkeys(("source", "target", "row_ptr", "order", "col_ptr"), "*i64")
+    known |= dict.fromkeys(("coords", "grad_table", "dots"), "*fp32")
+    known |= dict.fromkeys(("size", "size_0", "size_1", "orientations", "channels", "num_dots", "num_edges"), "i32")
+    for op, sizes in (("edge_conv", {"BLOCK": 512}), ("table_conv", {"BLOCK": 256, "AXES": 2, "POINTS": 4})):
+        module = import_module(f"rapidash.ops.{op}.triton")
+        for kernel in (module._forward, module._backward):
+            constants = {name: value for name, value in (flags | sizes).items() if name in kernel.arg_names}
+            kinds = {n: "constexpr" if n in constants else known.get(n, features) for n in kernel.arg_names}
+            target = GPUTarget("cuda", 90, 32)
+            compiled = triton.compile(
+                ASTSource(kernel, kinds, constants), target=target, options={"enable_fp_fusion": True}
+            )
+            assert "ld.global" in compiled.asm["ptx"]
 
 
 def on_device(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -66,7 +66,7 @@ def edge_conv_forward(x: Tensor, kernel: Tensor, edges: tuple[Tensor, ...], edge
         weight = x if edge_weight is None else edge_weight.contiguous()
         _forward[out.shape[0], triton.cdiv(size, block)](
             x, kernel, source, row_ptr, weight, out, size,
-            HAS_WEIGHT=edge_weight is not None, BLOCK=block, num_warps=_num_warps(block),
+            HAS_WEIGHT=edge_weight is not None, BLOCK=block, num_warps=_num_warps(block), enable_fp_fusion=True,
         )  # fmt: skip
     return out
 
@@ -88,7 +88,7 @@ def edge_conv_backward(
         _backward[x.shape[0], num_blocks](
             x, kernel, target, order, col_ptr, weight, grad, grad_x, grad_kernel, dots, size, len(target),
             HAS_WEIGHT=edge_weight is not None, NEEDS_KERNEL=needs[0], NEEDS_WEIGHT=needs[1], BLOCK=block,
-            num_warps=_num_warps(block),
+            num_warps=_num_warps(block), enable_fp_fusion=True,
         )  # fmt: skip
     grad_weight = dots.sum(dim=0)
     return grad_x, grad_kernel, grad_weight if edge_weight is None else grad_weight.to(edge_weight.dtype)

@@ -163,7 +163,8 @@ def _launch(x: Tensor, table: Tensor, coords: Tensor, taps: Interpolation) -> tu
     channels = x.shape[2]
     block = min(BLOCK, triton.next_power_of_2(max(channels, 1)))
     sizes = [table.shape[0], table.shape[1] if table.ndim == 3 else 1, x.shape[1], channels]
-    constants = {"AXES": coords.shape[2], "POINTS": POINTS[taps], "BLOCK": block, "num_warps": max(1, block // 128)}
+    constants = {"AXES": coords.shape[2], "POINTS": POINTS[taps], "BLOCK": block}
+    constants |= {"num_warps": max(1, block // 128), "enable_fp_fusion": True}
     return sizes, constants, triton.cdiv(channels, block)
 
 
