@@ -3,8 +3,8 @@
 Nothing here needs a test framework, except `rapidash.testing.strategies`, which needs hypothesis.
 """
 
-from rapidash.measure import EquivarianceCheck, assert_equivariant, check_equivariance
+from rapidash.measure import assert_equivariant, check_equivariance
 from rapidash.testing._invariant import assert_invariant
 from rapidash.testing._parity import assert_parity
 
-__all__ = ["EquivarianceCheck", "assert_equivariant", "assert_invariant", "assert_parity", "check_equivariance"]
+__all__ = ["assert_equivariant", "assert_invariant", "assert_parity", "check_equivariance"]

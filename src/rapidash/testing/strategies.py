@@ -12,6 +12,8 @@ try:
 except ImportError as error:
     raise ImportError("rapidash.testing.strategies needs hypothesis: pip install hypothesis") from error
 
+__all__ = ["clouds", "motions"]
+
 
 def clouds(
     *,

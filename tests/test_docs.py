@@ -1,0 +1,78 @@
+"""The code of the guide runs, every page is in the table of contents, and the pages build without a warning."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def python_of(page: str) -> str:
+    """The Python blocks of a page, one after the other."""
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page + "\n")
+    return "\n".join(textwrap.dedent(block) for block in blocks)
+
+
+def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAPIDASH_CACHE": str(directory / "cache")}
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=directory, env=environment)
+
+
+def test_code_of_the_guide_runs(tmp_path: Path) -> None:
+    """All pages in one process, each with names of its own."""
+    pages = {path.name: python_of(path.read_text(encoding="utf-8")) for path in sorted(DOCS.glob("*.rst"))}
+    pages = {name: code for name, code in pages.items() if code}
+    assert {"getting_started.rst", "ledger.rst", "measuring.rst", "training.rst"} <= set(pages)
+    code = f"for name, text in {pages!r}.items():\n    exec(compile(text, name, 'exec'), {{'__name__': name}})\n"
+    ended = run(code, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_wrong_code_is_noticed(tmp_path: Path) -> None:
+    page = "Title\n=====\n\n.. code-block:: python\n\n    x = 1\n\n    assert x == 2\n\nText.\n"
+    assert python_of(page) == "x = 1\n\nassert x == 2\n\n"
+    assert run(python_of(page), tmp_path).returncode == 1
+
+
+def sections() -> ModuleType:
+    """The extension that reads docstrings; it needs no Sphinx."""
+    spec = importlib.util.spec_from_file_location("docstring_sections", DOCS / "_ext" / "docstring_sections.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_sections_of_one_line_become_fields() -> None:
+    lines = ["Args:", "    x: a number.", "Shape: x (N, C)", "    -> (N,).", "Raises: ValueError for 0.", "Source: us."]
+    lines = [*lines[:5], *lines[5:], "", "Text: and more."]
+    expected = ["Args:", "    x: a number.", "", ":Shape: x (N, C)", "    -> (N,).", ":Raises: ValueError for 0."]
+    assert sections().one_line_sections(lines) == [*expected, ":Source: us.", "", "Text: and more."]
+
+
+def test_mathematics_in_plain_text_is_escaped() -> None:
+    given = ["|d| and a * b, but ``|d|`` and :math:`|d|`.", ".. math:: |x| * y", "   |z|", "", "|w|"]
+    expected = [r"\|d\| and a \* b, but ``|d|`` and :math:`|d|`.", ".. math:: |x| * y", "   |z|", "", r"\|w\|"]
+    assert sections().plain_mathematics(given) == expected
+
+
+@pytest.mark.slow
+def test_pages_build_without_a_warning(tmp_path: Path) -> None:
+    """As ``make docs``, but for running the examples, which have their own test."""
+    pytest.importorskip("sphinx_gallery", reason="needs the docs group: pip install --group docs")
+    pytest.importorskip("pydata_sphinx_theme", reason="needs the docs group: pip install --group docs")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-D", "sphinx_gallery_conf.plot_gallery=0"]
+    built = subprocess.run([*command, "-b", "html", str(DOCS), str(tmp_path / "html")], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    page = (tmp_path / "html" / "api" / "generated" / "rapidash.models.html").read_text(encoding="utf-8")
+    assert 'class="sig-name descname"' in page
+    assert all(word in page for word in ("Rapidash", "num_orientations", "exact_symmetry"))
