@@ -2,9 +2,12 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.groups import O2, SE, SO, SO2, E, O, T, exponential, inverse, motion, parse_group, trivial
+from rapidash.groups import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
+from rapidash.groups._matrix_groups import enumerated, generator_names
 
 NAMES = ["T(2)", "SO(2)", "O(2)", "SE(2)", "E(2)", "T(3)", "SO(3)", "O(3)", "SE(3)", "E(3)", "SO2(z)", "O2(x)"]
+NAMES += ["T(3), translations across y only", "O2(y), translations across y only"]
+NAMES += ["SO2(0,0.6,0.8), translations across 0,0.6,0.8 only", "T(2), translations across 0.6,0.8 only"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,3 +92,36 @@ def test_stabilizers() -> None:
 def test_unknown_names_teach(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_group(name, 3)
+
+
+def test_what_keeps_a_height_moves_points_at_their_height() -> None:
+    points = torch.randn(5, 3, generator=seeded(0), dtype=torch.float64)
+    for direction in ((0.0, 1.0, 0.0), (0.0, 0.6, 0.8), (-0.6, 0.0, -0.8)):
+        group = E(3).keeping_height(direction)
+        axis = torch.tensor(direction, dtype=torch.float64)
+        assert len(group.generators()) == len(generator_names(group)) == 3
+        assert enumerated(T(3).keeping_height(direction)) is None
+        basis = group.translation_basis()
+        torch.testing.assert_close(basis @ basis.T, torch.eye(2, dtype=torch.float64))
+        moved = points @ group.sample(8, generator=seeded(1))[:, :3, :3].mT + group.sample(8)[:, None, :3, 3]
+        torch.testing.assert_close(moved @ axis, (points @ axis).expand(8, -1))
+        assert group.is_subgroup(E(3))
+        assert not E(3).is_subgroup(group)
+        assert not T(3).is_subgroup(group)
+        assert group.without_translations().is_subgroup(group)
+        assert not group.contains(motion(torch.eye(3, dtype=torch.float64), axis))
+        assert group.contains(motion(torch.eye(3, dtype=torch.float64), 3 * basis[1]))
+    up = (0.0, 1.0, 0.0)
+    assert SO(3).keeping_height(up) == SO2("y").without_translations()
+    assert T(3).keeping_height(up).keeping_height(up) == T(3).keeping_height(up)
+
+
+def test_impossible_planes_of_translations_are_refused() -> None:
+    with pytest.raises(ValueError, match="not kept by the rotations"):
+        Group(3, SO2("z").linear, translations=False, across=(0.0, 1.0, 0.0))
+    with pytest.raises(ValueError, match="needs translations=False"):
+        Group(3, SO2("z").linear, across=(0.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="3 finite numbers"):
+        Group(3, SO2("z").linear, translations=False, across=(0.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="keep one height only"):
+        T(3).keeping_height((0.0, 1.0, 0.0)).keeping_height((1.0, 0.0, 0.0))

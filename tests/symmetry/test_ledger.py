@@ -1,12 +1,13 @@
 import pytest
 import torch
 
-from rapidash.groups import SE, SO, SO2, E, O, T, trivial
+from rapidash.groups import SE, SO, SO2, E, O, T, parse_group, trivial
 from rapidash.symmetry import GeometricInput, combine_inputs, global_frame, symmetry_ledger
 
 POSITION = {way: GeometricInput("coordinates", "position", way) for way in ("scalars", "vectors")}
 NORMALS = {way: GeometricInput("normals", "vector", way) for way in ("scalars", "vectors")}
 POSE = {way: GeometricInput("pose", "pose", way) for way in ("scalars", "vectors")}
+HEIGHT = GeometricInput("height", "height", "scalars", ((0.0, 1.0, 0.0),))
 GRAVITY = GeometricInput("gravity", "constant", "vectors", ((0.0, 0.0, -9.81),))
 
 
@@ -25,6 +26,11 @@ GRAVITY = GeometricInput("gravity", "constant", "vectors", ((0.0, 0.0, -9.81),))
         (SE(3), [POSE["scalars"]], T(3)),
         (SE(3), [GRAVITY], SO2((0, 0, -1))),
         (SE(3), [GRAVITY, NORMALS["scalars"]], T(3)),
+        (E(3), [HEIGHT], parse_group("O2(y), translations across y only", 3)),
+        (T(3), [HEIGHT, NORMALS["vectors"]], parse_group("T(3), translations across y only", 3)),
+        (SE(3), [HEIGHT, POSITION["vectors"]], SO2("y").without_translations()),
+        (SE(3), [POSITION["vectors"], HEIGHT], SO2("y").without_translations()),
+        (SE(3), [HEIGHT, global_frame(3)], parse_group("T(3), translations across y only", 3)),
         (T(3), [NORMALS["vectors"]], T(3)),
         (E(2), [NORMALS["scalars"]], T(2)),
     ],
@@ -60,6 +66,9 @@ def test_inputs_are_combined_scalars_first() -> None:
     ("arguments", "message"),
     [
         (("speed", "invariant", "vectors"), "scalars only"),
+        (("height", "height", "vectors", ((0.0, 1.0, 0.0),)), "scalars only"),
+        (("height", "height", "scalars"), "need them"),
+        (("height", "height", "scalars", ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))), "one direction"),
         (("up", "constant", "vectors"), "directions"),
         (("x", "tensor"), "quantity must be one of"),
         (("x", "vector", "components"), "'scalars' or 'vectors'"),

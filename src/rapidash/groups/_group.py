@@ -17,7 +17,7 @@ _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 @dataclass(frozen=True)
 class Group:
-    r"""A closed group of motions x -> R x + t of R^D: a linear part, with all translations or with none.
+    r"""A closed group of motions x -> R x + t of R^D: a linear part, with all, no, or a plane of translations.
 
     Elements are homogeneous matrices :math:`\begin{pmatrix} R & t \\ 0 & 1 \end{pmatrix}` of shape (D + 1, D + 1),
     float64. Two groups are equal when they have the same elements.
@@ -26,22 +26,42 @@ class Group:
         dim: dimension D of space, 2 or 3.
         linear: the linear parts R that occur.
         translations: whether all translations belong to the group.
-    Raises: ValueError for another dimension.
+        across: a direction; the translations perpendicular to it belong to the group, those along it do not (what a
+            network keeps that is told a height). Only with ``translations=False``, and a linear part that keeps the
+            direction up to its sign.
+    Raises: ValueError for another dimension, or an ``across`` that is no direction or not kept.
     """
 
     dim: int
     linear: LinearGroup
     translations: bool = True
+    across: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.dim not in (2, 3):
             raise ValueError(f"dim must be 2 or 3, got {self.dim}")
         if self.dim != 3 and isinstance(self.linear, AxisRotations):
             raise ValueError("rotations about an axis need dim=3; in the plane use SE(2)")
+        if self.across is not None:
+            object.__setattr__(self, "across", self._checked_direction(self.across))
+
+    def _checked_direction(self, across: Sequence[float]) -> tuple[float, ...]:
+        direction = torch.tensor(tuple(across), dtype=torch.float64)
+        if direction.shape != (self.dim,) or not 0 < float(direction.norm()) < torch.inf:
+            raise ValueError(f"across needs {self.dim} finite numbers that are not all zero, got {across}")
+        if self.translations:
+            raise ValueError("across names the only translations of a group: it needs translations=False")
+        direction = direction / direction.norm()
+        moved = self.linear.sample(16, self.dim, seeded("across")) @ direction
+        if (1 - (moved @ direction).abs()).max() > 1e-9:
+            raise ValueError(f"the translations across {across} are not kept by the rotations of {self.linear}")
+        return tuple(direction.tolist())
 
     @property
     def name(self) -> str:
         """The name in the field's notation, e.g. ``E(3)``; `parse_group` reads it back."""
+        if self.across is not None:
+            return f"{Group(self.dim, self.linear).name}, translations across {_axis_label(self.across)} only"
         match self.linear:
             case Trivial():
                 return f"T({self.dim})" if self.translations else "trivial"
@@ -49,9 +69,9 @@ class Group:
                 letters = ("E" if mirrored else "SE") if self.translations else ("O" if mirrored else "SO")
                 return f"{letters}({self.dim})"
             case AxisRotations(axis=axis, reflections=mirrored):
-                named: dict[tuple[float, ...], str] = {value: key for key, value in _AXES.items()}
-                label = named.get(tuple(axis)) or ",".join(f"{value:.6g}" for value in axis)
-                return f"{'O2' if mirrored else 'SO2'}({label})" + ("" if self.translations else " about the origin")
+                return f"{'O2' if mirrored else 'SO2'}({_axis_label(axis)})" + (
+                    "" if self.translations else " about the origin"
+                )
             case FiniteGroup(label=label):
                 return label + (f" with T({self.dim})" if self.translations else "")
             case other:
@@ -67,35 +87,49 @@ class Group:
     def sample(
         self, num: int, *, generator: torch.Generator | None = None, scale: float = 1.0
     ) -> Float[Tensor, "G D1 D1"]:
-        """Random elements: the linear part by Haar measure, translations normal with the given standard deviation."""
+        """Random elements: the linear part by Haar measure, translations normal with this deviation per axis."""
         if num < 1:
             raise ValueError(f"num must be at least 1, got {num}")
         linear = self.linear.sample(num, self.dim, generator)
-        shift = torch.zeros(num, self.dim, dtype=torch.float64)
-        if self.translations:
-            shift = scale * torch.randn(num, self.dim, generator=generator, dtype=torch.float64)
+        basis = self.translation_basis()
+        shift = scale * torch.randn(num, len(basis), generator=generator, dtype=torch.float64) @ basis
         return motion(linear, shift)
+
+    def translation_basis(self) -> Float[Tensor, "d D"]:
+        """Orthonormal directions along which all translations belong to the group: D, D - 1 or none."""
+        axes = torch.eye(self.dim, dtype=torch.float64)
+        if self.across is None:
+            return axes if self.translations else axes[:0]
+        normal = axes.new_tensor(self.across)
+        largest = int(normal.abs().argmax())
+        # Householder: the reflection that takes the axis nearest to the normal to it takes the others to its plane
+        sign = 1.0 if normal[largest] >= 0 else -1.0
+        half = normal + sign * axes[largest]
+        reflected = axes - 2 * torch.outer(half, half) / (half @ half)
+        return torch.cat([reflected[:largest], reflected[largest + 1 :]])
 
     def generators(self) -> Float[Tensor, "d D1 D1"]:
         """A basis of the Lie algebra in homogeneous form: rotations (unit speed, radians), then translations."""
         linear = self.linear.generators(self.dim)
         rotations = torch.zeros(len(linear), self.dim + 1, self.dim + 1, dtype=torch.float64)
         rotations[:, : self.dim, : self.dim] = linear
-        shifts = torch.zeros(self.dim if self.translations else 0, self.dim + 1, self.dim + 1, dtype=torch.float64)
-        for axis in range(len(shifts)):
-            shifts[axis, axis, self.dim] = 1.0
+        basis = self.translation_basis()
+        shifts = torch.zeros(len(basis), self.dim + 1, self.dim + 1, dtype=torch.float64)
+        shifts[:, : self.dim, self.dim] = basis
         return torch.cat([rotations, shifts])
 
     def contains(self, element: Float[Tensor, "D1 D1"]) -> bool:
         """Whether a homogeneous matrix is an element, to 1e-9."""
-        shift = element[: self.dim, self.dim]
-        return (self.translations or bool(shift.abs().max() < 1e-9)) and self.linear.contains(
-            element[: self.dim, : self.dim]
-        )
+        shift, basis = element[: self.dim, self.dim], self.translation_basis().to(element)
+        outside = shift - (shift @ basis.T) @ basis
+        return bool(outside.abs().max() < 1e-9) and self.linear.contains(element[: self.dim, : self.dim])
 
     def is_subgroup(self, other: "Group") -> bool:
         """Whether every element of this group belongs to the other (decided on a fixed sample of elements)."""
-        if self.dim != other.dim or (self.translations and not other.translations):
+        if self.dim != other.dim:
+            return False
+        mine, theirs = self.translation_basis(), other.translation_basis()
+        if (mine - mine @ theirs.T @ theirs).norm() > 1e-9:
             return False
         if isinstance(self.linear, FiniteGroup):
             return all(other.linear.contains(element) for element in self.linear.elements)
@@ -103,11 +137,25 @@ class Group:
 
     def stabilizer(self, vectors: Float[Tensor, "V D"]) -> "Group":
         """The subgroup whose linear part leaves the given directions where they are."""
-        return Group(self.dim, self.linear.stabilizer(vectors), self.translations)
+        return Group(self.dim, self.linear.stabilizer(vectors), self.translations, self.across)
 
     def without_translations(self) -> "Group":
         """The subgroup that fixes the origin."""
         return Group(self.dim, self.linear, translations=False)
+
+    def keeping_height(self, direction: Sequence[float]) -> "Group":
+        """The subgroup that leaves the component of every point along a direction unchanged.
+
+        Raises: ValueError for a group that already lacks the translations along another direction.
+        """
+        vector = torch.tensor(tuple(direction), dtype=torch.float64)
+        linear = self.linear.stabilizer(vector[None])
+        if not self.translations and self.across is None:
+            return Group(self.dim, linear, translations=False)
+        kept = Group(self.dim, linear, translations=False, across=tuple(direction))
+        if not (Group(self.dim, Trivial(), False, kept.across)).is_subgroup(self):
+            raise ValueError(f"{self} has no plane of translations across {tuple(direction)}: keep one height only")
+        return kept
 
 
 def motion(linear: Float[Tensor, "*B D D"], shift: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D1 D1"]:
@@ -170,6 +218,11 @@ def trivial(dim: int) -> Group:
     return Group(dim, Trivial(), translations=False)
 
 
+def _axis_label(axis: Sequence[float]) -> str:
+    named: dict[tuple[float, ...], str] = {value: key for key, value in _AXES.items()}
+    return named.get(tuple(axis)) or ",".join(f"{value:.6g}" for value in axis)
+
+
 def _axis(axis: str | Sequence[float]) -> tuple[float, ...]:
     if isinstance(axis, str):
         if axis not in _AXES:
@@ -194,6 +247,9 @@ def parse_group(symmetry: str | Group, dim: int) -> Group:
         return parse_group(maker(d), dim)
     if text == "trivial":
         return trivial(dim)
+    if found := re.fullmatch(r"(.+),translationsacross(.+)only", text):
+        whole = parse_group(found[1], dim)
+        return Group(dim, whole.linear, False, _AXES.get(found[2]) or _numbers(found[2], symmetry))
     if found := re.fullmatch(r"(S?O2)\(([^()]+)\)(abouttheorigin)?", text):
         axis = found[2] if found[2] in _AXES else _numbers(found[2], symmetry)
         group = (O2 if found[1] == "O2" else SO2)(axis)

@@ -180,7 +180,7 @@ def enumerated(group: MatrixGroup) -> Float[Tensor, "G n n"] | None:
             return None
         orders = torch.tensor(list(permutations(range(group.size))))
         return torch.eye(group.size, dtype=torch.float64)[orders]
-    if not isinstance(group, Group) or group.translations:
+    if not isinstance(group, Group) or len(group.translation_basis()):
         return None
     if isinstance(group.linear, Trivial):
         return group.identity()[None]
@@ -201,6 +201,8 @@ def generator_names(group: MatrixGroup) -> Sequence[str]:
         rotations = ["rotation"] if count == 1 and group.dim == 2 else [f"rotation about {axis}" for axis in "xyz"]
         if count == 1 and group.dim == 3:
             rotations = ["rotation about the axis"]
-        shifts = [f"translation along {axis}" for axis in "xyz"[: group.dim]] if group.translations else []
+        axes = [f"translation along {axis}" for axis in "xyz"[: group.dim]]
+        across = [f"translation {index} across the axis" for index in range(1, group.dim)]
+        shifts = across if group.across is not None else axes if group.translations else []
         return [*rotations[:count], *shifts]
     return [f"generator {index}" for index in range(len(group.generators()))]

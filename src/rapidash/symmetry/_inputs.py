@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Quantity = Literal["position", "vector", "constant", "pose", "invariant"]
+Quantity = Literal["position", "vector", "constant", "pose", "height", "invariant"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class GeometricInput:
         name: what the reports call it, e.g. ``"velocity"``.
         quantity: ``"position"`` (moves with translations), ``"vector"`` (normals, velocities, displacements, an
             equivariant frame), ``"constant"`` (the same vectors for every cloud: a global frame, gravity),
-            ``"pose"`` (a frame known from outside that turns with the cloud), ``"invariant"`` (norms, charges).
+            ``"pose"`` (a frame known from outside that turns with the cloud), ``"height"`` (the component of the
+            position along a fixed direction), ``"invariant"`` (norms, charges).
         enters_as: ``"scalars"`` (one per component) or ``"vectors"``.
-        directions: of a constant, its vectors (V, D) as nested tuples.
+        directions: of a constant, its vectors (V, D) as nested tuples; of a height, its one direction.
     """
 
     name: str
@@ -34,10 +35,12 @@ class GeometricInput:
             raise ValueError(f"quantity must be one of {get_args(Quantity)}, got {self.quantity!r}")
         if self.enters_as not in ("scalars", "vectors"):
             raise ValueError(f"enters_as must be 'scalars' or 'vectors', got {self.enters_as!r}")
-        if self.quantity == "invariant" and self.enters_as == "vectors":
-            raise ValueError(f"{self.name!r} is invariant: it can enter as scalars only")
-        if (self.quantity == "constant") != bool(self.directions):
-            raise ValueError(f"{self.name!r}: directions belong to constant inputs, and those need them")
+        if self.quantity in ("invariant", "height") and self.enters_as == "vectors":
+            raise ValueError(f"{self.name!r} is one number ({self.quantity}): it can enter as scalars only")
+        if (self.quantity in ("constant", "height")) != bool(self.directions):
+            raise ValueError(f"{self.name!r}: directions belong to constant inputs and heights, and those need them")
+        if self.quantity == "height" and len(self.directions) != 1:
+            raise ValueError(f"{self.name!r}: a height needs one direction, got {len(self.directions)}")
 
 
 def global_frame(dim: int) -> GeometricInput:

@@ -85,6 +85,9 @@ def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str, bool]:
             return group.stabilizer(axes), f"{where} change under rotations", True
         case (("vector" | "pose"), _):
             return group, f"{where} turn with the cloud", False
+        case "height", _:
+            kept = group.keeping_height(entry.directions[0])
+            return kept, f"{where} changes when the cloud tilts or moves along its direction", True
         case "constant", "vectors":
             directions = torch.tensor(entry.directions, dtype=torch.float64)
             return group.stabilizer(directions), f"{where} do not turn with the cloud under rotations", True
