@@ -168,9 +168,10 @@ def test_train_then_measure(capsys) -> None:
     weights = next(line.split()[-1] for line in shown.splitlines() if line.endswith(".safetensors"))
     assert run("measure", weights, "--groups", "SO(3)", "E(3)") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    errors = {row[0]: float(row[2]) for row in rows if row and row[0] in ("SO(3)", "E(3)")}
+    errors = {row[1]: float(row[5]) for row in rows if row[1:2] in (["SO(3)"], ["E(3)"])}
     assert set(errors) == {"SO(3)", "E(3)"}
     assert max(errors.values()) < 1e-10
+    assert "Turn the cloud" in (Path(weights).parent / "measure.html").read_text(encoding="utf-8")
     assert run("train", "toy", "--variant", "equivarient") == 2
     assert "did you mean 'equivariant'" in capsys.readouterr().err
     assert torch.get_num_threads() == threads

@@ -37,12 +37,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_parser": set(),
-    "cli": {*BELOW_CLI, "_cli_parser", "bench", "interop"},
+    "_cli_options": {"_cli_parser", "models", "study", "train"},
+    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "bench", "interop"},
 }
 COMPILERS = {"numba", "llvmlite", "triton"}
 KERNEL_PLACES = (
     "ops/**/*.py",  # the kernels of the network, a folder per operation
-    "datasets/_charged_particles_numba.py",  # the simulator of the n-body benchmark
+    "datasets/_*_numba.py",  # the simulator of the n-body benchmark, super-pixels
     "geometry/_*_numba.py",  # neighbor search and sampling on the CPU
     "geometry/_*_triton.py",  # and on the GPU
 )

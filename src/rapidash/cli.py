@@ -140,14 +140,16 @@ def _report(words: list[str]) -> int:
 def _measure(words: list[str]) -> int:
     """Measure the equivariance error of trained weights."""
     from rapidash._cli_parser import Parser
-    from rapidash.groups import parse_group
-    from rapidash.measure import Action, equivariance_error
+    from rapidash.report import measure_run, write_measurement
     from rapidash.study import load_run
 
     parser = Parser(
         "measure",
         usage="CHECKPOINT [options]",
-        description="Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model, in float64.",
+        description=(
+            "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie derivative\n"
+            "by generator and by layer, in float64, and a page on which a cloud can be turned and the defect seen."
+        ),
         examples='  rapidash measure runs/nbody/work/KEY/model.safetensors --groups "SO(3)" "T(3)"',
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="model.safetensors of a run")
@@ -155,22 +157,23 @@ def _measure(words: list[str]) -> int:
     parser.add_argument("--num_elements", type=int, default=16, metavar="N", help="random elements of each group")
     parser.add_argument("--clouds", type=int, default=64, metavar="N", help="clouds of the validation set")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random elements")
+    parser.add_argument("--out", type=str, metavar="FILE", help="the page (default: measure.html beside CHECKPOINT)")
     options = parser.parse_args(words)
-    import torch
-
     run = load_run(options.checkpoint)
-    dim, data = run.task.dim, run.task.dataset("val")
-    batch = data.batch(torch.arange(min(max(1, options.clouds), len(data)))).to(dtype=torch.float64)
-    groups = [parse_group(name, dim) for name in options.groups or (f"T({dim})", f"SO({dim})", f"O({dim})")]
-    ledger = run.task.ledger(run.config.variant)
-    print(f"{run.config.label}: effective symmetry {ledger.effective}\n")
-    print(f"{'group':<12}{'mean':>12}{'max':>12}{'output norm':>14}")
-    for group in groups:
-        action = Action(group, outputs=run.task.output)
-        error = equivariance_error(
-            run.model.double(), batch, action, num_elements=options.num_elements, seed=options.seed
-        )
-        print(f"{group.name:<12}{error.mean:>12.2e}{error.max:>12.2e}{error.output_norm:>14.4g}")
+    result = measure_run(
+        run,
+        groups=options.groups or (),
+        num_elements=options.num_elements,
+        num_clouds=options.clouds,
+        seed=options.seed,
+    )
+    print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
+    for table in result.tables:
+        print(f"{table}\n")
+    checkpoint = Path(options.checkpoint)
+    beside = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    page = Path(options.out) if options.out else beside / "measure.html"
+    print(f"page: {write_measurement(result, page)}")
     return 0
 
 

@@ -1,6 +1,8 @@
 """Tables and figures from the records of a study: one self-contained page, one Markdown table, one picture."""
 
 from rapidash.report._figure import figure
+from rapidash.report._measured_run import measure_run
+from rapidash.report._measurement import measurement_page, write_measurement
 from rapidash.report._records import Run, Study, read_study
 from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary, summarize
 from rapidash.report._verdict import Finding, Verdict, verdict
@@ -16,8 +18,11 @@ __all__ = [
     "VariantSummary",
     "Verdict",
     "figure",
+    "measure_run",
+    "measurement_page",
     "read_study",
     "summarize",
     "verdict",
+    "write_measurement",
     "write_report",
 ]

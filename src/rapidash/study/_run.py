@@ -1,14 +1,10 @@
 """One run of a study, from its configuration to its record; safe to call any number of times, from any process."""
 
-import contextlib
 import copy
-import ctypes
-import gc
 import math
 import time
 import traceback
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +93,6 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> d
     model = fresh_model(task, config)
     initial = _calibrated(model, train_set, config)
     before = {group.name: measure_equivariance(initial, task, val_set, group) for group in (rotations, reflections)}
-    release_memory()  # the peak that the training measures is above what is in use now
     result = train(
         model,
         task,
@@ -155,19 +150,6 @@ def fresh_model(task: Task, config: RunConfig) -> nn.Module:
         torch.manual_seed(seeded(config.seed, "weights").initial_seed())
         model = task.build(config.variant)
     return model.to(device=config.train.device, dtype=config.train.torch_dtype)
-
-
-def release_memory() -> None:
-    """Give what earlier work has freed back to the system, so that the growth of this process tells what comes next.
-
-    The C library keeps freed memory for itself, and a worker that has trained a large model would show no growth when
-    it trains the next one. Where it cannot be asked to (outside glibc) nothing happens. What torch loads when the first
-    optimizer is made (100 MB) is loaded here, for otherwise the first run of a process would count it.
-    """
-    import_module("torch._dynamo")
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _calibrated(model: nn.Module, train_set: CloudDataset, config: RunConfig) -> nn.Module:

@@ -1,6 +1,10 @@
 """Peak memory of the training steps, measured."""
 
+import contextlib
+import ctypes
+import gc
 import resource
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -19,6 +23,8 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._resettable = device.type == "cuda" or _reset_high_water()
+        if device.type != "cuda":
+            _release_memory()
         self._start = self._now()
         self.bytes = 0
 
@@ -42,6 +48,19 @@ class PeakMemory:
         if self._device.type == "cuda":
             return torch.cuda.memory_allocated(self._device)
         return _status_bytes("VmRSS") if self._resettable else _all_time_peak()
+
+
+def _release_memory() -> None:
+    """Give what earlier work has freed back to the system, so that the growth of this process tells what comes next.
+
+    The C library keeps freed memory for itself, and a worker that has trained a large model would show no growth when
+    it trains the next one. Where it cannot be asked to (outside glibc) nothing happens. What torch loads when the first
+    optimizer is made (100 MB) is loaded here, for otherwise the first run of a process would count it.
+    """
+    import_module("torch._dynamo")
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_high_water() -> bool:
