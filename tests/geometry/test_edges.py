@@ -35,7 +35,7 @@ def test_rules_make_their_edges() -> None:
         ("KNN-1", KNN(1)),
         ("knn-8-reverse", KNN(8, reverse=True)),
         ("radius-0.5", Radius(0.5)),
-        ("radius-2", Radius(2)),
+        ("radius-2", Radius(2.0)),
         (" radius-1e-3 ", Radius(1e-3)),
     ],
 )

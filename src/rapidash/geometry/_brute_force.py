@@ -18,7 +18,7 @@ PAIRS_AT_ONCE_CUDA = 1 << 26
 SORT_AT_MOST = 128  # candidates per query that are sorted whole
 
 
-def squared_distance(first: Float[Tensor, "*B D"], second: Float[Tensor, "*B D"]) -> Float[Tensor, "*B"]:
+def squared_distance(first: Float[Tensor, "*#B D"], second: Float[Tensor, "*#B D"]) -> Float[Tensor, "..."]:
     """|first - second|^2, summed from the first coordinate to the last."""
     total = (first[..., 0] - second[..., 0]).square()
     for axis in range(1, first.shape[-1]):
