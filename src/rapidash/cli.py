@@ -147,8 +147,8 @@ def _measure(words: list[str]) -> int:
         "measure",
         usage="CHECKPOINT [options]",
         description=(
-            "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie derivative\n"
-            "by generator and by layer, in float64, and a page on which a cloud can be turned and the defect seen."
+            "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie\n"
+            "derivative by generator and by layer, in float64, and a page on which a cloud can be turned."
         ),
         examples='  rapidash measure runs/nbody/work/KEY/model.safetensors --groups "SO(3)" "T(3)"',
     )
