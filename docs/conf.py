@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "offline_math",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
@@ -39,6 +39,7 @@ napoleon_use_rtype = False
 napoleon_custom_sections = ["Shape", "Symmetry", "Source", "Fields"]
 python_use_unqualified_type_names = True
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "rapidash"
@@ -51,6 +52,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
 }
 suppress_warnings = ["config.cache"]  # the settings of the gallery cannot be pickled

@@ -68,8 +68,9 @@ def test_mathematics_in_plain_text_is_escaped() -> None:
 @pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     """As ``make docs``, but for running the examples, which have their own test."""
-    pytest.importorskip("sphinx_gallery", reason="needs the docs group: pip install --group docs")
-    pytest.importorskip("pydata_sphinx_theme", reason="needs the docs group: pip install --group docs")
+    for module in ("sphinx_gallery", "pydata_sphinx_theme", "latex2mathml"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed: pip install --group docs")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-D", "sphinx_gallery_conf.plot_gallery=0"]
     built = subprocess.run([*command, "-b", "html", str(DOCS), str(tmp_path / "html")], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
