@@ -22,7 +22,10 @@ def _lazy(module: str, maker: str) -> Callable[..., Task]:
     return make
 
 
-TASKS: dict[str, Callable[..., Task]] = {"nbody": _lazy("nbody", "NBodyTask")}
+TASKS: dict[str, Callable[..., Task]] = {
+    "nbody": _lazy("nbody", "NBodyTask"),
+    "cmu": _lazy("cmu", "CmuTask"),
+}
 
 
 def get_task(name: str, **options: object) -> Task:

@@ -1,0 +1,102 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from task_checks import check_gradients, check_ledger, few_steps, first_clouds, movement, small
+
+from rapidash.groups import SO2, parse_group
+from rapidash.models import RapidashConfig
+from rapidash.study.designs.cmu import make_design
+from rapidash.train import Variant, evaluate
+from rapidash.train.tasks.cmu import CmuNetwork, CmuTask
+
+VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
+
+
+def test_the_metric_is_that_of_the_field(shared_data) -> None:
+    """Constant velocity and no motion on the test samples, as published with the data: 2.60 and 12.9, times 100."""
+    task = CmuTask()
+    batch = first_clouds(task, len(task.dataset("test")), "test")
+    moving = batch.pos + 30 * batch["vel"]
+    assert float(task.errors(moving, batch).mean()) == pytest.approx(260, rel=2e-3)
+    assert float(task.errors(batch.pos, batch).mean()) == pytest.approx(1290, rel=5e-3)
+    assert task.errors(moving, batch).shape == (600,)
+    torch.testing.assert_close(100 * task.loss(moving, batch), task.errors(moving, batch).mean())
+
+
+def test_sizes_of_the_published_splits_and_of_parts(shared_data) -> None:
+    assert [len(CmuTask().dataset(split)) for split in ("train", "val", "test")] == [198, 600, 600]
+    run = CmuTask(motion="run", num_val=30)
+    assert [len(run.dataset(split)) for split in ("train", "val", "test")] == [200, 30, 240]
+    assert (CmuTask().horizon, CmuTask(motion="walk-subjects").horizon) == (30, 15)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_are_as_symmetric_as_their_ledger(shared_data, name: str) -> None:
+    task = CmuTask()
+    batch = first_clouds(task, 2)
+    check_ledger(task, VARIANTS[name], batch)
+    check_gradients(task, VARIANTS[name], batch)
+
+
+def test_effective_symmetries() -> None:
+    task = CmuTask()
+    effective = {name: task.ledger(variant).effective for name, variant in VARIANTS.items()}
+    assert effective["E(3) on R3xS2 + height"] == parse_group("O2(y), translations across y only", 3)
+    assert effective["E(3) on R3xS2 + vertical"] == parse_group("O2(y)", 3)
+    assert effective["SO2(y) on R3"] == parse_group("O2(y)", 3)
+    assert effective["T(3) on R3"] == parse_group("T(3)", 3)
+    assert effective["E(3) on R3"] == parse_group("E(3)", 3)
+
+
+def test_the_height_is_that_of_the_moved_person(shared_data) -> None:
+    """Not a field that stays behind when the data are turned: a network with height sees rotated test data as such."""
+    task, variant = CmuTask(num_test=6), VARIANTS["E(3) on R3xS2 + height"]
+    batch = first_clouds(task, 2)
+    torch.manual_seed(0)
+    model = task.build(variant).double()
+    lifted = parse_group("T(3)", 3).identity()
+    lifted[1, 3] = 5.0
+    assert movement(model, task, batch, lifted) > 1e-6
+    lifted[1, 3], lifted[0, 3] = 0.0, 5.0
+    assert movement(model, task, batch, lifted) < 1e-9
+    assert "height" not in batch.tensors
+
+
+def test_rotating_the_test_data_about_the_vertical_changes_nothing(shared_data) -> None:
+    task = CmuTask(num_test=6)
+    torch.manual_seed(0)
+    model = task.build(VARIANTS["SO2(y) on R3"]).double()
+    data = task.dataset("test")
+    plain, turned = (evaluate(model, task, data, batch_size=4, rotate=g).mean for g in (None, SO2("y")))
+    assert plain == pytest.approx(turned, rel=1e-6)  # the data are float32
+
+
+def test_joints_are_told_apart(shared_data) -> None:
+    task = CmuTask()
+    batch = first_clouds(task, 1)
+    torch.manual_seed(0)
+    model = task.build(VARIANTS["E(3) on R3"]).double()
+    swapped = batch.with_tensor("joint", batch["joint"].flip(0))
+    assert not torch.allclose(model(batch), model(swapped))
+
+
+@pytest.mark.parametrize("name", ["E(3) on R3", "E(3) on R3xS2 + height"])
+def test_a_few_steps_of_training_lower_the_loss(shared_data, tmp_path, name: str) -> None:
+    rows = few_steps(CmuTask(num_val=12), VARIANTS[name], tmp_path, steps=8)
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+
+
+def test_wrong_options_teach(tmp_path) -> None:
+    with pytest.raises(ValueError, match="motion must be one of"):
+        CmuTask(motion="jump")
+    with pytest.raises(FileNotFoundError, match="CMU motion capture"):
+        CmuTask(data_dir=str(tmp_path)).dataset("train")
+    variant = VARIANTS["E(3) on R3"]
+    with pytest.raises(ValueError, match=r"unknown input 'hight'.*did you mean 'height'"):
+        CmuNetwork(replace(variant, inputs=("hight",)), 30)
+    with pytest.raises(ValueError, match="constant vectors need orientations"):
+        CmuNetwork(replace(variant, inputs=("global frame",)), 30)
+    with pytest.raises(ValueError, match="need 3 dimensions"):
+        CmuNetwork(Variant("flat", RapidashConfig(dim=2, symmetry="E(2)", space="R2"), inputs=("height",)), 30)
