@@ -19,7 +19,7 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
-from rapidash.groups._representations import Position, Representation, Scalar, Tensor2, Vector
+from rapidash.groups._representations import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.groups._signals import GridPermutation, OrientationSignal, Permutation
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "SO",
     "SO2",
     "AxisRotations",
+    "DirectSum",
     "E",
     "FiniteGroup",
     "Flows",

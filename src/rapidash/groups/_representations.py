@@ -58,6 +58,30 @@ class Tensor2(Representation):
         return linear @ x @ linear.transpose(-1, -2)
 
 
+@dataclass(frozen=True)
+class DirectSum(Representation):
+    """Several fields side by side on the last axis, e.g. energy and force, ``(Scalar(), 1), (Vector(), 3)``.
+
+    Args:
+        parts: each representation with the number of entries it takes; it acts on the last axis.
+    Raises: ValueError for no part or a width below 1; in ``act`` for a tensor of another width.
+    """
+
+    parts: tuple[tuple[Representation, int], ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or min(width for _, width in self.parts) < 1:
+            raise ValueError(f"DirectSum needs parts, each of width at least 1, got {self.parts}")
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Each part as its representation says."""
+        widths = [width for _, width in self.parts]
+        if x.shape[-1] != sum(widths):
+            raise ValueError(f"the last axis has {x.shape[-1]} entries, the parts have {widths}")
+        pieces = torch.split(x, widths, dim=-1)
+        return torch.cat([part.act(g, piece) for (part, _), piece in zip(self.parts, pieces)], dim=-1)
+
+
 def _align(g: Tensor, x: Tensor) -> Tensor:
     """Elements with the dtype of x and one axis for each of its middle axes: (N, 1, ..., D + 1, D + 1)."""
     g = g.to(x)

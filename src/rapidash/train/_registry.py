@@ -25,6 +25,7 @@ def _lazy(module: str, maker: str) -> Callable[..., Task]:
 TASKS: dict[str, Callable[..., Task]] = {
     "nbody": _lazy("nbody", "NBodyTask"),
     "cmu": _lazy("cmu", "CmuTask"),
+    "md": _lazy("md", "MdTask"),
 }
 
 

@@ -1,0 +1,67 @@
+"""The study of molecular dynamics: forces turn with the molecule; what is it worth to build that in?"""
+
+from dataclasses import replace
+
+from rapidash.models import RapidashConfig
+from rapidash.study._design import StudyDesign
+from rapidash.train import TrainConfig, Variant
+
+
+def make_design(full: bool) -> StudyDesign:
+    """Five variants on one backbone, each a knob away from its neighbor, on ethanol unless a task option says else.
+
+    Quick: narrow networks, few steps, a part of the test configurations. Full: the published training and test sets.
+    """
+    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=16, num_layers=2)
+    base = replace(base, basis_dim=16, basis_hidden_dim=16)
+    if full:
+        base = replace(base, num_orientations=12, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
+
+    def network(symmetry: str, space: str) -> RapidashConfig:
+        return replace(base, symmetry=symmetry, space=space)
+
+    variants = (
+        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
+        Variant(
+            "E(3) on R3",
+            network("E(3)", "R3"),
+            neighbor="E(3) on R3xS2",
+            knob="no orientations: kernels see distances only",
+        ),
+        Variant(
+            "T(3) on R3xS2",
+            network("T(3)", "R3xS2"),
+            neighbor="E(3) on R3xS2",
+            knob="kernels see the direction of the offset",
+        ),
+        Variant("T(3) on R3", network("T(3)", "R3"), neighbor="T(3) on R3xS2", knob="no orientations"),
+        Variant(
+            "T(3) on R3 + rotations",
+            network("T(3)", "R3"),
+            augment="SO(3)",
+            neighbor="T(3) on R3",
+            knob="training samples randomly rotated",
+        ),
+    )
+    quick = TrainConfig(
+        steps=1500,
+        batch_size=16,
+        learning_rate=5e-3,
+        weight_decay=1e-5,
+        warmup_steps=100,
+        ema_decay=0.99,
+        eval_every=250,
+        checkpoint_every=250,
+    )
+    long = TrainConfig(
+        steps=20_000,
+        batch_size=16,
+        learning_rate=2e-3,
+        weight_decay=1e-6,
+        warmup_steps=500,
+        ema_decay=0.998,
+        eval_every=500,
+        checkpoint_every=500,
+    )
+    sizes = {} if full else {"num_test": 300}
+    return StudyDesign("md", variants, long if full else quick, task_options=sizes, setting="full" if full else "quick")
