@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu, layer_norm
+from torch.nn.functional import layer_norm
 
 from rapidash.ops.channel_mlp.reference import EPS
 
@@ -18,6 +18,19 @@ def _chunks(x: Tensor, hidden: int) -> Iterator[slice]:
     num_chunks = 1 if whole else max(1, round(rows * hidden / CHUNK_ELEMENTS))
     for i in range(num_chunks):
         yield slice(i * rows // num_chunks, (i + 1) * rows // num_chunks)
+
+
+def _scratch(x: Tensor, hidden: int, num: int) -> tuple[Tensor, Tensor]:
+    """Two buffers of one chunk of hidden activations (one buffer twice, if one is enough), used again by every chunk:
+    memory that is new to the process costs as much time as the GELU that fills it."""
+    longest = max((rows.stop - rows.start for rows in _chunks(x, hidden)), default=0)
+    buffers = [x.new_empty(longest, hidden) for _ in range(num)]
+    return buffers[0], buffers[-1]
+
+
+def _gelu(hidden: Tensor, out: Tensor) -> Tensor:
+    """The exact GELU into a buffer."""
+    return torch.ops.aten.gelu.out(hidden, out=out)
 
 
 def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -41,10 +54,12 @@ def channel_mlp_forward(
     w2, b2 = _scaled(w2, b2, scale)
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     kept = x.new_empty(len(x) if keep else 0, len(w1))
+    before, activated = _scratch(x, len(w1), 1 if keep else 2)
     for rows in _chunks(x, len(w1)):
+        count = rows.stop - rows.start
         normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
-        hidden = torch.addmm(b1, normalized, w1.T, out=kept[rows]) if keep else torch.addmm(b1, normalized, w1.T)
-        out[rows].addmm_(gelu(hidden), w2.T)
+        hidden = torch.addmm(b1, normalized, w1.T, out=kept[rows] if keep else before[:count])
+        out[rows].addmm_(_gelu(hidden, activated[:count]), w2.T)
     return out, kept
 
 
@@ -72,14 +87,17 @@ def channel_mlp_backward(
     grad_w1, grad_b1 = torch.zeros_like(w1), torch.zeros_like(b1)
     grad_w2, grad_b2 = torch.zeros_like(w2), torch.zeros_like(b2)
     ones = x.new_ones(len(x))
+    before, after = _scratch(x, len(w1), 2)
+    recomputed = before if len(kept) else x.new_empty(before.shape)
     for rows in _chunks(x, len(w1)):
+        size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
-        hidden = kept[rows] if len(kept) else torch.addmm(b1, normalized, w1.T)
+        hidden = kept[rows] if len(kept) else torch.addmm(b1, normalized, w1.T, out=recomputed[:size])
         grad_rows, count = grad[rows], ones[rows]
-        grad_hidden = grad_rows @ scaled_w2
+        grad_hidden = torch.mm(grad_rows, scaled_w2, out=before[:size])
         torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
         if for_parameters:
-            grad_w2.addmm_(grad_rows.T, gelu(hidden))
+            grad_w2.addmm_(grad_rows.T, _gelu(hidden, after[:size]))
             grad_b2.addmv_(grad_rows.T, count)
             grad_w1.addmm_(grad_hidden.T, normalized)
             grad_b1.addmv_(grad_hidden.T, count)
