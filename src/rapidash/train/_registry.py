@@ -26,6 +26,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "nbody": _lazy("nbody", "NBodyTask"),
     "cmu": _lazy("cmu", "CmuTask"),
     "md": _lazy("md", "MdTask"),
+    "qm9": _lazy("qm9", "Qm9Task"),
 }
 
 
