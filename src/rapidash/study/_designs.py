@@ -18,7 +18,7 @@ def _lazy(name: str) -> MakeDesign:
     return make
 
 
-DESIGNS: dict[str, MakeDesign] = {name: _lazy(name) for name in ("nbody", "cmu", "md", "qm9")}
+DESIGNS: dict[str, MakeDesign] = {name: _lazy(name) for name in ("nbody", "cmu", "md", "qm9", "shapes")}
 
 
 def get_design(task: str, *, full: bool = False) -> StudyDesign:

@@ -27,6 +27,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "cmu": _lazy("cmu", "CmuTask"),
     "md": _lazy("md", "MdTask"),
     "qm9": _lazy("qm9", "Qm9Task"),
+    "shapes": _lazy("shapes", "ShapesTask"),
 }
 
 

@@ -1,0 +1,89 @@
+"""The study of shapes: aligned data reward a network that sees directions, turned data one that cannot."""
+
+from dataclasses import replace
+
+from rapidash.models import RapidashConfig
+from rapidash.study._design import StudyDesign
+from rapidash.train import TrainConfig, Variant
+
+
+def make_design(full: bool) -> StudyDesign:
+    """Seven variants on one backbone of two scales, each a knob away from its neighbor; aligned or turned by an option.
+
+    Quick: narrow networks, 128 points of each shape, few steps, a part of the validation and test shapes. Full: 512
+    points, all shapes.
+    """
+    base = RapidashConfig(dim=3, grid="platonic", num_orientations=8, edges=("knn-8", "knn-8"), ratios=0.25)
+    base = replace(base, channels=(16, 32), num_layers=(1, 1), basis_dim=16, basis_hidden_dim=16)
+    if full:
+        base = replace(base, num_orientations=12, channels=(32, 64), num_layers=(2, 2), edges=("knn-16", "knn-16"))
+        base = replace(base, basis_dim=32, basis_hidden_dim=32)
+
+    def network(symmetry: str, space: str) -> RapidashConfig:
+        return replace(base, symmetry=symmetry, space=space)
+
+    variants = (
+        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
+        Variant(
+            "E(3) on R3",
+            network("E(3)", "R3"),
+            neighbor="E(3) on R3xS2",
+            knob="no orientations: kernels see distances only",
+        ),
+        Variant(
+            "SE(3) on R3xS2",
+            network("SE(3)", "R3xS2"),
+            neighbor="E(3) on R3xS2",
+            knob="kernels tell a shape from its mirror image",
+        ),
+        Variant(
+            "T(3) on R3xS2",
+            network("T(3)", "R3xS2"),
+            neighbor="E(3) on R3xS2",
+            knob="kernels see the direction of the offset",
+        ),
+        Variant(
+            "T(3) on R3",
+            network("T(3)", "R3"),
+            neighbor="T(3) on R3xS2",
+            knob="no orientations: vectors enter as components",
+        ),
+        Variant(
+            "T(3) on R3 + rotations",
+            network("T(3)", "R3"),
+            augment="SO(3)",
+            neighbor="T(3) on R3",
+            knob="training samples randomly rotated",
+        ),
+        Variant(
+            "E(3) on R3xS2 + global frame",
+            network("E(3)", "R3xS2"),
+            inputs=("global frame",),
+            neighbor="E(3) on R3xS2",
+            knob="the coordinate axes as input vectors",
+        ),
+    )
+    quick = TrainConfig(
+        steps=400,
+        batch_size=16,
+        learning_rate=5e-3,
+        weight_decay=1e-4,
+        warmup_steps=40,
+        ema_decay=0.98,
+        eval_every=100,
+        checkpoint_every=100,
+    )
+    long = TrainConfig(
+        steps=10_000,
+        batch_size=16,
+        learning_rate=2e-3,
+        weight_decay=1e-3,
+        warmup_steps=300,
+        ema_decay=0.995,
+        eval_every=500,
+        checkpoint_every=500,
+    )
+    sizes = {"num_points": 512} if full else {"num_points": 128, "num_val": 200, "num_test": 300}
+    return StudyDesign(
+        "shapes", variants, long if full else quick, task_options=sizes, setting="full" if full else "quick"
+    )
