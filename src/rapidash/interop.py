@@ -11,6 +11,8 @@ from rapidash.geometry import KNN, FullyConnected
 from rapidash.geometry._edges import EdgeRule
 from rapidash.models import Rapidash
 
+__all__ = ["from_rapidash_state_dict"]
+
 _IGNORED = re.compile(r"layers\.\d+\.conv\.(pre_linear\.weight|callibrated|calibrated)$")  # never used, or a flag
 _RENAMED = (
     (r"^x_embedder\.", "embedding."),
