@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig, Variant
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Eight variants on one backbone, each a knob away from its neighbor; walking, or running by a task option.
+    """Eight variants on one backbone, each a knob away from its neighbor; walking, or running by an option.
 
     The two published protocols are the variants without and with "height". Quick: narrow networks, few steps, a part
     of the validation and test samples. Full: the published samples and a width that is competitive on them.
@@ -18,63 +19,37 @@ def make_design(full: bool) -> StudyDesign:
     if full:
         base = replace(base, num_orientations=12, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
 
-    def network(symmetry: str, space: str) -> RapidashConfig:
-        return replace(base, symmetry=symmetry, space=space)
-
-    variants = (
-        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
-        Variant(
-            "E(3) on R3",
-            network("E(3)", "R3"),
-            neighbor="E(3) on R3xS2",
-            knob="no orientations: scalar features only",
-        ),
+    ladder = symmetry_ladder(base, augment="SO2(y) about the origin")
+    del ladder["E(3) on R3xS2 + global frame"]
+    root = ladder["E(3) on R3xS2"]
+    upright = (
         Variant(
             "SO2(y) on R3",
-            network("SO2(y)", "R3"),
+            replace(base, symmetry="SO2(y)", space="R3"),
             neighbor="E(3) on R3",
             knob="kernels and inputs see the vertical",
         ),
         Variant(
-            "T(3) on R3xS2",
-            network("T(3)", "R3xS2"),
-            neighbor="E(3) on R3xS2",
-            knob="kernels see the direction of the offset",
-        ),
-        Variant(
-            "T(3) on R3",
-            network("T(3)", "R3"),
-            neighbor="T(3) on R3xS2",
-            knob="no orientations: vectors enter as components",
-        ),
-        Variant(
-            "T(3) on R3 + rotations about y",
-            network("T(3)", "R3"),
-            augment="SO2(y) about the origin",
-            neighbor="T(3) on R3",
-            knob="training samples randomly rotated about the vertical",
-        ),
-        Variant(
             "E(3) on R3xS2 + height",
-            network("E(3)", "R3xS2"),
+            root.model,
             inputs=("height",),
-            neighbor="E(3) on R3xS2",
+            neighbor=root.name,
             knob="the absolute height y / 10 of every joint (the protocol of EGNN and EGNO)",
         ),
         Variant(
             "E(3) on R3xS2 + vertical",
-            network("E(3)", "R3xS2"),
+            root.model,
             inputs=("vertical",),
-            neighbor="E(3) on R3xS2",
+            neighbor=root.name,
             knob="the vertical as an input vector",
         ),
     )
     quick = TrainConfig(
-        steps=300,
+        steps=600,
         batch_size=16,
         learning_rate=5e-3,
         weight_decay=1e-5,
-        warmup_steps=30,
+        warmup_steps=60,
         ema_decay=0.98,
         eval_every=100,
         checkpoint_every=100,
@@ -84,12 +59,16 @@ def make_design(full: bool) -> StudyDesign:
         batch_size=16,
         learning_rate=1e-3,
         weight_decay=1e-4,
-        warmup_steps=300,
+        warmup_steps=600,
         ema_decay=0.995,
         eval_every=300,
         checkpoint_every=300,
     )
     sizes = {} if full else {"num_val": 120, "num_test": 240}
     return StudyDesign(
-        "cmu", variants, long if full else quick, task_options=sizes, setting="full" if full else "quick"
+        "cmu",
+        (*ladder.values(), *upright),
+        long if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
     )

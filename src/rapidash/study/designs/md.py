@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
-from rapidash.train import TrainConfig, Variant
+from rapidash.study.designs._ladder import symmetry_ladder
+from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
@@ -17,32 +18,8 @@ def make_design(full: bool) -> StudyDesign:
     if full:
         base = replace(base, num_orientations=12, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
 
-    def network(symmetry: str, space: str) -> RapidashConfig:
-        return replace(base, symmetry=symmetry, space=space)
-
-    variants = (
-        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
-        Variant(
-            "E(3) on R3",
-            network("E(3)", "R3"),
-            neighbor="E(3) on R3xS2",
-            knob="no orientations: kernels see distances only",
-        ),
-        Variant(
-            "T(3) on R3xS2",
-            network("T(3)", "R3xS2"),
-            neighbor="E(3) on R3xS2",
-            knob="kernels see the direction of the offset",
-        ),
-        Variant("T(3) on R3", network("T(3)", "R3"), neighbor="T(3) on R3xS2", knob="no orientations"),
-        Variant(
-            "T(3) on R3 + rotations",
-            network("T(3)", "R3"),
-            augment="SO(3)",
-            neighbor="T(3) on R3",
-            knob="training samples randomly rotated",
-        ),
-    )
+    ladder = symmetry_ladder(base)
+    del ladder["E(3) on R3xS2 + global frame"]
     quick = TrainConfig(
         steps=1500,
         batch_size=16,
@@ -64,4 +41,6 @@ def make_design(full: bool) -> StudyDesign:
         checkpoint_every=500,
     )
     sizes = {} if full else {"num_test": 300}
-    return StudyDesign("md", variants, long if full else quick, task_options=sizes, setting="full" if full else "quick")
+    return StudyDesign(
+        "md", tuple(ladder.values()), long if full else quick, task_options=sizes, setting="full" if full else "quick"
+    )

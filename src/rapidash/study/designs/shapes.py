@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig, Variant
 
 
@@ -19,49 +20,12 @@ def make_design(full: bool) -> StudyDesign:
         base = replace(base, num_orientations=12, channels=(32, 64), num_layers=(2, 2), edges=("knn-16", "knn-16"))
         base = replace(base, basis_dim=32, basis_hidden_dim=32)
 
-    def network(symmetry: str, space: str) -> RapidashConfig:
-        return replace(base, symmetry=symmetry, space=space)
-
-    variants = (
-        Variant("E(3) on R3xS2", network("E(3)", "R3xS2")),
-        Variant(
-            "E(3) on R3",
-            network("E(3)", "R3"),
-            neighbor="E(3) on R3xS2",
-            knob="no orientations: kernels see distances only",
-        ),
-        Variant(
-            "SE(3) on R3xS2",
-            network("SE(3)", "R3xS2"),
-            neighbor="E(3) on R3xS2",
-            knob="kernels tell a shape from its mirror image",
-        ),
-        Variant(
-            "T(3) on R3xS2",
-            network("T(3)", "R3xS2"),
-            neighbor="E(3) on R3xS2",
-            knob="kernels see the direction of the offset",
-        ),
-        Variant(
-            "T(3) on R3",
-            network("T(3)", "R3"),
-            neighbor="T(3) on R3xS2",
-            knob="no orientations: vectors enter as components",
-        ),
-        Variant(
-            "T(3) on R3 + rotations",
-            network("T(3)", "R3"),
-            augment="SO(3)",
-            neighbor="T(3) on R3",
-            knob="training samples randomly rotated",
-        ),
-        Variant(
-            "E(3) on R3xS2 + global frame",
-            network("E(3)", "R3xS2"),
-            inputs=("global frame",),
-            neighbor="E(3) on R3xS2",
-            knob="the coordinate axes as input vectors",
-        ),
+    ladder = symmetry_ladder(base)
+    chiral = Variant(
+        "SE(3) on R3xS2",
+        replace(base, symmetry="SE(3)", space="R3xS2"),
+        neighbor="E(3) on R3xS2",
+        knob="kernels tell a shape from its mirror image",
     )
     quick = TrainConfig(
         steps=400,
@@ -85,5 +49,9 @@ def make_design(full: bool) -> StudyDesign:
     )
     sizes = {"num_points": 512} if full else {"num_points": 128, "num_val": 200, "num_test": 300}
     return StudyDesign(
-        "shapes", variants, long if full else quick, task_options=sizes, setting="full" if full else "quick"
+        "shapes",
+        (*ladder.values(), chiral),
+        long if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
     )
