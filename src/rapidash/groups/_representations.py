@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -22,9 +22,9 @@ class Representation(ABC):
 
 @dataclass(frozen=True)
 class Scalar(Representation):
-    """Unchanged by every element."""
+    """Unchanged by every element; whole numbers too, such as labels and elements."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """X itself."""
         return x
 
