@@ -27,6 +27,11 @@ def test_samples_inverses_and_exponentials_belong_to_the_group(name: str) -> Non
     assert all(group.contains(exponential(0.7 * generator)) for generator in group.generators())
 
 
+def test_an_axis_is_a_letter_or_three_numbers() -> None:
+    for name in ("SO2(x)", "SO2(1,0,0)", "SO2( 2, 0, 0 )", "SO2((1, 0, 0))", "SO2([1,0,0])"):
+        assert parse_group(name, 3) == SO2("x")
+
+
 def test_reflections_tell_o_from_so() -> None:
     determinants = torch.linalg.det(O(3).sample(64, generator=seeded(0))[:, :3, :3])
     assert {round(value) for value in determinants.tolist()} == {-1, 1}

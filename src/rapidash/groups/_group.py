@@ -250,7 +250,7 @@ def parse_group(symmetry: str | Group, dim: int) -> Group:
     if found := re.fullmatch(r"(.+),translationsacross(.+)only", text):
         whole = parse_group(found[1], dim)
         return Group(dim, whole.linear, False, _AXES.get(found[2]) or _numbers(found[2], symmetry))
-    if found := re.fullmatch(r"(S?O2)\(([^()]+)\)(abouttheorigin)?", text):
+    if found := re.fullmatch(r"(S?O2)\([(\[]?([^()\[\]]+)[)\]]?\)(abouttheorigin)?", text):
         axis = found[2] if found[2] in _AXES else _numbers(found[2], symmetry)
         group = (O2 if found[1] == "O2" else SO2)(axis)
         return parse_group(group.without_translations() if found[3] else group, dim)
