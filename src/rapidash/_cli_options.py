@@ -37,6 +37,11 @@ def study_parser(design: StudyDesign) -> Parser:
         "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
     )
     parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="then measure one run of each variant over the group, by layer and by point, and show it in the report",
+    )
     parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
     parser.add_argument(
         "--workers",

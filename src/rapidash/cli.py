@@ -77,11 +77,32 @@ def _study(words: list[str]) -> int:
             _write_report(out, quiet=True)
         raise
     print(study_table(records))
+    if options.measure:
+        _measure_variants(records, out)
     _write_report(out)
     failed = sum(record["status"] != "done" for record in records)
     if failed:
         print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
     return FAILED if failed else 0
+
+
+def _measure_variants(records: "Sequence[Record]", out: Path) -> None:
+    """Measure the first finished run of every variant that has no page yet; the report shows the pages."""
+    from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
+    from rapidash.study import load_run
+
+    first: dict[str, Path] = {}
+    for record in records:
+        if record["status"] == "done":
+            first.setdefault(record["config"]["variant"]["name"], out / "work" / record["key"])
+    for name, directory in first.items():
+        if (directory / MEASUREMENT_PAGE).is_file():
+            continue
+        print(f"measuring {name}", file=sys.stderr)
+        try:
+            write_measurement(measure_run(load_run(directory)), directory / MEASUREMENT_PAGE)
+        except ValueError as error:  # an output without a direction or a norm, say: the rest of the report stands
+            warnings.warn(f"{name} could not be measured: {error}", stacklevel=2)
 
 
 def _train(words: list[str]) -> int:
@@ -140,7 +161,7 @@ def _report(words: list[str]) -> int:
 def _measure(words: list[str]) -> int:
     """Measure the equivariance error of trained weights."""
     from rapidash._cli_parser import Parser
-    from rapidash.report import measure_run, write_measurement
+    from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
     from rapidash.study import load_run
 
     parser = Parser(
@@ -172,7 +193,7 @@ def _measure(words: list[str]) -> int:
         print(f"{table}\n")
     checkpoint = Path(options.checkpoint)
     beside = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    page = Path(options.out) if options.out else beside / "measure.html"
+    page = Path(options.out) if options.out else beside / MEASUREMENT_PAGE
     print(f"page: {write_measurement(result, page)}")
     return 0
 

@@ -3,12 +3,14 @@
 from rapidash.report._figure import figure
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import measurement_page, write_measurement
+from rapidash.report._page import MEASUREMENT_PAGE
 from rapidash.report._records import Run, Study, read_study
 from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary, summarize
 from rapidash.report._verdict import Finding, Verdict, verdict
 from rapidash.report._write import write_report
 
 __all__ = [
+    "MEASUREMENT_PAGE",
     "Comparison",
     "Estimate",
     "Finding",

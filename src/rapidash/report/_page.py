@@ -33,6 +33,9 @@ _COLUMNS: Final = (
 )
 
 
+MEASUREMENT_PAGE: Final = "measure.html"  # in the work folder of a run
+
+
 def render(summary: StudySummary) -> str:
     """The whole page as one string without references to anything outside it.
 
@@ -64,6 +67,18 @@ def _version() -> str:
         return "from a source tree"
 
 
+def _portraits(summary: StudySummary) -> list[tuple[str, int, str]]:
+    """Variant, seed and measurement page of the first run of each variant that has been measured."""
+    found = []
+    for variant in summary.variants:
+        for run in sorted(variant.runs, key=lambda run: run.seed):
+            page = summary.study.directory / "work" / run.text("key") / MEASUREMENT_PAGE
+            if run.text("key") and page.is_file():
+                found.append((f"{variant.letter} {variant.name}", run.seed, page.read_text(encoding="utf-8")))
+                break
+    return found
+
+
 def _context(summary: StudySummary) -> dict[str, Any]:
     study = summary.study
     configured, differing, shared = provenance.compare_settings(summary)
@@ -76,6 +91,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
     return {
         "version": _version(),
         "title": f"{study.task}: which symmetry? Symmetry study",
+        "portraits": _portraits(summary),
         "task": study.task,
         "verdict": verdict(summary),
         "facts": _facts(summary),
