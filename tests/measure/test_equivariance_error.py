@@ -254,3 +254,17 @@ def test_translation_part_uses_the_given_scale() -> None:
         for s in (0.1, 10.0)
     )
     assert large == pytest.approx(100 * small)
+
+
+def test_translations_of_a_plane_are_checked_in_that_plane_only() -> None:
+    x = {"pos": torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)}
+
+    def heights(pos: torch.Tensor) -> torch.Tensor:
+        return pos[:, 1:2]
+
+    level = Action(E(3).keeping_height((0.0, 1.0, 0.0)), {"pos": Position()}, Scalar())
+    assert_equivariant(heights, x, level)
+    with pytest.raises(AssertionError):
+        assert_equivariant(heights, x, Action(E(3), {"pos": Position()}, Scalar()))
+    with pytest.raises(AssertionError):
+        assert_equivariant(lambda pos: pos[:, :1], x, level)

@@ -129,8 +129,10 @@ def group_parts(
         parts["rotations"] = linear[proper][:limit]
     if (~proper).any():
         parts["reflections"] = linear[~proper][:limit]
-    if group.translations:
-        shifts = torch.randn(num, group.dim, generator=seeded(seed, "shifts"), dtype=torch.float64)
+    directions = group.translation_basis()
+    if len(directions):
+        along = torch.randn(num, len(directions), generator=seeded(seed, "shifts"), dtype=torch.float64)
+        shifts = along @ directions
         eye = torch.eye(group.dim, dtype=torch.float64).expand(num, -1, -1)
         parts["translations"] = motion(eye, translation_scale * shifts)
     if not parts:
