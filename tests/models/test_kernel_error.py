@@ -119,3 +119,13 @@ def test_a_copy_of_a_network_keeps_its_own_tables() -> None:
     with torch.no_grad():
         twin.spatial_basis.linear_1.weight.mul_(2)
         assert not torch.equal(INPUTS.run(twin).scalars, INPUTS.run(model).scalars)
+
+
+def test_a_calibrated_network_is_the_same_function_in_every_dtype() -> None:
+    fresh = small_network(**OPTIONS)
+    assert torch.equal(INPUTS.run(fresh).scalars, INPUTS.run(fresh.with_kernel("exact")).scalars)
+    fresh.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
+    assert torch.equal(INPUTS.run(fresh).scalars, INPUTS.run(fresh.with_kernel("tabulated")).scalars)
+    loaded = small_network(**OPTIONS, seed=1)
+    loaded.load_state_dict(fresh.state_dict())
+    assert torch.equal(INPUTS.run(loaded).scalars, INPUTS.run(fresh).scalars)

@@ -74,7 +74,8 @@ class Rapidash(nn.Module):
         layer_scale: initial factor of each block's output, or None.
         kernel: ``"exact"`` evaluates the kernel basis at every edge: the definition. ``"tabulated"`` evaluates it on a
             grid of the attribute domain and interpolates (attributes on at most 2 dimensions; see `kernel_error`).
-            ``"auto"`` tabulates where it can, except in float64 and when positions need gradients.
+            ``"auto"`` tabulates where it can, except when positions need gradients, and in float64 before calibration:
+            a network that was calibrated, and so trained, with tables stays the same function in every dtype.
         interpolation: ``"linear"`` or ``"cubic"`` (twice differentiable in the positions).
         table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
         recompute: keep fewer activations for the backward pass and compute them again.
@@ -224,6 +225,8 @@ class Rapidash(nn.Module):
             recompute=recompute,
         )
         self.table = _kernel_table(self.config, self.invariants)
+        self.is_calibrated = False
+        self.register_load_state_dict_post_hook(_note_calibration)
 
     @classmethod
     def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
@@ -319,6 +322,7 @@ class Rapidash(nn.Module):
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             if graph.num_edges:
                 self.table_reach[index] = 1.25 * safe_norm(offset).max()
+        self.is_calibrated = True
         hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
         self.readout.calibrate(hidden, kernels[0])
 
@@ -416,7 +420,8 @@ class Rapidash(nn.Module):
     def _tabulates(self, pos: Tensor) -> bool:
         mode = self.config.kernel
         if mode == "auto":
-            return self.invariants.signed is not None and pos.dtype != torch.float64 and not pos.requires_grad
+            usual = self.is_calibrated or pos.dtype != torch.float64
+            return self.invariants.signed is not None and usual and not pos.requires_grad
         return mode == "tabulated"
 
     def with_kernel(
@@ -445,6 +450,12 @@ class Rapidash(nn.Module):
         twin.to(self.grid.device)
         twin.config, twin.backend = changed, backend or self.backend
         return twin
+
+
+def _note_calibration(model: nn.Module, _: object) -> None:
+    """Loaded weights say whether their network was calibrated."""
+    assert isinstance(model, Rapidash)
+    model.is_calibrated = bool((model.table_reach > 0).any())
 
 
 def _block_order(depths: Sequence[int], *, has_way_up: bool) -> list[_Step]:

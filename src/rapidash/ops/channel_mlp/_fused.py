@@ -38,6 +38,35 @@ def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tenso
     return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
 
 
+def _has_fused_linear(x: Tensor) -> bool:
+    """Whether oneDNN's linear maps with a fused GELU or addition can run: float32 on the CPU."""
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 0
+    return on_cpu and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+
+
+def _fused_linears(
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+) -> Tensor:
+    """The output where nothing is kept: GELU and residual are applied while the products are in registers."""
+    linear = torch.ops.mkldnn._linear_pointwise
+    out = x.new_empty(len(x), len(w2))
+    for rows in _chunks(x, len(w1)):
+        normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
+        hidden = linear(normalized, w1, b1, "gelu", [], "none")
+        if residual is None:
+            out[rows] = linear(hidden, w2, b2, "none", [], "")
+        else:
+            out[rows] = linear(hidden, residual[rows], w2, b2, "add")
+    return out
+
+
 def channel_mlp_forward(
     x: Tensor,
     residual: Tensor | None,
@@ -52,8 +81,10 @@ def channel_mlp_forward(
 ) -> tuple[Tensor, Tensor]:
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     w2, b2 = _scaled(w2, b2, scale)
-    out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     kept = x.new_empty(len(x) if keep else 0, len(w1))
+    if not keep and _has_fused_linear(x):
+        return _fused_linears(x, residual, norm_weight, norm_bias, w1, b1, w2, b2), kept
+    out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
     for rows in _chunks(x, len(w1)):
         count = rows.stop - rows.start
