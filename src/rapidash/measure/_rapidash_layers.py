@@ -60,8 +60,8 @@ def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
     is charged with what it aliases on the grid.
 
     Args:
-        model: a `Rapidash`, or a module with one inside. With ``kernel="exact"`` the kernel basis is charged; tables are not
-            charged to a layer.
+        model: a `Rapidash`, or a module with one inside. With ``kernel="exact"`` the kernel basis is charged as a
+            layer; tables belong to the remainder.
         lmax: None takes the largest degree up to 2 that the grid determines; -1 lets hidden signals stay (the whole
             error of the grid is then charged to the remainder, the computation of invariants).
     Raises: ValueError without a `Rapidash`, or for an lmax that the grid does not determine.
