@@ -24,6 +24,7 @@ from rapidash.geometry import (
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._readout import Readout
+from rapidash.models._scales import block_order, block_widths, per_scale
 from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, KernelTable, lift
 from rapidash.ops import Backend
 
@@ -33,13 +34,6 @@ class RapidashOutput(NamedTuple):
 
     scalars: Tensor
     vectors: Tensor
-
-
-class _Step(NamedTuple):
-    """One block's place in the network: which edges it runs on, and what it does with the skip connections."""
-
-    stage: Literal["scale", "down", "up"]
-    scale: int
 
 
 class Rapidash(nn.Module):
@@ -145,16 +139,16 @@ class Rapidash(nn.Module):
         # scales and the order of the blocks
         lists = [given for given in (channels, num_layers, edges) if isinstance(given, (list, tuple))]
         num_scales = max((len(given) for given in lists), default=1)
-        widths = _per_scale("channels", channels, num_scales)
-        depths = _per_scale("num_layers", num_layers, num_scales)
-        self.rules = [parse_edges(rule) for rule in _per_scale("edges", edges, num_scales)]
-        self.ratios = [float(ratio) for ratio in _per_scale("ratios", ratios, num_scales - 1)]
+        widths = per_scale("channels", channels, num_scales)
+        depths = per_scale("num_layers", num_layers, num_scales)
+        self.rules = [parse_edges(rule) for rule in per_scale("edges", edges, num_scales)]
+        self.ratios = [float(ratio) for ratio in per_scale("ratios", ratios, num_scales - 1)]
         if min(*widths, *depths) < 1:
             raise ValueError(f"channels and num_layers must be at least 1, got {channels=}, {num_layers=}")
         if wrong_ratios := [ratio for ratio in self.ratios if not 0 < ratio <= 1]:
             raise ValueError(f"ratios must be in (0, 1], got {wrong_ratios}")
         self.skip_connections = skip_connections
-        self.steps = _block_order(depths, has_way_up=level == "node")
+        self.steps = block_order(depths, has_way_up=level == "node")
 
         # parameters
         if has_orientations:
@@ -170,7 +164,7 @@ class Rapidash(nn.Module):
         )
         self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
         self.blocks = nn.ModuleList()
-        for step, (width, out_width) in zip(self.steps, _block_widths(self.steps, widths)):
+        for step, (width, out_width) in zip(self.steps, block_widths(self.steps, widths)):
             conv = GroupConv(
                 width,
                 basis_dim,
@@ -456,32 +450,6 @@ def _note_calibration(model: nn.Module, _: object) -> None:
     """Loaded weights say whether their network was calibrated."""
     assert isinstance(model, Rapidash)
     model.is_calibrated = bool((model.table_reach > 0).any())
-
-
-def _block_order(depths: Sequence[int], *, has_way_up: bool) -> list[_Step]:
-    """Blocks at each scale and between scales, downward, and for node-level outputs of several scales back up."""
-    steps = []
-    for scale, depth in enumerate(depths):
-        steps += [_Step("scale", scale)] * depth
-        if scale < len(depths) - 1:
-            steps.append(_Step("down", scale))
-    if has_way_up and len(depths) > 1:
-        steps += [_Step("up", s.scale) if s.stage == "down" else s for s in reversed(steps)]
-    return steps
-
-
-def _block_widths(steps: Sequence[_Step], widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Input and output channels of every block: only the blocks between scales change the width."""
-    change = {"scale": (0, 0), "down": (0, 1), "up": (1, 0)}
-    return [tuple(widths[step.scale + shift] for shift in change[step.stage]) for step in steps]  # type: ignore[misc]
-
-
-def _per_scale(name: str, value: object, num_scales: int) -> list:  # type: ignore[type-arg]
-    if not isinstance(value, (list, tuple)):
-        return [value] * num_scales
-    if len(value) != num_scales:
-        raise ValueError(f"{name} has {len(value)} entries, expected {num_scales}: one per scale (ratios: between)")
-    return list(value)
 
 
 def _kernel_table(config: RapidashConfig, invariants: PairInvariants) -> KernelTable | None:
