@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from rapidash._names import unknown_name
-from rapidash.study._plain import content_key, from_plain, to_plain
+from rapidash._plain import content_key, from_plain, to_plain
 from rapidash.train import TrainConfig, Variant
 
 DESIGN_SCHEMA = 1
