@@ -84,7 +84,7 @@ def test_errors_say_what_to_do() -> None:
     x, kernel = torch.ones(3, 4, 5), torch.ones(2, 3, 5)
     with pytest.raises(ValueError, match="with the same O and C"):
         spherical_conv(x, kernel)
-    with pytest.raises(RuntimeError, match="no triton kernel"):
+    with pytest.raises(RuntimeError, match=r"spherical_conv\(backend='triton'\) cannot run: .*[Tt]riton"):
         spherical_conv(x, x, backend="triton")
     with pytest.raises(RuntimeError, match="float32 or float64"):
         spherical_conv(x.bfloat16(), x.bfloat16(), backend="numba")

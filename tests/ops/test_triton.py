@@ -6,12 +6,14 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from rapidash.geometry import Graph
+from rapidash.models import Rapidash
 from rapidash.ops import Interpolation, edge_conv, interpolate_table, table_conv
 from rapidash.ops._backend import HAS_TRITON
 from tests.ops._support import TOLERANCE, Case, assert_parity, leaf, random_graph
@@ -182,3 +184,20 @@ def test_coordinates_outside_the_table_give_nan(bad: float) -> None:
     assert out[graph.target[0], 1].isnan().all()
     assert out.isnan().sum() == 4
     assert interpolate_table(table, wrong).isnan().sum() == 4
+
+
+@runs_kernels
+@pytest.mark.parametrize("options", [{"kernel": "tabulated"}, {"kernel": "exact"}, {"symmetry": "SE(3)"}], ids=str)
+def test_a_whole_network_runs_with_the_name_of_the_backend(options: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"in_scalars": 2, "channels": 4, "num_layers": 1, "num_orientations": 4}
+    model = Rapidash(**settings, **options, basis_dim=6, basis_hidden_dim=5, table_size=8, backend="triton")
+    pos, scalars = torch.randn(4, 3), torch.randn(4, 2)
+    batch = torch.tensor([0, 0, 0, 1])
+
+    def gradients(network: Rapidash) -> list[Tensor]:
+        loss = network(pos.to(DEVICE), batch.to(DEVICE), scalars=scalars.to(DEVICE)).scalars.square().sum()
+        return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
+
+    model = model.to(DEVICE)
+    for got, want in zip(gradients(model), gradients(model.with_kernel(model.config.kernel, backend="reference"))):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4 * float(want.abs().max()))

@@ -65,16 +65,13 @@ def check_backend(backend: str) -> None:
         raise ValueError(f"unknown backend {backend!r}, expected one of {get_args(Backend)}")
 
 
-def select_backend(
-    op: str, backend: Backend, *tensors: Tensor | None, kernels: tuple[str, ...] = ("numba", "triton")
-) -> Backend:
+def select_backend(op: str, backend: Backend, *tensors: Tensor | None) -> Backend:
     """The implementation to run: never "auto".
 
     Args:
         op: name of the op, for the message.
         backend: "auto" takes numba on the CPU and triton on CUDA where they can run, otherwise the definition.
         tensors: the floating-point inputs; None is skipped.
-        kernels: the backends, besides the definition, that the op has.
 
     Raises: ValueError for an unknown backend; RuntimeError, with the reason, if a backend asked for by name cannot run.
     """
@@ -83,10 +80,7 @@ def select_backend(
         return backend
     on_cuda = any(tensor is not None and tensor.device.type == "cuda" for tensor in tensors)
     wanted: Backend = backend if backend != "auto" else "triton" if on_cuda else "numba"
-    if wanted not in kernels:
-        obstacle: str | None = f"it has no {wanted} kernel"
-    else:
-        obstacle = (numba_obstacle if wanted == "numba" else triton_obstacle)(*tensors)
+    obstacle = (numba_obstacle if wanted == "numba" else triton_obstacle)(*tensors)
     if obstacle and backend == wanted:
         raise RuntimeError(f"{op}(backend={backend!r}) cannot run: {obstacle}. Use backend='auto' or 'reference'.")
     return "reference" if obstacle else wanted

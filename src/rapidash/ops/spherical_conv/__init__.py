@@ -20,8 +20,8 @@ def spherical_conv(
     Args:
         x: features on the input grid of O orientations.
         kernel: a factor per pair of output and input orientation, and channel.
-        backend: "auto", or "reference", "numba", "triton", which then run or raise. On CUDA "auto" is the definition:
-            a batched matrix product has nothing to gain from a kernel of its own.
+        backend: "auto", or "reference", "numba", "triton", which then run or raise. "triton", for the tensors that
+            Triton kernels take, is torch's batched matrix product: on a GPU a kernel of its own has nothing to gain.
 
     Differentiable to any order (from the second on by the definition). The same bits in every run with the same number
     of threads on the CPU.
@@ -33,7 +33,7 @@ def spherical_conv(
             "x must be (N, O, C) and kernel (P, O, C) with the same O and C, "
             f"got {tuple(x.shape)} and {tuple(kernel.shape)}"
         )
-    if select_backend("spherical_conv", backend, x, kernel, kernels=("numba",)) == "numba":
+    if select_backend("spherical_conv", backend, x, kernel) == "numba":
         out: Tensor = _forward(x, kernel)
         return out
     return spherical_conv_reference(x, kernel)
