@@ -75,7 +75,7 @@ def trained_errors(directory: Path, records: list[dict]) -> dict[tuple[str, int]
         features, _ = run.model._features(batch)
         features = {name: value for name, value in features.items() if value is not None}
         for kind in INTERPOLATIONS:
-            network = run.model.rapidash.with_kernel("tabulated", interpolation=kind)
+            network = run.model.backbone.with_kernel("tabulated", interpolation=kind)
             for size in SIZES:
                 error = kernel_error(network, batch.pos, batch.batch, table_size=size, **features).relative
                 found.setdefault((kind, size), []).append(error)

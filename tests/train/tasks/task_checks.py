@@ -56,8 +56,8 @@ def exact_elements(effective: Group, network: Rapidash, num: int = 6) -> Tensor:
 def check_ledger(task: Task, variant: Variant, batch: CloudBatch) -> None:
     """What the ledger claims measures as zero, what it denies does not."""
     model, effective = calibrated(task, variant, batch), task.ledger(variant).effective
-    assert isinstance(model.rapidash, Rapidash)
-    for g in exact_elements(effective, model.rapidash):
+    assert isinstance(model.backbone, Rapidash)
+    for g in exact_elements(effective, model.backbone):
         assert movement(model, task, batch, g) < 1e-8, f"{variant.name}: {effective} does not hold"
     shift = torch.eye(3, dtype=torch.float64)
     denied = [g for g in E(3).without_translations().sample(8, generator=seeded("denied")) if not effective.contains(g)]

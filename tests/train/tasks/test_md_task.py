@@ -57,7 +57,7 @@ def test_forces_without_gradients_outside_are_the_same_and_hold_no_graph(shared_
     assert with_graph.requires_grad
     torch.testing.assert_close(plain, with_graph.detach())
     with_graph[:, 1:].square().sum().backward()  # a loss of the forces alone reaches the kernels
-    assert model.rapidash.blocks[0].conv.kernel.weight.grad.abs().max() > 0
+    assert model.backbone.blocks[0].conv.kernel.weight.grad.abs().max() > 0
     assert not batch.pos.requires_grad
 
 

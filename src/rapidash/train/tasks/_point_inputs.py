@@ -148,8 +148,8 @@ def cloud_means(values: Float[Tensor, " N"], batch: CloudBatch) -> Float[Tensor,
 
 
 def network_ledger(network: nn.Module) -> Ledger:
-    """Effective symmetry of a task's network, from its parts ``inputs`` (`PointInputs`) and ``rapidash``."""
-    model, inputs = network.rapidash, network.inputs
+    """Effective symmetry of a task's network, from its parts ``inputs`` (`PointInputs`) and ``backbone``."""
+    model, inputs = network.backbone, network.inputs
     assert isinstance(model, Rapidash)
     assert isinstance(inputs, PointInputs)
     return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry)

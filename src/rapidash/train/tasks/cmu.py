@@ -48,13 +48,13 @@ class CmuNetwork(nn.Module):
             "out_vectors": 1,
             "level": "node",
         }
-        self.rapidash = Rapidash.from_config(self.inputs.config(variant.model, scalars=1 + NUM_JOINTS, **shape))
+        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=1 + NUM_JOINTS, **shape))
         self.codes = nn.Embedding(NUM_JOINTS, NUM_CODES)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:
         """Positions at the horizon, skeleton units."""
         moved, features, vectors = self._features(batch)
-        out = self.rapidash(moved, batch.batch, **features)
+        out = self.backbone(moved, batch.batch, **features)
         change = out.vectors[:, 0]
         if self.combines:
             change = change + torch.einsum("nv,nvd->nd", out.scalars, vectors)
@@ -63,7 +63,7 @@ class CmuNetwork(nn.Module):
     def calibrate(self, batch: CloudBatch) -> None:
         """Rescale the kernels on one batch, see `Rapidash.calibrate`."""
         pos, features, _ = self._features(batch)
-        self.rapidash.calibrate(pos, batch.batch, **features)
+        self.backbone.calibrate(pos, batch.batch, **features)
 
     def _features(self, batch: CloudBatch) -> tuple[Tensor, dict[str, Tensor | None], Tensor]:
         """Positions, keyword arguments of the network, and all vectors, in the network's unit of length."""

@@ -38,7 +38,7 @@ class MdNetwork(nn.Module):
         super().__init__()
         self.inputs = point_inputs(variant, ())
         shape = {"out_scalars": 1, "out_vectors": 0, "level": "node"}
-        self.rapidash = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
+        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
         self.register_buffer("energy_unit", torch.ones(()))  # eV
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 4"]:
@@ -49,7 +49,7 @@ class MdNetwork(nn.Module):
             if not (wants_graph and pos.requires_grad):
                 pos = pos.detach().requires_grad_()
             scaled, features = self._features(pos, batch)
-            out = self.rapidash(scaled, batch.batch, **features)
+            out = self.backbone(scaled, batch.batch, **features)
             energy = self.energy_unit * out.scalars
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=wants_graph)
             both = torch.cat([energy, -gradient], dim=1)
@@ -61,7 +61,7 @@ class MdNetwork(nn.Module):
         if "forces" in batch.tensors:
             self.energy_unit.copy_(batch["forces"].square().mean().sqrt().clamp(min=1e-6))
         scaled, features = self._features(batch.pos, batch)
-        self.rapidash.calibrate(scaled, batch.batch, **features)
+        self.backbone.calibrate(scaled, batch.batch, **features)
 
     def _features(self, pos: Tensor, batch: CloudBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
         """Positions in the network's unit of length, and the keyword arguments of the network."""

@@ -59,12 +59,12 @@ class NBodyNetwork(nn.Module):
             out_vectors=1,
             level="node",
         )
-        self.rapidash = Rapidash.from_config(config)
+        self.backbone = Rapidash.from_config(config)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:
         """Positions of frame 40."""
         features, vectors = self._features(batch)
-        out = self.rapidash(batch.pos, batch.batch, **features)
+        out = self.backbone(batch.pos, batch.batch, **features)
         displacement = out.vectors[:, 0]
         if self.uses_invariants:
             displacement = displacement + torch.einsum("nv,nvd->nd", out.scalars, vectors)
@@ -72,7 +72,7 @@ class NBodyNetwork(nn.Module):
 
     def calibrate(self, batch: CloudBatch) -> None:
         """Rescale the kernels on one batch, see `Rapidash.calibrate`."""
-        self.rapidash.calibrate(batch.pos, batch.batch, **self._features(batch)[0])
+        self.backbone.calibrate(batch.pos, batch.batch, **self._features(batch)[0])
 
     def _features(self, batch: CloudBatch) -> tuple[dict[str, Tensor | None], Tensor]:
         """Keyword arguments of the network, and velocity and displacement as vectors (N, 2, 3)."""
@@ -128,7 +128,7 @@ class NBodyTask:
         """Effective symmetry of a variant."""
         with torch.random.fork_rng():
             network = NBodyNetwork(variant)
-        model = network.rapidash
+        model = network.backbone
         return symmetry_ledger(model.symmetry, network.inputs, exact=model.exact_symmetry)
 
     def loss(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Float[Tensor, ""]:

@@ -51,13 +51,13 @@ class Qm9Network(nn.Module):
             "level": "node" if is_vector else "graph",
             "pool": "sum" if is_sum else "mean",
         }
-        self.rapidash = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
+        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
         self.register_buffer("target_unit", torch.ones(()))  # in units of the target: calibrate sets it
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:
         """The target of every molecule."""
         pos, features = self._features(batch)
-        out = self.rapidash(pos, batch.batch, **features)
+        out = self.backbone(pos, batch.batch, **features)
         if not self.is_vector:
             return self.target_unit * out.scalars
         mean = cloud_means(out.scalars[:, 0], batch)[batch.batch]
@@ -71,7 +71,7 @@ class Qm9Network(nn.Module):
         if "target" in batch.tensors:
             self.target_unit.copy_(batch["target"].square().mean().sqrt().clamp(min=1e-6))
         pos, features = self._features(batch)
-        self.rapidash.calibrate(pos, batch.batch, **features)
+        self.backbone.calibrate(pos, batch.batch, **features)
 
     def _features(self, batch: CloudBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
         """Positions in the network's unit of length, and the keyword arguments of the network."""

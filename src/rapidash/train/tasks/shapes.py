@@ -35,16 +35,16 @@ class ShapesNetwork(nn.Module):
         super().__init__()
         self.inputs = point_inputs(variant, ("displacement from the centroid",))
         shape = {"out_scalars": NUM_CLASSES, "out_vectors": 0, "level": "graph", "pool": "mean"}
-        self.rapidash = Rapidash.from_config(self.inputs.config(variant.model, scalars=1, **shape))
+        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=1, **shape))
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:
         """A logit for every class."""
-        return self.rapidash(batch.pos, batch.batch, **self._features(batch)).scalars
+        return self.backbone(batch.pos, batch.batch, **self._features(batch)).scalars
 
     def calibrate(self, batch: CloudBatch) -> None:
         """Rescale the kernels on one batch, see `Rapidash.calibrate`."""
         features = self._features(batch)
-        self.rapidash.calibrate(batch.pos, batch.batch, scalars=features["scalars"], vectors=features["vectors"])
+        self.backbone.calibrate(batch.pos, batch.batch, scalars=features["scalars"], vectors=features["vectors"])
 
     def _features(self, batch: CloudBatch) -> dict[str, Tensor | None]:
         offset = displacements(batch.pos, batch.batch, batch.num_clouds)
