@@ -1,6 +1,5 @@
-"""Point clouds with declared fields: batches, data sets, corruptions, and clouds of other libraries."""
+"""Point clouds with declared fields: batches, data sets and corruptions."""
 
-from rapidash.data._ase import from_ase
 from rapidash.data._cloud import CloudBatch, CloudDataset, Field
 from rapidash.data._corruptions import (
     MODELNET40_C,
@@ -11,7 +10,6 @@ from rapidash.data._corruptions import (
     corrupt_dataset,
     corruption_error,
 )
-from rapidash.data._pyg import dataset_from_pyg, from_pyg
 
 __all__ = [
     "MODELNET40_C",
@@ -24,7 +22,4 @@ __all__ = [
     "corrupt",
     "corrupt_dataset",
     "corruption_error",
-    "dataset_from_pyg",
-    "from_ase",
-    "from_pyg",
 ]

@@ -2,12 +2,13 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Batch, Data
 
-from rapidash.data import Field, dataset_from_pyg, from_ase, from_pyg
+from rapidash.data import CloudBatch, Field
 from rapidash.groups import Position, Scalar, Vector
+from rapidash.interop.pyg import dataset_from_pyg, from_pyg, to_pyg
 
 FIELDS = {"z": Field(Scalar()), "force": Field(Vector(), "N"), "y": Field(Scalar(), "J", "cloud")}
 
@@ -73,55 +74,41 @@ def test_other_objects_are_refused() -> None:
         from_pyg(unsorted, FIELDS)
 
 
-def test_real_pytorch_geometric() -> None:
-    pyg = pytest.importorskip("torch_geometric.data", reason="torch_geometric is not installed")
-    items = [pyg.Data(pos=g.pos, z=g.z, force=g.force, y=g.y) for g in (graph(3, 1.0), graph(2, 2.0))]
-    batch = from_pyg(pyg.Batch.from_data_list(items), FIELDS)
+def test_data_and_batches_of_pytorch_geometric() -> None:
+    items = [Data(pos=g.pos, z=g.z, force=g.force, y=g.y) for g in (graph(3, 1.0), graph(2, 2.0))]
+    batch = from_pyg(Batch.from_data_list(items), FIELDS)
     assert batch.batch.tolist() == [0, 0, 0, 1, 1]
+    assert batch["y"].tolist() == [1.0, 2.0]
     assert torch.equal(from_pyg(items, FIELDS).pos, batch.pos)
+    assert from_pyg(items[0], FIELDS).num_clouds == 1
 
 
-# ---- ASE ----
+def test_a_batch_goes_there_and_comes_back() -> None:
+    batch = from_pyg(collated(graph(3, 1.0), graph(2, 2.0)), FIELDS)
+    there = to_pyg(batch)
+    assert isinstance(there, Batch)
+    assert (there.num_graphs, there.num_nodes, there.batch.tolist()) == (2, 5, [0, 0, 0, 1, 1])
+    assert torch.equal(there.get_example(1).force, batch["force"][3:])
+    back = from_pyg(there, batch.fields)
+    assert back.fields == batch.fields
+    assert all(torch.equal(back[name], batch[name]) for name in batch.tensors)
 
 
-def test_ase_atoms_with_and_without_results() -> None:
-    ase = pytest.importorskip("ase", reason="ase is not installed")
-    calculator = pytest.importorskip("ase.calculators.singlepoint").SinglePointCalculator
-    water, hydrogen = (
-        ase.Atoms("OH2", [[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]]),
-        ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]),
-    )
-    data = from_ase([water, hydrogen], dtype=torch.float64)
-    assert data.num_points.tolist() == [3, 2]
-    assert data.tensors["z"].tolist() == [8, 1, 1, 1, 1]
-    assert data.tensors["pos"][4].tolist() == [0, 0, 0.74]
-    assert (data.fields["pos"].unit, data.fields["pos"].representation) == ("angstrom", Position())
-    assert set(data.fields) == {"pos", "z"}
-    forces = np.array([[0, 0, 1.0], [0, 0, -1.0]])
-    hydrogen.calc = calculator(hydrogen, energy=-31.7, forces=forces)
-    assert set(from_ase([water, hydrogen]).fields) == {"pos", "z"}  # only one of them has results
-    alone = from_ase(hydrogen, dtype=torch.float64)
-    assert alone.tensors["energy"].tolist() == [[-31.7]]
-    assert alone.tensors["forces"].tolist() == forces.tolist()
-    assert alone.fields["forces"] == Field(Vector(), "eV/angstrom")
-    hydrogen.positions[1, 2] = 0.9
-    assert set(from_ase(hydrogen).fields) == {"pos", "z"}  # results of other positions
+def test_a_field_that_would_hide_an_attribute_of_the_batch_is_refused() -> None:
+    pos = torch.zeros(2, 3)
+    fields = {"pos": Field(Position()), "ptr": Field(Scalar())}
+    batch = CloudBatch({"pos": pos, "ptr": pos[:, 0]}, fields, torch.tensor([0, 0]), 1)
+    with pytest.raises(ValueError, match="field 'ptr' cannot be an attribute of a Batch"):
+        to_pyg(batch)
 
 
-def test_structures_that_are_no_cloud() -> None:
-    ase = pytest.importorskip("ase", reason="ase is not installed")
-    with pytest.raises(ValueError, match=r"structure 1 is periodic"):
-        from_ase([ase.Atoms("H"), ase.Atoms("Cu", cell=[4, 4, 4], pbc=True)])
-    with pytest.raises(ValueError, match="structure 0 has no atoms"):
-        from_ase(ase.Atoms())
-    with pytest.raises(ValueError, match="unknown element"):
-        from_ase(ase.Atoms("X"))
-    with pytest.raises(TypeError, match="structure 0 is a int"):
-        from_ase(3)
-    with pytest.raises(ValueError, match="at least one structure"):
-        from_ase([])
+def test_without_pytorch_geometric_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install torch_geometric"):
+        to_pyg(from_pyg(graph(2, 1.0), FIELDS))
 
 
-def test_nothing_of_them_is_imported() -> None:
-    code = "import sys, rapidash.data; print([m for m in ('ase', 'torch_geometric') if m in sys.modules])"
+def test_nothing_is_imported() -> None:
+    code = "import sys, rapidash.interop.ase, rapidash.interop.pyg\n"
+    code += "print([m for m in ('ase', 'torch_geometric') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

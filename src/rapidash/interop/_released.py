@@ -1,4 +1,4 @@
-"""Weights of other implementations in this library's networks."""
+"""The weights of the released network in a network of this library."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,6 @@ from torch import Tensor
 from rapidash.geometry import KNN, FullyConnected
 from rapidash.geometry._edges import EdgeRule
 from rapidash.models import Rapidash
-
-__all__ = ["from_rapidash_state_dict"]
 
 _IGNORED = re.compile(r"layers\.\d+\.conv\.(pre_linear\.weight|callibrated|calibrated)$")  # never used, or a flag
 _RENAMED = (

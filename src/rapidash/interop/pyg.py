@@ -1,15 +1,22 @@
-"""PyTorch Geometric's ``Data`` and ``Batch`` as clouds, recognized by their attributes: nothing is imported."""
+"""PyTorch Geometric's ``Data`` and ``Batch`` as clouds and back.
 
+Objects of PyTorch Geometric are recognized by their attributes; only `to_pyg` imports it.
+"""
+
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rapidash.data._cloud import CloudBatch, CloudDataset, Field
+from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Position
 
+__all__ = ["dataset_from_pyg", "from_pyg", "to_pyg"]
+
 _POSITIONS = Field(Position())
+_RESERVED = {"batch", "ptr", "num_nodes", "num_graphs"}
 
 
 def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
@@ -51,6 +58,33 @@ def dataset_from_pyg(data: Iterable[Any], fields: Mapping[str, Field]) -> CloudD
     batch = _concatenated([from_pyg(item, fields) for item in data])
     counts = torch.bincount(batch.batch, minlength=batch.num_clouds)
     return CloudDataset(batch.tensors, batch.fields, counts.cpu())
+
+
+def to_pyg(batch: CloudBatch) -> Any:
+    """A batch of clouds as a ``torch_geometric.data.Batch``, every field under its name.
+
+    Point fields have a row per node; cloud fields a row per graph, (B, ...). The declarations stay behind:
+    ``from_pyg(to_pyg(batch), batch.fields)`` gives the batch again.
+    Raises: ModuleNotFoundError where PyTorch Geometric is not installed; ValueError for a field whose name is an
+        attribute of ``Batch``, such as "batch" or "ptr".
+    """
+    if importlib.util.find_spec("torch_geometric") is None:
+        raise ModuleNotFoundError("to_pyg needs PyTorch Geometric: pip install torch_geometric")
+    from torch_geometric.data import Batch, Data
+
+    if taken := sorted(set(batch.fields) & _RESERVED):
+        raise ValueError(f"field {taken[0]!r} cannot be an attribute of a Batch, which has its own: rename the field")
+    counts = torch.bincount(batch.batch, minlength=batch.num_clouds).tolist()
+    parts = {
+        name: tensor.split(counts if batch.fields[name].level == "point" else 1)
+        for name, tensor in batch.tensors.items()
+    }
+    return Batch.from_data_list(
+        [
+            Data(num_nodes=count, **{name: part[cloud] for name, part in parts.items()})
+            for cloud, count in enumerate(counts)
+        ]
+    )
 
 
 def _field(data: Any, name: str, field: Field, num_points: int, num_clouds: int) -> Tensor:

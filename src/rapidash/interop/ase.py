@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rapidash.data._cloud import CloudDataset, Field
+from rapidash.data import CloudDataset, Field
 from rapidash.groups import Position, Scalar, Vector
+
+__all__ = ["from_ase"]
 
 
 def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
