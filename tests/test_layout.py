@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "rapidash"
 
-SHARED = {"_files", "_names", "_plain", "_seed"}  # private modules at the root that anything may import
+SHARED = {"_files", "_names", "_plain", "_pretrained", "_seed"}  # private modules at the root that anything may import
 BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
 BELOW_TRAIN = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
 BELOW_CLI = {*BELOW_TRAIN, "train", "study", "report"}
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_files": set(),
     "_names": set(),
     "_plain": set(),
+    "_pretrained": set(),
     "_seed": set(),
     "groups": set(),
     "geometry": {"groups"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from rapidash.geometry import (
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._readout import Readout
+from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
 from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, KernelTable, lift
 from rapidash.ops import Backend
@@ -196,10 +198,10 @@ class Rapidash(nn.Module):
         self.register_buffer("table_reach", torch.zeros(2 * num_scales - 1))  # of every set of edges; set by calibrate
         self.config = RapidashConfig(
             dim=dim,
-            symmetry=group.name,
+            symmetry=symmetry if symmetry and isinstance(symmetry, str) else group.name,  # its name rounds an axis
             space=space or f"R{dim}xS{dim - 1}",
             num_orientations=num_orientations,
-            grid=grid if isinstance(grid, str) else "custom",
+            grid=grid if isinstance(grid, str) else CUSTOM_GRID,
             **counts,
             level=level,
             pool=pool,
@@ -226,6 +228,23 @@ class Rapidash(nn.Module):
     def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
         """A network with fresh weights from its configuration."""
         return cls(**asdict(config), backend=backend)
+
+    def save_pretrained(self, folder: Path | str) -> Path:
+        """Write the network into a folder: ``model.safetensors``, ``config.json`` and a card, each whole or not at all.
+
+        Returns: the folder.
+        Raises: OSError naming the file; ValueError for a symmetry without a name that `parse_group` reads.
+        """
+        return save_network(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, backend: Backend = "auto") -> "Rapidash":
+        """The network in a local folder that `save_pretrained` wrote, bit for bit, on the CPU and in eval mode.
+
+        Raises: FileNotFoundError for a missing file (the name of a hub is not looked up); ValueError for a damaged or
+            foreign file, or weights that do not fit, naming the file and the entry.
+        """
+        return load_network(cls, folder, backend=backend)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Rapidash":
         """Move or cast the network, but keep the orientation grid in float64: exact symmetry needs all its digits."""

@@ -1,0 +1,170 @@
+"""Saved models as model hubs have them: a folder with ``model.safetensors``, ``config.json`` and a card; no pickle."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from rapidash._files import atomic_write
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FORMAT_VERSION = 1
+_LIBRARY = "rapidash"
+
+
+def write_pretrained(folder: Path | str, model: nn.Module, config: Mapping[str, Any], *, kind: str, card: str) -> Path:
+    """Write the weights of a model, its configuration and a card into a folder, each file whole or not at all.
+
+    The configuration holds the SHA-256 of the weights, and is written last: files of different models, put together or
+    left by a crash, are noticed by `read_pretrained`.
+
+    Args:
+        folder: created where it is missing; the three files in it are replaced, others stay.
+        model: its parameters and buffers are saved in their dtype.
+        config: plain values.
+        kind: what was saved, for the reader: ``"network"`` or ``"task"``.
+        card: text of ``README.md``.
+    Returns: the folder.
+    Raises: OSError naming the file; ValueError for a configuration that JSON cannot hold.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: give a folder to save the model in")
+    weights = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()})
+    entry = {
+        "library_name": _LIBRARY,
+        "library_version": _library_version(),
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        **config,
+    }
+    text = json.dumps(entry, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    atomic_write(folder / WEIGHTS, weights)
+    atomic_write(folder / CARD, card)
+    atomic_write(folder / CONFIG, text)
+    return folder
+
+
+def find_pretrained(path: Path | str) -> Path:
+    """The folder of a saved model from the folder itself, a file in it, or the folder above its ``model``.
+
+    Raises: FileNotFoundError saying what was looked for, and that the name of a hub is not looked up.
+    """
+    path = Path(path).expanduser()
+    if path.is_file() and path.name in (WEIGHTS, CONFIG):
+        path = path.parent
+    for folder in (path, path / "model"):
+        if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
+            return folder
+    found = "is a file of another name" if path.is_file() else "has neither" if path.is_dir() else "does not exist"
+    raise FileNotFoundError(
+        f"no saved model at {path}: expected a folder with {CONFIG} and {WEIGHTS}, and it {found}. "
+        "Models are read from local folders: download one from a hub first (hf download NAME --local-dir DIR)"
+    )
+
+
+def read_pretrained(path: Path | str, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration and the weights of a saved model, verified.
+
+    Args:
+        path: see `find_pretrained`.
+        kind: what the caller can use.
+    Raises: FileNotFoundError for a missing file; ValueError for one that is damaged, was saved by another library or a
+        later version, is of another kind, or does not belong to the other file; all name the file and its entry.
+    """
+    folder = find_pretrained(path)
+    config = _read_config(folder / CONFIG)
+    if config["kind"] != kind:
+        raise ValueError(f"{folder / CONFIG}: 'kind' is {config['kind']!r}, expected {kind!r}: {_READERS[kind]}")
+    source = folder / WEIGHTS
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} is missing: the saved model is incomplete")
+    data = source.read_bytes()
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise ValueError(f"{source} is not a whole safetensors file: {error}") from error
+    if hashlib.sha256(data).hexdigest() != config["weights_sha256"]:
+        raise ValueError(
+            f"{source} does not have the checksum in 'weights_sha256' of {CONFIG}: it is damaged or of another model"
+        )
+    return config, tensors
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path | str) -> None:
+    """Load saved tensors into a model of the same configuration.
+
+    Raises: ValueError naming the file and the tensors that are missing, not expected, or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    problems = [f"{name!r} is missing" for name in expected if name not in tensors]
+    problems += [f"{name!r} is not expected" for name in tensors if name not in expected]
+    problems += [
+        f"{name!r} has shape {tuple(tensors[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise ValueError(
+            f"the weights in {find_pretrained(folder) / WEIGHTS} do not fit the model that {CONFIG} describes: "
+            f"{'; '.join(problems[:4])}{more}"
+        )
+    model.load_state_dict(dict(tensors))
+
+
+def model_dtype(model: nn.Module) -> str:
+    """Name of the dtype of a model's parameters, e.g. ``"float32"``, as `torch_dtype` reads it."""
+    first = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    return str(first).removeprefix("torch.")
+
+
+def torch_dtype(name: object) -> torch.dtype:
+    """The floating-point dtype with this name. Raises: ValueError for another name."""
+    found = getattr(torch, name, None) if isinstance(name, str) else None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(f"'dtype' must be the name of a floating-point dtype such as 'float32', got {name!r}")
+    return found
+
+
+_READERS = {
+    "task": "a network without a task is read by rapidash.models.Rapidash.from_pretrained",
+    "network": "the model of a task is read by rapidash.train.TrainedModel.from_pretrained",
+}
+_ENTRIES = {"library_name": str, "format_version": int, "kind": str, "weights_sha256": str}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: the saved model is incomplete")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise ValueError(f"{path} is not a whole JSON file: {error}") from error
+    if not isinstance(config, dict) or config.get("library_name") != _LIBRARY:
+        found = config.get("library_name") if isinstance(config, dict) else type(config).__name__
+        raise ValueError(f"{path}: 'library_name' is {found!r}, expected {_LIBRARY!r}: it was saved by another library")
+    for name, kind in _ENTRIES.items():
+        if not isinstance(config.get(name), kind):
+            raise ValueError(f"{path}: {name!r} must be of type {kind.__name__}, got {config.get(name)!r}")
+    if config["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: 'format_version' is {config['format_version']}, this version of rapidash reads {FORMAT_VERSION}; "
+            f"it was saved by rapidash {config.get('library_version')}"
+        )
+    return config
+
+
+def _library_version() -> str:
+    try:
+        return version(_LIBRARY)
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "not installed"

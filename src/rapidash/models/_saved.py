@@ -1,0 +1,86 @@
+"""A `Rapidash` network in a folder, and back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rapidash._plain import from_plain, to_plain
+from rapidash._pretrained import (
+    CONFIG,
+    find_pretrained,
+    load_weights,
+    model_dtype,
+    read_pretrained,
+    torch_dtype,
+    write_pretrained,
+)
+from rapidash.geometry import pair_invariants
+from rapidash.groups import parse_group
+from rapidash.models._config import RapidashConfig
+from rapidash.ops import Backend
+
+if TYPE_CHECKING:
+    from rapidash.models._rapidash import Rapidash
+
+CUSTOM_GRID = "custom"
+_CARD = """---
+library_name: rapidash
+---
+# Rapidash network
+
+{symmetry} on {space}, {parameters:,} parameters; {inputs} in, {outputs} out per {level}.
+
+```python
+from rapidash.models import Rapidash
+
+model = Rapidash.from_pretrained("DIR")  # this folder
+```
+"""
+
+
+def save_network(model: "Rapidash", folder: Path | str) -> Path:
+    """See `Rapidash.save_pretrained`."""
+    config = model.config
+    if not _is_named(model):
+        raise ValueError(f"symmetry {config.symmetry!r} is no name of this group: make the network with a name instead")
+    entry = {
+        "model": to_plain(config),
+        "dtype": model_dtype(model),
+        "accepts_any_split": model.accepts_any_split,
+    }
+    card = _CARD.format(
+        symmetry=config.symmetry,
+        space=config.space,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        inputs=f"{config.in_scalars} scalars and {config.in_vectors} vectors",
+        outputs=f"{config.out_scalars} scalars and {config.out_vectors} vectors",
+        level="point" if config.level == "node" else "cloud",
+    )
+    return write_pretrained(folder, model, entry, kind="network", card=card)
+
+
+def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend) -> "Rapidash":
+    """See `Rapidash.from_pretrained`."""
+    entry, tensors = read_pretrained(folder, kind="network")
+    try:
+        arguments: dict[str, Any] = vars(from_plain(RapidashConfig, entry["model"]))
+        if arguments["grid"] == CUSTOM_GRID:
+            arguments = {**arguments, "grid": tensors["grid"]}
+        with torch.random.fork_rng():
+            model = make(**arguments, backend=backend).to(torch_dtype(entry["dtype"]))
+        model.accepts_any_split = bool(entry["accepts_any_split"])
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{find_pretrained(folder) / CONFIG} does not describe a network: {said}") from error
+    load_weights(model, tensors, folder)
+    return model.eval()
+
+
+def _is_named(model: "Rapidash") -> bool:
+    """Whether the configuration's name of the symmetry is that of exactly this group, with all digits of its axis."""
+    config = model.config
+    try:
+        return pair_invariants(config.space, parse_group(config.symmetry, config.dim)).group == model.symmetry
+    except ValueError:
+        return False
