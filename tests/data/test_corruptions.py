@@ -14,7 +14,6 @@ from rapidash.data import (
     Field,
     corrupt,
     corrupt_dataset,
-    corruption_error,
 )
 from rapidash.data._corruptions import SEVERITIES
 from rapidash.data._deformations import control_points, free_form, radial_interpolant
@@ -347,44 +346,10 @@ def test_clouds_of_any_size(num_points: int, seed: int, name: str) -> None:
         ({"cloud": torch.full((5, 3), math.nan)}, "not finite"),
         ({"cloud": torch.zeros(0, 3)}, "at least one point"),
         ({"cloud": torch.zeros(1, 3), "name": "lidar"}, "at least 4 points"),
+        ({"normalization": "all"}, "normalization must be one of"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> None:
     settings = {"cloud": cloud(32), "name": "rotate", "severity": 1, "generator": seeded(0), **arguments}
     with pytest.raises(ValueError, match=message):
         corrupt(**settings)
-
-
-# ---- the metric ----
-
-
-def test_the_reference_has_one_everywhere() -> None:
-    accuracy = {"rotate": [0.9, 0.8], "jitter": [0.7, 0.5]}
-    result = corruption_error(accuracy, accuracy, clean=0.95, clean_reference=0.95)
-    assert result == ({"rotate": 1, "jitter": 1}, {"rotate": 1, "jitter": 1}, 1, 1)
-
-
-def test_errors_by_hand() -> None:
-    result = corruption_error(
-        {"a": [0.8, 0.6], "b": [1.0]}, {"a": [0.5, 0.3], "b": [0.5]}, clean=0.9, clean_reference=0.8
-    )
-    assert result.ce == pytest.approx({"a": 0.3 / 0.6, "b": 0.0})
-    assert result.rce == pytest.approx({"a": 0.2 / 0.4, "b": -0.1 / 0.3})
-    assert result.mce == pytest.approx(0.25)
-    assert result.rmce == pytest.approx((0.5 - 1 / 3) / 2)
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "reference", "message"),
-    [
-        ({"a": [0.5]}, {"b": [0.5]}, "must have the same"),
-        ({}, {}, "must have the same"),
-        ({"a": [1.5]}, {"a": [0.5]}, r"accuracies of 'a' must be in \[0, 1\]"),
-        ({"a": []}, {"a": [0.5]}, "accuracies of 'a'"),
-        ({"a": [0.5]}, {"a": [1.0]}, "no quotient"),
-        ({"a": [0.5]}, {"a": [0.8]}, "no quotient"),
-    ],
-)
-def test_quotients_that_do_not_exist(accuracy: dict, reference: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        corruption_error(accuracy, reference, clean=0.9, clean_reference=0.8)

@@ -1,9 +1,10 @@
 """Corruptions of point clouds for measuring robustness: two benchmarks' registries, acting on every declared field."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Literal, NamedTuple, overload
+from typing import Literal, get_args, overload
 
 import torch
 from jaxtyping import Float
@@ -14,11 +15,17 @@ from rapidash._seed import seeded
 from rapidash.data import _modelnet40_c as m40
 from rapidash.data import _pointcloud_c as pcc
 from rapidash.data._cloud import CloudBatch, CloudDataset, Field
-from rapidash.data._effects import Effect
+from rapidash.data._effects import Deformation, Effect, in_normal_form, to_box, to_unit_ball
 from rapidash.groups import Position, Scalar, Tensor2, Vector
 
 SEVERITIES = (1, 2, 3, 4, 5)
 NORMALS = ("normal", "normals")
+
+CorruptionKind = Literal["rigid", "deformation", "noise", "points"]
+"""What is done to a cloud: turned as a whole, deformed, its points moved one by one, or points removed or added."""
+Normalization = Literal["given", "each"]
+
+_RBF_LEVELS = (0.025, 0.05, 0.075, 0.1, 0.125)
 
 
 @dataclass(frozen=True)
@@ -27,63 +34,83 @@ class Corruption:
 
     Args:
         name: as the benchmark calls it.
-        family: "transformation", "noise" or "density".
+        family: "transformation", "noise" or "density", as the benchmark sorts them.
+        kind: what is done to a cloud, which says under which targets it makes sense.
         levels: its parameter at the severities 1 to 5.
         effect: positions (N, 3) in float64, the parameter and a random stream -> what becomes of the cloud.
+        normal_form: the similarity to the form of a cloud that the benchmark wants.
         is_approximate: True where the original needs the mesh, so that results cannot be compared with published ones.
     """
 
     name: str
     family: Literal["transformation", "noise", "density"]
+    kind: CorruptionKind
     levels: tuple[int | float, ...]
     effect: Callable[[Tensor, float, torch.Generator], Effect]
+    normal_form: Callable[[Tensor], Deformation] = to_unit_ball
     is_approximate: bool = False
 
 
-def _registry(*corruptions: Corruption) -> Mapping[str, Corruption]:
-    return MappingProxyType({corruption.name: corruption for corruption in corruptions})
+def _registry(
+    *corruptions: Corruption, normal_form: Callable[[Tensor], Deformation] = to_unit_ball
+) -> Mapping[str, Corruption]:
+    return MappingProxyType({entry.name: replace(entry, normal_form=normal_form) for entry in corruptions})
 
 
 POINTCLOUD_C = _registry(
-    Corruption("scale", "transformation", (1.6, 1.7, 1.8, 1.9, 2.0), pcc.scale),
-    Corruption("jitter", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), pcc.jitter),
-    Corruption("rotate", "transformation", (6, 12, 18, 24, 30), pcc.rotate),
-    Corruption("dropout_global", "density", (0.25, 0.375, 0.5, 0.625, 0.75), pcc.dropout_global),
-    Corruption("dropout_local", "density", (100, 200, 300, 400, 500), pcc.dropout_local),
-    Corruption("add_global", "noise", (10, 20, 30, 40, 50), pcc.add_global),
-    Corruption("add_local", "noise", (100, 200, 300, 400, 500), pcc.add_local),
+    Corruption("scale", "transformation", "deformation", (1.6, 1.7, 1.8, 1.9, 2.0), pcc.scale),
+    Corruption("jitter", "noise", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), pcc.jitter),
+    Corruption("rotate", "transformation", "rigid", (6, 12, 18, 24, 30), pcc.rotate),
+    Corruption("dropout_global", "density", "points", (0.25, 0.375, 0.5, 0.625, 0.75), pcc.dropout_global),
+    Corruption("dropout_local", "density", "points", (100, 200, 300, 400, 500), pcc.dropout_local),
+    Corruption("add_global", "noise", "points", (10, 20, 30, 40, 50), pcc.add_global),
+    Corruption("add_local", "noise", "points", (100, 200, 300, 400, 500), pcc.add_local),
 )
 """PointCloud-C (Ren et al., 2022): for clouds in the unit ball; counts are for 1,024 points, else in proportion."""
 
 MODELNET40_C = _registry(
-    Corruption("occlusion", "density", (1, 2, 3, 4, 5), m40.occlusion, is_approximate=True),
-    Corruption("lidar", "density", (1, 2, 3, 4, 5), m40.lidar, is_approximate=True),
-    Corruption("density_dec", "density", (1, 2, 3, 4, 5), m40.density_dec),
-    Corruption("density_inc", "density", (1, 2, 3, 4, 5), m40.density_inc),
-    Corruption("cutout", "density", (2, 3, 5, 7, 10), m40.cutout),
-    Corruption("uniform", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), m40.uniform_noise),
-    Corruption("gaussian", "noise", (0.01, 0.015, 0.02, 0.025, 0.03), m40.gaussian_noise),
-    Corruption("impulse", "noise", (30, 25, 20, 15, 10), m40.impulse_noise),
-    Corruption("upsampling", "noise", (5, 4, 3, 2, 1), m40.upsampling),
-    Corruption("background", "noise", (45, 40, 35, 30, 20), m40.background_noise),
-    Corruption("rotation", "transformation", (2.5, 5, 7.5, 10, 15), m40.rotation),
-    Corruption("shear", "transformation", (0.05, 0.1, 0.15, 0.2, 0.25), m40.shear),
-    Corruption("distortion", "transformation", (0.1, 0.2, 0.3, 0.4, 0.5), m40.distortion),
-    Corruption("distortion_rbf", "transformation", (0.025, 0.05, 0.075, 0.1, 0.125), m40.distortion_rbf),
-    Corruption("distortion_rbf_inv", "transformation", (0.025, 0.05, 0.075, 0.1, 0.125), m40.distortion_rbf_inv),
+    Corruption("occlusion", "density", "points", (1, 2, 3, 4, 5), m40.occlusion, is_approximate=True),
+    Corruption("lidar", "density", "points", (1, 2, 3, 4, 5), m40.lidar, is_approximate=True),
+    Corruption("density_dec", "density", "points", (1, 2, 3, 4, 5), m40.density_dec),
+    Corruption("density_inc", "density", "points", (1, 2, 3, 4, 5), m40.density_inc),
+    Corruption("cutout", "density", "points", (2, 3, 5, 7, 10), m40.cutout),
+    Corruption("uniform", "noise", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), m40.uniform_noise),
+    Corruption("gaussian", "noise", "noise", (0.01, 0.015, 0.02, 0.025, 0.03), m40.gaussian_noise),
+    Corruption("impulse", "noise", "noise", (30, 25, 20, 15, 10), m40.impulse_noise),
+    Corruption("upsampling", "noise", "points", (5, 4, 3, 2, 1), m40.upsampling),
+    Corruption("background", "noise", "points", (45, 40, 35, 30, 20), m40.background_noise),
+    Corruption("rotation", "transformation", "deformation", (2.5, 5, 7.5, 10, 15), m40.rotation),
+    Corruption("shear", "transformation", "deformation", (0.05, 0.1, 0.15, 0.2, 0.25), m40.shear),
+    Corruption("distortion", "transformation", "deformation", (0.1, 0.2, 0.3, 0.4, 0.5), m40.distortion),
+    Corruption("distortion_rbf", "transformation", "deformation", _RBF_LEVELS, m40.distortion_rbf),
+    Corruption("distortion_rbf_inv", "transformation", "deformation", _RBF_LEVELS, m40.distortion_rbf_inv),
+    normal_form=to_box,
 )
 """ModelNet40-C (Sun et al., 2022): for clouds in the box [-1, 1]^3 with y up; "rotation" also rescales the box."""
 
-_ALL = {**POINTCLOUD_C, **MODELNET40_C}
+CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({**POINTCLOUD_C, **MODELNET40_C})
+"""Every corruption of both benchmarks by name."""
 
 
 @overload
 def corrupt(
-    cloud: Tensor, name: str, severity: int, *, generator: torch.Generator, normals: Collection[str] = NORMALS
+    cloud: Tensor,
+    name: str,
+    severity: int,
+    *,
+    generator: torch.Generator,
+    normals: Collection[str] = NORMALS,
+    normalization: Normalization = "given",
 ) -> Tensor: ...
 @overload
 def corrupt(
-    cloud: CloudBatch, name: str, severity: int, *, generator: torch.Generator, normals: Collection[str] = NORMALS
+    cloud: CloudBatch,
+    name: str,
+    severity: int,
+    *,
+    generator: torch.Generator,
+    normals: Collection[str] = NORMALS,
+    normalization: Normalization = "given",
 ) -> CloudBatch: ...
 def corrupt(
     cloud: Tensor | CloudBatch,
@@ -92,6 +119,7 @@ def corrupt(
     *,
     generator: torch.Generator,
     normals: Collection[str] = NORMALS,
+    normalization: Normalization = "given",
 ) -> Tensor | CloudBatch:
     """A cloud (N, 3), or every cloud of a batch, corrupted; the input stays as it is.
 
@@ -102,19 +130,26 @@ def corrupt(
     Corruptions are drawn here, not the released files: report them as such.
 
     Args:
-        cloud: positions (N, 3), or a batch in three dimensions, normalized as the benchmark wants it.
+        cloud: positions (N, 3), or a batch in three dimensions.
         name: a key of ``POINTCLOUD_C`` or ``MODELNET40_C``.
         severity: 1 to 5.
         generator: a CPU stream; clouds of a batch draw from it in their order.
         normals: vector fields that are normals of a surface.
+        normalization: "given" for clouds that are in the form that the benchmark wants (unit ball, or box); "each"
+            brings every cloud into this form by a similarity, corrupts it, and brings it back to its place and size.
     Raises: ValueError for an unknown name, severity or dimension, positions that are not finite, a cloud too small;
         TypeError for a representation that space cannot deform.
     """
-    if name not in _ALL:
-        raise ValueError(unknown_name("corruption", name, _ALL))
+    if name not in CORRUPTIONS:
+        raise ValueError(unknown_name("corruption", name, CORRUPTIONS))
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be one of {SEVERITIES}, got {severity!r}")
-    corruption = _ALL[name]
+    if normalization not in get_args(Normalization):
+        raise ValueError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
+    corruption = CORRUPTIONS[name]
+    if normalization == "each":
+        in_form = partial(in_normal_form, corruption.effect, corruption.normal_form)
+        corruption = replace(corruption, effect=in_form)
     if isinstance(cloud, Tensor):
         return _effect(corruption, severity, cloud, generator).pos.to(cloud)
     starts = torch.cumsum(torch.bincount(cloud.batch, minlength=cloud.num_clouds), 0).cpu()
@@ -126,7 +161,13 @@ def corrupt(
 
 
 def corrupt_dataset(
-    dataset: CloudDataset, name: str, severity: int, *, seed: int = 0, normals: Collection[str] = NORMALS
+    dataset: CloudDataset,
+    name: str,
+    severity: int,
+    *,
+    seed: int = 0,
+    normals: Collection[str] = NORMALS,
+    normalization: Normalization = "given",
 ) -> CloudDataset:
     """A data set with every cloud corrupted; that of cloud i depends on (seed, name, severity, i) only.
 
@@ -139,6 +180,7 @@ def corrupt_dataset(
             severity,
             generator=seeded("corruption", seed, name, severity, index),
             normals=normals,
+            normalization=normalization,
         )
         for index in range(len(dataset))
     ]
@@ -199,50 +241,3 @@ def _moved(
     if isinstance(kind, Tensor2):
         return torch.einsum("nij,n...jk,nlk->n...il", jacobian, values, jacobian).to(tensor)
     raise TypeError(f"field {name!r} transforms as {kind}: a deformation of space is not defined on it, leave it out")
-
-
-class CorruptionError(NamedTuple):
-    """Errors relative to a reference model, averaged over severities: CE, RCE by corruption, and their means."""
-
-    ce: dict[str, float]
-    rce: dict[str, float]
-    mce: float
-    rmce: float
-
-
-def corruption_error(
-    accuracy: Mapping[str, Sequence[float]],
-    reference: Mapping[str, Sequence[float]],
-    *,
-    clean: float,
-    clean_reference: float,
-) -> CorruptionError:
-    """The errors of a model under corruptions relative to those of a reference variant.
-
-    CE_c = (1 - OA_c) / (1 - OA_c^ref) and RCE_c = (OA_clean - OA_c) / (OA_clean^ref - OA_c^ref), where OA_c is the
-    accuracy averaged over severities; mCE and RmCE are the means over corruptions. The reference has 1 in all of them.
-    Args:
-        accuracy: by corruption, the accuracy in [0, 1] at every severity.
-        reference: the same of the reference variant, measured on the same clouds.
-        clean, clean_reference: accuracies without corruption.
-    Raises: ValueError for different corruptions, accuracies outside [0, 1], or a reference that makes no error, or
-        loses nothing under a corruption: the quotient does not exist.
-    Source: Ren et al., ICML 2022.
-    """
-    if set(accuracy) != set(reference) or not accuracy:
-        raise ValueError(
-            f"accuracy has {sorted(accuracy)}, reference {sorted(reference)}: they must have the same, not none"
-        )
-    for name, values in [*accuracy.items(), *reference.items(), ("clean", (clean, clean_reference))]:
-        if not values or not all(0 <= value <= 1 for value in values):
-            raise ValueError(f"accuracies of {name!r} must be in [0, 1], got {list(values)}")
-    ce, rce = {}, {}
-    for name in accuracy:
-        own, other = (sum(values[name]) / len(values[name]) for values in (accuracy, reference))
-        if other == 1 or other == clean_reference:
-            raise ValueError(
-                f"the reference has the accuracy {other} under {name!r}, {clean_reference} clean: no quotient"
-            )
-        ce[name] = (1 - own) / (1 - other)
-        rce[name] = (clean - own) / (clean_reference - other)
-    return CorruptionError(ce, rce, sum(ce.values()) / len(ce), sum(rce.values()) / len(rce))

@@ -86,6 +86,23 @@ def normalized(effect: Effect, similarity: Callable[[Tensor], Deformation]) -> E
     return Effect(effect.rows, last(effect.pos)[0], deform)
 
 
+def in_normal_form(
+    effect: Callable[[Tensor, float, torch.Generator], Effect],
+    normal_form: Callable[[Tensor], Deformation],
+    pos: Float[Tensor, "N 3"],
+    level: float,
+    generator: torch.Generator,
+) -> Effect:
+    """An effect on a cloud of any place and size: brought to its normal form by a similarity, and back after it."""
+    there = normal_form(pos)
+    shift, matrix = there(pos.new_zeros(1, 3))
+    inverse = torch.linalg.inv(matrix[0])
+    back = affine(inverse, -inverse @ shift[0])
+    found = effect(there(pos)[0], level, generator)
+    deform = None if found.deform is None else then(then(there, found.deform), back)
+    return Effect(found.rows, back(found.pos)[0], deform)
+
+
 def nearest_rows(pos: Float[Tensor, "N 3"], center: int, num: int) -> Int[Tensor, " num"]:
     """The points nearest to one of them, itself the first."""
     distance = (pos - pos[center]).norm(dim=1)
