@@ -11,6 +11,7 @@ from rapidash.datasets._nbody import NBODY_HORIZON, NBODY_SIZES, nbody_dataset
 
 if TYPE_CHECKING:
     from rapidash.datasets._ala2 import ala2_dataset
+    from rapidash.datasets._cloud_files import FileCloud, read_clouds
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
@@ -35,6 +36,7 @@ __all__ = [
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
     "DataError",
+    "FileCloud",
     "MotionClips",
     "ReadDataset",
     "SampleErrors",
@@ -50,6 +52,7 @@ __all__ = [
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
+    "read_clouds",
     "read_motion_clips",
     "scanobjectnn_dataset",
     "shapenet_part_dataset",
@@ -60,6 +63,7 @@ __all__ = [
 
 _LAZY = {
     "_ala2": ("ala2_dataset",),
+    "_cloud_files": ("FileCloud", "read_clouds"),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),

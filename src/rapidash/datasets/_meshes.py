@@ -1,7 +1,9 @@
-"""Triangle meshes: OFF files, and points on their surface."""
+"""Triangle meshes: OFF and PLY files, and points on their surface."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +46,44 @@ def read_off(path: Path) -> Mesh:
     if triangles.min() < 0 or triangles.max() >= num_vertices:
         raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {num_vertices} vertices")
     return Mesh(vertices.reshape(-1, 3), triangles)
+
+
+def read_ply(path: Path) -> Mesh:
+    """Vertices and triangles of a ply file, text or binary; polygons are cut into triangles, a cloud has none.
+
+    Raises: DataError for a file that is no ply, cut short, or with a vertex that does not exist; ImportError without
+        trimesh.
+    """
+    trimesh = _trimesh()
+    with readable(path):
+        content = path.read_bytes()
+    if not content.startswith(b"ply"):
+        raise DataError(f"{path} does not begin with 'ply'")
+    header = content.partition(b"end_header")[0].decode("latin1")
+    announced = {name: int(count) for name, count in re.findall(r"^element (\w+) (\d+)\s*$", header, re.MULTILINE)}
+    if "vertex" not in announced:
+        raise DataError(f"{path} announces no vertices: its header is damaged or cut short")
+    try:
+        with path.open("rb") as file:
+            loaded: Any = trimesh.load(file, file_type="ply", process=False)
+        vertices = np.array(loaded.vertices, dtype=np.float64).reshape(-1, 3)
+        triangles = np.array(getattr(loaded, "faces", ()), dtype=np.int64).reshape(-1, 3)
+    except Exception as error:  # trimesh raises whatever a damaged file makes it stumble over
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}): damaged or cut short") from error
+    for what, found in (("vertex", vertices), ("face", triangles)):
+        if len(found) < announced.get(what, 0):
+            raise DataError(f"{path} announces {announced[what]} of {what!r} and has {len(found)}: it is cut short")
+    if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
+        raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {len(vertices)} vertices")
+    return Mesh(vertices, triangles)
+
+
+def _trimesh() -> Any:
+    try:
+        import trimesh
+    except ImportError as error:
+        raise ImportError('ply files are read by trimesh: pip install "rapidash[data]"') from error
+    return trimesh
 
 
 def sample_surface(

@@ -1,0 +1,145 @@
+"""Clouds from a user's own files: xyz, npz, ply and off, one reader for all."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rapidash._names import unknown_name
+from rapidash.datasets._frames import read_xyz_frames
+from rapidash.datasets._meshes import Mesh, read_off, read_ply
+from rapidash.datasets._reading import Array, DataError, read_npz
+
+ALIASES = {  # of arrays in npz files, the field's name first
+    "pos": ("pos", "positions", "coords", "R", "points"),
+    "z": ("z", "numbers", "nuclear_charges", "atomic_numbers"),
+    "vel": ("vel", "velocities", "velocity"),
+    "num_points": ("num_points", "num_atoms", "n_atoms"),
+}
+
+
+@dataclass(frozen=True)
+class FileCloud:
+    """One cloud as a file has it.
+
+    Args:
+        name: file and entry, e.g. ``"water.xyz, frame 3"``.
+        arrays: a row per point (or vertex) each; ``pos`` (N, D) is among them, in the unit of the file.
+        triangles: (F, 3) of a mesh; None for points without faces.
+    """
+
+    name: str
+    arrays: dict[str, Array]
+    triangles: Array | None = None
+
+
+Entries = Iterator[tuple[str, FileCloud | DataError]]
+
+
+def read_clouds(path: Path | str) -> Entries:
+    """The clouds of a file with their names, a ``DataError`` in the place of one that cannot be read.
+
+    * ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
+    * ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
+      (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
+      for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
+      nuclear_charges, atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
+    * ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
+
+    Raises: FileNotFoundError; DataError for another format, or a file of several clouds that cannot be read at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file: give files of the formats {', '.join(_READERS)}")
+    if path.suffix.lower() not in _READERS:
+        raise DataError(f"{path}: {unknown_name('format', path.suffix.lower(), _READERS)}")
+    return _READERS[path.suffix.lower()](path)
+
+
+def _xyz(path: Path) -> Entries:
+    for entry, found in read_xyz_frames(path):
+        name = f"{path}, {entry}"
+        yield name, found if isinstance(found, DataError) else FileCloud(name, found)
+
+
+def _npz(path: Path) -> Entries:
+    given = read_npz(path, verify=False)
+    arrays = {_known_name(name, given): array for name, array in given.items()}
+    if "pos" not in arrays:
+        raise DataError(f"{path} has no array 'pos' (or {', '.join(ALIASES['pos'][1:])}), it has {sorted(given)}")
+    pos, sizes = arrays["pos"], arrays.pop("num_points", None)
+    if pos.dtype.kind not in "fiu" or pos.ndim not in (2, 3):
+        raise DataError(f"{path}: 'pos' has shape {pos.shape} of {pos.dtype}, expected numbers (N, D) or (B, N, D)")
+    if sizes is not None:
+        _check_sizes(path, pos, sizes)
+    if pos.ndim == 3:
+        yield from _stacked(path, arrays, sizes)
+    elif sizes is not None:
+        yield from _concatenated(path, arrays, sizes)
+    else:
+        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos)))
+
+
+def _known_name(name: str, given: dict[str, Array]) -> str:
+    """The field that an array is, unless the file has an array of that name."""
+    found = next((field for field, names in ALIASES.items() if name in names), name)
+    return name if found in given else found
+
+
+def _check_sizes(path: Path, pos: Array, sizes: Array) -> None:
+    expected = "(B,) whole numbers of at least 1" + (", at most A" if pos.ndim == 3 else " that add up to N")
+    fits = sizes.dtype.kind in "iu" and sizes.ndim == 1 and bool((sizes > 0).all())
+    if fits and pos.ndim == 3:
+        fits = len(sizes) == len(pos) and int(sizes.max(initial=0)) <= pos.shape[1]
+    elif fits:
+        fits = int(sizes.astype(np.int64).sum()) == len(pos)
+    if not fits:
+        raise DataError(f"{path}: 'num_points' {sizes.shape} does not fit 'pos' {pos.shape}, expected {expected}")
+
+
+def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None) -> Entries:
+    num_clouds, num_points = arrays["pos"].shape[:2]
+    own = {name: array for name, array in arrays.items() if array.shape[:2] == (num_clouds, num_points)}
+    shared = {} if sizes is not None else _with_rows(arrays, num_points)
+    for index in range(num_clouds):
+        name = f"{path}, cloud {index}"
+        kept = slice(None if sizes is None else int(sizes[index]))
+        yield name, FileCloud(name, shared | {key: array[index][kept] for key, array in own.items()})
+
+
+def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array) -> Entries:
+    rows = _with_rows(arrays, len(arrays["pos"]))
+    ends = np.cumsum(sizes.astype(np.int64))
+    for index, (size, end) in enumerate(zip(sizes.tolist(), ends.tolist())):
+        name = f"{path}, cloud {index}"
+        yield name, FileCloud(name, {key: array[end - size : end] for key, array in rows.items()})
+
+
+def _with_rows(arrays: dict[str, Array], num_points: int) -> dict[str, Array]:
+    """The arrays with a row per point."""
+    return {name: array for name, array in arrays.items() if array.ndim and len(array) == num_points}
+
+
+def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:
+    """A file that is one entry: its damage is that of the entry."""
+
+    def entries(path: Path) -> Entries:
+        name = str(path)
+        try:
+            mesh = read(path)
+        except DataError as error:
+            yield name, DataError(str(error).removeprefix(name).lstrip(":, "))
+        else:
+            yield name, FileCloud(name, {"pos": mesh.vertices}, mesh.triangles if len(mesh.triangles) else None)
+
+    return entries
+
+
+_READERS: dict[str, Callable[[Path], Entries]] = {
+    ".xyz": _xyz,
+    ".extxyz": _xyz,
+    ".npz": _npz,
+    ".ply": _mesh(read_ply),
+    ".off": _mesh(read_off),
+}
