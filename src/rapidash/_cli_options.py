@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 from rapidash._cli_parser import Parser, shares, whole_numbers
-from rapidash.models import RapidashConfig
 from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
 from rapidash.train import TrainConfig
 
@@ -76,7 +75,7 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
     _add_train(parser, design)
-    parser.add_class_arguments(RapidashConfig, "model")
+    parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
     return parser
 

@@ -63,7 +63,7 @@ def _restore(hint: Any, value: Any) -> Any:
         return from_plain(hint, value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        for option in arguments:
+        for option in _most_alike(arguments, value):
             restored = _restore(option, value)
             if restored is not value:
                 return restored
@@ -71,3 +71,13 @@ def _restore(hint: Any, value: Any) -> Any:
         entry = arguments[0] if arguments else Any
         return tuple(_restore(entry, item) for item in value)
     return value
+
+
+def _most_alike(options: Sequence[Any], value: Any) -> list[Any]:
+    """The options of a union, those dataclasses first that have most of the value's keys as fields."""
+
+    def shared(option: Any) -> int:
+        is_record = isinstance(value, Mapping) and dataclasses.is_dataclass(option)
+        return sum(field.name in value for field in dataclasses.fields(option)) if is_record else 0
+
+    return sorted(options, key=shared, reverse=True)

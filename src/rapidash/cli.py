@@ -110,7 +110,7 @@ def _train(words: list[str]) -> int:
     from dataclasses import replace
 
     from rapidash._cli_options import changed_design, instance, train_parser
-    from rapidash.models import RapidashConfig
+    from rapidash.models import check_libraries
     from rapidash.study import RunConfig, run_one
 
     task, rest = _leading_task(words)
@@ -123,13 +123,14 @@ def _train(words: list[str]) -> int:
     variant = design.variants[0]
     parser = train_parser(design, names)
     options = parser.parse_args(rest)
-    model = instance(parser, RapidashConfig, options.model.as_dict(), "model")
+    model = instance(parser, type(variant.model), options.model.as_dict(), "model")
     if model != variant.model:
         old, new = vars(variant.model), vars(model)
         changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
         variant = replace(variant, model=model, name=f"{variant.name} [{changes}]", neighbor=None, knob="")
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
     seed, fraction = options.seed, options.fraction
+    check_libraries(model)
     run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
     out = Path(options.out or f"runs/train-{task}")
     record = run_one(run, out, progress=not options.quiet)

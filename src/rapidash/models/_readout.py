@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.geometry import Hierarchy, PairInvariants
+from rapidash.models._pooling import pool_points
 from rapidash.nn import EdgeKernel, project_scalars, project_vectors
 
 
@@ -71,8 +72,8 @@ class Readout(nn.Module):
             vectors = values[..., self.out_scalars :].squeeze(1).unflatten(-1, (self.out_vectors, self.dim))
         if self.level == "node":
             return scalars, vectors
-        batch, num_clouds = hierarchy.batch[-1], hierarchy.num_clouds
-        return self._pooled(scalars, batch, num_clouds), self._pooled(vectors, batch, num_clouds)
+        clouds = (hierarchy.batch[-1], hierarchy.num_clouds, self.pool)
+        return pool_points(scalars, *clouds), pool_points(vectors, *clouds)
 
     @torch.no_grad()
     def calibrate(self, hidden: Float[Tensor, "M O C"], edges: EdgeKernel) -> None:
@@ -81,10 +82,3 @@ class Readout(nn.Module):
             spread = edges.vector_conv(hidden, self.edge_kernel.weight).std()
             if torch.isfinite(spread) and spread > 0:
                 self.edge_kernel.weight /= spread
-
-    def _pooled(self, values: Tensor, batch: Tensor, num_clouds: int) -> Tensor:
-        total = values.new_zeros(num_clouds, *values.shape[1:]).index_add(0, batch, values)
-        if self.pool == "sum":
-            return total
-        count = torch.bincount(batch, minlength=num_clouds).to(values).clamp(min=1)
-        return total / count.reshape(-1, *[1] * (total.dim() - 1))

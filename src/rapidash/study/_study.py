@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from rapidash._names import unknown_name
+from rapidash.models import check_libraries
 from rapidash.study._cluster import launch_ray, launch_slurm
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._pool import OnEnd, OnStart, WorkerPool
@@ -47,13 +48,16 @@ def run_study(
         progress: show progress on stderr.
     Returns: the records of the design's runs, in its order; failed ones are among them.
     Raises: ValueError for an unknown launcher, or ``workers`` below 1 or with another launcher than the local one;
-        StoreError when the store cannot be written; KeyboardInterrupt after all workers have saved their checkpoints.
+        ImportError naming a package that a baseline among the variants needs; StoreError when the store cannot be
+        written; KeyboardInterrupt after all workers have saved their checkpoints.
     """
     if launcher not in LAUNCHERS:
         raise ValueError(unknown_name("launcher", launcher, LAUNCHERS))
     if workers is not None and (launcher != "local" or workers < 1):
         raise ValueError(f"workers must be at least 1 and is for launcher 'local', got {workers} with {launcher!r}")
     launch = partial(launch_local, workers=workers) if launcher == "local" else LAUNCHERS[launcher]
+    for variant in design.variants:
+        check_libraries(variant.model)
     store, runs = Store(study_dir), design.runs()
     store.open_study(design)
     missing = [run for run in runs if not is_done(store.load(run.key))]

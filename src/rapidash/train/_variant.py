@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rapidash.groups import parse_group
-from rapidash.models import RapidashConfig
+from rapidash.models import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Variant:
 
     Args:
         name: unique within a study, e.g. ``"E(3) on R3xS2"``.
-        model: the network.
+        model: the network, a Rapidash or a baseline.
         inputs: how geometric inputs enter, tokens that the task defines, e.g. ``("velocity:vector", "frame:vector")``.
         augment: name of a group; every training sample is moved by its own random element. None: no augmentation.
         tta: test-time averaging over this many random elements of ``tta_group``; 0: none.
@@ -23,7 +23,7 @@ class Variant:
     """
 
     name: str
-    model: RapidashConfig
+    model: NetworkConfig
     inputs: tuple[str, ...] = ()
     augment: str | None = None
     tta: int = 0

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch
 from rapidash.groups import E, FiniteGroup, Group, grid_symmetries, inverse, motion
-from rapidash.models import Rapidash
+from rapidash.models import Baseline, BaselineConfig, Rapidash
 from rapidash.train import Task, TrainConfig, Variant, train
 
 
 def small(variant: Variant) -> Variant:
     """The variant with a tiny network and a grid of 8 orientations that 48 motions permute."""
+    if isinstance(variant.model, BaselineConfig):
+        return replace(variant, model=replace(variant.model, channels=8, num_layers=2))
     size = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8, "num_orientations": 8}
     if isinstance(variant.model.channels, tuple):
         scales = len(variant.model.channels)
@@ -41,10 +43,10 @@ def movement(model: nn.Module, task: Task, batch: CloudBatch, g: Tensor) -> floa
         return float((back - model(batch)).abs().max())
 
 
-def exact_elements(effective: Group, network: Rapidash, num: int = 6) -> Tensor:
+def exact_elements(effective: Group, network: Rapidash | Baseline, num: int = 6) -> Tensor:
     """Motions of the effective group that also permute the orientation grid (any, where there is none)."""
     rng = seeded("exact")
-    if not network.invariants.has_orientations:
+    if isinstance(network, Baseline) or not network.invariants.has_orientations:
         return effective.sample(num, generator=rng)
     motions = grid_symmetries(network.grid, reflections=True).elements
     kept = torch.stack([m for m in motions if effective.linear.contains(m)])
@@ -56,7 +58,7 @@ def exact_elements(effective: Group, network: Rapidash, num: int = 6) -> Tensor:
 def check_ledger(task: Task, variant: Variant, batch: CloudBatch) -> None:
     """What the ledger claims measures as zero, what it denies does not."""
     model, effective = calibrated(task, variant, batch), task.ledger(variant).effective
-    assert isinstance(model.backbone, Rapidash)
+    assert isinstance(model.backbone, Rapidash | Baseline)
     for g in exact_elements(effective, model.backbone):
         assert movement(model, task, batch, g) < 1e-8, f"{variant.name}: {effective} does not hold"
     shift = torch.eye(3, dtype=torch.float64)

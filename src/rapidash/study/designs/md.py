@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 
-from rapidash.models import RapidashConfig
+from rapidash.models import BaselineConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Five variants on one backbone, each a knob away from its neighbor, on ethanol unless a task option says else.
+    """Five variants on one backbone, each a knob away from its neighbor, and two baselines; ethanol or another.
 
     Quick: narrow networks, few steps, a part of the test configurations. Full: the published training and test sets.
     """
@@ -20,6 +21,10 @@ def make_design(full: bool) -> StudyDesign:
 
     ladder = symmetry_ladder(base)
     del ladder["E(3) on R3xS2 + global frame"]
+    egnn = BaselineConfig("EGNN", channels=32, num_layers=3)
+    dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
+    if full:
+        egnn, dgcnn = (replace(model, channels=64, num_layers=4) for model in (egnn, dgcnn))
     quick = TrainConfig(
         steps=1500,
         batch_size=16,
@@ -42,5 +47,9 @@ def make_design(full: bool) -> StudyDesign:
     )
     sizes = {} if full else {"num_test": 300}
     return StudyDesign(
-        "md", tuple(ladder.values()), long if full else quick, task_options=sizes, setting="full" if full else "quick"
+        "md",
+        (*ladder.values(), *baselines(egnn, dgcnn)),
+        long if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
     )

@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 
-from rapidash.models import RapidashConfig
+from rapidash.models import BaselineConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Six variants on one backbone, each a knob away from its neighbor, on 10,000 molecules with MP2 targets.
+    """Six variants on one backbone, each a knob away from its neighbor, and two baselines, on 10,000 molecules.
 
     Quick: narrow networks, few steps, 2,000 molecules to train on. Full: all of the 10,000, and wider networks.
     """
@@ -19,6 +20,10 @@ def make_design(full: bool) -> StudyDesign:
         base = replace(base, num_orientations=12, channels=64, num_layers=5, basis_dim=64, basis_hidden_dim=64)
 
     ladder = symmetry_ladder(base)
+    egnn = BaselineConfig("EGNN", channels=32, num_layers=3)
+    dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
+    if full:
+        egnn, dgcnn = (replace(model, channels=64, num_layers=4) for model in (egnn, dgcnn))
     quick = TrainConfig(
         steps=1200,
         batch_size=32,
@@ -41,5 +46,9 @@ def make_design(full: bool) -> StudyDesign:
     )
     sizes = {} if full else {"num_train": 2000, "num_val": 250, "num_test": 500}
     return StudyDesign(
-        "qm9", tuple(ladder.values()), long if full else quick, task_options=sizes, setting="full" if full else "quick"
+        "qm9",
+        (*ladder.values(), *baselines(egnn, dgcnn)),
+        long if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
     )

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
-from rapidash.models import RapidashConfig
+from rapidash.models import BaselineConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig, Variant
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Seven variants on one backbone of two scales, each a knob away from its neighbor; aligned or turned by an option.
+    """Seven variants on one backbone of two scales, each a knob away from its neighbor, and two baselines; aligned or,
+    by an option, turned.
 
     Quick: narrow networks, 128 points of each shape, few steps, a part of the validation and test shapes. Full: 512
     points, all shapes.
@@ -21,6 +23,10 @@ def make_design(full: bool) -> StudyDesign:
         base = replace(base, basis_dim=32, basis_hidden_dim=32)
 
     ladder = symmetry_ladder(base)
+    egnn = BaselineConfig("EGNN", channels=32, num_layers=3, edges="knn-8", pools_features=True)
+    dgcnn = replace(egnn, kind="DGCNN", is_dynamic=True, norm="batch")
+    if full:
+        egnn, dgcnn = (replace(model, channels=48, edges="knn-16") for model in (egnn, dgcnn))
     chiral = Variant(
         "SE(3) on R3xS2",
         replace(base, symmetry="SE(3)", space="R3xS2"),
@@ -50,7 +56,7 @@ def make_design(full: bool) -> StudyDesign:
     sizes = {"num_points": 512} if full else {"num_points": 128, "num_val": 200, "num_test": 300}
     return StudyDesign(
         "shapes",
-        (*ladder.values(), chiral),
+        (*ladder.values(), chiral, *baselines(egnn, dgcnn)),
         long if full else quick,
         task_options=sizes,
         setting="full" if full else "quick",

@@ -13,7 +13,7 @@ from rapidash._names import unknown_name
 from rapidash.data import CloudBatch
 from rapidash.geometry import centroids, safe_norm
 from rapidash.groups import AxisRotations, parse_group
-from rapidash.models import Rapidash, RapidashConfig
+from rapidash.models import Baseline, NetworkConfig, Rapidash
 from rapidash.symmetry import GeometricInput, Ledger, global_frame, symmetry_ledger
 from rapidash.train._variant import Variant
 
@@ -46,7 +46,7 @@ class PointInputs:
         """Vectors per point, the constant ones included."""
         return len(self.names) + len(self.constants)
 
-    def config(self, model: RapidashConfig, *, scalars: int, **shape: Any) -> RapidashConfig:
+    def config(self, model: NetworkConfig, *, scalars: int, **shape: Any) -> NetworkConfig:
         """The network's configuration for these inputs, a number of further scalars, and other fields."""
         widths = {"vectors": 0, "components": model.dim * self.num_vectors, "invariants": len(self._pairs())}
         return replace(
@@ -150,6 +150,6 @@ def cloud_means(values: Float[Tensor, " N"], batch: CloudBatch) -> Float[Tensor,
 def network_ledger(network: nn.Module) -> Ledger:
     """Effective symmetry of a task's network, from its parts ``inputs`` (`PointInputs`) and ``backbone``."""
     model, inputs = network.backbone, network.inputs
-    assert isinstance(model, Rapidash)
+    assert isinstance(model, Rapidash | Baseline)
     assert isinstance(inputs, PointInputs)
     return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry)

@@ -12,7 +12,7 @@ from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import CMU_HORIZON, DataError, cmu_dataset
 from rapidash.datasets._motion_clips import Motion
 from rapidash.groups import Position
-from rapidash.models import Rapidash
+from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -48,7 +48,7 @@ class CmuNetwork(nn.Module):
             "out_vectors": 1,
             "level": "node",
         }
-        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=1 + NUM_JOINTS, **shape))
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=1 + NUM_JOINTS, **shape))
         self.codes = nn.Embedding(NUM_JOINTS, NUM_CODES)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import DataError, ReadDataset, md_dataset
 from rapidash.groups import DirectSum, Scalar, Vector
-from rapidash.models import Rapidash
+from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -38,7 +38,7 @@ class MdNetwork(nn.Module):
         super().__init__()
         self.inputs = point_inputs(variant, ())
         shape = {"out_scalars": 1, "out_vectors": 0, "level": "node"}
-        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
         self.register_buffer("energy_unit", torch.ones(()))  # eV
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 4"]:

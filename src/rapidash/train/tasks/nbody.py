@@ -10,7 +10,7 @@ from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import nbody_dataset
 from rapidash.geometry import centroids
 from rapidash.groups import Position
-from rapidash.models import Rapidash
+from rapidash.models import build_backbone
 from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_frame, symmetry_ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -59,7 +59,7 @@ class NBodyNetwork(nn.Module):
             out_vectors=1,
             level="node",
         )
-        self.backbone = Rapidash.from_config(config)
+        self.backbone = build_backbone(config)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:
         """Positions of frame 40."""

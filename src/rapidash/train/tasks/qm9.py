@@ -13,7 +13,7 @@ from rapidash.datasets import QM9_UNITS, ReadDataset, qm9_dataset
 from rapidash.datasets._qm9 import Qm9Source
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
-from rapidash.models import Rapidash
+from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -51,7 +51,7 @@ class Qm9Network(nn.Module):
             "level": "node" if is_vector else "graph",
             "pool": "sum" if is_sum else "mean",
         }
-        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=len(ELEMENTS), **shape))
         self.register_buffer("target_unit", torch.ones(()))  # in units of the target: calibrate sets it
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:

@@ -13,7 +13,7 @@ from rapidash._seed import seeded
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, CloudBatch, CloudDataset, Field, corrupt_dataset
 from rapidash.datasets import DataError, shapes69_dataset
 from rapidash.groups import SO, Scalar
-from rapidash.models import Rapidash
+from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -35,7 +35,7 @@ class ShapesNetwork(nn.Module):
         super().__init__()
         self.inputs = point_inputs(variant, ("displacement from the centroid",))
         shape = {"out_scalars": NUM_CLASSES, "out_vectors": 0, "level": "graph", "pool": "mean"}
-        self.backbone = Rapidash.from_config(self.inputs.config(variant.model, scalars=1, **shape))
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=1, **shape))
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:
         """A logit for every class."""

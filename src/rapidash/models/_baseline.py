@@ -1,0 +1,136 @@
+"""What the baselines share: the interface of `Rapidash`, edges, pooling, and the check that their library is there."""
+
+import warnings
+from abc import ABC, abstractmethod
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.geometry import check_cloud, parse_edges
+from rapidash.groups import Group, parse_group
+from rapidash.models._baseline_config import BaselineConfig
+from rapidash.models._pooling import pool_points
+from rapidash.models._rapidash import RapidashOutput
+
+_DISTRIBUTIONS = {"torch_geometric": "torch_geometric", "egnn_pytorch": "egnn-pytorch"}
+_LIBRARIES = {"EGNN": ("torch_geometric", "egnn_pytorch"), "DGCNN": ("torch_geometric",)}
+
+
+class Baseline(nn.Module, ABC):
+    """A network of a library with the inputs and outputs of `Rapidash`: a backbone for any task.
+
+    Symmetry: ``symmetry``, exact.
+    Args:
+        config: sizes and settings.
+    Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), pairs (N, in_pairs) -> `RapidashOutput`.
+    Raises: ImportError naming the package to install; ValueError for inputs of another shape.
+    """
+
+    head: nn.Sequential
+
+    def __init__(self, config: BaselineConfig) -> None:
+        super().__init__()
+        check_libraries(config)
+        self.config = config
+        self.symmetry = parse_group(config.symmetry, config.dim)
+        self.rule = parse_edges(config.edges)
+
+    @property
+    def exact_symmetry(self) -> Group:
+        """The whole symmetry: there is no grid."""
+        return self.symmetry
+
+    def forward(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"] | None = None,
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> RapidashOutput:
+        """Scalars and vectors per point or cloud; ``vectors`` must be None, see `BaselineConfig`."""
+        if batch is None:
+            batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
+        self._check_inputs(pos, batch, scalars, vectors, pairs)
+        scalars, pairs = (pos.new_zeros(len(pos), 0) if values is None else values for values in (scalars, pairs))
+        num_clouds = int(batch[-1]) + 1
+        features, moved = self.features(pos, batch, scalars, pairs)
+        if self.config.pools_features:
+            both = [pool_points(features, batch, num_clouds, pool) for pool in ("max", "mean")]
+            return RapidashOutput(self.head(torch.cat(both, dim=1)), pos.new_zeros(num_clouds, 0, self.config.dim))
+        out = self.outputs(features, moved)
+        if self.config.level == "node":
+            return out
+        return RapidashOutput(*(pool_points(values, batch, num_clouds, self.config.pool) for values in out))
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> None:
+        """Measure on one batch what the network wants to know of the scale of the data; by default nothing."""
+        self._check_inputs(pos, batch, scalars, vectors, pairs)
+
+    @abstractmethod
+    def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, F) of the points, and the way (N, D) that each has moved (zero where none moves)."""
+
+    @abstractmethod
+    def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
+        """Scalars and vectors of every point."""
+
+    def make_head(self, width: int) -> nn.Sequential:
+        """The MLP behind pooled features, or the one from the features of a point to its outputs."""
+        config = self.config
+        per_vector = 0 if config.kind == "EGNN" else config.dim
+        inputs = 2 * width if config.pools_features else width
+        return nn.Sequential(
+            nn.Linear(inputs, 2 * config.channels),
+            nn.LayerNorm(2 * config.channels),
+            nn.SiLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * config.channels, config.out_scalars + per_vector * config.out_vectors),
+        )
+
+    def _check_inputs(
+        self, pos: Tensor, batch: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
+    ) -> None:
+        check_cloud(pos, batch)
+        config = self.config
+        given = {"pos": pos, "scalars": scalars, "vectors": vectors, "pairs": pairs}
+        widths = {"pos": config.dim, "scalars": config.in_scalars, "vectors": 0, "pairs": config.in_pairs}
+        for name, expected in widths.items():
+            tensor = given[name]
+            found = 0 if tensor is None else tensor.shape[1]
+            if found != expected:
+                raise ValueError(f"{name} has {found} columns, this {config.kind} was made for {expected}")
+
+
+def check_libraries(config: object) -> None:
+    """Raise ImportError, naming what to install, where a library of a baseline is missing; others need none."""
+    if not isinstance(config, BaselineConfig):
+        return
+    kind = config.kind
+    missing = [_DISTRIBUTIONS[name] for name in _LIBRARIES[kind] if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f'the baseline {kind} needs {" and ".join(missing)}: pip install "rapidash[study]", or leave it out '
+            "with --variants"
+        )
+
+
+def library(module: str) -> Any:
+    """A module of a baseline's library, without the warnings about itself that it gives when it is imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(module)
