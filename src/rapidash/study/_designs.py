@@ -18,7 +18,8 @@ def _lazy(name: str) -> MakeDesign:
     return make
 
 
-DESIGNS: dict[str, MakeDesign] = {name: _lazy(name) for name in ("nbody", "cmu", "md", "qm9", "shapes")}
+_TASKS = ("nbody", "cmu", "md", "qm9", "shapes", "modelnet40", "scanobjectnn", "mnist-sp")
+DESIGNS: dict[str, MakeDesign] = {task: _lazy(task) for task in _TASKS}
 
 
 def get_design(task: str, *, full: bool = False) -> StudyDesign:

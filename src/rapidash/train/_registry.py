@@ -8,27 +8,31 @@ from importlib import import_module
 from rapidash.train._task import Task
 
 
-def _lazy(module: str, maker: str) -> Callable[..., Task]:
-    """What calls ``maker`` of ``rapidash.train.tasks.<module>``, imported at the call, with checked options."""
+def _lazy(task: str, maker: str) -> Callable[..., Task]:
+    """What calls ``maker`` of the task's module, imported at the call, with checked options."""
 
     def make(**options: object) -> Task:
-        make_task: Callable[..., Task] = getattr(import_module(f"rapidash.train.tasks.{module}"), maker)
+        make_task: Callable[..., Task] = getattr(import_module(f"rapidash.train.tasks.{task.replace('-', '_')}"), maker)
         known = list(inspect.signature(make_task).parameters)
         for option in options:
             if option not in known:
-                raise ValueError(f"task {module!r} has no option {option!r}, expected one of {_listed(option, known)}")
+                raise ValueError(f"task {task!r} has no option {option!r}, expected one of {_listed(option, known)}")
         return make_task(**options)
 
     return make
 
 
-TASKS: dict[str, Callable[..., Task]] = {
-    "nbody": _lazy("nbody", "NBodyTask"),
-    "cmu": _lazy("cmu", "CmuTask"),
-    "md": _lazy("md", "MdTask"),
-    "qm9": _lazy("qm9", "Qm9Task"),
-    "shapes": _lazy("shapes", "ShapesTask"),
+_MAKERS = {
+    "nbody": "NBodyTask",
+    "cmu": "CmuTask",
+    "md": "MdTask",
+    "qm9": "Qm9Task",
+    "shapes": "ShapesTask",
+    "modelnet40": "ModelNet40Task",
+    "scanobjectnn": "ScanObjectNNTask",
+    "mnist-sp": "MnistSpTask",
 }
+TASKS: dict[str, Callable[..., Task]] = {task: _lazy(task, maker) for task, maker in _MAKERS.items()}
 
 
 def get_task(name: str, **options: object) -> Task:

@@ -7,8 +7,9 @@ from task_checks import calibrated, check_gradients, check_ledger, few_steps, fi
 from rapidash.groups import SE, E, T
 from rapidash.study.designs.shapes import make_design
 from rapidash.train import evaluate
-from rapidash.train.tasks.shapes import NUM_CLASSES, ShapesTask
+from rapidash.train.tasks.shapes import ShapesTask
 
+NUM_CLASSES = ShapesTask.num_classes
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 SIZES = {"num_points": 48, "num_train": 40, "num_val": 20, "num_test": 12}
 

@@ -6,37 +6,40 @@ from rapidash.models import RapidashConfig
 from rapidash.train import Variant
 
 
-def symmetry_ladder(base: RapidashConfig, *, augment: str = "SO(3)") -> dict[str, Variant]:
-    """Six variants of a network in three dimensions by name, each a knob away from its neighbor.
+def symmetry_ladder(base: RapidashConfig, *, augment: str | None = None) -> dict[str, Variant]:
+    """Six variants of a network by name, each a knob away from its neighbor.
 
     Args:
-        base: width, depth, grid and edges of all of them.
-        augment: group of the augmented variant, whose name ends in "+ rotations".
+        base: dimension, width, depth, grid and edges of all of them.
+        augment: group of the augmented variant, whose name ends in "+ rotations"; default: SO(D).
     """
+    dim = base.dim
+    flat, lifted = f"R{dim}", f"R{dim}xS{dim - 1}"
+    augment = augment or f"SO({dim})"
 
     def variant(symmetry: str, space: str, plus: str = "", knob: str = "", **changes: object) -> Variant:
         model = replace(base, symmetry=symmetry, space=space)
         return Variant(f"{symmetry} on {space}{plus}", model, knob=knob, **changes)  # type: ignore[arg-type]
 
-    root = variant("E(3)", "R3xS2")
-    sees_offsets = variant("T(3)", "R3xS2", knob="kernels see the direction of the offset", neighbor=root.name)
-    plain = variant("T(3)", "R3", knob="no orientations", neighbor=sees_offsets.name)
+    root = variant(f"E({dim})", lifted)
+    sees_offsets = variant(f"T({dim})", lifted, knob="kernels see the direction of the offset", neighbor=root.name)
+    plain = variant(f"T({dim})", flat, knob="no orientations", neighbor=sees_offsets.name)
     ladder = (
         root,
-        variant("E(3)", "R3", knob="no orientations: kernels see distances only", neighbor=root.name),
+        variant(f"E({dim})", flat, knob="no orientations: kernels see distances only", neighbor=root.name),
         sees_offsets,
         plain,
         variant(
-            "T(3)",
-            "R3",
+            f"T({dim})",
+            flat,
             " + rotations",
             knob=f"training samples moved by random elements of {augment}",
             augment=augment,
             neighbor=plain.name,
         ),
         variant(
-            "E(3)",
-            "R3xS2",
+            f"E({dim})",
+            lifted,
             " + global frame",
             knob="the coordinate axes as input vectors",
             inputs=("global frame",),

@@ -1,0 +1,56 @@
+"""The study of digits in the plane: they are written upright, and a mirrored digit is another or none."""
+
+from dataclasses import replace
+
+from rapidash.models import RapidashConfig
+from rapidash.study._design import StudyDesign
+from rapidash.study.designs._ladder import symmetry_ladder
+from rapidash.train import TrainConfig, Variant
+
+
+def make_design(full: bool) -> StudyDesign:
+    """Seven variants on one backbone of two scales, each a knob away from its neighbor; aligned or turned by an option.
+
+    Quick: narrow networks, 6,000 digits to train on, a part of the validation and test digits. Full: all digits.
+    """
+    base = RapidashConfig(dim=2, num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
+    base = replace(base, channels=(16, 32), num_layers=(1, 2), basis_dim=16, basis_hidden_dim=16)
+    if full:
+        base = replace(base, channels=(32, 64), num_layers=(3, 3), edges=("knn-12", "knn-12"))
+        base = replace(base, basis_dim=32, basis_hidden_dim=32)
+
+    ladder = symmetry_ladder(base)
+    chiral = Variant(
+        "SE(2) on R2xS1",
+        replace(base, symmetry="SE(2)", space="R2xS1"),
+        neighbor="E(2) on R2xS1",
+        knob="kernels tell a digit from its mirror image",
+    )
+    quick = TrainConfig(
+        steps=800,
+        batch_size=16,
+        learning_rate=5e-3,
+        weight_decay=1e-4,
+        warmup_steps=50,
+        ema_decay=0.99,
+        eval_every=200,
+        checkpoint_every=200,
+    )
+    long = TrainConfig(
+        steps=30_000,
+        batch_size=64,
+        learning_rate=2e-3,
+        weight_decay=1e-3,
+        warmup_steps=500,
+        ema_decay=0.998,
+        eval_every=1000,
+        checkpoint_every=1000,
+    )
+    sizes = {} if full else {"num_train": 6000, "num_val": 1000, "num_test": 2000}
+    return StudyDesign(
+        "mnist-sp",
+        (*ladder.values(), chiral),
+        long if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
+    )

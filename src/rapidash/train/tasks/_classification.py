@@ -1,0 +1,90 @@
+"""What tasks share that ask which class a cloud belongs to: network, loss and metric."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from rapidash.data import CloudBatch, Field
+from rapidash.groups import Scalar
+from rapidash.models import build_backbone
+from rapidash.symmetry import Ledger
+from rapidash.train._variant import Variant
+from rapidash.train.tasks._point_inputs import displacements, network_ledger, point_inputs
+
+
+class CloudClassifier(nn.Module):
+    """Logits of the classes (B, K), the mean over the points of the coarsest scale.
+
+    Inputs of a point: a constant, some of its scalars, and its displacement from the centroid of the cloud as a vector;
+    on R^D as components (T(D)), or by its length (with rotations).
+
+    Args:
+        variant: network and inputs, see `point_inputs`.
+        num_classes: K.
+        length_unit: unit of length inside the network, in that of the data.
+        scalar_units: scalar fields (N, 1) that enter, each with its unit inside the network.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        num_classes: int,
+        *,
+        length_unit: float = 1.0,
+        scalar_units: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.length_unit, self.scalar_units = length_unit, dict(scalar_units or {})
+        self.inputs = point_inputs(variant, ("displacement from the centroid",))
+        shape = {"out_scalars": num_classes, "out_vectors": 0, "level": "graph", "pool": "mean"}
+        num_scalars = 1 + len(self.scalar_units)
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=num_scalars, **shape))
+
+    def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:
+        """A logit for every class."""
+        pos, features = self._features(batch)
+        return self.backbone(pos, batch.batch, **features).scalars
+
+    def calibrate(self, batch: CloudBatch) -> None:
+        """Rescale the kernels on one batch, see `Rapidash.calibrate`."""
+        pos, features = self._features(batch)
+        self.backbone.calibrate(pos, batch.batch, **features)
+
+    def _features(self, batch: CloudBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
+        """Positions in the network's unit of length, and the keyword arguments of the network."""
+        pos = batch.pos / self.length_unit
+        given = [batch[name] / unit for name, unit in self.scalar_units.items()]
+        offset = displacements(pos, batch.batch, batch.num_clouds)
+        constant = pos.new_ones(len(pos), 1)
+        scalars, vectors, _ = self.inputs.features(pos, offset[:, None], torch.cat([constant, *given], dim=1))
+        return pos, {"scalars": scalars, "vectors": vectors}
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Base of tasks whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
+
+    metric: str = field(default="error rate", init=False)
+    unit: str = field(default="%", init=False)
+    output: Field = field(default=Field(Scalar(), "1", "cloud"), init=False)
+
+    def build(self, variant: Variant) -> nn.Module:
+        """The network of a variant with fresh weights from torch's global generator."""
+        raise NotImplementedError
+
+    def ledger(self, variant: Variant) -> Ledger:
+        """Effective symmetry of a variant."""
+        with torch.random.fork_rng():
+            return network_ledger(self.build(variant))
+
+    def loss(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, ""]:
+        """Cross-entropy, nats."""
+        return cross_entropy(prediction, batch["label"])
+
+    def errors(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, " B"]:
+        """100 for every cloud whose largest logit is not that of its class, else 0."""
+        return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)

@@ -1,0 +1,42 @@
+"""Tiny files in published layouts, for tasks whose data are not at hand."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+
+def random_clouds(size: int, num_points: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(size, num_points, 3)).astype(np.float32)
+
+
+def write_h5(path: Path, **arrays: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+
+
+def write_modelnet40(folder: Path, size: int = 20, num_points: int = 40) -> None:
+    labels = np.arange(size)[:, None] % 40
+    for seed, part in enumerate(("train", "test")):
+        (folder / f"{part}_files.txt").write_text(f"ply_data_{part}0.h5\n")
+        write_h5(folder / f"ply_data_{part}0.h5", data=random_clouds(size, num_points, seed), label=labels)
+
+
+def write_scanobjectnn(folder: Path, size: int = 20, num_points: int = 40) -> None:
+    for seed, part in enumerate(("training", "test")):
+        file = folder / "main_split" / f"{part}_objectdataset_augmentedrot_scale75.h5"
+        write_h5(file, data=random_clouds(size, num_points, seed), label=np.arange(size) % 15)
+
+
+def write_mnist(folder: Path, size: int = 30) -> None:
+    """Uncompressed idx files, which have no published checksum."""
+    rng = np.random.default_rng(0)
+    for stem in ("train", "t10k"):
+        for kind, array in (
+            ("images-idx3", rng.integers(0, 256, (size, 28, 28))),
+            ("labels-idx1", np.arange(size) % 10),
+        ):
+            head = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (folder / f"{stem}-{kind}-ubyte").write_bytes(head + array.astype(np.uint8).tobytes())
