@@ -4,6 +4,7 @@ from rapidash.report._figure import figure
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import measurement_page, write_measurement
 from rapidash.report._page import MEASUREMENT_PAGE
+from rapidash.report._publish import publish
 from rapidash.report._records import Run, Study, read_study
 from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary, summarize
 from rapidash.report._verdict import Finding, Verdict, verdict
@@ -22,6 +23,7 @@ __all__ = [
     "figure",
     "measure_run",
     "measurement_page",
+    "publish",
     "read_study",
     "summarize",
     "verdict",

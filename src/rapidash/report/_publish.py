@@ -1,0 +1,101 @@
+"""A study for the documentation: its table and provenance as reStructuredText, beside its figure."""
+
+from pathlib import Path
+from typing import Final
+
+from rapidash._files import atomic_write
+from rapidash.report import _format as fmt
+from rapidash.report._charts import estimate_text
+from rapidash.report._figure import figure
+from rapidash.report._records import read_study
+from rapidash.report._summary import StudySummary, VariantSummary, summarize
+from rapidash.report._verdict import metric_with_unit, verdict
+
+_HEAD: Final = ("variant", "symmetry", "test error", "rotated", "difference to neighbor", "parameters", "per step")
+_WIDTHS: Final = (22, 12, 22, 8, 22, 8, 8)
+_SPECIAL: Final = "\\*`|_"
+
+
+def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple[Path, Path]:
+    """Write the table of a study to ``path`` (``.rst``, for an include) and its figure beside it (``.svg``).
+
+    The text holds every variant with its 95 % interval over seeds, the paired difference to its neighbor, and where the
+    numbers come from: command, commit, seeds, data sizes, steps, time and machine. No record is left out: runs without
+    a result are counted.
+
+    Args:
+        study_dir: directory with ``study.json`` and ``records/*.json``.
+        path: the ``.rst`` file; the figure takes its name.
+        command: what to type to run the study again; None: the plain command of the task and its setting.
+    Returns: paths of the text and of the figure.
+    Raises: ValueError for another ending than ``.rst``, or if no run has a finite test error; FileNotFoundError if
+        ``study_dir`` is no study; ImportError if matplotlib is missing.
+    """
+    path = Path(path)
+    if path.suffix != ".rst":
+        raise ValueError(f"path must end in .rst, got {path.name!r}")
+    summary = summarize(read_study(Path(study_dir)))
+    picture = figure(Path(study_dir), path.with_suffix(".svg"))
+    atomic_write(path, _text(summary, picture.name, command))
+    return path, picture
+
+
+def _text(summary: StudySummary, picture: str, command: str | None) -> str:
+    caption = f"{metric_with_unit(summary)[:1].upper()}{metric_with_unit(summary)[1:]}; lower is better."
+    lines = [f"**{escape(verdict(summary).headline)}**", ""]
+    alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
+    lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
+    lines += [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, _WIDTHS))}", ""]
+    for cells in (_HEAD, *(_cells(summary, variant) for variant in summary.variants)):
+        lines += [f"   {'*' if index == 0 else ' '} - {escape(cell)}" for index, cell in enumerate(cells)]
+    lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
+    return "\n".join(lines)
+
+
+def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
+    difference = fmt.NOTHING
+    if (comparison := variant.to_neighbor) is not None:
+        bounds = fmt.interval(comparison.low, comparison.high)
+        difference = f"{fmt.signed(comparison.difference)} {bounds} to {summary[comparison.other].letter}"
+    return (
+        f"{variant.letter} {variant.name}{' (oracle)' if variant.oracle else ''}",
+        variant.effective or fmt.NOTHING,
+        estimate_text(variant.test) if variant.test is not None else "no finished run",
+        fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
+        difference,
+        fmt.count(variant.parameters),
+        fmt.seconds(variant.seconds_per_step),
+    )
+
+
+def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, str]]:
+    runs = summary.study.runs
+    done = [run for run in runs if run.is_done]
+
+    def values(*path: str) -> str:
+        """The different values of a key over the finished runs, in the order of the first."""
+        return escape(", ".join(dict.fromkeys(run.text(*path) for run in done if run.text(*path)))) or fmt.NOTHING
+
+    full = " --full" if summary.study.design.get("setting") == "full" else ""
+    command = command or f"rapidash study {summary.study.task}{full}"
+    total = sum(run.number("seconds") or 0.0 for run in done)
+    options = summary.study.design.get("task_options") or {}
+    cost = f"{len(done)} runs, {fmt.seconds(total)} of run time in all, {values('threads')} thread each"
+    if len(done) < len(runs):
+        cost += f"; {fmt.plural(len(runs) - len(done), 'run')} without a result"
+    return [
+        ("Command", f"``{command}``"),
+        ("Commit", values("commit")),
+        ("Seeds", values("config", "seed")),
+        ("Training", f"{values('config', 'train', 'steps')} steps of {values('config', 'train', 'batch_size')} clouds"),
+        ("Data", f"{values('num_train')} training clouds; options {escape(str(options)) if options else 'none'}"),
+        ("Cost", cost),
+        ("Machine", f"{values('device')}; torch {values('versions', 'torch')}"),
+    ]
+
+
+def escape(text: str) -> str:
+    """Text that reStructuredText shows as it is."""
+    for sign in _SPECIAL:
+        text = text.replace(sign, f"\\{sign}")
+    return text

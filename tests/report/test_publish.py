@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from rapidash.report import publish
+from tests.report._studies import WriteStudy, make_record, make_study
+
+pytest.importorskip("matplotlib", reason="the figure needs matplotlib")
+docutils = pytest.importorskip("docutils.core", reason="docutils reads what was written")
+nodes = pytest.importorskip("docutils.nodes", reason="docutils reads what was written")
+
+
+def test_the_text_is_valid_and_holds_every_variant_and_where_it_comes_from(
+    write_study: WriteStudy, tmp_path: Path
+) -> None:
+    path, picture = publish(write_study(*make_study()), tmp_path / "table.rst", command="rapidash study nbody --full")
+    document = docutils.publish_doctree(path.read_text(), settings_overrides={"halt_level": 2})
+    (image,) = document.findall(nodes.image)
+    assert picture.is_file()
+    assert image["uri"] == picture.name
+    text = document.astext()
+    for expected in ("E(3) on R3xS2 + global frame", "rapidash study nbody --full", "0, 1, 2", "+ rotations"):
+        assert expected in text
+
+
+def test_runs_without_a_result_are_counted(write_study: WriteStudy, tmp_path: Path) -> None:
+    failed = make_record("E(3) on R3", 1) | {"status": "failed", "test_error": None}
+    path, _ = publish(write_study([make_record("E(3) on R3", 0), failed]), tmp_path / "table.rst")
+    assert "1 run without a result" in path.read_text()
+
+
+def test_another_ending_is_refused(write_study: WriteStudy, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.rst, got 'table\.md'"):
+        publish(write_study(*make_study()), tmp_path / "table.md")
