@@ -129,3 +129,12 @@ def test_a_calibrated_network_is_the_same_function_in_every_dtype() -> None:
     loaded = small_network(**OPTIONS, seed=1)
     loaded.load_state_dict(fresh.state_dict())
     assert torch.equal(INPUTS.run(loaded).scalars, INPUTS.run(fresh).scalars)
+
+
+def test_a_range_that_one_far_point_made_ten_times_larger_costs_little() -> None:
+    model = small_network(**OPTIONS)
+    model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
+    error = kernel_error(model, INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars).relative
+    model.table_reach *= 10
+    wide = kernel_error(model, INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars).relative
+    assert error < wide < 10 * error  # 190 times with equidistant nodes

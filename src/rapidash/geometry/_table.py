@@ -1,6 +1,7 @@
 """Grids on which kernels are tabulated: the domain of the attributes, and refinement from few nodes to many."""
 
 from functools import lru_cache
+from math import asinh
 
 import numpy as np
 import torch
@@ -26,12 +27,22 @@ def refinement_matrix(num_coarse: int, num_fine: int) -> Float[Tensor, "fine coa
     return torch.from_numpy(_refinement(num_coarse, num_fine).copy())
 
 
+STRETCH = 10.0
+"""Range of a table over the attribute up to which its nodes are nearly equidistant: see `node_attributes`."""
+
+
 def node_attributes(num_nodes: tuple[int, ...], signed: tuple[bool, ...]) -> Float[Tensor, "*nodes axes"]:
-    """Attributes at the nodes in units of the range R: equidistant in [-1, 1] where signed, in [0, 1] otherwise."""
+    r"""Attributes at the nodes in units of the range R: in [-1, 1] where signed, in [0, 1] otherwise.
+
+    The nodes are equidistant in asinh(k a / R), with k = `STRETCH`: nearly so in the attribute a below R / k, where
+    kernels vary most, and in its logarithm above, so that few large distances in the data do not take the resolution
+    from all others.
+    """
     axes = [
         torch.linspace(-1.0 if both else 0.0, 1.0, num, dtype=torch.float64) for num, both in zip(num_nodes, signed)
     ]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    return torch.sinh(nodes * asinh(STRETCH)) / STRETCH
 
 
 def node_coordinates(
@@ -40,7 +51,7 @@ def node_coordinates(
     num_nodes: tuple[int, ...],
     signed: tuple[bool, ...],
 ) -> Float[Tensor, "E O axes"]:
-    """Attributes in units of nodes: 0 at the first node of each axis, num_nodes - 1 at the last."""
+    """Attributes in units of nodes: 0 at the first node of each axis, num_nodes - 1 at the last, smooth between."""
     lower = attributes.new_tensor([-1.0 if both else 0.0 for both in signed])
     span = attributes.new_tensor([(num - 1) / (2.0 if both else 1.0) for num, both in zip(num_nodes, signed)])
-    return (attributes / reach - lower) * span
+    return (torch.asinh(attributes * (STRETCH / reach)) / asinh(STRETCH) - lower) * span

@@ -33,7 +33,7 @@ class CachedKernel(TabulatedKernel):
 
 
 class KernelTable(nn.Module):
-    r"""A regular grid over the attributes [-R, R] (signed ones) and [0, R], for kernels on one or two attributes.
+    r"""A grid over the attributes [-R, R] (signed ones) and [0, R], finer near 0, for kernels on one or two attributes.
 
     The kernel basis is evaluated at the nodes of a grid with half as many nodes along each axis (a quarter on a single
     axis); each layer's kernel is refined from there by cubic splines, and interpolated between the fine nodes.

@@ -1,0 +1,34 @@
+"""Grids of tables: nodes, coordinates, refinement."""
+
+import pytest
+import torch
+
+from rapidash.geometry import node_attributes, node_coordinates, refinement_matrix
+from rapidash.ops.table_conv.reference import RANGE_TOLERANCE
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("signed", [(False,), (True, False), (True, True)], ids=str)
+def test_the_coordinates_of_the_nodes_are_their_indices(signed: tuple[bool, ...], dtype: torch.dtype) -> None:
+    sizes, reach = (9, 6)[: len(signed)], torch.tensor(3.7, dtype=dtype)
+    attributes = reach * node_attributes(sizes, signed).to(dtype).reshape(-1, 1, len(signed))
+    indices = torch.cartesian_prod(*(torch.arange(size, dtype=dtype) for size in sizes)).reshape(attributes.shape)
+    found = node_coordinates(attributes, reach, sizes, signed)
+    torch.testing.assert_close(found, indices, rtol=0, atol=20 * torch.finfo(dtype).eps)
+    assert bool((found <= indices.amax(dim=0) + RANGE_TOLERANCE).all())
+
+
+def test_nodes_are_in_units_of_the_range_and_denser_near_zero() -> None:
+    nodes = node_attributes((9,), (True,)).flatten()
+    assert nodes[[0, 4, 8]].tolist() == pytest.approx([-1, 0, 1])
+    torch.testing.assert_close(nodes, -nodes.flip(0))
+    steps = nodes.diff()[4:]
+    assert bool((steps.diff() > 0).all())
+    assert float(steps[-1] / steps[0]) > 5
+
+
+def test_refinement_reproduces_cubic_polynomials() -> None:
+    coarse, fine = torch.linspace(0, 1, 5).double(), torch.linspace(0, 1, 17).double()
+    torch.testing.assert_close(refinement_matrix(5, 17) @ coarse**3, fine**3)
+    with pytest.raises(ValueError, match="4 <= coarse <= fine"):
+        refinement_matrix(3, 17)
