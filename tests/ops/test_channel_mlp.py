@@ -108,7 +108,7 @@ def test_two_runs_give_the_same_bits() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func.jvp itself
-def test_autocast_forward_mode_and_vmap_use_the_definition() -> None:
+def test_autocast_and_torch_func_use_the_definition() -> None:
     tensors = [
         t.detach() for t in inputs((3,), 4, 6, 4, residual=True, scale=True, dtype=torch.float32) if t is not None
     ]

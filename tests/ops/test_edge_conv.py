@@ -81,7 +81,7 @@ def test_half_precision_accumulates_in_float32() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func.jvp itself
-def test_forward_mode_and_vmap_use_the_definition() -> None:
+def test_torch_func_uses_the_definition() -> None:
     x, kernel, graph = problem(CASES[0])
     f = partial(edge_conv, kernel=kernel.detach(), graph=graph)
     tangent = torch.randn_like(x)

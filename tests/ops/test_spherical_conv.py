@@ -55,7 +55,7 @@ def test_two_runs_give_the_same_bits() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func.jvp itself
-def test_forward_mode_and_vmap_use_the_definition() -> None:
+def test_torch_func_uses_the_definition() -> None:
     x, kernel, tangent = (torch.randn(3, 4, 5) for _ in range(3))
     value, slope = torch.func.jvp(lambda x: spherical_conv(x, kernel), (x,), (tangent,))
     torch.testing.assert_close(value, spherical_conv(x, kernel))

@@ -189,14 +189,12 @@ def test_half_precision_takes_coordinates_in_float32() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func.jvp itself
-def test_forward_mode_uses_the_definition() -> None:
+def test_torch_func_uses_the_definition() -> None:
     x, table, coords, graph = problem(CASES[0], 2)
     x, table, coords = x.detach(), table.detach(), coords.detach()
     tangent = torch.randn_like(x)
     _, slope = torch.func.jvp(lambda x: table_conv(x, table, coords, graph), (x,), (tangent,))
     torch.testing.assert_close(slope, table_conv(tangent, table, coords, graph))
-    with torch.autograd.forward_ad.dual_level(), pytest.raises(RuntimeError, match="forward-mode"):
-        table_conv(x, table, coords, graph, backend="numba")
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rapidash.geometry import Graph
 from rapidash.ops import Backend, Interpolation, edge_conv, table_conv
+from rapidash.ops._forward_mode import linear
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class ExactKernel(EdgeKernel):
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "E O C"]:
         """Values at every edge and orientation."""
-        return nn.functional.linear(self.basis, weight)
+        return linear(self.basis, weight)
 
     def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
         return edge_conv(x, kernel, self.graph, edge_weight=edge_weight, backend=self.backend)

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from rapidash.ops import _forward_mode as forward_mode
+
 Backend = Literal["auto", "reference", "numba", "triton"]
 
 HAS_NUMBA, HAS_TRITON = find_spec("numba") is not None, find_spec("triton") is not None  # not imported here
@@ -20,14 +22,14 @@ def triton_interprets() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
-def transform_obstacle() -> str | None:
+def transform_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the derivative or transform in progress needs the definition; None if there is none."""
     if torch.compiler.is_compiling():
         return None
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "forward-mode derivatives exist only in the definition"
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "transforms of torch.func (vmap, grad, jvp) exist only in the definition"
+    if forward_mode.is_active() and forward_mode.tracks_gradients(*tensors):
+        return "gradients of forward-mode derivatives exist only in the definition"
     return None
 
 
@@ -42,7 +44,7 @@ def numba_obstacle(*tensors: Tensor | None) -> str | None:
         return f"numba kernels take tensors on the CPU, got {sorted(devices)}"
     if len(dtypes) != 1 or not dtypes <= set(NUMBA_DTYPES):
         return f"numba kernels take tensors of one dtype, float32 or float64, got {sorted(map(str, dtypes))}"
-    return transform_obstacle()
+    return transform_obstacle(*tensors)
 
 
 def triton_obstacle(*tensors: Tensor | None) -> str | None:
@@ -56,7 +58,9 @@ def triton_obstacle(*tensors: Tensor | None) -> str | None:
         return f"Triton kernels take CUDA tensors (on the CPU only with TRITON_INTERPRET=1), got {sorted(devices)}"
     if wrong:
         return f"Triton kernels take float32, bfloat16 and float16, got {wrong}"
-    return transform_obstacle()
+    if forward_mode.has_tangent(*tensors):
+        return "forward-mode derivatives exist only in the definition and the numba kernels"
+    return transform_obstacle(*tensors)
 
 
 def check_backend(backend: str) -> None:

@@ -179,6 +179,54 @@ def run_forward(
 
 
 @intrinsic
+def run_jvp(
+    typing: Any,
+    taps: Any,
+    nodes: Any,
+    values: Any,
+    at: Any,
+    step: Any,
+    stride: Any,
+    weights: Any,
+    source: Any,
+    target: Any,
+    begin: Any,
+    end: Any,
+    slopes: Any,
+    x: Any,
+    dx: Any,
+    at_x: Any,
+    out: Any,
+    dout: Any,
+    at_out: Any,
+) -> Any:
+    """out[target] += k * x[source] and dout[target] += k * dx[source] + dk * x[source].
+
+    k is the weighted sum of the rows of the cell, dk that with the weights' tangents, ``slopes``.
+    """
+    run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        r = _Run(context, builder, signature, args, _RUN + " slopes x dx at_x out dout at_out")
+        a, vectors = r.args, r.vectors
+        rows = r.load_rows(a.values)
+        with r.points() as (p, _):
+            weights, slopes = r.weights(a.weights, p), r.weights(a.slopes, p)
+            at_x = builder.add(a.at_x, r.element(a.source, p))
+            at_out = builder.add(a.at_out, r.element(a.target, p))
+            for v in range(r.num_vectors):
+                from_x, here = r.at(at_x, v), r.at(at_out, v)
+                x, dx = vectors.load(a.x, from_x), vectors.load(a.dx, from_x)
+                kernel, dkernel = r.interpolate(weights, rows, v), r.interpolate(slopes, rows, v)
+                vectors.store(vectors.fma(kernel, x, vectors.load(a.out, here)), a.out, here)
+                moved = vectors.fma(dkernel, x, vectors.load(a.dout, here))
+                vectors.store(vectors.fma(kernel, dx, moved), a.dout, here)
+        return context.get_dummy_value()
+
+    return types.void(*run, slopes, x, dx, at_x, out, dout, at_out), generate
+
+
+@intrinsic
 def run_backward(
     typing: Any,
     taps: Any,

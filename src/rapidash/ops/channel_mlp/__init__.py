@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
+from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
+from rapidash.ops.channel_mlp._jvp import channel_mlp_jvp
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 
 __all__ = ["channel_mlp"]
@@ -42,19 +44,24 @@ def channel_mlp(
         recompute: keep x only, and compute the pre-activations again in the backward pass: one more matrix product
             (of six), and nothing of size (points, H) is ever allocated.
         backend: "reference" is the definition. Every other name runs the one fused implementation, since its matrix
-            products are torch's on every device. Under autocast, forward-mode derivatives and transforms of
-            torch.func the definition runs.
+            products are torch's on every device. Under autocast and transforms of torch.func the definition runs.
 
-    Differentiable to any order (from the second on by the definition). The same bits in every run on the CPU.
+    Differentiable to any order (from the second on by the definition), and in forward mode (by the parameters: the
+    definition). The same bits in every run on the CPU.
     Raises: ValueError for shapes or dtypes that do not fit, or an unknown backend.
     """
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
     _check(x, residual, *parameters)
-    if backend == "reference" or transform_obstacle() or torch.is_autocast_enabled(x.device.type):
+    needs_definition = transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
+    if backend == "reference" or needs_definition or torch.is_autocast_enabled(x.device.type):
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
     flat_residual = None if residual is None else residual.reshape(-1, len(w2))
+    if has_tangent(x, residual):
+        added = (None, None) if flat_residual is None else split_dual(flat_residual)
+        dual = join_dual(channel_mlp_jvp(split_dual(rows), added, *parameters))
+        return dual.view(*x.shape[:-1], len(w2))
     keep = (
         torch.is_grad_enabled() and not recompute and any(t is not None and t.requires_grad for t in (x, *parameters))
     )

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
 from rapidash.ops.spherical_conv.reference import spherical_conv_reference
 
 __all__ = ["spherical_conv"]
@@ -23,8 +24,8 @@ def spherical_conv(
         backend: "auto", or "reference", "numba", "triton", which then run or raise. "triton", for the tensors that
             Triton kernels take, is torch's batched matrix product: on a GPU a kernel of its own has nothing to gain.
 
-    Differentiable to any order (from the second on by the definition). The same bits in every run with the same number
-    of threads on the CPU.
+    Differentiable to any order (from the second on by the definition), in forward mode too. The same bits in every run
+    with the same number of threads on the CPU.
 
     Raises: ValueError for shapes that do not fit or an unknown backend; RuntimeError if the named one cannot run.
     """
@@ -34,9 +35,18 @@ def spherical_conv(
             f"got {tuple(x.shape)} and {tuple(kernel.shape)}"
         )
     if select_backend("spherical_conv", backend, x, kernel) == "numba":
+        if has_tangent(x, kernel):
+            return join_dual(_jvp(*split_dual(x), *split_dual(kernel)))
         out: Tensor = _forward(x, kernel)
         return out
     return spherical_conv_reference(x, kernel)
+
+
+def _jvp(x: Tensor, x_tangent: Tensor | None, kernel: Tensor, kernel_tangent: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Value and tangent of a bilinear function: one term for each tangent."""
+    pairs = (x_tangent, kernel), (x, kernel_tangent)
+    terms = [_forward(first, second) for first, second in pairs if first is not None and second is not None]
+    return _forward(x, kernel), terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
 @torch.library.custom_op("rapidash::spherical_conv", mutates_args=())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rapidash.geometry._graph import Graph
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops.table_conv.reference import (
     Interpolation,
     has_outside,
@@ -35,7 +36,7 @@ def table_conv(
     r"""out[i, a] = sum over edges e to i of edge_weight[e] * k(coords[e, a]) * x[source[e], a], per channel.
 
     k interpolates the table; nothing of size (E, O, C) is allocated, forward or backward (except by the definition,
-    which also computes second derivatives and forward-mode derivatives). Sums are made in float32, or float64.
+    which also computes second derivatives). Sums are made in float32, or float64.
 
     Args:
         x: features of the source points.
@@ -47,8 +48,12 @@ def table_conv(
         edge_weight: a factor per edge, such as a cutoff; None is 1.
         backend: "auto", or "reference", "numba", "triton", which then run or raise.
 
-    Differentiable in x, table, coords and edge_weight. On the CPU two runs with the same number of threads give the
-    same bits; the Triton backend adds the table's gradient with atomics, so there its last digits vary.
+    Differentiable in x, table, coords and edge_weight, in forward mode too: the numba kernel sums value and tangent in
+    one pass (Triton: the definition). With linear interpolation the derivative by a coordinate is that of the
+    interpolant: constant between two nodes, with a jump of first order in the spacing at each.
+
+    On the CPU two runs with the same number of threads give the same bits; the Triton backend adds the table's gradient
+    with atomics, so there its last digits vary.
 
     Raises: ValueError for shapes or dtypes that do not fit, an unknown name, and, on the CPU, coordinates that are NaN
         or leave the table by more than 1e-3 nodes (less is rounding, and moved to the edge). On a GPU, where looking
@@ -59,10 +64,14 @@ def table_conv(
     chosen = select_backend("table_conv", backend, x, table, coords, edge_weight)
     if interpolation == "cubic":
         table, interpolation = spline_coefficients(table), "bspline"
+    inputs = x, table, coords, edge_weight
+    if chosen == "numba" and has_tangent(*inputs):
+        edges = graph.source, graph.target, graph.row_ptr
+        return join_dual(_implementation("numba_jvp").table_conv_jvp(*split_duals(*inputs), edges, interpolation))
     if chosen != "reference":
         transposed = (graph.transposed_order, graph.col_ptr) if chosen == "triton" else (None, None)
-        edges = graph.source, graph.target, graph.row_ptr, *transposed
-        out: Tensor = _OPS[chosen](x, table, coords, *edges, edge_weight, interpolation)
+        indices = graph.source, graph.target, graph.row_ptr, *transposed
+        out: Tensor = _OPS[chosen](x, table, coords, *indices, edge_weight, interpolation)
         return out
     if _may_look(coords) and has_outside(coords, table, interpolation):
         raise ValueError(outside_message(coords, table, interpolation))

@@ -282,6 +282,21 @@ class _Problem:
         return table
 
 
+def checked_problem(
+    x: Tensor,
+    table: Tensor,
+    coords: Tensor,
+    edges: tuple[Tensor | None, ...],
+    edge_weight: Tensor | None,
+    taps: Interpolation,
+) -> _Problem:
+    """The problem of `table_conv_forward`; ValueError for coordinates outside the table."""
+    problem = _Problem(x, table, coords, edges, edge_weight, taps)
+    if count_outside(problem.nodes, problem.coords):
+        raise ValueError(outside_message(coords, table, taps))
+    return problem
+
+
 def table_conv_forward(
     x: Tensor,
     table: Tensor,
@@ -294,9 +309,7 @@ def table_conv_forward(
 
     Raises: ValueError for coordinates outside the table.
     """
-    problem = _Problem(x, table, coords, edges, edge_weight, taps)
-    if count_outside(problem.nodes, problem.coords):
-        raise ValueError(outside_message(coords, table, taps))
+    problem = checked_problem(x, table, coords, edges, edge_weight, taps)
     out = x.new_empty(problem.shape[:3])
     problem.run(_forward, _forward_parallel, as_array(out))
     return out
