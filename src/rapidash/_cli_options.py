@@ -41,6 +41,17 @@ def study_parser(design: StudyDesign) -> Parser:
         action="store_true",
         help="then measure one run of each variant over the group, by layer and by point, and show it in the report",
     )
+    parser.add_argument(
+        "--corruptions",
+        nargs="*",
+        type=str,
+        metavar="NAME",
+        help=(
+            "then test every trained model on corrupted test data, and show the mean corruption error: names such as "
+            "jitter, or pointcloud-c (what is meant without a name) and modelnet40-c"
+        ),
+    )
+    add_reference(parser, "with --corruptions: the variant whose errors are the unit (default: the first)")
     parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
     parser.add_argument(
         "--workers",
@@ -78,6 +89,11 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
     return parser
+
+
+def add_reference(parser: Parser, meaning: str) -> None:
+    """The option that names the variant to which errors under corruptions are relative."""
+    parser.add_argument("--reference", type=str, metavar="VARIANT", help=meaning)
 
 
 def _add_common(parser: Parser, design: StudyDesign) -> None:

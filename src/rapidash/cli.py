@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
-    from rapidash.study import Record, RunConfig, StudyDesign
+    from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, study_parser
-    from rapidash.study import StoreError, run_study, study_table
+    from rapidash.study import StoreError, run_corruptions, run_study, study_table
 
     task, rest = _leading_task(words)
     design = _known_design(task, rest)
@@ -69,6 +69,7 @@ def _study(words: list[str]) -> int:
     options = parser.parse_args(rest)
     design = changed_design(design, options, parser)
     out = Path(options.out or f"runs/{task}" + ("-full" if options.full else ""))
+    corruptions = _planned_corruptions(design, options.corruptions, options.reference)
     print(_plan(design, out), file=sys.stderr)
     try:
         records = run_study(design, out, launcher=options.launcher, workers=options.workers, progress=not options.quiet)
@@ -77,6 +78,9 @@ def _study(words: list[str]) -> int:
             _write_report(out, quiet=True)
         raise
     print(study_table(records))
+    if corruptions is not None and any(record["status"] == "done" for record in records):
+        run_corruptions(out, corruptions, report=lambda line: print(line, file=sys.stderr))
+    _print_robustness(records, out)
     if options.measure:
         _measure_variants(records, out)
     _write_report(out)
@@ -84,6 +88,35 @@ def _study(words: list[str]) -> int:
     if failed:
         print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
     return FAILED if failed else 0
+
+
+def _planned_corruptions(
+    design: "StudyDesign", words: list[str] | None, reference: str | None
+) -> "CorruptionPlan | None":
+    """What --corruptions asks for; a wrong name is told before anything is trained."""
+    from rapidash.study import plan_corruptions
+    from rapidash.train import get_task
+
+    if words is None:
+        if reference is not None:
+            raise UsageError("--reference needs --corruptions; rapidash report DIR --reference changes it afterwards")
+        return None
+    names = [variant.name for variant in design.variants]
+    if reference is not None and reference not in names:
+        raise UsageError(unknown_name("reference variant", reference, names))
+    try:
+        task = get_task(design.task, **design.task_options)
+        return plan_corruptions(task, words, reference=reference or "")
+    except ValueError as error:
+        raise UsageError(f"--corruptions: {error}") from error
+
+
+def _print_robustness(records: "Sequence[Record]", directory: Path) -> None:
+    """The table of errors under corruptions, where the models were tested."""
+    from rapidash.study import read_robustness, robustness_table
+
+    if (found := read_robustness(directory, records)) is not None:
+        print(robustness_table(found, records))
 
 
 def _measure_variants(records: "Sequence[Record]", out: Path) -> None:
@@ -141,21 +174,38 @@ def _train(words: list[str]) -> int:
 
 def _report(words: list[str]) -> int:
     """Write the report of a study's directory again."""
+    from rapidash._cli_options import add_reference
     from rapidash._cli_parser import Parser
-    from rapidash.study import Store, study_table
+    from rapidash.study import Store, change_reference, study_table
 
     parser = Parser(
         "report",
         usage="RUN_DIR",
         description="Write report.html and the table of a study from its records, also of one that has not finished.",
-        examples="  rapidash report runs/nbody",
+        examples=(
+            '  rapidash report runs/nbody\n  rapidash report runs/shapes --reference "E(3) on R3"\n'
+            "  rapidash report runs/cmu-full --publish docs/results/cmu_walk_table.rst"
+        ),
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=str, help="directory of a study, e.g. runs/nbody")
-    directory = Path(parser.parse_args(words).run_dir)
+    add_reference(parser, "the variant to which errors under corruptions are relative, from now on")
+    parser.add_argument("--publish", type=str, metavar="FILE", help="also write the table (.rst) and figure (.svg)")
+    parser.add_argument("--command", type=str, metavar="TEXT", help="how the study was run, for --publish")
+    options = parser.parse_args(words)
+    directory = Path(options.run_dir)
     if not (directory / "records").is_dir():
         raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
-    print(study_table(Store(directory).records()))
+    records = Store(directory).records()
+    if options.reference is not None:
+        change_reference(directory, options.reference, [r["config"]["variant"]["name"] for r in records])
+    print(study_table(records))
+    _print_robustness(records, directory)
     _write_report(directory)
+    if options.publish:
+        from rapidash.report import publish
+
+        for path in publish(directory, Path(options.publish), command=options.command):
+            print(f"published: {path}")
     return 0
 
 

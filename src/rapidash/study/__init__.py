@@ -1,9 +1,18 @@
 """Studies: frozen designs, one record per run, launchers that survive what kills a run, statistics over seeds."""
 
 from rapidash.study._comparison import VariantRow, compare_variants, find_winner
+from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
+from rapidash.study._corruption_runs import run_corruptions
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._designs import DESIGNS, get_design
 from rapidash.study._plugins import load_plugins
+from rapidash.study._robustness import (
+    Robustness,
+    RobustnessRow,
+    compare_robustness,
+    read_robustness,
+    robustness_table,
+)
 from rapidash.study._run import run_one
 from rapidash.study._statistics import (
     Interval,
@@ -25,9 +34,12 @@ from rapidash.study._weights import TrainedRun, load_run
 __all__ = [
     "DESIGNS",
     "LAUNCHERS",
+    "CorruptionPlan",
     "Interval",
     "PairedDifference",
     "Record",
+    "Robustness",
+    "RobustnessRow",
     "RunConfig",
     "Store",
     "StoreError",
@@ -35,6 +47,8 @@ __all__ = [
     "TrainedRun",
     "VariantRow",
     "Verdict",
+    "change_reference",
+    "compare_robustness",
     "compare_variants",
     "false_discovery",
     "find_winner",
@@ -44,7 +58,11 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "paired_t_p_value",
+    "plan_corruptions",
     "ratio_interval",
+    "read_robustness",
+    "robustness_table",
+    "run_corruptions",
     "run_one",
     "run_study",
     "smallest_p_value",

@@ -19,7 +19,7 @@ _HEADER = (
     "s/step",
     "memory",
 )
-_WIDTH = 120
+TABLE_WIDTH = 120
 _MISSING = "-"
 
 
@@ -32,10 +32,10 @@ def study_table(records: Sequence[Record]) -> str:
     rows = compare_variants(records)
     if not rows:
         return "no run has ended yet\n"
-    letters = {row.name: letter for row, letter in zip(rows, map(_letter, range(len(rows))))}
+    letters = {row.name: letter(index) for index, row in enumerate(rows)}
     cells = [_HEADER, *(_cells(row, letters) for row in rows)]
-    notes = [textwrap.fill(note, _WIDTH) for note in _notes(records, rows)]
-    return "\n".join([*_aligned(cells), "", *notes]) + "\n"
+    notes = [textwrap.fill(note, TABLE_WIDTH) for note in _notes(records, rows)]
+    return "\n".join([*aligned(cells), "", *notes]) + "\n"
 
 
 def verdict_sentence(rows: Sequence[VariantRow]) -> str:
@@ -45,7 +45,7 @@ def verdict_sentence(rows: Sequence[VariantRow]) -> str:
         return "No run has a result yet."
     row = next(row for row in rows if row.name == verdict.best)
     assert row.test is not None
-    found = f"{verdict.best} has the lowest mean test error, {_interval(row.test)}"
+    found = f"{verdict.best} has the lowest mean test error, {interval_text(row.test)}"
     if len(row.errors) == len([other for other in rows if other.errors]) == 1 or not verdict.p_values:
         return found + "; there is nothing to compare it with."
     if all(p_value is None for p_value in verdict.p_values.values()):
@@ -55,9 +55,9 @@ def verdict_sentence(rows: Sequence[VariantRow]) -> str:
     return found + f"; not distinguishable from it over {verdict.num_seeds} seeds: {', '.join(verdict.tied)}."
 
 
-def _letter(index: int) -> str:
+def letter(index: int) -> str:
     """A, B, ..., Z, AA, AB: the short name of a row."""
-    return (_letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
+    return (letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
 
 
 def _cells(row: VariantRow, letters: Mapping[str, str]) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _cells(row: VariantRow, letters: Mapping[str, str]) -> tuple[str, ...]:
     return (
         f"{letters[row.name]} {row.name}{failed}",
         (row.effective or _MISSING) + (" (oracle)" if row.oracle else ""),
-        _MISSING if row.test is None else _interval(row.test),
+        _MISSING if row.test is None else interval_text(row.test),
         _MISSING if row.rotated is None else f"{row.rotated.mean:.4g}",
         difference,
         _MISSING if row.ratio is None else _range(row.ratio),
@@ -107,7 +107,8 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
     return notes
 
 
-def _interval(value: Interval) -> str:
+def interval_text(value: Interval) -> str:
+    """``0.123 ± 0.004``: half of the interval."""
     return f"{value.mean:.4g}" + ("" if value.high is None else f" ± {value.high - value.mean:.2g}")
 
 
@@ -121,7 +122,8 @@ def _range(value: Interval) -> str:
     return f"{value.mean:.3g}{bounds}"
 
 
-def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
+def aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of equally many cells as lines with straight columns, the first row as their head."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]

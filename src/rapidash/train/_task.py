@@ -13,7 +13,11 @@ Split = Literal["train", "val", "test"]
 
 @runtime_checkable
 class Task(Protocol):
-    """What a study needs to know about a problem."""
+    """What a study needs to know about a problem.
+
+    A task may also have ``corruption_kinds``, the kinds of corruptions of its clouds under which its targets stay true
+    (see `rapidash.data.CorruptionKind`); without it they are ``("rigid", "noise")``.
+    """
 
     @property
     def name(self) -> str:

@@ -1,12 +1,12 @@
 """What tasks share that ask for the class of a shape, from points on its surface: poses, parts, corruptions."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from torch import nn
 
 from rapidash._names import unknown_name
-from rapidash.data import MODELNET40_C, POINTCLOUD_C, CloudDataset, corrupt_dataset
+from rapidash.data import CORRUPTIONS, CloudDataset, CorruptionKind, corrupt_dataset
 from rapidash.datasets import DataError, ReadDataset
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
@@ -44,15 +44,15 @@ class ShapeClassesTask(ClassificationTask):
     dim: int = field(default=3, init=False)
     num_classes: ClassVar[int] = 0
     max_points: ClassVar[int] = 0  # of the files
+    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = get_args(CorruptionKind)  # a class survives them all
 
     def __post_init__(self) -> None:
         check_pose(self.pose)
         if not 1 <= self.num_points <= self.max_points:
             raise ValueError(f"num_points must be in 1 to {self.max_points}, got {self.num_points}")
         check_sizes(self._sizes)
-        corruptions = {**POINTCLOUD_C, **MODELNET40_C}
-        if self.corruption is not None and self.corruption not in corruptions:
-            raise ValueError(unknown_name("corruption", self.corruption, corruptions))
+        if self.corruption is not None and self.corruption not in CORRUPTIONS:
+            raise ValueError(unknown_name("corruption", self.corruption, CORRUPTIONS))
         if self.severity not in range(1, 6):
             raise ValueError(f"severity must be in 1 to 5, got {self.severity}")
 
