@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._mnist import mnist_superpixels_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
+    from rapidash.datasets._molecules import ELEMENT_SYMBOLS
     from rapidash.datasets._motion_clips import MotionClips, read_motion_clips
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, qm9_dataset, qm9_split
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
+    "ELEMENT_SYMBOLS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
@@ -69,6 +71,7 @@ _LAZY = {
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
+    "_molecules": ("ELEMENT_SYMBOLS",),
     "_motion_clips": ("MotionClips", "read_motion_clips"),
     "_qm7": ("qm7_dataset",),
     "_qm9": ("QM9_UNITS", "qm9_dataset", "qm9_split"),

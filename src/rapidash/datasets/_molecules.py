@@ -21,7 +21,8 @@ _SYMBOLS = (
     "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
     "Og"
 )
-ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
+ELEMENT_SYMBOLS = tuple(_SYMBOLS.split())  # of atomic number 1, 2, ...
+ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(ELEMENT_SYMBOLS, start=1)}
 
 _NEAREST = (0.5, 1.75)  # angstrom: the shortest distance in a molecule with a light element is a bond of it
 _LIGHT = 9
@@ -92,14 +93,14 @@ class Molecules:
             for index in np.flatnonzero(sizes < 1).tolist():
                 errors.add(self.names[index], "it has no atoms")
             return self.select(np.flatnonzero(sizes > 0)).checked(errors, elements=elements)
-        problems = self._problems(elements)
+        problems = self.problems(elements)
         for number in sorted(problems):
             errors.add(self.names[number], problems[number])
         errors.report(len(self) + already)
         return self.select(np.setdiff1d(np.arange(len(self)), list(problems))) if problems else self
 
-    def _problems(self, elements: Sequence[int]) -> dict[int, str]:
-        """What is wrong with each bad molecule, by its index."""
+    def problems(self, elements: Sequence[int]) -> dict[int, str]:
+        """What is wrong with each bad molecule (see `checked`), by its index."""
         problems: dict[int, str] = {}
         start = self._start
         owner = np.repeat(np.arange(len(self)), self.num_atoms.astype(np.int64))

@@ -8,23 +8,31 @@ from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
 from rapidash.train._loop import TrainResult, train
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import learning_rate, parameter_groups
+from rapidash.train._prediction import FileTask, Input, Output
 from rapidash.train._registry import TASKS, get_task
 from rapidash.train._run import TrainingDivergedError
 from rapidash.train._task import Split, Task
+from rapidash.train._trained import TrainedModel
 from rapidash.train._variant import Variant
+from rapidash.train._write_predictions import Predictions
 
 __all__ = [
     "TASKS",
     "CheckpointError",
     "EvalResult",
+    "FileTask",
     "Hook",
+    "Input",
+    "Output",
     "PeakMemory",
+    "Predictions",
     "Split",
     "StatefulHook",
     "SteppedHook",
     "Task",
     "TrainConfig",
     "TrainResult",
+    "TrainedModel",
     "TrainingDivergedError",
     "Variant",
     "WeightAverage",

@@ -1,9 +1,10 @@
 """Predictions and the metric over a dataset, with test-time averaging and under moved data."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
@@ -83,6 +84,47 @@ def evaluate(
     Raises: ValueError for an empty dataset, a batch size below 1, ``tta`` without a group, or a metric whose shape is
         not one number per cloud.
     """
+    parts = []
+    for indices, batch, prediction in predict_batches(
+        model,
+        dataset,
+        task.output,
+        batch_size=batch_size,
+        tta=tta,
+        tta_group=tta_group,
+        rotate=rotate,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    ):
+        errors = task.errors(prediction, batch)
+        if errors.shape != (len(indices),):
+            raise ValueError(
+                f"{type(task).__name__}.errors returned shape {tuple(errors.shape)}, "
+                f"expected ({len(indices)},): one number per cloud"
+            )
+        parts.append(errors.double().cpu())
+    per_cloud = torch.cat(parts)
+    return EvalResult(per_cloud, float(per_cloud.mean()))
+
+
+def predict_batches(
+    model: nn.Module,
+    dataset: CloudDataset,
+    output: Field,
+    *,
+    batch_size: int,
+    tta: int = 0,
+    tta_group: Group | None = None,
+    rotate: Group | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Iterator[tuple[Int[Tensor, " B"], CloudBatch, Tensor]]:
+    """Batch by batch the indices of its clouds, the batch, and the prediction for it, in eval mode without gradients.
+
+    Args and Raises: as `evaluate`, which says what they mean; ``output`` is the representation of the prediction.
+    """
     _check_average(tta, tta_group)
     if len(dataset) == 0:
         raise ValueError("the dataset has no clouds: there is nothing to evaluate")
@@ -92,31 +134,23 @@ def evaluate(
     moves = rotate.sample(size, generator=seeded(seed, "rotate")) if rotate is not None else None
     averages = [tta_group.sample(size, generator=seeded(seed, "tta", k)) for k in range(tta)] if tta_group else []
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    modes, parts = [(module, module.training) for module in model.modules()], []
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
-            for indices in torch.split(torch.arange(size), batch_size):
-                batch = dataset.batch(indices)
-                if moves is not None:
-                    batch = batch.transform(moves[indices])
-                batch = batch.to(device or reference.device, dtype or reference.dtype)
+        for indices in torch.split(torch.arange(size), batch_size):
+            batch = dataset.batch(indices)
+            if moves is not None:
+                batch = batch.transform(moves[indices])
+            batch = batch.to(device or reference.device, dtype or reference.dtype)
+            with torch.no_grad():  # not around the yield, where the caller's code runs
                 if averages:
-                    prediction = _orbit_average(model, batch, task.output, [g[indices] for g in averages])
+                    prediction = _orbit_average(model, batch, output, [g[indices] for g in averages])
                 else:
                     prediction = model(batch)
-                errors = task.errors(prediction, batch)
-                if errors.shape != (len(indices),):
-                    raise ValueError(
-                        f"{type(task).__name__}.errors returned shape {tuple(errors.shape)}, "
-                        f"expected ({len(indices)},): one number per cloud"
-                    )
-                parts.append(errors.double().cpu())
+            yield indices, batch, prediction
     finally:
         for module, mode in modes:
             module.training = mode
-    per_cloud = torch.cat(parts)
-    return EvalResult(per_cloud, float(per_cloud.mean()))
 
 
 def _check_average(tta: int, group: Group | None) -> None:

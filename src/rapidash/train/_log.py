@@ -1,7 +1,8 @@
 """What a person sees of a running training: a progress bar and TensorBoard curves."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -56,6 +57,19 @@ class TrainingLog:
             for name, value in row.items():
                 if name != "step":
                     self._writer.add_scalar(name, value, int(row["step"]))
+
+
+@contextmanager
+def progress_bar(total: int, label: str, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if asked for and that is a terminal; yields what moves it.
+
+    Raises: ImportError naming the extra to install.
+    """
+    if not (show and sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    with _tqdm()(total=total, desc=label, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
+        yield lambda count: bar.update(count)
 
 
 def _tqdm() -> Any:

@@ -1,19 +1,22 @@
 """CMU motion capture: where are the 31 joints of a walking or running person a quarter of a second from now?"""
 
-from dataclasses import dataclass, field
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import CMU_HORIZON, DataError, cmu_dataset
+from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, cmu_dataset
 from rapidash.datasets._motion_clips import Motion
-from rapidash.groups import Position
+from rapidash.groups import Position, Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
+from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
@@ -22,6 +25,7 @@ NUM_JOINTS = 31
 LENGTH_UNIT = 10.0  # skeleton units, about half a meter: lengths inside the network are of order 1
 NUM_CODES = 2  # learned numbers of each joint whose products modulate the kernels, in place of bones as edges
 _FIELDS = ("pos", "vel", "joint", "target")
+_LEFT, _RIGHT = (1, 2, 3, 4, 5, *range(17, 24)), (6, 7, 8, 9, 10, *range(24, 31))  # leg and arm, joint by joint
 
 
 class CmuNetwork(nn.Module):
@@ -77,6 +81,17 @@ class CmuNetwork(nn.Module):
         return pos, {"scalars": scalars, "vectors": vectors_in, "pairs": self.codes(joint)}, vectors
 
 
+def with_mirror_images(people: CloudDataset) -> CloudDataset:
+    """The people, then their mirror images in the plane x = 0, whose left hand is the right hand of the original."""
+    batch = people.batch(torch.arange(len(people)))
+    other_side = torch.arange(NUM_JOINTS)
+    other_side[list(_LEFT + _RIGHT)] = torch.tensor(_RIGHT + _LEFT)
+    images = batch.transform(torch.diag(batch.pos.new_tensor([-1.0, 1.0, 1.0, 1.0])))
+    images = images.with_tensor("joint", other_side[batch["joint"]])
+    both = {name: torch.cat([tensor, images[name]]) for name, tensor in people.tensors.items()}
+    return CloudDataset(both, people.fields, people.num_points.repeat(2))
+
+
 @dataclass(frozen=True)
 class CmuTask:
     """Positions of the joints 30 frames ahead; the metric is the field's, the mean squared error times 100.
@@ -89,6 +104,9 @@ class CmuTask:
         motion: "walk", "run", or "walk-subjects" (other people; horizon 15 frames of 1/60 s).
         num_train, num_val, num_test: upper bounds of the samples, shared equally by the clips; None: the published
             198/600/600 (walk) and 200/240/240 (run), or all.
+        mirror: the training set also holds the mirror image (x -> -x) of each of its samples, with left and right
+            joints exchanged: it is twice as large, of the same recorded samples. A share of it may hold an image
+            without its original.
         data_dir: folder or file; default: RAPIDASH_DATA.
     Raises: ValueError for an unknown motion.
     Source: Huang et al., ICLR 2022; Xu et al., ICML 2024; data: mocap.cs.cmu.edu, NSF EIA-0196217.
@@ -98,6 +116,7 @@ class CmuTask:
     num_train: int | None = None
     num_val: int | None = None
     num_test: int | None = None
+    mirror: bool = False
     data_dir: str | None = None
 
     name: str = field(default="cmu", init=False)
@@ -127,6 +146,34 @@ class CmuTask:
         return CloudDataset(
             {name: data.tensors[name] for name in _FIELDS}, {n: data.fields[n] for n in _FIELDS}, data.num_points
         )
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a pose from a file must have; without joint, its 31 points are the joints in the order of the data."""
+        return {
+            "pos": Input(Field(Position(), "skeleton unit"), 3),
+            "vel": Input(Field(Vector(), "skeleton unit/frame"), 3),
+            "joint": Input(Field(Scalar(), "number of the joint"), 0),
+        }
+
+    def reference(self) -> dict[str, Any]:
+        """Nothing: targets are learned as they are."""
+        return {}
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One pose. Raises: DataError for other numbers of joints."""
+        size = len(found.arrays["pos"])
+        if "joint" not in found.arrays and size != NUM_JOINTS:
+            raise DataError(f"it has {size} points and no 'joint', expected the {NUM_JOINTS} joints of the skeleton")
+        numbered = replace(found, arrays={"joint": np.arange(size), **found.arrays})
+        tensors = cloud_tensors(numbered, self.inputs)
+        if int(tensors["joint"].min()) < 0 or int(tensors["joint"].max()) >= NUM_JOINTS:
+            raise DataError(f"'joint' is out of range, expected 0 to {NUM_JOINTS - 1}")
+        return tensors
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The positions at the horizon."""
+        return {"positions": Output(prediction, self.output)}
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

@@ -1,20 +1,23 @@
 """Molecular dynamics: energy and forces of one molecule, the forces as the gradient of the energy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import DataError, ReadDataset, md_dataset
+from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
 from rapidash.groups import DirectSum, Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
+from rapidash.train._prediction import Input, Output
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
+from rapidash.train.tasks._molecule_files import MOLECULE_INPUTS, check_atoms, elements_of, read_molecule
 from rapidash.train.tasks._point_inputs import cloud_means, network_ledger, point_inputs
 
 Reported = Literal["forces", "energy"]
@@ -143,6 +146,38 @@ class MdTask:
         if split != "test" or self.num_test is None or self.num_test >= len(whole):
             return whole
         return whole.subset(torch.linspace(0, len(whole) - 1, self.num_test).long())
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a configuration from a file must have."""
+        return MOLECULE_INPUTS
+
+    def reference(self) -> dict[str, Any]:
+        """The atoms of the molecule, its elements, and the mean energy (eV) that training took off."""
+        train = self._read("train")
+        atoms = train.tensors["z"][: int(train.num_points[0])]
+        return {
+            "atoms": atoms.sort().values.tolist(),
+            "elements": elements_of(atoms),
+            "mean_energy_eV": train.tensors["energy"].double().mean().item(),
+        }
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One configuration. Raises: DataError for another molecule: its energy would have no meaning."""
+        tensors = read_molecule(found, reference)
+        check_atoms(tensors["z"], reference)
+        return tensors
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """Total energy of every configuration (eV), as in the training data, and the force on every atom."""
+        for z in torch.split(batch["z"], torch.bincount(batch.batch, minlength=batch.num_clouds).tolist()):
+            check_atoms(z, reference)
+        per_atom = prediction[:, 0].double()
+        energy = per_atom.new_zeros(batch.num_clouds).index_add(0, batch.batch, per_atom) + reference["mean_energy_eV"]
+        return {
+            "energy": Output(energy, Field(Scalar(), "eV", "cloud")),
+            "forces": Output(prediction[:, 1:], Field(Vector(), "eV/angstrom")),
+        }
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

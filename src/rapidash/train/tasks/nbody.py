@@ -1,17 +1,20 @@
 """Charged particles: predict where five particles will be 1000 steps later, from positions, velocities and charges."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import nbody_dataset
+from rapidash.datasets import FileCloud, nbody_dataset
 from rapidash.geometry import centroids
-from rapidash.groups import Position
+from rapidash.groups import Position, Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_frame, symmetry_ledger
+from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 
@@ -119,6 +122,27 @@ class NBodyTask:
         """One split, simulated on the first call and cached."""
         sizes = {"train": self.num_train, "val": self.num_val, "test": self.num_test}
         return nbody_dataset(split, size=sizes[split], seed=self.data_seed)
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a cloud from a file must have, in the units of the simulation."""
+        return {
+            "pos": Input(Field(Position(), "length"), 3),
+            "vel": Input(Field(Vector(), "length/time"), 3),
+            "charge": Input(Field(Scalar(), "charge"), 1),
+        }
+
+    def reference(self) -> dict[str, Any]:
+        """Nothing: targets are learned as they are."""
+        return {}
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Any number of particles, as the file has them."""
+        return cloud_tensors(found, self.inputs)
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The positions 1000 steps of 0.001 later."""
+        return {"positions": Output(prediction, self.output)}
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

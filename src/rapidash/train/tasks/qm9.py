@@ -1,23 +1,26 @@
 """QM9: one property of small organic molecules, a number or the dipole vector."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash._names import unknown_name
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import QM9_UNITS, ReadDataset, qm9_dataset
+from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, ReadDataset, qm9_dataset
 from rapidash.datasets._qm9 import Qm9Source
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
+from rapidash.train._prediction import Input, Output
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
+from rapidash.train.tasks._molecule_files import MOLECULE_INPUTS, check_elements, elements_of, read_molecule
 from rapidash.train.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 
 VECTOR_TARGETS = ("dipole", "dipole_hf")
@@ -149,19 +152,50 @@ class Qm9Task:
 
         Raises: FileNotFoundError; DataError for damaged files; ValueError for a target that the source does not have.
         """
-        data = qm9_dataset(split, source=self.source, data_dir=self.data_dir)
+        data = self._read(split)
         if self.target not in data.tensors:
             known = [name for name in (*SCALAR_TARGETS, *VECTOR_TARGETS) if name in data.tensors]
             raise ValueError(f"{data.source} ({self.source!r}) has no target {self.target!r}, it has {known}")
         tensors = {"pos": data.tensors["pos"], "z": data.tensors["z"], "target": data.tensors[self.target]}
         if not self.is_vector:
-            train = data if split == "train" else qm9_dataset("train", source=self.source, data_dir=self.data_dir)
-            # gelsd: elements that do not occur leave columns of zeros
-            weights = torch.linalg.lstsq(self._known(train), train.tensors[self.target], driver="gelsd").solution
-            tensors["target"] = tensors["target"] - self._known(data) @ weights
+            train = data if split == "train" else self._read("train")
+            tensors["target"] = tensors["target"] - self._known(data.tensors["z"], data.num_points) @ self._fit(train)
         fields = {"pos": data.fields["pos"], "z": data.fields["z"], "target": self.output}
         whole, size = CloudDataset(tensors, fields, data.num_points), self._sizes[split]
         return whole if size is None or size >= len(whole) else whole.subset(torch.arange(size))
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a molecule from a file must have."""
+        return MOLECULE_INPUTS
+
+    def reference(self) -> dict[str, Any]:
+        """The elements of the training data and what was taken off the target: a number, or one for each element."""
+        train = self._read("train")
+        elements = elements_of(train.tensors["z"])
+        if self.is_vector:
+            return {"elements": elements}
+        offset = self._fit(train)[:, 0].tolist()
+        if self.target in INTENSIVE:
+            return {"elements": elements, "mean": offset[0]}
+        per_atom = {ELEMENT_SYMBOLS[z - 1]: value for z, value in zip(ELEMENTS, offset) if z in elements}
+        return {"elements": elements, "per_atom": per_atom}
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One molecule. Raises: DataError for elements that the training data did not have."""
+        return read_molecule(found, reference)
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The target itself, in the unit of the data."""
+        check_elements(batch["z"], reference)
+        values = prediction.double()
+        if not self.is_vector:
+            per_atom = reference.get("per_atom", {})
+            offset = [per_atom.get(ELEMENT_SYMBOLS[z - 1], 0.0) for z in ELEMENTS]
+            offset = [reference["mean"]] if "mean" in reference else offset
+            known = self._known(batch["z"], torch.bincount(batch.batch, minlength=batch.num_clouds))
+            values = values + known @ values.new_tensor(offset)[:, None]
+        return {self.target: Output(values, self.output)}
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
@@ -185,10 +219,19 @@ class Qm9Task:
         """|prediction - target|, of a number or a vector."""
         return safe_norm(prediction - batch["target"])
 
-    def _known(self, data: ReadDataset) -> Float[Tensor, "B K"]:
+    def _read(self, split: Split) -> ReadDataset:
+        return qm9_dataset(split, source=self.source, data_dir=self.data_dir)
+
+    def _fit(self, train: ReadDataset) -> Float[Tensor, "K 1"]:
+        """What the training data tell of the target without geometry, by least squares."""
+        known = self._known(train.tensors["z"], train.num_points)
+        # gelsd: elements that do not occur leave columns of zeros
+        return torch.linalg.lstsq(known, train.tensors[self.target], driver="gelsd").solution
+
+    def _known(self, z: Int[Tensor, " N"], num_points: Int[Tensor, " B"]) -> Float[Tensor, "B K"]:
         """What is known of every molecule without its geometry: a constant, or the number of atoms of each element."""
         if self.target in INTENSIVE:
-            return torch.ones(len(data), 1, dtype=torch.float64)
-        cloud = torch.repeat_interleave(torch.arange(len(data)), data.num_points)
-        atoms = element_features(data.tensors["z"]).double()
-        return atoms.new_zeros(len(data), atoms.shape[1]).index_add(0, cloud, atoms)
+            return torch.ones(len(num_points), 1, dtype=torch.float64, device=z.device)
+        cloud = torch.repeat_interleave(torch.arange(len(num_points), device=z.device), num_points)
+        atoms = element_features(z).double()
+        return atoms.new_zeros(len(num_points), atoms.shape[1]).index_add(0, cloud, atoms)

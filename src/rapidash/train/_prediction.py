@@ -1,0 +1,100 @@
+"""What a task needs of a cloud from a file, and what it says about it, by name and with units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rapidash.data import CloudBatch, Field
+from rapidash.datasets import DataError, FileCloud
+
+
+@dataclass(frozen=True)
+class Input:
+    """A point field that a cloud must have.
+
+    Args:
+        field: how it transforms, and its unit in the file.
+        width: columns of numbers (N, width); 0 for whole numbers (N,).
+    """
+
+    field: Field
+    width: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """One predicted quantity, a row per point or per cloud.
+
+    Args:
+        values: (rows, ...) numbers in the unit of the field, or (rows,) whole numbers that ``labels`` names.
+        field: how it transforms, its unit and level.
+        labels: names of the whole numbers, or of the columns of ``values``.
+    """
+
+    values: Tensor
+    field: Field
+    labels: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class FileTask(Protocol):
+    """A `Task` whose trained models can be applied to clouds from files.
+
+    ``reference`` is read from the training data once, when a model is saved, and goes with the model; predictions need
+    no data of the task.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """The fields of a cloud by name, pos among them."""
+        ...
+
+    def reference(self) -> dict[str, Any]:
+        """Plain values of the training data that predictions need: what was taken off the targets, names of classes."""
+        ...
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The fields of a cloud from a file, prepared as the task's own data are.
+
+        Raises: DataError for a cloud that the task cannot take, without its name.
+        """
+        ...
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """What the model's output says, in the units of the user.
+
+        Raises: ValueError for clouds that the reference does not cover.
+        """
+        ...
+
+
+def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+    """The fields of a cloud from a file, numbers in float64.
+
+    Raises: DataError for a missing field, another shape, or values that are not finite or not whole.
+    """
+    size = len(found.arrays["pos"])
+    tensors = {}
+    for name, spec in inputs.items():
+        if name not in found.arrays:
+            needed = ", ".join(f"{key} ({entry.field.unit})" for key, entry in inputs.items())
+            raise DataError(f"it has no {name!r}: the task needs {needed}; the file has {', '.join(found.arrays)}")
+        array = found.arrays[name]
+        expected = (size, max(spec.width, 1))
+        if array.dtype.kind not in "fiu" or (array.shape != expected and (*array.shape, 1) != expected):
+            shape = expected if spec.width else (size,)
+            raise DataError(f"{name!r} has shape {array.shape} of {array.dtype}, expected numbers {shape}")
+        if not np.isfinite(array).all():
+            raise DataError(f"{name!r} has values that are not finite")
+        if spec.width:
+            tensors[name] = torch.from_numpy(array.reshape(expected).astype(np.float64))
+        else:
+            whole = array.reshape(size).astype(np.int64)
+            if (whole != array.reshape(size)).any():
+                raise DataError(f"{name!r} has values that are not whole numbers")
+            tensors[name] = torch.from_numpy(whole)
+    return tensors

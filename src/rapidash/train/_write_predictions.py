@@ -1,0 +1,147 @@
+"""Predictions as files: npz for everything, extended xyz for molecules, csv for a row per cloud."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from rapidash._files import atomic_write
+from rapidash._names import unknown_name
+from rapidash.data import CloudDataset
+from rapidash.datasets import ELEMENT_SYMBOLS
+from rapidash.train._prediction import Output
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about clouds.
+
+    Args:
+        outputs: predicted quantities by name, on the CPU.
+        clouds: the clouds they are for.
+        names: file and entry of each cloud.
+        skipped: a message for every bad entry that was left out.
+    """
+
+    outputs: dict[str, Output]
+    clouds: CloudDataset
+    names: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The values of an output. Raises: KeyError naming those that there are."""
+        if name not in self.outputs:
+            raise KeyError(unknown_name("output", name, self.outputs))
+        return self.outputs[name].values
+
+    @property
+    def default_suffix(self) -> str:
+        """What users of such clouds expect: ``".xyz"`` for molecules, ``".csv"`` for classes, else ``".npz"``."""
+        if "z" in self.clouds.tensors:
+            return ".xyz"
+        return ".csv" if _has_classes(self.outputs) else ".npz"
+
+    def write(self, path: Path | str) -> Path:
+        """Write a file, whole or not at all; its suffix is the format.
+
+        * ``.npz``: every output by its name, ``entry`` (B,), ``num_points`` (B,), ``units`` (a JSON object) and, for
+          classes, ``NAME_labels``.
+        * ``.xyz``, ``.extxyz``: extended xyz of the molecules; outputs per atom are columns, those per molecule stand
+          in the comment line. `ase` reads ``energy`` and ``forces`` as results.
+        * ``.csv``: a row per cloud; outputs per cloud with their unit in the head, classes by name.
+
+        Returns: the path.
+        Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
+        """
+        path = Path(path)
+        check_format(path)
+        atomic_write(path, _FORMATS[path.suffix.lower()](self))
+        return path
+
+
+def check_format(path: Path) -> None:
+    """Raises: ValueError for a suffix that is not a format of predictions."""
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(unknown_name("format of predictions", path.suffix.lower(), _FORMATS))
+
+
+def _has_classes(outputs: dict[str, Output]) -> bool:
+    return any(output.labels and not output.values.is_floating_point() for output in outputs.values())
+
+
+def _npz(made: Predictions) -> bytes:
+    arrays: dict[str, Any] = {name: output.values.numpy() for name, output in made.outputs.items()}
+    arrays |= {f"{name}_labels": np.array(output.labels) for name, output in made.outputs.items() if output.labels}
+    arrays["num_points"] = made.clouds.num_points.numpy()
+    arrays["entry"] = np.array(made.names)
+    arrays["units"] = np.array(json.dumps({name: output.field.unit for name, output in made.outputs.items()}))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _xyz(made: Predictions) -> str:
+    if "z" not in made.clouds.tensors:
+        raise ValueError("xyz is for molecules, these clouds have no elements: write .npz instead")
+    whole = {name: output for name, output in made.outputs.items() if output.field.level == "cloud"}
+    columns = {"pos": made.clouds.tensors["pos"]}
+    columns |= {name: output.values for name, output in made.outputs.items() if output.field.level == "point"}
+    flat = {name: values.reshape(len(values), -1).double() for name, values in columns.items()}
+    declared = "".join(f":{name}:R:{values.shape[1]}" for name, values in flat.items())
+    numbers = torch.cat(list(flat.values()), dim=1).tolist()
+    symbols = [ELEMENT_SYMBOLS[number - 1] for number in made.clouds.tensors["z"].tolist()]
+    lines = []
+    for index, rows in enumerate(_rows(made.clouds.num_points)):
+        values = [f"{name}={_quoted(output, index)}" for name, output in whole.items()]
+        lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values, 'pbc="F F F"'])]
+        lines += [" ".join([symbols[row], *(f"{number:.10g}" for number in numbers[row])]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(num_points: Int[Tensor, " B"]) -> Iterator[range]:
+    """The rows of each cloud's points."""
+    end = 0
+    for size in num_points.tolist():
+        yield range(end, end := end + size)
+
+
+def _quoted(output: Output, index: int) -> str:
+    numbers = output.values[index].reshape(-1).tolist()
+    text = " ".join(f"{number:.12g}" for number in numbers)
+    return text if len(numbers) == 1 else f'"{text}"'
+
+
+def _csv(made: Predictions) -> str:
+    if wrong := [name for name, output in made.outputs.items() if output.field.level == "point"]:
+        raise ValueError(f"csv has a row per cloud, {wrong[0]!r} is a value of every point: write .npz instead")
+    columns: dict[str, list[Any]] = {"entry": list(made.names)}
+    for name, output in made.outputs.items():
+        if output.labels and not output.values.is_floating_point():
+            columns[name] = [output.labels[number] for number in output.values.tolist()]
+            continue
+        unit = "" if output.field.unit == "1" else f" ({output.field.unit})"
+        values = output.values.reshape(len(made.names), -1)
+        parts = output.labels or (("",) if values.shape[1] == 1 else tuple(map(str, range(values.shape[1]))))
+        for part, column in zip(parts, values.T.tolist()):
+            columns[name + (f"[{part}]" if part else "") + unit] = column
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values()))
+    return text.getvalue()
+
+
+_FORMATS: dict[str, Callable[[Predictions], bytes | str]] = {
+    ".npz": _npz,
+    ".xyz": _xyz,
+    ".extxyz": _xyz,
+    ".csv": _csv,
+}
