@@ -4,6 +4,7 @@ import pytest
 import torch
 from task_checks import check_gradients, check_ledger, few_steps, first_clouds, movement, small
 
+from rapidash.datasets import cmu_dataset
 from rapidash.groups import SO2, parse_group
 from rapidash.models import RapidashConfig
 from rapidash.study.designs.cmu import make_design
@@ -42,7 +43,7 @@ def test_variants_are_as_symmetric_as_their_ledger(shared_data, name: str) -> No
 def test_effective_symmetries() -> None:
     task = CmuTask()
     effective = {name: task.ledger(variant).effective for name, variant in VARIANTS.items()}
-    assert effective["E(3) on R3xS2 + height"] == parse_group("O2(y), translations across y only", 3)
+    assert effective["SO2(y) on R3 + height"] == parse_group("O2(y), translations across y only", 3)
     assert effective["E(3) on R3xS2 + vertical"] == parse_group("O2(y)", 3)
     assert effective["SO2(y) on R3"] == parse_group("O2(y)", 3)
     assert effective["T(3) on R3"] == parse_group("T(3)", 3)
@@ -51,7 +52,7 @@ def test_effective_symmetries() -> None:
 
 def test_the_height_is_that_of_the_moved_person(shared_data) -> None:
     """Not a field that stays behind when the data are turned: a network with height sees rotated test data as such."""
-    task, variant = CmuTask(num_test=6), VARIANTS["E(3) on R3xS2 + height"]
+    task, variant = CmuTask(num_test=6), VARIANTS["SO2(y) on R3 + height"]
     batch = first_clouds(task, 2)
     torch.manual_seed(0)
     model = task.build(variant).double()
@@ -81,11 +82,38 @@ def test_joints_are_told_apart(shared_data) -> None:
     assert not torch.allclose(model(batch), model(swapped))
 
 
-@pytest.mark.parametrize("name", ["E(3) on R3", "E(3) on R3xS2 + height"])
+@pytest.mark.parametrize("name", ["E(3) on R3", "SO2(y) on R3 + height"])
 def test_a_few_steps_of_training_lower_the_loss(shared_data, tmp_path, name: str) -> None:
     rows = few_steps(CmuTask(num_val=12), VARIANTS[name], tmp_path, steps=8)
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert [row["step"] for row in rows] == list(range(1, 9))
+
+
+def test_mirror_images_are_people_with_left_and_right_exchanged(shared_data) -> None:
+    plain, both = CmuTask().dataset("train"), CmuTask(mirror=True).dataset("train")
+    assert len(both) == 2 * len(plain) == 396
+    assert len(CmuTask(mirror=True, num_test=6).dataset("test")) == 6
+    person, image = (both.batch(torch.tensor([index])) for index in (5, 5 + len(plain)))
+    names = cmu_dataset("train").info["joints"]
+    swapped = [{"l": "r", "r": "l"}.get(name[0], name[0]) + name[1:] for name in names]
+    swapped = [new if new in names else old for old, new in zip(names, swapped, strict=True)]  # "root", "lowerback"
+    assert [names[joint] for joint in image["joint"]] == swapped
+    sign = torch.tensor([-1.0, 1.0, 1.0])
+    for field in ("pos", "vel", "target"):
+        torch.testing.assert_close(image[field], sign * person[field])
+    # a person is nearly its own image: bones on the left are as long as on the right
+    root, left, right = (person.pos[names.index(name)] for name in ("root", "lfemur", "rfemur"))
+    assert torch.dist(root, left) == pytest.approx(float(torch.dist(root, right)), rel=0.05)
+
+
+def test_an_equivariant_network_sees_only_the_exchange_of_joints_in_a_mirror_image(shared_data) -> None:
+    task = CmuTask(mirror=True)
+    data = task.dataset("train")
+    person, image = (data.batch(torch.tensor([index])) for index in (0, 198))
+    torch.manual_seed(0)
+    model = task.build(VARIANTS["SO2(y) on R3"]).eval()
+    renamed = person.with_tensor("joint", image["joint"])
+    torch.testing.assert_close(model(image), model(renamed) * torch.tensor([-1.0, 1.0, 1.0]), rtol=1e-4, atol=1e-4)
 
 
 def test_wrong_options_teach(tmp_path) -> None:

@@ -1,4 +1,8 @@
-"""The study of human motion: gravity gives a direction to it; does a network want to know it, and from where?"""
+"""The study of human motion: gravity gives a direction to it; does a network want to know it, and from where?
+
+Full, 2000 steps on one core (AMD EPYC), computing time of a run: E(3) on R3 1.5 min, SO2(y) on R3 2 min (walking and
+running, with and without the height), T(3) on R3 4 min, E(3) on R3xS2 6 min. All 21 runs: about 75 min.
+"""
 
 from dataclasses import replace
 
@@ -9,31 +13,38 @@ from rapidash.train import TrainConfig, Variant
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Eight variants on one backbone, each a knob away from its neighbor; walking, or running by an option.
+    """Seven variants on one backbone, each a knob away from its neighbor; walking, or running by an option.
 
+    Down the symmetries on R^3: all rotations, those about the vertical, none, none but learned from rotated samples.
     The two published protocols are the variants without and with "height". Quick: narrow networks, few steps, a part
     of the validation and test samples. Full: the published samples and a width that is competitive on them.
     """
     base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=16, num_layers=2)
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:
-        base = replace(base, num_orientations=12, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
+        base = replace(base, num_orientations=6, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
 
     ladder = symmetry_ladder(base, augment="SO2(y) about the origin")
-    del ladder["E(3) on R3xS2 + global frame"]
-    root = ladder["E(3) on R3xS2"]
-    upright = (
+    root, distances, plain, turned = (
+        ladder[name] for name in ("E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations")
+    )
+    upright = Variant(
+        "SO2(y) on R3",
+        replace(base, symmetry="SO2(y)", space="R3"),
+        neighbor=distances.name,
+        knob="kernels and inputs see the vertical",
+    )
+    variants = (
+        root,
+        distances,
+        upright,
+        replace(plain, neighbor=upright.name, knob="kernels and inputs see all components"),
+        turned,
         Variant(
-            "SO2(y) on R3",
-            replace(base, symmetry="SO2(y)", space="R3"),
-            neighbor="E(3) on R3",
-            knob="kernels and inputs see the vertical",
-        ),
-        Variant(
-            "E(3) on R3xS2 + height",
-            root.model,
+            "SO2(y) on R3 + height",
+            upright.model,
             inputs=("height",),
-            neighbor=root.name,
+            neighbor=upright.name,
             knob="the absolute height y / 10 of every joint (the protocol of EGNN and EGNO)",
         ),
         Variant(
@@ -55,20 +66,16 @@ def make_design(full: bool) -> StudyDesign:
         checkpoint_every=100,
     )
     long = TrainConfig(
-        steps=12_000,
+        steps=2000,
         batch_size=16,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         weight_decay=1e-4,
-        warmup_steps=600,
-        ema_decay=0.995,
-        eval_every=300,
-        checkpoint_every=300,
+        warmup_steps=60,
+        ema_decay=0.99,
+        eval_every=200,
+        checkpoint_every=200,
     )
-    sizes = {} if full else {"num_val": 120, "num_test": 240}
+    options = {"mirror": True} if full else {"num_val": 120, "num_test": 240}
     return StudyDesign(
-        "cmu",
-        (*ladder.values(), *upright),
-        long if full else quick,
-        task_options=sizes,
-        setting="full" if full else "quick",
+        "cmu", variants, long if full else quick, task_options=options, setting="full" if full else "quick"
     )

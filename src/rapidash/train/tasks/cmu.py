@@ -19,13 +19,13 @@ from rapidash.symmetry import Ledger
 from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
+from rapidash.train.tasks._mirror_images import with_mirror_images
 from rapidash.train.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 
 NUM_JOINTS = 31
 LENGTH_UNIT = 10.0  # skeleton units, about half a meter: lengths inside the network are of order 1
 NUM_CODES = 2  # learned numbers of each joint whose products modulate the kernels, in place of bones as edges
 _FIELDS = ("pos", "vel", "joint", "target")
-_LEFT, _RIGHT = (1, 2, 3, 4, 5, *range(17, 24)), (6, 7, 8, 9, 10, *range(24, 31))  # leg and arm, joint by joint
 
 
 class CmuNetwork(nn.Module):
@@ -81,17 +81,6 @@ class CmuNetwork(nn.Module):
         return pos, {"scalars": scalars, "vectors": vectors_in, "pairs": self.codes(joint)}, vectors
 
 
-def with_mirror_images(people: CloudDataset) -> CloudDataset:
-    """The people, then their mirror images in the plane x = 0, whose left hand is the right hand of the original."""
-    batch = people.batch(torch.arange(len(people)))
-    other_side = torch.arange(NUM_JOINTS)
-    other_side[list(_LEFT + _RIGHT)] = torch.tensor(_RIGHT + _LEFT)
-    images = batch.transform(torch.diag(batch.pos.new_tensor([-1.0, 1.0, 1.0, 1.0])))
-    images = images.with_tensor("joint", other_side[batch["joint"]])
-    both = {name: torch.cat([tensor, images[name]]) for name, tensor in people.tensors.items()}
-    return CloudDataset(both, people.fields, people.num_points.repeat(2))
-
-
 @dataclass(frozen=True)
 class CmuTask:
     """Positions of the joints 30 frames ahead; the metric is the field's, the mean squared error times 100.
@@ -143,9 +132,10 @@ class CmuTask:
         data = cmu_dataset(split, motion=self.motion, horizon=self.horizon, max_samples=limit, data_dir=self.data_dir)
         if len(data.info["joints"]) != NUM_JOINTS:
             raise DataError(f"{data.source} has {len(data.info['joints'])} joints, the task has CMU's {NUM_JOINTS}")
-        return CloudDataset(
+        samples = CloudDataset(
             {name: data.tensors[name] for name in _FIELDS}, {n: data.fields[n] for n in _FIELDS}, data.num_points
         )
+        return with_mirror_images(samples) if self.mirror and split == "train" else samples
 
     @property
     def inputs(self) -> Mapping[str, Input]:
