@@ -66,7 +66,7 @@ def make_design(full: bool) -> StudyDesign:
         checkpoint_every=100,
     )
     long = TrainConfig(
-        steps=1500,
+        steps=1200,
         batch_size=16,
         learning_rate=3e-3,
         weight_decay=1e-4,
