@@ -128,7 +128,7 @@ def test_an_error_of_the_user_is_one_line_and_debug_shows_where(capsys) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run("report", "nowhere", "--debug")
     assert run("measure", "nowhere.safetensors") == 1
-    assert "no weights at nowhere.safetensors" in capsys.readouterr().err
+    assert "no saved model at nowhere.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["study", "train"])
@@ -165,13 +165,13 @@ def test_train_then_measure(capsys) -> None:
     shown = capsys.readouterr().out
     assert "equivariant · seed 3: effective symmetry E(3)" in shown
     assert "test_error " in shown
-    weights = next(line.split()[-1] for line in shown.splitlines() if line.endswith(".safetensors"))
-    assert run("measure", weights, "--groups", "SO(3)", "E(3)") == 0
+    model = next(line.split()[-1] for line in shown.splitlines() if line.startswith("  model "))
+    assert run("measure", model, "--groups", "SO(3)", "E(3)") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     errors = {row[1]: float(row[5]) for row in rows if row[1:2] in (["SO(3)"], ["E(3)"])}
     assert set(errors) == {"SO(3)", "E(3)"}
     assert max(errors.values()) < 1e-10
-    assert "Turn the cloud" in (Path(weights).parent / "measure.html").read_text(encoding="utf-8")
+    assert "Turn the cloud" in (Path(model).parent / "measure.html").read_text(encoding="utf-8")
     assert run("train", "toy", "--variant", "equivarient") == 2
     assert "did you mean 'equivariant'" in capsys.readouterr().err
     assert torch.get_num_threads() == threads
@@ -217,3 +217,35 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
     assert "[" not in capsys.readouterr().err
     assert run("study", "toy", "--train.steps", "5") == 1
     assert "runs/toy holds another study: task_options.size is 10 there, None here" in capsys.readouterr().err
+
+
+def test_a_study_tests_its_models_under_corruptions(capsys) -> None:
+    words = ("study", "toy", "--workers", "1", "--seeds", "1", "--train.steps", "4", "--quiet")
+    assert run(*words, "--corruptions", "--reference", "components") == 0
+    shown = capsys.readouterr()
+    assert "divided by that of components" in " ".join(shown.out.split())
+    assert "Left out: scale, because it deforms space" in shown.out
+    assert "rotate: run 2 of 2" in shown.err
+    page = Path("runs/toy/report.html").read_text()
+    assert 'id="chart-robustness"' in page
+    assert run(*words, "--corruptions", "jitter") == 0
+    assert "run 1" not in capsys.readouterr().err
+    assert run("report", "runs/toy", "--reference", "equivariant") == 0
+    assert "divided by that of equivariant" in " ".join(capsys.readouterr().out.split())
+    assert run("report", "runs/toy", "--reference", "component") == 1
+    assert "did you mean 'components'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--corruptions", "jiter"), "did you mean 'jitter'"),
+        (("--corruptions", "scale"), "'scale' makes no sense here"),
+        (("--corruptions", "--reference", "component"), "unknown reference variant 'component'"),
+        (("--reference", "components"), "--reference needs --corruptions"),
+    ],
+)
+def test_wrong_corruptions_are_told_before_anything_is_trained(words, message: str, capsys) -> None:
+    assert run("study", "toy", *words) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("runs").exists()

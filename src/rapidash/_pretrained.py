@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rapidash._files import atomic_write
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MODEL_FOLDER = "model"  # in the directory of a run
 FORMAT_VERSION = 1
 _LIBRARY = "rapidash"
 
@@ -61,7 +62,7 @@ def find_pretrained(path: Path | str) -> Path:
     path = Path(path).expanduser()
     if path.is_file() and path.name in (WEIGHTS, CONFIG):
         path = path.parent
-    for folder in (path, path / "model"):
+    for folder in (path, path / MODEL_FOLDER):
         if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
             return folder
     found = "is a file of another name" if path.is_file() else "has neither" if path.is_dir() else "does not exist"

@@ -212,6 +212,7 @@ def _report(words: list[str]) -> int:
 def _measure(words: list[str]) -> int:
     """Measure the equivariance error of trained weights."""
     from rapidash._cli_parser import Parser
+    from rapidash._pretrained import MODEL_FOLDER, find_pretrained
     from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
     from rapidash.study import load_run
 
@@ -222,14 +223,16 @@ def _measure(words: list[str]) -> int:
             "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie\n"
             "derivative by generator and by layer, in float64, and a page on which a cloud can be turned."
         ),
-        examples='  rapidash measure runs/nbody/work/KEY/model.safetensors --groups "SO(3)" "T(3)"',
+        examples='  rapidash measure runs/nbody/work/KEY --groups "SO(3)" "T(3)"',
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="model.safetensors of a run")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
     parser.add_argument("--groups", nargs="+", type=str, metavar="GROUP", help="default: T(D) SO(D) O(D)")
     parser.add_argument("--num_elements", type=int, default=16, metavar="N", help="random elements of each group")
     parser.add_argument("--clouds", type=int, default=64, metavar="N", help="clouds of the validation set")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random elements")
-    parser.add_argument("--out", type=str, metavar="FILE", help="the page (default: measure.html beside CHECKPOINT)")
+    parser.add_argument(
+        "--out", type=str, metavar="FILE", help="the page (default: measure.html in the folder of the run)"
+    )
     options = parser.parse_args(words)
     run = load_run(options.checkpoint)
     result = measure_run(
@@ -242,8 +245,8 @@ def _measure(words: list[str]) -> int:
     print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
     for table in result.tables:
         print(f"{table}\n")
-    checkpoint = Path(options.checkpoint)
-    beside = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    folder = find_pretrained(options.checkpoint)
+    beside = folder.parent if folder.name == MODEL_FOLDER else folder  # a saved model holds nothing else
     page = Path(options.out) if options.out else beside / MEASUREMENT_PAGE
     print(f"page: {write_measurement(result, page)}")
     return 0
@@ -361,6 +364,8 @@ def _plan(design: "StudyDesign", out: Path) -> str:
 
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
+    from rapidash._pretrained import MODEL_FOLDER
+
     if record["status"] != "done":
         print(record["error"], file=sys.stderr)
         print(f"rapidash: error: {run.label} failed; its record is in {out / 'records'}", file=sys.stderr)
@@ -373,7 +378,7 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     before, after = (record["equivariance"][moment]["mean"] for moment in ("before", "after"))
     if before is not None and after is not None:
         print(f"  equivariance error  {before:.1e} before training, {after:.1e} after")
-    print(f"  weights             {out / 'work' / run.key / 'model.safetensors'}")
+    print(f"  model               {out / 'work' / run.key / MODEL_FOLDER}")
     return 0
 
 

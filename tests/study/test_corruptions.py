@@ -133,8 +133,8 @@ def test_a_damaged_result_or_one_of_other_weights_is_computed_again(tmp_path: Pa
 
 def test_damaged_weights_are_an_error_and_not_a_reason_to_leave_a_corruption_out(tmp_path: Path, run) -> None:
     first, _ = trained(tmp_path, run, seeds=(0,))
-    weights = Store(tmp_path).work_dir(first) / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
+    weights = Store(tmp_path).work_dir(first) / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         run_corruptions(tmp_path, plan_corruptions(TASK, ["jitter"]))
 

@@ -15,7 +15,7 @@ from rapidash.groups import SO
 from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._run import fresh_model, measure_equivariance, training_subset
 from rapidash.study._weights import save_weights
-from rapidash.train import evaluate
+from rapidash.train import TrainedModel, evaluate
 
 VARYING = ("started", "seconds", "seconds_per_step", "train_seconds", "peak_memory_bytes", "history")
 
@@ -183,16 +183,19 @@ def test_saved_weights_reproduce_the_test_error(tmp_path: Path, run) -> None:
 
 def test_weights_that_cannot_be_read_are_named(tmp_path: Path, run) -> None:
     run_one(run(), tmp_path)
-    path = tmp_path / "work" / run().key / "model.safetensors"
+    path = tmp_path / "work" / run().key / "model" / "model.safetensors"
     whole = path.read_bytes()
-    with pytest.raises(FileNotFoundError, match="no weights at"):
+    with pytest.raises(FileNotFoundError, match="no saved model at"):
         load_run(tmp_path / "nothing")
     path.write_bytes(whole[: len(whole) - 9])
     with pytest.raises(ValueError, match=r"model.safetensors is not a whole safetensors file"):
         load_run(path)
     save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="no configuration of a run"):
+    with pytest.raises(ValueError, match="does not have the checksum"):
         load_run(path)
-    save_weights(Equivariant(), run(), path.parent)
-    with pytest.raises(ValueError, match=r"do not fit 'components'"):
+    save_weights(Equivariant(), run("components"), path.parents[1])
+    with pytest.raises(ValueError, match=r"model.safetensors do not fit .*'linear.weight' is missing"):
         load_run(path)
+    by_hand = TrainedModel("toy", {}, run("equivariant").variant, Equivariant())
+    with pytest.raises(ValueError, match=r"config.json: 'training' is empty"):
+        load_run(by_hand.save_pretrained(tmp_path / "by_hand"))

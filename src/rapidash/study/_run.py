@@ -106,7 +106,8 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> d
     )
     test_errors = _test_errors(model, task, config, rotations)
     after = {group.name: measure_equivariance(model, task, val_set, group) for group in (rotations, reflections)}
-    save_weights(model, config, run_dir)
+    results = {"metric": task.metric, "unit": task.unit, "val_error": result.best_val_error, **test_errors}
+    save_weights(model, config, run_dir, results=results | {"commit": commit()})
     values = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "num_train": len(train_set),

@@ -1,21 +1,19 @@
-"""The trained weights of a run: a safetensors file that carries its configuration."""
+"""The trained model of a run: a saved model that carries the run's configuration."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from rapidash._files import atomic_write
+from rapidash._pretrained import CONFIG, MODEL_FOLDER, find_pretrained
+from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
 from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
-from rapidash.train import Task, get_task
+from rapidash.train import FileTask, Task, TrainedModel, get_task
 
-WEIGHTS = "model.safetensors"
-_FORMAT = "rapidash-run-1"
+WEIGHTS = f"{MODEL_FOLDER}/{WEIGHTS_FILE}"  # in the directory of a run
 
 
 @dataclass(frozen=True)
@@ -27,47 +25,50 @@ class TrainedRun:
     model: nn.Module
 
 
-def save_weights(model: nn.Module, config: RunConfig, run_dir: Path) -> Path:
-    """Write ``model.safetensors`` with the configuration in its metadata; whole or not at all.
+def save_weights(
+    model: nn.Module, config: RunConfig, run_dir: Path, *, results: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the folder ``model`` of a run, see `TrainedModel.save_pretrained`, and return it.
 
+    Args:
+        model: with its trained weights.
+        config: what was run.
+        run_dir: directory of the run.
+        results: what the card tells: ``test_error``, ``metric``, ...
     Raises: OSError naming the file when it cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict(), allow_nan=False)}
-    atomic_write(run_dir / WEIGHTS, save(tensors, metadata=metadata))
-    return run_dir / WEIGHTS
+    task = get_task(config.task, **config.task_options)
+    plain = config.to_dict()
+    trained = TrainedModel(
+        config.task,
+        config.task_options,
+        config.variant,
+        model,
+        reference=task.reference() if isinstance(task, FileTask) else {},
+        training={name: plain[name] for name in ("seed", "fraction", "train")},
+        results=results or {},
+    )
+    return trained.save_pretrained(run_dir / MODEL_FOLDER)
 
 
 def load_run(path: Path | str) -> TrainedRun:
-    """Read the weights of a run, rebuild its model and load them.
+    """The trained model of a run, with its configuration.
 
     Args:
-        path: ``model.safetensors`` of a run, or the directory that holds it.
-    Raises: FileNotFoundError for a missing file; ValueError for one that is truncated, was not written by a run, or
-        whose weights do not fit the model, naming the file.
+        path: the directory of a run, the folder ``model`` in it, or a file in that.
+    Raises: FileNotFoundError for a missing file; ValueError for one that is damaged, was not written by a run, or whose
+        weights do not fit the model, naming file and entry.
     """
-    path = Path(path)
-    path = path / WEIGHTS if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}: give work/KEY/{WEIGHTS} of a study, or its directory")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    if metadata.get("format") != _FORMAT:
-        raise ValueError(f"{path} has no configuration of a run: only {WEIGHTS} files of a study can be read")
-    config = RunConfig.from_dict(json.loads(metadata["config"]))
     load_plugins()
-    task = get_task(config.task, **config.task_options)
-    with torch.random.fork_rng():
-        model = task.build(config.variant)
-    model.to(dtype=config.train.torch_dtype)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} do not fit {config.variant.name!r} of this version: {error}"
-        ) from error
-    return TrainedRun(config, task, model.eval())
+    trained = TrainedModel.from_pretrained(path)
+    if not trained.training:
+        raise ValueError(f"{find_pretrained(path) / CONFIG}: 'training' is empty: the model was not saved by a run")
+    config = RunConfig.from_dict(
+        {
+            "task": trained.task_name,
+            "task_options": trained.task_options,
+            "variant": trained.variant,
+            **trained.training,
+        }
+    )
+    return TrainedRun(config, trained.task, trained.model)
