@@ -89,6 +89,31 @@ def test_graphs_of_modules_close_and_the_remainder_is_what_happens_outside(leak:
     assert (result.rms > 0.01).all()
 
 
+class Edges(nn.Module):
+    """What a layer of a graph network may return besides tensors."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"length": x.norm(dim=-1, keepdim=True)}
+
+
+class WithEdges(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges, self.mix = Edges(), Mix()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x, **self.edges(x))
+
+
+@pytest.mark.parametrize("method", ["forward", "hutchinson"])
+def test_modules_that_return_no_tensors_belong_to_those_that_use_them(method: str) -> None:
+    hidden = {Mix: ((Vector(), Scalar()), Vector())}
+    result = layerwise_equivariance_error(WithEdges().eval(), normal(5, 3), VECTORS, hidden, method=method)
+    assert [name for name, _ in result.layers] == ["mix"]
+    if method == "forward":
+        assert result.remainder.norm() < 1e-10 * result.total.norm()
+
+
 def test_random_probes_agree_with_the_exact_sizes() -> None:
     model, x, probes = chain(), normal(7, 3), 400
     exact = layerwise_equivariance_error(model, x, VECTORS, Vector())

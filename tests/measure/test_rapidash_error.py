@@ -7,6 +7,7 @@ from rapidash.data import Field
 from rapidash.groups import SO, E, Position, Scalar, T
 from rapidash.measure import (
     Action,
+    LayerwiseError,
     as_module,
     check_equivariance,
     layerwise_equivariance_error,
@@ -47,24 +48,80 @@ def test_the_rotation_error_falls_with_the_number_of_orientations() -> None:
     assert coarse > middle > fine > 1e-6
 
 
-@pytest.mark.parametrize("lmax", [None, -1])
-def test_the_layers_of_a_rapidash_are_charged_with_what_they_break(lmax: int | None) -> None:
+def layers_of(model: Rapidash, lmax: int | None = None, method: str = "forward") -> LayerwiseError:
+    """The Lie derivative under rotations by layer, on two clouds."""
+    x = {"pos": normal(10, 3), "batch": torch.arange(2).repeat_interleave(5), "scalars": torch.ones(10, 1).double()}
+    if model.in_vectors:
+        x["vectors"] = normal(10, 1, 3)
+    model.calibrate(**x)
+    action, hidden = rapidash_action(model, SO(3)), rapidash_layers(model, lmax=lmax)
+    return layerwise_equivariance_error(model, x, action, hidden, method=method, probes=400)  # type: ignore[arg-type]
+
+
+def sizes_by_name(result: LayerwiseError) -> dict[str, float]:
+    return dict(zip([name for name, _ in result.layers], result.rms.square().mean(dim=0).sqrt().tolist()))
+
+
+NETWORKS = {
+    "one scale": {},
+    "vectors": {"in_vectors": 1},
+    "mirrors seen": {"symmetry": "SE(3)"},
+    "cutoff": {"edges": "radius-2.0"},
+    "scales": {"edges": ["knn-4", "knn-2"], "num_layers": [1, 1], "channels": [8, 8], "level": "node"},
+    "heights on R3": {"symmetry": "SO2(z)", "space": "R3"},
+}
+
+
+@pytest.mark.parametrize("kernel", ["exact", "tabulated"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layers_of_a_rapidash_close_on_the_exact_sum(name: str, kernel: str) -> None:
+    options = {"channels": 8, "num_layers": 2, "basis_dim": 8, "basis_hidden_dim": 8, "table_size": 16, "in_scalars": 1}
+    torch.manual_seed(0)
+    model = Rapidash(num_orientations=12, kernel=kernel, **(options | NETWORKS[name])).double().eval()
+    result, size = layers_of(model), float(layers_of(model).total.norm())
+    assert result.remainder.norm() < 1e-10 * size
+    assert float(result.shares.sum()) == pytest.approx(1.0, abs=1e-10)
+    sizes = sizes_by_name(result)
+    expected = {"embedding", "pair_attributes", "readout", *(f"blocks.{i}" for i in range(len(model.blocks)))}
+    assert expected <= set(sizes)
+    assert ("spatial_basis" in sizes) == (kernel == "exact")
+    assert sizes["embedding"] < 1e-12
+    assert sizes["pair_attributes"] > 1e-3 * size
+    if model.invariants.has_orientations:  # the kernel on the grid aliases: in the basis, or in the block of its table
+        assert sizes["spatial_basis" if kernel == "exact" else "blocks.0"] > 1e-3 * size
+
+
+@pytest.mark.parametrize("kernel", ["exact", "tabulated"])
+def test_hidden_signals_that_stay_leave_the_error_to_the_pair_attributes(kernel: str) -> None:
+    result = layers_of(rapidash("R3xS2", 12).with_kernel(kernel), lmax=-1)  # type: ignore[arg-type]
+    total = float(result.total.square().mean().sqrt())
+    sizes = sizes_by_name(result)
+    assert sizes.pop("pair_attributes") == pytest.approx(total, rel=1e-10)
+    assert max(sizes.values()) < 1e-10 * total
+
+
+def test_random_probes_see_the_layers_of_a_tabulated_network() -> None:
+    model = rapidash("R3xS2", 12).with_kernel("tabulated")
+    exact, probed = layers_of(model), layers_of(model, method="hutchinson")
+    assert probed.layers == exact.layers
+    seen = exact.rms > 1e-12
+    assert ((probed.rms.square() / exact.rms.square())[seen] - 1).abs().max() < 4 * (2 / 400) ** 0.5
+
+
+def test_layers_inside_a_wrapping_module_are_found() -> None:
     model = rapidash("R3xS2", 12)
     module = as_module(lambda pos, scalars: model(pos, scalars=scalars).scalars, model)
     x = {"pos": normal(6, 3), "scalars": torch.ones(6, 1).double()}
     action = Action(SO(3), {"pos": Field(Position()), "scalars": Scalar()}, Scalar())
-    result = layerwise_equivariance_error(module, x, action, rapidash_layers(module, lmax=lmax))
-    names = [name for name, _ in result.layers]
-    size = dict(zip(names, result.rms.square().mean(dim=0).sqrt().tolist()))
-    assert {"parts.0.embedding", "parts.0.spatial_basis", "parts.0.blocks.0", "parts.0.readout"} <= set(size)
-    total = float(result.total.square().mean().sqrt())
-    assert size["parts.0.embedding"] < 1e-12
-    if lmax == -1:  # hidden signals stay: the layers are innocent, the invariants on a fixed grid carry everything
-        assert max(size.values()) < 1e-10 * total
-        assert (result.remainder - result.total).abs().max() < 1e-10 * total
-    else:
-        assert size["parts.0.spatial_basis"] > 0.1 * total
-        assert size["parts.0.blocks.0"] > 1e-3 * total
+    result = layerwise_equivariance_error(module, x, action, rapidash_layers(module))
+    assert {"parts.0.embedding", "parts.0.spatial_basis", "parts.0.blocks.0"} <= {name for name, _ in result.layers}
+    assert result.remainder.norm() < 1e-10 * result.total.norm()
+
+
+def test_a_kernel_field_refuses_what_is_no_kernel() -> None:
+    _, field, *_ = rapidash_layers(rapidash("R3"))["readout"][0]
+    with pytest.raises(TypeError, match="expected the kernel of some edges"):
+        field.act(torch.eye(4).double(), torch.ones(3))
 
 
 def test_layers_of_a_network_without_a_rapidash_are_refused() -> None:

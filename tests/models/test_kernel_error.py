@@ -86,11 +86,17 @@ def test_forces_from_cubic_tables_are_consistent_and_near_the_exact_ones(space: 
     assert (forces[0] - forces[1]).norm() < 1e-2 * forces[1].norm()
 
 
+@pytest.mark.parametrize("kernel", ["exact", "tabulated"])
+def test_the_twin_with_another_kernel_keeps_the_mode(kernel: str) -> None:
+    assert not any(part.training for part in small_network(**OPTIONS).eval().with_kernel(kernel).modules())
+    assert all(part.training for part in small_network(**OPTIONS).train().with_kernel(kernel).modules())
+
+
 def test_tables_are_made_once_for_inference_and_again_when_a_weight_changes() -> None:
     model = small_network(**OPTIONS).with_kernel("tabulated")
     model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
     calls: list[int] = []
-    model.spatial_basis.register_forward_hook(lambda *_: calls.append(1))
+    model.spatial_basis.linear_1.register_forward_hook(lambda *_: calls.append(1))
     wanted = INPUTS.run(model).scalars.detach()
     assert len(calls) == 1
     with torch.inference_mode():

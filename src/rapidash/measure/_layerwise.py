@@ -106,7 +106,8 @@ def layerwise_equivariance_error(
 
     For f = f_N o ... o f_1 the chain rule gives :math:`L f = \sum_i J_{i+1:N} (L f_i)`: layer i is charged with its own
     Lie derivative, pushed through the layers after it. What happens between the watched modules (sums, pooling,
-    distances) is charged to the remainder.
+    distances) is charged to the remainder. A module that returns anything else than tensors (edges, a graph) is not
+    watched: what it makes belongs to the modules that use it.
 
     Args:
         model: in eval mode; it is left as it was.
@@ -138,13 +139,14 @@ def layerwise_equivariance_error(
     modules = leaves(model, lambda name, module: _declared_for(name, module, declared, exact=True) is not None)
     run = without_parameter_graph(model)
     with measuring(model):
-        with recording(modules) as calls:
+        with recording(modules) as everything:
             action.call(run, x)
+        calls = [call for call in everything if _returns_tensors(call.output)]
         slopes = [[_layer_derivative(call, action, direction, declared) for call in calls] for direction in algebra]
         if method == "hutchinson":
-            contributions, rms = None, _probed(run, x, action, modules, slopes, probes, seed)
+            contributions, rms = None, _probed(run, x, action, modules, calls, slopes, probes, seed)
         else:
-            pushed = [[_push(run, x, action, modules, i, s) for i, s in enumerate(row)] for row in slopes]
+            pushed = [[_push(run, x, action, modules, *pair) for pair in zip(calls, row)] for row in slopes]
             contributions = torch.stack([torch.stack(row) for row in pushed])
             rms = contributions.flatten(2).square().mean(dim=-1).sqrt()
     layers = tuple((call.name, type(call.module).__name__) for call in calls)
@@ -181,21 +183,21 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
 
 
 def _push(
-    run: Callable[..., Any], x: Any, action: Action, modules: dict[str, nn.Module], index: int, slope: list[Tensor]
+    run: Callable[..., Any], x: Any, action: Action, modules: dict[str, nn.Module], call: Call, slope: list[Tensor]
 ) -> Tensor:
-    """The tangent of the network's output when call ``index`` has the given tangent."""
+    """The tangent of the network's output when the output of a call has the given tangent."""
     if not any(bool(part.any()) for part in slope):
         return torch.zeros_like(next(iter(action.call(run, x).values()))).detach()
 
     def bent(step: float) -> Tensor:
-        with replacing(modules, lambda i, out: _map(out, slope, lambda v, s: v + step * s) if i == index else out):
+        with replacing(modules, lambda i, out: _map(out, slope, lambda v, s: v + step * s) if i == call.index else out):
             return next(iter(action.call(run, x).values())).detach()
 
     try:
         with (
             dual_level(),
             differentiable_kernels(),
-            replacing(modules, lambda i, out: _map(out, slope, make_dual) if i == index else out),
+            replacing(modules, lambda i, out: _map(out, slope, make_dual) if i == call.index else out),
         ):
             return tangent_of(next(iter(action.call(run, x).values())))
     except (NotImplementedError, RuntimeError):
@@ -209,14 +211,18 @@ def _probed(
     x: Any,
     action: Action,
     modules: dict[str, nn.Module],
+    calls: list[Call],
     slopes: list[list[list[Tensor]]],
     probes: int,
     seed: int,
 ) -> Float[Tensor, "d L"]:
     """Sizes of the contributions from E_z (z . J v)^2 = ||J v||^2 with random normal z on the output."""
     tapped: list[list[Tensor]] = []
+    indices = {call.index for call in calls}
 
     def tap(index: int, output: Any) -> Any:
+        if index not in indices:
+            return output
         parts = [part if part.requires_grad else part.detach().requires_grad_() for part in _tensors(output)]
         tapped.append(parts)
         return _map(output, parts, lambda old, new: new.clone())
@@ -259,6 +265,11 @@ def _one_each(sides: Sides, count: int, call: Call, what: str) -> list[Represent
             "(Scalar() for what does not move)"
         )
     return list(sides)
+
+
+def _returns_tensors(output: Any) -> bool:
+    values = output if isinstance(output, tuple | list) else [output]
+    return all(isinstance(value, Tensor) for value in values)
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -11,21 +11,24 @@ from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representa
 from rapidash.measure._action import Action
 from rapidash.measure._layerwise import Hidden
 from rapidash.models import Rapidash
-from rapidash.nn import ConvNextBlock, ExactKernel
+from rapidash.nn import ConvNextBlock, ExactKernel, TabulatedKernel
 
 
 @dataclass(frozen=True, eq=False)
 class EdgeKernelField(Representation):
-    """The kernel basis on edges: a signal on the orientation grid, with edge offsets that are vectors."""
+    """What a layer gets of its edges: signals on the orientation grid, and offsets that are vectors."""
 
     signal: Representation
     acts_on_objects = True
 
     def act(self, g: Float[Tensor, "D1 D1"], x: Any) -> Any:
-        """The kernel in the moved frame; only exact kernels can be moved, tables are fixed functions."""
-        if not isinstance(x, ExactKernel):
-            return x
-        return replace(x, offset=Vector().act(g, x.offset), basis=self.signal.act(g, x.basis))
+        """The kernel in the moved frame: an exact one through its basis, a tabulated one through its attributes."""
+        if isinstance(x, ExactKernel):
+            return replace(x, offset=Vector().act(g, x.offset), basis=self.signal.act(g, x.basis))
+        if isinstance(x, TabulatedKernel):
+            moved = x.with_attributes(self.signal.act(g, x.attributes))
+            return replace(moved, offset=Vector().act(g, x.offset))
+        raise TypeError(f"expected the kernel of some edges, got {type(x).__name__}")
 
 
 def rapidash_action(model: Rapidash, group: MatrixGroup | None = None) -> Action:
@@ -55,15 +58,16 @@ def rapidash_action(model: Rapidash, group: MatrixGroup | None = None) -> Action
 def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
     """The ``hidden`` argument of `layerwise_equivariance_error` for a network that contains a `Rapidash`.
 
-    Layers are the embedding, the kernel basis, every block and the readout; computing invariants and pooling belong to
-    the remainder. Hidden signals on orientations transform through their polynomials up to degree lmax, so that a layer
-    is charged with what it aliases on the grid.
+    Layers are the embedding, the pair attributes, the kernel basis, every block and the readout. A tabulated network
+    evaluates its basis at nodes, not on edges: there the kernel, as a function of the attributes, belongs to each block
+    that looks it up. Hidden signals on orientations and pair attributes transform through their polynomials up to
+    degree lmax, so that a layer is charged with what it aliases on the grid. What is left for the remainder is what the
+    inputs break before the first layer, and for lmax 0 or -1 the lifting of vectors.
 
     Args:
-        model: a `Rapidash`, or a module with one inside. With ``kernel="exact"`` the kernel basis is charged as a
-            layer; tables belong to the remainder.
+        model: a `Rapidash`, or a module with one inside.
         lmax: None takes the largest degree up to 2 that the grid determines; -1 lets hidden signals stay (the whole
-            error of the grid is then charged to the remainder, the computation of invariants).
+            error of the grid is then charged to the pair attributes).
     Raises: ValueError without a `Rapidash`, or for an lmax that the grid does not determine.
     """
     found = [(name, part) for name, part in model.named_modules() if isinstance(part, Rapidash)]
@@ -75,6 +79,7 @@ def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
         signal = _signal(network, lmax)
         kernel = EdgeKernelField(signal)
         layers[f"{prefix}embedding"] = signal
+        layers[f"{prefix}pair_attributes"] = ((Vector(), Scalar()), signal)
         layers[f"{prefix}spatial_basis"] = signal
         layers[f"{prefix}spherical_basis"] = Scalar()
         layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), (Scalar(), Vector()))

@@ -27,7 +27,16 @@ from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
-from rapidash.nn import ConvNextBlock, EdgeKernel, ExactKernel, GroupConv, KernelBasis, KernelTable, lift
+from rapidash.nn import (
+    ConvNextBlock,
+    EdgeKernel,
+    ExactKernel,
+    GroupConv,
+    KernelBasis,
+    KernelTable,
+    PairAttributes,
+    lift,
+)
 from rapidash.ops import Backend
 
 
@@ -158,6 +167,7 @@ class Rapidash(nn.Module):
         else:
             vectors_of_grid = torch.zeros(0, dim, dtype=torch.float64)
         self.register_buffer("grid", vectors_of_grid)  # stays float64, see _apply
+        self.pair_attributes = PairAttributes(self.invariants)
         self.spatial_basis = KernelBasis(self.invariants.spatial_dim, basis_hidden_dim, basis_dim, max_degree)
         self.spherical_basis = (
             KernelBasis(self.invariants.spherical_dim, basis_hidden_dim, basis_dim, max_degree)
@@ -420,7 +430,7 @@ class Rapidash(nn.Module):
             window = None
             if isinstance(rule, Radius) and index % 2 == 0:
                 window = polynomial_cutoff(safe_norm(offset), rule.r)
-            attributes = self.invariants.spatial(offset, grid)
+            attributes = self.pair_attributes(offset, grid)
             if self._tabulates(pos):
                 assert isinstance(self.table, KernelTable)
                 reach = self.table_reach[index]
@@ -460,7 +470,7 @@ class Rapidash(nn.Module):
         nn.Module.__init__(twin)
         twin.__dict__.update(self.__dict__)
         twin._modules = {**self._modules, "table": table}
-        twin.to(self.grid.device)
+        twin.to(self.grid.device).train(self.training)
         twin.config, twin.backend = changed, backend or self.backend
         return twin
 

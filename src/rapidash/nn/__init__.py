@@ -6,6 +6,7 @@ from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_vectors
+from rapidash.nn._pair_attributes import PairAttributes
 
 __all__ = [
     "ConvNextBlock",
@@ -14,6 +15,7 @@ __all__ = [
     "GroupConv",
     "KernelBasis",
     "KernelTable",
+    "PairAttributes",
     "TabulatedKernel",
     "lift",
     "project_scalars",

@@ -1,6 +1,7 @@
 """Kernels on edges: evaluated at every edge, or tabulated on a grid of the attribute domain and interpolated."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,9 +73,20 @@ class ExactKernel(EdgeKernel):
 
 @dataclass(frozen=True)
 class TabulatedKernel(EdgeKernel):
-    """The basis at the nodes of a coarse grid; the kernel is refined to a table, which is interpolated at the edges."""
+    """The basis at the nodes of a coarse grid; the kernel is refined to a table, which is interpolated at the edges.
+
+    Args:
+        refine: for each axis, the matrix from values at the coarse nodes to those at the nodes of the table.
+        attributes: of every edge and orientation.
+        locate: from attributes to coordinates in units of nodes.
+        coords: ``locate(attributes)``, used by every layer.
+        interpolation: between the nodes of the table.
+        basis: at the coarse nodes.
+    """
 
     refine: tuple[Float[Tensor, "fine coarse"], ...]
+    attributes: Float[Tensor, "E O axes"]
+    locate: Callable[[Tensor], Tensor]
     coords: Float[Tensor, "E O axes"]
     interpolation: Interpolation
     basis: Float[Tensor, "*nodes basis"]
@@ -104,4 +116,11 @@ class TabulatedKernel(EdgeKernel):
     def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "TabulatedKernel":
         """See `EdgeKernel.permuted`."""
         window = None if self.window is None else self.window[order]
-        return replace(self, graph=graph, offset=self.offset[order], window=window, coords=self.coords[order])
+        attributes, coords = self.attributes[order], self.coords[order]
+        return replace(
+            self, graph=graph, offset=self.offset[order], window=window, attributes=attributes, coords=coords
+        )
+
+    def with_attributes(self, attributes: Float[Tensor, "E O axes"]) -> "TabulatedKernel":
+        """The same kernel at other attributes of the edges."""
+        return replace(self, attributes=attributes, coords=self.locate(attributes))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,12 +79,13 @@ class KernelTable(nn.Module):
         reach = torch.maximum(calibrated, seen)
         reach = torch.where(reach > 0, reach, torch.ones_like(reach))
         refine = tuple(self.get_buffer(f"refine_{axis}").to(offset) for axis in range(len(self.signed)))
-        coords = node_coordinates(attributes, reach, self.num_nodes, self.signed)
+        locate = partial(node_coordinates, reach=reach, num_nodes=self.num_nodes, signed=self.signed)
 
         def make_basis() -> Tensor:
-            return basis(self.get_buffer("nodes").to(offset) * reach)
+            # not called: hooks that watch the layers see what depends on the points, and the nodes do not
+            return basis.forward(self.get_buffer("nodes").to(offset) * reach)
 
-        plain = graph, offset, window, backend, refine, coords, self.interpolation
+        plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.compiler.is_compiling() or torch.is_grad_enabled() or not bool((seen <= calibrated) & (seen > 0)):
             return TabulatedKernel(*plain, make_basis())
         state = tuple(_state(parameter) for parameter in basis.parameters())
