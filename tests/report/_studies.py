@@ -1,5 +1,6 @@
 """Synthetic studies: records of the form that `rapidash study nbody` writes, with plausible numbers."""
 
+import json
 import math
 import zlib
 from collections.abc import Callable
@@ -133,3 +134,29 @@ def make_study(
     """(records, design) of the six variants of nbody."""
     records = [make_record(name, seed, fraction) for fraction in fractions for name in VARIANTS for seed in seeds]
     return records, make_design(list(seeds), list(fractions), list(VARIANTS), setting=setting)
+
+
+CORRUPTED = {  # name: factor of the error at severity 5
+    "scale": 1.5, "jitter": 1.3, "rotate": 1.2, "dropout_global": 2.0, "dropout_local": 1.8, "add_global": 1.4,
+    "add_local": 1.6,
+}  # fmt: skip
+
+
+def write_corruptions(directory: Path, records: list[dict[str, Any]], *, reference: str = "") -> None:
+    """The files of `rapidash study --corruptions` for finished records; "rotate" does nothing to E(3) on R3."""
+    plan = {
+        "schema": 1, "names": list(CORRUPTED), "reference": reference,
+        "skipped": {"lidar": "visibility needs at least 4 points"},
+    }  # fmt: skip
+    (directory / "corruptions.json").write_text(json.dumps(plan))
+    (directory / "corruptions").mkdir(exist_ok=True)
+    for record in records:
+        name, error = record["config"]["variant"]["name"], record["test_error"]
+        factors = CORRUPTED | ({"rotate": 1.0} if name == "E(3) on R3" else {})
+        weak = 1 + 0.1 * sorted(VARIANTS).index(name)
+        errors = {
+            corruption: [error * factor ** (weak * severity / 5) for severity in range(1, 6)]
+            for corruption, factor in factors.items()
+        }
+        plain = {"schema": 1, "key": record["key"], "weights": "0", "seed": 0, "errors": errors}
+        (directory / "corruptions" / f"{record['key']}.json").write_text(json.dumps(plain))

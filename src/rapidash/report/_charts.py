@@ -5,110 +5,16 @@ carrier of a value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from rapidash.report import _format as fmt
+from rapidash.report._chart_types import Mark, Point, Row, RowChart, Series, Span, XYChart
 from rapidash.report._scale import Scale, scale_for
 from rapidash.report._summary import Estimate, StudySummary, VariantSummary
 
 SHIFT = 17  # pixels, a little less than the width of a marked point
+CurveRow = tuple[float, float, float, float]  # place on the x axis; lowest, mean and highest value over seeds
 SPAN_LIMIT = 4.0  # a log axis leaves this factor around the values for intervals; longer intervals are cut
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One value on a row: a dot per seed, a filled or hollow mark for a mean."""
-
-    x: float
-    kind: str  # "seed", "mean", "hollow" or "diamond"
-    tip: str
-
-
-@dataclass(frozen=True)
-class Span:
-    """A line on a row, from ``left`` to ``right``; an end that leaves the axis is open."""
-
-    left: float
-    right: float
-    kind: str  # "interval" or "link"
-    open_left: bool = False
-    open_right: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a row chart: label, marks, and the value in words."""
-
-    color: int
-    letter: str
-    label: str
-    value: str
-    marks: tuple[Mark, ...]
-    spans: tuple[Span, ...] = ()
-    note: str = ""
-    continued: bool = False  # a further row of the variant above
-
-
-@dataclass(frozen=True)
-class RowChart:
-    """Rows on one common horizontal axis."""
-
-    slug: str
-    title: str
-    lead: str
-    rows: tuple[Row, ...]
-    scale: Scale
-    axis: str
-    key: tuple[tuple[str, str], ...]  # (kind of mark, its meaning)
-    zero: float | None = None
-
-    @property
-    def ticks(self) -> list[tuple[float, str]]:
-        """Ticks of the axis."""
-        return self.scale.ticks
-
-
-@dataclass(frozen=True)
-class Point:
-    """A mean in an XY chart; positions from the left and from the top in per cent.
-
-    ``shift`` pixels to the side keep it off a point that lies at the same place.
-    """
-
-    x: float
-    y: float
-    low: float
-    high: float
-    tip: str
-    shift: int = 0
-
-
-@dataclass(frozen=True)
-class Series:
-    """One variant in an XY chart: points, and where present a line through them and a band around it."""
-
-    color: int
-    letter: str
-    label: str
-    value: str
-    line: str = ""
-    band: str = ""
-    points: tuple[Point, ...] = ()
-
-
-@dataclass(frozen=True)
-class XYChart:
-    """Series over two axes."""
-
-    slug: str
-    title: str
-    lead: str
-    series: tuple[Series, ...]
-    x: Scale
-    y: Scale
-    x_axis: str
-    y_axis: str
-    readout: Mapping[str, object] = field(default_factory=dict)
 
 
 def error_chart(summary: StudySummary) -> RowChart | None:
@@ -118,7 +24,8 @@ def error_chart(summary: StudySummary) -> RowChart | None:
         return None
     scale = error_scale([estimate for _, estimate in known])
     rows = tuple(
-        _row(v, estimate_text(e), _estimate_marks(scale, e, summary.metric), (_interval(scale, e),)) for v, e in known
+        variant_row(v, estimate_text(e), estimate_marks(scale, e, summary.metric), (interval_span(scale, e),))
+        for v, e in known
     )
     return RowChart(
         "error",
@@ -126,7 +33,7 @@ def error_chart(summary: StudySummary) -> RowChart | None:
         "Lower is better.",
         rows,
         scale,
-        _axis(summary, scale),
+        error_axis(summary, scale),
         (("seed", "one seed"), ("mean", "mean"), ("interval", "95 % interval of the mean")),
     )
 
@@ -154,7 +61,7 @@ def difference_chart(summary: StudySummary) -> RowChart | None:
         marks.append(Mark(scale(comparison.difference), "mean", f"mean difference {value}"))
         spans = (_span(scale, comparison.low, comparison.high),)
         note = variant.knob or "one knob"
-        rows.append(_row(variant, value, tuple(marks), spans, f"against {other.letter} {other.name}: {note}"))
+        rows.append(variant_row(variant, value, tuple(marks), spans, f"against {other.letter} {other.name}: {note}"))
     return RowChart(
         "differences",
         "What one knob does",
@@ -162,7 +69,7 @@ def difference_chart(summary: StudySummary) -> RowChart | None:
         "the variant is better. An interval that holds zero is no clear difference.",
         tuple(rows),
         scale,
-        f"difference in {_axis(summary, scale)}",
+        f"difference in {error_axis(summary, scale)}",
         (("seed", "one seed"), ("mean", "mean difference"), ("interval", "95 % interval")),
         zero=scale(0.0),
     )
@@ -183,7 +90,7 @@ def rotation_chart(summary: StudySummary) -> RowChart | None:
         ends = sorted((scale(plain.mean), scale(rotated.mean)))
         factor = fmt.ratio(variant.rotated_ratio)
         value = f"{fmt.number(plain.mean)} {fmt.ARROW} {fmt.number(rotated.mean)} ({factor})"
-        rows.append(_row(variant, value, marks, (Span(ends[0], ends[1], "link"),)))
+        rows.append(variant_row(variant, value, marks, (Span(ends[0], ends[1], "link"),)))
     return RowChart(
         "rotated",
         "Error under rotated test data",
@@ -191,7 +98,7 @@ def rotation_chart(summary: StudySummary) -> RowChart | None:
         "did not learn them, loses here.",
         tuple(rows),
         scale,
-        _axis(summary, scale),
+        error_axis(summary, scale),
         (("mean", "test data as they are"), ("hollow", "rotated test data")),
     )
 
@@ -243,7 +150,7 @@ def cost_charts(summary: StudySummary) -> tuple[XYChart, ...]:
             )
             for v, test, cost, text in known
         )
-        charts.append(XYChart(slug, title, "", _apart(series), x, y, _log(axis, x), _axis(summary, y)))
+        charts.append(XYChart(slug, title, "", _apart(series), x, y, _log(axis, x), error_axis(summary, y)))
     return tuple(charts)
 
 
@@ -258,12 +165,12 @@ def data_chart(summary: StudySummary) -> XYChart | None:
     series = []
     for variant in known:
         points = tuple(_point(x, y, n, e, f"{fmt.count(n)} samples") for n, e in variant.by_num_train.items())
-        line = _path([(point.x, point.y) for point in points])
+        line = path_data([(point.x, point.y) for point in points])
         value = ", ".join(f"{fmt.count(n)}: {fmt.number(e.mean)}" for n, e in variant.by_num_train.items())
         series.append(Series(variant.index, variant.letter, variant.name, value, line=line, points=points))
     lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
     return XYChart(
-        "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", _axis(summary, y)
+        "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", error_axis(summary, y)
     )
 
 
@@ -275,18 +182,9 @@ def learning_chart(summary: StudySummary) -> XYChart | None:
     if not values or len(steps) < 2:
         return None
     x, y = Scale(steps[0], steps[-1], False), scale_for(values, log=min(values) > 0)
-    series = []
-    for variant, curve in curves:
-        line = _path([(x(step), 100 - y(mean)) for step, _, mean, _ in curve])
-        upper = [(x(step), 100 - y(high)) for step, _, _, high in curve]
-        lower = [(x(step), 100 - y(low)) for step, low, _, _ in reversed(curve)]
-        band = _path(upper + lower) + "Z" if any(low < high for _, low, _, high in curve) else ""
-        last = f"{fmt.number(curve[-1][2])} at step {curve[-1][0]:.0f}"
-        series.append(Series(variant.index, variant.letter, variant.name, last, line=line, band=band))
-    readout = {
-        "x": [x.low, x.high],
-        "series": [[v.letter, v.index, [[step, mean] for step, _, mean, _ in curve]] for v, curve in curves],
-    }
+    series = (
+        curve_series(v, curve, x, y, f"{fmt.number(curve[-1][2])} at step {curve[-1][0]:.0f}") for v, curve in curves
+    )
     lead = "Mean over seeds of the error on validation data; the band reaches from the lowest to the highest seed."
     return XYChart(
         "learning",
@@ -297,16 +195,33 @@ def learning_chart(summary: StudySummary) -> XYChart | None:
         y,
         "optimizer step",
         _log(f"validation {_name(summary)}", y),
-        readout,
+        curve_readout("step", x, curves),
     )
+
+
+def curve_series(variant: VariantSummary, curve: Sequence[CurveRow], x: Scale, y: Scale, value: str) -> Series:
+    """A line through the means, and a band from the lowest to the highest seed where they differ."""
+    line = path_data([(x(at), 100 - y(mean)) for at, _, mean, _ in curve])
+    upper = [(x(at), 100 - y(high)) for at, _, _, high in curve]
+    lower = [(x(at), 100 - y(low)) for at, low, _, _ in reversed(curve)]
+    band = path_data(upper + lower) + "Z" if any(low < high for _, low, _, high in curve) else ""
+    return Series(variant.index, variant.letter, variant.name, value, line=line, band=band)
+
+
+def curve_readout(
+    name: str, x: Scale, curves: Sequence[tuple[VariantSummary, Sequence[CurveRow]]]
+) -> dict[str, object]:
+    """What the page shows under the pointer: the means of all variants at the nearest ``name``."""
+    rows = [[v.letter, v.index, [[at, mean] for at, _, mean, _ in curve]] for v, curve in curves]
+    return {"name": name, "x": [x.low, x.high], "series": rows}
 
 
 def small_row(variant: VariantSummary, scale: Scale | None, estimate: Estimate | None) -> Row | None:
     """The test error of one variant for a cell of the table; None where there is none."""
     if scale is None or estimate is None:
         return None
-    marks = _estimate_marks(scale, estimate, "test error")
-    return _row(variant, fmt.number(estimate.mean), marks, (_interval(scale, estimate),))
+    marks = estimate_marks(scale, estimate, "test error")
+    return variant_row(variant, fmt.number(estimate.mean), marks, (interval_span(scale, estimate),))
 
 
 def small_equivariance_rows(variant: VariantSummary, scale: Scale | None) -> list[Row]:
@@ -321,8 +236,13 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{fmt.number(estimate.mean)} {fmt.interval(estimate.low, estimate.high)}".strip()
 
 
-def _curve(summary: StudySummary, variant: VariantSummary) -> list[tuple[float, float, float, float]]:
-    """(step, lowest, mean, highest validation error) at the steps that every finished seed reached."""
+def curve_row(at: float, values: Sequence[float]) -> CurveRow:
+    """One place of a curve from the values of all seeds."""
+    return float(at), min(values), sum(values) / len(values), max(values)
+
+
+def _curve(summary: StudySummary, variant: VariantSummary) -> list[CurveRow]:
+    """The validation error at the steps that every finished seed reached."""
     by_seed = []
     for run in variant.runs:
         if run.is_done and run.fraction == summary.study.fraction and run.history:
@@ -332,11 +252,10 @@ def _curve(summary: StudySummary, variant: VariantSummary) -> list[tuple[float, 
             }
             by_seed.append(curve)
     shared = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
-    at_step = ((step, [curve[step] for curve in by_seed]) for step in shared)
-    return [(float(step), min(e), sum(e) / len(e), max(e)) for step, e in at_step]
+    return [curve_row(step, [curve[step] for curve in by_seed]) for step in shared]
 
 
-def _row(
+def variant_row(
     variant: VariantSummary, value: str, marks: tuple[Mark, ...], spans: Iterable[Span | None], note: str = ""
 ) -> Row:
     drawn = tuple(span for span in spans if span is not None)
@@ -353,16 +272,16 @@ def _equivariance_row(variant: VariantSummary, note: str, moments: Mapping[str, 
     means = [moments[moment].mean for moment in ("before", "after") if moment in moments]
     ends = sorted(map(scale, means))
     value = f" {fmt.ARROW} ".join(map(fmt.relative_error, means))
-    row = _row(variant, value, tuple(marks), (Span(ends[0], ends[-1], "link"),), note)
+    row = variant_row(variant, value, tuple(marks), (Span(ends[0], ends[-1], "link"),), note)
     return replace(row, continued=note != next(iter(variant.equivariance)))
 
 
-def _estimate_marks(scale: Scale, estimate: Estimate, name: str) -> tuple[Mark, ...]:
+def estimate_marks(scale: Scale, estimate: Estimate, name: str) -> tuple[Mark, ...]:
     seeds = [Mark(scale(v), "seed", f"seed {s}: {fmt.number(v)}") for s, v in sorted(estimate.by_seed.items())]
     return (*seeds, Mark(scale(estimate.mean), "mean", f"mean {name}: {estimate_text(estimate)}"))
 
 
-def _interval(scale: Scale, estimate: Estimate) -> Span | None:
+def interval_span(scale: Scale, estimate: Estimate) -> Span | None:
     return _span(scale, estimate.low, estimate.high)
 
 
@@ -393,7 +312,7 @@ def _apart(series: Sequence[Series]) -> tuple[Series, ...]:
     return tuple(moved)
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def path_data(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in points)
 
 
@@ -418,7 +337,7 @@ def _name(summary: StudySummary) -> str:
     return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit else summary.metric
 
 
-def _axis(summary: StudySummary, scale: Scale) -> str:
+def error_axis(summary: StudySummary, scale: Scale) -> str:
     return _log(_name(summary), scale)
 
 

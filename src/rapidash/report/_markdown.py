@@ -2,6 +2,7 @@
 
 from rapidash.report import _format as fmt
 from rapidash.report._charts import estimate_text
+from rapidash.report._robustness import robustness_section
 from rapidash.report._summary import StudySummary, VariantSummary
 from rapidash.report._verdict import metric_with_unit, verdict
 
@@ -30,7 +31,22 @@ def markdown_table(summary: StudySummary) -> str:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]
     lines += [f"- Caution: {_escape(caution)}" for caution in found.cautions]
+    lines += _robustness(summary)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _robustness(summary: StudySummary) -> list[str]:
+    """Corruption errors, a column per variant; empty where no model was tested under corruptions."""
+    section = robustness_section(summary)
+    if section is None or not section.variants:
+        return []
+    head = ("corruption error", *(f"{variant.letter} {variant.name}" for variant in section.variants))
+    rows = [
+        (title, *(" ".join(filter(None, (cell.value, cell.interval, f"({cell.error})"))) for cell in cells))
+        for title, cells in section.lines
+    ]
+    lines = ["", "## Under corruptions", "", _escape(section.lead), "", _line(head), _line(("---",) * len(head))]
+    return [*lines, *map(_line, rows), "", *(f"- {_escape(note)}" for note in section.notes)]
 
 
 def _row(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:

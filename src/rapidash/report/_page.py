@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
+from rapidash.report._robustness import robustness_section
 from rapidash.report._scale import Scale
 from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary
 from rapidash.report._verdict import metric_with_unit, verdict
@@ -103,6 +104,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "learning": charts.learning_chart(summary),
         "data": charts.data_chart(summary),
         "costs": charts.cost_charts(summary),
+        "robustness": robustness_section(summary),
         "differing": differing if len(configured) > 1 else [],
         "shared": shared,
         "definitions": provenance.DEFINITIONS,

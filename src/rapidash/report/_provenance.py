@@ -31,7 +31,7 @@ DEFINITIONS: Final = (
     (
         "Test error",
         "Mean over the test set of the task's metric per cloud. The weights are those of the step with the lowest "
-        "validation error; test data are used once, after training.",
+        "validation error; test data are used after training only.",
     ),
     (
         "95 % interval",
@@ -61,6 +61,13 @@ DEFINITIONS: Final = (
         "Error under rotated test data",
         "The test error after every cloud, with its target, was moved by its own random rotation. Any clear difference "
         "to the plain error says that the model prefers the pose of the data.",
+    ),
+    (
+        "Corruption error",
+        "Each test cloud is brought to the size and place that the benchmark of the corruption wants, corrupted at the "
+        "severities 1 to 5, and brought back; targets that are positions or vectors move along. The sum of the errors "
+        "over the severities is divided by that of the reference variant with the same seed; the mean over "
+        "corruptions is the mean corruption error. The clouds are drawn here: do not compare with published numbers.",
     ),
     (
         "Equivariance error",

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rapidash._names import unknown_name
 from rapidash.data import relative_errors
 from rapidash.study._corruption_plan import CorruptionPlan, read_plan
 from rapidash.study._corruption_runs import read_results
@@ -54,7 +53,7 @@ class Robustness:
     """All variants of a study under corruptions, at one data fraction.
 
     Args:
-        reference: the variant whose errors are the unit.
+        reference: the variant whose errors are the unit; without a run of it there are no relative errors.
         corruptions: every model was tested under all of them.
         skipped: corruptions that make no sense for the task, with the reason.
         rows: a row for each variant with a result, in the order of the records.
@@ -98,12 +97,9 @@ def compare_robustness(
         records: of finished runs at one data fraction.
         plan: the corruptions and the reference.
         results: by key of a run and corruption, the error at every severity.
-    Raises: ValueError for a reference that no record has.
     """
     names = list(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
     reference = plan.reference or names[0]
-    if reference not in names:
-        raise ValueError(unknown_name("reference variant", reference, names))
     tested: dict[str, dict[int, tuple[float, dict[str, Severities]]]] = {name: {} for name in names}
     untested = 0
     for record in records:
@@ -113,7 +109,7 @@ def compare_robustness(
         else:
             config = record["config"]
             tested[config["variant"]["name"]][config["seed"]] = (float(record["test_error"]), errors)
-    unit = {seed: errors for seed, (_, errors) in tested[reference].items()}
+    unit = {seed: errors for seed, (_, errors) in tested.get(reference, {}).items()}
     rows = tuple(_row(name, runs, unit, plan.names) for name, runs in tested.items() if runs)
     return Robustness(reference, plan.names, plan.skipped, rows, untested)
 

@@ -34,10 +34,10 @@
     }
   }
 
-  // learning curves: the values at the step under the pointer
+  // curves: the values at the step, or the severity, under the pointer
   const short = (value) => (value >= 1e-4 && value < 1e5 ? Number(value.toPrecision(3)).toString() : value.toExponential(2));
   for (const plot of all("[data-readout]")) {
-    const { x: [low, high], series } = JSON.parse(plot.dataset.readout);
+    const { name, x: [low, high], series } = JSON.parse(plot.dataset.readout);
     const cursor = document.createElement("div");
     cursor.className = "cursor";
     cursor.hidden = true;
@@ -54,7 +54,7 @@
         .map(([letter, row]) => `${letter}  ${short(row[1])}`);
       cursor.hidden = false;
       cursor.style.left = `${((step - low) / (high - low)) * 100}%`;
-      showTip(`step ${step}\n${lines.join("\n")}`, event);
+      showTip(`${name} ${step}\n${lines.join("\n")}`, event);
     });
     plot.addEventListener("pointerleave", () => { cursor.hidden = true; hideTip(); });
   }
