@@ -9,8 +9,8 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from rapidash.measure._action import Action, Function, first_tensor
 
@@ -43,12 +43,31 @@ def tangent_of(value: Tensor) -> Tensor:
     return (torch.zeros_like(dual.primal) if dual.tangent is None else dual.tangent).detach().clone()
 
 
-def without_parameter_graph(fn: Function) -> Function:
-    """The function with detached parameters: nothing is recorded for gradients that no measure needs."""
-    if not isinstance(fn, nn.Module):
-        return fn
-    state = {name: value.detach() for name, value in [*fn.named_parameters(), *fn.named_buffers()]}
-    return lambda *args, **kwargs: functional_call(fn, state, args, kwargs)
+@contextmanager
+def frozen_parameters() -> Iterator[None]:
+    """No gradients by parameters inside: nothing is recorded for them, and fused forward-mode derivatives may run.
+
+    Modules are also found inside adapters such as ``lambda x: model(x).scalars``, when they are called.
+    """
+    known: set[nn.Module] = set()
+    frozen: list[nn.Parameter] = []
+
+    def freeze(module: nn.Module, inputs: Any) -> None:
+        if module in known:
+            return
+        known.update(module.modules())
+        tracked = [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.is_leaf]
+        frozen.extend(tracked)
+        for parameter in tracked:
+            parameter.requires_grad_(False)
+
+    handle = register_module_forward_pre_hook(freeze)
+    try:
+        yield
+    finally:
+        handle.remove()
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from rapidash.measure._derivative import (
     derivative_along,
     differentiable_kernels,
     dual_level,
+    frozen_parameters,
     make_dual,
     tangent_of,
-    without_parameter_graph,
 )
 from rapidash.measure._guard import measuring
 from rapidash.measure._lie_derivative import lie_derivative
@@ -137,16 +137,15 @@ def layerwise_equivariance_error(
     algebra = action.group.generators() if generators is None else generators
     declared: Hidden = {OTHERS: hidden} if isinstance(hidden, Representation) else hidden
     modules = leaves(model, lambda name, module: _declared_for(name, module, declared, exact=True) is not None)
-    run = without_parameter_graph(model)
-    with measuring(model):
+    with measuring(model), frozen_parameters():
         with recording(modules) as everything:
-            action.call(run, x)
+            action.call(model, x)
         calls = [call for call in everything if _returns_tensors(call.output)]
         slopes = [[_layer_derivative(call, action, direction, declared) for call in calls] for direction in algebra]
         if method == "hutchinson":
-            contributions, rms = None, _probed(run, x, action, modules, calls, slopes, probes, seed)
+            contributions, rms = None, _probed(model, x, action, modules, calls, slopes, probes, seed)
         else:
-            pushed = [[_push(run, x, action, modules, *pair) for pair in zip(calls, row)] for row in slopes]
+            pushed = [[_push(model, x, action, modules, *pair) for pair in zip(calls, row)] for row in slopes]
             contributions = torch.stack([torch.stack(row) for row in pushed])
             rms = contributions.flatten(2).square().mean(dim=-1).sqrt()
     layers = tuple((call.name, type(call.module).__name__) for call in calls)
@@ -169,11 +168,11 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
         _one_each(inputs, len(arguments), call, "arguments"),
         _one_each(outputs, num_outputs, call, "outputs"),
     )
-    keywords, module = list(call.kwargs), without_parameter_graph(call.module)
+    keywords = list(call.kwargs)
 
     def run(*values: Any) -> Any:
         positional = len(values) - len(keywords)
-        return module(*values[:positional], **dict(zip(keywords, values[positional:])))
+        return call.module(*values[:positional], **dict(zip(keywords, values[positional:])))
 
     try:
         slopes = derivative_along(run, arguments, local, algebra, "forward")
@@ -183,15 +182,15 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
 
 
 def _push(
-    run: Callable[..., Any], x: Any, action: Action, modules: dict[str, nn.Module], call: Call, slope: list[Tensor]
+    model: nn.Module, x: Any, action: Action, modules: dict[str, nn.Module], call: Call, slope: list[Tensor]
 ) -> Tensor:
     """The tangent of the network's output when the output of a call has the given tangent."""
     if not any(bool(part.any()) for part in slope):
-        return torch.zeros_like(next(iter(action.call(run, x).values()))).detach()
+        return torch.zeros_like(next(iter(action.call(model, x).values()))).detach()
 
     def bent(step: float) -> Tensor:
         with replacing(modules, lambda i, out: _map(out, slope, lambda v, s: v + step * s) if i == call.index else out):
-            return next(iter(action.call(run, x).values())).detach()
+            return next(iter(action.call(model, x).values())).detach()
 
     try:
         with (
@@ -199,7 +198,7 @@ def _push(
             differentiable_kernels(),
             replacing(modules, lambda i, out: _map(out, slope, make_dual) if i == call.index else out),
         ):
-            return tangent_of(next(iter(action.call(run, x).values())))
+            return tangent_of(next(iter(action.call(model, x).values())))
     except (NotImplementedError, RuntimeError):
         size = max(float(part.abs().max()) for part in slope)
         step = float(torch.finfo(slope[0].dtype).eps) ** (1 / 3) / size
@@ -207,7 +206,7 @@ def _push(
 
 
 def _probed(
-    run: Callable[..., Any],
+    model: nn.Module,
     x: Any,
     action: Action,
     modules: dict[str, nn.Module],
@@ -228,7 +227,7 @@ def _probed(
         return _map(output, parts, lambda old, new: new.clone())
 
     with differentiable_kernels(), replacing(modules, tap):
-        output = next(iter(action.call(run, x).values()))
+        output = next(iter(action.call(model, x).values()))
     generator, flat = seeded(seed, "hutchinson"), [part for parts in tapped for part in parts]
     squares = output.new_zeros(len(slopes), len(tapped))
     for _ in range(probes):

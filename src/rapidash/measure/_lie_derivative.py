@@ -20,7 +20,7 @@ from rapidash.measure._derivative import (
     Outputs,
     complaint,
     derivative_along,
-    without_parameter_graph,
+    frozen_parameters,
 )
 from rapidash.measure._guard import measuring
 from rapidash.measure._report import Report
@@ -106,12 +106,11 @@ def _differentiated(
     weights = torch.randn(len(algebra), generator=seeded("combination"), dtype=torch.float64)
     weights = weights / weights.norm()  # one comparison along a random direction stands for all generators
     combined = torch.einsum("d,dij->ij", weights.to(algebra), algebra)
-    run = without_parameter_graph(fn)
     tried = ORDER if method == "auto" else (method,)
     for name in tried:
-        with measuring(fn):
+        with measuring(fn), frozen_parameters():
             try:
-                values = [derivative_along(run, x, action, direction, name) for direction in algebra]
+                values = [derivative_along(fn, x, action, direction, name) for direction in algebra]
             except (NotImplementedError, RuntimeError) as error:
                 if name != tried[-1]:
                     continue
@@ -120,7 +119,7 @@ def _differentiated(
                 message = f"method={method!r} cannot run for this function: {error}. Use method='auto'."
                 raise RuntimeError(message) from error
             along = {key: sum(w * v[key] for w, v in zip(weights.tolist(), values)) for key in values[0]}
-            doubt = complaint(run, x, action, combined, cast(Outputs, along), name)
+            doubt = complaint(fn, x, action, combined, cast(Outputs, along), name)
         if doubt is None:
             return values, name
     raise ValueError(
@@ -220,15 +219,13 @@ def local_equivariance_error(
     values: dict[str, list[Tensor]] = {}
     result = None
 
-    run = without_parameter_graph(fn)
-
     def measured(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        outputs = action.named_outputs(run(*args, **kwargs))
+        outputs = action.named_outputs(fn(*args, **kwargs))
         return {name: value if output is None else output(value) for name, value in outputs.items()}
 
     named = Action(action.group, action.inputs, action.output_fields, action.batch)
     for batch in batches:
-        with measuring(fn):
+        with measuring(fn), frozen_parameters():
             before = named.call(measured, batch)
         result = lie_derivative(measured, batch, named, generators=generators, method=method)
         for name, value in result.values.items():
