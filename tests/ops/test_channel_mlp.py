@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.ops import channel_mlp
+from rapidash.ops.channel_mlp.numba import add_bias_gelu, gelu_gradient
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 from tests.ops._support import TOLERANCE, assert_parity, leaf
 
@@ -49,6 +50,29 @@ def test_fused_agrees_with_the_definition(
     tensors = inputs(*sizes, residual=optional, scale=optional, dtype=dtype)
     tolerance = 20 * TOLERANCE[dtype]
     assert_parity(partial(channel_mlp, recompute=recompute), channel_mlp_reference, tensors, tolerance)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_compiled_gelu_and_its_gradient_to_the_rounding_of_float32() -> None:
+    z = torch.linspace(-14, 14, 200 * 1001).view(200, 1001)
+    exact = z.double().requires_grad_()
+    value = nn.functional.gelu(exact)
+    (slope,) = torch.autograd.grad(value.sum(), exact)
+    hidden, bias, out = z - 0.5, torch.full((1001,), 0.5), torch.empty_like(z)
+    add_bias_gelu(hidden, bias, out)
+    torch.testing.assert_close(hidden, z)
+    torch.testing.assert_close(out.double(), value.detach(), rtol=0, atol=5e-7)
+    grad, again = torch.full_like(z, 2.0), torch.empty_like(z)
+    sums = gelu_gradient(z, grad, again)
+    torch.testing.assert_close(grad.double(), 2 * slope, rtol=0, atol=6e-7)
+    torch.testing.assert_close(again.double(), value.detach(), rtol=0, atol=5e-7)
+    torch.testing.assert_close(sums, grad.sum(dim=0))
+
+
+def test_compiled_gelu_of_what_is_not_finite() -> None:
+    z, out = torch.tensor([[float("inf"), -float("inf"), float("nan"), 1e30, -1e30]]), torch.empty(1, 5)
+    add_bias_gelu(z, torch.zeros(5), out)
+    torch.testing.assert_close(out, torch.tensor([[float("inf"), 0, float("nan"), 1e30, 0]]), equal_nan=True)
 
 
 def test_the_parity_check_rejects_another_gelu() -> None:

@@ -20,10 +20,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 VECTOR_BYTES = 64
-_CONTRACT = ("contract", "nsz")  # a * b + c may be fused; nothing is reassociated
+CONTRACT = ("contract", "nsz")  # a * b + c may be fused; nothing is reassociated
 
 
-class _Vectors:
+class Vectors:
     """Loads, stores and arithmetic on vectors of one element type."""
 
     def __init__(self, builder: Any, element: types.Float) -> None:
@@ -52,10 +52,10 @@ class _Vectors:
         self.builder.store(value, self._address(pointer, offset), align=self.bytes)
 
     def mul(self, a: Any, b: Any) -> Any:
-        return self.builder.fmul(a, b, flags=_CONTRACT)
+        return self.builder.fmul(a, b, flags=CONTRACT)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        return self.builder.fadd(self.mul(a, b), c, flags=_CONTRACT)
+        return self.builder.fadd(self.mul(a, b), c, flags=CONTRACT)
 
     def sum(self, vector: Any) -> Any:
         """Sum of the lanes, pairwise: a fixed order."""
@@ -89,7 +89,7 @@ class _Run:
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any, names: str) -> None:
         kinds = dict(zip(names.split(), signature.args, strict=True))
         points, axes = len(kinds["taps"]), len(kinds["nodes"])
-        self.builder, self.vectors = builder, _Vectors(builder, kinds["values"].dtype)
+        self.builder, self.vectors = builder, Vectors(builder, kinds["values"].dtype)
         self.num_taps, self.num_vectors = num_taps(points, axes), vectors_per_row(points, axes)
         self.args = SimpleNamespace()
         for name, value in zip(names.split(), args, strict=True):
@@ -330,7 +330,7 @@ def add_products(
     signature = types.void(a, at_a, step_a, b, at_b, step_b, count, scale, out, at_out, width)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vectors = _Vectors(builder, signature.args[0].dtype)
+        vectors = Vectors(builder, signature.args[0].dtype)
         f = SimpleNamespace(**dict(zip(names.split(), args, strict=True)))
         for name, kind in zip(names.split(), signature.args, strict=True):
             if isinstance(kind, types.Array):

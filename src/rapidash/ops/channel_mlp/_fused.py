@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from rapidash.ops._backend import HAS_NUMBA
 from rapidash.ops.channel_mlp.reference import EPS
 
 CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
@@ -33,38 +34,35 @@ def _gelu(hidden: Tensor, out: Tensor) -> Tensor:
     return torch.ops.aten.gelu.out(hidden, out=out)
 
 
+def _has_numba_gelu(x: Tensor) -> bool:
+    """Whether the compiled GELU can run: float32 on the CPU."""
+    return HAS_NUMBA and x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def _linear_gelu(normalized: Tensor, w1: Tensor, b1: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+    """Pre-activations and their GELU, into buffers."""
+    if not _has_numba_gelu(hidden):
+        return _gelu(torch.addmm(b1, normalized, w1.T, out=hidden), out)
+    from rapidash.ops.channel_mlp.numba import add_bias_gelu
+
+    add_bias_gelu(torch.mm(normalized, w1.T, out=hidden), b1.contiguous(), out)
+    return out
+
+
+def _gelu_gradient(hidden: Tensor, grad: Tensor, out: Tensor) -> Tensor:
+    """grad *= GELU'(hidden), out = GELU(hidden). Returns: grad summed over the rows."""
+    if not _has_numba_gelu(hidden):
+        torch.ops.aten.gelu_backward.grad_input(grad, hidden, grad_input=grad)
+        _gelu(hidden, out)
+        return grad.sum(dim=0)
+    from rapidash.ops.channel_mlp.numba import gelu_gradient
+
+    return gelu_gradient(hidden, grad, out)
+
+
 def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
     """The layer scale belongs to the last linear map: scaling weights is cheaper than scaling features."""
     return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
-
-
-def _has_fused_linear(x: Tensor) -> bool:
-    """Whether oneDNN's linear maps with a fused GELU or addition can run: float32 on the CPU."""
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 0
-    return on_cpu and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
-
-
-def _fused_linears(
-    x: Tensor,
-    residual: Tensor | None,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-) -> Tensor:
-    """The output where nothing is kept: GELU and residual are applied while the products are in registers."""
-    linear = torch.ops.mkldnn._linear_pointwise
-    out = x.new_empty(len(x), len(w2))
-    for rows in _chunks(x, len(w1)):
-        normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
-        hidden = linear(normalized, w1, b1, "gelu", [], "none")
-        if residual is None:
-            out[rows] = linear(hidden, w2, b2, "none", [], "")
-        else:
-            out[rows] = linear(hidden, residual[rows], w2, b2, "add")
-    return out
 
 
 def channel_mlp_forward(
@@ -82,15 +80,13 @@ def channel_mlp_forward(
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     w2, b2 = _scaled(w2, b2, scale)
     kept = x.new_empty(len(x) if keep else 0, len(w1))
-    if not keep and _has_fused_linear(x):
-        return _fused_linears(x, residual, norm_weight, norm_bias, w1, b1, w2, b2), kept
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
     for rows in _chunks(x, len(w1)):
         count = rows.stop - rows.start
         normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
-        hidden = torch.addmm(b1, normalized, w1.T, out=kept[rows] if keep else before[:count])
-        out[rows].addmm_(_gelu(hidden, activated[:count]), w2.T)
+        hidden = kept[rows] if keep else before[:count]
+        out[rows].addmm_(_linear_gelu(normalized, w1, b1, hidden, activated[:count]), w2.T)
     return out, kept
 
 
@@ -126,12 +122,13 @@ def channel_mlp_backward(
         hidden = kept[rows] if len(kept) else torch.addmm(b1, normalized, w1.T, out=recomputed[:size])
         grad_rows, count = grad[rows], ones[rows]
         grad_hidden = torch.mm(grad_rows, scaled_w2, out=before[:size])
-        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+        activated = after[:size]
+        grad_bias = _gelu_gradient(hidden, grad_hidden, activated)
         if for_parameters:
-            grad_w2.addmm_(grad_rows.T, _gelu(hidden, after[:size]))
+            grad_w2.addmm_(grad_rows.T, activated)
             grad_b2.addmv_(grad_rows.T, count)
             grad_w1.addmm_(grad_hidden.T, normalized)
-            grad_b1.addmv_(grad_hidden.T, count)
+            grad_b1 += grad_bias
         grad_normalized = grad_hidden @ w1
         parts = torch.ops.aten.native_layer_norm_backward(
             grad_normalized, x[rows], x.shape[1:], mean, inverse, norm_weight, norm_bias, [for_x] + 2 * [for_parameters]
