@@ -25,6 +25,11 @@ def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
         if variant.neighbor is not None:
             other = known[variant.neighbor]
             mine, theirs = vars(variant.model), vars(other.model)
+            if type(variant.model) is not type(other.model):  # a baseline: of the same symmetry and space
+                mine, theirs = (
+                    {"network": type(model), "symmetry": model.symmetry, "space": model.space}
+                    for model in (variant.model, other.model)
+                )
             parts[variant.name] = {name for name in mine if mine[name] != theirs[name]} | {
                 name for name in ("inputs", "augment", "tta") if getattr(variant, name) != getattr(other, name)
             }
