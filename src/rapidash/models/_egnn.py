@@ -33,6 +33,7 @@ class EGNN(Baseline):
         make = library("egnn_pytorch").EGNN_Sparse
         settings = {"m_dim": width, "edge_attr_dim": config.in_pairs, "fourier_features": config.num_fourier}
         settings |= {"soft_edge": 1, "norm_feats": True, "norm_coors": moves, "update_coors": moves}
+        settings |= {"norm_coors_scale_init": 0.1}  # of the first moves: the library's 0.01 learns much more slowly
         self.embedding = nn.Linear(config.in_scalars, width)
         self.layers = nn.ModuleList(make(width, config.dim, **settings) for _ in range(config.num_layers))
         self.head = self.make_head(width)
