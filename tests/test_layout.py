@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_parser": set(),
     "_cli_options": {"_cli_parser", "models", "study", "train"},
-    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "bench", "interop"},
+    "_cli_predict": {"_cli_options", "_cli_parser", "groups", "study", "train"},
+    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "bench", "interop"},
 }
 COMPILERS = {"numba", "llvmlite", "triton"}
 KERNEL_PLACES = (

@@ -1,13 +1,16 @@
 """The options of `rapidash study` and `rapidash train`, whose defaults are those of the task's study."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rapidash._cli_parser import Parser, shares, whole_numbers
 from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
-from rapidash.train import TrainConfig
+from rapidash.train import TrainConfig, Variant
 
 DEFAULT_TASK = "nbody"
+DATA_VARIABLE = "RAPIDASH_DATA"
 
 
 def study_parser(design: StudyDesign) -> Parser:
@@ -85,6 +88,7 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
+    add_tta(parser, "also give the test error of predictions", default=variant.tta, group=variant.tta_group)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
@@ -96,12 +100,40 @@ def add_reference(parser: Parser, meaning: str) -> None:
     parser.add_argument("--reference", type=str, metavar="VARIANT", help=meaning)
 
 
+def add_data(parser: Parser) -> None:
+    """The option that says where the files of data sets are."""
+    parser.add_argument(
+        "--data", type=str, metavar="DIR", help=f"folder of the files of data sets (default: {DATA_VARIABLE})"
+    )
+
+
+def add_tta(parser: Parser, what: str, *, default: int = 0, group: str | None = None) -> None:
+    """The options of test-time averaging."""
+    parser.add_argument(
+        "--tta", type=int, default=default, metavar="N", help=f"{what} averaged over N random motions; 0: none"
+    )
+    parser.add_argument("--tta_group", type=str, default=group, metavar="GROUP", help="of the motions (default: SO(D))")
+
+
+def use_data(folder: str | None) -> None:
+    """Let all readers look in a folder, also those of the processes that this one starts.
+
+    Raises: FileNotFoundError for a folder that does not exist.
+    """
+    if folder is None:
+        return
+    if not Path(folder).expanduser().exists():
+        raise FileNotFoundError(f"--data: {folder} does not exist")
+    os.environ[DATA_VARIABLE] = str(Path(folder).expanduser().resolve())
+
+
 def _add_common(parser: Parser, design: StudyDesign) -> None:
     out = f"runs/train-{design.task}"
     if parser.prog.endswith("study"):
         out = f"runs/{design.task}, with --full runs/{design.task}-full"
     parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
     parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
+    add_data(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument(
         "--task_options",
@@ -121,11 +153,29 @@ def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDe
     """The design with what the command line and the config file say; a wrong value is an error of usage."""
     setting = {"train": instance(parser, TrainConfig, options.train.as_dict(), "train")}
     setting["task_options"] = dict(options.task_options or {})
+    if options.data is not None and setting["task_options"].get("data_dir") is not None:
+        parser.error("give the folder of the data by --data or by --task_options.data_dir, not by both")
     if "seeds" in options:
         setting |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
     try:
         changed = replace(design, **setting)
         return changed.select(options.variants) if options.get("variants") else changed
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
+    """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
+    model = instance(parser, type(variant.model), options.model.as_dict(), "model")
+    group = options.tta_group or (f"SO({model.dim})" if options.tta else None)
+    old = {**vars(variant.model), "tta": variant.tta, "tta_group": variant.tta_group}
+    new = {**vars(model), "tta": options.tta, "tta_group": group}
+    changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
+    if not changes:
+        return variant
+    name = f"{variant.name} [{changes}]"
+    try:
+        return replace(variant, model=model, tta=options.tta, tta_group=group, name=name, neighbor=None, knob="")
     except ValueError as error:
         parser.error(str(error))
 

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         print(f"rapidash: error: {unknown_name('command', words[0], COMMANDS)} (see rapidash --help)", file=sys.stderr)
         return USAGE_ERROR
+    data = os.environ.get("RAPIDASH_DATA")
     try:
         return COMMANDS[words[0]].run(words[1:])
     except KeyboardInterrupt:
@@ -56,11 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"rapidash: error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, UsageError) else FAILED
+    finally:  # --data has changed it
+        os.environ.pop("RAPIDASH_DATA", None)
+        os.environ.update({} if data is None else {"RAPIDASH_DATA": data})
 
 
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
-    from rapidash._cli_options import changed_design, study_parser
+    from rapidash._cli_options import changed_design, study_parser, use_data
     from rapidash.study import StoreError, run_corruptions, run_study, study_table
 
     task, rest = _leading_task(words)
@@ -68,6 +72,7 @@ def _study(words: list[str]) -> int:
     parser = study_parser(design)
     options = parser.parse_args(rest)
     design = changed_design(design, options, parser)
+    use_data(options.data)
     out = Path(options.out or f"runs/{task}" + ("-full" if options.full else ""))
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
     print(_plan(design, out), file=sys.stderr)
@@ -142,9 +147,9 @@ def _train(words: list[str]) -> int:
     """Train one variant."""
     from dataclasses import replace
 
-    from rapidash._cli_options import changed_design, instance, train_parser
+    from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
     from rapidash.models import check_libraries
-    from rapidash.study import RunConfig, run_one
+    from rapidash.study import RunConfig, Store, check_data, run_one
 
     task, rest = _leading_task(words)
     design = _known_design(task, rest)
@@ -156,16 +161,16 @@ def _train(words: list[str]) -> int:
     variant = design.variants[0]
     parser = train_parser(design, names)
     options = parser.parse_args(rest)
-    model = instance(parser, type(variant.model), options.model.as_dict(), "model")
-    if model != variant.model:
-        old, new = vars(variant.model), vars(model)
-        changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
-        variant = replace(variant, model=model, name=f"{variant.name} [{changes}]", neighbor=None, knob="")
+    variant = changed_variant(variant, options, parser)
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
     seed, fraction = options.seed, options.fraction
-    check_libraries(model)
+    check_libraries(variant.model)
+    use_data(options.data)
     run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
     out = Path(options.out or f"runs/train-{task}")
+    known = Store(out).load(run.key)
+    if known is None or known["status"] != "done":
+        check_data(task, changed.task_options)
     record = run_one(run, out, progress=not options.quiet)
     if record is None:
         raise ValueError(f"another process is training this run in {out}")
@@ -211,6 +216,7 @@ def _report(words: list[str]) -> int:
 
 def _measure(words: list[str]) -> int:
     """Measure the equivariance error of trained weights."""
+    from rapidash._cli_options import add_data, use_data
     from rapidash._cli_parser import Parser
     from rapidash._pretrained import MODEL_FOLDER, find_pretrained
     from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
@@ -230,11 +236,13 @@ def _measure(words: list[str]) -> int:
     parser.add_argument("--num_elements", type=int, default=16, metavar="N", help="random elements of each group")
     parser.add_argument("--clouds", type=int, default=64, metavar="N", help="clouds of the validation set")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random elements")
+    add_data(parser)
     parser.add_argument(
         "--out", type=str, metavar="FILE", help="the page (default: measure.html in the folder of the run)"
     )
     options = parser.parse_args(words)
-    run = load_run(options.checkpoint)
+    use_data(options.data)
+    run = load_run(options.checkpoint, data_dir=options.data)
     result = measure_run(
         run,
         groups=options.groups or (),
@@ -250,6 +258,13 @@ def _measure(words: list[str]) -> int:
     page = Path(options.out) if options.out else beside / MEASUREMENT_PAGE
     print(f"page: {write_measurement(result, page)}")
     return 0
+
+
+def _predict(words: list[str]) -> int:
+    """Apply a trained model to files."""
+    from rapidash._cli_predict import predict
+
+    return predict(words)
 
 
 def _bench(words: list[str]) -> int:
@@ -294,6 +309,7 @@ def _bench(words: list[str]) -> int:
 COMMANDS: dict[str, Command] = {
     "study": Command("train the variants of a task over several seeds and write the report", _study),
     "train": Command("train one variant", _train),
+    "predict": Command("apply a trained model to files of your own", _predict),
     "report": Command("write the report of a study again, also of an unfinished one", _report),
     "measure": Command("measure how equivariant a trained model is", _measure),
     "bench": Command("time the fast network against its definition", _bench),

@@ -13,7 +13,7 @@ from rapidash.study._robustness import (
     read_robustness,
     robustness_table,
 )
-from rapidash.study._run import run_one
+from rapidash.study._run import check_data, run_one
 from rapidash.study._statistics import (
     Interval,
     PairedDifference,
@@ -48,6 +48,7 @@ __all__ = [
     "VariantRow",
     "Verdict",
     "change_reference",
+    "check_data",
     "compare_robustness",
     "compare_variants",
     "false_discovery",

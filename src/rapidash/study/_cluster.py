@@ -1,5 +1,6 @@
 """The same runs on a Ray cluster or under Slurm. All nodes must share the study's file system."""
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,8 @@ from rapidash.study._pool import OnEnd, OnStart
 from rapidash.study._run import failed_record, run_one
 from rapidash.study._store import Record, Store, StoreError
 
+_ENVIRONMENT = ("RAPIDASH_DATA", "RAPIDASH_CACHE", "RAPIDASH_PLUGINS")  # Slurm passes all of it on, Ray does not
+
 
 def launch_ray(runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd) -> None:
     """Run on the Ray cluster at ``RAY_ADDRESS``, one CPU per run; Ray starts a lost run again on another node.
@@ -19,7 +22,8 @@ def launch_ray(runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on
     ray = _optional("ray", "ray")
     if not ray.is_initialized():
         ray.init()
-    remote = ray.remote(num_cpus=1, max_retries=3)(run_one)
+    settings = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    remote = ray.remote(num_cpus=1, max_retries=3, runtime_env={"env_vars": settings})(run_one)
     waiting = {}
     for run in runs:
         waiting[remote.remote(run, study_dir.resolve())] = run

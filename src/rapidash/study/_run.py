@@ -4,9 +4,10 @@ import copy
 import math
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
 from rapidash.study._weights import save_weights
-from rapidash.train import Task, evaluate, get_task, train
+from rapidash.train import Split, Task, evaluate, get_task, train
 
 MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
 MEASURED_ELEMENTS = 16
@@ -51,6 +52,17 @@ def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False)
         record = _execute(config, store, progress=progress)
         store.save(record)
         return record
+
+
+def check_data(task_name: str, task_options: Mapping[str, Any]) -> None:
+    """Read every split of a task once: what is missing or damaged is an error before anything is launched.
+
+    Raises: ValueError for an unknown task or option; FileNotFoundError and DataError of the task's readers.
+    """
+    load_plugins()
+    task = get_task(task_name, **task_options)
+    for split in get_args(Split):
+        task.dataset(split)
 
 
 def failed_record(config: RunConfig, error: str, *, started: str | None = None, seconds: float | None = None) -> Record:

@@ -11,6 +11,7 @@ from rapidash.study._cluster import launch_ray, launch_slurm
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._pool import OnEnd, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
+from rapidash.study._run import check_data
 from rapidash.study._store import Record, Store
 
 Launch = Callable[[Sequence[RunConfig], Path, OnStart, OnEnd], None]
@@ -48,8 +49,9 @@ def run_study(
         progress: show progress on stderr.
     Returns: the records of the design's runs, in its order; failed ones are among them.
     Raises: ValueError for an unknown launcher, or ``workers`` below 1 or with another launcher than the local one;
-        ImportError naming a package that a baseline among the variants needs; StoreError when the store cannot be
-        written; KeyboardInterrupt after all workers have saved their checkpoints.
+        ImportError naming a package that a baseline among the variants needs; FileNotFoundError and DataError for data
+        that are missing or damaged; StoreError when the store cannot be written; KeyboardInterrupt after all workers
+        have saved their checkpoints.
     """
     if launcher not in LAUNCHERS:
         raise ValueError(unknown_name("launcher", launcher, LAUNCHERS))
@@ -59,8 +61,10 @@ def run_study(
     for variant in design.variants:
         check_libraries(variant.model)
     store, runs = Store(study_dir), design.runs()
-    store.open_study(design)
     missing = [run for run in runs if not is_done(store.load(run.key))]
+    if missing:
+        check_data(design.task, design.task_options)
+    store.open_study(design)
     if missing:
         with StudyProgress(total=len(runs), done=len(runs) - len(missing), show=progress) as shown:
             launch(missing, store.directory, shown.started, shown.ended)

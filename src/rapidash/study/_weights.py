@@ -51,11 +51,12 @@ def save_weights(
     return trained.save_pretrained(run_dir / MODEL_FOLDER)
 
 
-def load_run(path: Path | str) -> TrainedRun:
+def load_run(path: Path | str, *, data_dir: str | None = None) -> TrainedRun:
     """The trained model of a run, with its configuration.
 
     Args:
         path: the directory of a run, the folder ``model`` in it, or a file in that.
+        data_dir: where the task's data are now, if the run was told another folder by its option ``data_dir``.
     Raises: FileNotFoundError for a missing file; ValueError for one that is damaged, was not written by a run, or whose
         weights do not fit the model, naming file and entry.
     """
@@ -71,4 +72,7 @@ def load_run(path: Path | str) -> TrainedRun:
             **trained.training,
         }
     )
-    return TrainedRun(config, trained.task, trained.model)
+    task = trained.task
+    if data_dir is not None and config.task_options.get("data_dir") is not None:
+        task = get_task(config.task, **{**config.task_options, "data_dir": data_dir})
+    return TrainedRun(config, task, trained.model)

@@ -65,12 +65,7 @@ class TrainConfig:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        try:
-            kind = torch.device(self.device).type
-        except (RuntimeError, TypeError):
-            kind = None
-        if kind not in ("cpu", "cuda"):
-            raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:INDEX', got {self.device!r}")
+        check_device(self.device)
         if not isinstance(self.log_tensorboard, bool):
             raise ValueError(f"log_tensorboard must be True or False, got {self.log_tensorboard!r}")
 
@@ -78,6 +73,16 @@ class TrainConfig:
     def torch_dtype(self) -> torch.dtype:
         """The dtype as torch's value."""
         return torch.float64 if self.dtype == "float64" else torch.float32
+
+
+def check_device(name: str) -> None:
+    """Raises: ValueError for what is neither the CPU nor a CUDA device."""
+    try:
+        kind = torch.device(name).type
+    except (RuntimeError, TypeError):
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:INDEX', got {name!r}")
 
 
 def _check_count(name: str, value: object, least: int) -> None:

@@ -14,7 +14,7 @@ from rapidash.data import CloudDataset
 from rapidash.groups import Group
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
-from rapidash.train._config import TrainConfig
+from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._hooks import Hook
 from rapidash.train._interrupt import Interrupts
 from rapidash.train._log import TrainingLog
@@ -85,7 +85,7 @@ def train(
     """
     if len(val_set) == 0:
         raise ValueError("val_set has no clouds: the best weights are chosen on it")
-    device, run_dir = _find_device(config.device), Path(run_dir)
+    device, run_dir = find_device(config.device), Path(run_dir)
     model.to(device=device, dtype=config.torch_dtype)
     batches = TrainingBatches(
         train_set, config.batch_size, seed=seed, augment=augment, device=device, dtype=config.torch_dtype
@@ -134,7 +134,9 @@ def _drive(run: Run, interrupts: Interrupts, log: TrainingLog) -> None:
     interrupts.raise_received()
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device with this name. Raises: ValueError for one that torch does not see, or another kind."""
+    check_device(name)
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,0 +1,79 @@
+"""`rapidash predict`: a trained model applied to a user's own files."""
+
+import sys
+from pathlib import Path
+
+from rapidash._cli_options import add_data, add_tta, use_data
+from rapidash._cli_parser import Parser
+
+
+def predict(words: list[str]) -> int:
+    """Apply a trained model to files."""
+    from rapidash.groups import parse_group
+    from rapidash.study import load_plugins
+    from rapidash.train import TrainedModel
+    from rapidash.train._loop import find_device
+    from rapidash.train._write_predictions import check_format
+
+    options = _parser().parse_args(words)
+    if options.out is not None:
+        check_format(Path(options.out))
+    use_data(options.data)
+    load_plugins()
+    trained = TrainedModel.from_pretrained(options.checkpoint)
+    trained.model.to(find_device(options.device))
+    group = None if options.tta_group is None else parse_group(options.tta_group, trained.task.dim)
+    made = trained.predict_files(
+        options.files,
+        skip_bad=options.skip_bad,
+        batch_size=options.batch_size,
+        tta=options.tta,
+        tta_group=group,
+        seed=options.seed,
+        progress=not options.quiet,
+    )
+    for message in made.skipped:
+        print(f"rapidash: skipped {message}", file=sys.stderr)
+    out = made.write(options.out or _default_out(options.files, made.default_suffix))
+    said = ", ".join(f"{name} ({output.field.unit})" for name, output in made.outputs.items())
+    left_out = f", {len(made.skipped)} skipped" if made.skipped else ""
+    print(f"{trained.task_name}: {said} of {len(made.names)} clouds{left_out}")
+    print(f"predictions: {out}")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "predict",
+        usage="CHECKPOINT FILE [FILE ...] [options]",
+        description=(
+            "Apply a trained model to clouds of your own: xyz (all frames, also extended), npz, ply, off. The README\n"
+            "in the folder of the model says what a cloud needs, and in which units. Predictions have the names and\n"
+            "units of the task and go to a file: .npz (everything), .xyz (molecules) or .csv (a row per cloud)."
+        ),
+        examples=(
+            "  rapidash predict runs/train-qm9/work/KEY molecules.xyz\n"
+            "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad"
+        ),
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
+    parser.add_argument("files", metavar="FILE", nargs="+", type=str, help="clouds: .xyz, .extxyz, .npz, .ply, .off")
+    parser.add_argument(
+        "--out", type=str, metavar="FILE", help="where predictions go (default: NAME.predictions.* beside FILE)"
+    )
+    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="clouds at a time")
+    parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")
+    add_tta(parser, "predictions")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random motions")
+    parser.add_argument(
+        "--skip-bad", dest="skip_bad", action="store_true", help="leave out bad entries, report and count them"
+    )
+    add_data(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+def _default_out(files: list[str], suffix: str) -> Path:
+    """Beside the file; for several files in the working directory."""
+    first = Path(files[0])
+    return first.with_name(f"{first.stem}.predictions{suffix}") if len(files) == 1 else Path(f"predictions{suffix}")

@@ -1,0 +1,181 @@
+"""`rapidash predict`, and where the commands look for data."""
+
+import csv
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rapidash import cli
+from rapidash.study import get_design
+from rapidash.train import TrainedModel, get_task
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SMALL = ["--quiet", "--train.steps", "2", "--train.warmup_steps", "1", "--train.threads", "1"]
+SMALL += ["--model.channels", "8", "--model.num_layers", "1"]
+WATER = "3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAPIDASH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAPIDASH_DATA", raising=False)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def run(*words: str) -> int:
+    try:
+        return cli.main(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def model_of(shown: str) -> str:
+    return next(line.split()[-1] for line in shown.splitlines() if line.startswith("  model "))
+
+
+def saved_molecules(folder: Path, target: str = "homo") -> Path:
+    """An untrained network of qm9 as a saved model that knows H, C, N and O."""
+    options = {"target": target}
+    variant = get_design("qm9").variants[0]
+    torch.manual_seed(0)
+    model = get_task("qm9", **options).build(variant).eval()
+    reference = {"elements": [1, 6, 7, 8], "mean": -10.0}
+    return TrainedModel("qm9", options, variant, model, reference).save_pretrained(folder)
+
+
+def test_train_then_predict(capsys) -> None:
+    """Particles of the simulation, from an npz file, as they are evaluated after training."""
+    sizes = [word for split in ("train", "val", "test") for word in (f"--task_options.num_{split}", "6")]
+    assert run("train", "nbody", "--variant", "T(3) on R3", *SMALL, *sizes, "--tta", "2") == 0
+    shown = capsys.readouterr().out
+    assert "channels=8, num_layers=1, tta=2, tta_group=SO(3)] · seed 0" in shown
+    assert "test_error_tta" in shown
+    folder = model_of(shown)
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
+    data = get_task("nbody", num_test=6).dataset("test")
+    rows = {name: data.tensors[name].unflatten(0, (6, 5)).numpy() for name in ("pos", "vel", "charge")}
+    np.savez("particles.npz", **rows)
+    assert run("predict", folder, "particles.npz", "--batch_size", "4") == 0
+    shown = capsys.readouterr().out
+    assert shown == "nbody: positions (length) of 6 clouds\npredictions: particles.predictions.npz\n"
+    plain = np.load("particles.predictions.npz")
+    assert plain["entry"].tolist() == [f"particles.npz, cloud {index}" for index in range(6)]
+    assert plain["num_points"].tolist() == [5] * 6
+    assert plain["units"].item() == '{"positions": "length"}'
+    trained = TrainedModel.from_pretrained(folder)
+    expected = trained.predict(data)["positions"]
+    np.testing.assert_allclose(plain["positions"], expected.numpy(), rtol=1e-5, atol=1e-5)
+    error = np.square(plain["positions"] - data.tensors["target"].numpy()).mean()
+    assert error == pytest.approx(trained.results["test_error"], rel=1e-4)
+    assert run("predict", folder, "particles.npz", "--tta", "3", "--out", "turned.npz") == 0
+    assert not np.allclose(np.load("turned.npz")["positions"], plain["positions"], atol=1e-6)
+
+
+def test_molecules_come_back_as_extended_xyz(tmp_path: Path, capsys) -> None:
+    ase = pytest.importorskip("ase.io", reason="ase reads what we write")
+    Path("water.xyz").write_text(WATER + WATER.replace("0.96", "0.98"))
+    assert run("predict", str(saved_molecules(tmp_path / "model")), "water.xyz") == 0
+    assert "predictions: water.predictions.xyz" in capsys.readouterr().out
+    frames = ase.read("water.predictions.xyz", index=":")
+    assert [frame.get_chemical_formula() for frame in frames] == ["H2O", "H2O"]
+    expected = TrainedModel.from_pretrained(tmp_path / "model").predict_files(["water.xyz"])["homo"]
+    assert [frame.info["homo"] for frame in frames] == pytest.approx(expected[:, 0].tolist())
+    assert frames[1].positions[1, 0] == 0.98
+
+
+def test_predictions_are_valid_xyz_and_csv(tmp_path: Path) -> None:
+    """Read again by our own reader, without ase."""
+    Path("water.xyz").write_text(WATER)
+    model = TrainedModel.from_pretrained(saved_molecules(tmp_path / "model"))
+    made = model.predict_files(["water.xyz"])
+    again = model.predict_files([made.write("out.extxyz")])
+    torch.testing.assert_close(made["homo"], again["homo"])
+    assert f"homo={made['homo'].item():.12g} " in Path("out.extxyz").read_text()
+    (row,) = table(made.write("out.csv"))
+    assert row.keys() == {"entry", "homo (eV)"}
+    assert float(row["homo (eV)"]) == pytest.approx(made["homo"].item())
+
+
+def test_bad_entries_stop_or_are_skipped_and_counted(tmp_path: Path, capsys) -> None:
+    folder = str(saved_molecules(tmp_path / "model"))
+    Path("some.xyz").write_text(WATER + "1\n\nFe 0 0 0\n" + WATER)
+    assert run("predict", folder, "some.xyz") == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("rapidash: error: some.xyz, frame 1: element Fe was not in the training data")
+    assert len(shown.err.splitlines()) == 1
+    assert not Path("some.predictions.xyz").exists()
+    assert run("predict", folder, "some.xyz", "--skip-bad") == 0
+    shown = capsys.readouterr()
+    assert "rapidash: skipped some.xyz, frame 1: element Fe" in shown.err
+    assert "qm9: homo (eV) of 2 clouds, 1 skipped" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["water.pdb"], 1, "unknown format '.pdb'"),
+        (["absent.xyz"], 1, "absent.xyz is not a file"),
+        ([], 2, "the following arguments are required: files"),
+        (["water.xyz", "--out", "a.txt"], 1, "unknown format of predictions '.txt', expected one of '.npz'"),
+        (["water.xyz", "--tta", "-1"], 1, "tta must be at least 0, got -1"),
+        (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "unknown symmetry 'SO(4)'"),
+        (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
+        (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),
+        (["water.xyz", "--device", "tpu"], 1, "device must be 'cpu', 'cuda' or 'cuda:INDEX', got 'tpu'"),
+        (["water.xyz", "--data", "nowhere"], 1, "--data: nowhere does not exist"),
+        (["water.xyz", "--skip-badd"], 2, "did you mean '--skip-bad'"),
+    ],
+    ids=str,
+)
+def test_wrong_words_are_one_line(tmp_path: Path, capsys, words: list[str], code: int, message: str) -> None:
+    Path("water.xyz").write_text(WATER)
+    Path("water.pdb").write_text("")
+    assert run("predict", str(saved_molecules(tmp_path / "model")), *words) == code
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+    assert not list(Path().glob("*.predictions.*"))
+
+
+def test_a_model_is_looked_for_in_folders_only(capsys) -> None:
+    assert run("predict", "someone/model", "water.xyz") == 1
+    assert "no saved model at someone/model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["study", "train"])
+def test_missing_data_stop_the_command_before_anything_is_launched(tmp_path: Path, capsys, command: str) -> None:
+    assert run(command, "qm9", "--quiet") == 1
+    shown = capsys.readouterr().err
+    assert "no folder to read QM9 (mp2) from: looked for 'qm9_mp2_10k.npz'; give its folder with --data DIR" in shown
+    assert run(command, "qm9", "--quiet", "--data", str(tmp_path)) == 1
+    assert f"no QM9 (mp2): looked for 'qm9_mp2_10k.npz' in {tmp_path}" in capsys.readouterr().err
+    assert run(command, "qm9", "--quiet", "--data", "nowhere") == 1
+    assert "--data: nowhere does not exist" in capsys.readouterr().err
+    assert run(command, "qm9", "--data", str(tmp_path), "--task_options.data_dir", str(tmp_path)) == 2
+    assert "by --data or by --task_options.data_dir, not by both" in capsys.readouterr().err
+    assert not Path("runs").exists()
+    assert "RAPIDASH_DATA" not in os.environ
+
+
+def test_data_are_read_from_the_folder_that_is_given(capsys) -> None:
+    """In the environment as it was, the same model has no data to be measured on."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no shared data at {SHARED_DATA}")
+    sizes = [word for split in ("train", "val", "test") for word in (f"--task_options.num_{split}", "30")]
+    assert run("train", "cmu", "--variant", "T(3) on R3", *SMALL, *sizes, "--data", str(SHARED_DATA)) == 0
+    folder = model_of(capsys.readouterr().out)
+    assert "RAPIDASH_DATA" not in os.environ
+    assert run("measure", folder) == 1
+    assert "no folder to read CMU motion capture (walk) from" in capsys.readouterr().err
+    assert run("measure", folder, "--data", "nowhere") == 1
+    assert "--data: nowhere does not exist" in capsys.readouterr().err
