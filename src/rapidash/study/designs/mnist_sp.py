@@ -14,10 +14,9 @@ def make_design(full: bool) -> StudyDesign:
     Quick: narrow networks, 6,000 digits to train on, a part of the validation and test digits. Full: all digits.
     """
     base = RapidashConfig(dim=2, num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
-    base = replace(base, channels=(16, 32), num_layers=(1, 2), basis_dim=16, basis_hidden_dim=16)
+    base = replace(base, channels=(32, 64), num_layers=(1, 2), basis_dim=32, basis_hidden_dim=64)
     if full:
-        base = replace(base, channels=(32, 64), num_layers=(3, 3), edges=("knn-12", "knn-12"))
-        base = replace(base, basis_dim=32, basis_hidden_dim=32)
+        base = replace(base, num_orientations=8, channels=(48, 96), num_layers=(3, 3), edges=("knn-12", "knn-12"))
 
     ladder = symmetry_ladder(base)
     chiral = Variant(
@@ -27,14 +26,14 @@ def make_design(full: bool) -> StudyDesign:
         knob="kernels tell a digit from its mirror image",
     )
     quick = TrainConfig(
-        steps=800,
-        batch_size=16,
+        steps=400,
+        batch_size=64,
         learning_rate=5e-3,
         weight_decay=1e-4,
-        warmup_steps=50,
+        warmup_steps=40,
         ema_decay=0.99,
-        eval_every=200,
-        checkpoint_every=200,
+        eval_every=100,
+        checkpoint_every=100,
     )
     long = TrainConfig(
         steps=30_000,

@@ -12,7 +12,7 @@ from rapidash.train.tasks._classification import ClassificationTask, CloudClassi
 from rapidash.train.tasks._samples import Pose, check_pose, check_sizes, keep_fields, random_part, turned
 
 NUM_DIGITS = 10
-PIXELS_PER_UNIT = 7.0  # a digit is about 20 pixels high: lengths inside the network are of order 1
+PIXELS_PER_UNIT = 3.0  # about the distance between super-pixels: the kernels see lengths of order 1
 AREA_UNIT = 10.0  # pixel^2, about that of a super-pixel
 
 
