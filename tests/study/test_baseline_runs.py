@@ -51,5 +51,15 @@ def test_studies_on_real_data_have_two_baselines_with_the_budget_of_the_others(t
     design = get_design(task, full=full)
     names = [variant.name for variant in design.variants if isinstance(variant.model, BaselineConfig)]
     assert names == ["EGNN", "DGCNN"]
+    _assert_one_budget(design)
+
+
+def test_studies_of_motion_and_particles_have_an_egnn_too() -> None:
+    for design in (get_design("cmu"), get_design("cmu", full=True), get_design("nbody", full=True)):
+        assert [v.name for v in design.variants if isinstance(v.model, BaselineConfig)] == ["EGNN"]
+        _assert_one_budget(design)
+
+
+def _assert_one_budget(design: StudyDesign) -> None:
     budgets = {(run.train.steps, run.train.batch_size) for run in design.runs()}
     assert len(budgets) == 1

@@ -33,9 +33,11 @@ class EGNN(Baseline):
         make = library("egnn_pytorch").EGNN_Sparse
         settings = {"m_dim": width, "edge_attr_dim": config.in_pairs, "fourier_features": config.num_fourier}
         settings |= {"soft_edge": 1, "norm_feats": True, "norm_coors": moves, "update_coors": moves}
-        settings |= {"norm_coors_scale_init": 0.1}  # of the first moves: the library's 0.01 learns much more slowly
+        first_moves = 0.1  # the library's 0.01 learns much more slowly
         self.embedding = nn.Linear(config.in_scalars, width)
-        self.layers = nn.ModuleList(make(width, config.dim, **settings) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(
+            make(width, config.dim, **settings, norm_coors_scale_init=first_moves) for _ in range(config.num_layers)
+        )
         self.head = self.make_head(width)
         self.register_buffer("length_unit", torch.ones(()))  # in units of the positions: calibrate sets it
 

@@ -47,7 +47,7 @@ def test_effective_symmetries() -> None:
     assert effective["E(3) on R3xS2 + vertical"] == parse_group("O2(y)", 3)
     assert effective["SO2(y) on R3"] == parse_group("O2(y)", 3)
     assert effective["T(3) on R3"] == parse_group("T(3)", 3)
-    assert effective["E(3) on R3"] == parse_group("E(3)", 3)
+    assert effective["E(3) on R3"] == effective["EGNN"] == parse_group("E(3)", 3)
 
 
 def test_the_height_is_that_of_the_moved_person(shared_data) -> None:

@@ -6,14 +6,15 @@ without the height), T(3) on R3 2.4 min, E(3) on R3xS2 3.6 min. All 21 runs: abo
 
 from dataclasses import replace
 
-from rapidash.models import RapidashConfig
+from rapidash.models import BaselineConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
 from rapidash.train import TrainConfig, Variant
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Seven variants on one backbone, each a knob away from its neighbor; walking, or running by an option.
+    """Seven variants on one backbone, each a knob away from its neighbor, and an EGNN; walking or running.
 
     Down the symmetries on R^3: all rotations, those about the vertical, none, none but learned from rotated samples.
     The two published protocols are the variants without and with "height". Quick: narrow networks, few steps, a part
@@ -24,6 +25,7 @@ def make_design(full: bool) -> StudyDesign:
     if full:
         base = replace(base, num_orientations=6, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
 
+    egnn = BaselineConfig("EGNN", channels=32 if full else 16, num_layers=3 if full else 2)
     ladder = symmetry_ladder(base, augment="SO2(y) about the origin")
     root, distances, plain, turned = (
         ladder[name] for name in ("E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations")
@@ -54,6 +56,7 @@ def make_design(full: bool) -> StudyDesign:
             neighbor=root.name,
             knob="the vertical as an input vector",
         ),
+        *baselines(egnn),
     )
     quick = TrainConfig(
         steps=600,

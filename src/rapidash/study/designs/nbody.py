@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from rapidash.models import RapidashConfig
+from rapidash.models import BaselineConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._baselines import baselines
 from rapidash.train import TrainConfig, Variant
 
 
@@ -11,7 +12,7 @@ def make_design(full: bool) -> StudyDesign:
     """Six variants on one backbone, each a knob away from its neighbor.
 
     Quick: narrow networks and few steps on the full training set, minutes on two cores. Full: twice as wide, one layer
-    more, and longer, with all the validation samples of the benchmark.
+    more, and longer, with all the validation samples of the benchmark, and an EGNN of the published size.
     """
     base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=32, num_layers=3)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
@@ -76,7 +77,12 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=500,
         checkpoint_every=250,
     )
+    compared = baselines(BaselineConfig("EGNN", channels=64, num_layers=4)) if full else ()
     sizes = {} if full else {"num_val": 1000}
     return StudyDesign(
-        "nbody", variants, benchmark if full else quick, task_options=sizes, setting="full" if full else "quick"
+        "nbody",
+        (*variants, *compared),
+        benchmark if full else quick,
+        task_options=sizes,
+        setting="full" if full else "quick",
     )
