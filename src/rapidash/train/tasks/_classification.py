@@ -1,7 +1,8 @@
 """What tasks share that ask which class a cloud belongs to: network, loss and metric."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rapidash.data import CloudBatch, Field
+from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
+from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._point_inputs import displacements, network_ledger, point_inputs
 
@@ -75,6 +78,33 @@ class ClassificationTask:
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
         raise NotImplementedError
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a cloud from a file must have."""
+        raise NotImplementedError
+
+    def class_names(self) -> Sequence[str]:
+        """The names of the labels 0, 1, ..."""
+        raise NotImplementedError
+
+    def reference(self) -> dict[str, Any]:
+        """The names of the classes."""
+        return {"class_names": list(self.class_names())}
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One cloud, as the file has it."""
+        return cloud_tensors(found, self.inputs)
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The most probable class, its probability, and those of all classes."""
+        names, every = tuple(reference["class_names"]), prediction.softmax(dim=1)
+        best, label = every.max(dim=1)
+        return {
+            "class": Output(label, self.output, names),
+            "probability": Output(best, self.output),
+            "probabilities": Output(every, self.output, names),
+        }
 
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant."""

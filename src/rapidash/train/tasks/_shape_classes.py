@@ -1,17 +1,20 @@
 """What tasks share that ask for the class of a shape, from points on its surface: poses, parts, corruptions."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from rapidash._names import unknown_name
 from rapidash.data import CORRUPTIONS, CloudDataset, CorruptionKind, corrupt_dataset
-from rapidash.datasets import DataError, ReadDataset
+from rapidash.datasets import DataError, FileCloud, ReadDataset
+from rapidash.train._prediction import Input
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._classification import ClassificationTask, CloudClassifier
 from rapidash.train.tasks._samples import Pose, check_pose, check_sizes, keep_fields, random_part, turned
+from rapidash.train.tasks._shape_files import SHAPE_INPUTS, read_shape
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,20 @@ class ShapeClassesTask(ClassificationTask):
         if self.corruption is not None and split == "test":
             shapes = corrupt_dataset(shapes, self.corruption, self.severity)
         return shapes if self.pose == "aligned" else turned(shapes, self.dim, self.name, "pose", split)
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a shape from a file must have: a surface, or enough points."""
+        return SHAPE_INPUTS
+
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes, from the files."""
+        names: Sequence[str] = self.read("val").info["class_names"]
+        return names
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One shape, sampled and scaled as those of the training data."""
+        return read_shape(found, self.num_points)
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

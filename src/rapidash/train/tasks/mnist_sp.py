@@ -1,11 +1,14 @@
 """Digits as clouds of super-pixels in the plane: which digit is it?"""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from rapidash.data import CloudDataset
+from rapidash.data import CloudDataset, Field
 from rapidash.datasets import mnist_superpixels_dataset
+from rapidash.groups import Position, Scalar
+from rapidash.train._prediction import Input
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._classification import ClassificationTask, CloudClassifier
@@ -59,6 +62,19 @@ class MnistSpTask(ClassificationTask):
         data = mnist_superpixels_dataset(split, num_superpixels=self.num_superpixels, data_dir=self.data_dir)
         digits = random_part(keep_fields(data, tuple(data.fields)), self._sizes[split], self.name, split)
         return digits if self.pose == "aligned" else turned(digits, self.dim, self.name, "pose", split)
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a digit from a file must have, a row per super-pixel."""
+        return {
+            "pos": Input(Field(Position(), "pixel"), 2),
+            "intensity": Input(Field(Scalar(), "1"), 1),
+            "area": Input(Field(Scalar(), "pixel^2"), 1),
+        }
+
+    def class_names(self) -> Sequence[str]:
+        """The digits."""
+        return tuple("0123456789")
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
