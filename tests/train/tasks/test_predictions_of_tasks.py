@@ -17,14 +17,15 @@ MOLECULES = [("qm9", {"target": "energy_mp2"}), ("qm9", {"target": "homo"}), ("q
 OTHERS = [("nbody", {"num_train": 8, "num_val": 2, "num_test": 4}), ("cmu", {})]
 
 
-def trained(name: str, options: dict, **changes: object) -> TrainedModel:
+def trained(name: str, options: dict, kind: str = "E(3) on R3xS2") -> TrainedModel:
     """A calibrated network with random weights, as training would leave it."""
-    task, variant = get_task(name, **options), small(get_design(name).variants[0])
+    variants = {variant.name: variant for variant in get_design(name).variants}
+    task, variant = get_task(name, **options), small(variants[kind])
     assert isinstance(task, FileTask)
     train = task.dataset("train")
     model = calibrated(task, variant, train.batch(torch.arange(4)).to(dtype=torch.float32), torch.float32)
-    given = {"reference": task.reference(), "training": {"seed": 0}, "results": {"test_error": 0.25}, **changes}
-    return TrainedModel(name, options, variant, model.eval(), **given)
+    found = {"reference": task.reference(), "training": {"seed": 0}, "results": {"test_error": 0.25}}
+    return TrainedModel(name, options, variant, model.eval(), **found)
 
 
 class Zero(nn.Module):
@@ -67,6 +68,16 @@ def test_a_saved_model_is_the_same_bit_for_bit_and_needs_no_data(
     assert f"rapidash predict DIR FILE.{'xyz' if (name, options) in MOLECULES else 'npz'}" in card
     assert f"{first.task.metric} on test data: 0.25 {first.task.unit}" in card
     assert "Effective symmetry: E(3)" in card
+
+
+@pytest.mark.parametrize("kind", ["EGNN", "DGCNN"])
+def test_baselines_are_saved_the_same_way(shared_data, tmp_path: Path, kind: str) -> None:
+    first = trained("qm9", {"target": "homo"}, kind)
+    second = TrainedModel.from_pretrained(first.save_pretrained(tmp_path / "model"))
+    assert second.variant == first.variant
+    assert second.variant.model.kind == kind
+    data = first.task.dataset("test").subset(torch.arange(4))
+    assert torch.equal(first.predict(data)["homo"], second.predict(data)["homo"])
 
 
 @pytest.mark.parametrize("target", ["energy_mp2", "homo", "dipole"])
