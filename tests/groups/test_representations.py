@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.groups import SE, DirectSum, Position, Scalar, Vector
+from rapidash.groups import SE, DirectSum, Position, Representation, Scalar, Tensor2, Vector
 
 
 def test_a_direct_sum_acts_part_by_part() -> None:
@@ -20,3 +20,11 @@ def test_a_direct_sum_of_another_width_is_refused() -> None:
         DirectSum(((Scalar(), 1), (Vector(), 3))).act(SE(3).identity(), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="needs parts"):
         DirectSum(())
+
+
+@pytest.mark.parametrize("representation", [Vector(), Position(), Tensor2()], ids=str)
+def test_a_field_of_another_dimension_is_refused(representation: Representation) -> None:
+    with pytest.raises(ValueError, match=r"cannot be moved by a group on R\^3: its last axis must have 3 components"):
+        representation.act(SE(3).identity(), torch.zeros(4, 2, 2))
+    with pytest.raises(ValueError, match=r"a field with shape \(\) cannot be moved"):
+        Vector().act(SE(3).identity(), torch.zeros(()))

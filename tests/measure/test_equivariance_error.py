@@ -198,6 +198,14 @@ def test_bad_input_is_named() -> None:
         equivariance_error(lambda v: {"a": v, "b": v}, x, Action(SO(3), Vector(), {"a": Vector()}))
     with pytest.raises(ValueError, match="returned a Pair of 2"):
         equivariance_error(lambda v: Pair(v, v), x, VECTORS)
+    with pytest.raises(ValueError, match="got ndarray: convert arrays with torch.from_numpy"):
+        equivariance_error(lambda v: v, x.numpy(), VECTORS)
+    with pytest.raises(ValueError, match=r"output 'output' has no rows, shape \(0, 3\)"):
+        equivariance_error(lambda v: v, x[:0], VECTORS)
+    with pytest.raises(ValueError, match=r"is torch\.int64, not floating point"):
+        equivariance_error(lambda v: v.argmax(dim=-1), x, Action(SO(3), Vector(), Scalar()))
+    with pytest.raises(ValueError, match=r"a field with shape \(4, 2\) cannot be moved by a group on R\^3"):
+        equivariance_error(lambda v: v, x[:, :2], VECTORS)
     with pytest.raises(ValueError, match="only the identity"):
         equivariance_error(lambda v: v, x, Action(trivial(3), Vector(), Vector()))
     with pytest.raises(ValueError, match="at least 1"):

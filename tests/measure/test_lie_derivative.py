@@ -147,10 +147,29 @@ def test_forces_inside_the_model() -> None:
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-@pytest.mark.parametrize("step", [torch.round, lambda x: x.argmax(dim=-1).double()], ids=["round", "argmax"])
-def test_step_functions_are_refused_instead_of_reading_zero(step: object, method: str) -> None:
+@pytest.mark.parametrize("output", [Scalar(), Vector()], ids=str)
+@pytest.mark.parametrize("num", [5, 40])
+@pytest.mark.parametrize("step", [torch.round, torch.sign, lambda x: x[x.argmax(dim=0)].round()], ids=str)
+def test_step_functions_are_refused_instead_of_reading_zero(
+    step: object, num: int, output: object, method: str
+) -> None:
     with pytest.raises(ValueError, match=r"not differentiable|disagree"):
-        lie_derivative(step, 3 * normal(40, 3), Action(SO(3), Vector(), Scalar()), method=method)
+        lie_derivative(step, 3 * normal(num, 3), Action(SO(3), Vector(), output), method=method)
+
+
+def test_a_small_detached_part_beside_a_large_constant_is_noticed() -> None:
+    shifted = lambda v: 1e3 + 1e-2 * v.detach().sum(dim=-1)  # noqa: E731
+    result = lie_derivative(shifted, normal(9, 3), Action(SO(3), Vector(), Scalar()))
+    assert result.method == "difference"
+
+
+def test_smooth_functions_with_derivative_zero_at_this_input_are_no_step_functions() -> None:
+    """Height on an axis where it is largest, and a rectified function in its flat part."""
+    top = torch.tensor([[0.0, 0.0, 1.0]]).double()
+    action = Action(SO(3), Vector(), Scalar())
+    assert lie_derivative(lambda v: v[:, 2], top, action, generators=SO(3).generators()[:2]).value.abs().max() < 1e-14
+    rectified = lambda v: 1 + (v[:, 0] - 0.3).relu()  # noqa: E731
+    assert lie_derivative(rectified, top, action).value.abs().max() == 0
 
 
 def test_a_really_invariant_function_reads_zero() -> None:
@@ -173,6 +192,10 @@ def test_bad_input_is_named() -> None:
         lie_derivative(lambda v: v / (v - v), x, Action(SO(2), Vector(), Vector()))
     with pytest.raises(ValueError, match="training mode"):
         lie_derivative(nn.Linear(2, 2).double(), x, Action(SO(2), Vector(), Vector()))
+    with pytest.raises(ValueError, match="output 'output' is zero, and so is its derivative"):
+        local_equivariance_error(lambda v: 0 * v, x, Action(SO(2), Vector(), Vector()))
+    with pytest.raises(ValueError, match=r"is torch\.int64, not floating point: .* such as the logits"):
+        lie_derivative(lambda v: v.argmax(dim=-1), x, Action(SO(2), Vector(), Scalar()))
     with pytest.raises(ValueError, match="reduction"):
         local_equivariance_error(lambda v: v, x, Action(SO(2), Vector(), Vector()), reduction="max")
     with pytest.raises(ValueError, match="no batch"):

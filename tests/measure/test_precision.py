@@ -30,7 +30,7 @@ class Distances(nn.Module):
 
 
 def cloud() -> Tensor:
-    return torch.randn(6, 3, generator=seeded(0))
+    return 0.3 * torch.randn(6, 3, generator=seeded(0))  # small enough that no layer saturates and hides its rounding
 
 
 def model(**options: object) -> Distances:

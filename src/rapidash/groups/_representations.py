@@ -84,5 +84,10 @@ class DirectSum(Representation):
 
 def _align(g: Tensor, x: Tensor) -> Tensor:
     """Elements with the dtype of x and one axis for each of its middle axes: (N, 1, ..., D + 1, D + 1)."""
+    if x.dim() == 0 or x.shape[-1] != g.shape[-1] - 1:
+        raise ValueError(
+            f"a field with shape {tuple(x.shape)} cannot be moved by a group on R^{g.shape[-1] - 1}: its last axis "
+            f"must have {g.shape[-1] - 1} components"
+        )
     g = g.to(x)
     return g if g.dim() == 2 else g.reshape(len(g), *(1,) * (x.dim() - 2), *g.shape[1:])

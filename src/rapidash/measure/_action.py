@@ -49,15 +49,36 @@ class Action:
         return moved if isinstance(x, Mapping) else tuple(moved.values())
 
     def call(self, fn: Function, x: Any) -> dict[str, Tensor]:
-        """The outputs of fn by name ("output" for a single tensor)."""
+        """The outputs of fn by name ("output" for a single tensor).
+
+        Raises: ValueError for an input of another type, or outputs as `named_outputs` says.
+        """
+        if not isinstance(x, Tensor | Mapping | tuple | list | CloudBatch):
+            raise ValueError(
+                f"the input must be a tensor, mapping, tuple or CloudBatch, got {type(x).__name__}: convert arrays "
+                "with torch.from_numpy"
+            )
         value = fn(**x) if isinstance(x, Mapping) else fn(*x) if isinstance(x, tuple | list) else fn(x)
         return self.named_outputs(value)
 
     def named_outputs(self, value: Any) -> dict[str, Tensor]:
         """The output as a mapping with exactly the declared names.
 
-        Raises: ValueError for an output without a declared representation, or a declared one that is missing.
+        Raises: ValueError for an output without a declared representation, a declared one that is missing, or one that
+            has no rows or is not floating point.
         """
+        outputs = self._declared_outputs(value)
+        for name, output in outputs.items():
+            if output.dim() and not len(output):
+                raise ValueError(f"output {name!r} has no rows, shape {tuple(output.shape)}: give at least one sample")
+            if not (output.is_floating_point() or output.is_complex()):
+                raise ValueError(
+                    f"output {name!r} is {output.dtype}, not floating point: measure what a decision is made from, "
+                    "such as the logits, or convert it with .double()"
+                )
+        return outputs
+
+    def _declared_outputs(self, value: Any) -> dict[str, Tensor]:
         if self.outputs is None:
             raise ValueError("the output has no declared representation: give Action(outputs=...), e.g. Scalar()")
         if isinstance(self.outputs, Mapping):

@@ -18,7 +18,6 @@ ConcreteMethod = Literal["forward", "double_backward", "difference"]
 Method = Literal["auto", "forward", "double_backward", "difference"]
 Outputs = dict[str, Tensor]
 ORDER: tuple[ConcreteMethod, ...] = get_args(ConcreteMethod)
-PROBE_STEPS = (0.025, 0.1)  # group parameters of the finite steps that tell a flat function from a step function
 
 
 @contextmanager
@@ -93,7 +92,8 @@ def derivative_along(
     return run(fn, x, action, algebra)
 
 
-def _along(fn: Function, x: Any, action: Action, forth: Tensor, back: Tensor) -> Outputs:
+def moved_outputs(fn: Function, x: Any, action: Action, forth: Tensor, back: Tensor) -> Outputs:
+    """rho_out(back) f(rho_in(forth) x) for every output."""
     return action.transform_outputs(back, action.call(fn, action.transform(forth, x)))
 
 
@@ -103,18 +103,25 @@ def _first_order(algebra: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     return eye + t * algebra.to(t.device), eye - t * algebra.to(t.device)
 
 
-def _forward(fn: Function, x: Any, action: Action, algebra: Tensor, like: Tensor | None = None) -> Outputs:
-    like = first_tensor(x) if like is None else like
-    zero = torch.zeros((), dtype=torch.float64, device=like.device)
+def derivative_of_outputs(outputs: Outputs, action: Action, algebra: Float[Tensor, "n n"]) -> Outputs:
+    """d/dt rho_out(exp(-t A)) y at t = 0: the derivative of a function that does not see its input move."""
+    zero = torch.zeros((), dtype=torch.float64, device=next(iter(outputs.values())).device)
+    with dual_level():
+        _, back = _first_order(algebra, make_dual(zero, torch.ones_like(zero)))
+        return {name: tangent_of(value) for name, value in action.transform_outputs(back, outputs).items()}
+
+
+def _forward(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
+    zero = torch.zeros((), dtype=torch.float64, device=first_tensor(x).device)
     with dual_level(), differentiable_kernels():
-        outputs = _along(fn, x, action, *_first_order(algebra, make_dual(zero, torch.ones_like(zero))))
+        outputs = moved_outputs(fn, x, action, *_first_order(algebra, make_dual(zero, torch.ones_like(zero))))
         return {name: tangent_of(value) for name, value in outputs.items()}
 
 
 def _double_backward(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
     t = torch.zeros((), dtype=torch.float64, device=first_tensor(x).device, requires_grad=True)
     with differentiable_kernels():
-        outputs = _along(fn, x, action, *_first_order(algebra, t))
+        outputs = moved_outputs(fn, x, action, *_first_order(algebra, t))
     result = {}
     for name, value in outputs.items():
         covector = torch.zeros_like(value, requires_grad=True)
@@ -129,49 +136,12 @@ def _double_backward(fn: Function, x: Any, action: Action, algebra: Tensor) -> O
 
 
 def _difference(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
-    step = _step(first_tensor(x))
+    step = difference_step(first_tensor(x))
     forth, back = torch.linalg.matrix_exp(step * algebra), torch.linalg.matrix_exp(-step * algebra)
-    ahead, behind = _along(fn, x, action, forth, back), _along(fn, x, action, back, forth)
+    ahead, behind = moved_outputs(fn, x, action, forth, back), moved_outputs(fn, x, action, back, forth)
     return {name: ((ahead[name] - behind[name]) / (2 * step)).detach() for name in ahead}
 
 
-def _step(like: Tensor) -> float:
+def difference_step(like: Tensor) -> float:
     """Group parameter of differences: its cube is the rounding error."""
     return float(torch.finfo(like.dtype).eps) ** (1 / 3)
-
-
-def complaint(
-    fn: Function, x: Any, action: Action, algebra: Float[Tensor, "n n"], derivative: Outputs, method: ConcreteMethod
-) -> str | None:
-    """Why a derivative cannot be trusted, or None: it is compared with a difference, and a derivative 0 with a step.
-
-    Automatic differentiation reads 0 through argmax, rounding and detached inputs; that must not pass for symmetry.
-    """
-    before = {name: value.detach() for name, value in action.call(fn, x).items()}
-    still = _forward(lambda *_: before, (), Action(action.group, (), action.output_fields), algebra, first_tensor(x))
-    difference = derivative
-    if method != "difference":
-        step = _step(first_tensor(x))
-        forth = torch.linalg.matrix_exp(step * algebra)
-        ahead = _along(fn, x, action, forth, torch.linalg.inv(forth))
-        difference = {name: (value.detach() - before[name]) / step for name, value in ahead.items()}
-    for name, value in derivative.items():
-        size = float(before[name].norm())
-        gap = float((value - difference[name]).norm())
-        if gap > 0.1 * max(float(value.norm()), float(difference[name].norm())) + 1e-3 * size:
-            return (
-                f"the {method} derivative of output {name!r} and its difference disagree by {gap:.2g} (output "
-                f"norm {size:.2g}): part of the input is detached inside the function, it is not smooth here, or it "
-                "draws random numbers"
-            )
-        eps = float(torch.finfo(value.dtype).eps)
-        if float((value - still[name]).norm()) <= 1e2 * eps * size:
-            steps = [torch.linalg.matrix_exp(step * algebra) for step in PROBE_STEPS]
-            moved = [action.call(fn, action.transform(g, x))[name].detach() - before[name] for g in steps]
-            near, far = (float(change.norm()) for change in moved)
-            if far > eps**0.5 * size and near > far / 8:  # of second order it would be a sixteenth
-                return (
-                    f"output {name!r} has derivative 0 but changes by {far / size if size else far:.2g} (relative) "
-                    "under a finite element: the function is not differentiable (argmax, rounding)"
-                )
-    return None

@@ -18,12 +18,12 @@ from rapidash.measure._derivative import (
     ConcreteMethod,
     Method,
     Outputs,
-    complaint,
     derivative_along,
     frozen_parameters,
 )
 from rapidash.measure._guard import measuring
 from rapidash.measure._report import Report
+from rapidash.measure._trust import disagreement, hidden_step
 
 Reduction = Literal["rms", "sq", "abs"]
 
@@ -107,8 +107,9 @@ def _differentiated(
     weights = weights / weights.norm()  # one comparison along a random direction stands for all generators
     combined = torch.einsum("d,dij->ij", weights.to(algebra), algebra)
     tried = ORDER if method == "auto" else (method,)
-    for name in tried:
-        with measuring(fn), frozen_parameters():
+    with measuring(fn), frozen_parameters():
+        before = {key: value.detach() for key, value in action.call(fn, x).items()}
+        for name in tried:
             try:
                 values = [derivative_along(fn, x, action, direction, name) for direction in algebra]
             except (NotImplementedError, RuntimeError) as error:
@@ -118,13 +119,27 @@ def _differentiated(
                     raise
                 message = f"method={method!r} cannot run for this function: {error}. Use method='auto'."
                 raise RuntimeError(message) from error
-            along = {key: sum(w * v[key] for w, v in zip(weights.tolist(), values)) for key in values[0]}
-            doubt = complaint(fn, x, action, combined, cast(Outputs, along), name)
-        if doubt is None:
-            return values, name
-    raise ValueError(
-        f"{doubt}. Measure a differentiable part of the function, such as the logits, or use equivariance_error."
-    )
+            along = {key: cast(Tensor, sum(w * v[key] for w, v in zip(weights.tolist(), values))) for key in before}
+            checked = fn, x, action, combined, along, name, before
+            doubt = disagreement(*checked) or hidden_step(*checked)
+            if doubt is None:
+                break
+    if doubt is not None:
+        raise ValueError(
+            f"{doubt}. Measure a differentiable part of the function, such as the logits, or use equivariance_error."
+        )
+    _refuse_zero(before, values)
+    return values, name
+
+
+def _refuse_zero(outputs: Outputs, values: list[Outputs]) -> None:
+    """A zero output has derivative 0, which would read as perfect symmetry."""
+    for name, output in outputs.items():
+        if not bool(output.any()) and not any(bool(slopes[name].any()) for slopes in values):
+            raise ValueError(
+                f"output {name!r} is zero, and so is its derivative, whatever the symmetry of the function: measure a "
+                "trained or randomly initialized model on other samples"
+            )
 
 
 @dataclass(frozen=True)
