@@ -40,12 +40,14 @@ Entries = Iterator[tuple[str, FileCloud | DataError]]
 def read_clouds(path: Path | str) -> Entries:
     """The clouds of a file with their names, a ``DataError`` in the place of one that cannot be read.
 
-    * ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
-    * ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
-      (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
-      for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
-      nuclear_charges, atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
-    * ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
+    ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
+
+    ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or (N, D)
+    of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one for all
+    of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers, nuclear_charges,
+    atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
+
+    ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
     Raises: FileNotFoundError; DataError for another format, or a file of several clouds that cannot be read at all.
     """

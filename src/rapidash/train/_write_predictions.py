@@ -52,11 +52,10 @@ class Predictions:
     def write(self, path: Path | str) -> Path:
         """Write a file, whole or not at all; its suffix is the format.
 
-        * ``.npz``: every output by its name, ``entry`` (B,), ``num_points`` (B,), ``units`` (a JSON object) and, for
-          classes, ``NAME_labels``.
-        * ``.xyz``, ``.extxyz``: extended xyz of the molecules; outputs per atom are columns, those per molecule stand
-          in the comment line. `ase` reads ``energy`` and ``forces`` as results.
-        * ``.csv``: a row per cloud; outputs per cloud with their unit in the head, classes by name.
+        ``.npz`` holds every output by its name, ``entry`` (B,), ``num_points`` (B,), ``units`` (a JSON object) and, for
+        classes, ``NAME_labels``. ``.xyz`` and ``.extxyz`` are extended xyz of molecules: outputs per atom are columns,
+        those per molecule stand in the comment line; ASE reads ``energy`` and ``forces`` as results. ``.csv`` has a row
+        per cloud: outputs per cloud with their unit in the head, classes by name.
 
         Returns: the path.
         Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
