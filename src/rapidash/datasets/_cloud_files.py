@@ -42,10 +42,10 @@ def read_clouds(path: Path | str) -> Entries:
 
     ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
 
-    ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or (N, D)
-    of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one for all
-    of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers, nuclear_charges,
-    atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
+    ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
+    (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
+    for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
+    nuclear_charges, atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
