@@ -174,6 +174,15 @@ def test_training_mode_is_refused_also_behind_an_adapter(wrap: object) -> None:
         equivariance_error(wrap(model), x, VECTORS)
 
 
+def test_a_slice_of_a_network_in_eval_mode_is_measured() -> None:
+    """``net[:2]`` is a new container, in training mode whatever the mode of the network."""
+    x, net = torch.randn(4, 3, dtype=torch.float64), nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+    with pytest.raises(ValueError, match=r"training mode \(.*Linear"):
+        equivariance_error(lambda v: net[:2](v), x, VECTORS)
+    net.eval()
+    assert equivariance_error(lambda v: net[:2](v), x, VECTORS).max > 0.1
+
+
 def test_a_model_of_forces_that_differentiates_inside_is_measured() -> None:
     def forces(pos: Tensor) -> Tensor:
         pos = pos.detach().requires_grad_()
@@ -198,7 +207,7 @@ def test_bad_input_is_named() -> None:
         equivariance_error(lambda v: {"a": v, "b": v}, x, Action(SO(3), Vector(), {"a": Vector()}))
     with pytest.raises(ValueError, match="returned a Pair of 2"):
         equivariance_error(lambda v: Pair(v, v), x, VECTORS)
-    with pytest.raises(ValueError, match="got ndarray: convert arrays with torch.from_numpy"):
+    with pytest.raises(ValueError, match=r"got ndarray: convert arrays with torch\.from_numpy"):
         equivariance_error(lambda v: v, x.numpy(), VECTORS)
     with pytest.raises(ValueError, match=r"output 'output' has no rows, shape \(0, 3\)"):
         equivariance_error(lambda v: v, x[:0], VECTORS)

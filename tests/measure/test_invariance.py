@@ -38,6 +38,11 @@ def test_by_hand_and_bad_input() -> None:
         effective_invariance(3 * p, q)
     with pytest.raises(ValueError, match="same samples"):
         effective_invariance(p, q[:1])
+    x = torch.randn(5, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="the same number for all samples and classes"):
+        invariance_scores(lambda v: 0 * v, x, ACTION)
+    with pytest.raises(ValueError, match=r"K >= 2 classes, got \{'output': \(5, 1\)\}"):
+        invariance_scores(lambda v: v[:, :1], x, ACTION)
 
 
 def test_an_invariant_classifier_reads_its_confidence_and_a_broken_one_less() -> None:

@@ -13,6 +13,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 VECTORS = Action(SO(3), Vector(), Vector())
+SCALARS = Action(SO(3), Vector(), Scalar())
 
 
 def chain() -> nn.Sequential:
@@ -169,6 +170,10 @@ def test_undeclared_layers_and_bad_arguments_are_named() -> None:
         layerwise_equivariance_error(model, x, VECTORS, {"*": ((Vector(), Vector()), Vector())})
     with pytest.raises(ValueError, match="method must be one of"):
         layerwise_equivariance_error(model, x, VECTORS, Vector(), method="reverse")
+    with pytest.raises(ValueError, match=r"layer '0' \(Linear\) do not fit: a field with shape \(4, 2\)"):
+        layerwise_equivariance_error(nn.Sequential(nn.Linear(3, 2).double()).eval(), x, SCALARS, {"*": Vector()})
+    with pytest.raises(ValueError, match=r"layers of a function cannot be watched: .* as_module"):
+        layerwise_equivariance_error(lambda v: v, x, VECTORS, Vector())
     with pytest.raises(ValueError, match="probes"):
         layerwise_equivariance_error(model, x, VECTORS, Vector(), method="hutchinson", probes=0)
     with pytest.raises(ValueError, match="training mode"):

@@ -60,4 +60,8 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         symmetry_loss_share(lambda v: v, x, x, action, num_elements=1)
     with pytest.raises(ValueError, match="loss is 0"):
-        symmetry_loss_share(lambda v: v * 0, x, x * 0, action)
+        symmetry_loss_share(lambda v: v * 0 + 1, x, x * 0 + 1, Action(SO(3), Vector(), Scalar()))
+    with pytest.raises(ValueError, match="output is zero for all elements"):
+        symmetry_loss_share(lambda v: v * 0, x, x, action)
+    with pytest.raises(ValueError, match="output is zero for all elements"):
+        equivariance_gap(lambda v: v * 0, x, lambda y: y.sum(), action)

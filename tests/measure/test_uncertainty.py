@@ -126,8 +126,27 @@ def test_bad_input_is_named() -> None:
         SplitConformal().calibrate(3 * p, torch.zeros(4).long())
     with pytest.raises(ValueError, match="alpha"):
         SplitConformal(alpha=1.5)
-    with pytest.raises(ValueError, match=r"values \(B,\)"):
+    with pytest.raises(ValueError, match=r"both \(B,\), got \(4, 2\) and \(4,\)"):
         SplitConformal("abs").calibrate(p, torch.zeros(4))
+    with pytest.raises(ValueError, match="must be finite"):
+        SplitConformal("abs").calibrate(torch.tensor([1.0, torch.nan]), torch.zeros(2))
+    with pytest.raises(ValueError, match="at least one"):
+        SplitConformal("abs").calibrate(p[:0, 0], p[:0, 0])
+    for measure in (SplitConformal().calibrate, expected_calibration_error, brier_score, negative_log_likelihood):
+        with pytest.raises(ValueError, match="apply a softmax first"):
+            measure(p.log(), torch.zeros(4).long())
+        with pytest.raises(ValueError, match=r"for each of the 4 predictions, at least one, got \(3,\)"):
+            measure(p, torch.zeros(3).long())
+        with pytest.raises(ValueError, match=r"torch\.float32"):
+            measure(p, torch.zeros(4))
+        with pytest.raises(ValueError, match=r"classes 0 \.\. 1, got values from 0 to 2"):
+            measure(p, torch.tensor([0, 1, 2, 0]))
+        with pytest.raises(ValueError, match="at least one"):
+            measure(p[:0], torch.zeros(0).long())
+    with pytest.raises(ValueError, match="num_bins"):
+        expected_calibration_error(p, torch.zeros(4).long(), num_bins=0)
+    with pytest.raises(ValueError, match=r"got \(4, 2\) and \(2, 3\)"):
+        last_layer_laplace(p, torch.ones(2, 3), p, likelihood="regression")
     with pytest.raises(ValueError, match="at least 4"):
         resampled_coverage(torch.ones(3))
     with pytest.raises(ValueError, match="likelihood"):

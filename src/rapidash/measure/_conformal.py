@@ -57,15 +57,29 @@ class SplitConformal:
             )
 
     def scores(self, prediction: Float[Tensor, "B ..."], target: Tensor) -> Float[Tensor, " B"]:
-        """Nonconformity of each sample: probabilities (B, K) and classes (B,), or values (B,) and (B,)."""
+        """Nonconformity of each sample: probabilities (B, K) and classes (B,), or values (B,) and (B,).
+
+        Raises: ValueError for other shapes, classes outside 0 .. K - 1, rows that are no probabilities, values that are
+            not finite, or no samples.
+        """
         if self.score == "abs":
-            if prediction.shape != target.shape or prediction.dim() != 1:
-                raise ValueError(f"score 'abs' needs values (B,), got {tuple(prediction.shape)}, {tuple(target.shape)}")
-            return (prediction - target).abs()
-        return self._class_scores(prediction).gather(1, target[:, None].long()).squeeze(1)
+            if prediction.shape != target.shape or prediction.dim() != 1 or not len(target):
+                raise ValueError(
+                    "score 'abs' needs at least one prediction and target, both (B,), "
+                    f"got {tuple(prediction.shape)} and {tuple(target.shape)}"
+                )
+            residual = (prediction - target).abs()
+            if not bool(torch.isfinite(residual).all()):
+                raise ValueError("predictions and targets must be finite: leave out samples that failed, and say so")
+            return residual
+        _check_classes(prediction, target)
+        return self._class_scores(prediction).gather(1, target[:, None]).squeeze(1)
 
     def calibrate(self, prediction: Float[Tensor, "B ..."], target: Tensor) -> "SplitConformal":
-        """The calibrated predictor. With too few samples for alpha the sets are everything (threshold infinity)."""
+        """The calibrated predictor. With too few samples for alpha the sets are everything (threshold infinity).
+
+        Raises: ValueError as `scores` does.
+        """
         return SplitConformal(self.score, self.alpha, _threshold(self.scores(prediction, target), self.alpha))
 
     def predict_set(self, prediction: Float[Tensor, "B ..."]) -> Bool[Tensor, "B K"] | Float[Tensor, "B 2"]:
@@ -86,8 +100,7 @@ class SplitConformal:
         return Coverage(float(covered.double().mean()), float(size.mean()), len(covered), 1 - self.alpha)
 
     def _class_scores(self, p: Tensor) -> Float[Tensor, "B K"]:
-        if p.dim() != 2 or bool((p < 0).any()) or not bool(((p.sum(dim=-1) - 1).abs() < 1e-3).all()):
-            raise ValueError("predictions must be probabilities (B, K) with row sums 1: apply a softmax first")
+        _check_probabilities(p)
         if self.score == "thr":
             return 1 - p
         ordered, order = p.sort(dim=-1, descending=True)
@@ -118,7 +131,13 @@ def resampled_coverage(
 
 
 def expected_calibration_error(p: Float[Tensor, "B K"], target: Int[Tensor, " B"], *, num_bins: int = 15) -> float:
-    """Mean over samples of abs(accuracy - confidence) in bins of equal width of the confidence."""
+    """Mean over samples of abs(accuracy - confidence) in bins of equal width of the confidence.
+
+    Raises: ValueError for rows that are no probabilities, targets that are no classes of them, or no bin.
+    """
+    _check_classes(p, target)
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}")
     confidence, label = p.max(dim=-1)
     gap = (label == target).to(p.dtype) - confidence
     index = (confidence * num_bins).long().clamp(max=num_bins - 1)
@@ -126,12 +145,20 @@ def expected_calibration_error(p: Float[Tensor, "B K"], target: Int[Tensor, " B"
 
 
 def brier_score(p: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> float:
-    """Mean over samples of the squared distance to the one-hot target, summed over classes: in [0, 2]."""
+    """Mean over samples of the squared distance to the one-hot target, summed over classes: in [0, 2].
+
+    Raises: ValueError for rows that are no probabilities, or targets that are no classes of them.
+    """
+    _check_classes(p, target)
     return float((p - torch.nn.functional.one_hot(target, p.shape[1])).square().sum(dim=-1).mean())
 
 
 def negative_log_likelihood(p: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> float:
-    """Mean of -log p of the true class, in nats."""
+    """Mean of -log p of the true class, in nats; infinite if the true class of any sample has probability 0.
+
+    Raises: ValueError for rows that are no probabilities, or targets that are no classes of them.
+    """
+    _check_classes(p, target)
     return float(-p.gather(1, target[:, None]).log().mean())
 
 
@@ -152,6 +179,7 @@ def compare_uncertainty(
         target: classes of the test data.
         alpha: admissible error rate.
         score: "thr" or "aps".
+    Raises: ValueError for rows that are no probabilities, or targets that are no classes of them.
     """
     rows = []
     for name, (calibration, test, moved) in models.items():
@@ -164,6 +192,24 @@ def compare_uncertainty(
         row |= {"ECE": expected_calibration_error(test, target), "Brier": brier_score(test, target)}
         rows.append(row | {"NLL": negative_log_likelihood(test, target)})
     return Report("uncertainty under the group", tuple(rows), {"nominal coverage": 1 - alpha, "test": len(target)})
+
+
+def _check_probabilities(p: Tensor) -> None:
+    if p.dim() != 2 or bool((p < 0).any()) or not bool(((p.sum(dim=-1) - 1).abs() < 1e-3).all()):
+        raise ValueError("predictions must be probabilities (B, K) with row sums 1: apply a softmax first")
+
+
+def _check_classes(p: Tensor, target: Tensor) -> None:
+    """Probabilities (B, K) and, for each, a class in 0 .. K - 1; at least one."""
+    _check_probabilities(p)
+    if target.dtype != torch.int64 or target.shape != p.shape[:1] or not len(target):
+        raise ValueError(
+            f"target must hold one class (int64) for each of the {len(p)} predictions, at least one, got "
+            f"{tuple(target.shape)} of {target.dtype}"
+        )
+    if bool((target < 0).any()) or bool((target >= p.shape[1]).any()):
+        low, high = int(target.min()), int(target.max())
+        raise ValueError(f"target must hold classes 0 .. {p.shape[1] - 1}, got values from {low} to {high}")
 
 
 def _threshold(scores: Tensor, alpha: float) -> float:

@@ -33,7 +33,7 @@ def measuring(fn: Any) -> Iterator[None]:
 
 def _refuse_training(module: nn.Module, *, deep: bool = True) -> None:
     for name, part in module.named_modules() if deep else [("", module)]:
-        if part.training:
+        if part.training and type(part) is not nn.Sequential:  # a slice of a network in eval mode is a new container
             where = f"its part {name!r}" if name else type(part).__name__
             raise ValueError(
                 f"the model is in training mode ({where}): call model.eval() first, because dropout and batch "

@@ -93,12 +93,18 @@ def invariance_scores(
         num_elements: None takes all elements but the identity of a finite group, 16 random ones of any other.
         elements: the elements to use instead.
         seed: of the elements.
-    Raises: ValueError as `effective_invariance` does, for a model in training mode, or an output that is not (B, K).
+    Raises: ValueError as `effective_invariance` does, for a model in training mode, or an output that is not (B, K) or
+        the same for all samples and classes.
     """
     elements = draw_elements(action.group, num_elements, seed=seed) if elements is None else elements
     columns: list[list[Tensor]] = [[], [], [], []]
     with measuring(model):
         before = _single(action.call(model, x)).detach()
+        if bool((before == before[0, 0]).all()):
+            raise ValueError(
+                "the output is the same number for all samples and classes, which would read as perfect invariance: "
+                "measure a trained or randomly initialized model"
+            )
         for g in elements:
             moved = _single(action.call(model, action.transform(g, x))).detach()
             log_p, log_q = _log_probabilities(before, from_logits), _log_probabilities(moved, from_logits)

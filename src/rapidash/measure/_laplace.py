@@ -57,13 +57,17 @@ def last_layer_laplace(
         target: (B, K) values for "regression", (B,) classes for "classification".
         likelihood: Gaussian noise, or softmax.
         noise: standard deviation of the noise, for "regression".
-    Raises: ValueError for an unknown likelihood or a noise that is not positive.
+    Raises: ValueError for an unknown likelihood, a noise that is not positive, or shapes that do not fit.
     """
     if likelihood not in ("regression", "classification") or not noise > 0:
         raise ValueError(
             f"likelihood must be 'regression' or 'classification' and noise > 0, got {likelihood!r}, {noise}"
         )
     features, weight = features.detach().double(), weight.detach().double()
+    if features.dim() != 2 or weight.dim() != 2 or features.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"features must be (B, F) and weight (K, F), got {tuple(features.shape)} and {tuple(weight.shape)}"
+        )
     output, num_classes = features @ weight.T, len(weight)
     expected = output.shape if likelihood == "regression" else output.shape[:1]
     if target.shape != expected:

@@ -124,14 +124,20 @@ def layerwise_equivariance_error(
         probes: number of probes for "hutchinson".
         generators: None takes the basis of the group's Lie algebra.
         seed: of the probes.
-    Raises: ValueError for a layer without a declared representation, more than one output, or a group without
-        generators; RuntimeError if an operation of the network has no forward-mode derivative and no difference helps.
+    Raises: ValueError for a layer without a declared representation or with one that does not fit its tensors, a model
+        that is no module, more than one output, or a group without generators; RuntimeError if an operation of the
+        network has no forward-mode derivative and no difference helps.
     Source: Gruver, Finzi, Goldblum, Wilson, ICLR 2023 (reverse mode, there); the forward mode is ours.
     """
     if method not in get_args(LayerMethod):
         raise ValueError(f"method must be one of {get_args(LayerMethod)}, got {method!r}")
     if probes < 1:
         raise ValueError(f"probes must be at least 1, got {probes}")
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"the layers of a {type(model).__name__} cannot be watched: pass a torch.nn.Module, or wrap a function and "
+            "its modules with as_module"
+        )
     whole = lie_derivative(model, x, action, generators=generators)
     total = whole.value
     algebra = action.group.generators() if generators is None else generators
@@ -178,6 +184,9 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
         slopes = derivative_along(run, arguments, local, algebra, "forward")
     except (NotImplementedError, RuntimeError):
         slopes = derivative_along(run, arguments, local, algebra, "difference")
+    except ValueError as error:
+        message = f"the representations declared for layer {call.name!r} ({type(call.module).__name__}) do not fit"
+        raise ValueError(f"{message}: {error}") from error
     return list(slopes.values())
 
 

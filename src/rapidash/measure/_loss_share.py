@@ -82,7 +82,7 @@ def symmetry_loss_share(
         action: the group with the representations of inputs and outputs.
         num_elements: None takes all elements of a finite group, 16 random ones of any other.
         seed: of the elements.
-    Raises: ValueError for fewer than 2 elements, a target of another shape, or a loss of 0.
+    Raises: ValueError for fewer than 2 elements, a target of another shape, a zero output, or a loss of 0.
     Source: Shen et al., arXiv 2512.02303, TMLR 2025; derived here.
     """
     elements, is_complete = _orbit_elements(action, num_elements, seed)
@@ -123,6 +123,7 @@ def equivariance_gap(
         action: the group with the representations of inputs and outputs.
         num_elements: None takes all elements of a finite group, 16 random ones of any other.
         seed: of the elements.
+    Raises: ValueError for fewer than 2 elements or a zero output.
     """
     elements, _ = _orbit_elements(action, num_elements, seed)
     with measuring(fn):
@@ -149,4 +150,10 @@ def _orbit(fn: Function, x: Any, action: Action, elements: Tensor) -> Tensor:
         if len(outputs) != 1:
             raise ValueError(f"one output is needed, got {list(outputs)}: pick one in an adapter")
         values.append(next(iter(outputs.values())).detach())
-    return torch.stack(values)
+    orbit = torch.stack(values)
+    if not bool(orbit.any()):
+        raise ValueError(
+            "the output is zero for all elements, which would read as perfect symmetry: measure a trained or randomly "
+            "initialized model"
+        )
+    return orbit
