@@ -352,3 +352,20 @@ def add_products(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def copy_vectors(typing: Any, values: Any, at: Any, out: Any, to: Any, width: Any) -> Any:
+    """out[to + c] = values[at + c] for c < width, a multiple of the vector length: faster than slices of numba."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values, at, out, to, width = args
+        arrays = zip(signature.args[::2], (values, out))
+        values, out = (context.make_array(kind)(context, builder, array).data for kind, array in arrays)
+        vectors = Vectors(builder, signature.args[0].dtype)
+        zero, lanes = (ir.Constant(at.type, value) for value in (0, vectors.count))
+        with cgutils.for_range_slice(builder, zero, width, lanes) as (c, _):
+            vectors.store(vectors.load(values, builder.add(at, c)), out, builder.add(to, c))
+        return context.get_dummy_value()
+
+    return types.void(values, at, out, to, width), generate

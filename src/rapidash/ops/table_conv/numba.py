@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region
-from rapidash.ops._simd import block_width, num_taps, run_backward, run_dots, run_forward
+from rapidash.ops._simd import block_width, copy_vectors, num_taps, run_backward, run_dots, run_forward
 from rapidash.ops.table_conv._cells import TAPS, count_outside, scratch, set_points, sort_by_cell
 from rapidash.ops.table_conv.reference import Interpolation, outside_message
 
@@ -73,8 +73,11 @@ def _pack(x, first, last, orientation, shape, blocks, width, packed):
         for b in range(blocks[0], blocks[1]):
             to = ((b - blocks[0]) * rows + n) * width
             valid = min(width, channels - b * width)
-            packed[to : to + valid] = x[at + b * width : at + b * width + valid]
-            packed[to + valid : to + width] = 0
+            if valid == width:
+                copy_vectors(x, at + b * width, packed, to, width)
+            else:
+                packed[to : to + valid] = x[at + b * width : at + b * width + valid]
+                packed[to + valid : to + width] = 0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -87,7 +90,10 @@ def _unpack(packed, first, last, orientation, shape, blocks, width, x):
         for b in range(blocks[0], blocks[1]):
             to = ((b - blocks[0]) * rows + n) * width
             valid = min(width, channels - b * width)
-            x[at + b * width : at + b * width + valid] = packed[to : to + valid]
+            if valid == width:
+                copy_vectors(packed, to, x, at + b * width, width)
+            else:
+                x[at + b * width : at + b * width + valid] = packed[to : to + valid]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
