@@ -84,7 +84,8 @@ def read_pretrained(path: Path | str, *, kind: str) -> tuple[dict[str, Any], dic
     folder = find_pretrained(path)
     config = _read_config(folder / CONFIG)
     if config["kind"] != kind:
-        raise ValueError(f"{folder / CONFIG}: 'kind' is {config['kind']!r}, expected {kind!r}: {_READERS[kind]}")
+        hint = _READERS.get(config["kind"], "it was saved by another version of rapidash")
+        raise ValueError(f"{folder / CONFIG}: 'kind' is {config['kind']!r}, expected {kind!r}: {hint}")
     source = folder / WEIGHTS
     if not source.is_file():
         raise FileNotFoundError(f"{source} is missing: the saved model is incomplete")
@@ -136,9 +137,9 @@ def torch_dtype(name: object) -> torch.dtype:
     return found
 
 
-_READERS = {
-    "task": "a network without a task is read by rapidash.models.Rapidash.from_pretrained",
-    "network": "the model of a task is read by rapidash.train.TrainedModel.from_pretrained",
+_READERS = {  # of every kind
+    "network": "a network without a task is read by rapidash.models.Rapidash.from_pretrained",
+    "task": "the model of a task is read by rapidash.train.TrainedModel.from_pretrained",
 }
 _ENTRIES = {"library_name": str, "format_version": int, "kind": str, "weights_sha256": str}
 

@@ -1,0 +1,119 @@
+"""Saved models of tasks: what is wrong with a folder is said with file and entry."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rapidash.models import Rapidash, RapidashConfig
+from rapidash.train import TASKS, FileTask, TrainedModel, Variant, get_task
+
+SIZES = {"num_train": 4, "num_val": 2, "num_test": 3}
+TINY = RapidashConfig(symmetry="T(3)", space="R3", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)
+VARIANT = Variant("tiny", TINY, augment="SO(3)", tta=2, tta_group="SO(3)")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = get_task("nbody", **SIZES).build(VARIANT).eval()
+    return TrainedModel("nbody", SIZES, VARIANT, model).save_pretrained(tmp_path / "run" / "model")
+
+
+def change(folder: Path, **entries: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.update(entries)
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value != "absent"}))
+
+
+def test_it_is_found_from_its_folder_its_files_and_its_run(folder: Path) -> None:
+    before = torch.get_rng_state()
+    for path in (folder, folder.parent, folder / "config.json", str(folder / "model.safetensors")):
+        found = TrainedModel.from_pretrained(path)
+        assert (found.task_name, found.task_options, found.variant) == ("nbody", SIZES, VARIANT)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None:
+    moved = folder.rename(folder.parents[1] / "elsewhere")
+    assert TrainedModel.from_pretrained(moved).task.name == "nbody"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"task": "nbodi"}, r"config\.json does not describe a model of a task: unknown task 'nbodi', .*'nbody'"),
+        ({"task": "absent"}, "the entry 'task' is missing"),
+        ({"task_options": {"num_tests": 3}}, "no option 'num_tests'"),
+        ({"task_options": 3}, "does not describe a model of a task"),
+        ({"variant": "absent"}, "the entry 'variant' is missing"),
+        ({"variant": {"name": "x", "modell": {}}}, "unknown Variant field 'modell'.*did you mean 'model'"),
+        ({"variant": {"name": "x"}}, "does not describe a model of a task: .*'model'"),
+        ({"variant": 7}, "does not describe a model of a task"),
+        ({"reference": "absent"}, "the entry 'reference' is missing"),
+        ({"dtype": "float33"}, "'dtype' must be the name of a floating-point dtype such as 'float32', got 'float33'"),
+        ({"kind": "network"}, r"'kind' is 'network', expected 'task': .*Rapidash\.from_pretrained"),
+        ({"kind": "mesh"}, r"'kind' is 'mesh', expected 'task': it was saved by another version"),
+    ],
+)
+def test_a_wrong_entry_is_named(folder: Path, entries: dict, message: str) -> None:
+    change(folder, **entries)
+    with pytest.raises(ValueError, match=message):
+        TrainedModel.from_pretrained(folder)
+
+
+def test_weights_of_another_width_are_named(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["variant"]["model"]["channels"] = 8
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"model\.safetensors do not fit .* has shape \(4, .*\), expected \(8, .*\)"):
+        TrainedModel.from_pretrained(folder)
+
+
+def test_a_network_alone_is_not_a_model_of_a_task(folder: Path, tmp_path: Path) -> None:
+    network = Rapidash(in_scalars=1, space="R3", channels=4, num_layers=1)
+    with pytest.raises(ValueError, match=r"'kind' is 'network', expected 'task'"):
+        TrainedModel.from_pretrained(network.save_pretrained(tmp_path / "network"))
+    with pytest.raises(ValueError, match=r"'kind' is 'task', expected 'network'"):
+        Rapidash.from_pretrained(folder)
+
+
+def test_infinite_results_cannot_be_saved(folder: Path, tmp_path: Path) -> None:
+    found = TrainedModel.from_pretrained(folder)
+    broken = TrainedModel("nbody", SIZES, VARIANT, found.model, results={"test_error": float("inf")})
+    with pytest.raises(ValueError, match="finite numbers only"):
+        broken.save_pretrained(tmp_path / "broken")
+    assert not (tmp_path / "broken").exists()
+
+
+def test_averaging_uses_the_group_of_the_variant(folder: Path) -> None:
+    """An average over the trivial motions is no average."""
+    found = TrainedModel.from_pretrained(folder)
+    data = found.task.dataset("test")
+    plain = found.predict(data)["positions"]
+    assert not torch.allclose(found.predict(data, tta=2)["positions"], plain)
+    still = Variant("tiny", TINY, tta=1, tta_group="trivial")
+    alone = TrainedModel("nbody", SIZES, still, found.model)
+    torch.testing.assert_close(alone.predict(data, tta=2)["positions"], plain)
+
+
+def test_a_task_without_predictions_for_files_says_so(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "toy", lambda: toy.task)
+    assert not isinstance(toy.task, FileTask)
+    found = TrainedModel("toy", {}, VARIANT, toy.Network())
+    again = TrainedModel.from_pretrained(found.save_pretrained(tmp_path))
+    assert torch.equal(again.model.head.weight, found.model.head.weight)
+    with pytest.raises(ValueError, match=r"task 'toy' does not say how .* see rapidash\.train\.FileTask"):
+        again.predict_files(["some.xyz"])
+    with pytest.raises(ValueError, match="does not say how"):
+        again.predict(toy.task.dataset("test"))
+
+
+def test_outputs_are_asked_for_by_name(folder: Path) -> None:
+    found = TrainedModel.from_pretrained(folder)
+    made = found.predict(found.task.dataset("test"))
+    with pytest.raises(KeyError, match=r"unknown output 'position', expected one of 'positions'"):
+        made["position"]
+    assert isinstance(found.model, nn.Module)
