@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
+from rapidash.ops._second_order import partial_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
 from rapidash.ops.channel_mlp._jvp import channel_mlp_jvp
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
@@ -185,10 +186,7 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
     grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
     if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
-        wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
-        out = channel_mlp_reference(inputs[0], None, *inputs[1:])
-        found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True) if wanted else ())
-        grads = [next(found) if need else None for need in needs]
+        grads = partial_gradients(lambda x, *rest: channel_mlp_reference(x, None, *rest), inputs, needs, grad)
     else:
         grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])])
         grads = [g if need else None for g, need in zip(grads, needs, strict=True)]

@@ -11,6 +11,7 @@ from torch import Tensor
 from rapidash.geometry._graph import Graph
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
+from rapidash.ops._second_order import partial_gradients
 from rapidash.ops.edge_conv.reference import edge_conv_reference
 
 __all__ = ["edge_conv"]
@@ -142,10 +143,11 @@ def _register(backend: str) -> Any:
         needs = [ctx.needs_input_grad[i] for i in (0, 1, 7)]
         grads: list[Tensor | None]
         if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
-            inputs = [t for t, need in zip((x, kernel, edge_weight), needs, strict=True) if need]
-            out = edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)
-            found = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
-            grads = [next(found) if need else None for need in needs]
+
+            def definition(x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
+                return edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)
+
+            grads = partial_gradients(definition, (x, kernel, edge_weight), needs, grad)
         else:
             edges = source, target, row_ptr, order, col_ptr
             computed = backward(grad, x, kernel, *edges, edge_weight, needs[1:])

@@ -11,6 +11,7 @@ from torch import Tensor
 from rapidash.geometry._graph import Graph
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
+from rapidash.ops._second_order import partial_gradients
 from rapidash.ops.table_conv.reference import (
     Interpolation,
     has_outside,
@@ -171,7 +172,13 @@ def _register(backend: str) -> Any:
         x, table, coords, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
         needs = [ctx.needs_input_grad[i] for i in (0, 1, 2, 8)]
         if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
-            grads = _reference_gradients(grad, x, table, coords, source, target, edge_weight, ctx.taps, needs)
+
+            def definition(x: Tensor, table: Tensor, coords: Tensor, weight: Tensor | None) -> Tensor:
+                return table_conv_reference(
+                    x, table, coords, source, target, grad.shape[0], interpolation=ctx.taps, edge_weight=weight
+                )
+
+            grads = partial_gradients(definition, (x, table, coords, edge_weight), needs, grad)
         else:
             edges = source, target, row_ptr, order, col_ptr
             grads = backward(grad, x, table, coords, *edges, edge_weight, ctx.taps, needs)
@@ -180,18 +187,6 @@ def _register(backend: str) -> Any:
 
     forward.register_autograd(vector_jacobian, setup_context=setup_context)
     return forward
-
-
-def _reference_gradients(
-    grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor,
-    edge_weight: Tensor | None, taps: Interpolation, needs: list[bool],
-) -> list[Tensor | None]:  # fmt: skip
-    inputs = [t for t, need in zip((x, table, coords, edge_weight), needs, strict=True) if need and t is not None]
-    out = table_conv_reference(
-        x, table, coords, source, target, grad.shape[0], interpolation=taps, edge_weight=edge_weight
-    )
-    found = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
-    return [next(found) if need else None for need in needs]
 
 
 _OPS = {backend: _register(backend) for backend in ("numba", "triton")}

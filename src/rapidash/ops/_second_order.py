@@ -1,0 +1,28 @@
+"""Gradients of an op as functions that have derivatives themselves."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def partial_gradients(
+    definition: Callable[..., Tensor], inputs: Sequence[Tensor | None], needs: Sequence[bool], grad: Tensor
+) -> list[Tensor | None]:
+    """Vector-Jacobian products of ``definition(*inputs)``, each with a graph; None for inputs that need none.
+
+    The derivatives are partial: where one input was computed from another (features from the cutoff of the same edges,
+    in an earlier layer), that path is left to the caller's graph.
+
+    Args:
+        definition: the op in plain torch.
+        inputs: its tensors, with the graph that they come from.
+        needs: whether each one needs a gradient.
+        grad: of the output.
+    """
+    aliases = [t if t is None or not need else t.view_as(t) for t, need in zip(inputs, needs, strict=True)]
+    wanted = [alias for alias, need in zip(aliases, needs, strict=True) if alias is not None and need]
+    if not wanted:
+        return [None] * len(inputs)
+    found = iter(torch.autograd.grad(definition(*aliases), wanted, grad, create_graph=True))
+    return [next(found) if need else None for need in needs]
