@@ -27,7 +27,7 @@ from rapidash.groups import (
     scaling,
     shear,
 )
-from rapidash.measure import Action, lie_derivative, local_equivariance_error
+from rapidash.measure import Action, equivariance_error, lie_derivative, local_equivariance_error
 
 METHODS = ["forward", "double_backward", "difference"]
 VECTORS = Action(SO(3), Vector(), Vector())
@@ -264,6 +264,18 @@ def test_fiber_outputs_use_the_orientation_signal() -> None:
     assert lie_derivative(lambda v: lift(v).relu(), x, signal).value.abs().max() > 0.01
 
 
+def test_a_compiled_model_is_differentiated_as_it_was_written() -> None:
+    torch.manual_seed(0)
+    model, x = Net().eval(), normal(6, 3)
+    compiled = torch.compile(model, backend="eager")
+    result = lie_derivative(compiled, x, VECTORS)
+    assert result.method == "forward"
+    assert torch.equal(result.value, lie_derivative(model, x, VECTORS).value)
+    assert equivariance_error(compiled, x, VECTORS).mean == pytest.approx(equivariance_error(model, x, VECTORS).mean)
+    with pytest.raises(ValueError, match="training mode"):
+        equivariance_error(lambda v: compiled.train()(v), x, VECTORS)
+
+
 def test_evaluations_are_few_and_counted() -> None:
     calls = 0
 
@@ -273,4 +285,4 @@ def test_evaluations_are_few_and_counted() -> None:
         return v.square()
 
     lie_derivative(counted, normal(5, 3), VECTORS)
-    assert calls == 3 + 2  # one dual pass for each generator, and two evaluations to check all of them
+    assert calls == 3 + 3  # one dual pass for each generator, and three evaluations to check all of them

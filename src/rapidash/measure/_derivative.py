@@ -1,5 +1,6 @@
 """The derivative of a function along a one-parameter group, by three methods that must agree."""
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,23 @@ def frozen_parameters() -> Iterator[None]:
 
 
 @contextmanager
+def uncompiled() -> Iterator[None]:
+    """What torch.compile made runs as it was written: compiled graphs have no forward-mode derivative."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """What derivatives are taken in: no gradients by parameters, no compiled graphs."""
+    with frozen_parameters(), uncompiled():
+        yield
+
+
+@contextmanager
 def differentiable_kernels() -> Iterator[None]:
     """Attention by its definition: the fast kernels have no forward-mode derivative."""
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -92,7 +110,7 @@ def derivative_along(
     return run(fn, x, action, algebra)
 
 
-def moved_outputs(fn: Function, x: Any, action: Action, forth: Tensor, back: Tensor) -> Outputs:
+def _moved_outputs(fn: Function, x: Any, action: Action, forth: Tensor, back: Tensor) -> Outputs:
     """rho_out(back) f(rho_in(forth) x) for every output."""
     return action.transform_outputs(back, action.call(fn, action.transform(forth, x)))
 
@@ -114,14 +132,14 @@ def derivative_of_outputs(outputs: Outputs, action: Action, algebra: Float[Tenso
 def _forward(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
     zero = torch.zeros((), dtype=torch.float64, device=first_tensor(x).device)
     with dual_level(), differentiable_kernels():
-        outputs = moved_outputs(fn, x, action, *_first_order(algebra, make_dual(zero, torch.ones_like(zero))))
+        outputs = _moved_outputs(fn, x, action, *_first_order(algebra, make_dual(zero, torch.ones_like(zero))))
         return {name: tangent_of(value) for name, value in outputs.items()}
 
 
 def _double_backward(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
     t = torch.zeros((), dtype=torch.float64, device=first_tensor(x).device, requires_grad=True)
     with differentiable_kernels():
-        outputs = moved_outputs(fn, x, action, *_first_order(algebra, t))
+        outputs = _moved_outputs(fn, x, action, *_first_order(algebra, t))
     result = {}
     for name, value in outputs.items():
         covector = torch.zeros_like(value, requires_grad=True)
@@ -138,7 +156,7 @@ def _double_backward(fn: Function, x: Any, action: Action, algebra: Tensor) -> O
 def _difference(fn: Function, x: Any, action: Action, algebra: Tensor) -> Outputs:
     step = difference_step(first_tensor(x))
     forth, back = torch.linalg.matrix_exp(step * algebra), torch.linalg.matrix_exp(-step * algebra)
-    ahead, behind = moved_outputs(fn, x, action, forth, back), moved_outputs(fn, x, action, back, forth)
+    ahead, behind = _moved_outputs(fn, x, action, forth, back), _moved_outputs(fn, x, action, back, forth)
     return {name: ((ahead[name] - behind[name]) / (2 * step)).detach() for name in ahead}
 
 

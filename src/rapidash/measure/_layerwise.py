@@ -14,8 +14,8 @@ from rapidash.measure._action import Action
 from rapidash.measure._derivative import (
     derivative_along,
     differentiable_kernels,
+    differentiating,
     dual_level,
-    frozen_parameters,
     make_dual,
     tangent_of,
 )
@@ -143,7 +143,7 @@ def layerwise_equivariance_error(
     algebra = action.group.generators() if generators is None else generators
     declared: Hidden = {OTHERS: hidden} if isinstance(hidden, Representation) else hidden
     modules = leaves(model, lambda name, module: _declared_for(name, module, declared, exact=True) is not None)
-    with measuring(model), frozen_parameters():
+    with measuring(model), differentiating():
         with recording(modules) as everything:
             action.call(model, x)
         calls = [call for call in everything if _returns_tensors(call.output)]

@@ -19,7 +19,7 @@ from rapidash.measure._derivative import (
     Method,
     Outputs,
     derivative_along,
-    frozen_parameters,
+    differentiating,
 )
 from rapidash.measure._guard import measuring
 from rapidash.measure._report import Report
@@ -107,7 +107,7 @@ def _differentiated(
     weights = weights / weights.norm()  # one comparison along a random direction stands for all generators
     combined = torch.einsum("d,dij->ij", weights.to(algebra), algebra)
     tried = ORDER if method == "auto" else (method,)
-    with measuring(fn), frozen_parameters():
+    with measuring(fn), differentiating():
         before = {key: value.detach() for key, value in action.call(fn, x).items()}
         for name in tried:
             try:
@@ -240,7 +240,7 @@ def local_equivariance_error(
 
     named = Action(action.group, action.inputs, action.output_fields, action.batch)
     for batch in batches:
-        with measuring(fn), frozen_parameters():
+        with measuring(fn), differentiating():
             before = named.call(measured, batch)
         result = lie_derivative(measured, batch, named, generators=generators, method=method)
         for name, value in result.values.items():
