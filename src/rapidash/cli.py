@@ -391,6 +391,9 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta"):
         if record[name] is not None:
             print(f"  {name:<20}{record[name]:.5g} {unit}  ({record['metric']})")
+    for name, value in record.get("test_details", {}).items():
+        if value is not None:
+            print(f"  {name:<20}{value:.5g}  (test data)")
     before, after = (record["equivariance"][moment]["mean"] for moment in ("before", "after"))
     if before is not None and after is not None:
         print(f"  equivariance error  {before:.1e} before training, {after:.1e} after")

@@ -120,3 +120,14 @@ def test_a_symmetry_that_holds_up_to_the_grid_says_so(write_study: WriteStudy) -
     notes = [item for item in finding.items if "up to its orientation grid" in item]
     assert [item.split(":")[0] for item in notes] == ["E(3) on R3xS2"]
     assert [item.split(":")[0] for item in finding.items if "rounding only" in item] == ["E(3) on R3"]
+
+
+def test_figures_beside_the_metric_are_findings_of_their_own(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    for record in records:
+        record["test_details"] = {"class mIoU (%)": 80.0 + record["config"]["seed"], "absent (%)": None}
+    found = judge(write_study, records, design)
+    [finding] = [finding for finding in found.findings if "(%)" in finding.title]
+    assert finding.title == "class mIoU (%)"
+    assert finding.items[0].startswith("E(3) on R3xS2: 81")
+    assert len(finding.items) == len(design["variants"])

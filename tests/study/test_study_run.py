@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_equivariance_is_measured_before_and_after(tmp_path: Path, run) -> None:
             assert broken[entry][moment]["output_norm"] > 0
     assert broken["equivariance"]["before"] != broken["equivariance"]["after"]
     assert broken["test_error_tta"] is None
+
+
+def test_details_of_the_task_are_on_record_and_in_the_history(tmp_path: Path, run, monkeypatch) -> None:
+    def details(self, prediction, batch):
+        return {"points": torch.bincount(batch.batch).float(), "nothing": torch.full((batch.num_clouds,), math.nan)}
+
+    monkeypatch.setattr(ToyTask, "details", details, raising=False)
+    record = run_one(run(), tmp_path)
+    assert record["test_details"]["points"] > 0
+    assert record["test_details"]["nothing"] is None
+    assert all(row["val/points"] > 0 and row["val/nothing"] is None for row in record["history"])
 
 
 def test_a_zero_output_has_no_relative_error(run) -> None:

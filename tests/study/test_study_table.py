@@ -120,3 +120,11 @@ def test_columns_are_aligned() -> None:
     lines = study_table(two_variants()).splitlines()
     assert lines[0].index("test error") == lines[2].index("1.01 ±")
     assert "A: +2.01 [" in lines[3]
+
+
+def test_figures_beside_the_metric_are_shown_for_every_variant() -> None:
+    records = [entry | {"test_details": {"class mIoU (%)": 80.0 + index}} for index, entry in enumerate(two_variants())]
+    good, bad = compare_variants(records)
+    assert (good.details["class mIoU (%)"].mean, bad.details["class mIoU (%)"].mean) == (81.0, 84.0)
+    assert "Also on test data, class mIoU (%): good 81 ± 2.5; bad 84 ± 2.5." in flat(records)
+    assert "Also on test data" not in flat(two_variants())

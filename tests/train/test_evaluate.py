@@ -113,3 +113,26 @@ def test_a_metric_of_the_wrong_shape_is_refused(toy, broken) -> None:
 
     with pytest.raises(ValueError, match=r"WrongTask.errors returned shape .* expected \(8,\)"):
         evaluate(broken, WrongTask(), toy.task.dataset("test"), batch_size=8)
+
+
+class Detailed:
+    """The toy task with a figure per cloud, and one per cloud and number of points, of which one size never occurs."""
+
+    def __init__(self, task) -> None:
+        self.output, self.errors = task.output, task.errors
+
+    def details(self, prediction, batch):
+        sizes = torch.bincount(batch.batch, minlength=batch.num_clouds)
+        by_size = torch.full((batch.num_clouds, 4), float("nan"))
+        by_size[torch.arange(batch.num_clouds), sizes - 2] = sizes.float()
+        return {"points": sizes.float(), "points by size": by_size}
+
+
+@pytest.mark.parametrize("batch_size", [2, 10])
+def test_details_are_means_over_clouds_and_then_over_the_classes_that_occur(toy, batch_size: int) -> None:
+    data = toy.task.dataset("test", size=10)  # sizes 2, 3, 4, 2, ...: four clouds of two points, three of the others
+    model = toy.EquivariantNetwork().double()
+    result = evaluate(model, Detailed(toy.task), data, batch_size=batch_size)
+    assert result.details["points"] == pytest.approx((4 * 2 + 3 * 3 + 3 * 4) / 10)
+    assert result.details["points by size"] == pytest.approx((2 + 3 + 4) / 3)
+    assert evaluate(model, toy.task, data, batch_size=batch_size).details == {}

@@ -81,6 +81,7 @@ class VariantSummary:
     peak_memory: float | None
     to_neighbor: Comparison | None
     by_num_train: Mapping[float, Estimate] = field(default_factory=dict)
+    details: Mapping[str, Estimate] = field(default_factory=dict)  # figures beside the metric, on test data, by name
 
     @property
     def letter(self) -> str:
@@ -239,11 +240,19 @@ def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
         peak_memory=_median(runs, "peak_memory_bytes"),
         to_neighbor=None,
         by_num_train=_by_num_train(own),
+        details=_details(runs),
     )
 
 
 def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
     return estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
+
+
+def _details(runs: Iterable[Run]) -> dict[str, Estimate]:
+    entries = [found for run in runs if isinstance(found := run.get("test_details"), dict)]
+    names = dict.fromkeys(str(name) for entry in entries for name in entry)
+    found = {name: _over_seeds(runs, "test_details", name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _median(runs: Iterable[Run], *path: str) -> float | None:

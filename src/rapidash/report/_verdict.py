@@ -47,6 +47,7 @@ def verdict(summary: StudySummary) -> Verdict:
         _cost_finding(summary),
         _equivariance_finding(summary),
         _rotation_finding(summary),
+        *_detail_findings(summary),
     )
     return Verdict(_headline(summary), tuple(f for f in findings if f is not None), _cautions(summary))
 
@@ -128,6 +129,23 @@ def _knob_finding(summary: StudySummary) -> Finding | None:
         for variant, comparison in compared
     )
     return Finding("One knob at a time", "Error after the change relative to before it:", items)
+
+
+def _detail_findings(summary: StudySummary) -> list[Finding]:
+    """The figures that the task reports beside its metric, one finding each."""
+    names = dict.fromkeys(name for variant in summary.variants for name in variant.details)
+    return [
+        Finding(
+            name,
+            "On test data, beside the metric; the mean over seeds:",
+            tuple(
+                f"{variant.name}: {number(found.mean)} {interval(found.low, found.high)}".rstrip()
+                for variant in summary.variants
+                if (found := variant.details.get(name)) is not None
+            ),
+        )
+        for name in names
+    ]
 
 
 def _cost_finding(summary: StudySummary) -> Finding | None:

@@ -1,7 +1,7 @@
 """The records of a study as one row per variant: error over seeds, difference to the neighbor, cost, symmetry."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -29,6 +29,7 @@ class VariantRow:
         before, after: equivariance error (mean over elements and seeds) under rotations.
         seconds_per_step, peak_memory_bytes: median over seeds.
         num_failed: runs that ended with an error.
+        details: figures that the task reports beside its metric, on test data, by name.
     """
 
     name: str
@@ -50,6 +51,7 @@ class VariantRow:
     difference: PairedDifference | None = None
     ratio: Interval | None = None
     p_adjusted: float | None = None
+    details: dict[str, Interval] = field(default_factory=dict)
 
 
 def compare_variants(records: Sequence[Record], *, fraction: float | None = None) -> list[VariantRow]:
@@ -96,6 +98,7 @@ def _row(records: Sequence[Record]) -> VariantRow:
         seconds_per_step=_over(median, (record.get("seconds_per_step") for record in done)),
         peak_memory_bytes=_over(median, (record.get("peak_memory_bytes") for record in done)),
         num_failed=len(records) - len(done),
+        details=_details(done),
     )
 
 
@@ -111,6 +114,12 @@ def _with_difference(row: VariantRow, neighbor: VariantRow | None) -> VariantRow
 def _interval(records: Sequence[Record], name: str) -> Interval | None:
     values = [record[name] for record in records if record.get(name) is not None]
     return mean_interval(values) if values else None
+
+
+def _details(records: Sequence[Record]) -> dict[str, Interval]:
+    names = dict.fromkeys(name for record in records for name in record.get("test_details", {}))
+    found = {name: _interval([record.get("test_details", {}) for record in records], name) for name in names}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _over(statistic: Callable[[list[Any]], Any], values: Iterable[Any]) -> Any:

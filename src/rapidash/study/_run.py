@@ -21,7 +21,7 @@ from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
 from rapidash.study._weights import save_weights
-from rapidash.train import Split, Task, evaluate, get_task, train
+from rapidash.train import EvalResult, Split, Task, evaluate, get_task, train
 
 MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
 MEASURED_ELEMENTS = 16
@@ -139,21 +139,23 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> d
     return values
 
 
-def _test_errors(model: nn.Module, task: Task, config: RunConfig, rotations: Group) -> dict[str, float | None]:
+def _test_errors(model: nn.Module, task: Task, config: RunConfig, rotations: Group) -> dict[str, Any]:
     """The only place that reads test data."""
     variant, test_set = config.variant, task.dataset("test")
     average = None if variant.tta_group is None else parse_group(variant.tta_group, task.dim)
 
-    def error(**options: Any) -> float:
-        value = evaluate(model, task, test_set, batch_size=config.train.batch_size, seed=config.seed, **options).mean
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the test error is {value}: the model's outputs on test data are not finite")
-        return value
+    def result(**options: Any) -> EvalResult:
+        found = evaluate(model, task, test_set, batch_size=config.train.batch_size, seed=config.seed, **options)
+        if not math.isfinite(found.mean):
+            raise FloatingPointError(f"the test error is {found.mean}: the model's outputs on test data are not finite")
+        return found
 
+    plain = result()
     return {
-        "test_error": error(),
-        "test_error_rotated": error(rotate=rotations),
-        "test_error_tta": error(tta=variant.tta, tta_group=average) if variant.tta else None,
+        "test_error": plain.mean,
+        "test_error_rotated": result(rotate=rotations).mean,
+        "test_error_tta": result(tta=variant.tta, tta_group=average).mean if variant.tta else None,
+        "test_details": {name: _finite_or_none(value) for name, value in plain.details.items()},
     }
 
 

@@ -91,6 +91,9 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
             "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: "
             "relative, under rotations, before and after training. Memory: growth of the process during training."
         )
+    for name in dict.fromkeys(name for row in rows for name in row.details):
+        known = [f"{row.name} {interval_text(row.details[name])}" for row in rows if name in row.details]
+        notes.append(f"Also on test data, {name}: {'; '.join(known)}.")
     if 1 < len(seeds) < 6:
         notes.append(
             f"With {len(seeds)} seeds the intervals rest on normality; an exact sign-flip test cannot go below "

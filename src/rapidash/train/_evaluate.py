@@ -1,7 +1,7 @@
 """Predictions and the metric over a dataset, with test-time averaging and under moved data."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Group, inverse
-from rapidash.train._task import Task
+from rapidash.train._task import DetailedTask, Task
 
 
 @dataclass(frozen=True)
 class EvalResult:
-    """The metric of every cloud, (size,) float64 on the CPU, and its mean."""
+    """The metric of every cloud, (size,) float64 on the CPU, its mean, and the figures of a `DetailedTask` by name."""
 
     per_cloud: Float[Tensor, " size"]
     mean: float
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 def predict(
@@ -85,6 +86,7 @@ def evaluate(
         not one number per cloud.
     """
     parts = []
+    details: dict[str, list[Tensor]] = {}
     for indices, batch, prediction in predict_batches(
         model,
         dataset,
@@ -104,8 +106,12 @@ def evaluate(
                 f"expected ({len(indices)},): one number per cloud"
             )
         parts.append(errors.double().cpu())
+        if isinstance(task, DetailedTask):
+            for name, values in task.details(prediction, batch).items():
+                details.setdefault(name, []).append(values.double().cpu())
     per_cloud = torch.cat(parts)
-    return EvalResult(per_cloud, float(per_cloud.mean()))
+    means = {name: float(torch.cat(values).nanmean(dim=0).nanmean()) for name, values in details.items()}
+    return EvalResult(per_cloud, float(per_cloud.mean()), means)
 
 
 def predict_batches(

@@ -29,7 +29,7 @@ class TrainResult:
     Args:
         history: a row per validation: ``step``, ``epoch`` (fractional), ``train_loss`` (the task's loss, mean over the
             steps since the last row), ``loss/NAME`` for every term of a hook, ``val_error``, ``learning_rate``,
-            ``seconds`` (of training steps so far).
+            ``val/NAME`` for every figure of a `DetailedTask`, ``seconds`` (of training steps so far).
         best_step, best_val_error: the validation whose weights the model now holds.
         seconds_per_step: median over the steps (on CUDA over groups of steps), data and optimizer included.
         train_seconds: of all training steps, without validation, checkpoints, and time between interrupted sessions.

@@ -137,7 +137,8 @@ class Run:
         """Add a row to the history; keep the weights when they are the best so far."""
         progress, config = self.progress, self.config
         with self.average.applied():
-            error = evaluate(self.model, self.task, self.val_set, batch_size=config.batch_size).mean
+            result = evaluate(self.model, self.task, self.val_set, batch_size=config.batch_size)
+            error = result.mean
             if not math.isfinite(error):
                 self._diverged(f"the validation error is {error} after step {progress.step}")
             if error < progress.best_val_error:
@@ -146,6 +147,7 @@ class Run:
         row: dict[str, int | float] = {"step": progress.step, "epoch": progress.step / self.batches.steps_per_epoch}
         row |= {name: total / progress.loss_steps for name, total in progress.loss_sums.items()}
         row |= {"val_error": error, "learning_rate": learning_rate(progress.step - 1, config)}
+        row |= {f"val/{name}": value for name, value in result.details.items()}
         row["seconds"] = progress.seconds
         progress.history.append(row)
         progress.loss_sums, progress.loss_steps = {}, 0

@@ -1,5 +1,6 @@
 """A task: data, models for its variants, a loss and a metric, behind one interface."""
 
+from collections.abc import Mapping
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -62,4 +63,16 @@ class Task(Protocol):
 
     def errors(self, prediction: Tensor, batch: CloudBatch) -> Tensor:
         """(B,) the metric of each cloud; its mean is the reported number."""
+        ...
+
+
+@runtime_checkable
+class DetailedTask(Protocol):
+    """A `Task` that reports more than its metric: figures beside it, which select nothing and compare nothing."""
+
+    def details(self, prediction: Tensor, batch: CloudBatch) -> Mapping[str, Tensor]:
+        """By name with unit, e.g. ``"class mIoU (%)"``: (B,) a number per cloud, or (B, K) one per cloud and class.
+
+        NaN does not count. Reported is the mean over the clouds, and then over the classes that have any.
+        """
         ...
