@@ -18,7 +18,7 @@ def _lazy(name: str) -> MakeDesign:
     return make
 
 
-_TASKS = ("nbody", "cmu", "md", "qm9", "shapes", "modelnet40", "scanobjectnn", "mnist-sp")
+_TASKS = ("nbody", "cmu", "md", "qm9", "shapes", "modelnet40", "scanobjectnn", "shapenet-part", "meshseg", "mnist-sp")
 DESIGNS: dict[str, MakeDesign] = {task: _lazy(task) for task in _TASKS}
 
 

@@ -30,6 +30,8 @@ _MAKERS = {
     "shapes": "ShapesTask",
     "modelnet40": "ModelNet40Task",
     "scanobjectnn": "ScanObjectNNTask",
+    "shapenet-part": "ShapeNetPartTask",
+    "meshseg": "MeshsegTask",
     "mnist-sp": "MnistSpTask",
 }
 TASKS: dict[str, Callable[..., Task]] = {task: _lazy(task, maker) for task, maker in _MAKERS.items()}

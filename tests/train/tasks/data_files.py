@@ -1,5 +1,6 @@
 """Tiny files in published layouts, for tasks whose data are not at hand."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -40,3 +41,23 @@ def write_mnist(folder: Path, size: int = 30) -> None:
         ):
             head = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
             (folder / f"{stem}-{kind}-ubyte").write_bytes(head + array.astype(np.uint8).tobytes())
+
+
+def write_shapenet_part(folder: Path, size: int = 8, num_points: int = 40, *, has_normals: bool = True) -> None:
+    """Airplanes (parts 0 to 3) and chairs (parts 12 to 15) in turn; txt with normals, or h5."""
+    clouds = random_clouds(size, num_points)
+    category = np.array([(0, 4)[k % 2] for k in range(size)])
+    part = np.arange(num_points)[None] % 4 + np.where(category == 0, 0, 12)[:, None]
+    if not has_normals:
+        for split in ("train", "val", "test"):
+            (folder / f"{split}_hdf5_file_list.txt").write_text(f"ply_data_{split}0.h5\n")
+            write_h5(folder / f"ply_data_{split}0.h5", data=clouds, label=category[:, None], pid=part)
+        return
+    names = [f"shape_data/{('02691156', '03001627')[k % 2]}/shape{k}" for k in range(size)]
+    (folder / "train_test_split").mkdir()
+    for split in ("train", "val", "test"):
+        (folder / "train_test_split" / f"shuffled_{split}_file_list.json").write_text(json.dumps(names))
+    for k, name in enumerate(names):
+        path = folder / name.split("/", 1)[1]
+        path.parent.mkdir(exist_ok=True)
+        np.savetxt(f"{path}.txt", np.concatenate([clouds[k], clouds[k], part[k][:, None]], axis=1))

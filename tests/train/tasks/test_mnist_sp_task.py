@@ -71,7 +71,7 @@ def test_wrong_options_teach(tmp_path) -> None:
     for options, message in (
         ({"pose": "lying"}, "pose must be one of"),
         ({"num_superpixels": 3}, "num_superpixels must be at least 4, got 3"),
-        ({"num_test": 0}, "num_train, num_val, num_test must be at least 1, got {'num_test': 0}"),
+        ({"num_test": 0}, "num_train, num_val and num_test must be at least 1, got {'num_test': 0}"),
     ):
         with pytest.raises(ValueError, match=message):
             MnistSpTask(**options)

@@ -13,10 +13,10 @@ from rapidash.data import CloudBatch, Field
 from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.models import build_backbone
-from rapidash.symmetry import Ledger
 from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._variant import Variant
-from rapidash.train.tasks._point_inputs import displacements, network_ledger, point_inputs
+from rapidash.train.tasks._point_inputs import displacements, point_inputs
+from rapidash.train.tasks._posed_task import PosedTask
 
 
 class CloudClassifier(nn.Module):
@@ -68,16 +68,12 @@ class CloudClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(PosedTask):
     """Base of tasks whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
 
     metric: str = field(default="error rate", init=False)
     unit: str = field(default="%", init=False)
     output: Field = field(default=Field(Scalar(), "1", "cloud"), init=False)
-
-    def build(self, variant: Variant) -> nn.Module:
-        """The network of a variant with fresh weights from torch's global generator."""
-        raise NotImplementedError
 
     @property
     def inputs(self) -> Mapping[str, Input]:
@@ -105,11 +101,6 @@ class ClassificationTask:
             "probability": Output(best, self.output),
             "probabilities": Output(every, self.output, names),
         }
-
-    def ledger(self, variant: Variant) -> Ledger:
-        """Effective symmetry of a variant."""
-        with torch.random.fork_rng():
-            return network_ledger(self.build(variant))
 
     def loss(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, ""]:
         """Cross-entropy, nats."""

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import mnist_superpixels_dataset
+from rapidash.datasets import ReadDataset, mnist_superpixels_dataset
 from rapidash.groups import Position, Scalar
 from rapidash.train._prediction import Input
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._classification import ClassificationTask, CloudClassifier
-from rapidash.train.tasks._samples import Pose, check_pose, check_sizes, keep_fields, random_part, turned
 
 NUM_DIGITS = 10
 PIXELS_PER_UNIT = 3.0  # about the distance between super-pixels: the kernels see lengths of order 1
@@ -24,44 +23,33 @@ class MnistSpTask(ClassificationTask):
     """Digits from about 75 super-pixels, each with its mean position, intensity and area; error rate in percent.
 
     Args:
-        pose: "aligned", as they were written, or "rotated": every digit of every split turned by a random angle of its
-            own, the same in every run (a turned 6 is a 9: some errors cannot be avoided).
+        pose, num_train, num_val, num_test, data_dir: as for every `PosedTask`; all digits are 55,000, 5,000 and 10,000.
+            "rotated" makes some errors unavoidable: a turned 6 is a 9.
         num_superpixels: about how many, at least 4; 75 gives 9 x 9.
-        num_train, num_val, num_test: at most so many digits, a random part that does not depend on the run; None: the
-            55,000, 5,000 and 10,000 of the data set.
-        data_dir: folder or file; default: RAPIDASH_DATA.
     Raises: ValueError for values outside the above.
     Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels: Monti et al., CVPR 2017 (other super-pixels).
     """
 
-    pose: Pose = "aligned"
     num_superpixels: int = 75
-    num_train: int | None = None
-    num_val: int | None = None
-    num_test: int | None = None
-    data_dir: str | None = None
 
     name: str = field(default="mnist-sp", init=False)
     dim: int = field(default=2, init=False)
 
     def __post_init__(self) -> None:
-        check_pose(self.pose)
-        check_sizes(self._sizes)
+        super().__post_init__()
         if self.num_superpixels < 4:
             raise ValueError(f"num_superpixels must be at least 4, got {self.num_superpixels}")
 
-    @property
-    def _sizes(self) -> dict[str, int | None]:
-        return {"train": self.num_train, "val": self.num_val, "test": self.num_test}
+    def read(self, split: Split) -> ReadDataset:
+        """The digits of a split as super-pixels."""
+        return mnist_superpixels_dataset(split, num_superpixels=self.num_superpixels, data_dir=self.data_dir)
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split: pos, intensity, area and label.
 
         Raises: FileNotFoundError; DataError for a damaged file.
         """
-        data = mnist_superpixels_dataset(split, num_superpixels=self.num_superpixels, data_dir=self.data_dir)
-        digits = random_part(keep_fields(data, tuple(data.fields)), self._sizes[split], self.name, split)
-        return digits if self.pose == "aligned" else turned(digits, self.dim, self.name, "pose", split)
+        return self.posed(self.chosen(split, (*self.inputs, "label"), num_classes=NUM_DIGITS), split)
 
     @property
     def inputs(self) -> Mapping[str, Input]:

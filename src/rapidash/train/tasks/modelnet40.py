@@ -14,8 +14,7 @@ class ModelNet40Task(ShapeClassesTask):
 
     The models are aligned: up is y in the sampled layouts of the data, z in the meshes.
 
-    Args: as for all tasks on shapes: pose, num_points (the benchmark's 1024 is the default), num_train, num_val,
-        num_test, corruption, severity, data_dir.
+    Args: as for every `ShapeClassesTask`; num_points is 1024 by default, as in the benchmark.
     Source: Wu et al., "3D ShapeNets", CVPR 2015; corruptions: Ren et al., ICML 2022; Sun et al., 2022.
     """
 

@@ -14,8 +14,7 @@ from rapidash.train.tasks._shape_classes import ShapeClassesTask
 class ScanObjectNNTask(ShapeClassesTask):
     """Classes of 2,902 scanned objects in the official split, a tenth of its training part held out; error rate in %.
 
-    Args: as for all tasks on shapes (pose, num_points from 1 to 2048, the benchmark's 1024 is the default, num_train,
-        num_val, num_test, corruption, severity, data_dir), and
+    Args: as for every `ShapeClassesTask` (num_points is 1 to 2048, 1024 by default, as in the benchmark), and
         scans: the perturbation; the default is the hardest, PB_T50_RS.
         background: with what is around the object.
     Raises: ValueError for an unknown perturbation.

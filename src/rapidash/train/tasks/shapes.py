@@ -14,8 +14,7 @@ class ShapesTask(ShapeClassesTask):
 
     The file's own orientation ("aligned") is not canonical for all classes.
 
-    Args: as for all tasks on shapes: pose, num_points (1 to 1024), num_train, num_val, num_test, corruption, severity,
-        data_dir.
+    Args: as for every `ShapeClassesTask`; num_points is 1 to 1024.
     Source: Shilane et al., "The Princeton Shape Benchmark", SMI 2004; corruptions: Ren et al., ICML 2022.
     """
 
