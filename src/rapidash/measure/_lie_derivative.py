@@ -79,7 +79,8 @@ def lie_derivative(
             "auto": the first that runs and agrees with a difference along one random direction of the algebra, which
             is how a detached input is noticed. The result says which.
     Raises: ValueError for a group without generators, a model in training mode, an output that is not differentiable,
-        not declared or zero (with derivative 0, which would read as perfect symmetry); RuntimeError if the method asked for by name cannot run.
+        not declared or zero (with derivative 0, which would read as perfect symmetry); RuntimeError if the method asked
+        for by name cannot run.
     Source: Gruver, Finzi, Goldblum, Wilson, "The Lie Derivative for Measuring Learned Equivariance", ICLR 2023.
     """
     algebra = action.group.generators() if generators is None else generators
