@@ -22,10 +22,10 @@ def make_design(full: bool) -> StudyDesign:
 
     ladder = symmetry_ladder(base)
     del ladder["E(3) on R3xS2 + global frame"]
-    egnn = BaselineConfig("EGNN", channels=32, num_layers=3, num_fourier=4)
+    egnn = BaselineConfig("EGNN", channels=16, num_layers=3, num_fourier=4)
     dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
     if full:
-        egnn, dgcnn = replace(egnn, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
+        egnn, dgcnn = replace(egnn, channels=32, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
     quick = TrainConfig(
         steps=1500,
         batch_size=5,

@@ -24,10 +24,10 @@ def make_design(full: bool) -> StudyDesign:
         base = replace(base, channels=48, num_layers=3, basis_dim=32, basis_hidden_dim=32)
 
     ladder = symmetry_ladder(base)
-    egnn = BaselineConfig("EGNN", channels=32, num_layers=3, num_fourier=4)
+    egnn = BaselineConfig("EGNN", channels=16, num_layers=3, num_fourier=4)
     dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
     if full:
-        egnn, dgcnn = replace(egnn, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
+        egnn, dgcnn = replace(egnn, channels=32, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
     quick = TrainConfig(
         steps=1200,
         batch_size=16,
