@@ -80,7 +80,9 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
     command = command or f"rapidash study {summary.study.task}{full}"
     total = sum(run.number("seconds") or 0.0 for run in done)
     options = summary.study.design.get("task_options") or {}
-    cost = f"{len(done)} runs, {fmt.seconds(total)} of run time in all, {values('threads')} thread each"
+    cost = (
+        f"{fmt.plural(len(done), 'run')}, {fmt.seconds(total)} of run time in all, threads of each: {values('threads')}"
+    )
     if len(done) < len(runs):
         cost += f"; {fmt.plural(len(runs) - len(done), 'run')} without a result"
     return [
