@@ -16,12 +16,8 @@ from rapidash.measure._derivative import (
     difference_step,
 )
 
-PROBES = (
-    0.05,
-    0.2,
-    0.8,
-    2.4,
-)  # group parameters of the finite steps that tell an invariant function from a step function
+PROBES = (0.05, 0.2, 0.8, 2.4)
+"""Group parameters of the finite steps that tell an invariant function from a step function."""
 
 
 @dataclass(frozen=True)
