@@ -33,10 +33,13 @@ from rapidash.measure._lie_derivative import (
     local_equivariance_error,
 )
 from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
+from rapidash.measure._point_shares import PointShares, point_shares
 from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose
 from rapidash.measure._precision import PrecisionCheck, precision_check
 from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapidash_layers
 from rapidash.measure._report import Report
+from rapidash.measure._severity import SeverityCurve, error_against_severity, severity_report
+from rapidash.measure._task_symmetry import TaskSymmetryBreaking, task_symmetry_breaking
 
 __all__ = [
     "Action",
@@ -53,12 +56,15 @@ __all__ = [
     "LocalEquivarianceError",
     "LossShare",
     "PointNet",
+    "PointShares",
     "Portrait",
     "PrecisionCheck",
     "Report",
+    "SeverityCurve",
     "SphereMap",
     "SplitConformal",
     "SymmetryBreakingScore",
+    "TaskSymmetryBreaking",
     "TurnedCloud",
     "Whitening",
     "as_module",
@@ -73,6 +79,7 @@ __all__ = [
     "empirical_equivariance_deviation",
     "equivariance_error",
     "equivariance_gap",
+    "error_against_severity",
     "expected_calibration_error",
     "feature_statistics",
     "invariance_scores",
@@ -82,6 +89,7 @@ __all__ = [
     "lie_derivative",
     "local_equivariance_error",
     "negative_log_likelihood",
+    "point_shares",
     "portrait",
     "pose",
     "precision_check",
@@ -89,6 +97,8 @@ __all__ = [
     "rapidash_layers",
     "relative_rms_deviation",
     "resampled_coverage",
+    "severity_report",
     "symmetry_breaking_score",
     "symmetry_loss_share",
+    "task_symmetry_breaking",
 ]
