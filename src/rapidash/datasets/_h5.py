@@ -19,14 +19,18 @@ def read_h5(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = (
     import h5py
 
     arrays: dict[str, Array] = {}
-    with readable(path), h5py.File(path, "r") as file:
-        for name in (*required, *optional):
-            known = name.split("|")
-            found: Any = next((file[key] for key in known if key in file), None)
-            if found is not None:
-                arrays[known[0]] = np.asarray(found[()])
-            elif name in required:
-                raise DataError(f"{path} has no array {name!r}, it has {sorted(file)}")
+    with readable(path):
+        try:
+            with h5py.File(path, "r") as file:
+                for name in (*required, *optional):
+                    known = name.split("|")
+                    found: Any = next((file[key] for key in known if key in file), None)
+                    if found is not None:
+                        arrays[known[0]] = np.asarray(found[()])
+                    elif name in required:
+                        raise DataError(f"{path} has no array {name!r}, it has {sorted(file)}")
+        except (RuntimeError, TypeError, UnicodeDecodeError) as error:  # what h5py makes of damage inside
+            raise OSError(str(error)) from error
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{path}: its arrays have different lengths {lengths}")

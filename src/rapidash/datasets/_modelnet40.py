@@ -12,7 +12,16 @@ from rapidash.datasets._h5 import read_h5
 from rapidash.datasets._locate import locate
 from rapidash.datasets._meshes import read_off, sample_surface
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, SampleErrors, check_split, readable
+from rapidash.datasets._reading import (
+    Array,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    listed_files,
+    read_listing,
+)
 from rapidash.datasets._shapes import ShapeCollector, held_out, read_table
 
 MODELNET40_CLASSES = (
@@ -82,9 +91,7 @@ def modelnet40_dataset(
 
 
 def _txt_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
-    listing = folder / f"modelnet40_{part}.txt"
-    with readable(listing):
-        names = listing.read_text().split()
+    names = read_listing(folder / f"modelnet40_{part}.txt")
 
     def load(name: str) -> Shape:
         kind = name.rsplit("_", 1)[0]
@@ -98,9 +105,7 @@ def _txt_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]
 
 
 def _h5_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
-    listing = folder / f"{part}_files.txt"
-    with readable(listing):
-        files = [folder / Path(line).name for line in listing.read_text().split()]
+    files = listed_files(folder / f"{part}_files.txt")
     entries: list[Entry] = []
     for file in files:
         arrays = read_h5(file, ("data", "label"), ("normal",))

@@ -11,7 +11,16 @@ import torch
 from rapidash.datasets._h5 import read_h5
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, SampleErrors, check_split, readable
+from rapidash.datasets._reading import (
+    Array,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    listed_files,
+    readable,
+)
 from rapidash.datasets._shapes import ShapeCollector, read_table
 
 # Categories in the order of their labels, their folder, and how many consecutive part labels each has.
@@ -94,6 +103,9 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
     listing = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
     with readable(listing):
         names = json.loads(listing.read_text())
+    pairs = [tuple(name.split("/")[-2:]) for name in names] if _is_listing(names) else []
+    if not pairs:
+        raise DataError(f"{listing} is not a list of names like 'shape_data/02691156/1a04e3': get it again")
 
     def load(category: str, name: str) -> Shape:
         if category not in _FOLDERS:
@@ -101,14 +113,15 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
         table = read_table(folder / category / f"{name}.txt", columns=7)
         return table[:, :3], _FOLDERS.index(category), table[:, -1].astype(np.int64), table[:, 3:6]
 
-    pairs = [str(name).split("/")[-2:] for name in names]  # "shape_data/02691156/1a04e3..."
     return [("/".join(pair), partial(load, *pair)) for pair in pairs]
 
 
+def _is_listing(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) and "/" in name for name in names)
+
+
 def _h5_entries(folder: Path, split: str) -> list[Entry]:
-    listing = folder / f"{split}_hdf5_file_list.txt"
-    with readable(listing):
-        files = [folder / Path(line).name for line in listing.read_text().split()]
+    files = listed_files(folder / f"{split}_hdf5_file_list.txt")
     entries: list[Entry] = []
     for file in files:
         arrays = read_h5(file, ("data", "label", "pid|seg"))
