@@ -25,7 +25,13 @@ extensions = [
 ]
 default_role = "py:obj"
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "results/*_table.rst", "auto_examples/*.ipynb", "auto_examples/*.py", "kernel_evidence.rst"]
+exclude_patterns = [
+    "_build",
+    "results/*_table.rst",
+    "auto_examples/*.ipynb",
+    "auto_examples/*.py",
+    "kernel_evidence.rst",
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
