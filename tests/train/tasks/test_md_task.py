@@ -83,6 +83,10 @@ def test_metrics_by_hand(shared_data) -> None:
     off[9:, 2] += 0.3  # eV/angstrom, one component of every atom of the second
     torch.testing.assert_close(energy.errors(off, batch), torch.tensor([500.0, 0.0]).double())
     torch.testing.assert_close(forces.errors(off, batch), torch.tensor([0.0, 100.0]).double())
+    beside = {"MAE of the energy (meV)": forces, "MAE of force components (meV/angstrom)": energy}
+    for (name, task), other in zip(beside.items(), (energy, forces)):
+        assert set(task.details(off, batch)) == {name}
+        torch.testing.assert_close(task.details(off, batch)[name], other.errors(off, batch))
     assert float(forces.loss(off, batch)) == pytest.approx((0.5 / 9) ** 2 / 2 + 0.3**2 / 6)
 
 

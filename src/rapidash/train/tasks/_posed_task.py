@@ -10,6 +10,7 @@ from torch import nn
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, ReadDataset
+from rapidash.datasets._reading import OnError
 from rapidash.groups import SO
 from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
@@ -28,6 +29,7 @@ class PosedTask:
             rotation of its own, the same in every run.
         num_train, num_val, num_test: at most so many clouds, a random part that does not depend on the run; None: all.
         data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad clouds out, counted and reported; "raise" stops at the first.
     Raises: ValueError for an unknown pose or a number below 1.
     """
 
@@ -36,6 +38,7 @@ class PosedTask:
     num_val: int | None = None
     num_test: int | None = None
     data_dir: str | None = None
+    on_error: OnError = "raise"
 
     name: str = field(default="", init=False)
     dim: int = field(default=3, init=False)

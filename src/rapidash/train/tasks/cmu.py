@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, cmu_dataset
 from rapidash.datasets._motion_clips import Motion
+from rapidash.datasets._reading import OnError
 from rapidash.groups import Position, Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
@@ -97,6 +98,7 @@ class CmuTask:
             joints exchanged: it is twice as large, of the same recorded samples. A share of it may hold an image
             without its original.
         data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad clips out, counted and reported; "raise" stops at the first.
     Raises: ValueError for an unknown motion.
     Source: Huang et al., ICLR 2022; Xu et al., ICML 2024; data: mocap.cs.cmu.edu, NSF EIA-0196217.
     """
@@ -107,6 +109,7 @@ class CmuTask:
     num_test: int | None = None
     mirror: bool = False
     data_dir: str | None = None
+    on_error: OnError = "raise"
 
     name: str = field(default="cmu", init=False)
     dim: int = field(default=3, init=False)
@@ -129,7 +132,14 @@ class CmuTask:
         Raises: FileNotFoundError; DataError for damaged files or another skeleton than CMU's 31 joints.
         """
         limit = {"train": self.num_train, "val": self.num_val, "test": self.num_test}[split]
-        data = cmu_dataset(split, motion=self.motion, horizon=self.horizon, max_samples=limit, data_dir=self.data_dir)
+        data = cmu_dataset(
+            split,
+            motion=self.motion,
+            horizon=self.horizon,
+            max_samples=limit,
+            data_dir=self.data_dir,
+            on_error=self.on_error,
+        )
         if len(data.info["joints"]) != NUM_JOINTS:
             raise DataError(f"{data.source} has {len(data.info['joints'])} joints, the task has CMU's {NUM_JOINTS}")
         samples = CloudDataset(

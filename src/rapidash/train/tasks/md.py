@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
+from rapidash.datasets._reading import OnError
 from rapidash.groups import DirectSum, Scalar, Vector
 from rapidash.models import build_backbone
 from rapidash.symmetry import Ledger
@@ -88,6 +89,7 @@ class MdTask:
         reported: the metric, "forces" or "energy"; it also selects the weights.
         energy_weight, force_weight: of the two terms of the loss, at least 0, not both 0.
         data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad configurations out, counted and reported; "raise" stops at the first.
     Raises: ValueError for values outside the above.
     Source: Chmiela et al., Science Advances 3, e1603015 (2017); Batatia et al., arXiv:2205.06643 (data).
     """
@@ -101,6 +103,7 @@ class MdTask:
     energy_weight: float = 1.0
     force_weight: float = 1.0
     data_dir: str | None = None
+    on_error: OnError = "raise"
 
     name: str = field(default="md", init=False)
     dim: int = field(default=3, init=False)
@@ -199,10 +202,19 @@ class MdTask:
 
         The former, as the field has it, depends on the axes: turned data change it a little for an equivariant model.
         """
-        if self.reported == "forces":
-            return _MILLI * cloud_means((prediction[:, 1:] - batch["forces"]).abs().mean(dim=1), batch)
+        return self._both_errors(prediction, batch)[self.reported]
+
+    def details(self, prediction: Float[Tensor, "N 4"], batch: CloudBatch) -> dict[str, Tensor]:
+        """The error that is not the metric: of the energy beside that of the forces, or the other way round."""
+        other: Reported = "energy" if self.reported == "forces" else "forces"
+        metric, unit = _METRICS[other]
+        return {f"{metric} ({unit})": self._both_errors(prediction, batch)[other]}
+
+    def _both_errors(self, prediction: Tensor, batch: CloudBatch) -> dict[str, Float[Tensor, " B"]]:
         sizes = torch.bincount(batch.batch, minlength=batch.num_clouds)
-        return _MILLI * sizes * (cloud_means(prediction[:, 0], batch) - self._energy_per_atom(batch)).abs()
+        forces = cloud_means((prediction[:, 1:] - batch["forces"]).abs().mean(dim=1), batch)
+        energy = sizes * (cloud_means(prediction[:, 0], batch) - self._energy_per_atom(batch)).abs()
+        return {"forces": _MILLI * forces, "energy": _MILLI * energy}
 
     @staticmethod
     def _energy_per_atom(batch: CloudBatch) -> Tensor:
@@ -210,7 +222,12 @@ class MdTask:
 
     def _read(self, split: Split) -> ReadDataset:
         if split == "test" and self.test_molecule is not None:
-            return md_dataset(self.test_molecule, data_dir=self.data_dir)
+            return md_dataset(self.test_molecule, data_dir=self.data_dir, on_error=self.on_error)
         return md_dataset(
-            self.molecule, split, train_size=self.num_train, val_size=self.num_val, data_dir=self.data_dir
+            self.molecule,
+            split,
+            train_size=self.num_train,
+            val_size=self.num_val,
+            data_dir=self.data_dir,
+            on_error=self.on_error,
         )

@@ -26,4 +26,4 @@ class ModelNet40Task(ShapeClassesTask):
 
     def read(self, split: Split) -> ReadDataset:
         """The shapes of a split as the files have them."""
-        return modelnet40_dataset(split, num_points=self.num_points, data_dir=self.data_dir)
+        return modelnet40_dataset(split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error)

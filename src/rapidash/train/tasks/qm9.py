@@ -12,6 +12,7 @@ from rapidash._names import unknown_name
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, ReadDataset, qm9_dataset
 from rapidash.datasets._qm9 import Qm9Source
+from rapidash.datasets._reading import OnError
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
 from rapidash.models import build_backbone
@@ -97,6 +98,7 @@ class Qm9Task:
             lumo, dipole, dipole_hf), "b3lyp" (the benchmark) or "geometry" (a, b, c).
         num_train, num_val, num_test: at most so many molecules, the first of the (random) split; None: all.
         data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad molecules out, counted and reported; "raise" stops at the first.
     Raises: ValueError for an unknown target or source, or a size below 1.
     Source: Ramakrishnan et al., Scientific Data 1, 140022 (2014).
     """
@@ -107,6 +109,7 @@ class Qm9Task:
     num_val: int | None = None
     num_test: int | None = None
     data_dir: str | None = None
+    on_error: OnError = "raise"
 
     name: str = field(default="qm9", init=False)
     dim: int = field(default=3, init=False)
@@ -220,7 +223,7 @@ class Qm9Task:
         return safe_norm(prediction - batch["target"])
 
     def _read(self, split: Split) -> ReadDataset:
-        return qm9_dataset(split, source=self.source, data_dir=self.data_dir)
+        return qm9_dataset(split, source=self.source, data_dir=self.data_dir, on_error=self.on_error)
 
     def _fit(self, train: ReadDataset) -> Float[Tensor, "K 1"]:
         """What the training data tell of the target without geometry, by least squares."""

@@ -42,4 +42,5 @@ class ScanObjectNNTask(ShapeClassesTask):
             background=self.background,
             num_points=self.num_points,
             data_dir=self.data_dir,
+            on_error=self.on_error,
         )

@@ -29,7 +29,7 @@ class ShapeNetPartTask(PosedTask):
     that lower is better as everywhere; both mIoU are reported beside it.
 
     Args:
-        pose, num_train, num_val, num_test, data_dir: as for every `PosedTask`.
+        pose, num_train, num_val, num_test, data_dir, on_error: as for every `PosedTask`.
         num_points: points of each shape, the first of its file; None: all, about 2,600 in the txt layout, where shapes
             differ, and 2,048 in the h5 one.
         uses_normals: normals enter as a vector (txt layout).
@@ -56,7 +56,7 @@ class ShapeNetPartTask(PosedTask):
 
         Raises: DataError for files without the normals that are asked for.
         """
-        data = shapenet_part_dataset(split, num_points=self.num_points, data_dir=self.data_dir)
+        data = shapenet_part_dataset(split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error)
         if self.uses_normals and "normal" not in data.fields:
             raise DataError(f"{data.source} has no normals (the h5 layout has none): get the txt layout, or do not ask")
         return data
