@@ -1,12 +1,13 @@
 """Segmentation as people do it: where does a shape of the Princeton benchmark fall into parts?"""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.data import CloudBatch, CloudDataset, CorruptionKind, Field
 from rapidash.datasets import ReadDataset, meshseg_dataset
 from rapidash.groups import Scalar
 from rapidash.train._task import Split
@@ -48,6 +49,7 @@ class MeshsegTask(PosedTask):
     metric: str = field(default="1 - Rand index", init=False)
     unit: str = field(default="%", init=False)
     output: Field = field(default=Field(Scalar()), init=False)
+    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
 
     def __post_init__(self) -> None:
         super().__post_init__()

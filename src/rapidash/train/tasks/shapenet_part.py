@@ -1,13 +1,14 @@
 """Segmentation of ShapeNet part: which part of its shape does every point belong to, given the category?"""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.data import CloudBatch, CloudDataset, CorruptionKind, Field
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError, ReadDataset, shapenet_part_dataset
 from rapidash.groups import Scalar
 from rapidash.train._task import Split
@@ -45,6 +46,7 @@ class ShapeNetPartTask(PosedTask):
     metric: str = field(default="100 % - instance mIoU", init=False)
     unit: str = field(default="%", init=False)
     output: Field = field(default=Field(Scalar()), init=False)
+    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
 
     def __post_init__(self) -> None:
         super().__post_init__()
