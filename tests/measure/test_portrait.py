@@ -79,3 +79,41 @@ def test_several_outputs_are_refused() -> None:
     action = Action(E(3), outputs={"a": Field(Vector()), "b": Field(Vector())})
     with pytest.raises(ValueError, match="one output"):
         portrait(squares, batch(), action, title="two", **SMALL)
+
+
+def per_cloud(values: Tensor, cloud: CloudBatch) -> Tensor:
+    return values.new_zeros(cloud.num_clouds, *values.shape[1:]).index_add(0, cloud.batch, values)
+
+
+CLOUDS = Action(E(3), outputs=Field(Scalar(), "eV", level="cloud"))
+
+
+def test_contributions_of_points_add_up_to_the_defect_of_the_cloud() -> None:
+    drawn = portrait(lambda cloud: per_cloud(cloud.pos.square()[:, :2], cloud), batch(), CLOUDS, title="sum", **SMALL)
+    assert len(drawn.clouds) == 3
+    for cloud in drawn.clouds:
+        assert cloud.shares is not None
+        assert cloud.shares.shape == (2, 2, len(cloud.points))  # every second pose of 4 yaws and 3 pitches
+        assert torch.allclose(cloud.shares.sum(dim=2), cloud.defect[::2, ::2, 0], rtol=1e-3, atol=1e-6)
+    assert drawn.clouds[0].shares.min() < 0 < drawn.clouds[0].shares.max()
+
+
+def test_contributions_are_left_out_where_they_mean_nothing() -> None:
+    def centered(cloud: CloudBatch) -> Tensor:
+        mean = per_cloud(cloud.pos, cloud) / torch.bincount(cloud.batch)[:, None]
+        return cloud.pos - mean[cloud.batch]
+
+    invariant = lambda cloud: per_cloud(centered(cloud).norm(dim=1, keepdim=True), cloud)  # noqa: E731
+    steps = lambda cloud: per_cloud(cloud.pos.sign()[:, :1], cloud) + 0.5  # noqa: E731
+    detached = lambda cloud: per_cloud(cloud.pos.detach()[:, :1], cloud)  # noqa: E731
+    for model in (invariant, steps, detached):
+        drawn = portrait(model, batch(), CLOUDS, title="none", **SMALL)
+        assert all(cloud.shares is None for cloud in drawn.clouds)
+    assert portrait(squares, batch(), POINTS, title="points", **SMALL).clouds[0].shares is None
+
+
+def test_contributions_in_the_plane() -> None:
+    drawn = portrait(lambda cloud: per_cloud(cloud.pos[:, :1], cloud), batch(2), CLOUDS, title="plane", **SMALL)
+    cloud = drawn.clouds[1]
+    assert cloud.shares is not None
+    assert torch.allclose(cloud.shares.sum(dim=2), cloud.defect[::2, :, 0], atol=1e-8)

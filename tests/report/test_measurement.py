@@ -8,8 +8,8 @@ import torch
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, Field
-from rapidash.groups import SE, Position, Vector
-from rapidash.measure import Action, Report, as_module, local_equivariance_error, portrait
+from rapidash.groups import SE, Position, Scalar, Vector
+from rapidash.measure import Action, Report, SeverityCurve, as_module, local_equivariance_error, portrait
 from rapidash.models import RapidashConfig
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import color, measurement_page, write_measurement
@@ -124,6 +124,48 @@ def test_clouds_of_the_plane_have_a_polar_plot(tmp_path: Path) -> None:
     assert float(result["relative"]) > 0.1
 
 
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize("width", [375, 1280])
+def test_contributions_of_points_and_errors_by_severity_in_a_browser(tmp_path: Path, width: int) -> None:
+    def total(cloud: CloudBatch) -> torch.Tensor:
+        return torch.zeros(2, 1).double().index_add(0, cloud.batch, cloud.pos[:, :1])
+
+    curves = [SeverityCurve(name, (0.1, 0.1, 0.2, 0.2, 0.3, 0.4), (0.0, *[0.02] * 5)) for name in ("jitter", "rotate")]
+    action = Action(SE(3), outputs=Field(Scalar(), "eV", level="cloud"))
+    drawn = portrait(total, batch(), action, title="sum", severity=curves, metric="error rate (%)", **SMALL)
+    probe = """
+    result.width = page.documentElement.scrollWidth;
+    const isWide = (e) => !e.closest(".scroll, svg") && e.getBoundingClientRect().right > view.innerWidth + 1;
+    result.wide = all("body *").filter(isWide).map((e) => e.tagName + "." + e.className);
+    result.panels = all(".severity svg").length;
+    result.ends = all(".severity h3 small").map((e) => e.textContent);
+    const pixels = () => page.getElementById("cloud").toDataURL();
+    const worst = pixels();
+    const read = (name) => page.getElementById(name).textContent;
+    const yaw = page.getElementById("yaw"), pitch = page.getElementById("pitch");
+    pitch.value = 0; pitch.dispatchEvent(new view.Event("input"));
+    yaw.value = 180; yaw.dispatchEvent(new view.Event("input"));
+    result.half = ["rms", "largest", "bottom", "top"].map(read);
+    page.getElementById("reset").click();
+    result.rest = ["rms", "largest"].map(read);
+    result.redrawn = pixels() !== worst;
+    """
+    result, console = browse(write_measurement(drawn, tmp_path / "measure.html"), probe, width=width)
+    assert "thrown" not in result, result
+    assert (console, result["wide"]) == ([], [])
+    assert result["width"] <= width
+    assert result["panels"] == 2
+    assert result["ends"] == ["0.100 \N{RIGHTWARDS ARROW} 0.400"] * 2
+    assert result["redrawn"]
+    x = batch().pos[:5, 0]  # half a turn about y: x goes to -x
+    share = -2 * x * torch.sign(-x.sum())
+    assert float(result["half"][0].split()[0]) == pytest.approx(2 * abs(float(x.sum())), rel=0.02)
+    shown = float(result["half"][1].split()[0].replace("\N{MINUS SIGN}", "-"))
+    assert shown == pytest.approx(float(share[share.abs().argmax()]), rel=0.02)
+    assert result["half"][2] == "\N{MINUS SIGN}" + result["half"][3]
+    assert result["rest"] == ["0 eV", "0 eV"]
+
+
 def test_a_trained_run_is_measured_with_its_layers() -> None:
     sizes = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8}
     variant = Variant("E(3) on R3xS2", RapidashConfig(symmetry="E(3)", space="R3xS2", num_orientations=4, **sizes))
@@ -132,7 +174,7 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
     torch.manual_seed(0)
     config = RunConfig("nbody", variant, 0, TrainConfig(), 1.0, options)
     result = measure_run(TrainedRun(config, task, task.build(variant).eval()), num_clouds=3, num_elements=2)
-    errors, generators, layers = result.tables
+    errors, generators, layers, severity = result.tables
     by_group = {row["group"]: row["mean"] for row in errors.rows}
     assert by_group["T(3)"] < 1e-10
     assert by_group["SO(3)"] > 1e-6
@@ -143,6 +185,8 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
         measure_run(TrainedRun(config, task, task.build(variant)), num_clouds=0)
     page = measurement_page(result)
     assert "Where equivariance is lost" in page
+    assert [row["corruption"] for row in severity.rows] == ["jitter", "rotate"]
+    assert "Error against severity" in page
 
 
 def test_wrapped_functions_are_modules() -> None:

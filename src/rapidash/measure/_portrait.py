@@ -1,7 +1,7 @@
 """The defect of one model over the group, ready to be drawn: over axes, over angles, and at every point of a cloud."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,12 @@ from rapidash.measure._action import Action, Function
 from rapidash.measure._defect import defect
 from rapidash.measure._equivariance_error import equivariance_error
 from rapidash.measure._guard import measuring
+from rapidash.measure._point_shares import point_shares
 from rapidash.measure._report import Report
+from rapidash.measure._severity import SeverityCurve
+
+_SHARE_STEPS = 6
+_UNEXPLAINED = 0.25  # contributions that miss more of the defects than this are not shown
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,14 @@ class TurnedCloud:
         defect: (yaw, pitch, N) norm of the defect of each point's output, in the unit of the output; where the model
             has one output per cloud, that of the cloud at all of its points.
         output_norm: root mean square over the points (or the cloud) of the norm of the output.
+        shares: (yaw, pitch, N) signed contributions of the points to the defect of the cloud, see `point_shares`, on
+            a coarser grid of poses with the same ends; None for outputs per point, or where they cannot be had.
     """
 
     points: Float[Tensor, "N D"] = field(repr=False)
     defect: Float[Tensor, "yaw pitch N"] = field(repr=False)
     output_norm: float
+    shares: Float[Tensor, "yaw2 pitch2 N"] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Portrait:
         yaws, pitches: the poses of the clouds, in degrees.
         unit: of the output.
         has_point_outputs: whether the defect differs between the points of a cloud.
+        severity: error against the severity of corruptions; ``metric`` says which error, with its unit.
     """
 
     title: str
@@ -80,6 +89,8 @@ class Portrait:
     pitches: tuple[float, ...]
     unit: str
     has_point_outputs: bool
+    severity: tuple[SeverityCurve, ...] = ()
+    metric: str = ""
 
 
 def portrait(
@@ -90,6 +101,8 @@ def portrait(
     title: str,
     facts: Mapping[str, str] | None = None,
     tables: Sequence[Report] = (),
+    severity: Sequence[SeverityCurve] = (),
+    metric: str = "",
     num_clouds: int = 4,
     degrees: float = 90.0,
     num_axes: int = 6,
@@ -104,7 +117,7 @@ def portrait(
         fn: a model of clouds in eval mode, best in float64.
         batch: clouds; their first ``num_clouds`` are drawn, all are used for nothing else.
         action: its outputs are used; the rotations are those of SO(D), whatever its group.
-        title, facts, tables: shown beside.
+        title, facts, tables, severity, metric: shown beside.
         num_clouds: how many clouds are measured here.
         degrees: rotation angle of the map over axes.
         num_axes: random axes of the curve.
@@ -122,6 +135,10 @@ def portrait(
     yaws = tuple(360.0 * k / num_yaws for k in range(num_yaws))
     pitches = (0.0,) if dim == 2 else tuple(-90.0 + 180.0 * k / (num_pitches - 1) for k in range(num_pitches))
     clouds = _turned_clouds(fn, few, rotations, yaws, pitches)
+    if output.level == "cloud":
+        clouds = _with_shares(
+            clouds, fn, few, rotations, yaws[:: _stride(len(yaws))], pitches[:: _stride(len(pitches) - 1)]
+        )
     return Portrait(
         title=title,
         facts=dict(facts or {}),
@@ -133,6 +150,8 @@ def portrait(
         pitches=pitches,
         unit=output.unit,
         has_point_outputs=output.level == "point",
+        severity=tuple(severity),
+        metric=metric,
     )
 
 
@@ -194,6 +213,58 @@ def _turned_clouds(
         norm = float(own.reshape(len(own), -1).norm(dim=1).square().mean().sqrt())
         clouds.append(TurnedCloud(batch.pos.detach().cpu()[mine], values[..., mine], norm))
     return tuple(clouds)
+
+
+def _with_shares(
+    clouds: Sequence[TurnedCloud],
+    fn: Function,
+    batch: CloudBatch,
+    action: Action,
+    yaws: Sequence[float],
+    pitches: Sequence[float],
+) -> tuple[TurnedCloud, ...]:
+    """The clouds with the contributions of their points at every pose, if the model allows them.
+
+    It does not if it has no defect or no derivative, or is not smooth enough for the contributions to add up: in a
+    network that is equivariant up to its grid, large ones nearly cancel.
+    """
+    largest = max(float(cloud.defect.max()) for cloud in clouds)
+    if largest <= 1e-10 * max(cloud.output_norm for cloud in clouds):
+        return tuple(clouds)
+    rows, unexplained, total = [], 0.0, 0.0
+    for yaw in yaws:
+        for pitch in pitches:
+            try:
+                found = point_shares(
+                    fn, batch, action, _logarithm(pose(yaw, pitch, batch.pos.shape[1])), num_steps=_SHARE_STEPS
+                )
+            except RuntimeError:  # nothing to differentiate
+                return tuple(clouds)
+            rows.append(found.share)
+            unexplained += float(found.error.abs().sum())
+            total += float(found.total.sum())
+    if unexplained > _UNEXPLAINED * total:
+        return tuple(clouds)
+    shares = torch.stack(rows).reshape(len(yaws), len(pitches), -1).cpu()
+    owners = batch.batch.cpu()
+    return tuple(replace(cloud, shares=shares[..., owners == index]) for index, cloud in enumerate(clouds))
+
+
+def _stride(count: int) -> int:
+    """Contributions of points cost more than defects: every third pose, or second, if that divides the grid evenly."""
+    return next(stride for stride in (3, 2, 1) if count % stride == 0)
+
+
+def _logarithm(g: Float[Tensor, "D1 D1"]) -> Float[Tensor, "D1 D1"]:
+    """The element A of the algebra of rotations with exp(A) = g and the smallest angle."""
+    from scipy.spatial.transform import Rotation  # takes long to import
+
+    dim = len(g) - 1
+    if dim == 2:
+        angles = torch.atan2(g[1, 0], g[0, 0])[None]
+    else:
+        angles = torch.from_numpy(Rotation.from_matrix(g[:3, :3].numpy()).as_rotvec())
+    return torch.einsum("k,kij->ij", angles.to(g), SO(dim).generators().to(g))
 
 
 def _first_clouds(batch: CloudBatch, num: int) -> CloudBatch:

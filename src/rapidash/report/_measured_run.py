@@ -1,22 +1,28 @@
 """Measure a trained run on its validation data: what `rapidash measure` prints and draws."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
+from rapidash.data import CloudDataset
 from rapidash.groups import Group, parse_group
 from rapidash.measure import (
     Action,
     Portrait,
     Report,
+    SeverityCurve,
     equivariance_error,
+    error_against_severity,
     layerwise_equivariance_error,
     local_equivariance_error,
     portrait,
     rapidash_layers,
+    severity_report,
 )
 from rapidash.models import Rapidash
-from rapidash.study import TrainedRun
+from rapidash.study import TrainedRun, plan_corruptions
 
 
 def measure_run(
@@ -27,7 +33,9 @@ def measure_run(
     num_clouds: int = 64,
     seed: int = 0,
 ) -> Portrait:
-    """Errors by group, Lie derivative by generator and layer, and the defect over rotations and points, in float64.
+    """Errors by group, Lie derivative by generator and layer, the defect over rotations and points, errors by severity.
+
+    Everything in float64, on validation data.
 
     Args:
         run: a trained run, from `rapidash.study.load_run`; its model is cast to float64.
@@ -56,6 +64,7 @@ def measure_run(
     if any(isinstance(part, Rapidash) for part in model.modules()):
         layers.append(layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report())
     ledger = task.ledger(run.config.variant)
+    severity = _severity(model, run, data.subset(torch.arange(batch.num_clouds)), seed)
     return portrait(
         model,
         batch,
@@ -71,6 +80,24 @@ def measure_run(
             Report("relative equivariance error", tuple(errors), notes),
             local_equivariance_error(model, batch, motions).report(),
             *layers,
+            *([severity_report(severity, unit=task.unit)] if severity else []),
         ),
+        severity=severity,
+        metric=f"{task.metric} ({task.unit})",
         seed=seed,
     )
+
+
+def _severity(model: nn.Module, run: TrainedRun, data: CloudDataset, seed: int) -> list[SeverityCurve]:
+    """Error against severity under the corruptions that make sense for the task; none for clouds in the plane."""
+    try:
+        names = plan_corruptions(run.task).names
+    except ValueError:
+        return []
+    curves: list[SeverityCurve] = []
+    for name in names:
+        try:
+            curves += error_against_severity(model, data, run.task.errors, corruptions=(name,), seed=seed)
+        except ValueError as error:  # clouds that are too small
+            warnings.warn(f"{name} is left out: {error}", stacklevel=3)
+    return curves

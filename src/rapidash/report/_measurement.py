@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rapidash._files import atomic_write
@@ -16,6 +17,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._page import _asset, _version
 
 COLORS: Final = ("#30123b", "#4669db", "#26bce1", "#3ff58b", "#a2fc3c", "#eecf3a", "#fb8022", "#c52c0c", "#7a0403")
+SIGNED_COLORS: Final = ("#174a99", "#5f9ddb", "#b9bdc4", "#eb9a53", "#a8380a")  # negative, zero, positive
 AXES: Final = (  # name, azimuth, elevation
     ("−x", -180.0, 0.0), ("−y", -90.0, 0.0), ("x", 0.0, 0.0), ("y", 90.0, 0.0), ("z", 0.0, 90.0), ("−z", 0.0, -90.0)
 )  # fmt: skip
@@ -53,6 +55,10 @@ def measurement_page(portrait: Portrait) -> str:
         "clouds": [f"cloud {index} ({len(cloud.points)} points)" for index, cloud in enumerate(portrait.clouds)],
         "is_flat": len(portrait.pitches) == 1,
         "has_point_outputs": portrait.has_point_outputs,
+        "has_shares": any(cloud.shares is not None for cloud in portrait.clouds),
+        "signed_gradient": ", ".join(SIGNED_COLORS),
+        "severity": _severity(portrait),
+        "metric": fmt.unit(portrait.metric),
         "unit": portrait.unit,
         "sphere": None if portrait.sphere is None else _sphere(portrait),
         "curve": _curve(portrait),
@@ -131,6 +137,38 @@ def _curve(portrait: Portrait) -> dict[str, Any]:
     }
 
 
+def _severity(portrait: Portrait) -> list[dict[str, Any]]:
+    """A small plot per corruption on a common axis; the band is that of the rise, 95 % over clouds."""
+    top = max((value for curve in portrait.severity for value in curve.error), default=0.0) or 1.0
+    panels = []
+    for curve in portrait.severity:
+        x = [300 * severity / curve.severities[-1] for severity in curve.severities]
+        half = [1.96 * error if math.isfinite(error) else 0.0 for error in curve.rise_standard_error]
+        ends = [
+            [
+                (at, 120 * (1 - min(max(value + sign * wide, 0.0), 1.15 * top) / top))
+                for at, value, wide in zip(x, curve.error, half)
+            ]
+            for sign in (1, -1)
+        ]
+        points = [(at, 120 * (1 - value / top)) for at, value in zip(x, curve.error)]
+        panels.append(
+            {
+                "name": curve.name,
+                "line": _path(points, closed=False),
+                "band": _path([*ends[0], *reversed(ends[1])], closed=True),
+                "dots": [
+                    {"x": x_, "y": y, "tip": f"severity {severity}: {fmt.number(value)}"}
+                    for (x_, y), severity, value in zip(points, curve.severities, curve.error)
+                ],
+                "top": fmt.number(top),
+                "half": fmt.number(top / 2),
+                "ends": f"{fmt.number(curve.error[0])} {fmt.ARROW} {fmt.number(curve.error[-1])}",
+            }
+        )
+    return panels
+
+
 def _cartesian(angle: float, share: float) -> tuple[float, float]:
     return 300 * angle / 180, 120 * (1 - share)
 
@@ -187,10 +225,23 @@ def _data(portrait: Portrait) -> str:
                 "defect": base64.b64encode(bytes_.numpy().tobytes()).decode(),
                 "largest": largest if has_defect else 0.0,
                 "norm": cloud.output_norm,
+                "shares": None if cloud.shares is None else _signed(cloud.shares),
             }
         )
     payload = {"clouds": clouds, "yaws": portrait.yaws, "pitches": portrait.pitches, "unit": portrait.unit}
-    return json.dumps(payload | {"colors": COLORS}).replace("<", "\\u003c")
+    return json.dumps(payload | {"colors": COLORS, "signed": SIGNED_COLORS}).replace("<", "\\u003c")
+
+
+def _signed(shares: Float[Tensor, "yaw pitch N"]) -> dict[str, Any]:
+    """Contributions as bytes, 128 for 0 and 255 for the largest size."""
+    largest = float(shares.abs().max())
+    bytes_ = (128 + 127 * shares / (largest or math.inf)).round().to(torch.uint8)
+    return {
+        "bytes": base64.b64encode(bytes_.contiguous().numpy().tobytes()).decode(),
+        "largest": largest,
+        "rows": shares.shape[0],
+        "columns": shares.shape[1],
+    }
 
 
 def _rounded(points: Tensor) -> list[list[float]]:
