@@ -149,7 +149,9 @@ def test_forces_inside_the_model() -> None:
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("output", [Scalar(), Vector()], ids=str)
 @pytest.mark.parametrize("num", [5, 40])
-@pytest.mark.parametrize("step", [torch.round, torch.sign, lambda x: x[x.argmax(dim=0)].round()], ids=["round", "sign", "argmax"])
+@pytest.mark.parametrize(
+    "step", [torch.round, torch.sign, lambda x: x[x.argmax(dim=0)].round()], ids=["round", "sign", "argmax"]
+)
 def test_step_functions_are_refused_instead_of_reading_zero(
     step: object, num: int, output: object, method: str
 ) -> None:
