@@ -209,7 +209,7 @@ def test_damaged_h5_and_missing_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(DataError, match=r"ply_data_test1\.h5 cannot be read"):
             modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"ply_data_test1\.h5"):
+    with pytest.raises(DataError, match=r"lists ply_data_test1\.h5, which is not beside it"):
         modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
     hdf5(path, data=np.zeros((2, POINTS, 3)))
     with pytest.raises(DataError, match=r"has no array 'label', it has \['data'\]"):
