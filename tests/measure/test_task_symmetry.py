@@ -10,7 +10,7 @@ from rapidash.groups import SO, Position, Scalar, Vector, random_rotation
 from rapidash.measure import symmetry_breaking_score, task_symmetry_breaking
 from rapidash.measure._task_symmetry import orientations
 
-BUDGET = {"steps": 80, "num_turns": 19}
+BUDGET = {"steps": 60, "num_turns": 19, "batch_size": 32}
 
 
 def clouds(num: int = 300, dim: int = 3, seed: int = 0) -> Tensor:
