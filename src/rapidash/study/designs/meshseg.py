@@ -9,14 +9,14 @@ from rapidash.train import TrainConfig
 def make_design(full: bool) -> StudyDesign:
     """Six variants on one backbone of three scales, each a knob away from its neighbor.
 
-    Quick: narrow networks, 256 points of each of the 380 shapes, few steps. Full: 1024 points and wider networks.
+    Quick: narrow networks, 192 points of each of the 380 shapes, few steps. Full: 1024 points and wider networks.
     """
     quick = TrainConfig(
-        steps=400,
+        steps=300,
         batch_size=16,
         learning_rate=5e-3,
         weight_decay=1e-4,
-        warmup_steps=40,
+        warmup_steps=30,
         ema_decay=0.98,
         eval_every=100,
         checkpoint_every=100,
@@ -35,6 +35,6 @@ def make_design(full: bool) -> StudyDesign:
         "meshseg",
         tuple(symmetry_ladder(segmentation_base(full)).values()),
         long if full else quick,
-        task_options={"num_points": 1024 if full else 256},
+        task_options={"num_points": 1024 if full else 192},
         setting="full" if full else "quick",
     )

@@ -22,14 +22,14 @@ def segmentation_base(full: bool) -> RapidashConfig:
 def make_design(full: bool) -> StudyDesign:
     """Six variants on one backbone of three scales, each a knob away from its neighbor.
 
-    Quick: narrow networks, 256 points of each shape, few steps, parts of the splits. Full: all shapes with all points.
+    Quick: narrow networks, 192 points of each shape, few steps, parts of the splits. Full: all shapes with all points.
     """
     quick = TrainConfig(
-        steps=400,
+        steps=300,
         batch_size=16,
         learning_rate=5e-3,
         weight_decay=1e-4,
-        warmup_steps=40,
+        warmup_steps=30,
         ema_decay=0.98,
         eval_every=100,
         checkpoint_every=100,
@@ -44,7 +44,7 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=1000,
         checkpoint_every=1000,
     )
-    sizes = {} if full else {"num_points": 256, "num_train": 2000, "num_val": 200, "num_test": 300}
+    sizes = {} if full else {"num_points": 192, "num_train": 2000, "num_val": 200, "num_test": 300}
     return StudyDesign(
         "shapenet-part",
         tuple(symmetry_ladder(segmentation_base(full)).values()),
