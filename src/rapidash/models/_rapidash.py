@@ -24,6 +24,7 @@ from rapidash.geometry import (
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
+from rapidash.models._features import check_any_split, check_features
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
@@ -310,7 +311,11 @@ class Rapidash(nn.Module):
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
         if hierarchy is None:
             hierarchy = self.connect(pos, batch)
-        hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation)
+        merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
+        output = self.readout.linear if merges else None
+        hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation, output=output)
+        if output is not None:
+            return RapidashOutput(*self.readout.outputs(hidden, grid, hierarchy))
         return RapidashOutput(*self.readout(hidden, kernels[0], grid, hierarchy))
 
     def hidden(
@@ -359,6 +364,7 @@ class Rapidash(nn.Module):
         grid_rotation: Tensor | None,
         *,
         calibrate: bool = False,
+        output: nn.Linear | None = None,
     ) -> tuple[Tensor, list[EdgeKernel], Tensor]:
         features = self._checked(pos, scalars, vectors, pairs)
         grid = self.grid.to(pos)
@@ -385,7 +391,8 @@ class Rapidash(nn.Module):
             sides = None if source is None or target is None else (source, target)
             if calibrate:
                 block.conv.calibrate(x, edges, fiber_basis, grid, sides)
-            x = block(x, edges, fiber_basis, grid, sides)
+            merged = {} if output is None or block is not self.blocks[-1] else {"output": output}
+            x = block(x, edges, fiber_basis, grid, sides, **merged)
             if stage == "up" and self.skip_connections:
                 x = x + skips[scale]
         return x, kernels, grid
@@ -395,20 +402,10 @@ class Rapidash(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None]:
         """Check the features against what the network was made for."""
         if self.accepts_any_split:
-            width = sum(tensor.shape[1] for tensor in (scalars, vectors) if tensor is not None)
-            if width != self.in_scalars + self.in_vectors:
-                raise ValueError(f"got {width} input features, the network has {self.in_scalars + self.in_vectors}")
+            check_any_split(self.in_scalars + self.in_vectors, scalars, vectors)
             return scalars, vectors
-        expected = {
-            "scalars": (scalars, (len(pos), self.in_scalars)),
-            "vectors": (vectors, (len(pos), self.in_vectors, self.dim)),
-            "pairs": (pairs, (len(pos), self.in_pairs)),
-        }
-        for name, (tensor, shape) in expected.items():
-            if tensor is None and shape[1] > 0:
-                raise ValueError(f"{name} is missing: the network was made with in_{name}={shape[1]}, expected {shape}")
-            if tensor is not None and tensor.shape != shape:
-                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape} (points, in_{name}, ...)")
+        sizes = {"scalars": (self.in_scalars,), "vectors": (self.in_vectors, self.dim), "pairs": (self.in_pairs,)}
+        check_features(len(pos), sizes, {"scalars": scalars, "vectors": vectors, "pairs": pairs})
         return (scalars if self.in_scalars else None), (vectors if self.in_vectors else None)
 
     def _edge_sets(self, pos: Tensor, hierarchy: Hierarchy) -> list[tuple[Graph, Tensor]]:

@@ -61,15 +61,29 @@ class Readout(nn.Module):
     ) -> tuple[Float[Tensor, "R S"], Float[Tensor, "R V D"]]:
         """``edges`` are those of the finest scale."""
         values = self.linear(hidden)
-        scalars = project_scalars(values[..., : self.out_scalars])
-        if self.edge_kernel is not None and self.gate is not None:
-            moments = edges.vector_conv(hidden, self.edge_kernel.weight).squeeze(2)
-            gates = self.gate(hidden.squeeze(1)).unflatten(-1, (self.out_vectors, -1)) / hidden.shape[-1]
-            vectors = torch.einsum("nvc,dnc->nvd", gates, moments)
-        elif self.has_orientations:
-            vectors = project_vectors(values[..., self.out_scalars :], grid)
+        if self.edge_kernel is None or self.gate is None:
+            return self.outputs(values, grid, hierarchy)
+        moments = edges.vector_conv(hidden, self.edge_kernel.weight).squeeze(2)
+        gates = self.gate(hidden.squeeze(1)).unflatten(-1, (self.out_vectors, -1)) / hidden.shape[-1]
+        return project_scalars(values), torch.einsum("nvc,dnc->nvd", gates, moments)
+
+    def merges_with(self, block: nn.Module) -> bool:
+        """Whether `linear` is all there is, has fewer outputs than inputs, and no hook waits for its inputs.
+
+        The product of the block's last linear map and this one is then formed first: cheaper, and the same function.
+        """
+        is_watched = any(part._forward_hooks or part._forward_pre_hooks for part in (block, self, self.linear))
+        return self.edge_kernel is None and self.linear.out_features <= self.linear.in_features and not is_watched
+
+    def outputs(
+        self, values: Float[Tensor, "M O K"], grid: Float[Tensor, "O D"], hierarchy: Hierarchy
+    ) -> tuple[Float[Tensor, "R S"], Float[Tensor, "R V D"]]:
+        """The outputs of a readout without edges from the values of `linear`."""
+        scalars, rest = project_scalars(values[..., : self.out_scalars]), values[..., self.out_scalars :]
+        if self.has_orientations:
+            vectors = project_vectors(rest, grid)
         else:
-            vectors = values[..., self.out_scalars :].squeeze(1).unflatten(-1, (self.out_vectors, self.dim))
+            vectors = rest.squeeze(1).unflatten(-1, (self.out_vectors, self.dim))
         if self.level == "node":
             return scalars, vectors
         clouds = (hierarchy.batch[-1], hierarchy.num_clouds, self.pool)

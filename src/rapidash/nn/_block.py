@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
@@ -53,18 +54,29 @@ class ConvNextBlock(nn.Module):
         fiber_basis: Float[Tensor, "O O basis"] | None,
         grid: Float[Tensor, "O D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
-    ) -> Float[Tensor, "T O C2"]:
-        """See the class."""
+        *,
+        output: nn.Linear | None = None,
+    ) -> Float[Tensor, "T O C3"]:
+        """See the class; with ``output`` the features are mapped by it, C' -> C''."""
+        residual = x if self.is_residual else None
+        if output is not None and residual is not None:
+            residual = linear(residual, output.weight)
         return channel_mlp(
             self.conv(x, edges, fiber_basis, grid, pairs),
-            x if self.is_residual else None,
+            residual,
             self.norm.weight,
             self.norm.bias,
             self.linear_1.weight,
             self.linear_1.bias,
-            self.linear_2.weight,
-            self.linear_2.bias,
-            self.layer_scale,
+            *self._second_map(output),
             recompute=self.recompute,
             backend=edges.backend,
         )
+
+    def _second_map(self, output: nn.Linear | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weight, bias and scale; the product with ``output`` is formed first, which with few outputs is cheaper."""
+        weight, bias, scale = self.linear_2.weight, self.linear_2.bias, self.layer_scale
+        if output is None:
+            return weight, bias, scale
+        mixing = output.weight if scale is None else output.weight * scale
+        return mixing @ weight, linear(bias, mixing, output.bias), None
