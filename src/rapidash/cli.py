@@ -286,7 +286,7 @@ def _bench(words: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed repetitions; the median counts")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu or cuda")
-    parser.add_argument("--growth", action="store_true", help="also vary points, orientations, channels and batch")
+    parser.add_argument("--growth", action="store_true", help="also vary points, neighbors, orientations and channels")
     parser.add_argument("--out", type=str, metavar="DIR", help="write RESULTS.md (and the plot) there")
     options = parser.parse_args(words)
     import torch

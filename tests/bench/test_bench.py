@@ -51,9 +51,21 @@ def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
         "qm9-8", 6.0, 1.0, 1.2, 0.8, 2.0, 0.4, 0.75, {"definition": 600, "fast": 200, "recompute": 100}, 1e-3
     )
     assert "6.0 x" in text_table([result])
-    rows = [GrowthRow("points", n, 0.1 * n, 0.01 * n) for n in (8, 16)]
+    rows = [GrowthRow("points", n, 0.1 * n if n < 16 else None, 0.01 * n, None, 10**6 * n) for n in (8, 16)]
     text = write_results(tmp_path, [result], rows, device="cpu", command="rapidash bench").read_text()
-    for cell in ("6.0 x", "1.25", "7.5 x", "5.0 x", "1/3.0", "1/6.0", "75 %", "1.0e-03", "growth-cpu.svg"):
+    for cell in (
+        "6.0 x",
+        "1.25",
+        "7.5 x",
+        "5.0 x",
+        "1/3.0",
+        "1/6.0",
+        "75 %",
+        "1.0e-03",
+        "growth-cpu.svg",
+        "| 0.8000 |",
+        "| – | 16 |",
+    ):
         assert cell in text
     assert (tmp_path / "growth-cpu.svg").read_text().lstrip().startswith("<?xml")
 

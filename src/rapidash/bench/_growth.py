@@ -1,39 +1,85 @@
 """How time and memory grow with points, neighbors, orientations and channels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from rapidash.bench._cases import CASES
-from rapidash.bench._measure import interleaved, variants, with_size
+from rapidash.bench._cases import CASES, BenchCase
+from rapidash.bench._measure import interleaved, peak_memory, variants, with_size
 
-SWEEPS: dict[str, tuple[dict[str, int], ...]] = {
-    "points": tuple({"num_points": n, "num_clouds": 2} for n in (8, 16, 32, 64, 128)),
-    "orientations": tuple({"num_orientations": o, "num_clouds": 2} for o in (4, 8, 16, 32)),
-    "channels": tuple({"channels": c, "num_clouds": 2} for c in (32, 64, 128, 256)),
-    "batch": tuple({"num_clouds": b} for b in (1, 2, 4, 8)),
-}
-_SIZE = {"points": "num_points", "orientations": "num_orientations", "channels": "channels", "batch": "num_clouds"}
+LARGEST_DEFINITION = 40_000  # edges for which the definition is run: each takes about 45 kB
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One size that varies, the others fixed.
+
+    Args:
+        name: what grows.
+        base: fields of the case that are fixed.
+        field: the field that varies.
+        sizes: its values.
+        about: the fixed sizes, for the reader.
+    """
+
+    name: str
+    base: Mapping[str, int | str]
+    field: str
+    sizes: tuple[int, ...]
+    about: str
+
+    def changes(self, size: int) -> dict[str, int | str]:
+        """The fields of the case at one size."""
+        changes = {**self.base, self.field: f"knn-{size}" if self.field == "edges" else size}
+        return {**changes, "num_clouds_gpu": changes["num_clouds"]}
+
+
+_PAIRS: dict[str, int | str] = {"num_clouds": 2, "num_points": 18}
+_NEAR: dict[str, int | str] = {"num_clouds": 1, "num_points": 512, "edges": "knn-16", "channels": 32, "num_layers": 2}
+SWEEPS = (
+    Sweep("points, all pairs", _PAIRS, "num_points", (8, 16, 32, 64, 128), "2 clouds"),
+    Sweep("clouds", _PAIRS, "num_clouds", (1, 2, 4, 8), "18 points, all pairs"),
+    Sweep("orientations", _PAIRS, "num_orientations", (4, 8, 16, 32), "2 clouds of 18 points, all pairs"),
+    Sweep("channels", _PAIRS, "channels", (32, 64, 128, 256), "2 clouds of 18 points, all pairs"),
+    Sweep("neighbors", _NEAR, "edges", (4, 8, 16, 32, 64), "512 points, 32 channels, 2 layers"),
+    Sweep("points, 16 neighbors", _NEAR, "num_points", (500, 2000, 10_000, 100_000), "1 cloud, 32 channels, 2 layers"),
+)
 
 
 @dataclass(frozen=True)
 class GrowthRow:
-    """Seconds per training step at one size of one sweep."""
+    """A training step at one size of one sweep: seconds, and peak memory in bytes above that before the step.
+
+    Those of the definition are None where it would ask for too much.
+    """
 
     sweep: str
     size: int
-    definition: float
+    definition: float | None
     fast: float
+    definition_memory: int | None
+    fast_memory: int
 
 
 def measure_growth(*, rounds: int = 3, device: str = "cpu") -> list[GrowthRow]:
-    """Vary one size of a fully connected network of 3 layers and 128 channels at a time."""
+    """Vary one size of a network at a time: 3 layers of 128 channels, or 2 of 32 where there are more points."""
     base = with_size(CASES["qm9-8"], num_layers=3, channels=128)
-    rows = []
-    for sweep, changes in SWEEPS.items():
-        for change in changes:
-            gpu = {"num_clouds_gpu": change["num_clouds"]}
-            ways = variants(with_size(base, **change, **gpu), torch.device(device))
-            jobs = {name: ways[name].step for name in ("definition", "fast")}
-            rows.append(GrowthRow(sweep, change[_SIZE[sweep]], **interleaved(jobs, rounds, torch.device(device))))
-    return rows
+    return [
+        _row(sweep, size, with_size(base, **sweep.changes(size)), rounds, device)
+        for sweep in SWEEPS
+        for size in sweep.sizes
+    ]
+
+
+def _row(sweep: Sweep, size: int, case: BenchCase, rounds: int, device: str) -> GrowthRow:
+    neighbors = int(str(case.config.edges).removeprefix("knn-")) if sweep.base is _NEAR else case.num_points
+    fits = case.num_clouds * case.num_points * neighbors <= LARGEST_DEFINITION
+    names = ("definition", "fast") if fits else ("fast",)
+    ways = variants(case, torch.device(device))
+    seconds = interleaved({name: ways[name].step for name in names}, rounds, torch.device(device))
+    del ways
+    memory = {name: peak_memory(case, name, device) for name in names}
+    return GrowthRow(
+        sweep.name, size, seconds.get("definition"), seconds["fast"], memory.get("definition"), memory["fast"]
+    )

@@ -1,5 +1,6 @@
 """Time and memory of a network against its definition, side by side in one process."""
 
+import json
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from statistics import median
 
 import torch
 
+from rapidash._plain import to_plain
 from rapidash.bench._cases import CASES, Batch, BenchCase
 from rapidash.models import kernel_error
 
@@ -131,9 +133,9 @@ def matrix_share(batch: Batch) -> float:
 
 def peak_memory(case: BenchCase, variant: str, device: str) -> int:
     """Largest memory of a step above that before it, in bytes, in a process of its own: resident (CPU) or tensors."""
-    command = [sys.executable, "-m", "rapidash.bench._peak_memory", case.name, variant, device]
-    command += [str(torch.get_num_threads())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "rapidash.bench._peak_memory", variant, device, str(torch.get_num_threads())]
+    described = json.dumps(to_plain(case))
+    done = subprocess.run(command, input=described, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"measuring the memory of {case.name} ({variant}) failed:\n{done.stderr[-2000:]}")
     return int(done.stdout.split()[-1])
@@ -162,7 +164,7 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def with_size(case: BenchCase, **changes: int) -> BenchCase:
+def with_size(case: BenchCase, **changes: int | str) -> BenchCase:
     """The case with another batch (``num_clouds``, ``num_points``) or network (fields of its configuration)."""
     own = {name: value for name, value in changes.items() if name in ("num_clouds", "num_points", "num_clouds_gpu")}
     rest = {name: value for name, value in changes.items() if name not in own}

@@ -1,20 +1,24 @@
 """Run one step of one variant in a process of its own and print the peak of memory above that before it."""
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import torch
 
-from rapidash.bench._cases import CASES
+from rapidash._plain import from_plain
+from rapidash.bench._cases import BenchCase
 from rapidash.bench._measure import variants
 
+FEW_POINTS = 64  # of the step that compiles and loads: its memory may stay with the process
 
-def main(case: str, variant: str, device: str, threads: str) -> None:
-    """Print the number of bytes."""
+
+def main(variant: str, device: str, threads: str) -> None:
+    """Print the number of bytes for the case on standard input."""
     torch.set_num_threads(int(threads))
-    batch = variants(CASES[case], torch.device(device))[variant]
-    small = batch.batch < 1
+    batch = variants(from_plain(BenchCase, json.load(sys.stdin)), torch.device(device))[variant]
+    small = (batch.batch < 1).nonzero().squeeze(1)[:FEW_POINTS]
     type(batch)(batch.model, batch.pos[small], batch.batch[small], batch.scalars[small]).step()  # compile, load
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
