@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rapidash import cli
+from rapidash.datasets import SHAPENET_CATEGORIES
 from rapidash.study import get_design
 from rapidash.train import TrainedModel, get_task
 
@@ -43,14 +44,23 @@ def model_of(shown: str) -> str:
     return next(line.split()[-1] for line in shown.splitlines() if line.startswith("  model "))
 
 
-def saved_molecules(folder: Path, target: str = "homo") -> Path:
-    """An untrained network of qm9 as a saved model that knows H, C, N and O."""
-    options = {"target": target}
-    variant = get_design("qm9").variants[0]
+def saved(folder: Path, name: str, options: dict, reference: dict) -> Path:
+    """An untrained network as a saved model."""
+    variant = get_design(name).variants[0]
     torch.manual_seed(0)
-    model = get_task("qm9", **options).build(variant).eval()
-    reference = {"elements": [1, 6, 7, 8], "mean": -10.0}
-    return TrainedModel("qm9", options, variant, model, reference).save_pretrained(folder)
+    model = get_task(name, **options).build(variant).eval()
+    return TrainedModel(name, options, variant, model, reference).save_pretrained(folder)
+
+
+def saved_molecules(folder: Path, target: str = "homo") -> Path:
+    """One of qm9 that knows H, C, N and O."""
+    return saved(folder, "qm9", {"target": target}, {"elements": [1, 6, 7, 8], "mean": -10.0})
+
+
+def saved_parts(folder: Path) -> Path:
+    """One of shapenet-part that was trained on clouds of 130 points."""
+    reference = {"class_names": list(SHAPENET_CATEGORIES), "num_points": [130, 130]}
+    return saved(folder, "shapenet-part", {}, reference)
 
 
 def test_train_then_predict(capsys) -> None:
@@ -120,6 +130,27 @@ def test_bad_entries_stop_or_are_skipped_and_counted(tmp_path: Path, capsys) -> 
     assert "qm9: homo (eV) of 2 clouds, 1 skipped" in shown.out
 
 
+def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> None:
+    folder = str(saved_parts(tmp_path / "model"))
+    np.savez("scan.npz", points=np.random.default_rng(0).normal(size=(300, 3)))
+    assert run("predict", folder, "scan.npz", "--category", "Chair") == 0
+    assert capsys.readouterr().out == (
+        "shapenet-part: part (1), probability (1) of 1 clouds\npredictions: scan.predictions.npz\n"
+    )
+    made = np.load("scan.predictions.npz")
+    assert made["part"].shape == made["probability"].shape == (300,)
+    assert {made["part_labels"][part] for part in made["part"]} <= {f"Chair {part}" for part in (12, 13, 14, 15)}
+    assert run("predict", folder, "scan.npz", "--category", "4", "--out", "scan.ply") == 0
+    assert b"property int part" in Path("scan.ply").read_bytes()
+    capsys.readouterr()
+    assert run("predict", folder, "scan.npz", "--category", "Chairs") == 1
+    assert "unknown category 'Chairs', expected one of 'Airplane'" in capsys.readouterr().err
+    assert run("predict", folder, "scan.npz") == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("rapidash: error: scan.npz: it has no category: looked for one per cloud in the file")
+    assert len(shown.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -131,6 +162,7 @@ def test_bad_entries_stop_or_are_skipped_and_counted(tmp_path: Path, capsys) -> 
         (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "unknown symmetry 'SO(4)'"),
         (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),
+        (["water.xyz", "--category", "Cup"], 1, "category='Cup' (--category): qm9 uses none, it needs pos, z"),
         (["water.xyz", "--device", "tpu"], 1, "device must be 'cpu', 'cuda' or 'cuda:INDEX', got 'tpu'"),
         (["water.xyz", "--data", "nowhere"], 1, "--data: nowhere does not exist"),
         (["water.xyz", "--skip-badd"], 2, "did you mean '--skip-bad'"),

@@ -25,6 +25,7 @@ def predict(words: list[str]) -> int:
     group = None if options.tta_group is None else parse_group(options.tta_group, trained.task.dim)
     made = trained.predict_files(
         options.files,
+        category=options.category,
         skip_bad=options.skip_bad,
         batch_size=options.batch_size,
         tta=options.tta,
@@ -49,17 +50,22 @@ def _parser() -> Parser:
         description=(
             "Apply a trained model to clouds of your own: xyz (all frames, also extended), npz, ply, off. The README\n"
             "in the folder of the model says what a cloud needs, and in which units. Predictions have the names and\n"
-            "units of the task and go to a file: .npz (everything), .xyz (molecules) or .csv (a row per cloud)."
+            "units of the task and go to a file: .npz (everything), .xyz (molecules), .csv (a row per cloud) or .ply\n"
+            "(the colored points of one cloud)."
         ),
         examples=(
             "  rapidash predict runs/train-qm9/work/KEY molecules.xyz\n"
-            "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad"
+            "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad\n"
+            "  rapidash predict runs/train-shapenet-part/work/KEY chair.off --category Chair --out parts.ply"
         ),
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
     parser.add_argument("files", metavar="FILE", nargs="+", type=str, help="clouds: .xyz, .extxyz, .npz, .ply, .off")
     parser.add_argument(
         "--out", type=str, metavar="FILE", help="where predictions go (default: NAME.predictions.* beside FILE)"
+    )
+    parser.add_argument(
+        "--category", type=str, metavar="NAME", help="of the shapes whose file does not say it (segmentation)"
     )
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="clouds at a time")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")

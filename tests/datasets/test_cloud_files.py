@@ -107,6 +107,29 @@ def test_npz_of_clouds_of_one_size_share_what_they_have_in_common(tmp_path: Path
     assert second.name.endswith("data.npz, cloud 1")
 
 
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"pos": np.ones((4, 3)), "label": "Chair"}, ["Chair"]),
+        ({"pos": np.ones((4, 3)), "category": np.array([7], dtype=np.int8)}, [7]),
+        ({"pos": np.ones((2, 4, 3)), "label": np.array([["Chair"], ["Table"]])}, ["Chair", "Table"]),
+        ({"pos": np.ones((2, 2, 3)), "label": [0, 1]}, [0, 1]),  # not a row per point
+        ({"pos": np.ones((4, 3)), "num_points": [1, 3], "label": [5, 6]}, [5, 6]),
+        ({"pos": np.ones((4, 3)), "label": [0, 1, 1, 0]}, [None]),
+        ({"pos": np.ones((2, 4, 3)), "label": [0, 1, 2]}, [None, None]),
+        ({"pos": np.ones((4, 3))}, [None]),
+    ],
+)
+def test_labels_of_clouds_in_npz(tmp_path: Path, arrays: dict, expected: list) -> None:
+    assert [cloud.label for cloud in clouds(npz(tmp_path, **arrays))] == expected
+
+
+def test_labels_of_points_stay_with_the_points(tmp_path: Path) -> None:
+    (cloud,) = clouds(npz(tmp_path, pos=np.ones((4, 3)), label=[0, 1, 1, 0], normals=np.ones((4, 3))))
+    assert cloud.arrays["label"].tolist() == [0, 1, 1, 0]
+    assert cloud.arrays.keys() == {"pos", "label", "normal"}
+
+
 def test_npz_of_ragged_and_padded_clouds(tmp_path: Path) -> None:
     flat = {"z": [1, 1, 8, 6], "pos": np.arange(12.0).reshape(4, 3)}
     padded = {"z": [[1, 1, 8], [6, 0, 0]], "pos": np.zeros((2, 3, 3))}

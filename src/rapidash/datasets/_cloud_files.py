@@ -15,8 +15,11 @@ ALIASES = {  # of arrays in npz files, the field's name first
     "pos": ("pos", "positions", "coords", "R", "points"),
     "z": ("z", "numbers", "nuclear_charges", "atomic_numbers"),
     "vel": ("vel", "velocities", "velocity"),
+    "normal": ("normal", "normals"),
+    "label": ("label", "category"),
     "num_points": ("num_points", "num_atoms", "n_atoms"),
 }
+Label = str | float
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class FileCloud:
         name: file and entry, e.g. ``"water.xyz, frame 3"``.
         arrays: a row per point (or vertex) each; ``pos`` (N, D) is among them, in the unit of the file.
         triangles: (F, 3) of a mesh; None for points without faces.
+        label: category of the cloud, a number or a name; None where the file has none.
     """
 
     name: str
     arrays: dict[str, Array]
     triangles: Array | None = None
+    label: Label | None = None
 
 
 Entries = Iterator[tuple[str, FileCloud | DataError]]
@@ -45,7 +50,8 @@ def read_clouds(path: Path | str) -> Entries:
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
     for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
-    nuclear_charges, atomic_numbers for z; velocities for vel; num_atoms, n_atoms for num_points.
+    nuclear_charges, atomic_numbers for z; velocities for vel; normals for normal; category for label (a number or name
+    per cloud); num_atoms, n_atoms for num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
@@ -80,7 +86,8 @@ def _npz(path: Path) -> Entries:
     elif sizes is not None:
         yield from _concatenated(path, arrays, sizes)
     else:
-        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos)))
+        (label,) = _take_labels(arrays, 1)
+        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos)), label=label)
 
 
 def _known_name(name: str, given: dict[str, Array]) -> str:
@@ -102,20 +109,30 @@ def _check_sizes(path: Path, pos: Array, sizes: Array) -> None:
 
 def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None) -> Entries:
     num_clouds, num_points = arrays["pos"].shape[:2]
+    labels = _take_labels(arrays, num_clouds)
     own = {name: array for name, array in arrays.items() if array.shape[:2] == (num_clouds, num_points)}
     shared = {} if sizes is not None else _with_rows(arrays, num_points)
-    for index in range(num_clouds):
+    for index, label in enumerate(labels):
         name = f"{path}, cloud {index}"
         kept = slice(None if sizes is None else int(sizes[index]))
-        yield name, FileCloud(name, shared | {key: array[index][kept] for key, array in own.items()})
+        yield name, FileCloud(name, shared | {key: array[index][kept] for key, array in own.items()}, label=label)
 
 
 def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array) -> Entries:
+    labels = _take_labels(arrays, len(sizes))
     rows = _with_rows(arrays, len(arrays["pos"]))
     ends = np.cumsum(sizes.astype(np.int64))
-    for index, (size, end) in enumerate(zip(sizes.tolist(), ends.tolist())):
+    for index, (size, end, label) in enumerate(zip(sizes.tolist(), ends.tolist(), labels)):
         name = f"{path}, cloud {index}"
-        yield name, FileCloud(name, {key: array[end - size : end] for key, array in rows.items()})
+        yield name, FileCloud(name, {key: array[end - size : end] for key, array in rows.items()}, label=label)
+
+
+def _take_labels(arrays: dict[str, Array], num_clouds: int) -> list[Label | None]:
+    """The label of each cloud; those of every point stay where they are."""
+    if "label" not in arrays or arrays["label"].size != num_clouds:
+        return [None] * num_clouds
+    labels: list[Label | None] = arrays.pop("label").reshape(-1).tolist()
+    return labels
 
 
 def _with_rows(arrays: dict[str, Array], num_points: int) -> dict[str, Array]:

@@ -36,7 +36,8 @@ def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results
     if isinstance(task, FileTask):
         needed = (f"{name} ({spec.field.unit})" for name, spec in task.inputs.items())
         facts.append(f"Needs of every cloud: {', '.join(needed)}")
-        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) == {"pos"} else file
+        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else file
+        file += " --category NAME" if "label" in task.inputs else ""
     for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over random motions")):
         if results.get(name) is not None:
             facts.append(f"{task.metric} {words}: {results[name]:.4g} {task.unit}")

@@ -1,6 +1,6 @@
 """What a task needs of a cloud from a file, and what it says about it, by name and with units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rapidash._names import unknown_name
 from rapidash.data import CloudBatch, Field
 from rapidash.datasets import DataError, FileCloud
 
 
 @dataclass(frozen=True)
 class Input:
-    """A point field that a cloud must have.
+    """A field that a cloud must have.
 
     Args:
-        field: how it transforms, and its unit in the file.
+        field: how it transforms, its unit in the file, and its level.
         width: columns of numbers (N, width); 0 for whole numbers (N,).
     """
 
@@ -50,7 +51,7 @@ class FileTask(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Input]:
-        """The fields of a cloud by name, pos among them."""
+        """The fields of a cloud by name, pos among them; ``label`` is its category, of ``reference["class_names"]``."""
         ...
 
     def reference(self) -> dict[str, Any]:
@@ -59,6 +60,9 @@ class FileTask(Protocol):
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """The fields of a cloud from a file, prepared as the task's own data are.
+
+        Where its points are not those of the file, and each of these gets a prediction, also ``rows``: (M,) the point
+        of the cloud whose prediction is that of each point of the file.
 
         Raises: DataError for a cloud that the task cannot take, without its name.
         """
@@ -98,3 +102,21 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
                 raise DataError(f"{name!r} has values that are not whole numbers")
             tensors[name] = torch.from_numpy(whole)
     return tensors
+
+
+def category_number(given: str | float | None, names: Sequence[str]) -> int:
+    """The number of a category that a file or a user gives by its name or number.
+
+    Raises: DataError for none, and for one that is unknown, with the names.
+    """
+    if given is None:
+        raise DataError(
+            "it has no category: looked for one per cloud in the file, array 'label' or 'category' of npz, and for "
+            f"--category (category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
+        )
+    word = str(given)
+    if word in names:
+        return names.index(word)
+    if word.isdecimal() and int(word) < len(names):
+        return int(word)
+    raise DataError(f"{unknown_name('category', word, names)} (numbers: 0 to {len(names) - 1})")

@@ -1,11 +1,12 @@
 """A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
 from rapidash.train._log import progress_bar
-from rapidash.train._prediction import FileTask, Output
+from rapidash.train._prediction import FileTask, Output, category_number
 from rapidash.train._registry import get_task
 from rapidash.train._task import Task
 from rapidash.train._variant import Variant
@@ -143,26 +144,40 @@ class TrainedModel:
         }
         return Predictions(outputs, needed, tuple(f"cloud {index}" for index in range(len(needed))))
 
-    def predict_files(self, paths: Sequence[Path | str], *, skip_bad: bool = False, **options: Any) -> Predictions:
+    def predict_files(
+        self,
+        paths: Sequence[Path | str],
+        *,
+        category: str | int | None = None,
+        skip_bad: bool = False,
+        **options: Any,
+    ) -> Predictions:
         """Predictions for the clouds of files, see `rapidash.datasets.read_clouds` for their formats.
+
+        Values per point are for the points of the files, in their order.
 
         Args:
             paths: files.
+            category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
             skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
             options: as for `predict`.
         Raises: FileNotFoundError; DataError naming file and entry of the first bad cloud, or when none is left; and as
-            `predict`.
+            `predict`; ValueError for a category that is unknown or that the task does not use.
         """
         task = self._file_task()
+        self._check_category(task, category)
         names: list[str] = []
         clouds: list[dict[str, Tensor]] = []
+        given: list[Tensor] = []
         skipped: list[str] = []
         for path in paths:
             for name, found in read_clouds(path):
                 try:
                     if isinstance(found, DataError):
                         raise found
-                    clouds.append(self._checked(task, found))
+                    labeled = found if found.label is not None else replace(found, label=category)
+                    clouds.append(self._checked(task, labeled))
+                    given.append(torch.from_numpy(found.arrays["pos"].astype(np.float64)))
                     names.append(name)
                 except DataError as error:
                     if not skip_bad:
@@ -172,13 +187,28 @@ class TrainedModel:
         if not clouds:
             first = f"; the first: {skipped[0]}" if skipped else ""
             raise DataError(f"no cloud to predict in {', '.join(map(str, paths))}: {len(skipped)} are bad{first}")
+        rows = [cloud.pop("rows") for cloud in clouds if "rows" in cloud]
         data = CloudDataset(
             {key: torch.cat([cloud[key] for cloud in clouds]) for key in clouds[0]},
             {key: task.inputs[key].field for key in clouds[0]},
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
         made = self.predict(data, **options)
-        return Predictions(made.outputs, made.clouds, tuple(names), tuple(skipped))
+        made = made.at_points(given, rows) if rows else made
+        return replace(made, names=tuple(names), skipped=tuple(skipped))
+
+    def _check_category(self, task: FileTask, category: str | int | None) -> None:
+        if "label" in task.inputs and "class_names" not in self.reference:
+            raise ValueError(
+                f"the saved model of {self.task_name} has no names of categories (an earlier version saved none): "
+                "save it again with reference=task.reference(), or train it again"
+            )
+        if category is None:
+            return
+        if "label" not in task.inputs:
+            needed = ", ".join(task.inputs)
+            raise ValueError(f"category={category!r} (--category): {self.task_name} uses none, it needs {needed}")
+        category_number(category, self.reference["class_names"])
 
     def _checked(self, task: FileTask, found: FileCloud) -> dict[str, Tensor]:
         if len(found.arrays["pos"]) == 0:

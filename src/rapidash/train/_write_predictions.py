@@ -1,22 +1,25 @@
-"""Predictions as files: npz for everything, extended xyz for molecules, csv for a row per cloud."""
+"""Predictions as files: npz for everything, extended xyz for molecules, csv for a row per cloud, ply for its points."""
 
+import colorsys
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rapidash._files import atomic_write
 from rapidash._names import unknown_name
-from rapidash.data import CloudDataset
+from rapidash.data import CloudDataset, Field
 from rapidash.datasets import ELEMENT_SYMBOLS
+from rapidash.groups import Position
 from rapidash.train._prediction import Output
 
 
@@ -44,10 +47,22 @@ class Predictions:
 
     @property
     def default_suffix(self) -> str:
-        """What users of such clouds expect: ``".xyz"`` for molecules, ``".csv"`` for classes, else ``".npz"``."""
+        """What users of such clouds expect: ``".xyz"`` for molecules, ``".csv"`` for their classes, else ``".npz"``."""
         if "z" in self.clouds.tensors:
             return ".xyz"
         return ".csv" if _has_classes(self.outputs) else ".npz"
+
+    def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " M"]]) -> "Predictions":
+        """The same for other points of each cloud: their positions (M, D), and the row whose values each takes."""
+        starts = torch.cumsum(self.clouds.num_points, 0) - self.clouds.num_points
+        taken = torch.cat([start + part for start, part in zip(starts.tolist(), rows)])
+        outputs = {
+            name: replace(output, values=output.values[taken]) if output.field.level == "point" else output
+            for name, output in self.outputs.items()
+        }
+        fields = {"pos": Field(Position(), "unit of the file")}
+        clouds = CloudDataset({"pos": torch.cat(list(pos))}, fields, torch.tensor([len(part) for part in rows]))
+        return replace(self, outputs=outputs, clouds=clouds)
 
     def write(self, path: Path | str) -> Path:
         """Write a file, whole or not at all; its suffix is the format.
@@ -55,7 +70,8 @@ class Predictions:
         ``.npz`` holds every output by its name, ``entry`` (B,), ``num_points`` (B,), ``units`` (a JSON object) and, for
         classes, ``NAME_labels``. ``.xyz`` and ``.extxyz`` are extended xyz of molecules: outputs per atom are columns,
         those per molecule stand in the comment line; ASE reads ``energy`` and ``forces`` as results. ``.csv`` has a row
-        per cloud: outputs per cloud with their unit in the head, classes by name.
+        per cloud: outputs per cloud with their unit in the head, classes by name. ``.ply`` (binary) has the points of
+        one cloud with their outputs, and a color for every whole number.
 
         Returns: the path.
         Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
@@ -73,7 +89,10 @@ def check_format(path: Path) -> None:
 
 
 def _has_classes(outputs: dict[str, Output]) -> bool:
-    return any(output.labels and not output.values.is_floating_point() for output in outputs.values())
+    return any(
+        output.labels and output.field.level == "cloud" and not output.values.is_floating_point()
+        for output in outputs.values()
+    )
 
 
 def _npz(made: Predictions) -> bytes:
@@ -138,9 +157,40 @@ def _csv(made: Predictions) -> str:
     return text.getvalue()
 
 
+def _ply(made: Predictions) -> bytes:
+    if len(made.names) != 1:
+        raise ValueError(f"ply holds one cloud, these are {len(made.names)}: write .npz, or predict file by file")
+    if wrong := [name for name, output in made.outputs.items() if output.field.level == "cloud"]:
+        raise ValueError(f"ply has a row per point, {wrong[0]!r} is a value of the cloud: write .npz instead")
+    pos = made.clouds.tensors["pos"].double()
+    columns = dict(zip("xyz", pos.T.numpy()))
+    for name, output in made.outputs.items():
+        values = output.values.reshape(len(pos), -1)
+        values = values.double() if values.is_floating_point() else values.int()
+        if values.dtype == torch.int32:
+            columns |= dict(zip(("red", "green", "blue"), _colors(values[:, 0].numpy()).T))
+        names = [name] if values.shape[1] == 1 else [f"{name}_{index}" for index in range(values.shape[1])]
+        columns |= dict(zip(names, values.T.numpy()))
+    kinds = {"f8": "double", "i4": "int", "u1": "uchar"}
+    types = {name: column.dtype.str[1:] for name, column in columns.items()}
+    table = np.empty(len(pos), dtype=[(name, f"<{kind}") for name, kind in types.items()])
+    for name, column in columns.items():
+        table[name] = column
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(pos)}"]
+    head += [*(f"property {kinds[kind]} {name}" for name, kind in types.items()), "end_header", ""]
+    return "\n".join(head).encode("ascii") + table.tobytes()
+
+
+def _colors(numbers: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """A color (M, 3) for each whole number; neighbors in number are far apart on the color wheel."""
+    wheel = [colorsys.hsv_to_rgb(0.618034 * number % 1, 0.7, 0.95) for number in range(int(numbers.max()) + 1)]
+    return np.round(255 * np.array(wheel)).astype(np.uint8)[numbers]
+
+
 _FORMATS: dict[str, Callable[[Predictions], bytes | str]] = {
     ".npz": _npz,
     ".xyz": _xyz,
     ".extxyz": _xyz,
     ".csv": _csv,
+    ".ply": _ply,
 }

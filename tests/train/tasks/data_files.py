@@ -61,3 +61,18 @@ def write_shapenet_part(folder: Path, size: int = 8, num_points: int = 40, *, ha
         path = folder / name.split("/", 1)[1]
         path.parent.mkdir(exist_ok=True)
         np.savetxt(f"{path}.txt", np.concatenate([clouds[k], clouds[k], part[k][:, None]], axis=1))
+
+
+def write_box(folder: Path) -> Path:
+    """The surface of a box of 3 x 2 x 1, as an OFF mesh."""
+    corners = [(x, y, z) for x in (0, 3) for y in (0, 2) for z in (0, 1)]
+    quads = ["0 1 3 2", "4 6 7 5", "0 4 5 1", "2 3 7 6", "0 2 6 4", "1 5 7 3"]
+    lines = ["OFF", "8 6 0", *(" ".join(map(str, corner)) for corner in corners), *(f"4 {quad}" for quad in quads)]
+    (folder / "box.off").write_text("\n".join(lines) + "\n")
+    return folder / "box.off"
+
+
+def save_ply(path: Path, pos: np.ndarray) -> Path:
+    header = f"ply\nformat ascii 1.0\nelement vertex {len(pos)}\n" + "".join(f"property double {x}\n" for x in "xyz")
+    path.write_text(header + "end_header\n" + "".join(f"{x} {y} {z}\n" for x, y, z in pos))
+    return path

@@ -10,7 +10,8 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch
 from rapidash.groups import E, FiniteGroup, Group, grid_symmetries, inverse, motion
 from rapidash.models import Baseline, BaselineConfig, Rapidash
-from rapidash.train import Task, TrainConfig, Variant, train
+from rapidash.study import get_design
+from rapidash.train import Task, TrainConfig, TrainedModel, Variant, get_task, train
 
 
 def small(variant: Variant) -> Variant:
@@ -30,6 +31,13 @@ def calibrated(task: Task, variant: Variant, batch: CloudBatch, dtype: torch.dty
     model = task.build(variant).to(dtype)
     model.calibrate(batch)
     return model
+
+
+def untrained(name: str, **options: object) -> TrainedModel:
+    """A small network with random weights, as a model that can be saved."""
+    task, variant = get_task(name, **options), small(get_design(name).variants[0])
+    torch.manual_seed(0)
+    return TrainedModel(name, options, variant, task.build(variant).eval(), task.reference())
 
 
 def first_clouds(task: Task, num: int, split: str = "train", dtype: torch.dtype = torch.float64) -> CloudBatch:

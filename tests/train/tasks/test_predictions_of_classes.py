@@ -6,21 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_files import write_mnist, write_modelnet40
-from task_checks import small
+from data_files import save_ply, write_box, write_mnist, write_modelnet40
+from task_checks import untrained
 
 from rapidash.datasets import MODELNET40_CLASSES, DataError
-from rapidash.study import get_design
-from rapidash.train import TrainedModel, get_task
+from rapidash.train import TrainedModel
 
 POINTS = 40
 ASPECT = np.array([3.0, 2.0, 1.0])
-
-
-def untrained(name: str, **options: object) -> TrainedModel:
-    task, variant = get_task(name, **options), small(get_design(name).variants[0])
-    torch.manual_seed(0)
-    return TrainedModel(name, options, variant, task.build(variant).eval(), task.reference())
 
 
 @pytest.fixture
@@ -30,30 +23,15 @@ def shapes(tmp_path: Path) -> TrainedModel:
     return untrained("modelnet40", num_points=POINTS, data_dir=str(tmp_path))
 
 
-def box(folder: Path) -> Path:
-    """The surface of a box of 3 x 2 x 1, as an OFF mesh."""
-    corners = [(x, y, z) for x in (0, 3) for y in (0, 2) for z in (0, 1)]
-    quads = ["0 1 3 2", "4 6 7 5", "0 4 5 1", "2 3 7 6", "0 2 6 4", "1 5 7 3"]
-    lines = ["OFF", "8 6 0", *(" ".join(map(str, corner)) for corner in corners), *(f"4 {quad}" for quad in quads)]
-    (folder / "box.off").write_text("\n".join(lines) + "\n")
-    return folder / "box.off"
-
-
-def save_ply(path: Path, pos: np.ndarray) -> Path:
-    header = f"ply\nformat ascii 1.0\nelement vertex {len(pos)}\n" + "".join(f"property double {x}\n" for x in "xyz")
-    path.write_text(header + "end_header\n" + "".join(f"{x} {y} {z}\n" for x, y, z in pos))
-    return path
-
-
 def test_a_mesh_is_sampled_and_scaled(tmp_path: Path, shapes: TrainedModel) -> None:
-    made = shapes.predict_files([box(tmp_path)])
+    made = shapes.predict_files([write_box(tmp_path)])
     pos = made.clouds.tensors["pos"].numpy()
     assert pos.shape == (POINTS, 3)
     np.testing.assert_allclose(pos.mean(axis=0), 0, atol=1e-12)
     assert np.linalg.norm(pos, axis=1).max() == pytest.approx(1)
     spread = np.ptp(pos, axis=0)
     np.testing.assert_allclose(spread / spread[2], ASPECT, rtol=0.1)  # of a box, still
-    again = shapes.predict_files([box(tmp_path)])
+    again = shapes.predict_files([write_box(tmp_path)])
     assert torch.equal(made["probabilities"], again["probabilities"])
 
 
@@ -68,7 +46,7 @@ def test_a_cloud_of_more_points_is_thinned_and_one_of_as_many_is_kept(tmp_path: 
 
 
 def test_classes_have_names(tmp_path: Path, shapes: TrainedModel) -> None:
-    made = shapes.predict_files([box(tmp_path)])
+    made = shapes.predict_files([write_box(tmp_path)])
     assert made.default_suffix == ".csv"
     with made.write(tmp_path / "classes.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -97,7 +75,7 @@ def test_a_shape_that_cannot_be_taken_is_named(tmp_path: Path, shapes: TrainedMo
     bad = save_ply(tmp_path / "bad.ply", pos)
     with pytest.raises(DataError, match=rf"bad\.ply: {message}"):
         shapes.predict_files([bad])
-    made = shapes.predict_files([bad, box(tmp_path), tmp_path / "box.off"], skip_bad=True)
+    made = shapes.predict_files([bad, write_box(tmp_path), tmp_path / "box.off"], skip_bad=True)
     assert (len(made.names), len(made.skipped)) == (2, 1)
 
 
@@ -114,7 +92,7 @@ def test_a_mesh_without_faces_or_area_is_named(tmp_path: Path, shapes: TrainedMo
 def test_a_saved_classifier_knows_its_names_without_data(tmp_path: Path, shapes: TrainedModel) -> None:
     again = TrainedModel.from_pretrained(shapes.save_pretrained(tmp_path / "model"))
     assert again.reference == {"class_names": list(MODELNET40_CLASSES)}
-    first, second = shapes.predict_files([box(tmp_path)]), again.predict_files([tmp_path / "box.off"])
+    first, second = shapes.predict_files([write_box(tmp_path)]), again.predict_files([tmp_path / "box.off"])
     assert torch.equal(first["probabilities"], second["probabilities"])
     assert "rapidash predict DIR FILE.ply" in (tmp_path / "model" / "README.md").read_text()
 

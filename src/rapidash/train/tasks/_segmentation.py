@@ -1,14 +1,23 @@
-"""What tasks share that label the points of a shape of a known category: the network."""
+"""What tasks share that label the points of a shape of a known category: network, and predictions for files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from rapidash.data import CloudBatch
+from rapidash.data import CloudBatch, CorruptionKind, Field
+from rapidash.datasets import FileCloud
+from rapidash.groups import Scalar
 from rapidash.models import build_backbone
+from rapidash.train._prediction import Input, Output, category_number
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._point_inputs import displacements, point_inputs
+from rapidash.train.tasks._posed_task import PosedTask
+from rapidash.train.tasks._shape_files import SHAPE_INPUTS, read_shape_by_points
 
 
 class PointLabeler(nn.Module):
@@ -50,3 +59,39 @@ class PointLabeler(nn.Module):
         scalars = torch.cat([pos.new_ones(len(pos), 1), category], dim=1)
         scalars, vectors, _ = self.inputs.features(pos, torch.stack(given, dim=1), scalars)
         return {"scalars": scalars, "vectors": vectors}
+
+
+@dataclass(frozen=True)
+class SegmentationTask(PosedTask):
+    """Base of tasks whose points have labels and whose shapes have a category, the field ``label``.
+
+    Predictions for files: a network sees clouds of as many points as in training, since its neighborhoods would shrink
+    with the distances of a denser cloud; every point (or vertex) of the file takes the labels of the nearest of these.
+    """
+
+    unit: str = field(default="%", init=False)
+    output: Field = field(default=Field(Scalar()), init=False)
+    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a shape from a file must have: a surface, or enough points, and a category."""
+        return {**SHAPE_INPUTS, "label": Input(Field(Scalar(), "category, its name or number", "cloud"), 0)}
+
+    def reference(self) -> dict[str, Any]:
+        """The names of the categories, and how few and how many points the clouds of the validation part have."""
+        data = self.read("val")
+        sizes = [int(data.num_points.min()), int(data.num_points.max())]
+        return {"class_names": list(data.info["class_names"]), "num_points": sizes}
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One shape, sampled and scaled as those of the training data, and its category."""
+        points = {name: spec for name, spec in self.inputs.items() if spec.field.level == "point"}
+        label = torch.tensor([category_number(found.label, reference["class_names"])])
+        return {**read_shape_by_points(found, points, *reference["num_points"]), "label": label}
+
+
+def most_probable(name: str, logits: Float[Tensor, "N K"], labels: tuple[str, ...] = ()) -> dict[str, Output]:
+    """The label of every point, under a name, and its probability."""
+    probability, label = logits.softmax(dim=1).max(dim=1)
+    return {name: Output(label, Field(Scalar()), labels), "probability": Output(probability, Field(Scalar()))}

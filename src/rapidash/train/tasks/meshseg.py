@@ -1,27 +1,27 @@
 """Segmentation as people do it: where does a shape of the Princeton benchmark fall into parts?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch, CloudDataset, CorruptionKind, Field
+from rapidash.data import CloudBatch, CloudDataset
 from rapidash.datasets import ReadDataset, meshseg_dataset
-from rapidash.groups import Scalar
+from rapidash.train._prediction import Output
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._partitions import best_match, contingency, matched_ious, rand_errors
-from rapidash.train.tasks._posed_task import PosedTask
-from rapidash.train.tasks._segmentation import PointLabeler
+from rapidash.train.tasks._segmentation import PointLabeler, SegmentationTask, most_probable
 
 NUM_CATEGORIES = 19
 MAX_POINTS = 2048  # of the file
 
 
 @dataclass(frozen=True)
-class MeshsegTask(PosedTask):
+class MeshsegTask(SegmentationTask):
     """Partitions of 380 shapes of 19 categories; the category is an input.
 
     Segments have no names: their numbers differ between shapes and people. The network gives each point a distribution
@@ -47,9 +47,6 @@ class MeshsegTask(PosedTask):
 
     name: str = field(default="meshseg", init=False)
     metric: str = field(default="1 - Rand index", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar()), init=False)
-    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,6 +66,10 @@ class MeshsegTask(PosedTask):
         """
         fields = ("pos", "segment", "segments", "label")
         return self.posed(self.chosen(split, fields, num_classes=NUM_CATEGORIES), split)
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The most probable slot of every point, and its probability; slots have no names."""
+        return most_probable("segment", prediction)
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

@@ -1,27 +1,29 @@
 """Segmentation of ShapeNet part: which part of its shape does every point belong to, given the category?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rapidash.data import CloudBatch, CloudDataset, CorruptionKind, Field
+from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError, ReadDataset, shapenet_part_dataset
-from rapidash.groups import Scalar
+from rapidash.groups import Vector
+from rapidash.train._prediction import Input, Output
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._partitions import contingency, label_ious
-from rapidash.train.tasks._posed_task import PosedTask
-from rapidash.train.tasks._segmentation import PointLabeler
+from rapidash.train.tasks._segmentation import PointLabeler, SegmentationTask, most_probable
 
 NUM_PARTS = 50
+PART_NAMES = tuple(f"{name} {part}" for name in SHAPENET_CATEGORIES for part in SHAPENET_PARTS[name])
 
 
 @dataclass(frozen=True)
-class ShapeNetPartTask(PosedTask):
+class ShapeNetPartTask(SegmentationTask):
     """Parts of 16,881 shapes of 16 categories in the official split; the category is an input, as in the benchmark.
 
     Only parts of the shape's own category are possible, in the loss and in the prediction. A shape's IoU is the mean
@@ -44,9 +46,6 @@ class ShapeNetPartTask(PosedTask):
 
     name: str = field(default="shapenet-part", init=False)
     metric: str = field(default="100 % - instance mIoU", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar()), init=False)
-    corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +69,16 @@ class ShapeNetPartTask(PosedTask):
         """
         fields = ("pos", "part", "label", "normal")[: 3 + self.uses_normals]
         return self.posed(self.chosen(split, fields, num_classes=len(SHAPENET_CATEGORIES)), split)
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a shape from a file must have, and normals if they are used; those of a mesh follow its winding."""
+        normal = {"normal": Input(Field(Vector(), "any length"), 3)} if self.uses_normals else {}
+        return {**super().inputs, **normal}
+
+    def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
+        """The most probable part of every point among those of the category, and its probability."""
+        return most_probable("part", _possible_only(prediction, batch), PART_NAMES)
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
