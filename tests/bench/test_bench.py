@@ -7,7 +7,7 @@ import torch
 
 from rapidash.bench import CASES, BenchResult, check_agreement, select_cases, text_table, variants, write_results
 from rapidash.bench._growth import GrowthRow
-from rapidash.bench._measure import interleaved, matrix_floor, with_size
+from rapidash.bench._measure import PARTS, REST, interleaved, matrix_floor, time_shares, with_size
 
 SMALL = with_size(CASES["qm9-8"], num_clouds=2, num_points=5, channels=8, num_layers=2, basis_dim=8)
 CPU = torch.device("cpu")
@@ -39,6 +39,13 @@ def test_the_floor_counts_the_products_of_the_channel_mlps() -> None:
     assert sum(event.count for event in products) == 2 * 6
 
 
+def test_the_time_of_a_step_is_divided_among_its_parts() -> None:
+    shares = time_shares(variants(SMALL, CPU)["fast"])
+    assert list(shares) == [*PARTS, REST]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) > 0
+
+
 def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
     calls: list[str] = []
     seconds = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, CPU)
@@ -48,7 +55,16 @@ def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
 
 def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     result = BenchResult(
-        "qm9-8", 6.0, 1.0, 1.2, 0.8, 2.0, 0.4, 0.75, {"definition": 600, "fast": 200, "recompute": 100}, 1e-3
+        "qm9-8",
+        6.0,
+        1.0,
+        1.2,
+        0.8,
+        2.0,
+        0.4,
+        {"matrix products": 0.75, "all else": 0.25},
+        {"definition": 600, "fast": 200, "recompute": 100},
+        1e-3,
     )
     assert "6.0 x" in text_table([result])
     rows = [GrowthRow("points", n, 0.1 * n if n < 16 else None, 0.01 * n, None, 10**6 * n) for n in (8, 16)]

@@ -14,12 +14,19 @@ from rapidash._plain import to_plain
 from rapidash.bench._cases import CASES, Batch, BenchCase
 from rapidash.models import kernel_error
 
-MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::baddbmm_")
+PARTS = {
+    "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::baddbmm_"),
+    "rest of the channel MLPs": ("channel_mlp", "layer_norm", "gelu", "aten::addmv_"),
+    "table_conv": ("table_conv",),
+    "spherical_conv": ("spherical_conv",),
+}
+"""What an operator of a step belongs to: its name, or for a layer's ops a part of it."""
+REST = "all else"
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """Medians in seconds over the rounds, memory in bytes above the start of a step, relative output error."""
+    """Medians in seconds over the rounds, shares of a fast step's time, bytes above its start, relative output error."""
 
     case: str
     definition: float
@@ -28,7 +35,7 @@ class BenchResult:
     floor: float
     definition_inference: float
     fast_inference: float
-    matrix_share: float
+    shares: dict[str, float]
     memory: dict[str, int]
     table_error: float
 
@@ -60,8 +67,7 @@ def measure(case: BenchCase, *, rounds: int = 5, device: str = "cpu") -> BenchRe
     few = fast.batch < 4
     error = kernel_error(fast.model, fast.pos[few], fast.batch[few], scalars=fast.scalars[few])
     memory = {name: peak_memory(case, name, device) for name in ways}
-    share = matrix_share(fast)
-    return BenchResult(case.name, **seconds, matrix_share=share, memory=memory, table_error=error.relative)
+    return BenchResult(case.name, **seconds, shares=time_shares(fast), memory=memory, table_error=error.relative)
 
 
 def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
@@ -120,15 +126,25 @@ def matrix_floor(batch: Batch, device: torch.device) -> Callable[[], None]:
     return run
 
 
-def matrix_share(batch: Batch) -> float:
-    """Share of a step's CPU (or GPU) time that is spent in matrix products, by torch's profiler."""
+def time_shares(batch: Batch) -> dict[str, float]:
+    """Share of a step's CPU (or GPU) time in each of `PARTS` and in the rest, by torch's profiler."""
     on_gpu = batch.pos.device.type == "cuda"
     kinds = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * on_gpu
     with torch.profiler.profile(activities=kinds) as profile:
         batch.step()
     key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    times = {event.key: getattr(event, key) for event in profile.key_averages()}
-    return sum(times.get(name, 0.0) for name in MATRIX_PRODUCTS) / max(sum(times.values()), 1e-9)
+    totals = dict.fromkeys((*PARTS, REST), 0.0)
+    for event in profile.key_averages():
+        totals[_part(event.key)] += getattr(event, key)
+    whole = max(sum(totals.values()), 1e-9)
+    return {name: total / whole for name, total in totals.items()}
+
+
+def _part(operator: str) -> str:
+    for name, parts in PARTS.items():
+        if any(operator == part if part.startswith("aten::") else part in operator for part in parts):
+            return name
+    return REST
 
 
 def peak_memory(case: BenchCase, variant: str, device: str) -> int:

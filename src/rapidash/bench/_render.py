@@ -59,7 +59,7 @@ def table_rows(results: Sequence[BenchResult]) -> list[list[str]]:
             f"{result.definition_inference / result.fast_inference:.1f} x",
             f"1/{result.memory['definition'] / result.memory['fast']:.1f}",
             f"1/{result.memory['definition'] / result.memory['recompute']:.1f}",
-            f"{100 * result.matrix_share:.0f} %",
+            f"{100 * result.shares['matrix products']:.0f} %",
             f"{result.table_error:.1e}",
         ]
         for result in results
@@ -85,6 +85,9 @@ def write_results(
         ABOUT,
         "\n".join("| " + " | ".join(row) + " |" for row in rows),
         "\n".join(f"- {result.case}: {CASES[result.case].about}" for result in results),
+        "## Where the time of a step goes",
+        "Shares of the fast training step's time, by torch's profiler.",
+        _shares_table(results),
     ]
     if growth:
         figure = f"growth-{kind}.svg"
@@ -93,6 +96,13 @@ def write_results(
     path = directory / ("RESULTS.md" if kind == "cpu" else "RESULTS-gpu.md")
     atomic_write(path, "\n\n".join(parts) + "\n")
     return path
+
+
+def _shares_table(results: Sequence[BenchResult]) -> str:
+    parts = list(results[0].shares)
+    rows = [["case", *parts], ["---"] * (len(parts) + 1)]
+    rows += [[result.case, *(f"{100 * result.shares[part]:.1f} %" for part in parts)] for result in results]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _growth_table(growth: Sequence[GrowthRow]) -> str:
