@@ -26,7 +26,7 @@ REST = "all else"
 
 @dataclass(frozen=True)
 class BenchResult:
-    """Medians in seconds over the rounds, shares of a fast step's time, bytes above its start, relative output error."""
+    """Medians in seconds over the rounds, shares of a fast step's time, bytes above its start, output error."""
 
     case: str
     definition: float
