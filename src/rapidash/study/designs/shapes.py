@@ -19,7 +19,7 @@ def make_design(full: bool) -> StudyDesign:
     base = RapidashConfig(dim=3, grid="platonic", num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
     base = replace(base, channels=(16, 32), num_layers=(1, 1), basis_dim=16, basis_hidden_dim=16)
     if full:
-        base = replace(base, channels=(32, 64), num_layers=(1, 2), edges=("knn-12", "knn-12"))
+        base = replace(base, channels=(64, 128), num_layers=(1, 2), edges=("knn-12", "knn-12"))
         base = replace(base, basis_dim=32, basis_hidden_dim=32)
 
     ladder = symmetry_ladder(base)
@@ -42,11 +42,11 @@ def make_design(full: bool) -> StudyDesign:
         optimizer="muon",
     )
     long = TrainConfig(
-        steps=1600,
+        steps=800,
         batch_size=16,
         learning_rate=1e-2,
         weight_decay=1e-2,
-        warmup_steps=150,
+        warmup_steps=80,
         ema_decay=0.99,
         eval_every=200,
         checkpoint_every=200,
