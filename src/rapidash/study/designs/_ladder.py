@@ -47,3 +47,13 @@ def symmetry_ladder(base: RapidashConfig, *, augment: str | None = None) -> dict
         ),
     )
     return {entry.name: entry for entry in ladder}
+
+
+def without_exact_kernels(ladder: dict[str, Variant]) -> dict[str, Variant]:
+    """The ladder of a task in space without T(3) on R3xS2, whose kernels see too much for tables.
+
+    A step of it takes two to five times as long as with E(3). T(3) on R3 is then a knob away from E(3) on R3.
+    """
+    plain = ladder["T(3) on R3"]
+    changed = replace(plain, neighbor="E(3) on R3", knob="kernels and inputs see all components")
+    return {**{name: entry for name, entry in ladder.items() if name != "T(3) on R3xS2"}, plain.name: changed}
