@@ -68,12 +68,13 @@ class Readout(nn.Module):
         return project_scalars(values), torch.einsum("nvc,dnc->nvd", gates, moments)
 
     def merges_with(self, block: nn.Module) -> bool:
-        """Whether `linear` is all there is, has fewer outputs than inputs, and no hook waits for its inputs.
+        """Whether `linear` is all there is, has no more outputs than inputs, and no hook waits for its inputs.
 
         The product of the block's last linear map and this one is then formed first: cheaper, and the same function.
         """
         is_watched = any(part._forward_hooks or part._forward_pre_hooks for part in (block, self, self.linear))
-        return self.edge_kernel is None and self.linear.out_features <= self.linear.in_features and not is_watched
+        is_plain = type(self.linear) is nn.Linear and self.edge_kernel is None  # another layer may have its own forward
+        return is_plain and self.linear.out_features <= self.linear.in_features and not is_watched
 
     def outputs(
         self, values: Float[Tensor, "M O K"], grid: Float[Tensor, "O D"], hierarchy: Hierarchy
