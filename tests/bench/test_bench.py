@@ -7,7 +7,7 @@ import torch
 
 from rapidash.bench import CASES, BenchResult, check_agreement, select_cases, text_table, variants, write_results
 from rapidash.bench._growth import GrowthRow
-from rapidash.bench._measure import PARTS, REST, interleaved, matrix_floor, time_shares, with_size
+from rapidash.bench._measure import PARTS, REST, interleaved, matrix_floor, peak_memory, time_shares, with_size
 
 SMALL = with_size(CASES["qm9-8"], num_clouds=2, num_points=5, channels=8, num_layers=2, basis_dim=8)
 CPU = torch.device("cpu")
@@ -84,6 +84,16 @@ def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     ):
         assert cell in text
     assert (tmp_path / "growth-cpu.svg").read_text().lstrip().startswith("<?xml")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["qm9-8", "shapes-8"])
+def test_memory_is_measured_in_a_process_of_its_own(name: str) -> None:
+    case = CASES[name]
+    if name == "shapes-8":
+        case = with_size(case, num_clouds=1, num_points=512)
+    definition, fast = (peak_memory(case, variant, "cpu") for variant in ("definition", "fast"))
+    assert fast < definition / 2
 
 
 def test_an_unknown_case_is_named() -> None:
