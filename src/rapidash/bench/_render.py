@@ -30,7 +30,7 @@ GROWTH_ABOUT = (
     "A training step of 3 layers, 128 channels, O = 8, one size varied at a time: seconds, and peak memory above that "
     "before the step. Fixed are, for "
     + "; ".join(f"*{sweep.name}*: {sweep.about}" for sweep in SWEEPS)
-    + ". The definition is left out where it would need tens of gigabytes."
+    + ". The definition is left out where it would need many gigabytes."
 )
 
 
