@@ -48,6 +48,7 @@ def plan_corruptions(task: Task, words: Sequence[str] = (), *, reference: str = 
 
     A task says so by ``corruption_kinds``, the kinds of corruptions under which its targets stay true; one that does
     not is taken to hold for rigid motions, which move the targets along, and for noise of the input.
+
     Args:
         task: whose test data will be corrupted.
         words: names of corruptions, or of the benchmarks "pointcloud-c" and "modelnet40-c", of which those that make
