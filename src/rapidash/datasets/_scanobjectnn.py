@@ -1,5 +1,6 @@
 """ScanObjectNN: 2,902 scanned objects of 15 classes, with and without background and perturbation."""
 
+import re
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from rapidash.datasets._h5 import read_h5
-from rapidash.datasets._locate import locate
+from rapidash.datasets._locate import data_folders, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import OnError, ReadDataset, SampleErrors, check_split
 from rapidash.datasets._shapes import ShapeCollector, held_out
@@ -18,6 +19,7 @@ SCANOBJECTNN_CLASSES = (
     *("bag", "bin", "box", "cabinet", "chair", "desk", "display", "door"),
     *("shelf", "table", "bed", "pillow", "sink", "sofa", "toilet"),
 )
+_SPLIT_FOLDER = re.compile(r"(main_)?split\d*(_nobg)?")
 _OBTAIN = "Get h5_files.zip from hkust-vgd.github.io/scanobjectnn and unpack it."
 
 
@@ -38,6 +40,9 @@ def scanobjectnn_dataset(
     The default is the hardest variant, PB_T50_RS; "objectdataset" with background is OBJ_BG, without it OBJ_ONLY. The
     source has a training and a test part; ``val_fraction`` of the former, drawn with ``RandomState(42)``, is the
     validation (the perturbed variants hold several copies of an object: it is not disjoint in objects there).
+
+    Read are ``main_split`` and ``main_split_nobg``, or a file that lies in the folder given itself, or is given; other
+    splits (``split1``, ...) never.
 
     Fields: pos (position), object (scalar, (N,), int64: 1 on the object, 0 on the background; where the file has a
         mask), label (scalar, (B,), int64).
@@ -63,8 +68,10 @@ def scanobjectnn_dataset(
     suffix = "" if variant == "objectdataset" else f"_{variant}"
     folder = "main_split" if background else "main_split_nobg"
     name = f"{part}_objectdataset{suffix}.h5"
-    layouts = (f"{folder}/{name}", f"h5_files/{folder}/{name}", name) if background else (f"{folder}/{name}",)
-    _, path = locate(layouts, dataset=f"ScanObjectNN ({variant})", obtain=_OBTAIN, data_dir=data_dir)
+    path = _lying_in(data_dir, folder, name)
+    if path is None:
+        layout = f"{folder}/{name}"
+        _, path = locate((layout,), dataset=f"ScanObjectNN ({variant})", obtain=_OBTAIN, data_dir=data_dir)
     arrays = read_h5(path, ("data", "label"), ("mask",))
     errors = SampleErrors(path, on_error)
     shapes = ShapeCollector(path, errors, SCANOBJECTNN_CLASSES, num_points=num_points, normalize=normalize)
@@ -74,3 +81,13 @@ def scanobjectnn_dataset(
         on_object = (arrays["mask"][index].reshape(-1) >= 0).astype(np.int64) if "mask" in arrays else None
         shapes.add(f"entry {index}", arrays["data"][index], int(labels[index]), object=on_object)
     return shapes.dataset(dtype)
+
+
+def _lying_in(data_dir: str | Path | None, folder: str, name: str) -> Path | None:
+    """The file in a folder given itself, or the file given, unless the folder is that of another split."""
+    for root in data_folders(data_dir):
+        path = root if root.is_file() else root / name
+        is_other = path.parent.name != folder and _SPLIT_FOLDER.fullmatch(path.parent.name)
+        if path.name == name and path.is_file() and not is_other:
+            return path
+    return None
