@@ -19,7 +19,7 @@ from rapidash.data._corruptions import SEVERITIES
 from rapidash.data._deformations import control_points, free_form, radial_interpolant
 from rapidash.data._effects import to_box
 from rapidash.data._modelnet40_c import visible_rows
-from rapidash.groups import Position, Scalar, Tensor2, Vector
+from rapidash.groups import DirectSum, Position, Scalar, Tensor2, Vector
 from rapidash.groups._representations import Representation
 from rapidash.models import Rapidash
 
@@ -229,6 +229,7 @@ FIELDS = {
     "other": Field(Position()),
     "inertia": Field(Tensor2()),
     "part": Field(Scalar()),
+    "energy and force": Field(DirectSum(((Scalar(), 1), (Vector(), 3)))),
     "dipole": Field(Vector(), level="cloud"),
     "goal": Field(Position(), level="cloud"),
     "label": Field(Scalar(), level="cloud"),
@@ -245,6 +246,7 @@ def batch_of(sizes: tuple[int, ...] = (64, 48), seed: int = 0) -> CloudBatch:
     tensors = {
         "pos": pos, "normal": pos / pos.norm(dim=1, keepdim=True), "vel": draw(total, 3), "frame": draw(total, 2, 3),
         "other": draw(total, 3), "inertia": draw(total, 3, 3), "part": torch.arange(total),
+        "energy and force": draw(total, 4),
         "dipole": draw(len(sizes), 3), "goal": draw(len(sizes), 3), "label": torch.arange(len(sizes)),
     }  # fmt: skip
     owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
@@ -326,6 +328,16 @@ def test_data_sets_depend_on_seed_and_index_only() -> None:
     assert torch.equal(moved.tensors["part"][:35], alone.tensors["part"])
     other = corrupt_dataset(data, "dropout_global", 3, seed=2)
     assert not torch.equal(moved.tensors["part"], other.tensors["part"])
+
+
+def test_a_bad_cloud_of_a_data_set_is_named() -> None:
+    batch = batch_of((40, 30, 50))
+    batch.tensors["pos"][75] = math.nan
+    data = CloudDataset(batch.tensors, FIELDS, torch.tensor([40, 30, 50]))
+    with pytest.raises(ValueError, match="cloud 2: the positions of the cloud are not finite"):
+        corrupt_dataset(data, "jitter", 1)
+    with pytest.raises(ValueError, match=r"^unknown corruption 'jiter'"):
+        corrupt_dataset(data, "jiter", 1)
 
 
 @given(num_points=st.integers(12, 200), seed=st.integers(0, 2**20), name=st.sampled_from(EVERY))

@@ -16,7 +16,7 @@ from rapidash.data import _modelnet40_c as m40
 from rapidash.data import _pointcloud_c as pcc
 from rapidash.data._cloud import CloudBatch, CloudDataset, Field
 from rapidash.data._effects import Deformation, Effect, in_normal_form, to_box, to_unit_ball
-from rapidash.groups import Position, Scalar, Tensor2, Vector
+from rapidash.groups import DirectSum, Position, Scalar, Tensor2, Vector
 
 SEVERITIES = (1, 2, 3, 4, 5)
 NORMALS = ("normal", "normals")
@@ -140,16 +140,7 @@ def corrupt(
     Raises: ValueError for an unknown name, severity or dimension, positions that are not finite, a cloud too small;
         TypeError for a representation that space cannot deform.
     """
-    if name not in CORRUPTIONS:
-        raise ValueError(unknown_name("corruption", name, CORRUPTIONS))
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity must be one of {SEVERITIES}, got {severity!r}")
-    if normalization not in get_args(Normalization):
-        raise ValueError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
-    corruption = CORRUPTIONS[name]
-    if normalization == "each":
-        in_form = partial(in_normal_form, corruption.effect, corruption.normal_form)
-        corruption = replace(corruption, effect=in_form)
+    corruption = _checked(name, severity, normalization)
     if isinstance(cloud, Tensor):
         return _effect(corruption, severity, cloud, generator).pos.to(cloud)
     starts = torch.cumsum(torch.bincount(cloud.batch, minlength=cloud.num_clouds), 0).cpu()
@@ -172,20 +163,37 @@ def corrupt_dataset(
     """A data set with every cloud corrupted; that of cloud i depends on (seed, name, severity, i) only.
 
     Args: as for ``corrupt``.
+    Raises: as ``corrupt``; the message says which cloud is bad.
     """
-    parts = [
-        corrupt(
-            dataset.batch(torch.tensor([index])),
-            name,
-            severity,
-            generator=seeded("corruption", seed, name, severity, index),
-            normals=normals,
-            normalization=normalization,
-        )
-        for index in range(len(dataset))
-    ]
+    _checked(name, severity, normalization)
+
+    def corrupted(index: int) -> CloudBatch:
+        generator = seeded("corruption", seed, name, severity, index)
+        cloud = dataset.batch(torch.tensor([index]))
+        return corrupt(cloud, name, severity, generator=generator, normals=normals, normalization=normalization)
+
+    parts = []
+    for index in range(len(dataset)):
+        try:
+            parts.append(corrupted(index))
+        except ValueError as error:
+            raise ValueError(f"cloud {index}: {error}") from error
     tensors = {field: torch.cat([part[field] for part in parts]) for field in dataset.fields}
     return CloudDataset(tensors, dataset.fields, torch.tensor([len(part.pos) for part in parts]))
+
+
+def _checked(name: str, severity: int, normalization: Normalization) -> Corruption:
+    """The corruption of that name, on clouds in the form that is said."""
+    if name not in CORRUPTIONS:
+        raise ValueError(unknown_name("corruption", name, CORRUPTIONS))
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity must be one of {SEVERITIES}, got {severity!r}")
+    if normalization not in get_args(Normalization):
+        raise ValueError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
+    corruption = CORRUPTIONS[name]
+    if normalization == "given":
+        return corruption
+    return replace(corruption, effect=partial(in_normal_form, corruption.effect, corruption.normal_form))
 
 
 def _effect(corruption: Corruption, severity: int, pos: Tensor, generator: torch.Generator) -> Effect:
@@ -227,10 +235,14 @@ def _moved(
     kind = field.representation
     if isinstance(kind, Scalar) or effect.deform is None:
         return tensor
+    if isinstance(kind, DirectSum):
+        pieces = tensor.split([width for _, width in kind.parts], dim=-1)
+        parts = [replace(field, representation=part) for part, _ in kind.parts]
+        moved = [_moved(name, part, piece, where, effect, normals) for part, piece in zip(parts, pieces)]
+        return torch.cat(moved, dim=-1)
     values = tensor.detach().cpu().double()
     if isinstance(kind, Position):
-        moved = effect.deform(values.reshape(-1, 3))[0].reshape(values.shape)
-        return moved.to(tensor)
+        return effect.deform(values.reshape(-1, 3))[0].reshape(values.shape).to(tensor)
     jacobian = effect.deform(where)[1]
     if isinstance(kind, Vector):
         if name in normals:

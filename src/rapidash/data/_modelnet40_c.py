@@ -50,7 +50,7 @@ def lidar(pos: Float[Tensor, "N 3"], sector: float, generator: torch.Generator) 
     """What a scanner at distance 5, 67.5 degrees from the vertical, sees: an approximation by hidden points.
 
     Points in the middle half of a beam of 1 degree are moved to the angle of the beam; 768 of 1,024 are drawn from
-    them with replacement.
+    them with replacement. As in the original, and unlike ``occlusion``, the box is not scaled again.
     """
     camera = _camera(5.0, math.radians(112.5), sector, generator)
     rows = visible_rows(pos, camera)

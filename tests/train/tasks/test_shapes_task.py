@@ -59,6 +59,9 @@ def test_a_corruption_acts_on_the_test_shapes_only(shared_data) -> None:
     clean, dropped = ShapesTask(**sizes), ShapesTask(corruption="dropout_global", severity=5, **sizes)
     assert torch.equal(clean.dataset("val").tensors["pos"], dropped.dataset("val").tensors["pos"])
     assert dropped.dataset("test").num_points.unique().tolist() == [32]
+    sheared = ShapesTask(corruption="shear", severity=1, **sizes).dataset("test")  # made for another size of shapes
+    radii = [float(data.tensors["pos"].norm(dim=1).max()) for data in (clean.dataset("test"), sheared)]
+    assert radii[1] == pytest.approx(radii[0], rel=0.1)
     model = calibrated(clean, VARIANTS["E(3) on R3"], first_clouds(clean, 2))
     assert 0 <= evaluate(model, clean, dropped.dataset("test"), batch_size=5).mean <= 100
 

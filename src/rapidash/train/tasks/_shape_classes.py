@@ -50,11 +50,13 @@ class ShapeClassesTask(ClassificationTask):
     def dataset(self, split: Split) -> CloudDataset:
         """One split: pos and label; a corruption acts on the aligned test shapes, before they are turned.
 
+        Each shape is brought to the size and place that the benchmark of the corruption wants, and back after it.
+
         Raises: FileNotFoundError; DataError for a damaged file or another number of classes.
         """
         shapes = self.chosen(split, ("pos", "label"), num_classes=self.num_classes)
         if self.corruption is not None and split == "test":
-            shapes = corrupt_dataset(shapes, self.corruption, self.severity)
+            shapes = corrupt_dataset(shapes, self.corruption, self.severity, normalization="each")
         return self.posed(shapes, split)
 
     @property
