@@ -13,7 +13,7 @@ SQUARE = "OFF\n# a square, as two triangles and once more as a polygon below\n4 
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "toy.off"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -34,13 +34,25 @@ def test_polygons_are_cut_into_triangles(tmp_path: Path) -> None:
     assert mesh.triangles.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2]]
 
 
+def test_colors_of_vertices_and_polygons_are_passed_over(tmp_path: Path) -> None:
+    text = "\ufeffCOFF\n4 2 0\n\n0 0 0 255 0 0 1\n2 0 0 0 0 0 1\n2 1 0 0 0 0 1\n0 1 0 0 0 0 1\n"
+    mesh = read_off(write(tmp_path, text + "4 0 1 2 3 255 0 0\n3 0 1 2 0.5 0.5 0.5\n"))
+    assert mesh.vertices.tolist() == [[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]]
+    assert mesh.triangles.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("solid", "does not begin with 'OFF'"),
         ("", "does not begin with 'OFF'"),
         ("OFF\n4 0 0\n0 0 0\n2 0 0\n2 1 0\n0 1 0\n", "has no faces"),
-        ("OFF\nx y z", "is not an OFF file"),
+        ("OFF\nx y z", "no numbers of vertices and faces after 'OFF', but 'x y z'"),
+        ("OFF", "no numbers of vertices and faces"),
+        ("OFF\n4 -4 0\n0 0 0\n2 0 0\n2 1 0\n0 1 0\n", "no numbers of vertices and faces after 'OFF', but '4 -4 0'"),
+        ("OFF\n1 1 0\n0 0\n3 0 0 0\n", "a vertex that is not three numbers"),
+        (SQUARE + "3 0 1 x\n3 0 1 2", "face 0 is not a list of whole numbers: '3 0 1 x'"),
+        (SQUARE + "2 0 1\n3 0 1 2", "face 0: 2 vertices announced, 2 found, at least 3 needed"),
         ("OFF\n4 2 0\n0 0 0\n2 0 0\n", "announces 4 vertices and has 2: it is cut short"),
         (SQUARE + "3 0 1 2\n", "announces 2 faces and has 1: it is cut short"),
         (SQUARE + "3 0 1 2\n3 0 1", "face 1: 3 vertices announced, 2 found"),

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._reading import DataError, readable
 
+_OFF_HEADER = re.compile(r"(ST)?C?N?OFF(?![A-Za-z])", re.IGNORECASE)
+_BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf"  # of UTF-8, as Latin-1 reads it
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -21,31 +24,38 @@ class Mesh:
 
 
 def read_off(path: Path) -> Mesh:
-    """A mesh from an OFF file; polygons are cut into triangles, counts on the first line ("OFF490 518 0") are accepted.
+    """A mesh from an OFF file: faces may be polygons, which are cut into triangles, and have colors.
 
+    Accepted are counts on the first line ("OFF490 518 0"), comments, and vertices with more columns (COFF, NOFF, ...).
     Raises: DataError for a file that is no OFF, cut short, without faces, or with a vertex that does not exist.
     """
     with readable(path):
-        text = path.read_text(encoding="latin1")
-    words = " ".join(line.split("#", 1)[0] for line in text.splitlines()).split()
-    if not words or not words[0].upper().startswith("OFF"):
+        text = path.read_text(encoding="latin1").removeprefix(_BYTE_ORDER_MARK)
+    lines = [line for line in (line.split("#", 1)[0].strip() for line in text.splitlines()) if line]
+    header = _OFF_HEADER.match(lines[0]) if lines else None
+    if header is None:
         raise DataError(f"{path} does not begin with 'OFF'")
-    words[0] = words[0][3:]
-    words = words[1:] if not words[0] else words
+    lines[0] = lines[0][header.end() :].strip()
+    counts, *body = lines if lines[0] else lines[1:] or [""]
     try:
-        num_vertices, num_faces = int(words[0]), int(words[1])
-        numbers = np.array(words[3:], dtype=np.float64)
-    except (IndexError, ValueError) as error:
-        raise DataError(f"{path} is not an OFF file: {error}") from error
-    if num_faces == 0:
-        raise DataError(f"{path} has no faces: points cannot be sampled from its surface")
-    vertices, rest = numbers[: 3 * num_vertices], numbers[3 * num_vertices :]
-    if len(vertices) < 3 * num_vertices:
-        raise DataError(f"{path} announces {num_vertices} vertices and has {len(vertices) // 3}: it is cut short")
-    triangles = _triangles(path, rest, num_faces)
+        num_vertices, num_faces = (_count(word) for word in counts.split()[:2])
+    except ValueError as error:
+        raise DataError(f"{path} has no numbers of vertices and faces after 'OFF', but {counts!r}") from error
+    vertices, faces = body[:num_vertices], body[num_vertices : num_vertices + num_faces]
+    for what, announced, found in (("vertices", num_vertices, vertices), ("faces", num_faces, faces)):
+        if announced == 0:
+            raise DataError(f"{path} has no {what}: points cannot be sampled from its surface")
+        if len(found) < announced:
+            raise DataError(f"{path} announces {announced} {what} and has {len(found)}: it is cut short")
+    try:
+        corners = np.array([line.split()[:3] for line in vertices], dtype=np.float64).reshape(num_vertices, 3)
+    except ValueError as error:
+        raise DataError(f"{path} has a vertex that is not three numbers: {error}") from error
+    triangles = _triangles(path, faces)
     if triangles.min() < 0 or triangles.max() >= num_vertices:
-        raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {num_vertices} vertices")
-    return Mesh(vertices.reshape(-1, 3), triangles)
+        outside = triangles[(triangles < 0) | (triangles >= num_vertices)][0]
+        raise DataError(f"{path} has a face with vertex {outside}, it has {num_vertices} vertices")
+    return Mesh(corners, triangles)
 
 
 def read_ply(path: Path) -> Mesh:
@@ -107,20 +117,24 @@ def sample_surface(
     return points, cross[face] / (2 * area[face])[:, None]
 
 
-def _triangles(path: Path, numbers: NDArray[np.float64], num_faces: int) -> NDArray[np.int64]:
-    """Faces "n i1 ... in", maybe with colors after a face only if all have the same form, cut into triangles."""
-    if len(numbers) >= 4 * num_faces and len(numbers) % num_faces == 0:
-        table = numbers.reshape(num_faces, -1)
-        if (table[:, 0] == 3).all():
-            return table[:, 1:4].astype(np.int64)
-    triangles, at = [], 0
-    for face in range(num_faces):
-        if at >= len(numbers):
-            raise DataError(f"{path} announces {num_faces} faces and has {face}: it is cut short")
-        size = int(numbers[at])
-        corners = numbers[at + 1 : at + 1 + size].astype(np.int64)
-        if size < 3 or len(corners) < size:
-            raise DataError(f"{path}, face {face}: {size} vertices announced, {len(corners)} found, at least 3 needed")
-        triangles += [(corners[0], corners[k], corners[k + 1]) for k in range(1, size - 1)]
-        at += size + 1
+def _count(word: str) -> int:
+    if not word.isdecimal():
+        raise ValueError(f"{word!r} is no count")
+    return int(word)
+
+
+def _triangles(path: Path, faces: list[str]) -> NDArray[np.int64]:
+    """Faces "n i1 ... in", each maybe with a color after it, cut into triangles (F, 3)."""
+    triangles: list[tuple[int, int, int]] = []
+    for number, line in enumerate(faces):
+        try:
+            size, *rest = line.split()
+            corners = [int(word) for word in rest[: int(size)]]
+        except ValueError as error:
+            raise DataError(f"{path}, face {number} is not a list of whole numbers: {line!r}") from error
+        if len(corners) < 3 or len(corners) < int(size):
+            raise DataError(
+                f"{path}, face {number}: {size} vertices announced, {len(corners)} found, at least 3 needed"
+            )
+        triangles += [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]
     return np.array(triangles)
