@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from rapidash.data import CloudBatch, Field
 from rapidash.groups import Position, Scalar, Vector
@@ -81,6 +81,22 @@ def test_data_and_batches_of_pytorch_geometric() -> None:
     assert batch["y"].tolist() == [1.0, 2.0]
     assert torch.equal(from_pyg(items, FIELDS).pos, batch.pos)
     assert from_pyg(items[0], FIELDS).num_clouds == 1
+
+
+class InMemory(InMemoryDataset):
+    def __init__(self, items: list[Data]) -> None:
+        super().__init__(None)
+        self.data, self.slices = self.collate(items)
+
+
+def test_data_sets_of_pytorch_geometric_are_taken_graph_by_graph() -> None:
+    items = [Data(pos=torch.randn(size, 3), z=torch.arange(size)) for size in (3, 2, 4)]
+    fields = {"z": Field(Scalar())}
+    for data in (InMemory(items), Batch.from_data_list(items), items):
+        assert from_pyg(data, fields).batch.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2]
+        assert dataset_from_pyg(data, fields).num_points.tolist() == [3, 2, 4]
+    assert dataset_from_pyg(InMemory(items)[1:], fields).num_points.tolist() == [2, 4]
+    assert torch.equal(dataset_from_pyg(items[2], fields).tensors["pos"], items[2].pos)
 
 
 def test_a_batch_goes_there_and_comes_back() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Position
@@ -20,7 +21,7 @@ _RESERVED = {"batch", "ptr", "num_nodes", "num_graphs"}
 
 
 def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
-    """A PyTorch Geometric ``Data`` or ``Batch``, or several ``Data``, as a batch of clouds.
+    """A PyTorch Geometric ``Data`` or ``Batch``, or several ``Data`` (a list, a data set), as a batch of clouds.
 
     Only the fields that are declared are taken, because how they transform cannot be guessed; "pos" is declared as a
     position of the unit "1" where ``fields`` does not say otherwise. Edges are not taken: the model makes its own.
@@ -33,6 +34,8 @@ def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
     Raises: TypeError where it has no pos tensor; ValueError for a missing field, other numbers of rows, a batch that is
         not sorted, or several graphs with different fields.
     """
+    if isinstance(data, Dataset):  # one in memory has the pos of all graphs together, and does not tell which is whose
+        return _concatenated([from_pyg(data[index], fields) for index in range(len(data))])  # type: ignore[arg-type]
     if not hasattr(data, "pos") and isinstance(data, Iterable):
         return _concatenated([from_pyg(item, fields) for item in data])
     pos = getattr(data, "pos", None)
@@ -53,9 +56,9 @@ def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
     return CloudBatch(tensors, declared, batch, num_clouds)
 
 
-def dataset_from_pyg(data: Iterable[Any], fields: Mapping[str, Field]) -> CloudDataset:
-    """Several ``Data``, e.g. a data set of PyTorch Geometric, as a data set in memory. Args: as for ``from_pyg``."""
-    batch = _concatenated([from_pyg(item, fields) for item in data])
+def dataset_from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudDataset:
+    """Graphs, e.g. a data set of PyTorch Geometric, as a data set in memory. Args, Raises: as for ``from_pyg``."""
+    batch = from_pyg(data, fields)
     counts = torch.bincount(batch.batch, minlength=batch.num_clouds)
     return CloudDataset(batch.tensors, batch.fields, counts.cpu())
 
