@@ -37,6 +37,11 @@ def test_frames_of_plain_xyz(tmp_path: Path) -> None:
     assert hydrogen.arrays["pos"].tolist() == [[0, 0, 0], [0, 0, 0.74]]
 
 
+def test_comments_of_xyz_are_in_any_encoding(tmp_path: Path) -> None:
+    (water,) = clouds(write(tmp_path, "one.xyz", WATER.encode().replace(b"\n", b"\n\xe5ngstr\xf6m ", 1)))
+    assert water.arrays["z"].tolist() == [8, 1, 1]
+
+
 def test_extended_xyz_is_read_by_its_columns(tmp_path: Path) -> None:
     comment = 'Properties=forces:R:3:species:S:1:pos:R:3:tag:I:1 energy=-1.5 pbc="F F F" Lattice="9 0 0 0 9 0 0 0 9"'
     path = write(tmp_path, "one.extxyz", f"2\n{comment}\n1 2 3 C 0 0 0 7\n4 5 6 Cl 1 0 0 8\n")
@@ -138,6 +143,14 @@ def test_npz_of_ragged_and_padded_clouds(tmp_path: Path) -> None:
         first, second = clouds(npz(tmp_path, num_atoms=[3, 1], **arrays))
         assert (first.arrays["z"].tolist(), second.arrays["z"].tolist()) == ([1, 1, 8], [6])
         assert second.arrays["pos"].tolist() == [[9, 10, 11]]
+
+
+def test_charges_are_nuclear_beside_a_number_of_atoms(tmp_path: Path) -> None:
+    padded = {"positions": np.zeros((2, 2, 3)), "charges": [[1, 8], [6, 0]]}
+    first, second = clouds(npz(tmp_path, num_atoms=[2, 1], **padded))
+    assert (first.arrays["z"].tolist(), second.arrays["z"].tolist()) == ([1, 8], [6])
+    (particles,) = clouds(npz(tmp_path, pos=np.zeros((2, 3)), charges=[1.0, -1.0]))
+    assert particles.arrays["charge"].tolist() == [1, -1]
 
 
 @pytest.mark.parametrize(

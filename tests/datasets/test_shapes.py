@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,9 @@ def test_every_layout_of_modelnet40(tmp_path: Path, write: Callable[[Path], None
 
 def test_bad_modelnet40_files_are_named(tmp_path: Path) -> None:
     write_off(tmp_path)
-    (tmp_path / "ModelNet40" / "airplane" / "test" / "airplane_0002.off").write_text("OFF\n3 0 0\n0 0 0 1 0 0 0 1 0\n")
+    (tmp_path / "ModelNet40" / "airplane" / "test" / "airplane_0002.off").write_text(
+        "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n"
+    )
     with pytest.raises(DataError, match=r"airplane/test/airplane_0002\.off.*has no faces"):
         modelnet40_dataset("test", num_points=8, data_dir=tmp_path)
     with pytest.warns(RuntimeWarning, match="skipped 1 of 10"):
@@ -248,6 +251,21 @@ def test_scanobjectnn(tmp_path: Path) -> None:
         scanobjectnn_dataset("test", num_points=8, data_dir=tmp_path)
 
 
+def test_scanobjectnn_does_not_take_another_split_for_the_one_asked(tmp_path: Path) -> None:
+    pos, _ = clouds()
+    name = "test_objectdataset.h5"
+    for folder in ("h5_files/main_split_nobg", "h5_files/split1"):
+        hdf5(tmp_path / folder / name, data=pos, label=np.arange(SIZE))
+    read = partial(scanobjectnn_dataset, "test", variant="objectdataset", num_points=8)
+    for data_dir in (tmp_path, tmp_path / "h5_files/main_split_nobg", tmp_path / "h5_files/split1" / name):
+        with pytest.raises(FileNotFoundError, match=r"main_split/test_objectdataset\.h5"):
+            read(data_dir=data_dir)
+    for data_dir in (tmp_path, tmp_path / "h5_files/main_split_nobg", tmp_path / "h5_files/main_split_nobg" / name):
+        assert len(read(data_dir=data_dir, background=False)) == SIZE
+    hdf5(tmp_path / "mine" / name, data=pos, label=np.arange(SIZE))
+    assert len(read(data_dir=tmp_path / "mine")) == len(read(data_dir=tmp_path / "mine" / name)) == SIZE
+
+
 # ---- ShapeNet part ----
 
 
@@ -270,6 +288,23 @@ def write_part_txt(folder: Path) -> None:
         np.savetxt(f"{path}.txt", np.concatenate([pos[k], normals[k], part[k][:, None]], axis=1))
 
 
+def write_part_txt_without_normals(folder: Path) -> None:
+    write_part_txt(folder)
+    for path in folder.glob("0*/*.txt"):
+        np.savetxt(path, np.loadtxt(path)[:, [0, 1, 2, 6]])
+
+
+def write_part_pts(folder: Path) -> None:
+    write_part_txt(folder)
+    for path in folder.glob("0*/*.txt"):
+        table, first = np.loadtxt(path), 0 if path.parent.name == "02691156" else 12
+        for kind in ("points", "points_label"):
+            (path.parent / kind).mkdir(exist_ok=True)
+        np.savetxt(path.parent / "points" / f"{path.stem}.pts", table[:, :3])
+        np.savetxt(path.parent / "points_label" / f"{path.stem}.seg", table[:, 6] - first + 1, fmt="%d")
+        path.unlink()
+
+
 def write_part_h5(folder: Path) -> None:
     label, part = shapenet_parts()
     for split in ("train", "val", "test"):
@@ -277,8 +312,8 @@ def write_part_h5(folder: Path) -> None:
         hdf5(folder / f"ply_data_{split}0.h5", data=clouds()[0], label=label[:, None], pid=part)
 
 
-@pytest.mark.parametrize("write", [write_part_txt, write_part_h5])
-def test_both_layouts_of_shapenet_part(tmp_path: Path, write: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("write", [write_part_txt, write_part_txt_without_normals, write_part_pts, write_part_h5])
+def test_every_layout_of_shapenet_part(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     data = shapenet_part_dataset("val", data_dir=tmp_path)
     label, part = shapenet_parts()
@@ -307,6 +342,10 @@ def test_bad_parts_are_named(tmp_path: Path) -> None:
         shapenet_part_dataset("train", data_dir=tmp_path)
     with pytest.warns(RuntimeWarning, match="skipped 1 of 10"):
         assert len(shapenet_part_dataset("train", data_dir=tmp_path, on_error="skip")) == 9
+    table[5, 6] = 12.5
+    np.savetxt(path, table)
+    with pytest.raises(DataError, match=r"point 5 has the part label 12\.5, out of range"):
+        shapenet_part_dataset("train", data_dir=tmp_path)
     listing = tmp_path / "train_test_split" / "shuffled_test_file_list.json"
     listing.write_text('["shape_data/123/x"]')
     with pytest.raises(DataError, match="unknown category folder '123'"):

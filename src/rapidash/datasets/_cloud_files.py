@@ -50,8 +50,8 @@ def read_clouds(path: Path | str) -> Entries:
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
     for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
-    nuclear_charges, atomic_numbers for z; velocities for vel; normals for normal; category for label (a number or name
-    per cloud); num_atoms, n_atoms for num_points.
+    nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z; velocities for vel; normals for
+    normal; category for label (a number or name per cloud); num_atoms, n_atoms for num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
@@ -92,7 +92,10 @@ def _npz(path: Path) -> Entries:
 
 def _known_name(name: str, given: dict[str, Array]) -> str:
     """The field that an array is, unless the file has an array of that name."""
-    found = next((field for field, names in ALIASES.items() if name in names), name)
+    if name == "charges":  # nuclear ones in the npz files of molecules, which also have num_atoms
+        found = "z" if "num_atoms" in given else "charge"
+    else:
+        found = next((field for field, names in ALIASES.items() if name in names), name)
     return name if found in given else found
 
 

@@ -25,7 +25,7 @@ def read_xyz_frames(path: Path) -> Iterator[tuple[str, dict[str, Array] | DataEr
     Raises: DataError for a file that cannot be read or holds no frame.
     """
     with readable(path):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()  # comments are in any encoding
     at, number = _next_count(lines, 0), 0
     if at is None:
         raise DataError(f"{path} has no line with a number of atoms: it is not an xyz file, or empty")

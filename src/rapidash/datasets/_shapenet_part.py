@@ -65,11 +65,12 @@ def shapenet_part_dataset(
 ) -> ReadDataset:
     """Shapes with a part label for every point, in the official split.
 
-    Read are ``shapenetcore_partanno_segmentation_benchmark_v0_normal`` (txt: with normals, about 2,600 points a shape)
-    and ``hdf5_data`` (h5: 2,048 points, no normals).
+    Read are ``shapenetcore_partanno_segmentation_benchmark_v0_normal`` (txt: with normals, about 2,600 points a shape),
+    the same without normals (txt of four columns, or ``points/*.pts`` beside ``points_label/*.seg``, where parts are
+    numbered from 1 in each category) and ``hdf5_data`` (h5: 2,048 points, no normals).
 
-    Fields: pos (position), normal (vector, txt only), part (scalar, (N,), int64, 0 to 49), label (scalar, (B,),
-        int64: the category, which the benchmark gives as an input).
+    Fields: pos (position), normal (vector, where the files have normals), part (scalar, (N,), int64, 0 to 49), label
+        (scalar, (B,), int64: the category, which the benchmark gives as an input).
     Info: "class_names"; "parts": the part labels of each category, by which mIoU is defined.
     Args:
         split: "train", "val" or "test".
@@ -91,7 +92,7 @@ def shapenet_part_dataset(
     for entry, load in (_txt_entries if number == 0 else _h5_entries)(folder, split):
         try:
             pos, label, part, normal = load()
-            _check_parts(label, part)
+            part = _checked_parts(label, part)
         except DataError as error:
             shapes.reject(entry, str(error))
         else:
@@ -110,8 +111,13 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
     def load(category: str, name: str) -> Shape:
         if category not in _FOLDERS:
             raise DataError(f"unknown category folder {category!r}")
-        table = read_table(folder / category / f"{name}.txt", columns=7)
-        return table[:, :3], _FOLDERS.index(category), table[:, -1].astype(np.int64), table[:, 3:6]
+        number = _FOLDERS.index(category)
+        points = folder / category / "points" / f"{name}.pts"
+        if points.exists():
+            parts = read_table(folder / category / "points_label" / f"{name}.seg", columns=1)
+            return read_table(points, columns=3)[:, :3], number, parts[:, 0] - 1 + _FIRST[number], None
+        table = read_table(folder / category / f"{name}.txt", columns=4)
+        return table[:, :3], number, table[:, -1], table[:, 3:6] if table.shape[1] >= 7 else None
 
     return [("/".join(pair), partial(load, *pair)) for pair in pairs]
 
@@ -128,20 +134,20 @@ def _h5_entries(folder: Path, split: str) -> list[Entry]:
 
         def load(index: int, arrays: dict[str, Array] = arrays) -> Shape:
             label = int(arrays["label"].reshape(-1)[index])
-            return arrays["data"][index], label, arrays["pid"][index].astype(np.int64), None
+            return arrays["data"][index], label, arrays["pid"][index], None
 
         entries += [(f"{file.name} entry {index}", partial(load, index)) for index in range(len(arrays["data"]))]
     return entries
 
 
-def _check_parts(label: int, part: Array) -> None:
-    """Raises: DataError where a part is not of the category."""
+def _checked_parts(label: int, part: Array) -> Array:
+    """The parts as whole numbers. Raises: DataError where one is not of the category."""
     if not 0 <= label < len(SHAPENET_CATEGORIES):
-        return  # reported as a label out of range
+        return part.astype(np.int64)  # reported as a label out of range
     allowed = SHAPENET_PARTS[SHAPENET_CATEGORIES[label]]
-    wrong = np.flatnonzero((part < allowed[0]) | (part > allowed[-1]))
-    if len(wrong):
+    if len(wrong := np.flatnonzero(~np.isin(part, allowed))):
         raise DataError(
-            f"point {wrong[0]} has the part label {part[wrong[0]]}, out of range for {SHAPENET_CATEGORIES[label]}: "
+            f"point {wrong[0]} has the part label {part[wrong[0]]:g}, out of range for {SHAPENET_CATEGORIES[label]}: "
             f"expected {allowed[0]} to {allowed[-1]}"
         )
+    return part.astype(np.int64)
