@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rapidash.report import publish
-from tests.report._studies import WriteStudy, make_record, make_study
+from tests.report._studies import CORRUPTED, WriteStudy, make_record, make_study, write_corruptions
 
 pytest.importorskip("matplotlib", reason="the figure needs matplotlib")
 docutils = pytest.importorskip("docutils.core", reason="docutils reads what was written")
@@ -27,6 +27,19 @@ def test_runs_without_a_result_are_counted(write_study: WriteStudy, tmp_path: Pa
     failed = make_record("E(3) on R3", 1) | {"status": "failed", "test_error": None}
     path, _ = publish(write_study([make_record("E(3) on R3", 0), failed]), tmp_path / "table.rst")
     assert "1 run without a result" in path.read_text()
+
+
+def test_corruption_errors_are_published_with_the_study(write_study: WriteStudy, tmp_path: Path) -> None:
+    records = make_study()[0]
+    directory = write_study(records)
+    assert "corruption" not in publish(directory, tmp_path / "table.rst")[0].read_text()
+    write_corruptions(directory, records, reference="E(3) on R3")
+    path, _ = publish(directory, tmp_path / "table.rst")
+    document = docutils.publish_doctree(path.read_text(), settings_overrides={"halt_level": 2})
+    _, table = document.findall(nodes.table)
+    text = table.astext()
+    for expected in ("mean corruption error", *CORRUPTED, "without corruption", "1 (error "):
+        assert expected in text
 
 
 def test_another_ending_is_refused(write_study: WriteStudy, tmp_path: Path) -> None:

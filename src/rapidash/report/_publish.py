@@ -1,5 +1,6 @@
 """A study for the documentation: its table and provenance as reStructuredText, beside its figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._charts import estimate_text
 from rapidash.report._figure import figure
 from rapidash.report._records import read_study
+from rapidash.report._robustness import robustness_section
 from rapidash.report._summary import StudySummary, VariantSummary, summarize
 from rapidash.report._verdict import metric_with_unit, verdict
 
@@ -20,7 +22,8 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
     """Write the table of a study to ``path`` (``.rst``, for an include) and its figure beside it (``.svg``).
 
     The text holds every variant with its 95 % interval over seeds, the paired difference to its neighbor, and where the
-    numbers come from: command, commit, seeds, data sizes, steps, time and machine. No record is left out: runs without
+    numbers come from: command, commit, seeds, data sizes, steps, time and machine; and the corruption errors where the
+    models were tested under corruptions. No record is left out: runs without
     a result are counted.
 
     Args:
@@ -45,11 +48,29 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     lines = [f"**{escape(verdict(summary).headline)}**", ""]
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
-    lines += [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, _WIDTHS))}", ""]
-    for cells in (_HEAD, *(_cells(summary, variant) for variant in summary.variants)):
-        lines += [f"   {'*' if index == 0 else ' '} - {escape(cell)}" for index, cell in enumerate(cells)]
+    lines += _table([_HEAD, *(_cells(summary, variant) for variant in summary.variants)], _WIDTHS)
+    lines += _robustness(summary)
     lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
     return "\n".join(lines)
+
+
+def _table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    """A list-table, its head first."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    for cells in rows:
+        lines += [f"   {'*' if index == 0 else ' '} - {escape(cell)}" for index, cell in enumerate(cells)]
+    return lines
+
+
+def _robustness(summary: StudySummary) -> list[str]:
+    """Corruption errors with a column per variant; empty where no model was tested under corruptions."""
+    section = robustness_section(summary)
+    if section is None or not section.variants:
+        return []
+    head = ("corruption error", *(f"{variant.letter} {variant.name}" for variant in section.variants))
+    rows = [(title, *(f"{cell.value} ({cell.error})" for cell in cells)) for title, cells in section.lines]
+    table = _table([head, *rows], (20, *(80 // len(section.variants) for _ in section.variants)))
+    return ["", escape(section.lead), "", *table, "", *(f"- {escape(note)}" for note in section.notes)]
 
 
 def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
