@@ -123,6 +123,16 @@ def test_sizes_beyond_the_file_are_an_error(tmp_path: Path) -> None:
         md_dataset("water", "train", train_size=29, val_size=2, data_dir=tmp_path)
 
 
+def test_a_bad_configuration_is_reported_in_its_split_only(tmp_path: Path) -> None:
+    _, energy, _ = trajectory()
+    energy[np.random.RandomState(42).permutation(FRAMES)[0]] *= HARTREE
+    write_md17(tmp_path, E=energy / KCAL)
+    options = {"train_size": 10, "val_size": 5, "data_dir": tmp_path}
+    with pytest.raises(DataError, match="mixed units"):
+        md_dataset("water", "train", **options)
+    assert len(md_dataset("water", "test", **options)) == FRAMES - 15
+
+
 def test_units_are_told_stated_or_asked_for(tmp_path: Path) -> None:
     _, energy, forces = trajectory()
     write_md17(tmp_path, E=energy / HARTREE, F=forces / HARTREE)

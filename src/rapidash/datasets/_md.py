@@ -99,15 +99,14 @@ def md_dataset(
         raise ValueError(f"energy_unit must be one of {sorted(EV_PER)}, got {energy_unit!r}")
     path, trajectory, info = _find(name, data_dir, verify)
     errors = SampleErrors(path, on_error)
-    molecules, good = _molecules(trajectory, path, energy_unit, errors)
+    listed = _listed(trajectory, path, energy_unit)
     num_frames = len(trajectory.pos)
     chosen = np.arange(num_frames) if split is None else _split(path, num_frames, fold, train_size, val_size)[split]
     if len(chosen) == 0:
         raise ValueError(
             f"{split!r} is empty: {train_size=} and {val_size=} leave nothing of {num_frames} configurations"
         )
-    listed = Listed(molecules.select(np.flatnonzero(good)), np.flatnonzero(good), num_frames)
-    molecules = listed.part(chosen).checked(errors)
+    molecules = listed.part(chosen, errors).checked(errors)
     fields = {"energy": Field(Scalar(), "eV", "cloud")}
     if trajectory.forces is not None:
         fields["forces"] = Field(Vector(), "eV/angstrom")
@@ -177,7 +176,7 @@ def _collection_info(name: str, arrays: dict[str, Array], sets: list[str]) -> di
 
 def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | None, unit: str | None) -> _Trajectory:
     energy = energy.reshape(-1)
-    if pos.shape != (len(energy), len(z), 3) or (forces is not None and forces.shape != pos.shape):
+    if pos.shape != (len(energy), *z.shape, 3) or z.ndim != 1 or (forces is not None and forces.shape != pos.shape):
         shapes = f"positions {pos.shape}, energies {energy.shape}, elements {z.shape}"
         shapes += "" if forces is None else f", forces {forces.shape}"
         raise DataError(f"{path}: {shapes} do not belong together, expected (F, A, 3), (F,), (A,) and (F, A, 3)")
@@ -185,10 +184,8 @@ def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | Non
     return _Trajectory(z.astype(np.int64), pos.astype(np.float64), energy.astype(np.float64), pulls, unit)
 
 
-def _molecules(
-    trajectory: _Trajectory, path: Path, energy_unit: str | None, errors: SampleErrors
-) -> tuple[Molecules, NDArray[np.bool_]]:
-    """All configurations with energies in eV, and which of them have an energy in the unit of the others."""
+def _listed(trajectory: _Trajectory, path: Path, energy_unit: str | None) -> Listed:
+    """All configurations with energies in eV; one whose energy has not the unit of the others is marked bad."""
     num_frames, num_atoms = trajectory.pos.shape[:2]
     electrons = np.full(num_frames, max(int(trajectory.z.sum()), 1))
     kinds = energy_kinds(trajectory.energy, electrons, TOTALS)
@@ -203,29 +200,26 @@ def _molecules(
         raise DataError(
             f"{path}: energies said to be in {unit} have the size of {usual[0]}: pass energy_unit=... to decide"
         )
-    names = [f"configuration {number}" for number in range(num_frames)]
-    good = np.ones(num_frames, dtype=np.bool_)
-    if usual is not None:
-        good = np.array([kind == usual for kind in kinds]) | ~np.isfinite(trajectory.energy)
-        for number in np.flatnonzero(~good).tolist():
-            errors.add(
-                names[number], f"mixed units: its energy {trajectory.energy[number]:.6g} is not in {unit} like the rest"
-            )
     factor = EV_PER[unit]
     per_atom: dict[str, Array] = {}
     if trajectory.forces is not None:
         per_atom["forces"] = trajectory.forces.reshape(-1, 3) * factor
-    return (
-        Molecules(
-            np.full(num_frames, num_atoms),
-            np.tile(trajectory.z, num_frames),
-            trajectory.pos.reshape(-1, 3),
-            per_atom,
-            {"energy": trajectory.energy * factor},
-            names,
-        ),
-        good,
+    molecules = Molecules(
+        np.full(num_frames, num_atoms),
+        np.tile(trajectory.z, num_frames),
+        trajectory.pos.reshape(-1, 3),
+        per_atom,
+        {"energy": trajectory.energy * factor},
+        [f"configuration {number}" for number in range(num_frames)],
     )
+    listed = Listed.whole(molecules)
+    if usual is not None:
+        good = np.array([kind == usual for kind in kinds]) | ~np.isfinite(trajectory.energy)
+        for number in np.flatnonzero(~good).tolist():
+            listed.mark(
+                number, f"mixed units: its energy {trajectory.energy[number]:.6g} is not in {unit} like the rest"
+            )
+    return listed
 
 
 def _split(path: Path, num_frames: int, fold: int, train_size: int, val_size: int) -> dict[str, NDArray[np.int64]]:
