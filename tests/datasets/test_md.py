@@ -92,10 +92,45 @@ def test_splits_are_drawn_or_read(tmp_path: Path) -> None:
     assert energies("train", fold=2) == everything[15:25]
     assert energies("val", fold=2) == everything[25:30]
     assert energies("test", fold=2) == [everything[3], everything[1]]
-    assert energies("train") == [everything[k] for k in order[:10]]
     (tmp_path / "splits" / "index_test_02.csv").write_text("99\n")
     with pytest.raises(DataError, match=r"index_test_02\.csv names configurations outside"):
         energies("test", fold=2)
+
+
+def test_a_fold_that_is_not_published_is_an_error(tmp_path: Path) -> None:
+    write_rmd17(tmp_path)
+    (tmp_path / "splits").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "splits" / f"index_{part}_01.csv").write_text("1\n2\n")
+    with pytest.raises(ValueError, match=r"fold=6 .* expected index_train_06\.csv in .*splits, it has index_train_01"):
+        md_dataset("water", "train", fold=6, train_size=1, val_size=1, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("train_size", "val_size"), [(3, 0), (2, 1), (-1, 1)])
+def test_sizes_beyond_the_published_split_are_an_error(tmp_path: Path, train_size: int, val_size: int) -> None:
+    write_rmd17(tmp_path)
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "index_train_01.csv").write_text("1\n2\n")
+    (tmp_path / "splits" / "index_test_01.csv").write_text("3\n")
+    assert len(md_dataset("water", "train", train_size=1, val_size=1, data_dir=tmp_path)) == 1
+    with pytest.raises(ValueError, match=rf"{train_size=} and {val_size=}: .* at most the 2 .* training split 1"):
+        md_dataset("water", "train", train_size=train_size, val_size=val_size, data_dir=tmp_path)
+
+
+def test_sizes_beyond_the_file_are_an_error(tmp_path: Path) -> None:
+    write_rmd17(tmp_path)
+    with pytest.raises(ValueError, match=r"train_size=29 and val_size=2: .* at most the 30 .* of rmd17_water\.npz"):
+        md_dataset("water", "train", train_size=29, val_size=2, data_dir=tmp_path)
+
+
+def test_a_bad_configuration_is_reported_in_its_split_only(tmp_path: Path) -> None:
+    _, energy, _ = trajectory()
+    energy[np.random.RandomState(42).permutation(FRAMES)[0]] *= HARTREE
+    write_md17(tmp_path, E=energy / KCAL)
+    options = {"train_size": 10, "val_size": 5, "data_dir": tmp_path}
+    with pytest.raises(DataError, match="mixed units"):
+        md_dataset("water", "train", **options)
+    assert len(md_dataset("water", "test", **options)) == FRAMES - 15
 
 
 def test_units_are_told_stated_or_asked_for(tmp_path: Path) -> None:
@@ -154,7 +189,7 @@ def test_shapes_and_names_are_checked(tmp_path: Path) -> None:
         md_dataset("ethanol", data_dir=tmp_path)
     write_md17(tmp_path)
     with pytest.raises(ValueError, match="'test' is empty"):
-        md_dataset("water", "test", data_dir=tmp_path)
+        md_dataset("water", "test", train_size=25, val_size=5, data_dir=tmp_path)
 
 
 def test_shared_files(shared_data: Path) -> None:

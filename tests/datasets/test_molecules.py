@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,15 @@ import torch
 from rapidash.data import Field
 from rapidash.datasets._molecules import ATOMIC_NUMBER, Listed, Molecules
 from rapidash.datasets._reading import DataError, SampleErrors
-from rapidash.datasets._units import TOTALS, TOTALS_AND_ATOMIZATIONS, energy_kinds, prevailing
+from rapidash.datasets._units import (
+    ATOMIZATIONS,
+    HOMOS,
+    TOTALS,
+    TOTALS_AND_ATOMIZATIONS,
+    ZERO_POINTS,
+    energy_kinds,
+    prevailing,
+)
 from rapidash.datasets._xyz import parse_xyz, read_sdf
 from rapidash.groups import Scalar
 
@@ -34,7 +43,55 @@ def test_selection_distances_and_electrons() -> None:
     assert part.per_molecule["energy"].tolist() == [3, 2]
     assert list(part.names) == ["c", "b"]
     listed = Listed(molecules, np.array([0, 2, 3]), 5)
-    assert list(listed.part(np.array([4, 3, 2, 1])).names) == ["c", "b"]
+    assert list(listed.part(np.array([4, 3, 2, 1]), SampleErrors("f", "raise")).names) == ["c", "b"]
+
+
+def test_a_part_reports_the_bad_molecules_in_it_only() -> None:
+    listed = Listed(three(), np.array([0, 2, 3]), 4, {1: ("x", "unreadable")})
+    listed.mark(2, "wrong")
+    errors = SampleErrors("f", "skip")
+    assert listed.part(np.array([0, 2]), errors).names == ["a", "b"]
+    assert errors.skipped == []
+    assert listed.part(np.array([3, 1, 2]), errors).names == ["b"]
+    assert errors.skipped == ["f, c: wrong", "f, x: unreadable"]
+    with pytest.raises(DataError, match="f, c: wrong"):
+        listed.part(np.array([3]), SampleErrors("f", "raise"))
+
+
+def test_a_part_with_bad_molecules_only_has_no_usable_sample() -> None:
+    listed = Listed(three(), np.array([0, 1, 2]), 3, {1: ("b", "wrong")})
+    errors = SampleErrors("f", "skip")
+    with pytest.raises(DataError, match="f has no usable sample: 1 of 1 are bad; the first: f, b: wrong"):
+        listed.part(np.array([1]), errors).checked(errors)
+
+
+def test_molecules_without_atoms_have_no_electrons() -> None:
+    molecules = three()
+    molecules.num_atoms = np.array([2, 4, 0])
+    assert molecules.electrons.tolist() == [2, 12, 0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda m: setattr(m, "num_atoms", np.array([2, 3, 2])), r"z has the shape \(6,\) .* each of 7 atoms"),
+        (lambda m: setattr(m, "num_atoms", np.array([2, 5, -1])), "numbers of atoms"),
+        (lambda m: setattr(m, "num_atoms", np.array(3)), r"numbers of atoms of shape \(\)"),
+        (lambda m: setattr(m, "z", np.append(m.z, 1)), r"z has the shape \(7,\)"),
+        (lambda m: setattr(m, "pos", m.pos[:-1]), r"pos has the shape \(5, 3\)"),
+        (lambda m: setattr(m, "pos", m.pos[:, :2]), r"pos \(6, 2\), expected"),
+        (lambda m: m.per_atom.update(charge=np.zeros(5)), r"charge has the shape \(5,\)"),
+        (lambda m: m.per_atom.update(charge=np.array(["0"] * 6)), "charge has .* type <U1, expected numbers"),
+        (lambda m: m.per_molecule.update(energy=np.zeros(4)), "energy .* each of 3 molecules"),
+        (lambda m: m.per_molecule.update(energy=np.zeros(())), r"energy has the shape \(\)"),
+    ],
+)
+def test_arrays_of_other_lengths_are_named(spoil: Callable[[Molecules], object], message: str) -> None:
+    molecules = three()
+    molecules.check_lengths("f")
+    spoil(molecules)
+    with pytest.raises(DataError, match=f"^f: .*{message}"):
+        molecules.check_lengths("f")
 
 
 def test_sound_molecules_pass_and_bad_ones_are_named() -> None:
@@ -62,10 +119,6 @@ def test_sound_molecules_pass_and_bad_ones_are_named() -> None:
         assert len(errors.skipped) == 3 - len(left)
     with pytest.raises(DataError, match="unknown element 8"):
         three().checked(SampleErrors("f", "raise"), elements=(1, 2))
-    short = three()
-    short.num_atoms = np.array([2, 3, 2])
-    with pytest.raises(DataError, match="f counts 7 atoms and has 6 elements"):
-        short.checked(SampleErrors("f", "raise"))
     empty = three()
     empty.num_atoms = np.array([2, 4, 0])
     with pytest.raises(DataError, match="f, c: it has no atoms"):
@@ -95,6 +148,15 @@ def test_energies_tell_their_unit() -> None:
     assert energy_kinds(np.array([5.0, np.nan, -1e9]), np.array([10] * 3)) == [None] * 3
     assert prevailing([None, ("a", "b"), ("c", "d"), ("c", "d")]) == ("c", "d")
     assert prevailing([None]) is None
+
+
+@pytest.mark.parametrize("among", [TOTALS, TOTALS_AND_ATOMIZATIONS, ATOMIZATIONS, ZERO_POINTS, HOMOS], ids=str)
+def test_no_size_fits_two_units(among: tuple[tuple[str, str], ...]) -> None:
+    sizes = np.geomspace(1e-4, 1e5, 20_000)
+    for energy in (sizes, -sizes):
+        kinds = energy_kinds(energy, 1, among)
+        assert kinds == energy_kinds(energy, 1, among[::-1])
+        assert None in kinds
 
 
 def test_xyz_and_its_errors() -> None:

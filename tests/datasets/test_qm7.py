@@ -1,3 +1,5 @@
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +71,9 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "qm7" / "0003.xyz").unlink()
     with pytest.raises(DataError, match=r"hof_qm7\.txt, 0003\.xyz: the file is missing"):
         qm7_dataset("train", data_dir=tmp_path)
-    total = 0
-    for split in ("train", "val", "test"):
-        with pytest.warns(RuntimeWarning, match=r"skipped 1 of .*0003\.xyz"):
-            total += len(qm7_dataset(split, data_dir=tmp_path, on_error="skip"))
-    assert total == SIZE - 1
+    with pytest.warns(RuntimeWarning, match=r"skipped 1 of 8 .*0003\.xyz"):
+        assert len(qm7_dataset("train", data_dir=tmp_path, on_error="skip")) == 7
+    assert sum(len(qm7_dataset(split, data_dir=tmp_path)) for split in ("val", "test")) == 2
     write_mat(tmp_path)
     whole = (tmp_path / "qm7.mat").read_bytes()
     for damaged in (whole[:3000], b"", b"<html></html>" * 40):
@@ -86,6 +86,59 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     write_npz(tmp_path)
     with pytest.raises(DataError, match="checksum"):
         qm7_dataset("train", data_dir=tmp_path)
+
+
+def test_a_mat_file_cut_short_is_called_damaged(tmp_path: Path) -> None:
+    write_mat(tmp_path)
+    content = scipy.io.loadmat(tmp_path / "qm7.mat")
+    matrices = {"X": np.zeros((SIZE, 23, 23))}  # the published file begins with the Coulomb matrices
+    scipy.io.savemat(tmp_path / "qm7.mat", matrices | {name: content[name] for name in "RZTP"})
+    whole = (tmp_path / "qm7.mat").read_bytes()
+    (tmp_path / "qm7.mat").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cannot be read .* it is damaged"):
+        qm7_dataset("train", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_npz, write_mat, write_xyz])
+def test_a_file_in_ev_is_known_by_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    in_kcal = energies()
+    monkeypatch.setattr(sys.modules[__name__], "energies", lambda: in_kcal * KCAL)
+    write(tmp_path)
+    parts = [qm7_dataset(split, data_dir=tmp_path, verify=False) for split in ("train", "val", "test")]
+    found = torch.cat([part.tensors["atomization"] for part in parts])[:, 0].sort().values
+    np.testing.assert_allclose(found, np.sort(in_kcal * KCAL))
+
+
+@pytest.mark.parametrize("column", ["atomization_pbe0_kcal", "atomization_dftb_kcal"])
+def test_one_energy_in_another_unit_is_named_or_skipped(tmp_path: Path, column: str) -> None:
+    write_npz(tmp_path)
+    arrays = dict(np.load(tmp_path / "qm7.npz"))
+    arrays[column][3] *= KCAL
+    np.savez(tmp_path / "qm7.npz", **arrays)
+    with pytest.raises(DataError, match=r"molecule 4: mixed units: .* is no atomization energy in kcal/mol"):
+        qm7_dataset("train", data_dir=tmp_path, verify=False)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 6"):
+        assert len(qm7_dataset("train", data_dir=tmp_path, verify=False, on_error="skip")) == 5
+    assert len(qm7_dataset("test", data_dir=tmp_path, verify=False)) == 2
+
+
+def test_energies_of_no_known_unit_are_an_error(tmp_path: Path) -> None:
+    write_npz(tmp_path)
+    arrays = dict(np.load(tmp_path / "qm7.npz"))
+    np.savez(tmp_path / "qm7.npz", **(arrays | {"atomization_pbe0_kcal": np.full(SIZE, 5.0)}))
+    with pytest.raises(DataError, match=r"qm7\.npz: the unit of 'atomization', e\.g\. 5, cannot be told"):
+        qm7_dataset("train", data_dir=tmp_path, verify=False)
+
+
+@pytest.mark.parametrize("name", ["n_atoms", "z", "pos", "atomization_pbe0_kcal", "split", "qm7_id"])
+def test_an_array_one_row_short_is_named(tmp_path: Path, name: str) -> None:
+    write_npz(tmp_path)
+    arrays = dict(np.load(tmp_path / "qm7.npz"))
+    np.savez(tmp_path / "qm7.npz", **(arrays | {name: arrays[name][:-1]}))
+    with pytest.raises(DataError, match=r"qm7\.npz: .* has the shape .* it is damaged or cut short"):
+        qm7_dataset("train", data_dir=tmp_path, verify=False)
 
 
 def test_shared_file(shared_data: Path) -> None:

@@ -55,10 +55,9 @@ def write_sdf(folder: Path) -> None:
     atoms = "".join(f"{x:10.4f}{y:10.4f}{z:10.4f} {symbol:3s} 0  0\n" for symbol, x, y, z, _ in ATOMS)
     entries = [f"gdb_{n}\n  -OEChem-\n\n  5  0  0     0  0\n{atoms}M  END\n$$$$\n" for n in range(1, SIZE + 1)]
     (folder / "gdb9.sdf").write_text("".join(entries))
-    names = ("A", "B", "C")
-    rows = ["mol_id," + ",".join(PROPERTIES)]
-    rows += [f"gdb_{n}," + ",".join(map(str, properties(n))) for n in range(1, SIZE + 1)]
-    assert len(names) == 3
+    rows = ["mol_id,A,B,C,mu,alpha,homo,lumo,gap,r2,zpve,u0,u298,h298,g298,cv,u0_atom,u298_atom,h298_atom,g298_atom"]
+    apart = (-395.999, -398.643, -401.015, -372.471)  # kcal/mol
+    rows += [f"gdb_{n}," + ",".join(map(str, (*properties(n), *apart))) for n in range(1, SIZE + 1)]
     (folder / "gdb9.sdf.csv").write_text("\n".join(rows) + "\n")
 
 
@@ -79,7 +78,7 @@ def write_dimenet(folder: Path, name: str = "qm9_eV.npz", **changes: np.ndarray)
     np.savez(folder / name, **(arrays | {"id": np.arange(1, SIZE + 1)} | changes))
 
 
-def write_cormorant(folder: Path) -> None:
+def write_cormorant(folder: Path, without: tuple[str, ...] = (), **changes: np.ndarray) -> None:
     pos = np.zeros((SIZE, 9, 3))
     pos[:, :5] = [a[1:4] for a in ATOMS]
     charges = np.zeros((SIZE, 9), dtype=int)
@@ -87,7 +86,7 @@ def write_cormorant(folder: Path) -> None:
     columns = {"u298": "U", "h298": "H", "g298": "G"}
     arrays = {columns.get(key, key.capitalize() if key in "abc" else key): array for key, array in table().items()}
     arrays |= {"positions": pos, "charges": charges, "num_atoms": np.full(SIZE, 5), "index": np.arange(1, SIZE + 1)}
-    np.savez(folder / "test.npz", **arrays)
+    np.savez(folder / "test.npz", **{name: array for name, array in (arrays | changes).items() if name not in without})
 
 
 @pytest.mark.parametrize("write", [write_xyz, write_tar, write_sdf, write_dimenet, write_cormorant])
@@ -155,12 +154,12 @@ def test_uncharacterized_molecules_are_left_out_before_the_split(
     [
         ("C\t-0.0127", "Xx\t-0.0127", "unknown element in 'Xx"),
         ("5\ngdb", "50\ngdb", "announces 50 atoms"),
-        ("-40.47893", "-1101.487", "mixed units: its u0 is not a total energy in hartree"),
+        ("-40.47893", "-1101.487", "mixed units: its u0 -1101.49 is no total energy in hartree"),
         ("0.5048", "13.74", "mixed units: its gap is not lumo - homo"),
         ("0.044749", "zpve", "second line holds something that is no number"),
         ("-0.0127\t1.0858\t0.008", "0.0022\t-0.006\t0.002", "its nearest atoms are 0 apart"),
         ("gdb ", "molecule ", "second line is not 'gdb'"),
-        ("C\t-0.0127", "Si\t-0.0127", "unknown element 14|mixed units"),
+        ("C\t-0.0127", "Si\t-0.0127", "atom 0 has the unknown element 14"),
     ],
 )
 def test_a_bad_molecule_is_named_or_skipped_and_moves_no_other(
@@ -173,7 +172,8 @@ def test_a_bad_molecule_is_named_or_skipped_and_moves_no_other(
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(DataError, match=f"molecule gdb {number}: .*{message}"):
         qm9_dataset("val", data_dir=tmp_path)
-    with pytest.warns(RuntimeWarning, match=f"skipped 1 of .*gdb {number}"):
+    assert len(qm9_dataset("train", data_dir=tmp_path)) == 16
+    with pytest.warns(RuntimeWarning, match=f"skipped 1 of 2 .*gdb {number}"):
         data = qm9_dataset("val", data_dir=tmp_path, on_error="skip")
     assert data.tensors["index"][:, 0].tolist() == [int(qm9_split(SIZE)["val"][1]) + 1]
     assert len(data.skipped) == 1
@@ -190,8 +190,9 @@ def test_damaged_archives_and_tables_are_named(tmp_path: Path) -> None:
     path.unlink()
     write_sdf(tmp_path)
     lines = (tmp_path / "gdb9.sdf.csv").read_text().splitlines()
-    (tmp_path / "gdb9.sdf.csv").write_text("\n".join(lines[:-1]))
-    with pytest.raises(DataError, match=r"molecule gdb 20: gdb9\.sdf\.csv has no row gdb_20"):
+    number = int(qm9_split(SIZE)["val"][0]) + 1
+    (tmp_path / "gdb9.sdf.csv").write_text("\n".join(lines[:number] + lines[number + 1 :]))
+    with pytest.raises(DataError, match=rf"molecule gdb {number}: gdb9\.sdf\.csv has no row gdb_{number}"):
         qm9_dataset("val", data_dir=tmp_path)
     (tmp_path / "gdb9.sdf.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"gdb9\.sdf\.csv is missing"):
@@ -200,7 +201,7 @@ def test_damaged_archives_and_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lacks columns"):
         qm9_dataset("val", data_dir=tmp_path)
     write_dimenet(tmp_path, N=np.full(SIZE, 6))
-    with pytest.raises(DataError, match="do not have a row for each of 20 molecules or their atoms"):
+    with pytest.raises(DataError, match=r"qm9_eV\.npz: z has the shape \(100,\) .* each of 120 atoms"):
         qm9_dataset("val", data_dir=tmp_path)
     np.savez(tmp_path / "qm9_eV.npz", x=np.zeros(2))
     with pytest.raises(DataError, match=r"expected R, Z, N \(DimeNet\)"):

@@ -70,10 +70,9 @@ def md_dataset(
     Read are ``rmd17_<name>.npz``, ``md17_<name>.npz``, ``<name>_dft.npz``, and the set ``name`` of
     ``md_small_molecules.npz`` (e.g. "ethanol_train", "acac_test_MD_600K") or ``alkanes_md.npz`` (e.g. "C4H10").
 
-    Without ``split`` all configurations are returned in order. With one, beside ``splits/index_train_<fold>.csv``
-    and ``index_test_<fold>.csv`` (rMD17) these are the splits, the last ``val_size`` of the former being the
-    validation; otherwise the first train_size, the next val_size and the rest of
-    ``numpy.random.RandomState(42).permutation(F)``.
+    Without ``split`` all configurations are returned in order. With one, beside a folder ``splits`` (rMD17) the first
+    train_size and the next val_size of its ``index_train_<fold>.csv``, and ``index_test_<fold>.csv``; otherwise the
+    first train_size, the next val_size and the rest of ``numpy.random.RandomState(42).permutation(F)``.
 
     Fields: pos (position, angstrom), z (N,) int64, forces (vector, eV/angstrom, absent where the source has none);
         energy (scalar, eV, (B, 1), float64 whatever ``dtype`` is: subtract a mean or the atoms before rounding it).
@@ -82,7 +81,7 @@ def md_dataset(
         name: molecule or set.
         split: "train", "val", "test", or None for all.
         train_size, val_size: configurations for training and validation.
-        fold: number of the published split of rMD17.
+        fold: number of the published split of rMD17, 1 to 5; unused without a folder ``splits``.
         energy_unit: "eV", "hartree", "kcal/mol" or "kJ/mol"; by default what the file says, or what the size of the
             total energies tells.
         data_dir: folder or file; default: RAPIDASH_DATA.
@@ -90,7 +89,7 @@ def md_dataset(
         verify: compare published checksums.
         dtype: of positions and forces.
     Raises: FileNotFoundError; DataError for an unknown set, a damaged file, unknown elements, coinciding atoms, mixed
-        or unknown units; ValueError.
+        or unknown units; ValueError, also for a fold that is not in ``splits`` and for sizes beyond what there is.
     Source: Chmiela et al., Science Advances 3, e1603015 (2017); Christensen and von Lilienfeld, Mach. Learn.: Sci.
         Technol. 1, 045018 (2020); Batatia et al., arXiv:2205.06643.
     """
@@ -100,15 +99,14 @@ def md_dataset(
         raise ValueError(f"energy_unit must be one of {sorted(EV_PER)}, got {energy_unit!r}")
     path, trajectory, info = _find(name, data_dir, verify)
     errors = SampleErrors(path, on_error)
-    molecules, good = _molecules(trajectory, path, energy_unit, errors)
+    listed = _listed(trajectory, path, energy_unit)
     num_frames = len(trajectory.pos)
     chosen = np.arange(num_frames) if split is None else _split(path, num_frames, fold, train_size, val_size)[split]
     if len(chosen) == 0:
         raise ValueError(
             f"{split!r} is empty: {train_size=} and {val_size=} leave nothing of {num_frames} configurations"
         )
-    listed = Listed(molecules.select(np.flatnonzero(good)), np.flatnonzero(good), num_frames)
-    molecules = listed.part(chosen).checked(errors)
+    molecules = listed.part(chosen, errors).checked(errors)
     fields = {"energy": Field(Scalar(), "eV", "cloud")}
     if trajectory.forces is not None:
         fields["forces"] = Field(Vector(), "eV/angstrom")
@@ -178,7 +176,7 @@ def _collection_info(name: str, arrays: dict[str, Array], sets: list[str]) -> di
 
 def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | None, unit: str | None) -> _Trajectory:
     energy = energy.reshape(-1)
-    if pos.shape != (len(energy), len(z), 3) or (forces is not None and forces.shape != pos.shape):
+    if pos.shape != (len(energy), *z.shape, 3) or z.ndim != 1 or (forces is not None and forces.shape != pos.shape):
         shapes = f"positions {pos.shape}, energies {energy.shape}, elements {z.shape}"
         shapes += "" if forces is None else f", forces {forces.shape}"
         raise DataError(f"{path}: {shapes} do not belong together, expected (F, A, 3), (F,), (A,) and (F, A, 3)")
@@ -186,10 +184,8 @@ def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | Non
     return _Trajectory(z.astype(np.int64), pos.astype(np.float64), energy.astype(np.float64), pulls, unit)
 
 
-def _molecules(
-    trajectory: _Trajectory, path: Path, energy_unit: str | None, errors: SampleErrors
-) -> tuple[Molecules, NDArray[np.bool_]]:
-    """All configurations with energies in eV, and which of them have an energy in the unit of the others."""
+def _listed(trajectory: _Trajectory, path: Path, energy_unit: str | None) -> Listed:
+    """All configurations with energies in eV; one whose energy has not the unit of the others is marked bad."""
     num_frames, num_atoms = trajectory.pos.shape[:2]
     electrons = np.full(num_frames, max(int(trajectory.z.sum()), 1))
     kinds = energy_kinds(trajectory.energy, electrons, TOTALS)
@@ -204,48 +200,52 @@ def _molecules(
         raise DataError(
             f"{path}: energies said to be in {unit} have the size of {usual[0]}: pass energy_unit=... to decide"
         )
-    names = [f"configuration {number}" for number in range(num_frames)]
-    good = np.ones(num_frames, dtype=np.bool_)
-    if usual is not None:
-        good = np.array([kind == usual for kind in kinds]) | ~np.isfinite(trajectory.energy)
-        for number in np.flatnonzero(~good).tolist():
-            errors.add(
-                names[number], f"mixed units: its energy {trajectory.energy[number]:.6g} is not in {unit} like the rest"
-            )
     factor = EV_PER[unit]
     per_atom: dict[str, Array] = {}
     if trajectory.forces is not None:
         per_atom["forces"] = trajectory.forces.reshape(-1, 3) * factor
-    return (
-        Molecules(
-            np.full(num_frames, num_atoms),
-            np.tile(trajectory.z, num_frames),
-            trajectory.pos.reshape(-1, 3),
-            per_atom,
-            {"energy": trajectory.energy * factor},
-            names,
-        ),
-        good,
+    molecules = Molecules(
+        np.full(num_frames, num_atoms),
+        np.tile(trajectory.z, num_frames),
+        trajectory.pos.reshape(-1, 3),
+        per_atom,
+        {"energy": trajectory.energy * factor},
+        [f"configuration {number}" for number in range(num_frames)],
     )
+    listed = Listed.whole(molecules)
+    if usual is not None:
+        good = np.array([kind == usual for kind in kinds]) | ~np.isfinite(trajectory.energy)
+        for number in np.flatnonzero(~good).tolist():
+            listed.mark(
+                number, f"mixed units: its energy {trajectory.energy[number]:.6g} is not in {unit} like the rest"
+            )
+    return listed
 
 
 def _split(path: Path, num_frames: int, fold: int, train_size: int, val_size: int) -> dict[str, NDArray[np.int64]]:
+    """Indices of the published split or, without a folder of them, of a drawn one."""
     folders = (path.parent / "splits", path.parent.parent / "splits")
-    folder = next((f for f in folders if (f / f"index_train_{fold:02d}.csv").exists()), None)
+    folder = next((folder for folder in folders if any(folder.glob("index_train_*.csv"))), None)
     if folder is None:
-        order = np.random.RandomState(_SPLIT_SEED).permutation(num_frames)
-        train, val, test = np.split(order, [train_size, train_size + val_size])
-        return {"train": train, "val": val, "test": test}
-    parts = {}
-    for part in ("train", "test"):
-        file = folder / f"index_{part}_{fold:02d}.csv"
-        with readable(file):
-            parts[part] = np.array([int(line) for line in file.read_text().split()])
-        if len(parts[part]) == 0 or parts[part].min() < 0 or parts[part].max() >= num_frames:
-            raise DataError(f"{file} names configurations outside of 0 to {num_frames - 1}, or none")
-    published = parts["train"][: train_size + val_size]
-    return {
-        "train": published[: -val_size or None],
-        "val": published[len(published) - val_size :],
-        "test": parts["test"],
-    }
+        pool, test = np.random.RandomState(_SPLIT_SEED).permutation(num_frames), None
+    else:
+        pool, test = (_published(folder, part, fold, num_frames) for part in ("train", "test"))
+    used = train_size + val_size
+    if min(train_size, val_size) < 0 or used > len(pool):
+        raise ValueError(
+            f"{train_size=} and {val_size=}: expected sizes from 0 on, together at most the {len(pool)} configurations "
+            f"of {path.name if folder is None else f'the training split {fold} in {folder}'}"
+        )
+    return {"train": pool[:train_size], "val": pool[train_size:used], "test": pool[used:] if test is None else test}
+
+
+def _published(folder: Path, part: str, fold: int, num_frames: int) -> NDArray[np.int64]:
+    file = folder / f"index_{part}_{fold:02d}.csv"
+    if not file.exists():
+        known = ", ".join(sorted(other.name for other in folder.glob(f"index_{part}_*.csv")))
+        raise ValueError(f"{fold=} is none of the published splits: expected {file.name} in {folder}, it has {known}")
+    with readable(file):
+        indices = np.array([int(line) for line in file.read_text().split()])
+    if len(indices) == 0 or indices.min() < 0 or indices.max() >= num_frames:
+        raise DataError(f"{file} names configurations outside of 0 to {num_frames - 1}, or none")
+    return indices

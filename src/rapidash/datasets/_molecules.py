@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rapidash.data import Field
 from rapidash.datasets._reading import DataError, ReadDataset, SampleErrors, as_points
+from rapidash.datasets._units import energy_kinds, prevailing
 from rapidash.groups import Position, Scalar
 
 Array = NDArray[Any]
@@ -55,12 +56,40 @@ class Molecules:
     @property
     def electrons(self) -> NDArray[np.int64]:
         """(B,) electrons of the neutral molecule."""
-        return np.add.reduceat(self.z.astype(np.int64), self._start) if len(self) else np.zeros(0, dtype=np.int64)
+        return self.sums(self.z).astype(np.int64)
+
+    @property
+    def _owner(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self)), self.num_atoms.astype(np.int64))
 
     @property
     def _start(self) -> NDArray[np.int64]:
         sizes = self.num_atoms.astype(np.int64)
         return np.cumsum(sizes) - sizes
+
+    def sums(self, per_atom: Array) -> NDArray[np.float64]:
+        """(B,) the sum of an array (N,) over the atoms of each molecule, 0 where it has none."""
+        return np.bincount(self._owner, weights=per_atom, minlength=len(self)).astype(np.float64)
+
+    def check_lengths(self, source: object) -> None:
+        """Raises: DataError naming ``source``, unless every array has numbers for each atom or each molecule."""
+        sizes = self.num_atoms
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 0).any():
+            raise DataError(
+                f"{source}: numbers of atoms of shape {sizes.shape} and type {sizes.dtype}, expected one from 0 on for "
+                "each molecule: it is damaged"
+            )
+        num_atoms = int(sizes.sum(dtype=np.int64))
+        per_atom = {"z": self.z.reshape(-1), "pos": self.pos, **self.per_atom}
+        for rows, what, arrays in (num_atoms, "atoms", per_atom), (len(self), "molecules", self.per_molecule):
+            for name, array in arrays.items():
+                if array.shape[:1] != (rows,) or array.dtype.kind not in "biuf":
+                    raise DataError(
+                        f"{source}: {name} has the shape {array.shape} and type {array.dtype}, expected numbers for "
+                        f"each of {rows} {what}: it is damaged or cut short"
+                    )
+        if self.z.ndim != 1 or self.pos.shape[1:] != (3,):
+            raise DataError(f"{source}: z {self.z.shape} and pos {self.pos.shape}, expected (N,) and (N, 3)")
 
     def select(self, indices: NDArray[np.int64]) -> "Molecules":
         """Some of the molecules, in the order given."""
@@ -82,12 +111,9 @@ class Molecules:
         A molecule is bad if its positions or targets are not finite, an element is not among ``elements``, or its
         shortest distance is not that of a bond in angstrom: atoms coincide, or the unit is another one.
         """
-        if self.num_atoms.astype(np.int64).sum() != len(self.z) or len(self.z) != len(self.pos):
-            raise DataError(
-                f"{errors.source} counts {self.num_atoms.astype(np.int64).sum()} atoms and has {len(self.z)} elements "
-                f"and {len(self.pos)} positions: it is damaged or cut short"
-            )
         already = len(errors.skipped)
+        if not len(self):
+            errors.report(already)
         sizes = self.num_atoms.astype(np.int64)
         if (sizes < 1).any():
             for index in np.flatnonzero(sizes < 1).tolist():
@@ -103,7 +129,7 @@ class Molecules:
         """What is wrong with each bad molecule (see `checked`), by its index."""
         problems: dict[int, str] = {}
         start = self._start
-        owner = np.repeat(np.arange(len(self)), self.num_atoms.astype(np.int64))
+        owner = self._owner
         for row in np.flatnonzero(~np.isin(self.z, elements)):
             atom = row - start[owner[row]]
             problems.setdefault(int(owner[row]), f"atom {atom} has the unknown element {self.z[row]}")
@@ -157,28 +183,97 @@ class Molecules:
         return ReadDataset(tensors, declared, sizes, source=source, info=info, skipped=skipped)
 
 
+Bad = dict[int, tuple[str, str]]  # by place in a list: the name of a molecule and what is wrong with it
+
+
 @dataclass(frozen=True)
 class Listed:
-    """Molecules read from a list of ``total``, with the place of each in it: bad ones leave gaps."""
+    """Molecules read from a list of ``total``, with the place of each in it.
+
+    Args:
+        molecules: those that could be read.
+        place: (B,) their places; those of the others are gaps.
+        total: length of the list.
+        bad: the gaps, and molecules that were read and are found bad.
+    """
 
     molecules: Molecules
     place: NDArray[np.int64]
     total: int
+    bad: Bad = field(default_factory=dict)
 
     @classmethod
     def whole(cls, molecules: Molecules) -> "Listed":
         """A list without gaps."""
         return cls(molecules, np.arange(len(molecules)), len(molecules))
 
-    def part(self, places: NDArray[np.int64]) -> Molecules:
-        """The molecules at some places of the list, in this order; gaps are passed over."""
+    def mark(self, index: int, problem: str) -> None:
+        """Call one of the molecules bad, unless it is already."""
+        self.bad.setdefault(int(self.place[index]), (self.molecules.names[index], problem))
+
+    def part(self, places: NDArray[np.int64], errors: SampleErrors) -> Molecules:
+        """The good molecules at some places of the list, in this order; the bad ones there are reported."""
+        for place in places.tolist():
+            if place in self.bad:
+                errors.add(*self.bad[place])
         index = np.full(self.total, -1)
         index[self.place] = np.arange(len(self.molecules))
+        index[list(self.bad)] = -1
         chosen = index[places]
         return self.molecules.select(chosen[chosen >= 0])
 
+    def tell_unit(
+        self,
+        name: str,
+        counts: NDArray[np.int64] | int,
+        among: Sequence[tuple[str, str]],
+        *,
+        elements: Sequence[int],
+        source: object,
+    ) -> tuple[str, str]:
+        """The (unit, kind) that most entries of an energy fit by their size (``energy_kinds``); the others are bad.
 
-def from_padded(z: Array, pos: Array, num_atoms: Array) -> tuple[Array, Array]:
-    """Atomic numbers (N,) and positions (N, 3) from arrays padded to the largest molecule (B, A), (B, A, 3)."""
-    is_atom = np.arange(z.shape[1]) < num_atoms[:, None]
-    return z[is_atom].astype(np.int64), pos[is_atom]
+        Left to ``Molecules.checked`` are molecules without atoms or with other elements, and what is not finite.
+        Raises: DataError where no unit can be told.
+        """
+        energy = self.molecules.per_molecule[name]
+        is_foreign = self.molecules.sums(~np.isin(self.molecules.z, elements)) > 0
+        judged = np.isfinite(energy) & ~is_foreign & (self.molecules.num_atoms > 0)
+        if not judged.any():
+            return among[0]
+        kinds = energy_kinds(np.where(judged, energy, np.nan), counts, among)
+        usual = prevailing(kinds)
+        if usual is None:
+            units = " or ".join(dict.fromkeys(unit for unit, _ in among))
+            value = energy[judged][0]
+            raise DataError(
+                f"{source}: the unit of {name!r}, e.g. {value:.6g}, cannot be told: it fits no size in {units}"
+            )
+        unit, kind = usual
+        for index in np.flatnonzero(judged & np.array([found != usual for found in kinds])).tolist():
+            self.mark(
+                index, f"mixed units: its {name} {energy[index]:.6g} is no {kind} energy in {unit} like the others"
+            )
+        return usual
+
+
+def none_usable(source: object, bad: Bad, total: int) -> DataError:
+    """The error for a list of which no molecule could be read."""
+    first = "".join(f"; the first: {name}: {problem}" for name, problem in list(bad.values())[:1])
+    return DataError(f"{source} has no usable sample: {len(bad)} of {total} are bad{first}")
+
+
+def from_padded(path: Path, z: Array, pos: Array, num_atoms: Array | None = None) -> tuple[Array, Array, Array]:
+    """Numbers of atoms (B,), z (N,) and pos (N, 3) from arrays padded to the largest molecule, (B, A) and (B, A, 3).
+
+    Without ``num_atoms`` an atom is where ``z`` is not 0. Raises: DataError for other shapes.
+    """
+    if z.ndim != 2 or pos.shape != (*z.shape, 3) or (num_atoms is not None and num_atoms.shape != z.shape[:1]):
+        counts = "" if num_atoms is None else f" and numbers of atoms {num_atoms.shape}"
+        raise DataError(
+            f"{path}: elements {z.shape}, positions {pos.shape}{counts} do not belong together, expected (B, A), "
+            "(B, A, 3) and (B,)"
+        )
+    sizes = (z != 0).sum(axis=1) if num_atoms is None else num_atoms
+    is_atom = np.arange(z.shape[1]) < sizes[:, None]
+    return sizes, z[is_atom].astype(np.int64), pos[is_atom]

@@ -8,7 +8,7 @@ import torch
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._molecules import Listed, Molecules, from_padded
+from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, none_usable
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
     Array,
@@ -20,7 +20,7 @@ from rapidash.datasets._reading import (
     read_npz,
     readable,
 )
-from rapidash.datasets._units import ANGSTROM_PER_BOHR, EV_PER
+from rapidash.datasets._units import ANGSTROM_PER_BOHR, ATOMIZATIONS, EV_PER
 from rapidash.datasets._xyz import Geometry, parse_xyz
 from rapidash.groups import Scalar
 
@@ -31,7 +31,8 @@ _OBTAIN = (
 _ELEMENTS = (1, 6, 7, 8, 16)
 _SPLITS = ("train", "val", "test")
 _SPLIT_SEED = 42
-_UNITS = {"atomization": "eV", "atomization_dftb": "eV", "index": "1"}
+_ENERGIES = ("atomization", "atomization_dftb")
+_UNITS = {**dict.fromkeys(_ENERGIES, "eV"), "index": "1"}
 
 
 def qm7_dataset(
@@ -49,13 +50,15 @@ def qm7_dataset(
 
     Fields: pos (position, angstrom), z (N,) int64; per molecule (B, 1) float64 scalars: atomization, the PBE0 energy
         minus that of the isolated atoms, and, where the file has it, atomization_dftb of a cheaper level (eV); index.
+        The files have kcal/mol; one converted to eV or hartree is known by the size of its energies.
     Args:
         split: "train", "val" or "test".
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad molecules out, counted and reported.
         verify: compare published checksums.
         dtype: of positions.
-    Raises: FileNotFoundError; DataError for damaged files, unknown elements or coinciding atoms; ValueError.
+    Raises: FileNotFoundError; DataError for damaged files, unknown elements, coinciding atoms, mixed or unknown units;
+        ValueError.
     Source: Blum and Reymond, JACS 131, 8732 (2009); Rupp et al., Phys. Rev. Lett. 108, 058301 (2012).
     """
     check_split(split)
@@ -64,39 +67,51 @@ def qm7_dataset(
     if number == 0:
         listed, member = _from_npz(path, verify)
     else:
-        listed, member = _from_mat(path) if number == 1 else _from_xyz(path, errors)
-    molecules = listed.part(np.flatnonzero(member == _SPLITS.index(split))).checked(errors, elements=_ELEMENTS)
+        listed, member = _from_mat(path) if number == 1 else _from_xyz(path)
+    _convert_energies(listed, path)
+    places = np.flatnonzero(member == _SPLITS.index(split))
+    molecules = listed.part(places, errors).checked(errors, elements=_ELEMENTS)
     fields = {n: Field(Scalar(), u, "cloud") for n, u in _UNITS.items() if n in molecules.per_molecule}
     info = {"elements": _ELEMENTS}
     return molecules.dataset(fields, source=path, dtype=dtype, info=info, skipped=tuple(errors.skipped))
 
 
+def _convert_energies(listed: Listed, path: Path) -> None:
+    """Energies to eV, from the unit that their size tells; molecules with another unit than the rest are marked bad."""
+    table = listed.molecules.per_molecule
+    for name in _ENERGIES:
+        if name in table:
+            electrons = listed.molecules.electrons
+            unit, _ = listed.tell_unit(name, electrons, ATOMIZATIONS, elements=_ELEMENTS, source=path)
+            table[name] = table[name] * EV_PER[unit]
+
+
 def _from_npz(path: Path, verify: bool) -> tuple[Listed, Array]:
     arrays = read_npz(path, ("n_atoms", "z", "pos", "atomization_pbe0_kcal", "split"), verify=verify)
-    index = arrays.get("qm7_id", np.arange(len(arrays["n_atoms"]))).astype(np.int64)
-    per_molecule: dict[str, Array] = {"index": index}
+    index = arrays.get("qm7_id", np.arange(arrays["n_atoms"].size)).astype(np.int64).reshape(-1)
+    per_molecule: dict[str, Array] = {"index": index, "split": arrays["split"]}
     for name, column in (("atomization", "atomization_pbe0_kcal"), ("atomization_dftb", "atomization_dftb_kcal")):
         if column in arrays:
-            per_molecule[name] = arrays[column].astype(np.float64) * EV_PER["kcal/mol"]
+            per_molecule[name] = arrays[column].astype(np.float64).reshape(-1)
     names = [f"molecule {number}" for number in index]
     molecules = Molecules(arrays["n_atoms"], arrays["z"].astype(np.int64), arrays["pos"], {}, per_molecule, names)
+    molecules.check_lengths(path)
     return Listed.whole(molecules), arrays["split"]
 
 
 def _from_mat(path: Path) -> tuple[Listed, Array]:
     with readable(path):
         try:
-            content = scipy.io.loadmat(path, variable_names=("R", "Z", "T", "P"))
+            content = scipy.io.loadmat(path)  # of all variables: of a file cut short it would find none it is asked for
         except (TypeError, scipy.io.matlab.MatReadError) as error:
             raise OSError(str(error)) from error
     missing = [name for name in ("R", "Z", "T", "P") if name not in content]
     if missing:
         raise DataError(f"{path} has no variable {missing[0]!r}: it is another file than QM7's")
-    padded_z = np.asarray(content["Z"]).astype(np.int64)
-    sizes = (padded_z > 0).sum(axis=1)
-    z, pos = from_padded(padded_z, np.asarray(content["R"], dtype=np.float64) * ANGSTROM_PER_BOHR, sizes)
+    padded = np.asarray(content["R"], dtype=np.float64) * ANGSTROM_PER_BOHR
+    sizes, z, pos = from_padded(path, np.asarray(content["Z"]).astype(np.int64), padded)
     index = np.arange(len(sizes))
-    energy = np.asarray(content["T"], dtype=np.float64).reshape(-1) * EV_PER["kcal/mol"]
+    energy = np.asarray(content["T"], dtype=np.float64).reshape(-1)
     folds = [np.asarray(fold).reshape(-1).astype(np.int64) for fold in content["P"]]
     if len(energy) != len(sizes) or sorted(np.concatenate(folds).tolist()) != index.tolist():
         raise DataError(
@@ -109,13 +124,14 @@ def _from_mat(path: Path) -> tuple[Listed, Array]:
     return Listed.whole(Molecules(sizes, z, pos, {}, per_molecule, names)), member
 
 
-def _from_xyz(path: Path, errors: SampleErrors) -> tuple[Listed, Array]:
+def _from_xyz(path: Path) -> tuple[Listed, Array]:
     """A table with lines "0001.xyz -417.031 ..." (kcal/mol) and the files it names, beside it or in ``qm7``."""
     with readable(path):
         rows = [line.split() for line in path.read_text(encoding="latin1").splitlines() if line.strip()]
     places: list[int] = []
     geometries: list[Geometry] = []
     energies: list[tuple[float, ...]] = []
+    bad: Bad = {}
     for place, row in enumerate(rows):
         try:
             file = next((f for f in (path.parent / row[0], path.parent / "qm7" / row[0]) if f.exists()), None)
@@ -123,20 +139,20 @@ def _from_xyz(path: Path, errors: SampleErrors) -> tuple[Listed, Array]:
                 raise DataError("the file is missing, beside the table and in its folder qm7")
             with readable(file):
                 geometry = parse_xyz(file.read_text(encoding="latin1"))
-            values = tuple(float(word) * EV_PER["kcal/mol"] for word in row[1:])
+            values = tuple(float(word) for word in row[1:])
             if not values:
                 raise DataError("the table has no energy for it")
         except DataError as error:
-            errors.add(row[0], str(error))
+            bad[place] = row[0], str(error)
             continue
         except ValueError:
-            errors.add(row[0], f"its energy is not a number in {' '.join(row)!r}")
+            bad[place] = row[0], f"its energy is not a number in {' '.join(row)!r}"
             continue
         places.append(place)
         geometries.append(geometry)
         energies.append(values)
     if not places:
-        errors.report(len(rows))
+        raise none_usable(path, bad, len(rows))
     per_molecule: dict[str, Array] = {
         "index": np.array([int("".join(filter(str.isdigit, rows[place][0])) or place) for place in places]),
         "atomization": np.array([values[0] for values in energies]),
@@ -155,4 +171,4 @@ def _from_xyz(path: Path, errors: SampleErrors) -> tuple[Listed, Array]:
     order = np.random.RandomState(_SPLIT_SEED).permutation(len(rows))
     member[order[len(rows) * 8 // 10 :]] = 1
     member[order[len(rows) * 9 // 10 :]] = 2
-    return Listed(molecules, np.array(places), len(rows)), member
+    return Listed(molecules, np.array(places), len(rows), bad), member

@@ -7,36 +7,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rapidash.datasets._molecules import Listed, Molecules, from_padded
-from rapidash.datasets._reading import Array, DataError, SampleErrors, read_npz, readable, verify_checksum
-from rapidash.datasets._units import EV_PER, TOTALS_AND_ATOMIZATIONS, energy_kinds, prevailing
+from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, none_usable
+from rapidash.datasets._qm9_units import in_electron_volts
+from rapidash.datasets._reading import Array, DataError, read_npz, readable, verify_checksum
 from rapidash.datasets._xyz import Geometry, parse_xyz, read_sdf
 
 TAR_MD5 = {"dsgdb9nsd.xyz.tar.bz2": "ad1ebd51ee7f5b3a6e32e974e5d54012"}  # of the deposit on Figshare
 
-# Energies of the isolated atoms in hartree (atomref.txt of the deposit), in the order of ``_REFERRED``.
-ATOM_REFERENCES = {
-    1: (-0.500273, -0.498857, -0.497912, -0.510927),
-    6: (-37.846772, -37.845355, -37.844411, -37.861317),
-    7: (-54.583861, -54.582445, -54.581501, -54.598897),
-    8: (-75.064579, -75.063163, -75.062219, -75.079532),
-    9: (-99.718730, -99.717314, -99.716370, -99.733544),
-}
-_REFERRED = ("u0", "u298", "h298", "g298")
 _PROPERTIES = ("a", "b", "c", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv")
-_IN_HARTREE = ("homo", "lumo", "gap", "zpve", *_REFERRED)
 _ALIASES = {"u": "u298", "h": "h298", "g": "g298"}
 _COMPLETE, _EXCLUDED = 133_885, 3_054
-_GAP_TOLERANCE = 0.02  # eV; the published orbital energies and gaps are rounded to 1e-4 hartree
-
 Entry = tuple[
     int, Geometry | DataError, dict[str, float] | None
 ]  # GDB number, geometry, properties in the file's units
 
 
-def read_qm9_xyz(folder: Path, errors: SampleErrors, *, keep_uncharacterized: bool) -> Listed:
+def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of a folder of ``dsgdb9nsd_000001.xyz`` files."""
     files = {_gdb_number(path.name): path for path in folder.glob("dsgdb9nsd_*.xyz")}
 
@@ -47,10 +34,10 @@ def read_qm9_xyz(folder: Path, errors: SampleErrors, *, keep_uncharacterized: bo
             yield _xyz_entry(number, text)
 
     excluded = _excluded(folder, len(files), keep_uncharacterized)
-    return _collect(entries(), excluded, errors)
+    return _collect(folder, entries(), excluded)
 
 
-def read_qm9_tar(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool, verify: bool) -> Listed:
+def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Listed:
     """The molecules of the published archive, read member by member without unpacking it."""
     if verify:
         verify_checksum(path, TAR_MD5.get(path.name))
@@ -66,17 +53,19 @@ def read_qm9_tar(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool
         except tarfile.TarError as error:
             raise OSError(str(error)) from error
     entries.sort(key=lambda entry: entry[0])
-    return _collect(entries, _excluded(path.parent, len(entries), keep_uncharacterized), errors)
+    return _collect(path, entries, _excluded(path.parent, len(entries), keep_uncharacterized))
 
 
-def read_qm9_sdf(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool) -> Listed:
-    """The molecules of ``gdb9.sdf`` with the properties of ``gdb9.sdf.csv`` beside it."""
+def read_qm9_sdf(path: Path, *, keep_uncharacterized: bool) -> Listed:
+    """The molecules of ``gdb9.sdf`` with the properties of ``gdb9.sdf.csv`` beside it, its columns in any case."""
     table = path.with_name(path.name + ".csv")
     with readable(table), table.open(newline="", encoding="latin1") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"mol_id", *_PROPERTIES} <= set(rows[0]):
+        lines = csv.reader(file)
+        header = [name.strip().lower() for name in next(lines, [])]
+        rows = [dict(zip(header, line)) for line in lines]
+    if not rows or not {"mol_id", *_PROPERTIES} <= set(header):
         raise DataError(f"{table} lacks columns: expected mol_id and {', '.join(_PROPERTIES)}")
-    by_name = {row["mol_id"]: row for row in rows}
+    by_name = {row.get("mol_id"): row for row in rows}
 
     def entries() -> Iterator[Entry]:
         for title, geometry in read_sdf(path):
@@ -87,40 +76,50 @@ def read_qm9_sdf(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool
                 continue
             try:
                 yield number, geometry, {name: float(row[name]) for name in _PROPERTIES}
-            except (TypeError, ValueError):
+            except (KeyError, ValueError):
                 yield number, DataError(f"{table.name} has an empty or unreadable value in row gdb_{number}"), None
 
-    return _collect(entries(), _excluded(path.parent, len(rows), keep_uncharacterized), errors)
+    return _collect(path, entries(), _excluded(path.parent, len(rows), keep_uncharacterized))
 
 
-def read_qm9_npz(path: Path, errors: SampleErrors) -> Listed:
+def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of an npz file: DimeNet's (R, Z, N, id) or Cormorant's (positions, charges, num_atoms, index).
 
-    Whether energies are in hartree or eV, and total or minus the atoms, is told by their size; a molecule whose energy
-    does not fit the others is bad.
+    Units, and whether energies are total or minus the atoms, are told by their size. The molecules of
+    uncharacterized.txt are left out by their number, unless the file lacks them already.
     """
     arrays = read_npz(path, verify=False)
-    if {"R", "Z", "N"} <= set(arrays):
-        sizes, z, pos = arrays["N"].astype(np.int64), arrays["Z"].astype(np.int64), arrays["R"].astype(np.float64)
-    elif {"positions", "charges", "num_atoms"} <= set(arrays):
-        sizes = arrays["num_atoms"].astype(np.int64)
-        z, pos = from_padded(arrays["charges"], arrays["positions"].astype(np.float64), sizes)
-    else:
-        raise DataError(
-            f"{path} has the arrays {sorted(arrays)}, expected R, Z, N (DimeNet) or positions, charges, num_atoms "
-            "(Cormorant)"
-        )
-    index = arrays.get("id", arrays.get("index", np.arange(len(sizes)))).astype(np.int64).reshape(-1)
+    sizes, z, pos, num_charges = _npz_atoms(path, arrays)
+    index = arrays.get("id", arrays.get("index", np.arange(sizes.size))).astype(np.int64).reshape(-1)
     lowered = {_ALIASES.get(name.lower(), name.lower()): array for name, array in arrays.items() if name.lower() != "n"}
     properties = {name: lowered[name].astype(np.float64).reshape(-1) for name in _PROPERTIES if name in lowered}
     names = [f"molecule gdb {number}" for number in index]
-    per_molecule: dict[str, Array] = {"index": index, **properties}
-    wrong = [name for name, array in per_molecule.items() if len(array) != len(sizes)]
-    if wrong or sizes.sum() != len(z) or len(z) != len(pos):
-        raise DataError(
-            f"{path}: {wrong or ['atoms']} do not have a row for each of {len(sizes)} molecules or their atoms"
-        )
-    return _with_units(Listed.whole(Molecules(sizes, z, pos, {}, per_molecule, names)), errors)
+    molecules = Molecules(sizes, z, pos, {}, {"index": index, **properties}, names)
+    molecules.check_lengths(path)
+    kept = np.arange(len(molecules))
+    if {"id", "index"} & set(arrays) or len(molecules) == _COMPLETE:
+        numbers = index + 1 if 0 in index else index  # GDB numbers begin with 1
+        excluded = _excluded(path.parent, len(molecules), keep_uncharacterized)
+        kept = np.flatnonzero(~np.isin(numbers, list(excluded)))
+    listed = Listed.whole(molecules.select(kept))
+    for place in np.flatnonzero(num_charges[kept] != sizes[kept]).tolist():
+        listed.mark(place, f"num_atoms is {sizes[kept][place]}, charges has {num_charges[kept][place]} elements")
+    return in_electron_volts(listed, path)
+
+
+def _npz_atoms(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array, Array, Array]:
+    """Numbers of atoms (B,), z (N,), pos (N, 3), and how many elements there are for each molecule (B,)."""
+    if {"R", "Z", "N"} <= set(arrays):
+        sizes = arrays["N"].astype(np.int64)
+        return sizes, arrays["Z"].astype(np.int64), arrays["R"].astype(np.float64), sizes
+    if {"positions", "charges", "num_atoms"} <= set(arrays):
+        charges, sizes = arrays["charges"].astype(np.int64), arrays["num_atoms"].astype(np.int64)
+        padded = from_padded(path, charges, arrays["positions"].astype(np.float64), sizes)
+        return *padded, (charges != 0).sum(axis=1)
+    raise DataError(
+        f"{path} has the arrays {sorted(arrays)}, expected R, Z, N (DimeNet) or positions, charges, num_atoms "
+        "(Cormorant)"
+    )
 
 
 def _xyz_entry(number: int, text: str) -> Entry:
@@ -136,19 +135,20 @@ def _xyz_entry(number: int, text: str) -> Entry:
     return number, geometry, dict(zip(_PROPERTIES, values))
 
 
-def _collect(entries: Iterable[Entry], excluded: set[int], errors: SampleErrors) -> Listed:
+def _collect(source: Path, entries: Iterable[Entry], excluded: set[int]) -> Listed:
     kept: list[tuple[int, int, Geometry, dict[str, float]]] = []
+    bad: Bad = {}
     place = 0
     for number, geometry, properties in entries:
         if number in excluded:
             continue
         if isinstance(geometry, DataError) or properties is None:
-            errors.add(f"molecule gdb {number}", str(geometry))
+            bad[place] = f"molecule gdb {number}", str(geometry)
         else:
             kept.append((place, number, geometry, properties))
         place += 1
     if not kept:
-        errors.report(place)
+        raise none_usable(source, bad, place)
     places, numbers, geometries, rows = zip(*kept)
     has_charges = all(geometry.columns.shape[1] == 1 for geometry in geometries)
     per_molecule: dict[str, Array] = {"index": np.array(numbers)}
@@ -161,50 +161,7 @@ def _collect(entries: Iterable[Entry], excluded: set[int], errors: SampleErrors)
         per_molecule,
         [f"molecule gdb {number}" for number in numbers],
     )
-    return _with_units(Listed(molecules, np.array(places), place), errors)
-
-
-def _with_units(listed: Listed, errors: SampleErrors) -> Listed:
-    """Energies in eV, with those of atomization beside the totals; molecules in other units than the rest are bad."""
-    molecules = listed.molecules
-    table = molecules.per_molecule
-    if "u0" not in table:
-        return listed
-    kinds = energy_kinds(table["u0"], molecules.electrons, TOTALS_AND_ATOMIZATIONS)
-    usual = prevailing(kinds)
-    if usual is None:
-        raise DataError(f"{errors.source}: the energies u0 are neither in hartree nor in eV, e.g. {table['u0'][0]}")
-    unit, kind = usual
-    factor = EV_PER[unit]
-    table |= {name: table[name] * factor for name in _IN_HARTREE if name in table}
-    good = np.array([found == usual for found in kinds])
-    for index in np.flatnonzero(~good).tolist():
-        errors.add(molecules.names[index], f"mixed units: its u0 is not a {kind} energy in {unit} like the others")
-    if {"homo", "lumo", "gap"} <= set(table):
-        apart = np.abs(table["lumo"] - table["homo"] - table["gap"]) > _GAP_TOLERANCE
-        for index in np.flatnonzero(apart & good).tolist():
-            errors.add(molecules.names[index], "mixed units: its gap is not lumo - homo")
-        good &= ~apart
-    reference = _reference_energies(molecules)
-    for name, energy in reference.items():
-        if name in table and kind == "total":
-            table[f"{name}_atom"] = table[name] - energy
-        elif name in table:
-            table[f"{name}_atom"], table[name] = table[name], table[name] + energy
-    if not good.any():
-        errors.report(len(molecules))
-    return Listed(molecules.select(np.flatnonzero(good)), listed.place[good], listed.total)
-
-
-def _reference_energies(molecules: Molecules) -> dict[str, NDArray[np.float64]]:
-    """(B,) sums over the isolated atoms in eV; 0 for an element without a reference, which is reported elsewhere."""
-    table = np.zeros((119, len(_REFERRED)))
-    for z, energies in ATOM_REFERENCES.items():
-        table[z] = energies
-    sizes = molecules.num_atoms.astype(np.int64)
-    per_atom = table[np.clip(molecules.z, 0, 118)] * EV_PER["hartree"]
-    sums = np.add.reduceat(per_atom, np.cumsum(sizes) - sizes, axis=0)
-    return dict(zip(_REFERRED, sums.T))
+    return in_electron_volts(Listed(molecules, np.array(places), place, bad), source)
 
 
 def _excluded(folder: Path, num_found: int, keep: bool) -> set[int]:
