@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rapidash.datasets._locate import any_case, beside
 from rapidash.datasets._molecules import Listed, Molecules, from_padded
 from rapidash.datasets._reading import Array, DataError, SampleErrors, read_npz, readable, verify_checksum
 from rapidash.datasets._units import EV_PER, TOTALS_AND_ATOMIZATIONS, energy_kinds, prevailing
@@ -38,7 +39,7 @@ Entry = tuple[
 
 def read_qm9_xyz(folder: Path, errors: SampleErrors, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of a folder of ``dsgdb9nsd_000001.xyz`` files."""
-    files = {_gdb_number(path.name): path for path in folder.glob("dsgdb9nsd_*.xyz")}
+    files = {_gdb_number(path.name): path for path in folder.glob(any_case("dsgdb9nsd_*.xyz"))}
 
     def entries() -> Iterator[Entry]:
         for number, path in sorted(files.items()):
@@ -59,7 +60,7 @@ def read_qm9_tar(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool
         try:
             with tarfile.open(path) as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.name.endswith(".xyz") else None
+                    content = archive.extractfile(member) if member.name.lower().endswith(".xyz") else None
                     if content is not None:
                         text = content.read().decode("latin1")
                         entries.append(_xyz_entry(_gdb_number(Path(member.name).name), text))
@@ -71,7 +72,7 @@ def read_qm9_tar(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool
 
 def read_qm9_sdf(path: Path, errors: SampleErrors, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of ``gdb9.sdf`` with the properties of ``gdb9.sdf.csv`` beside it."""
-    table = path.with_name(path.name + ".csv")
+    table = beside(path, path.name + ".csv")
     with readable(table), table.open(newline="", encoding="latin1") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"mol_id", *_PROPERTIES} <= set(rows[0]):
@@ -230,7 +231,7 @@ def _excluded(folder: Path, num_found: int, keep: bool) -> set[int]:
 
 
 def _gdb_number(name: str) -> int:
-    match = re.search(r"(\d+)(?:\.xyz)?$", name)
+    match = re.search(r"(\d+)(?:\.xyz)?$", name, re.IGNORECASE)
     if match is None:
         raise DataError(f"{name!r} has no GDB number")
     return int(match[1])
