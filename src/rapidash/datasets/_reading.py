@@ -185,7 +185,8 @@ def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:
     if found not in accepted:
         raise DataError(
             f"{path} has the {algorithm} checksum {found}, published is {' or '.join(accepted)}: it is damaged, partly "
-            "downloaded or another version. Get it again, or pass verify=False to read it as it is."
+            "downloaded or another version. Get it again, or pass verify=False (--task_options.verify false) to read "
+            "it as it is."
         )
 
 
