@@ -129,6 +129,9 @@ def test_bad_motions_name_the_line(files: tuple[Path, Path], old: str, new: str,
         ("     length 3\n", "", "line 29: the bone that ends here is incomplete"),
         ("thigh shin", "thigh foot", "bone 'foot' or its parent"),
         ("dof rx\n", "dof tx\n", "degrees of freedom"),
+        ("direction 1 0 0", "direction 1 0", "line 37: the bone that ends here is incomplete"),
+        ("order TX", "order QX", r"the order of ':root' has \['qx'\]"),
+        ("orientation 0 0 0", "orientation 0 0", "':root' has no orientation of three angles"),
     ],
 )
 def test_bad_skeletons_name_the_place(files: tuple[Path, Path], old: str, new: str, message: str) -> None:

@@ -36,10 +36,17 @@ def write_npz(folder: Path, **changes: np.ndarray) -> Path:
     return path
 
 
-def write_pickles(folder: Path, clips: object, split: object = None) -> None:
-    (folder / "motion_run.pkl").write_bytes(pickle.dumps((BONES, clips)))
+def write_pickles(folder: Path, clips: object, split: object = None, edges: object = BONES) -> None:
+    (folder / "motion_run.pkl").write_bytes(pickle.dumps((edges, clips)))
     split = tuple(published_starts("run").values()) if split is None else split
     (folder / "split_run.pkl").write_bytes(pickle.dumps(split))
+
+
+def write_acclaim(folder: Path, num_trials: int = 11) -> None:
+    (folder / "09.asf").write_text(ASF)
+    for trial in range(1, num_trials + 1):
+        frames = [f"{k}\nroot {trial} {k} 0 0 0 0\nthigh 0 0 0\nshin 0\n" for k in range(1, 140)]
+        (folder / f"09_{trial:02d}.amc").write_text(":DEGREES\n" + "".join(frames))
 
 
 def test_fields_protocol_and_counts(tmp_path: Path) -> None:
@@ -90,6 +97,12 @@ def test_published_pickles_give_the_same_samples(tmp_path: Path) -> None:
         ([np.zeros((9, 4, 2))], None, r"motion_run.pkl, clip 0: shape \(9, 4, 2\)"),
         (toy_clips(2), None, "split_run.pkl names clip .*, .*motion_run.pkl has 2 clips"),
         (toy_clips(2), [1], "not a published split"),
+        (toy_clips(2), [[(1, [2])]] * 3, "not a published split: expected three dicts"),
+        (toy_clips(2), [{1: ["a"]}] * 3, "split_run.pkl, start frames of clip 1: expected whole numbers"),
+        (toy_clips(2), [{1: 3}] * 3, "split_run.pkl, start frames of clip 1: expected .* 1 axes"),
+        (toy_clips(2), [{"a": [1]}] * 3, "split_run.pkl, clips of 'train': expected whole numbers"),
+        ([["a"]], None, "motion_run.pkl, clip 0: not an array of numbers"),
+        (5, None, r"motion_run.pkl holds tuple, expected the pair \(edges, list of clips\)"),
         (toy_clips(11, 100), None, "clip clip 3: has 100 frames, too few for start frame"),
         ([clip * np.nan for clip in toy_clips()], None, "not finite"),
     ],
@@ -100,6 +113,56 @@ def test_bad_pickles_are_named(tmp_path: Path, clips: object, split: object, mes
         cmu_dataset("test", motion="run", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("edges", ["x", [[40, 0], [1, 2], [1, 3]], [0, 1, 2], [[0.5, 1]] * 3, [[-1, 0]] * 3])
+def test_edges_outside_the_skeleton_are_named(tmp_path: Path, edges: object) -> None:
+    write_pickles(tmp_path, toy_clips(), edges=edges)
+    with pytest.raises(DataError, match=r"motion_run\.pkl, edges: "):
+        cmu_dataset("test", motion="run", data_dir=tmp_path)
+
+
+def test_a_malformed_clip_of_a_pickle_is_skipped_and_counted(tmp_path: Path) -> None:
+    clips = toy_clips()
+    write_pickles(tmp_path, [*clips[:7], np.zeros((3, 2)), *clips[8:]])
+    with pytest.warns(RuntimeWarning, match=r"skipped 1 of 3 samples; the first: .*clip 7: shape \(3, 2\)"):
+        data = cmu_dataset("test", motion="run", data_dir=tmp_path, on_error="skip")
+    assert len(data) == 160
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("trial", np.array(["09_01"]), r"'trial': shape \(1,\), .* expected \(11,\)"),
+        ("joint", np.array(["root"]), r"'pos': shape \(1430, 4, 3\), .* expected \(1430, 1, 3\)"),
+        ("joint", np.array([], dtype=str), "'pos': shape"),
+        ("case_len", np.full(10, 130), r"'pos': shape .* expected \(1300, 4, 3\)"),
+        ("case_len", np.array([-130, 1560]), "'trial': shape"),
+        ("case_len", np.array([-130, 260, *[130] * 8, 260]), "'case_len' must be at least 1"),
+        ("fps", np.array("fast"), "'fps' a number"),
+        ("edges", np.array([[9, 0], [2, 1], [3, 1]]), "'edges': joints from 0 to 9, expected 0 to 3"),
+        ("edges", np.array([[1, 0]]), r"'edges': shape \(1, 2\), expected \(3, 2\)"),
+        ("test_case", np.array([3, 7, 11]), "names clip 11, .* has 11 clips"),
+        ("test_case", np.array([3, 7]), "'test_case' names 2 clips, 'test_start' has 3 rows"),
+        ("test_case", np.array(["a", "b", "c"]), "'test_case': expected whole numbers"),
+        ("test_start", np.full((3, 80), np.nan), "'test_start': expected whole numbers"),
+        ("test_start", np.array(3), "'test_start': expected whole numbers in an array of 2 axes"),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_named(
+    tmp_path: Path, name: str, array: np.ndarray, message: str
+) -> None:
+    path = write_npz(tmp_path, **{name: array})
+    with pytest.raises(DataError, match=rf"cmu_mocap_run\.npz.*{message}"):
+        cmu_dataset("test", motion="run", data_dir=path, verify=False)
+
+
+def test_a_split_that_is_not_complete_is_named(tmp_path: Path) -> None:
+    with np.load(write_npz(tmp_path)) as file:
+        arrays = {name: file[name] for name in file.files if name != "val_start"}
+    np.savez(tmp_path / "cmu_mocap_run.npz", **arrays)
+    with pytest.raises(DataError, match=r"cmu_mocap_run\.npz has a published split without 'val_start'"):
+        cmu_dataset("train", motion="run", data_dir=tmp_path, verify=False)
+
+
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
     write_pickles(tmp_path, toy_clips())
     (tmp_path / "split_run.pkl").unlink()
@@ -108,10 +171,7 @@ def test_a_missing_split_is_named(tmp_path: Path) -> None:
 
 
 def test_raw_files_give_the_published_order_and_split(tmp_path: Path) -> None:
-    (tmp_path / "09.asf").write_text(ASF)
-    for trial in range(1, 12):
-        frames = [f"{k}\nroot {trial} {k} 0 0 0 0\nthigh 0 0 0\nshin 0\n" for k in range(1, 140)]
-        (tmp_path / f"09_{trial:02d}.amc").write_text(":DEGREES\n" + "".join(frames))
+    write_acclaim(tmp_path)
     clips = read_motion_clips("run", data_dir=tmp_path)
     assert clips.names[:4] == ("09_06", "09_07", "09_11", "09_05")
     assert [len(clip) for clip in clips.pos] == [133 if name == "09_10" else 139 for name in clips.names]
@@ -119,12 +179,27 @@ def test_raw_files_give_the_published_order_and_split(tmp_path: Path) -> None:
     assert len(data) == 200
     start = published_starts("run")["train"][1][0]
     assert data.tensors["pos"][0].tolist() == [7, start + 1, 0]
-    (tmp_path / "09_03.amc").write_text(AMC[:-5])
-    with pytest.raises(DataError, match=r"09_03\.amc"):
-        read_motion_clips("run", data_dir=tmp_path)
-    with pytest.warns(RuntimeWarning, match="skipped 1 of 11"):
-        partial = read_motion_clips("run", data_dir=tmp_path, on_error="skip")
-    assert (len(partial.pos), len(partial.skipped), partial.starts) == (10, 1, {})
+
+
+def test_a_clip_that_cannot_be_read_leaves_the_split_of_the_others(tmp_path: Path) -> None:
+    write_acclaim(tmp_path)
+    whole = cmu_dataset("train", motion="run", data_dir=tmp_path)
+    assert whole.info["clips"][1] == "09_11"
+    (tmp_path / "09_11.amc").write_text(AMC[:-5])
+    with pytest.raises(DataError, match=r"09_11\.amc"):
+        cmu_dataset("train", motion="run", data_dir=tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"skipped 1 of 5 samples; the first: .*09_11\.amc, line 11"):
+        data = cmu_dataset("train", motion="run", data_dir=tmp_path, on_error="skip")
+    kept = [*range(40), *range(80, 200)]
+    assert torch.equal(data.tensors["pos"], whole.tensors["pos"].reshape(200, 4, 3)[kept].reshape(-1, 3))
+    assert len(data.skipped) == 1
+    assert len(cmu_dataset("test", motion="run", data_dir=tmp_path, on_error="skip")) == 240
+
+
+def test_trials_outside_the_protocol_are_not_read(tmp_path: Path) -> None:
+    write_acclaim(tmp_path, num_trials=12)
+    assert len(read_motion_clips("run", data_dir=tmp_path).names) == 11
+    assert len(cmu_dataset("train", motion="run", data_dir=tmp_path)) == 200
 
 
 def test_one_bad_clip_is_skipped_and_counted(tmp_path: Path) -> None:

@@ -29,13 +29,6 @@ POINTS = test_shapes.POINTS
 SHARES = (0.0, 0.03, 0.3, 0.6, 0.95)
 
 
-def write_acclaim(folder: Path) -> None:
-    (folder / "09.asf").write_text(test_cmu.ASF)
-    for trial in range(1, 12):
-        frames = [f"{k}\nroot {trial} {k} 0 0 0 0\nthigh 0 0 0\nshin 0\n" for k in range(1, 140)]
-        (folder / f"09_{trial:02d}.amc").write_text(":DEGREES\n" + "".join(frames))
-
-
 def write_ala2(folder: Path, **changes: np.ndarray) -> None:
     pos = np.random.default_rng(0).normal(size=(4, 5, 3))
     arrays = {"pos": pos, "forces": pos, "bead": np.array(["C", "N", "CA", "C", "N"])}
@@ -78,11 +71,12 @@ def reader(function: Callable[..., object], *arguments: str, **options: object) 
 CMU = reader(cmu_dataset, "test", motion="run", verify=False)
 QM9 = reader(qm9_dataset, "test", verify=False)
 MODELNET = reader(modelnet40_dataset, "test", num_points=8)
+MNIST = reader(mnist_superpixels_dataset, "test", verify=False)
 PARTS = reader(shapenet_part_dataset, "test", num_points=8)
 LAYOUTS = {
     "cmu npz": Layout(test_cmu.write_npz, CMU),
     "cmu pickle": Layout(lambda folder: test_cmu.write_pickles(folder, test_cmu.toy_clips()), CMU),
-    "cmu asf amc": Layout(write_acclaim, CMU, is_text=True),
+    "cmu asf amc": Layout(test_cmu.write_acclaim, CMU, is_text=True),
     "rmd17": Layout(test_md.write_rmd17, reader(md_dataset, "water")),
     "md17": Layout(test_md.write_md17, reader(md_dataset, "water")),
     "md collection": Layout(test_md.write_collection, reader(md_dataset, "water_train", verify=False)),
@@ -100,11 +94,9 @@ LAYOUTS = {
     "scanobjectnn h5": Layout(write_scanobjectnn, reader(scanobjectnn_dataset, "test", num_points=8)),
     "shapenet part txt": Layout(test_shapes.write_part_txt, PARTS, is_text=True),
     "shapenet part h5": Layout(test_shapes.write_part_h5, PARTS),
-    "mnist npz": Layout(test_mnist.write_npz, reader(mnist_superpixels_dataset, "test", verify=False)),
-    "mnist idx": Layout(partial(test_mnist.write_idx, compressed=False), reader(mnist_superpixels_dataset, "test")),
-    "mnist gz": Layout(
-        partial(test_mnist.write_idx, compressed=True), reader(mnist_superpixels_dataset, "test", verify=False)
-    ),
+    "mnist npz": Layout(test_mnist.write_npz, MNIST),
+    "mnist idx": Layout(partial(test_mnist.write_idx, compressed=False), MNIST),
+    "mnist gz": Layout(partial(test_mnist.write_idx, compressed=True), MNIST),
     "shapes69": Layout(write_shapes69, reader(shapes69_dataset, "test", num_points=8, verify=False)),
     "meshseg": Layout(write_meshseg, reader(meshseg_dataset, "test", num_points=8, verify=False)),
     "ala2": Layout(write_ala2, reader(ala2_dataset, verify=False)),

@@ -1,6 +1,8 @@
 import gzip
+import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 
 from rapidash.datasets import _superpixels
 from rapidash.datasets._mnist import mnist_superpixels_dataset, superpixel_clouds
-from rapidash.datasets._reading import DataError
+from rapidash.datasets._reading import DataError, ReadDataset
 from rapidash.datasets._superpixels import superpixels
 from rapidash.groups import Position, Scalar
 
@@ -34,9 +36,13 @@ def write_idx(folder: Path, *, compressed: bool) -> None:
                 (folder / name).write_bytes(idx(array))
 
 
-def write_npz(folder: Path) -> None:
-    images, labels = toy()
+def write_npz(folder: Path, images: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
+    images, labels = toy()[0] if images is None else images, toy()[1] if labels is None else labels
     np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+
+def read_test(folder: Path, **options: Any) -> ReadDataset:
+    return mnist_superpixels_dataset("test", **{"data_dir": folder, "cache_dir": folder, "verify": False, **options})
 
 
 @pytest.mark.parametrize("layout", ["npz", "idx", "gz"])
@@ -151,6 +157,64 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         mnist_superpixels_dataset("test", num_superpixels=3, data_dir=tmp_path)
     with pytest.raises(ValueError, match="size"):
         mnist_superpixels_dataset("test", size=0, data_dir=tmp_path)
+
+
+def test_other_data_sets_with_files_of_the_same_names_are_passed_over(tmp_path: Path) -> None:
+    for name in ("FashionMNIST", "MNIST", "kmnist"):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        write_idx(tmp_path / name / "raw", compressed=False)
+    assert read_test(tmp_path).source.parts[-3:-1] == ("MNIST", "raw")
+    shutil.rmtree(tmp_path / "MNIST")
+    with pytest.raises(FileNotFoundError, match=r"FashionMNIST.*passed over"):
+        read_test(tmp_path)
+    assert len(read_test(tmp_path / "FashionMNIST")) == SIZE  # asked for by its own folder
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte has the md5 checksum"):
+        read_test(tmp_path / "FashionMNIST", verify=True)
+
+
+@pytest.mark.parametrize("spelling", ["t10k-{}-idx{}-ubyte/t10k-{}-idx{}-ubyte", "t10k-{}.idx{}-ubyte"])
+def test_both_spellings_of_the_kaggle_archive_are_read(tmp_path: Path, spelling: str) -> None:
+    for kind, axes, array in zip(("images", "labels"), (3, 1), toy()):
+        file = tmp_path / spelling.format(kind, axes, kind, axes)
+        for folder in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", file.parent):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        file.write_bytes(idx(array))
+    assert read_test(tmp_path).tensors["label"].tolist() == toy()[1].tolist()
+
+
+@pytest.mark.parametrize("label", [256, -1, 2.5, np.nan])
+def test_labels_are_checked_before_they_are_cast(tmp_path: Path, label: float) -> None:
+    labels = toy()[1].astype(float if isinstance(label, float) else int)
+    labels[4] = label
+    write_npz(tmp_path, labels=labels)
+    with pytest.raises(DataError, match=rf"mnist.npz, image 4 of 'test': its label {label}.* is out of range"):
+        read_test(tmp_path)
+    with pytest.warns(RuntimeWarning, match="skipped 1 of 12"):
+        assert len(read_test(tmp_path, on_error="skip")) == SIZE - 1
+
+
+@pytest.mark.parametrize("pixel", [256, -1, 2.5, np.nan])
+def test_pixels_are_checked_before_they_are_cast(tmp_path: Path, pixel: float) -> None:
+    images = toy()[0].astype(float if isinstance(pixel, float) else int)
+    write_npz(tmp_path, images)
+    assert torch.equal(read_test(tmp_path).tensors["intensity"], superpixel_clouds(toy()[0], 9)["intensity"])
+    images[4, 3, 2] = pixel
+    write_npz(tmp_path, images)
+    with pytest.raises(DataError, match=r"mnist.npz, image 4 of 'test': its pixels are not whole numbers"):
+        read_test(tmp_path)
+
+
+def test_pixels_scaled_to_one_are_refused(tmp_path: Path) -> None:
+    write_npz(tmp_path, toy()[0] / 255)
+    with pytest.raises(DataError, match=r"mnist.npz: the pixels of 'x_test' are scaled to \[0, 1\].*multiply by 255"):
+        read_test(tmp_path, on_error="skip")
+
+
+def test_the_unpacked_originals_pass_the_check(shared_data: Path, tmp_path: Path) -> None:
+    with np.load(shared_data / "mnist.npz") as arrays:
+        for kind, array in (("images-idx3", arrays["x_test"]), ("labels-idx1", arrays["y_test"].astype(np.uint8))):
+            (tmp_path / f"t10k-{kind}-ubyte").write_bytes(idx(array))
+    assert read_test(tmp_path, size=5, verify=True).tensors["label"].tolist() == [7, 2, 1, 0, 4]
 
 
 def test_shared_images(shared_data: Path, tmp_path: Path) -> None:

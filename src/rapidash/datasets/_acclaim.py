@@ -58,9 +58,7 @@ def read_asf(path: Path) -> Skeleton:
                 raise DataError(f"{path}, line {number}: bone {child!r} or its parent {words[0]!r} is not defined")
             parent[child] = words[0]
             order.append(child)
-    root = {words[0]: words[1:] for _, words in sections["root"]}
-    root_order = tuple(word.lower() for word in root.get("order", ["TX", "TY", "TZ", "RX", "RY", "RZ"]))
-    frame = _axes_rotation([float(x) for x in root.get("orientation", ["0", "0", "0"])], root.get("axis", ["XYZ"])[0])
+    root_order, frame = _root(path, {words[0]: words[1:] for _, words in sections["root"]})
     # Bones are numbered in the order of the file, which is that of the published positions.
     names = ("root", *(name for name in bones if name in parent))
     return Skeleton(names, parent, bones, root_order, frame)
@@ -137,6 +135,19 @@ def _check_complete(path: Path, line: int, values: dict[str, list[list[float]]],
         raise DataError(f"{path}, line {line}: frame {num_frames} has no bone {short[0]!r}: the file is cut short")
 
 
+def _root(path: Path, root: dict[str, list[str]]) -> tuple[tuple[str, ...], Array]:
+    """The names of the numbers of the root, and the rotation of its frame."""
+    order = tuple(word.lower() for word in root.get("order", ["TX", "TY", "TZ", "RX", "RY", "RZ"]))
+    try:
+        degrees = [float(word) for word in root.get("orientation", ["0", "0", "0"])]
+        frame = _axes_rotation(degrees, root.get("axis", ["XYZ"])[0])
+    except (IndexError, ValueError) as error:
+        raise DataError(f"{path}: ':root' has no orientation of three angles ({error})") from error
+    if unknown := set(order) - {"tx", "ty", "tz", *_AXES}:
+        raise DataError(f"{path}: the order of ':root' has {sorted(unknown)}, expected TX, TY, TZ, RX, RY, RZ only")
+    return order, frame
+
+
 def _bones(path: Path, lines: list[tuple[int, list[str]]]) -> list[tuple[str, Bone]]:
     found: list[tuple[str, Bone]] = []
     entry: dict[str, list[str]] = {}
@@ -145,7 +156,8 @@ def _bones(path: Path, lines: list[tuple[int, list[str]]]) -> list[tuple[str, Bo
             entry = {}
         elif words[0] == "end":
             try:
-                direction = np.array([float(x) for x in entry["direction"]])
+                x, y, z = entry["direction"]
+                direction = np.array([float(x), float(y), float(z)])
                 *degrees, axes = entry["axis"]
                 offset = direction * float(entry["length"][0])
                 frame = _axes_rotation([float(x) for x in degrees], axes)

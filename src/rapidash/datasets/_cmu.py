@@ -71,18 +71,13 @@ def cmu_dataset(
     errors = SampleErrors(clips.source, on_error)
     samples = []
     for case, frames in starts.items():
-        clip = clips.pos[case]
-        if not np.isfinite(clip).all():
-            errors.add(f"clip {clips.names[case]}", "has positions that are not finite")
-            continue
-        chosen = frames[: limit // len(starts)]
-        if len(chosen) and (chosen.min() < 0 or chosen.max() + horizon + 1 >= len(clip)):
-            errors.add(
-                f"clip {clips.names[case]}",
-                f"has {len(clip)} frames, too few for start frame {chosen.max()} and {horizon} frames ahead",
-            )
-            continue
-        samples.append(_sample(clip, chosen, horizon))
+        clip, chosen = clips.pos[case], frames[: limit // len(starts)]
+        if case in clips.skipped:
+            errors.skipped.append(clips.skipped[case])
+        elif problem := _problem(clip, chosen, horizon):
+            errors.add(f"clip {clips.names[case]}", problem)
+        else:
+            samples.append(_sample(clip, chosen, horizon))
     errors.report(len(starts))
     now, vel, target, target_vel = (np.concatenate(parts).reshape(-1, 3) for parts in zip(*samples))
     num_joints = len(clips.joints)
@@ -110,7 +105,7 @@ def cmu_dataset(
         torch.full((size,), num_joints),
         source=clips.source,
         info=_info(clips, list(starts)),
-        skipped=(*clips.skipped, *errors.skipped),
+        skipped=tuple(errors.skipped),
     )
 
 
@@ -140,6 +135,14 @@ def _starts(clips: MotionClips, split: str, horizon: int) -> dict[int, NDArray[n
         for case, subject in enumerate(clips.subjects)
         if subject in parts[split]
     }
+
+
+def _problem(clip: NDArray[np.float64], start: NDArray[np.int64], horizon: int) -> str | None:
+    if not np.isfinite(clip).all():
+        return "has positions that are not finite"
+    if len(start) and (start.min() < 0 or start.max() + horizon + 1 >= len(clip)):
+        return f"has {len(clip)} frames, too few for start frame {start.max()} and {horizon} frames ahead"
+    return None
 
 
 def _sample(clip: NDArray[np.float64], start: NDArray[np.int64], horizon: int) -> tuple[NDArray[np.float64], ...]:

@@ -117,7 +117,7 @@ def _find(name: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, _
     safe = re.sub(r"[^\w.+-]", "_", name)
     layouts = (f"rmd17_{safe}.npz", f"md17_{safe}.npz", f"{safe}_dft.npz", *_COLLECTIONS)
     number, path = locate(layouts, dataset=f"molecular dynamics of {name!r}", obtain=_OBTAIN, data_dir=data_dir)
-    if path.name not in _COLLECTIONS:
+    if path.name.lower() not in _COLLECTIONS:
         return path, _single(path), {}
     found: list[str] = []
     for collection in _COLLECTIONS[number - len(layouts) + len(_COLLECTIONS) :]:

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from rapidash.data import Field
 from rapidash.datasets._cache import Parameters, cached_tensors
-from rapidash.datasets._locate import locate
+from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
-    SHARED_SHA256,
     DataError,
     OnError,
     ReadDataset,
@@ -32,13 +31,19 @@ MNIST_VAL_SIZE = 5000
 
 _OBTAIN = (
     "Get the four idx files (train-images-idx3-ubyte.gz, ...) from ossci-datasets.s3.amazonaws.com/mnist, or an "
-    "mnist.npz with x_train, y_train, x_test, y_test."
+    "mnist.npz with x_train, y_train, x_test, y_test. Subfolders named for FashionMNIST, KMNIST, EMNIST or QMNIST "
+    "are passed over: their files have the same names."
 )
-_MD5 = {  # as published with the files
+_OTHERS = ("*fashion*", "[keq]mnist*")
+_MD5 = {  # as published with the files, and of the same files unpacked
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 _NPZ_SHA256 = (
     "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64",
@@ -71,13 +76,15 @@ def mnist_superpixels_dataset(
         split: "train" (55,000), "val" (5,000) or "test" (10,000).
         num_superpixels: about how many, at least 4.
         size: only the first images of the split.
-        data_dir: folder or file with ``train-images-idx3-ubyte`` (.gz or not) and the others, or ``mnist.npz``;
-            default: RAPIDASH_DATA.
+        data_dir: folder or file with ``train-images-idx3-ubyte`` (.gz or not) and the others, beside each other or each
+            in a folder of its own name, or ``mnist.npz`` with pixels from 0 to 255; default: RAPIDASH_DATA. Subfolders
+            of FashionMNIST and the like are passed over.
         cache_dir: folder of the cache, by default RAPIDASH_CACHE or ~/.cache/rapidash.
-        on_error: "skip" leaves images with bad labels out, counted and reported.
+        on_error: "skip" leaves images with bad labels or pixels out, counted and reported.
         verify: compare published checksums.
         dtype: of the floating-point fields.
-    Raises: FileNotFoundError; DataError for a damaged file, another image size or labels out of range; ValueError.
+    Raises: FileNotFoundError; DataError for a damaged file, another image size, pixels scaled to [0, 1], or labels or
+        pixels that are not whole numbers in their range; ValueError.
     Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels Monti et al., CVPR 2017 (their clouds differ).
     """
     check_split(split)
@@ -92,10 +99,14 @@ def mnist_superpixels_dataset(
         images, labels = images[chosen], labels[chosen]
     images, labels = images[:size], labels[:size]
     errors = SampleErrors(path, on_error)
-    for index in np.flatnonzero(labels > 9).tolist():
-        errors.add(f"image {index} of {split!r}", f"its label {labels[index]} is out of range, expected 0 to 9")
+    has_label, has_pixels = np.isin(labels, range(10)), _are_pixels(images)
+    for index in np.flatnonzero(~(has_label & has_pixels)).tolist():
+        problem = "its pixels are not whole numbers from 0 to 255"
+        if not has_label[index]:
+            problem = f"its label {labels[index]} is out of range, expected 0 to 9"
+        errors.add(f"image {index} of {split!r}", problem)
     errors.report(len(labels))
-    images, labels = images[labels <= 9], labels[labels <= 9]
+    images, labels = images[has_label & has_pixels].astype(np.uint8), labels[has_label & has_pixels]
     per_side = max(2, round(num_superpixels**0.5))
     parameters: Parameters = {
         "dataset": "mnist-superpixels",
@@ -145,31 +156,49 @@ def _clouds_of(images: NDArray[np.uint8], per_side: int) -> tuple[NDArray[Any], 
     )
 
 
-def _images(part: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, NDArray[np.uint8], NDArray[np.uint8]]:
-    stem = "train" if part == "train" else "t10k"
-    names = (f"{stem}-images-idx3-ubyte", f"{stem}-images.idx3-ubyte")
-    layouts = ("mnist.npz", f"{names[0]}.gz", names[0], names[1])
-    number, path = locate(layouts, dataset="MNIST", obtain=_OBTAIN, data_dir=data_dir)
+def _images(part: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, NDArray[Any], NDArray[Any]]:
+    """Images (B, 28, 28) of numbers, and labels (B,), as the file has them."""
+    name = f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte"
+    names = (f"{name}.gz", name, name.replace("-idx3", ".idx3"))
+    layouts = ("mnist.npz", *(f"MNIST/raw/{name}" for name in names), *names, f"{name}/{name}")
+    number, path = locate(layouts, dataset="MNIST", obtain=_OBTAIN, data_dir=data_dir, not_in=_OTHERS)
     if number == 0:
         if verify:
             verify_checksum(path, _NPZ_SHA256)
-        arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=path.name in SHARED_SHA256 and verify)
-        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.uint8)
+        arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=False)
+        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
     else:
-        images = _read_idx(path, verify)
-        label_path = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-        labels = _read_idx(label_path, verify)
+        images, labels = _read_idx(path, verify), _read_idx(_labels_of(path), verify)
     if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
         raise DataError(f"{path}: images {images.shape} and labels {labels.shape}, expected (B, 28, 28) and (B,)")
+    if images.dtype.kind not in "iuf" or labels.dtype.kind not in "iuf":
+        raise DataError(f"{path}: images of {images.dtype} and labels of {labels.dtype}, expected numbers")
+    if images.dtype.kind == "f" and 0 < images.max(initial=0) <= 1:
+        raise DataError(f"{path}: the pixels of 'x_{part}' are scaled to [0, 1], expected 0 to 255: multiply by 255")
     return path, images, labels
+
+
+def _are_pixels(images: NDArray[Any]) -> NDArray[np.bool_]:
+    """For each image (B, H, W): has it whole numbers from 0 to 255 only?"""
+    if images.dtype == np.uint8:
+        return np.ones(len(images), dtype=bool)
+    return ((images >= 0) & (images <= 255) & (images == np.rint(images))).all(axis=(1, 2))
+
+
+def _labels_of(path: Path) -> Path:
+    """The labels in the folder of the images, or in a folder of their own name, there or beside that of the images."""
+    name = path.name.lower().replace("images", "labels").replace("idx3", "idx1")
+    places = (path, path.parent / name / name, path.parent.parent / name / name)
+    found = (labels for place in places if (labels := beside(place, name)).is_file())
+    return next(found, path.with_name(name))
 
 
 def _read_idx(path: Path, verify: bool) -> NDArray[np.uint8]:
     """An array of bytes in idx format, compressed or not. Raises: DataError where it is damaged."""
-    if verify and path.name in _MD5 and path.exists():
-        verify_checksum(path, _MD5[path.name])
+    if verify and path.exists():
+        verify_checksum(path, _MD5.get(path.name.lower().replace(".idx", "-idx")))
     with readable(path):
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an idx file of bytes: get it again")
     num_axes = content[3]

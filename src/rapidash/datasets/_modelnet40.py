@@ -9,7 +9,7 @@ import torch
 
 from rapidash._seed import seeded
 from rapidash.datasets._h5 import read_h5
-from rapidash.datasets._locate import locate
+from rapidash.datasets._locate import any_case, locate
 from rapidash.datasets._meshes import read_off, sample_surface
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
@@ -122,7 +122,7 @@ def _h5_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
 
 
 def _off_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
-    files = sorted(folder.glob(f"*/{part}/*.off"))
+    files = sorted(folder.glob(any_case(f"*/{part}/*.off")))
     if not files:
         raise FileNotFoundError(f"no mesh in {folder}: looked for CLASS/{part}/*.off. {_OBTAIN}")
 

@@ -117,11 +117,11 @@ def _b3lyp(
     )
     number, path = locate(layouts, dataset="QM9 (b3lyp)", obtain=_OBTAIN["b3lyp"], data_dir=data_dir)
     errors = SampleErrors(path.parent if number == 4 else path, on_error)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         listed = read_qm9_npz(path, keep_uncharacterized=keep)
-        if path.name == own_file:
+        if path.name.lower() == own_file:
             return _dataset(listed, None, path, errors, dtype)
-    elif path.suffix == ".sdf":
+    elif path.suffix.lower() == ".sdf":
         listed = read_qm9_sdf(path, keep_uncharacterized=keep)
     elif number == 4:
         listed = read_qm9_xyz(path.parent, keep_uncharacterized=keep)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rapidash.datasets._locate import any_case, beside
 from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, none_usable
 from rapidash.datasets._qm9_units import in_electron_volts
 from rapidash.datasets._reading import Array, DataError, read_npz, readable, verify_checksum
@@ -25,7 +26,7 @@ Entry = tuple[
 
 def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of a folder of ``dsgdb9nsd_000001.xyz`` files."""
-    files = {_gdb_number(path.name): path for path in folder.glob("dsgdb9nsd_*.xyz")}
+    files = {_gdb_number(path.name): path for path in folder.glob(any_case("dsgdb9nsd_*.xyz"))}
 
     def entries() -> Iterator[Entry]:
         for number, path in sorted(files.items()):
@@ -46,7 +47,7 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
         try:
             with tarfile.open(path) as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.name.endswith(".xyz") else None
+                    content = archive.extractfile(member) if member.name.lower().endswith(".xyz") else None
                     if content is not None:
                         text = content.read().decode("latin1")
                         entries.append(_xyz_entry(_gdb_number(Path(member.name).name), text))
@@ -58,7 +59,7 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
 
 def read_qm9_sdf(path: Path, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of ``gdb9.sdf`` with the properties of ``gdb9.sdf.csv`` beside it, its columns in any case."""
-    table = path.with_name(path.name + ".csv")
+    table = beside(path, path.name + ".csv")
     with readable(table), table.open(newline="", encoding="latin1") as file:
         lines = csv.reader(file)
         header = [name.strip().lower() for name in next(lines, [])]
@@ -187,7 +188,7 @@ def _excluded(folder: Path, num_found: int, keep: bool) -> set[int]:
 
 
 def _gdb_number(name: str) -> int:
-    match = re.search(r"(\d+)(?:\.xyz)?$", name)
+    match = re.search(r"(\d+)(?:\.xyz)?$", name, re.IGNORECASE)
     if match is None:
         raise DataError(f"{name!r} has no GDB number")
     return int(match[1])

@@ -126,7 +126,7 @@ def read_npz(path: Path, required: tuple[str, ...] = (), *, verify: bool = True)
     Raises: DataError for a wrong checksum, a damaged file or a missing array.
     """
     if verify:
-        verify_checksum(path, SHARED_SHA256.get(path.name))
+        verify_checksum(path, SHARED_SHA256.get(path.name.lower()))
     arrays: dict[str, Array] = {}
     with readable(path), path.open("rb") as handle:  # np.load(path) leaves the file open where it raises
         if not zipfile.is_zipfile(handle):
@@ -185,7 +185,8 @@ def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:
     if found not in accepted:
         raise DataError(
             f"{path} has the {algorithm} checksum {found}, published is {' or '.join(accepted)}: it is damaged, partly "
-            "downloaded or another version. Get it again, or pass verify=False to read it as it is."
+            "downloaded or another version. Get it again, or pass verify=False (--task_options.verify false) to read "
+            "it as it is."
         )
 
 

@@ -32,7 +32,7 @@ def write_scanobjectnn(folder: Path, size: int = 20, num_points: int = 40) -> No
 
 
 def write_mnist(folder: Path, size: int = 30) -> None:
-    """Uncompressed idx files, which have no published checksum."""
+    """Uncompressed idx files, not those of the published checksums: read with verify=False."""
     rng = np.random.default_rng(0)
     for stem in ("train", "t10k"):
         for kind, array in (

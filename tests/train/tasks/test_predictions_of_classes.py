@@ -100,7 +100,7 @@ def test_a_saved_classifier_knows_its_names_without_data(tmp_path: Path, shapes:
 def test_digits_of_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDASH_CACHE", str(tmp_path / "cache"))
     write_mnist(tmp_path)
-    model = untrained("mnist-sp", num_val=3, num_superpixels=64, data_dir=str(tmp_path))
+    model = untrained("mnist-sp", num_val=3, num_superpixels=64, data_dir=str(tmp_path), verify=False)
     data = model.task.dataset("val")
     arrays = {name: data.tensors[name].numpy() for name in model.task.inputs}
     np.savez(tmp_path / "digits.npz", num_points=data.num_points.numpy(), **arrays)

@@ -30,6 +30,7 @@ class PosedTask:
         num_train, num_val, num_test: at most so many clouds, a random part that does not depend on the run; None: all.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad clouds out, counted and reported; "raise" stops at the first.
+        verify: compare the checksums of files, where there are published ones; False takes other versions of them.
     Raises: ValueError for an unknown pose or a number below 1.
     """
 
@@ -39,6 +40,7 @@ class PosedTask:
     num_test: int | None = None
     data_dir: str | None = None
     on_error: OnError = "raise"
+    verify: bool = True
 
     name: str = field(default="", init=False)
     dim: int = field(default=3, init=False)

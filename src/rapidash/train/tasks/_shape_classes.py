@@ -23,7 +23,7 @@ class ShapeClassesTask(ClassificationTask):
     Normals are not used: the sign of those in the files can be wrong.
 
     Args:
-        pose, num_train, num_val, num_test, data_dir, on_error: as for every `PosedTask`.
+        pose, num_train, num_val, num_test, data_dir, on_error, verify: as for every `PosedTask`.
         num_points: points of each shape, the first of the file's order.
         corruption: name of a corruption of the test shapes, see `rapidash.data.corrupt`; None: none.
         severity: of the corruption, 1 to 5.

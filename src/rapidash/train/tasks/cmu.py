@@ -99,6 +99,7 @@ class CmuTask:
             without its original.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad clips out, counted and reported; "raise" stops at the first.
+        verify: compare the checksums of files, where there are published ones; False takes other versions of them.
     Raises: ValueError for an unknown motion.
     Source: Huang et al., ICLR 2022; Xu et al., ICML 2024; data: mocap.cs.cmu.edu, NSF EIA-0196217.
     """
@@ -110,6 +111,7 @@ class CmuTask:
     mirror: bool = False
     data_dir: str | None = None
     on_error: OnError = "raise"
+    verify: bool = True
 
     name: str = field(default="cmu", init=False)
     dim: int = field(default=3, init=False)
@@ -139,6 +141,7 @@ class CmuTask:
             max_samples=limit,
             data_dir=self.data_dir,
             on_error=self.on_error,
+            verify=self.verify,
         )
         if len(data.info["joints"]) != NUM_JOINTS:
             raise DataError(f"{data.source} has {len(data.info['joints'])} joints, the task has CMU's {NUM_JOINTS}")

@@ -90,6 +90,7 @@ class MdTask:
         energy_weight, force_weight: of the two terms of the loss, at least 0, not both 0.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad configurations out, counted and reported; "raise" stops at the first.
+        verify: compare the checksums of files, where there are published ones; False takes other versions of them.
     Raises: ValueError for values outside the above.
     Source: Chmiela et al., Science Advances 3, e1603015 (2017); Batatia et al., arXiv:2205.06643 (data).
     """
@@ -104,6 +105,7 @@ class MdTask:
     force_weight: float = 1.0
     data_dir: str | None = None
     on_error: OnError = "raise"
+    verify: bool = True
 
     name: str = field(default="md", init=False)
     dim: int = field(default=3, init=False)
@@ -222,7 +224,7 @@ class MdTask:
 
     def _read(self, split: Split) -> ReadDataset:
         if split == "test" and self.test_molecule is not None:
-            return md_dataset(self.test_molecule, data_dir=self.data_dir, on_error=self.on_error)
+            return md_dataset(self.test_molecule, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify)
         return md_dataset(
             self.molecule,
             split,
@@ -230,4 +232,5 @@ class MdTask:
             val_size=self.num_val,
             data_dir=self.data_dir,
             on_error=self.on_error,
+            verify=self.verify,
         )

@@ -34,7 +34,7 @@ class MeshsegTask(SegmentationTask):
     it cannot do, such as telling the left leg from the right, is what an input that breaks the symmetry must provide.
 
     Args:
-        pose, num_train, num_val, num_test, data_dir, on_error: as for every `PosedTask`; there are 247, 38
+        pose, num_train, num_val, num_test, data_dir, on_error, verify: as for every `PosedTask`; there are 247, 38
             and 95 shapes.
         num_points: points of each shape, the first of the file's random order, 1 to 2048.
         num_segments: slots, at least 2; the file has up to 34 segments, in most shapes at most 12.
@@ -57,7 +57,9 @@ class MeshsegTask(SegmentationTask):
 
     def read(self, split: Split) -> ReadDataset:
         """The shapes of a split as the file has them."""
-        return meshseg_dataset(split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error)
+        return meshseg_dataset(
+            split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
+        )
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split: pos, segment, segments (of all people, -1 where there are fewer) and label (the category).

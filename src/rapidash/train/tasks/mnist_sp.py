@@ -23,8 +23,8 @@ class MnistSpTask(ClassificationTask):
     """Digits from about 75 super-pixels, each with its mean position, intensity and area; error rate in percent.
 
     Args:
-        pose, num_train, num_val, num_test, data_dir, on_error: as for every `PosedTask`; there are 55,000, 5,000 and
-            10,000 digits. "rotated" makes some errors unavoidable: a turned 6 is a 9.
+        pose, num_train, num_val, num_test, data_dir, on_error, verify: as for every `PosedTask`; there are 55,000,
+            5,000 and 10,000 digits. "rotated" makes some errors unavoidable: a turned 6 is a 9.
         num_superpixels: about how many, at least 4; 75 gives 9 x 9.
     Raises: ValueError for values outside the above.
     Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels: Monti et al., CVPR 2017 (other super-pixels).
@@ -43,7 +43,11 @@ class MnistSpTask(ClassificationTask):
     def read(self, split: Split) -> ReadDataset:
         """The digits of a split as super-pixels."""
         return mnist_superpixels_dataset(
-            split, num_superpixels=self.num_superpixels, data_dir=self.data_dir, on_error=self.on_error
+            split,
+            num_superpixels=self.num_superpixels,
+            data_dir=self.data_dir,
+            on_error=self.on_error,
+            verify=self.verify,
         )
 
     def dataset(self, split: Split) -> CloudDataset:

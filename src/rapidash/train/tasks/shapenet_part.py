@@ -32,7 +32,7 @@ class ShapeNetPartTask(SegmentationTask):
     that lower is better as everywhere; both mIoU are reported beside it.
 
     Args:
-        pose, num_train, num_val, num_test, data_dir, on_error: as for every `PosedTask`.
+        pose, num_train, num_val, num_test, data_dir, on_error, verify: as for every `PosedTask`.
         num_points: points of each shape, the first of its file; None: all, about 2,600 in the txt layout, where shapes
             differ, and 2,048 in the h5 one.
         uses_normals: normals enter as a vector (txt layout).

@@ -24,4 +24,6 @@ class ShapesTask(ShapeClassesTask):
 
     def read(self, split: Split) -> ReadDataset:
         """The shapes of a split as the file has them."""
-        return shapes69_dataset(split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error)
+        return shapes69_dataset(
+            split, num_points=self.num_points, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
+        )
