@@ -1,6 +1,8 @@
 """The command line: help that is quick, errors that name what was meant, and the whole way from study to report."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -208,6 +210,47 @@ def test_a_failed_training_is_an_error(capsys, monkeypatch) -> None:
     shown = capsys.readouterr().err
     assert "this model always fails" in shown
     assert "rapidash: error: equivariant · seed 0 failed" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["cmu", "--task_options.num_train", "abc"], 2, "option 'num_train' of task 'cmu': expected a whole number"),
+        (["cmu", "--task_options.mirror", "maybe"], 2, "'mirror' of task 'cmu': expected true or false, got 'maybe'"),
+        (["nbody", "--model.symmetry", "SO(5)"], 2, "--model: "),
+        (["toy", "--tta_group", "SO(3)"], 2, "--tta_group SO(3) needs --tta N"),
+        (["toy", "--out", "taken/runs"], 2, "--out: expected a folder, taken is a file"),
+        pytest.param(
+            ["toy", "--train.device", "cuda"], 1, "device='cuda', but torch sees 0 CUDA devices",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_run_is_told_in_one_line_before_it_starts(capsys, words: list[str], code: int, message) -> None:
+    Path("taken").touch()
+    assert run("train", *words) == code
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_a_model_that_was_removed_is_said(capsys) -> None:
+    words = ("train", "toy", "--quiet", "--train.steps", "4")
+    run(*words)
+    (folder,) = Path("runs/train-toy/work").glob("*/model")
+    assert "was removed" not in capsys.readouterr().out
+    shutil.rmtree(folder)
+    assert run(*words) == 0
+    assert f"{folder}  (was removed" in capsys.readouterr().out
+
+
+def test_a_changed_setting_is_not_the_benchmarks(capsys) -> None:
+    assert run("study", "toy", "--full", "--seeds", "1", "--workers", "1", "--train.steps", "4", "--quiet") == 0
+    assert "(setting: full, changed: steps)" in capsys.readouterr().err
+    design = json.loads(Path("runs/toy-full/study.json").read_text())
+    assert design["setting"] == "full, changed: steps"
 
 
 def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from rapidash._cli_parser import Parser, shares, whole_numbers
 from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig, Variant, get_task
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
+_HOW_IT_RUNS = ("threads", "device", "checkpoint_every", "data_dir", "on_error", "verify")
 
 
 def study_parser(design: StudyDesign) -> Parser:
@@ -88,7 +89,8 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
-    add_tta(parser, "also give the test error of predictions", default=variant.tta, group=variant.tta_group)
+    what = "also give the test error (another run: what is trained without it is trained again) of predictions"
+    add_tta(parser, what, default=variant.tta, group=variant.tta_group)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
@@ -151,22 +153,35 @@ def _add_train(parser: Parser, design: StudyDesign) -> None:
 
 def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDesign:
     """The design with what the command line and the config file say; a wrong value is an error of usage."""
-    setting = {"train": instance(parser, TrainConfig, options.train.as_dict(), "train")}
-    setting["task_options"] = dict(options.task_options or {})
-    if options.data is not None and setting["task_options"].get("data_dir") is not None:
+    train = instance(parser, TrainConfig, options.train.as_dict(), "train")
+    task_options = dict(options.task_options or {})
+    if options.data is not None and task_options.get("data_dir") is not None:
         parser.error("give the folder of the data by --data or by --task_options.data_dir, not by both")
+    values: dict[str, Any] = {"train": train, "task_options": task_options}
     if "seeds" in options:
-        setting |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
+        values |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
     try:
-        changed = replace(design, **setting)
+        get_task(design.task, **task_options)
+        changed = replace(design, **values)
+        if changes := _changes(design, changed):
+            changed = replace(changed, setting=f"{design.setting}, changed: {', '.join(changes)}")
         return changed.select(options.variants) if options.get("variants") else changed
     except ValueError as error:
         parser.error(str(error))
 
 
+def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:
+    """The settings that decide the results and are not those of the design."""
+    old = {**vars(design.train), **design.task_options}
+    new = {**vars(changed.train), **changed.task_options}
+    return [name for name in {**old, **new} if name not in _HOW_IT_RUNS and old.get(name) != new.get(name)]
+
+
 def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
+    if options.tta_group is not None and not options.tta:
+        parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
     group = options.tta_group or (f"SO({model.dim})" if options.tta else None)
     old = {**vars(variant.model), "tta": variant.tta, "tta_group": variant.tta_group}
     new = {**vars(model), "tta": options.tta, "tta_group": group}

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
+    from rapidash.train import Variant
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -66,6 +67,7 @@ def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, study_parser, use_data
     from rapidash.study import StoreError, run_corruptions, run_study, study_table
+    from rapidash.train import find_device
 
     task, rest = _leading_task(words)
     design = _known_design(task, rest)
@@ -73,7 +75,9 @@ def _study(words: list[str]) -> int:
     options = parser.parse_args(rest)
     design = changed_design(design, options, parser)
     use_data(options.data)
-    out = Path(options.out or f"runs/{task}" + ("-full" if options.full else ""))
+    out = _output_folder(options.out or f"runs/{task}" + ("-full" if options.full else ""))
+    if options.launcher == "local":
+        find_device(design.train.device)
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
     print(_plan(design, out), file=sys.stderr)
     try:
@@ -150,6 +154,7 @@ def _train(words: list[str]) -> int:
     from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
     from rapidash.models import check_libraries
     from rapidash.study import RunConfig, Store, check_data, run_one
+    from rapidash.train import find_device
 
     task, rest = _leading_task(words)
     design = _known_design(task, rest)
@@ -166,15 +171,27 @@ def _train(words: list[str]) -> int:
     seed, fraction = options.seed, options.fraction
     check_libraries(variant.model)
     use_data(options.data)
+    find_device(changed.train.device)
     run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
-    out = Path(options.out or f"runs/train-{task}")
+    out = _output_folder(options.out or f"runs/train-{task}")
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
+        _check_model(task, changed.task_options, variant)
         check_data(task, changed.task_options)
     record = run_one(run, out, progress=not options.quiet)
     if record is None:
         raise ValueError(f"another process is training this run in {out}")
     return _show_run(record, run, out)
+
+
+def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
+    """Raises: UsageError for a network that the task cannot build."""
+    from rapidash.train import get_task
+
+    try:
+        get_task(task, **task_options).build(variant)
+    except ValueError as error:
+        raise UsageError(f"--model: {error}") from error
 
 
 def _report(words: list[str]) -> int:
@@ -202,7 +219,8 @@ def _report(words: list[str]) -> int:
         raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
     records = Store(directory).records()
     if options.reference is not None:
-        change_reference(directory, options.reference, [r["config"]["variant"]["name"] for r in records])
+        known = list(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
+        change_reference(directory, options.reference, known)
     print(study_table(records))
     _print_robustness(records, directory)
     _write_report(directory)
@@ -371,10 +389,18 @@ def _config_values(words: list[str]) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def _output_folder(path: str) -> Path:
+    """Raises: UsageError where it cannot be a folder."""
+    out = Path(path)
+    if taken := next((place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None):
+        raise UsageError(f"--out: expected a folder, {taken} is a file")
+    return out
+
+
 def _plan(design: "StudyDesign", out: Path) -> str:
     runs = len(design.runs())
     return (
-        f"{design.task} ({design.setting} setting): {len(design.variants)} variants x {len(design.seeds)} seeds x "
+        f"{design.task} (setting: {design.setting}): {len(design.variants)} variants x {len(design.seeds)} seeds x "
         f"{len(design.fractions)} data fractions = {runs} runs of {design.train.steps} steps, in {out}"
     )
 
@@ -383,21 +409,26 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     from rapidash._pretrained import MODEL_FOLDER
 
     if record["status"] != "done":
-        print(record["error"], file=sys.stderr)
-        print(f"rapidash: error: {run.label} failed; its record is in {out / 'records'}", file=sys.stderr)
+        reason = str(record["error"]).strip().splitlines()[-1]
+        place = out / "records" / f"{run.key}.json"
+        print(f"rapidash: error: {run.label} failed: {reason}; the traceback is in {place}", file=sys.stderr)
         return FAILED
-    unit = record["unit"]
     print(f"{run.label}: effective symmetry {record['symmetry']['effective']}")
-    for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta"):
-        if record[name] is not None:
-            print(f"  {name:<20}{record[name]:.5g} {unit}  ({record['metric']})")
-    for name, value in record.get("test_details", {}).items():
-        if value is not None:
-            print(f"  {name:<20}{value:.5g}  (test data)")
+    rows = [
+        (name, f"{record[name]:.5g} {record['unit']}  ({record['metric']})")
+        for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta")
+        if record[name] is not None
+    ]
+    details = record.get("test_details", {})
+    rows += [(name, f"{value:.5g}  (test data)") for name, value in details.items() if value is not None]
     before, after = (record["equivariance"][moment]["mean"] for moment in ("before", "after"))
     if before is not None and after is not None:
-        print(f"  equivariance error  {before:.1e} before training, {after:.1e} after")
-    print(f"  model               {out / 'work' / run.key / MODEL_FOLDER}")
+        rows.append(("equivariance error", f"{before:.1e} before training, {after:.1e} after"))
+    folder = out / "work" / run.key / MODEL_FOLDER
+    gone = "" if folder.is_dir() else "  (was removed: with another --out it is trained again)"
+    rows.append(("model", f"{folder}{gone}"))
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"  {name:<{width}}  {text}" for name, text in rows))
     return 0
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from rapidash.report import write_report
+from rapidash.report._provenance import settings
+from rapidash.report._records import Run
 from tests.report._studies import WriteStudy, make_record, make_study
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -230,3 +232,8 @@ def test_text_has_the_contrast_that_wcag_asks_for(index: int) -> None:
     assert {pair: value for pair, value in low.items() if value < 4.5} == {}
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
     assert contrast("#999999", "#ffffff") < 4.5  # the measure rejects a gray that is too light
+
+
+def test_settings_tell_numbers_from_truth_values() -> None:
+    run = Run({"config": {"train": {"steps": 1, "warmup_steps": 0, "threads": None}, "task_options": {"mirror": True}}})
+    assert list(settings(run).values()) == ["1", "0", "none", "yes"]

@@ -35,6 +35,25 @@ def test_a_variant_within_the_noise_takes_the_win_away(write_study: WriteStudy) 
     assert found.findings[0].text.startswith("These runs do not decide between E(3) and T(3)")
 
 
+def test_a_model_that_lost_its_symmetry_does_not_speak_for_it(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    for record in records:
+        if record["config"]["variant"]["name"] == "E(3) on R3xS2":
+            record["equivariance"]["after"]["mean"] = 0.64
+            record["test_error_rotated"] = 1.5 * record["test_error"]
+    found = judge(write_study, scaled(records, "T(3) on R3xS2", 0.5), design)
+    assert found.findings[0].text.startswith("The task wants T(3)")
+    assert not [item for item in found.findings[0].items if "E(3) on R3xS2: " in item]
+    lost = "equivariance error 0.64, rotated test data 1.50× the error"
+    assert [caution for caution in found.cautions if caution.startswith("E(3) on R3xS2 was built for E(3)")]
+    assert [caution for caution in found.cautions if lost in caution]
+    for name in ("T(3) on R3xS2", "E(3) on R3xS2 + global frame"):
+        records = scaled(records, name, 2.0)
+    best = judge(write_study, records, design)
+    assert "effective symmetry E(3), which training has broken" in best.headline
+    assert "these runs do not say which symmetry the task wants" in best.findings[0].text
+
+
 def test_a_clear_difference_reads_as_its_factor(write_study: WriteStudy) -> None:
     records, design = make_study()
     records = scaled(scaled(records, "T(3) on R3xS2", 2.0), "E(3) on R3xS2 + global frame", 1.5)

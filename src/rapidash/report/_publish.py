@@ -97,7 +97,7 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         """The different values of a key over the finished runs, in the order of the first."""
         return escape(", ".join(dict.fromkeys(run.text(*path) for run in done if run.text(*path)))) or fmt.NOTHING
 
-    full = " --full" if summary.study.design.get("setting") == "full" else ""
+    full = " --full" if str(summary.study.design.get("setting")).startswith("full") else ""
     command = command or f"rapidash study {summary.study.task}{full}"
     total = sum(run.number("seconds") or 0.0 for run in done)
     options = summary.study.design.get("task_options") or {}

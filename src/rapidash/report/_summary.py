@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from rapidash.report._format import letter
+from rapidash.report._format import letter, ratio, relative_error
 from rapidash.report._records import Run, Study
 from rapidash.study import (
     Verdict,
@@ -16,6 +16,8 @@ from rapidash.study import (
     ratio_interval,
     winner,
 )
+
+LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,26 @@ class VariantSummary:
         if self.test is None or self.rotated is None or self.test.mean <= 0:
             return None
         return self.rotated.mean / self.test.mean
+
+    @property
+    def lost_symmetry(self) -> str:
+        """How a model that should keep all rotations measurably does not, in words; empty for any other.
+
+        Layers on a grid of orientations keep the rotations of the grid; training may use what that leaves open.
+        """
+        symmetry = self.effective.partition(",")[0]
+        if self.exact:
+            return ""
+        for group, moments in self.equivariance.items():
+            after = moments.get("after")
+            if not group.startswith("SO(") or after is None:
+                continue
+            if symmetry not in (f"{kind}{group[2:]}" for kind in ("E", "SE", "O", "SO")):
+                continue
+            factor = self.rotated_ratio or 1.0
+            if after.mean > LOST_EQUIVARIANCE or factor > LOST_RATIO:
+                return f"equivariance error {relative_error(after.mean)}, rotated test data {ratio(factor)} the error"
+        return ""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def _headline(summary: StudySummary) -> str:
     if best.test.low is not None:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
     symmetry = f", effective symmetry {best.effective}" if best.effective else ""
+    symmetry += ", which training has broken" if best.lost_symmetry else ""
     if len(summary.ranked) == 1:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
     tied = summary.undecided
@@ -83,19 +84,30 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     best = summary.best
     if best is None or not best.effective:
         return None
+    if best.lost_symmetry:
+        text = (
+            f"The best model, {best.name}, was built for {best.effective} and lost it in training "
+            f"({best.lost_symmetry}): these runs do not say which symmetry the task wants."
+        )
+        return Finding("Which symmetry", text)
     leaders: dict[str, VariantSummary] = {best.effective: best}
     for variant in (*summary.undecided, *summary.ranked):  # what may be as good as the best speaks for its symmetry
-        if variant.effective and not variant.oracle:
+        if variant.effective and not variant.oracle and not variant.lost_symmetry:
             leaders.setdefault(variant.effective, variant)
     if len(leaders) == 1:
-        text = f"All variants with a result have effective symmetry {best.effective}."
+        others = any(variant.effective != best.effective or variant.lost_symmetry for variant in summary.ranked)
+        text = (
+            f"No other symmetry than {best.effective} has a model that keeps it."
+            if others
+            else f"All variants with a result have effective symmetry {best.effective}."
+        )
         return Finding("Which symmetry", text, (_because(best),))
     items = []
     for leader in leaders.values():
         comparison = summary.to_best.get(leader.name)
         outcome = f": {_size(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
         items.append(_because(leader) + outcome)
-    undecided = {variant.effective for variant in summary.undecided}
+    undecided = {variant.effective for variant in summary.undecided if not variant.lost_symmetry}
     rivals = [symmetry for symmetry in leaders if symmetry in undecided and symmetry != best.effective]
     if rivals:
         text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
@@ -183,6 +195,8 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
     for after, _, variant, before in rows:
         start = f", {relative_error(before.mean)} before" if before is not None else ""
         note = " (rounding only)" if after <= ROUNDING else ""
+        if variant.lost_symmetry:
+            note = f" ({variant.effective} was lost in training)"
         note = note or ("" if variant.exact else f" ({variant.effective} up to its orientation grid)")
         items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
     return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
@@ -216,8 +230,14 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
             f"{num_seeds} seeds: the intervals rest on {plural(num_seeds - 1, 'degree')} of freedom and are wide; "
             "a difference that is not clear here may be real."
         )
+    cautions += [
+        f"{variant.name} was built for {variant.effective}, but training has broken it between the rotations of its "
+        f"grid: {variant.lost_symmetry}. It speaks for no symmetry here; more orientations keep more of it."
+        for variant in summary.ranked
+        if variant.lost_symmetry
+    ]
     setting = str(study.design.get("setting") or "")
-    if study.design.get("full") is False or setting == "quick":
+    if study.design.get("full") is False or setting.startswith("quick"):
         cautions.append(
             f"Quick setting{_steps(summary)}: it ranks the variants, but its errors are not comparable with published "
             f"ones. For the benchmark's setting run: rapidash study {study.task} --full"

@@ -42,7 +42,7 @@ class StudyProgress:
         self._ended += 1
         seconds = f" ({record['seconds']:.0f} s)" if record.get("seconds") is not None else ""
         if record["status"] == "done":
-            outcome = f"{record['metric']} {record['test_error']:.4g}"
+            outcome = f"{record['metric']} {record['test_error']:.4g} {record.get('unit') or ''}".rstrip()
         else:
             outcome = "failed: " + str(record["error"]).strip().splitlines()[-1]
         self._say(f"[{self._ended}/{self._total}] {run.label}: {outcome}{seconds}")

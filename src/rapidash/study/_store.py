@@ -181,7 +181,7 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
 
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
-    for name in sorted(old.keys() | new.keys()):
+    for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
         if name in ("variants", "seeds", "fractions", "train_overrides"):
             continue
         if old.get(name) != new.get(name):

@@ -5,7 +5,7 @@ from rapidash.train._config import TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._evaluate import EvalResult, evaluate, predict
 from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
-from rapidash.train._loop import TrainResult, train
+from rapidash.train._loop import TrainResult, find_device, train
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import learning_rate, parameter_groups
 from rapidash.train._prediction import FileTask, Input, Output
@@ -38,6 +38,7 @@ __all__ = [
     "Variant",
     "WeightAverage",
     "evaluate",
+    "find_device",
     "get_task",
     "learning_rate",
     "parameter_groups",

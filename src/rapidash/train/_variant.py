@@ -19,7 +19,8 @@ class Variant:
         tta_group: name of the group of the test-time average; needed when ``tta`` > 0.
         neighbor: name of the variant from which this one differs in one knob, for paired differences.
         knob: that knob, in words.
-    Raises: ValueError for an empty name, a negative ``tta``, averaging without a group, or an unknown group.
+    Raises: ValueError for an empty name, a negative ``tta``, averaging without a group or a group without
+        averaging, or an unknown group.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Variant:
             raise ValueError(f"variant {self.name!r}: tta must be at least 0, got {self.tta}")
         if self.tta and self.tta_group is None:
             raise ValueError(f"variant {self.name!r}: tta={self.tta} needs a tta_group, e.g. 'SO({self.model.dim})'")
+        if self.tta_group is not None and not self.tta:
+            raise ValueError(f"variant {self.name!r}: tta_group={self.tta_group!r} needs a tta of at least 1")
         if self.neighbor == self.name:
             raise ValueError(f"variant {self.name!r} cannot be its own neighbor: name another variant, or None")
         for group in (self.augment, self.tta_group):
