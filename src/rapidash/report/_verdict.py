@@ -112,7 +112,7 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     if rivals:
         text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
     else:
-        text = f"The task wants {best.effective}: every model of another effective symmetry is clearly worse."
+        text = f"The task wants {best.effective}: every model that keeps another symmetry is clearly worse."
     return Finding("Which symmetry", text, tuple(items))
 
 
@@ -232,7 +232,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         )
     cautions += [
         f"{variant.name} was built for {variant.effective}, but training has broken it between the rotations of its "
-        f"grid: {variant.lost_symmetry}. It speaks for no symmetry here; more orientations keep more of it."
+        f"grid: {variant.lost_symmetry}. It speaks for no symmetry here."
         for variant in summary.ranked
         if variant.lost_symmetry
     ]
