@@ -66,6 +66,9 @@ def test_extended_xyz_is_read_by_its_columns(tmp_path: Path) -> None:
         ("1\nProperties=species:S:1:pos:R:3\nO 0 0\n", "has 3 columns, Properties=.* declares 4"),
         ("1\nProperties=species:S:1:pos:R:3\nO 0 0 a\n", "column 'pos' is not numeric"),
         ("1\nProperties=species:S:1:pos:R:3\nQ 0 0 0\n", "unknown element 'Q'"),
+        ("2\n\nO 0 0 0\nH 1 0 0\nH 0 1 0\n", "it announces 2 atoms and more lines follow, the first: 'H 0 1 0'"),
+        ("0\nempty\n", "it has no atoms: it announces 0"),
+        ("0\nProperties=species:S:1:pos:R:3\n", "it has no atoms: it announces 0"),
     ],
 )
 def test_a_bad_frame_stays_alone(tmp_path: Path, frame: str, message: str) -> None:
@@ -82,6 +85,31 @@ def test_a_bad_frame_stays_alone(tmp_path: Path, frame: str, message: str) -> No
 def test_the_last_frame_may_be_cut_short(tmp_path: Path) -> None:
     path = write(tmp_path, "cut.xyz", HYDROGEN + WATER[:-20])
     assert problems(path) == {f"{path}, frame 1": "it announces 3 atoms and the file ends 1 lines short"}
+
+
+@pytest.mark.parametrize("rest", ["H 0 1 0\n", "\n\nH 0 1 0", "a note\n"])
+def test_lines_after_the_last_frame_are_not_dropped(tmp_path: Path, rest: str) -> None:
+    path = write(tmp_path, "more.xyz", HYDROGEN + HYDROGEN + rest)
+    assert f"more lines follow, the first: {rest.strip()!r}" in problems(path)[f"{path}, frame 1"]
+
+
+def test_lines_before_the_first_frame_are_not_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path, "some.xyz", WATER.replace("3", "three", 1) + HYDROGEN)
+    assert problems(path) == {f"{path}, frame 0": "its first line is 'three', expected a number of atoms"}
+    assert [name for name, _ in read_clouds(path)] == [f"{path}, frame 0", f"{path}, frame 1"]
+
+
+def test_the_lines_of_qm9_after_the_atoms_are_known(tmp_path: Path) -> None:
+    rest = "1341.307\t1341.3284\nO\tO\nInChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
+    first, second = clouds(write(tmp_path, "gdb.xyz", 2 * (WATER + rest)))
+    assert first.arrays["z"].tolist() == second.arrays["z"].tolist() == [8, 1, 1]
+    path = write(tmp_path, "bad.xyz", WATER + "H 2 2 2\n" + rest)
+    assert "more lines follow" in problems(path)[f"{path}, frame 0"]
+
+
+def test_xyz_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (water,) = clouds(write(tmp_path, "one.xyz", b"\xef\xbb\xbf" + WATER.encode()))
+    assert water.arrays["z"].tolist() == [8, 1, 1]
 
 
 @pytest.mark.parametrize("text", ["", "no number\nat all\n"])
