@@ -249,6 +249,12 @@ def test_a_foreign_ply_is_a_bad_entry(tmp_path: Path) -> None:
     assert "has a face with vertex 9, it has 4 vertices" in str(problems(write(tmp_path, "b.ply", text)))
 
 
+def test_a_ply_of_the_plane_says_what_is_missing(tmp_path: Path) -> None:
+    text = ply("ascii", faces=False).replace(b"property float z\n", b"")
+    (message,) = problems(write(tmp_path, "flat.ply", text)).values()
+    assert message == "its vertices have no 'z', expected x, y and z; they have x, y"
+
+
 def test_ply_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trimesh", None)
     with pytest.raises(ImportError, match=r'pip install "rapidash\[data\]"'):
