@@ -118,6 +118,32 @@ def test_a_file_without_frames_is_no_xyz(tmp_path: Path, text: str) -> None:
         list(read_clouds(write(tmp_path, "empty.xyz", text)))
 
 
+SEVERAL = {"pos": np.ones((2, 3, 3)), "num_points": [3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pos": np.ones((3, 3)), "z": [1, 8]}, "'z' has 2 rows, expected 3: one for every point"),
+        ({"pos": np.ones((3, 3)), "numbers": 8}, "'z' has a single value, expected 3: one for every point"),
+        ({"pos": np.ones((3, 3)), "z": np.array([1, 8, None])}, "'z' holds Python objects"),
+        ({"pos": np.ones((5, 3)), "num_points": [3, 2], "z": [1, 1, 8]}, "'z' has 3 rows, expected 5"),
+        ({"pos": np.ones((2, 3, 3)), "z": [1, 8]}, r"'z' has shape (2,), expected (2, 3) first, as 'pos', or 3 rows"),
+        ({**SEVERAL, "z": [1, 1, 8]}, "'z' has shape (3,), expected (2, 3) first, as 'pos'"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_left_out_with_the_reason(tmp_path: Path, arrays: dict, message: str) -> None:
+    for cloud in clouds(npz(tmp_path, **arrays)):
+        assert cloud.arrays.keys() == {"pos"}
+        assert cloud.left_out["z"].startswith(message)
+
+
+def test_labels_that_are_not_one_for_every_cloud_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    first, _ = clouds(npz(tmp_path, **SEVERAL, category=[0, 1, 2]))
+    assert first.label is None
+    assert first.left_out == {"label": "'label' has 3 values, expected 2: one for every cloud"}
+
+
 def npz(folder: Path, **arrays: object) -> Path:
     np.savez(folder / "data.npz", **{name: np.asarray(array) for name, array in arrays.items()})
     return folder / "data.npz"
@@ -191,6 +217,8 @@ def test_charges_are_nuclear_beside_a_number_of_atoms(tmp_path: Path) -> None:
         ({"pos": np.ones((4, 3)), "num_points": [4, 0]}, "at least 1"),
         ({"pos": np.ones((2, 4, 3)), "num_points": [2, 5]}, "at most A"),
         ({"pos": np.ones((2, 4, 3)), "num_points": [4]}, "does not fit"),
+        ({"pos": np.array([None, 1])}, "'pos' holds Python objects, expected numbers"),
+        ({"pos": np.ones((4, 3)), "n_atoms": np.array([None])}, "'n_atoms' holds Python objects"),
     ],
 )
 def test_a_wrong_npz_says_what_it_has(tmp_path: Path, arrays: dict, message: str) -> None:

@@ -85,6 +85,8 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
     tensors = {}
     for name, spec in inputs.items():
         if name not in found.arrays:
+            if name in found.left_out:
+                raise DataError(found.left_out[name])
             needed = ", ".join(f"{key} ({entry.field.unit})" for key, entry in inputs.items())
             raise DataError(f"it has no {name!r}: the task needs {needed}; the file has {', '.join(found.arrays)}")
         array = found.arrays[name]
@@ -104,14 +106,18 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
     return tensors
 
 
-def category_number(given: str | float | None, names: Sequence[str]) -> int:
+def category_number(given: str | float | None, names: Sequence[str], *, why_none: str = "") -> int:
     """The number of a category that a file or a user gives by its name or number.
 
+    Args:
+        given: name or number.
+        names: of the categories 0, 1, ...
+        why_none: what is wrong with the categories of the file.
     Raises: DataError for none, and for one that is unknown, with the names.
     """
     if given is None:
         raise DataError(
-            "it has no category: looked for one per cloud in the file, array 'label' or 'category' of npz, and for "
+            f"it has no category{why_none and f' ({why_none})'}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for "
             f"--category (category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
         )
     word = str(given)
