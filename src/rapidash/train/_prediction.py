@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, get_origin, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class FileTask(Protocol):
     """A `Task` whose trained models can be applied to clouds from files.
 
     ``reference`` is read from the training data once, when a model is saved, and goes with the model; predictions need
-    no data of the task.
+    no data of the task. A task may also have ``reference_kinds``, the entries of its reference and their types, such as
+    ``{"elements": list[int]}``: those of a saved model are then checked, see `check_reference`.
     """
 
     @property
@@ -74,6 +75,33 @@ class FileTask(Protocol):
         Raises: ValueError for clouds that the reference does not cover.
         """
         ...
+
+
+def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
+    """The entries that are missing in the reference of a task, by its ``reference_kinds``, where it has them.
+
+    Raises: ValueError for an entry of another type.
+    """
+    kinds: Mapping[str, Any] = getattr(task, "reference_kinds", {})
+    for name, kind in kinds.items():
+        if name in reference and not _is_of(reference[name], kind):
+            named = kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind
+            raise ValueError(f"{name!r} in 'reference' must be of type {named}, got {reference[name]!r}")
+    return [name for name in kinds if name not in reference]
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a plain value is of a type such as ``float``, ``list[int]``, ``tuple[int, int]``, ``dict[str, float]``."""
+    origin, entries = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_is_of(entry, entries[1]) for entry in value.values())
+    if origin in (list, tuple):
+        return (
+            isinstance(value, list | tuple)
+            and (origin is list or len(value) == len(entries))
+            and all(_is_of(entry, entries[0]) for entry in value)
+        )
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:

@@ -235,7 +235,7 @@ def test_a_ply_of_predictions_has_points_colors_and_labels(tmp_path: Path, quadr
 
 
 def test_a_model_without_names_of_categories_says_so(quadrants: TrainedModel) -> None:
-    with pytest.raises(ValueError, match="the saved model of shapenet-part has no names of categories"):
+    with pytest.raises(ValueError, match="the saved model of shapenet-part has no 'class_names' in 'reference'"):
         replace(quadrants, reference={}).predict_files(["some.ply"], category="Chair")
 
 

@@ -78,6 +78,11 @@ class SegmentationTask(PosedTask):
         """What a shape from a file must have: a surface, or enough points, and a category."""
         return {**SHAPE_INPUTS, "label": Input(Field(Scalar(), "category, its name or number", "cloud"), 0)}
 
+    @property
+    def reference_kinds(self) -> Mapping[str, Any]:
+        """What `reference` has, and of which types."""
+        return {"class_names": list[str], "num_points": tuple[int, int]}
+
     def reference(self) -> dict[str, Any]:
         """The names of the categories, and how few and how many points the clouds of the validation part have."""
         data = self.read("val")
