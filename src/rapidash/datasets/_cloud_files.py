@@ -52,9 +52,10 @@ def read_clouds(path: Path | str) -> Entries:
 
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
-    for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
-    nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z; velocities for vel; normals for
-    normal; category for label (a number or name per cloud); num_atoms, n_atoms for num_points.
+    for all of them) is taken along, and ``left_out`` says why one is not. Names of other formats are known: positions,
+    coords, R, points; numbers, nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z;
+    velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms for
+    num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
@@ -191,3 +192,4 @@ _READERS: dict[str, Callable[[Path], Entries]] = {
     ".ply": _mesh(read_ply),
     ".off": _mesh(read_off),
 }
+CLOUD_FORMATS = tuple(_READERS)

@@ -78,7 +78,9 @@ def read_ply(path: Path) -> Mesh:
         raise DataError(f"{path} announces no vertices: its header is damaged")
     given = _vertex_properties(header)
     if missing := [name for name in "xyz" if name not in given]:
-        raise DataError(f"{path}: its vertices have no {missing[0]!r}, expected x, y and z; they have {', '.join(given)}")
+        raise DataError(
+            f"{path}: its vertices have no {missing[0]!r}, expected x, y and z; they have {', '.join(given)}"
+        )
     try:
         with path.open("rb") as file:
             loaded: Any = trimesh.load(file, file_type="ply", process=False)

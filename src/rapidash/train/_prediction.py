@@ -91,7 +91,7 @@ def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
 
 
 def _is_of(value: object, kind: Any) -> bool:
-    """Whether a plain value is of a type such as ``float``, ``list[int]``, ``tuple[int, int]``, ``dict[str, float]``."""
+    """Whether a plain value is of a type: ``float``, ``list[int]``, ``tuple[int, int]``, ``dict[str, float]``, ..."""
     origin, entries = get_origin(kind), get_args(kind)
     if origin is dict:
         return isinstance(value, Mapping) and all(_is_of(entry, entries[1]) for entry in value.values())
@@ -144,9 +144,10 @@ def category_number(given: str | float | None, names: Sequence[str], *, why_none
     Raises: DataError for none, and for one that is unknown, with the names.
     """
     if given is None:
+        none = f"it has no category ({why_none})" if why_none else "it has no category"
         raise DataError(
-            f"it has no category{why_none and f' ({why_none})'}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for "
-            f"--category (category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
+            f"{none}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for --category "
+            f"(category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
         )
     word = str(given)
     if word in names:

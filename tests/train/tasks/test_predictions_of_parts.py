@@ -156,7 +156,9 @@ def test_the_category_comes_from_the_file_or_is_given(tmp_path: Path, quadrants:
 
 def test_categories_that_are_not_one_for_every_cloud_are_told(tmp_path: Path, quadrants: TrainedModel) -> None:
     path = save_npz(tmp_path / "three.npz", pos=corners(NUM_POINTS)[0], category=[1, 2, 3])
-    with pytest.raises(DataError, match=r"it has no category \('label' has 3 values, expected 1: one for every cloud\)"):
+    with pytest.raises(
+        DataError, match=r"it has no category \('label' has 3 values, expected 1: one for every cloud\)"
+    ):
         quadrants.predict_files([path])
 
 
