@@ -1,6 +1,6 @@
 """A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -154,6 +154,7 @@ class TrainedModel:
         *,
         category: str | int | None = None,
         skip_bad: bool = False,
+        check: Callable[[Predictions, int], None] | None = None,
         **options: Any,
     ) -> Predictions:
         """Predictions for the clouds of files, see `rapidash.datasets.read_clouds` for their formats.
@@ -164,6 +165,8 @@ class TrainedModel:
             paths: files.
             category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
             skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
+            check: called before all is predicted, with the predictions for the first cloud and the number of clouds; to
+                stop the work it raises.
             options: as for `predict`.
         Raises: FileNotFoundError; DataError naming file and entry of the first bad cloud, or when none is left; and as
             `predict`; ValueError for a category that is unknown or that the task does not use.
@@ -197,6 +200,9 @@ class TrainedModel:
             {key: task.inputs[key].field for key in clouds[0]},
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
+        if check is not None:
+            one = self.predict(data.subset(torch.arange(1)), **{**options, "tta": 0, "progress": False})
+            check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
         made = self.predict(data, **options)
         made = made.at_points(given, rows) if rows else made
         return replace(made, names=tuple(names), skipped=tuple(skipped))
