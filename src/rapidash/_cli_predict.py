@@ -17,10 +17,10 @@ def predict(words: list[str]) -> int:
     from rapidash.study import load_plugins
     from rapidash.train import TrainedModel
     from rapidash.train._loop import find_device
-    from rapidash.train._write_predictions import check_fit, check_format, check_place
+    from rapidash.train._write_predictions import check_fit, check_format, check_place, default_place
 
     def place(made: "Predictions") -> Path:
-        return Path(options.out or _default_out(options.files, made.default_suffix))
+        return Path(options.out or default_place(options.files, made.default_suffix))
 
     def check(first: "Predictions", num_clouds: int) -> None:
         """What would keep the predictions from being written is told before the work."""
@@ -102,18 +102,3 @@ def _group(name: str | None, dim: int) -> "Group | None":
         return None if name is None else parse_group(name, dim)
     except ValueError as error:
         raise ValueError(f"--tta_group: {error}") from error
-
-
-def _default_out(files: list[str], suffix: str) -> Path:
-    """Beside the file, for several files in the working directory.
-
-    The name keeps the suffix of a file beside which there is another format of the same name, water.npz and water.xyz.
-    """
-    from rapidash.datasets._cloud_files import CLOUD_FORMATS
-
-    first = Path(files[0])
-    if len(files) > 1:
-        return Path(f"predictions{suffix}")
-    others = [first.with_suffix(other) for other in CLOUD_FORMATS]
-    has_twin = any(other != first and other.exists() for other in others)
-    return first.with_name(f"{first.name if has_twin else first.stem}.predictions{suffix}")

@@ -20,6 +20,7 @@ from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import ELEMENT_SYMBOLS
+from rapidash.datasets._cloud_files import CLOUD_FORMATS
 from rapidash.groups import Position
 from rapidash.train._prediction import Output
 
@@ -103,6 +104,19 @@ def check_fit(path: Path, made: Predictions, num_clouds: int) -> None:
         raise ValueError(f"ply has a row per point, {of_clouds[0]!r} is a value of the cloud: write .npz instead")
     if suffix == ".ply" and num_clouds != 1:
         raise ValueError(f"ply holds one cloud, these are {num_clouds}: write .npz, or predict file by file")
+
+
+def default_place(files: Sequence[Path | str], suffix: str) -> Path:
+    """Beside the file of the clouds, for several files in the working directory.
+
+    The name keeps the suffix of a file beside which there is another format of the same name, water.npz and water.xyz.
+    """
+    first = Path(files[0])
+    if len(files) > 1:
+        return Path(f"predictions{suffix}")
+    others = [first.with_suffix(other) for other in CLOUD_FORMATS]
+    has_twin = any(other != first and other.exists() for other in others)
+    return first.with_name(f"{first.name if has_twin else first.stem}.predictions{suffix}")
 
 
 def check_place(path: Path, inputs: Sequence[Path | str] = ()) -> None:
