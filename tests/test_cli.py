@@ -151,13 +151,15 @@ def test_our_own_errors_are_not_hidden(monkeypatch) -> None:
         cli.main(["report"])
 
 
-def test_interruption_ends_with_a_hint(capsys, monkeypatch) -> None:
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_interruption_ends_with_what_is_left(capsys, monkeypatch, command: str) -> None:
     def interrupted(words: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "report", cli.Command("", interrupted))
-    assert run("report") == 130
-    assert "the same command continues" in capsys.readouterr().err
+    monkeypatch.setitem(cli.COMMANDS, command, cli.COMMANDS[command]._replace(run=interrupted))
+    assert run(command) == 130
+    expected = "continues where it stopped" if command in ("study", "train") else "begins anew; files are written at"
+    assert f"interrupted; the same command {expected}" in capsys.readouterr().err
 
 
 def test_train_then_measure(capsys) -> None:

@@ -159,7 +159,7 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
         ([], 2, "the following arguments are required: files"),
         (["water.xyz", "--out", "a.txt"], 1, "unknown format of predictions '.txt', expected one of '.npz'"),
         (["water.xyz", "--tta", "-1"], 1, "tta must be at least 0, got -1"),
-        (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "unknown symmetry 'SO(4)'"),
+        (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "--tta_group: unknown symmetry 'SO(4)'"),
         (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),
         (["water.xyz", "--category", "Cup"], 1, "category='Cup' (--category): qm9 uses none, it needs pos, z"),
@@ -177,6 +177,92 @@ def test_wrong_words_are_one_line(tmp_path: Path, capsys, words: list[str], code
     assert message in shown
     assert len(shown.splitlines()) == 1
     assert not list(Path().glob("*.predictions.*"))
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions for more than one cloud fail."""
+    real = TrainedModel.predict
+
+    def predict(self, data, **options):
+        assert len(data) == 1
+        return real(self, data, **options)
+
+    monkeypatch.setattr(TrainedModel, "predict", predict)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("two.ply", "ply has a row per point, 'homo' is a value of the cloud: write .npz instead"),
+        ("water.xyz/two.csv", "water.xyz/two.csv cannot be written: {here}/water.xyz is a file, not a folder"),
+        ("folder.csv", "folder.csv is a folder: give a file"),
+        ("water.xyz", "water.xyz is a file to be predicted, which its predictions would replace"),
+        ("link.xyz", "link.xyz is a file to be predicted, which its predictions would replace"),
+        ("./folder.csv/../water.xyz", "water.xyz is a file to be predicted, which its predictions would replace"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capsys, out: str, message: str
+) -> None:
+    Path("water.xyz").write_text(WATER + WATER)
+    Path("link.xyz").symlink_to("water.xyz")
+    Path("folder.csv").mkdir()
+    assert run("predict", str(saved_molecules(tmp_path / "model")), "water.xyz", "--out", out) == 1
+    shown = capsys.readouterr().err
+    assert message.format(here=tmp_path) in shown
+    assert len(shown.splitlines()) == 1
+    assert Path("water.xyz").read_text() == WATER + WATER
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        ("csv", "csv has a row per cloud, 'part' is a value of every point"),
+        ("ply", "ply holds one cloud, these are 2"),
+        ("xyz", "xyz is for molecules, these clouds have no elements"),
+    ],
+)
+def test_a_format_that_does_not_fit_parts_is_told_before_the_work(
+    tmp_path: Path, capsys, suffix: str, message: str
+) -> None:
+    np.savez("scans.npz", points=np.random.default_rng(0).normal(size=(2, 130, 3)), label=[4, 4])
+    assert run("predict", str(saved_parts(tmp_path / "model")), "scans.npz", "--out", f"out.{suffix}") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_predictions_of_several_files_do_not_replace_one_of_them(tmp_path: Path, capsys) -> None:
+    """The default name is that of an input."""
+    for name in ("water.xyz", "predictions.xyz"):
+        Path(name).write_text(WATER)
+    assert run("predict", str(saved_molecules(tmp_path / "model")), "water.xyz", "predictions.xyz") == 1
+    assert "predictions.xyz is a file to be predicted" in capsys.readouterr().err
+    assert Path("predictions.xyz").read_text() == WATER
+
+
+def test_predictions_of_files_of_one_name_have_two_names(tmp_path: Path) -> None:
+    folder = str(saved_molecules(tmp_path / "model"))
+    Path("water.xyz").write_text(WATER)
+    np.savez("water.npz", z=[8, 1, 1], pos=[[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    for file in ("water.xyz", "water.npz"):
+        assert run("predict", folder, file) == 0
+        assert Path(f"{file}.predictions.xyz").is_file()
+
+
+def test_an_interrupted_prediction_leaves_nothing(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(saved_molecules(tmp_path / "model"))
+    Path("water.xyz").write_text(WATER)
+    before = sorted(os.listdir())
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    assert run("predict", folder, "water.xyz") == 130
+    assert "the same command begins anew" in capsys.readouterr().err
+    assert sorted(os.listdir()) == before
 
 
 def test_a_model_is_looked_for_in_folders_only(capsys) -> None:

@@ -2,40 +2,53 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rapidash._cli_options import add_data, add_tta, use_data
 from rapidash._cli_parser import Parser
 
+if TYPE_CHECKING:
+    from rapidash.groups import Group
+    from rapidash.train import Predictions
+
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
-    from rapidash.groups import parse_group
     from rapidash.study import load_plugins
     from rapidash.train import TrainedModel
     from rapidash.train._loop import find_device
-    from rapidash.train._write_predictions import check_format
+    from rapidash.train._write_predictions import check_fit, check_format, check_place, default_place
+
+    def place(made: "Predictions") -> Path:
+        return Path(options.out or default_place(options.files, made.default_suffix))
+
+    def check(first: "Predictions", num_clouds: int) -> None:
+        """What would keep the predictions from being written is told before the work."""
+        check_place(place(first), options.files)
+        check_fit(place(first), first, num_clouds)
 
     options = _parser().parse_args(words)
     if options.out is not None:
         check_format(Path(options.out))
+        check_place(Path(options.out), options.files)
     use_data(options.data)
     load_plugins()
     trained = TrainedModel.from_pretrained(options.checkpoint)
     trained.model.to(find_device(options.device))
-    group = None if options.tta_group is None else parse_group(options.tta_group, trained.task.dim)
     made = trained.predict_files(
         options.files,
         category=options.category,
         skip_bad=options.skip_bad,
+        check=check,
         batch_size=options.batch_size,
         tta=options.tta,
-        tta_group=group,
+        tta_group=_group(options.tta_group, trained.task.dim),
         seed=options.seed,
         progress=not options.quiet,
     )
     for message in made.skipped:
         print(f"rapidash: skipped {message}", file=sys.stderr)
-    out = made.write(options.out or _default_out(options.files, made.default_suffix))
+    out = made.write(place(made))
     said = ", ".join(f"{name} ({output.field.unit})" for name, output in made.outputs.items())
     left_out = f", {len(made.skipped)} skipped" if made.skipped else ""
     print(f"{trained.task_name}: {said} of {len(made.names)} clouds{left_out}")
@@ -62,7 +75,10 @@ def _parser() -> Parser:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
     parser.add_argument("files", metavar="FILE", nargs="+", type=str, help="clouds: .xyz, .extxyz, .npz, .ply, .off")
     parser.add_argument(
-        "--out", type=str, metavar="FILE", help="where predictions go (default: NAME.predictions.* beside FILE)"
+        "--out",
+        type=str,
+        metavar="FILE",
+        help="where predictions go (default: NAME.predictions.* beside FILE, of several files predictions.* here)",
     )
     parser.add_argument(
         "--category", type=str, metavar="NAME", help="of the shapes whose file does not say it (segmentation)"
@@ -79,7 +95,10 @@ def _parser() -> Parser:
     return parser
 
 
-def _default_out(files: list[str], suffix: str) -> Path:
-    """Beside the file; for several files in the working directory."""
-    first = Path(files[0])
-    return first.with_name(f"{first.stem}.predictions{suffix}") if len(files) == 1 else Path(f"predictions{suffix}")
+def _group(name: str | None, dim: int) -> "Group | None":
+    from rapidash.groups import parse_group
+
+    try:
+        return None if name is None else parse_group(name, dim)
+    except ValueError as error:
+        raise ValueError(f"--tta_group: {error}") from error

@@ -72,20 +72,25 @@ def find_pretrained(path: Path | str) -> Path:
     )
 
 
-def read_pretrained(path: Path | str, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_pretrained(
+    path: Path | str, *, kind: str, entries: Mapping[str, type]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The configuration and the weights of a saved model, verified.
 
     Args:
         path: see `find_pretrained`.
         kind: what the caller can use.
+        entries: what the configuration of this kind has, and of which types.
     Raises: FileNotFoundError for a missing file; ValueError for one that is damaged, was saved by another library or a
-        later version, is of another kind, or does not belong to the other file; all name the file and its entry.
+        later version, is of another kind, lacks an entry or has one of another type, or does not belong to the other
+        file; all name the file and its entry.
     """
     folder = find_pretrained(path)
     config = _read_config(folder / CONFIG)
     if config["kind"] != kind:
         hint = _READERS.get(config["kind"], "it was saved by another version of rapidash")
         raise ValueError(f"{folder / CONFIG}: 'kind' is {config['kind']!r}, expected {kind!r}: {hint}")
+    _check_entries(folder / CONFIG, config, entries)
     source = folder / WEIGHTS
     if not source.is_file():
         raise FileNotFoundError(f"{source} is missing: the saved model is incomplete")
@@ -154,15 +159,21 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("library_name") != _LIBRARY:
         found = config.get("library_name") if isinstance(config, dict) else type(config).__name__
         raise ValueError(f"{path}: 'library_name' is {found!r}, expected {_LIBRARY!r}: it was saved by another library")
-    for name, kind in _ENTRIES.items():
-        if not isinstance(config.get(name), kind):
-            raise ValueError(f"{path}: {name!r} must be of type {kind.__name__}, got {config.get(name)!r}")
+    _check_entries(path, config, _ENTRIES)
     if config["format_version"] != FORMAT_VERSION:
         raise ValueError(
             f"{path}: 'format_version' is {config['format_version']}, this version of rapidash reads {FORMAT_VERSION}; "
             f"it was saved by rapidash {config.get('library_version')}"
         )
     return config
+
+
+def _check_entries(path: Path, config: Mapping[str, Any], entries: Mapping[str, type]) -> None:
+    for name, kind in entries.items():
+        if name not in config:
+            raise ValueError(f"{path}: the entry {name!r} is missing")
+        if not isinstance(config[name], kind):
+            raise ValueError(f"{path}: {name!r} must be of type {kind.__name__}, got {config[name]!r}")
 
 
 def _library_version() -> str:

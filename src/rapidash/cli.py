@@ -23,10 +23,11 @@ class UsageError(ValueError):
 
 
 class Command(NamedTuple):
-    """A subcommand: one line for the overview, and what it does with the arguments after its name."""
+    """A subcommand: one line for the overview, what it does with the arguments after its name, and when interrupted."""
 
     summary: str
     run: Callable[[list[str]], int]
+    interrupted: str = "the same command begins anew; files are written at its end, each whole or not at all"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[words[0]].run(words[1:])
     except KeyboardInterrupt:
-        print("rapidash: interrupted; the same command continues where it stopped", file=sys.stderr)
+        print(f"rapidash: interrupted; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `rapidash ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -324,9 +325,10 @@ def _bench(words: list[str]) -> int:
     return 0
 
 
+_CONTINUES = "the same command continues where it stopped"
 COMMANDS: dict[str, Command] = {
-    "study": Command("train the variants of a task over several seeds and write the report", _study),
-    "train": Command("train one variant", _train),
+    "study": Command("train the variants of a task over several seeds and write the report", _study, _CONTINUES),
+    "train": Command("train one variant", _train, _CONTINUES),
     "predict": Command("apply a trained model to files of your own", _predict),
     "report": Command("write the report of a study again, also of an unfinished one", _report),
     "measure": Command("measure how equivariant a trained model is", _measure),

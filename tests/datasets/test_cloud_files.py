@@ -66,6 +66,9 @@ def test_extended_xyz_is_read_by_its_columns(tmp_path: Path) -> None:
         ("1\nProperties=species:S:1:pos:R:3\nO 0 0\n", "has 3 columns, Properties=.* declares 4"),
         ("1\nProperties=species:S:1:pos:R:3\nO 0 0 a\n", "column 'pos' is not numeric"),
         ("1\nProperties=species:S:1:pos:R:3\nQ 0 0 0\n", "unknown element 'Q'"),
+        ("2\n\nO 0 0 0\nH 1 0 0\nH 0 1 0\n", "it announces 2 atoms and more lines follow, the first: 'H 0 1 0'"),
+        ("0\nempty\n", "it has no atoms: it announces 0"),
+        ("0\nProperties=species:S:1:pos:R:3\n", "it has no atoms: it announces 0"),
     ],
 )
 def test_a_bad_frame_stays_alone(tmp_path: Path, frame: str, message: str) -> None:
@@ -84,10 +87,61 @@ def test_the_last_frame_may_be_cut_short(tmp_path: Path) -> None:
     assert problems(path) == {f"{path}, frame 1": "it announces 3 atoms and the file ends 1 lines short"}
 
 
+@pytest.mark.parametrize("rest", ["H 0 1 0\n", "\n\nH 0 1 0", "a note\n"])
+def test_lines_after_the_last_frame_are_not_dropped(tmp_path: Path, rest: str) -> None:
+    path = write(tmp_path, "more.xyz", HYDROGEN + HYDROGEN + rest)
+    assert f"more lines follow, the first: {rest.strip()!r}" in problems(path)[f"{path}, frame 1"]
+
+
+def test_lines_before_the_first_frame_are_not_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path, "some.xyz", WATER.replace("3", "three", 1) + HYDROGEN)
+    assert problems(path) == {f"{path}, frame 0": "its first line is 'three', expected a number of atoms"}
+    assert [name for name, _ in read_clouds(path)] == [f"{path}, frame 0", f"{path}, frame 1"]
+
+
+def test_the_lines_of_qm9_after_the_atoms_are_known(tmp_path: Path) -> None:
+    rest = "1341.307\t1341.3284\nO\tO\nInChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
+    first, second = clouds(write(tmp_path, "gdb.xyz", 2 * (WATER + rest)))
+    assert first.arrays["z"].tolist() == second.arrays["z"].tolist() == [8, 1, 1]
+    path = write(tmp_path, "bad.xyz", WATER + "H 2 2 2\n" + rest)
+    assert "more lines follow" in problems(path)[f"{path}, frame 0"]
+
+
+def test_xyz_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (water,) = clouds(write(tmp_path, "one.xyz", b"\xef\xbb\xbf" + WATER.encode()))
+    assert water.arrays["z"].tolist() == [8, 1, 1]
+
+
 @pytest.mark.parametrize("text", ["", "no number\nat all\n"])
 def test_a_file_without_frames_is_no_xyz(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="has no line with a number of atoms"):
         list(read_clouds(write(tmp_path, "empty.xyz", text)))
+
+
+SEVERAL = {"pos": np.ones((2, 3, 3)), "num_points": [3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pos": np.ones((3, 3)), "z": [1, 8]}, "'z' has 2 rows, expected 3: one for every point"),
+        ({"pos": np.ones((3, 3)), "numbers": 8}, "'z' has a single value, expected 3: one for every point"),
+        ({"pos": np.ones((3, 3)), "z": np.array([1, 8, None])}, "'z' holds Python objects"),
+        ({"pos": np.ones((5, 3)), "num_points": [3, 2], "z": [1, 1, 8]}, "'z' has 3 rows, expected 5"),
+        ({"pos": np.ones((2, 3, 3)), "z": [1, 8]}, r"'z' has shape (2,), expected (2, 3) first, as 'pos', or 3 rows"),
+        ({**SEVERAL, "z": [1, 1, 8]}, "'z' has shape (3,), expected (2, 3) first, as 'pos'"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_left_out_with_the_reason(tmp_path: Path, arrays: dict, message: str) -> None:
+    for cloud in clouds(npz(tmp_path, **arrays)):
+        assert cloud.arrays.keys() == {"pos"}
+        assert cloud.left_out["z"].startswith(message)
+
+
+def test_labels_that_are_not_one_for_every_cloud_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    first, _ = clouds(npz(tmp_path, **SEVERAL, category=[0, 1, 2]))
+    assert first.label is None
+    assert first.left_out == {"label": "'label' has 3 values, expected 2: one for every cloud"}
 
 
 def npz(folder: Path, **arrays: object) -> Path:
@@ -163,6 +217,8 @@ def test_charges_are_nuclear_beside_a_number_of_atoms(tmp_path: Path) -> None:
         ({"pos": np.ones((4, 3)), "num_points": [4, 0]}, "at least 1"),
         ({"pos": np.ones((2, 4, 3)), "num_points": [2, 5]}, "at most A"),
         ({"pos": np.ones((2, 4, 3)), "num_points": [4]}, "does not fit"),
+        ({"pos": np.array([None, 1])}, "'pos' holds Python objects, expected numbers"),
+        ({"pos": np.ones((4, 3)), "n_atoms": np.array([None])}, "'n_atoms' holds Python objects"),
     ],
 )
 def test_a_wrong_npz_says_what_it_has(tmp_path: Path, arrays: dict, message: str) -> None:
@@ -219,6 +275,12 @@ def test_a_foreign_ply_is_a_bad_entry(tmp_path: Path) -> None:
     assert problems(path := write(tmp_path, "a.ply", "OFF\n")) == {str(path): "does not begin with 'ply'"}
     text = ply("ascii", faces=True).replace(b"4 0 1 2 3", b"3 0 1 9")
     assert "has a face with vertex 9, it has 4 vertices" in str(problems(write(tmp_path, "b.ply", text)))
+
+
+def test_a_ply_of_the_plane_says_what_is_missing(tmp_path: Path) -> None:
+    text = ply("ascii", faces=False).replace(b"property float z\n", b"")
+    (message,) = problems(write(tmp_path, "flat.ply", text)).values()
+    assert message == "its vertices have no 'z', expected x, y and z; they have x, y"
 
 
 def test_ply_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,8 @@ DAMAGE = {
     "misspelled": (lambda d: change_model(d, chanels=2), r"config\.json does not describe .*did you mean 'channels'"),
     "wrong value": (lambda d: change_model(d, edges="knn-0"), r"does not describe .*unknown edges 'knn-0'"),
     "wrong dtype": (lambda d: change_config(d, dtype="int8"), r"'dtype' must be the name of a floating-point dtype"),
-    "no model": (lambda d: change_config(d, model=None), r"config\.json does not describe a network"),
+    "no model": (lambda d: change_config(d, model=None), r"config\.json: 'model' must be of type dict, got None"),
+    "word": (lambda d: change_config(d, accepts_any_split="no"), r"'accepts_any_split' must be of type bool, got 'no'"),
 }  # fmt: skip
 
 

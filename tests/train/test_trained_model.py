@@ -47,12 +47,18 @@ def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None
         ({"task": "nbodi"}, r"config\.json does not describe a model of a task: unknown task 'nbodi', .*'nbody'"),
         ({"task": "absent"}, "the entry 'task' is missing"),
         ({"task_options": {"num_tests": 3}}, "no option 'num_tests'"),
-        ({"task_options": 3}, "does not describe a model of a task"),
+        ({"task": ["nbody"]}, r"config\.json: 'task' must be of type str, got \['nbody'\]"),
+        ({"task_options": 3}, r"config\.json: 'task_options' must be of type dict, got 3"),
+        ({"task": "qm9", "task_options": {"target": 3}}, r"'task_options' \{'target': 3\} are not those of task 'qm9'"),
         ({"variant": "absent"}, "the entry 'variant' is missing"),
         ({"variant": {"name": "x", "modell": {}}}, "unknown Variant field 'modell'.*did you mean 'model'"),
         ({"variant": {"name": "x"}}, "does not describe a model of a task: .*'model'"),
-        ({"variant": 7}, "does not describe a model of a task"),
+        ({"variant": 7}, r"config\.json: 'variant' must be of type dict, got 7"),
         ({"reference": "absent"}, "the entry 'reference' is missing"),
+        ({"reference": None}, r"config\.json: 'reference' must be of type dict, got None"),
+        ({"reference": [1]}, r"config\.json: 'reference' must be of type dict, got \[1\]"),
+        ({"training": None}, r"config\.json: 'training' must be of type dict, got None"),
+        ({"results": 0.5}, r"config\.json: 'results' must be of type dict, got 0\.5"),
         ({"dtype": "float33"}, "'dtype' must be the name of a floating-point dtype such as 'float32', got 'float33'"),
         ({"kind": "network"}, r"'kind' is 'network', expected 'task': .*Rapidash\.from_pretrained"),
         ({"kind": "mesh"}, r"'kind' is 'mesh', expected 'task': it was saved by another version"),
@@ -62,6 +68,42 @@ def test_a_wrong_entry_is_named(folder: Path, entries: dict, message: str) -> No
     change(folder, **entries)
     with pytest.raises(ValueError, match=message):
         TrainedModel.from_pretrained(folder)
+
+
+MOLECULES = {"elements": [1, 6, 7, 8], "mean": -10}
+PARTS = {"class_names": ["Airplane", "Bag"], "num_points": [130, 140]}
+
+
+def saved_with(folder: Path, name: str, reference: dict) -> TrainedModel:
+    options = {"target": "homo"} if name == "qm9" else {}
+    model = get_task(name, **options).build(VARIANT).eval()
+    TrainedModel(name, options, VARIANT, model, reference).save_pretrained(folder)
+    return TrainedModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "message"),
+    [
+        ("qm9", {**MOLECULES, "elements": None}, r"'elements' in 'reference' must be of type list\[int\], got None"),
+        ("qm9", {**MOLECULES, "elements": [1, "C"]}, r"'elements' in 'reference' must be of type list\[int\]"),
+        ("qm9", {**MOLECULES, "mean": True}, "'mean' in 'reference' must be of type float, got True"),
+        ("shapenet-part", {**PARTS, "class_names": "Bag"}, r"'class_names' in 'reference' must be .* list\[str\]"),
+        ("shapenet-part", {**PARTS, "num_points": [130]}, r"'num_points' in 'reference' must be .* tuple\[int, int\]"),
+    ],
+)
+def test_a_wrong_entry_of_the_reference_is_named(tmp_path: Path, name: str, reference: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"config\.json .*{message}"):
+        saved_with(tmp_path, name, reference)
+
+
+@pytest.mark.parametrize(("name", "whole"), [("qm9", MOLECULES), ("shapenet-part", PARTS)])
+def test_predictions_without_an_entry_of_the_reference_say_so(tmp_path: Path, name: str, whole: dict) -> None:
+    """The model itself can be used."""
+    for missing in whole:
+        reference = {key: value for key, value in whole.items() if key != missing}
+        found = saved_with(tmp_path, name, reference)
+        with pytest.raises(ValueError, match=f"the saved model of {name} has no '{missing}' in 'reference'"):
+            found.predict_files(["some.xyz"])
 
 
 def test_weights_of_another_width_are_named(folder: Path) -> None:

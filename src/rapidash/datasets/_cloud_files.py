@@ -1,7 +1,8 @@
 """Clouds from a user's own files: xyz, npz, ply and off, one reader for all."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,14 @@ class FileCloud:
         arrays: a row per point (or vertex) each; ``pos`` (N, D) is among them, in the unit of the file.
         triangles: (F, 3) of a mesh; None for points without faces.
         label: category of the cloud, a number or a name; None where the file has none.
+        left_out: what is wrong with arrays that the file also has, by name, for a task that needs one of them.
     """
 
     name: str
     arrays: dict[str, Array]
     triangles: Array | None = None
     label: Label | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 Entries = Iterator[tuple[str, FileCloud | DataError]]
@@ -49,9 +52,10 @@ def read_clouds(path: Path | str) -> Entries:
 
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
-    for all of them) is taken along. Names of other formats are known: positions, coords, R, points; numbers,
-    nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z; velocities for vel; normals for
-    normal; category for label (a number or name per cloud); num_atoms, n_atoms for num_points.
+    for all of them) is taken along, and ``left_out`` says why one is not. Names of other formats are known: positions,
+    coords, R, points; numbers, nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z;
+    velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms for
+    num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
 
@@ -73,7 +77,11 @@ def _xyz(path: Path) -> Entries:
 
 def _npz(path: Path) -> Entries:
     given = read_npz(path, verify=False)
-    arrays = {_known_name(name, given): array for name, array in given.items()}
+    every = _array_names(path)
+    arrays = {_known_name(name, every): given[name] for name in every if name in given}
+    bad = {_known_name(name, every): f"{name!r} holds Python objects" for name in every if name not in given}
+    if wrong := bad.get("pos") or bad.get("num_points"):
+        raise DataError(f"{path}: {wrong}, expected numbers: clouds of several sizes stand one after the other")
     if "pos" not in arrays:
         raise DataError(f"{path} has no array 'pos' (or {', '.join(ALIASES['pos'][1:])}), it has {sorted(given)}")
     pos, sizes = arrays["pos"], arrays.pop("num_points", None)
@@ -82,15 +90,21 @@ def _npz(path: Path) -> Entries:
     if sizes is not None:
         _check_sizes(path, pos, sizes)
     if pos.ndim == 3:
-        yield from _stacked(path, arrays, sizes)
+        yield from _stacked(path, arrays, sizes, bad)
     elif sizes is not None:
-        yield from _concatenated(path, arrays, sizes)
+        yield from _concatenated(path, arrays, sizes, bad)
     else:
-        (label,) = _take_labels(arrays, 1)
-        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos)), label=label)
+        (label,) = _take_labels(arrays, 1, bad)
+        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos), bad), label=label, left_out=bad)
 
 
-def _known_name(name: str, given: dict[str, Array]) -> str:
+def _array_names(path: Path) -> list[str]:
+    """All arrays of an npz file, also those of pickled objects, which are not read."""
+    with zipfile.ZipFile(path) as file:
+        return [name.removesuffix(".npy") for name in file.namelist()]
+
+
+def _known_name(name: str, given: Collection[str]) -> str:
     """The field that an array is, unless the file has an array of that name."""
     if name == "charges":  # nuclear ones in the npz files of molecules, which also have num_atoms
         found = "z" if "num_atoms" in given else "charge"
@@ -110,37 +124,50 @@ def _check_sizes(path: Path, pos: Array, sizes: Array) -> None:
         raise DataError(f"{path}: 'num_points' {sizes.shape} does not fit 'pos' {pos.shape}, expected {expected}")
 
 
-def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None) -> Entries:
+def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None, bad: dict[str, str]) -> Entries:
     num_clouds, num_points = arrays["pos"].shape[:2]
-    labels = _take_labels(arrays, num_clouds)
+    labels = _take_labels(arrays, num_clouds, bad)
     own = {name: array for name, array in arrays.items() if array.shape[:2] == (num_clouds, num_points)}
-    shared = {} if sizes is not None else _with_rows(arrays, num_points)
+    others = {name: array for name, array in arrays.items() if name not in own}
+    shared = {} if sizes is not None else _with_rows(others, num_points, {})
+    whole = f"({num_clouds}, {num_points}) first, as 'pos'" + (f", or {num_points} rows" if sizes is None else "")
+    for name in others.keys() - shared.keys():
+        bad.setdefault(name, f"{name!r} has shape {others[name].shape}, expected {whole}")
     for index, label in enumerate(labels):
         name = f"{path}, cloud {index}"
         kept = slice(None if sizes is None else int(sizes[index]))
-        yield name, FileCloud(name, shared | {key: array[index][kept] for key, array in own.items()}, label=label)
+        found = shared | {key: array[index][kept] for key, array in own.items()}
+        yield name, FileCloud(name, found, label=label, left_out=bad)
 
 
-def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array) -> Entries:
-    labels = _take_labels(arrays, len(sizes))
-    rows = _with_rows(arrays, len(arrays["pos"]))
+def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array, bad: dict[str, str]) -> Entries:
+    labels = _take_labels(arrays, len(sizes), bad)
+    rows = _with_rows(arrays, len(arrays["pos"]), bad)
     ends = np.cumsum(sizes.astype(np.int64))
     for index, (size, end, label) in enumerate(zip(sizes.tolist(), ends.tolist(), labels)):
         name = f"{path}, cloud {index}"
-        yield name, FileCloud(name, {key: array[end - size : end] for key, array in rows.items()}, label=label)
+        found = {key: array[end - size : end] for key, array in rows.items()}
+        yield name, FileCloud(name, found, label=label, left_out=bad)
 
 
-def _take_labels(arrays: dict[str, Array], num_clouds: int) -> list[Label | None]:
-    """The label of each cloud; those of every point stay where they are."""
-    if "label" not in arrays or arrays["label"].size != num_clouds:
+def _take_labels(arrays: dict[str, Array], num_clouds: int, bad: dict[str, str]) -> list[Label | None]:
+    """The label of each cloud; those of every point stay where they are. ``bad`` takes up why there is none."""
+    if "label" not in arrays:
+        return [None] * num_clouds
+    if (size := arrays["label"].size) != num_clouds:
+        bad["label"] = f"'label' has {size} values, expected {num_clouds}: one for every cloud"
         return [None] * num_clouds
     labels: list[Label | None] = arrays.pop("label").reshape(-1).tolist()
     return labels
 
 
-def _with_rows(arrays: dict[str, Array], num_points: int) -> dict[str, Array]:
-    """The arrays with a row per point."""
-    return {name: array for name, array in arrays.items() if array.ndim and len(array) == num_points}
+def _with_rows(arrays: dict[str, Array], num_points: int, bad: dict[str, str]) -> dict[str, Array]:
+    """The arrays with a row per point. ``bad`` takes up what is wrong with the others."""
+    kept = {name: array for name, array in arrays.items() if array.ndim and len(array) == num_points}
+    for name in arrays.keys() - kept.keys():
+        rows = f"{len(arrays[name])} rows" if arrays[name].ndim else "a single value"
+        bad.setdefault(name, f"{name!r} has {rows}, expected {num_points}: one for every point")
+    return kept
 
 
 def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:
@@ -165,3 +192,4 @@ _READERS: dict[str, Callable[[Path], Entries]] = {
     ".ply": _mesh(read_ply),
     ".off": _mesh(read_off),
 }
+CLOUD_FORMATS = tuple(_READERS)

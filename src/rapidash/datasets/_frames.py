@@ -21,22 +21,22 @@ def read_xyz_frames(path: Path) -> Iterator[tuple[str, dict[str, Array] | DataEr
     """The frames of an xyz file by name, "frame 0" first; a ``DataError`` in the place of a bad one.
 
     Arrays: z (N,) int64, pos (N, 3) in the file's unit, and in extended xyz the other numeric columns by their name.
-    After a bad frame reading goes on at the next line that is a number of atoms.
+    Nothing but blank lines may stand between frames (or, in files of QM9, its three lines after the atoms). After a bad
+    frame reading goes on at the next line that is a number of atoms.
     Raises: DataError for a file that cannot be read or holds no frame.
     """
-    with readable(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()  # comments are in any encoding
+    with readable(path):  # comments are in any encoding; the file may begin with a byte order mark
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     at, number = _next_count(lines, 0), 0
     if at is None:
         raise DataError(f"{path} has no line with a number of atoms: it is not an xyz file, or empty")
+    if (first := _next_text(lines, 0)) != at:
+        yield "frame 0", DataError(f"its first line is {lines[first]!r}, expected a number of atoms")
+        number = 1
     while at is not None:
         end = at + int(lines[at]) + 2
         try:
-            if end > len(lines):
-                raise DataError(
-                    f"it announces {lines[at].strip()} atoms and the file ends {end - len(lines)} lines short"
-                )
-            yield f"frame {number}", _parse_frame(lines[at:end])
+            yield f"frame {number}", _parse_frame(lines, at, end)
         except DataError as error:
             yield f"frame {number}", error
             end = at + 2  # the count may be wrong: look for the next one below the comment
@@ -48,10 +48,38 @@ def _next_count(lines: list[str], start: int) -> int | None:
     return next((at for at in range(start, len(lines)) if lines[at].strip().isdecimal()), None)
 
 
-def _parse_frame(lines: list[str]) -> dict[str, Array]:
-    comment = lines[1]
+def _next_text(lines: list[str], start: int) -> int:
+    """The first line from ``start`` on that is not blank, or the end."""
+    return next((at for at in range(start, len(lines)) if lines[at].strip()), len(lines))
+
+
+def _parse_frame(every: list[str], at: int, end: int) -> dict[str, Array]:
+    """The frame between two lines, of which the first is its number of atoms."""
+    lines, announced = every[at:end], every[at].strip()
+    if int(announced) == 0:
+        raise DataError("it has no atoms: it announces 0")
+    if end > len(every):
+        raise DataError(f"it announces {announced} atoms and the file ends {end - len(every)} lines short")
     if (found := _next_count(lines, 2)) is not None:
-        raise DataError(f"it announces {lines[0].strip()} atoms, the next frame begins after {found - 2}: cut short")
+        raise DataError(f"it announces {announced} atoms, the next frame begins after {found - 2}: cut short")
+    arrays = _parse_atoms(lines)
+    after = _next_text(every, _end_of_qm9(every, end))
+    if after < len(every) and not every[after].strip().isdecimal():
+        raise DataError(
+            f"it announces {announced} atoms and more lines follow, the first: {every[after]!r}; "
+            "expected the number of atoms of the next frame, or the end of the file"
+        )
+    return arrays
+
+
+def _end_of_qm9(lines: list[str], end: int) -> int:
+    """Where a frame ends that has the frequencies, SMILES and InChI of QM9's files after its atoms."""
+    has_identifiers = end + 2 < len(lines) and lines[end + 2].startswith("InChI=")
+    return end + 3 if has_identifiers else end
+
+
+def _parse_atoms(lines: list[str]) -> dict[str, Array]:
+    comment = lines[1]
     periodic = _PBC.search(comment)
     if _LATTICE.search(comment) and (periodic is None or re.search(r"[T1]", periodic[1], re.IGNORECASE)):
         raise DataError("it is periodic (Lattice): clouds have no cell, so neighbors across it would be lost")

@@ -69,10 +69,18 @@ def read_ply(path: Path) -> Mesh:
         content = path.read_bytes()
     if not content.startswith(b"ply"):
         raise DataError(f"{path} does not begin with 'ply'")
-    header = content.partition(b"end_header")[0].decode("latin1")
+    head, end, _ = content.partition(b"end_header")
+    if not end:
+        raise DataError(f"{path} has no 'end_header': it is cut short")
+    header = head.decode("latin1")
     announced = {name: int(count) for name, count in re.findall(r"^element (\w+) (\d+)\s*$", header, re.MULTILINE)}
     if "vertex" not in announced:
-        raise DataError(f"{path} announces no vertices: its header is damaged or cut short")
+        raise DataError(f"{path} announces no vertices: its header is damaged")
+    given = _vertex_properties(header)
+    if missing := [name for name in "xyz" if name not in given]:
+        raise DataError(
+            f"{path}: its vertices have no {missing[0]!r}, expected x, y and z; they have {', '.join(given)}"
+        )
     try:
         with path.open("rb") as file:
             loaded: Any = trimesh.load(file, file_type="ply", process=False)
@@ -86,6 +94,12 @@ def read_ply(path: Path) -> Mesh:
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
         raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {len(vertices)} vertices")
     return Mesh(vertices, triangles)
+
+
+def _vertex_properties(header: str) -> list[str]:
+    """The names of the numbers that a ply file has for every vertex."""
+    section = re.search(r"^element vertex .*?(?=^element |\Z)", header, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^property .*?(\w+)\s*$", section[0] if section else "", re.MULTILINE)
 
 
 def _trimesh() -> Any:

@@ -31,7 +31,9 @@ def parse_xyz(text: str) -> Geometry:
         num_atoms = int(lines[0].split()[0])
     except (IndexError, ValueError):
         raise DataError("its first line is not a number of atoms: it is not an xyz file, or empty") from None
-    if num_atoms < 1 or len(lines) < num_atoms + 2:
+    if num_atoms < 1:
+        raise DataError(f"it has no atoms: its first line is {lines[0]!r}")
+    if len(lines) < num_atoms + 2:
         raise DataError(f"it announces {num_atoms} atoms and has {max(len(lines) - 2, 0)} lines for them: cut short")
     numbers: list[int] = []
     rows: list[list[float]] = []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rapidash.models._rapidash import Rapidash
 
 CUSTOM_GRID = "custom"
+_ENTRIES = {"model": dict, "dtype": str, "accepts_any_split": bool}
 _CARD = """---
 library_name: rapidash
 ---
@@ -62,14 +63,14 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
 
 def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend) -> "Rapidash":
     """See `Rapidash.from_pretrained`."""
-    entry, tensors = read_pretrained(folder, kind="network")
+    entry, tensors = read_pretrained(folder, kind="network", entries=_ENTRIES)
     try:
         arguments: dict[str, Any] = vars(from_plain(RapidashConfig, entry["model"]))
         if arguments["grid"] == CUSTOM_GRID:
             arguments = {**arguments, "grid": tensors["grid"]}
         with torch.random.fork_rng():
             model = make(**arguments, backend=backend).to(torch_dtype(entry["dtype"]))
-        model.accepts_any_split = bool(entry["accepts_any_split"])
+        model.accepts_any_split = entry["accepts_any_split"]
     except (KeyError, TypeError, ValueError) as error:
         said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{find_pretrained(folder) / CONFIG} does not describe a network: {said}") from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, get_origin, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class FileTask(Protocol):
     """A `Task` whose trained models can be applied to clouds from files.
 
     ``reference`` is read from the training data once, when a model is saved, and goes with the model; predictions need
-    no data of the task.
+    no data of the task. A task may also have ``reference_kinds``, the entries of its reference and their types, such as
+    ``{"elements": list[int]}``: those of a saved model are then checked, see `check_reference`.
     """
 
     @property
@@ -76,6 +77,33 @@ class FileTask(Protocol):
         ...
 
 
+def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
+    """The entries that are missing in the reference of a task, by its ``reference_kinds``, where it has them.
+
+    Raises: ValueError for an entry of another type.
+    """
+    kinds: Mapping[str, Any] = getattr(task, "reference_kinds", {})
+    for name, kind in kinds.items():
+        if name in reference and not _is_of(reference[name], kind):
+            named = kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind
+            raise ValueError(f"{name!r} in 'reference' must be of type {named}, got {reference[name]!r}")
+    return [name for name in kinds if name not in reference]
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a plain value is of a type: ``float``, ``list[int]``, ``tuple[int, int]``, ``dict[str, float]``, ..."""
+    origin, entries = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_is_of(entry, entries[1]) for entry in value.values())
+    if origin in (list, tuple):
+        return (
+            isinstance(value, list | tuple)
+            and (origin is list or len(value) == len(entries))
+            and all(_is_of(entry, entries[0]) for entry in value)
+        )
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+
+
 def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
     """The fields of a cloud from a file, numbers in float64.
 
@@ -85,6 +113,8 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
     tensors = {}
     for name, spec in inputs.items():
         if name not in found.arrays:
+            if name in found.left_out:
+                raise DataError(found.left_out[name])
             needed = ", ".join(f"{key} ({entry.field.unit})" for key, entry in inputs.items())
             raise DataError(f"it has no {name!r}: the task needs {needed}; the file has {', '.join(found.arrays)}")
         array = found.arrays[name]
@@ -104,15 +134,20 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
     return tensors
 
 
-def category_number(given: str | float | None, names: Sequence[str]) -> int:
+def category_number(given: str | float | None, names: Sequence[str], *, why_none: str = "") -> int:
     """The number of a category that a file or a user gives by its name or number.
 
+    Args:
+        given: name or number.
+        names: of the categories 0, 1, ...
+        why_none: what is wrong with the categories of the file.
     Raises: DataError for none, and for one that is unknown, with the names.
     """
     if given is None:
+        none = f"it has no category ({why_none})" if why_none else "it has no category"
         raise DataError(
-            "it has no category: looked for one per cloud in the file, array 'label' or 'category' of npz, and for "
-            f"--category (category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
+            f"{none}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for --category "
+            f"(category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
         )
     word = str(given)
     if word in names:

@@ -1,6 +1,6 @@
 """A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +26,14 @@ from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
 from rapidash.train._log import progress_bar
-from rapidash.train._prediction import FileTask, Output, category_number
+from rapidash.train._prediction import FileTask, Output, category_number, check_reference
 from rapidash.train._registry import get_task
 from rapidash.train._task import Task
 from rapidash.train._variant import Variant
 from rapidash.train._write_predictions import Predictions
+
+_ENTRIES = {"task": str, "task_options": dict, "variant": dict, "dtype": str}
+_ENTRIES |= {"reference": dict, "training": dict, "results": dict}
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,18 @@ class TrainedModel:
         Raises: FileNotFoundError for a missing file (the name of a hub is not looked up); ValueError for a damaged or
             foreign file, an unknown task or option, or weights that do not fit, naming the file and the entry.
         """
-        config, tensors = read_pretrained(path, kind="task")
+        config, tensors = read_pretrained(path, kind="task", entries=_ENTRIES)
         try:
-            task = get_task(config["task"], **config["task_options"])
+            task = _task_of(config)
             variant = from_plain(Variant, config["variant"])
             with torch.random.fork_rng():
                 model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
-            found = [config[name] for name in ("reference", "training", "results")]
+            check_reference(config["reference"], task)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
         load_weights(model, tensors, path)
+        found = [config[name] for name in ("reference", "training", "results")]
         return cls(config["task"], config["task_options"], variant, model.eval(), *found)
 
     def predict(
@@ -150,6 +154,7 @@ class TrainedModel:
         *,
         category: str | int | None = None,
         skip_bad: bool = False,
+        check: Callable[[Predictions, int], None] | None = None,
         **options: Any,
     ) -> Predictions:
         """Predictions for the clouds of files, see `rapidash.datasets.read_clouds` for their formats.
@@ -160,6 +165,8 @@ class TrainedModel:
             paths: files.
             category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
             skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
+            check: called before all is predicted, with the predictions for the first cloud and the number of clouds; to
+                stop the work it raises.
             options: as for `predict`.
         Raises: FileNotFoundError; DataError naming file and entry of the first bad cloud, or when none is left; and as
             `predict`; ValueError for a category that is unknown or that the task does not use.
@@ -193,16 +200,14 @@ class TrainedModel:
             {key: task.inputs[key].field for key in clouds[0]},
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
+        if check is not None:
+            one = self.predict(data.subset(torch.arange(1)), **{**options, "tta": 0, "progress": False})
+            check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
         made = self.predict(data, **options)
         made = made.at_points(given, rows) if rows else made
         return replace(made, names=tuple(names), skipped=tuple(skipped))
 
     def _check_category(self, task: FileTask, category: str | int | None) -> None:
-        if "label" in task.inputs and "class_names" not in self.reference:
-            raise ValueError(
-                f"the saved model of {self.task_name} has no names of categories (an earlier version saved none): "
-                "save it again with reference=task.reference(), or train it again"
-            )
         if category is None:
             return
         if "label" not in task.inputs:
@@ -221,4 +226,19 @@ class TrainedModel:
                 f"task {self.task_name!r} does not say how a cloud of a user becomes its input: see "
                 "rapidash.train.FileTask, or call the model on batches of your own"
             )
+        if missing := check_reference(self.reference, self.task):
+            raise ValueError(
+                f"the saved model of {self.task_name} has no {missing[0]!r} in 'reference', which predictions need (an "
+                "earlier version saved none, or it is damaged): save it again with reference=task.reference(), or "
+                "train it again"
+            )
         return self.task
+
+
+def _task_of(config: Mapping[str, Any]) -> Task:
+    """The task of a configuration. Raises: ValueError for an unknown task or option, or a value that it cannot have."""
+    try:
+        return get_task(config["task"], **config["task_options"])
+    except (AttributeError, KeyError, TypeError) as error:
+        said = f"'task_options' {config['task_options']} are not those of task {config['task']!r}"
+        raise ValueError(f"{said} ({type(error).__name__}: {error})") from error

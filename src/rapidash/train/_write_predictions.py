@@ -4,6 +4,7 @@ import colorsys
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import ELEMENT_SYMBOLS
+from rapidash.datasets._cloud_files import CLOUD_FORMATS
 from rapidash.groups import Position
 from rapidash.train._prediction import Output
 
@@ -78,6 +80,7 @@ class Predictions:
         """
         path = Path(path)
         check_format(path)
+        check_fit(path, self, len(self.names))
         atomic_write(path, _FORMATS[path.suffix.lower()](self))
         return path
 
@@ -86,6 +89,53 @@ def check_format(path: Path) -> None:
     """Raises: ValueError for a suffix that is not a format of predictions."""
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(unknown_name("format of predictions", path.suffix.lower(), _FORMATS))
+
+
+def check_fit(path: Path, made: Predictions, num_clouds: int) -> None:
+    """Raises: ValueError for a format that cannot hold outputs such as these, of so many clouds."""
+    suffix = path.suffix.lower()
+    of_points = [name for name, output in made.outputs.items() if output.field.level == "point"]
+    of_clouds = [name for name in made.outputs if name not in of_points]
+    if suffix in (".xyz", ".extxyz") and "z" not in made.clouds.tensors:
+        raise ValueError(f"{suffix[1:]} is for molecules, these clouds have no elements: write .npz instead")
+    if suffix == ".csv" and of_points:
+        raise ValueError(f"csv has a row per cloud, {of_points[0]!r} is a value of every point: write .npz instead")
+    if suffix == ".ply" and of_clouds:
+        raise ValueError(f"ply has a row per point, {of_clouds[0]!r} is a value of the cloud: write .npz instead")
+    if suffix == ".ply" and num_clouds != 1:
+        raise ValueError(f"ply holds one cloud, these are {num_clouds}: write .npz, or predict file by file")
+
+
+def default_place(files: Sequence[Path | str], suffix: str) -> Path:
+    """Beside the file of the clouds, for several files in the working directory.
+
+    The name keeps the suffix of a file beside which there is another format of the same name, water.npz and water.xyz.
+    """
+    first = Path(files[0])
+    if len(files) > 1:
+        return Path(f"predictions{suffix}")
+    others = [first.with_suffix(other) for other in CLOUD_FORMATS]
+    has_twin = any(other != first and other.exists() for other in others)
+    return first.with_name(f"{first.name if has_twin else first.stem}.predictions{suffix}")
+
+
+def check_place(path: Path, inputs: Sequence[Path | str] = ()) -> None:
+    """Whether a file can be written there.
+
+    Args:
+        path: the file; folders that do not exist are created when it is written.
+        inputs: files that it must not replace.
+    Raises: ValueError for an input; OSError for a folder, or a place in a folder that is a file or may not be changed.
+    """
+    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in inputs):
+        raise ValueError(f"{path} is a file to be predicted, which its predictions would replace: choose another name")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {above} is a file, not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: no permission to change {above}")
 
 
 def _has_classes(outputs: dict[str, Output]) -> bool:
@@ -107,8 +157,6 @@ def _npz(made: Predictions) -> bytes:
 
 
 def _xyz(made: Predictions) -> str:
-    if "z" not in made.clouds.tensors:
-        raise ValueError("xyz is for molecules, these clouds have no elements: write .npz instead")
     whole = {name: output for name, output in made.outputs.items() if output.field.level == "cloud"}
     columns = {"pos": made.clouds.tensors["pos"]}
     columns |= {name: output.values for name, output in made.outputs.items() if output.field.level == "point"}
@@ -138,8 +186,6 @@ def _quoted(output: Output, index: int) -> str:
 
 
 def _csv(made: Predictions) -> str:
-    if wrong := [name for name, output in made.outputs.items() if output.field.level == "point"]:
-        raise ValueError(f"csv has a row per cloud, {wrong[0]!r} is a value of every point: write .npz instead")
     columns: dict[str, list[Any]] = {"entry": list(made.names)}
     for name, output in made.outputs.items():
         if output.labels and not output.values.is_floating_point():
@@ -158,10 +204,6 @@ def _csv(made: Predictions) -> str:
 
 
 def _ply(made: Predictions) -> bytes:
-    if len(made.names) != 1:
-        raise ValueError(f"ply holds one cloud, these are {len(made.names)}: write .npz, or predict file by file")
-    if wrong := [name for name, output in made.outputs.items() if output.field.level == "cloud"]:
-        raise ValueError(f"ply has a row per point, {wrong[0]!r} is a value of the cloud: write .npz instead")
     pos = made.clouds.tensors["pos"].double()
     columns = dict(zip("xyz", pos.T.numpy()))
     for name, output in made.outputs.items():

@@ -154,6 +154,14 @@ def test_the_category_comes_from_the_file_or_is_given(tmp_path: Path, quadrants:
     assert (len(found.names), len(found.skipped)) == (1, 1)
 
 
+def test_categories_that_are_not_one_for_every_cloud_are_told(tmp_path: Path, quadrants: TrainedModel) -> None:
+    path = save_npz(tmp_path / "three.npz", pos=corners(NUM_POINTS)[0], category=[1, 2, 3])
+    with pytest.raises(
+        DataError, match=r"it has no category \('label' has 3 values, expected 1: one for every cloud\)"
+    ):
+        quadrants.predict_files([path])
+
+
 @pytest.mark.parametrize("category", ["Chairs", "16", -1, 4.0, True])
 def test_an_unknown_category_is_refused_before_any_file_is_read(quadrants: TrainedModel, category) -> None:
     with pytest.raises(ValueError, match=rf"unknown category '{category}', expected one of 'Airplane', .*0 to 15"):
@@ -229,7 +237,7 @@ def test_a_ply_of_predictions_has_points_colors_and_labels(tmp_path: Path, quadr
 
 
 def test_a_model_without_names_of_categories_says_so(quadrants: TrainedModel) -> None:
-    with pytest.raises(ValueError, match="the saved model of shapenet-part has no names of categories"):
+    with pytest.raises(ValueError, match="the saved model of shapenet-part has no 'class_names' in 'reference'"):
         replace(quadrants, reference={}).predict_files(["some.ply"], category="Chair")
 
 

@@ -84,6 +84,11 @@ class ClassificationTask(PosedTask):
         """The names of the labels 0, 1, ..."""
         raise NotImplementedError
 
+    @property
+    def reference_kinds(self) -> Mapping[str, Any]:
+        """What `reference` has, and of which types."""
+        return {"class_names": list[str]}
+
     def reference(self) -> dict[str, Any]:
         """The names of the classes."""
         return {"class_names": list(self.class_names())}

@@ -78,6 +78,11 @@ class SegmentationTask(PosedTask):
         """What a shape from a file must have: a surface, or enough points, and a category."""
         return {**SHAPE_INPUTS, "label": Input(Field(Scalar(), "category, its name or number", "cloud"), 0)}
 
+    @property
+    def reference_kinds(self) -> Mapping[str, Any]:
+        """What `reference` has, and of which types."""
+        return {"class_names": list[str], "num_points": tuple[int, int]}
+
     def reference(self) -> dict[str, Any]:
         """The names of the categories, and how few and how many points the clouds of the validation part have."""
         data = self.read("val")
@@ -87,8 +92,9 @@ class SegmentationTask(PosedTask):
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One shape, sampled and scaled as those of the training data, and its category."""
         points = {name: spec for name, spec in self.inputs.items() if spec.field.level == "point"}
-        label = torch.tensor([category_number(found.label, reference["class_names"])])
-        return {**read_shape_by_points(found, points, *reference["num_points"]), "label": label}
+        why_none = found.left_out.get("label", "")
+        label = category_number(found.label, reference["class_names"], why_none=why_none)
+        return {**read_shape_by_points(found, points, *reference["num_points"]), "label": torch.tensor([label])}
 
 
 def most_probable(name: str, logits: Float[Tensor, "N K"], labels: tuple[str, ...] = ()) -> dict[str, Output]:

@@ -1,10 +1,9 @@
 """CMU motion capture: where are the 31 joints of a walking or running person a quarter of a second from now?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -166,10 +165,11 @@ class CmuTask:
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One pose. Raises: DataError for other numbers of joints."""
         size = len(found.arrays["pos"])
-        if "joint" not in found.arrays and size != NUM_JOINTS:
+        has_joint = "joint" in found.arrays or "joint" in found.left_out
+        if not has_joint and size != NUM_JOINTS:
             raise DataError(f"it has {size} points and no 'joint', expected the {NUM_JOINTS} joints of the skeleton")
-        numbered = replace(found, arrays={"joint": np.arange(size), **found.arrays})
-        tensors = cloud_tensors(numbered, self.inputs)
+        needed = {name: spec for name, spec in self.inputs.items() if has_joint or name != "joint"}
+        tensors = {"joint": torch.arange(size), **cloud_tensors(found, needed)}
         if int(tensors["joint"].min()) < 0 or int(tensors["joint"].max()) >= NUM_JOINTS:
             raise DataError(f"'joint' is out of range, expected 0 to {NUM_JOINTS - 1}")
         return tensors

@@ -157,6 +157,11 @@ class MdTask:
         """What a configuration from a file must have."""
         return MOLECULE_INPUTS
 
+    @property
+    def reference_kinds(self) -> Mapping[str, Any]:
+        """What `reference` has, and of which types."""
+        return {"atoms": list[int], "elements": list[int], "mean_energy_eV": float}
+
     def reference(self) -> dict[str, Any]:
         """The atoms of the molecule, its elements, and the mean energy (eV) that training took off."""
         train = self._read("train")

@@ -174,6 +174,12 @@ class Qm9Task:
         """What a molecule from a file must have."""
         return MOLECULE_INPUTS
 
+    @property
+    def reference_kinds(self) -> Mapping[str, Any]:
+        """What `reference` has, and of which types."""
+        offset = {"mean": float} if self.target in INTENSIVE else {"per_atom": dict[str, float]}
+        return {"elements": list[int], **({} if self.is_vector else offset)}
+
     def reference(self) -> dict[str, Any]:
         """The elements of the training data and what was taken off the target: a number, or one for each element."""
         train = self._read("train")
