@@ -51,7 +51,7 @@ def test_the_h5_layout_has_no_normals(tmp_path) -> None:
 def test_a_bad_shape_is_named_or_skipped_and_counted(tmp_path) -> None:
     write_shapenet_part(tmp_path)
     (tmp_path / "03001627" / "shape3.txt").write_text("0 0 0\n")
-    with pytest.raises(DataError, match=r"shape3\.txt has 3 columns, expected 7"):
+    with pytest.raises(DataError, match=r"shape3\.txt has 3 columns, expected 4"):
         ShapeNetPartTask(data_dir=str(tmp_path)).dataset("train")
     with pytest.warns(RuntimeWarning, match="skipped 1 of 8 samples"):
         assert len(ShapeNetPartTask(data_dir=str(tmp_path), on_error="skip").dataset("train")) == 7
