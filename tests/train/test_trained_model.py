@@ -49,7 +49,7 @@ def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None
         ({"task_options": {"num_tests": 3}}, "no option 'num_tests'"),
         ({"task": ["nbody"]}, r"config\.json: 'task' must be of type str, got \['nbody'\]"),
         ({"task_options": 3}, r"config\.json: 'task_options' must be of type dict, got 3"),
-        ({"task": "qm9", "task_options": {"target": 3}}, r"'task_options' \{'target': 3\} are not those of task 'qm9'"),
+        ({"task": "qm9", "task_options": {"target": 3}}, "option 'target' of task 'qm9': expected text, got 3"),
         ({"variant": "absent"}, "the entry 'variant' is missing"),
         ({"variant": {"name": "x", "modell": {}}}, "unknown Variant field 'modell'.*did you mean 'model'"),
         ({"variant": {"name": "x"}}, "does not describe a model of a task: .*'model'"),

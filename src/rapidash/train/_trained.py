@@ -91,7 +91,7 @@ class TrainedModel:
         """
         config, tensors = read_pretrained(path, kind="task", entries=_ENTRIES)
         try:
-            task = _task_of(config)
+            task = get_task(config["task"], **config["task_options"])
             variant = from_plain(Variant, config["variant"])
             with torch.random.fork_rng():
                 model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
@@ -233,12 +233,3 @@ class TrainedModel:
                 "train it again"
             )
         return self.task
-
-
-def _task_of(config: Mapping[str, Any]) -> Task:
-    """The task of a configuration. Raises: ValueError for an unknown task or option, or a value that it cannot have."""
-    try:
-        return get_task(config["task"], **config["task_options"])
-    except (AttributeError, KeyError, TypeError) as error:
-        said = f"'task_options' {config['task_options']} are not those of task {config['task']!r}"
-        raise ValueError(f"{said} ({type(error).__name__}: {error})") from error
