@@ -158,7 +158,7 @@ def test_a_run_that_another_process_holds_or_without_weights_is_left_out(tmp_pat
 def test_clouds_that_cannot_be_corrupted_are_a_reason_not_a_crash(tmp_path: Path, run) -> None:
     trained(tmp_path, run, seeds=(0,))
     wanted = CorruptionPlan(("jitter", "lidar"))
-    with pytest.warns(UserWarning, match="lidar is left out: visibility needs at least 4 points"):
+    with pytest.warns(UserWarning, match="lidar is left out: cloud 0: visibility needs at least 4 points"):
         plan = run_corruptions(tmp_path, wanted)
     assert plan.names == ("jitter",)
     assert "at least 4 points" in plan.skipped["lidar"]
