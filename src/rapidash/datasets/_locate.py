@@ -23,6 +23,7 @@ def locate(
     Every layout is the relative path of a file with ``*`` as a wildcard, the best first. Each folder is searched with
     two levels of its subfolders, in sorted order, whether names are in upper or lower case; names spelled as in the
     layout come first. A file given as ``data_dir`` is taken if its name fits a layout.
+
     Args:
         layouts: what to look for, e.g. ("cmu_mocap_run.npz", "motion_run.pkl").
         dataset: its name, for the error.
