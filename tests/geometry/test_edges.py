@@ -24,6 +24,7 @@ def test_rules_make_their_edges() -> None:
     assert torch.equal(FullyConnected()(POS, BATCH), fully_connected_edges(BATCH))
     assert torch.equal(KNN(3)(POS, BATCH), knn_edges(POS, BATCH, 3))
     assert torch.equal(KNN(3, reverse=True)(POS, BATCH), knn_edges(POS, BATCH, 3, reverse=True))
+    assert torch.equal(KNN(99, clamp=True)(POS, BATCH), knn_edges(POS, BATCH, 99, clamp=True))
     assert torch.equal(Radius(0.9)(POS, BATCH), radius_edges(POS, BATCH, 0.9))
 
 
@@ -34,6 +35,8 @@ def test_rules_make_their_edges() -> None:
         ("knn-16", KNN(16)),
         ("KNN-1", KNN(1)),
         ("knn-8-reverse", KNN(8, reverse=True)),
+        ("knn-8-clamp", KNN(8, clamp=True)),
+        ("knn-8-reverse-clamp", KNN(8, reverse=True, clamp=True)),
         ("radius-0.5", Radius(0.5)),
         ("radius-2", Radius(2.0)),
         (" radius-1e-3 ", Radius(1e-3)),
@@ -58,6 +61,7 @@ def test_a_name_is_read_as_its_rule(name: str, rule: object) -> None:
         ("knn-0", "knn-16"),
         ("knn-2.7", "knn-3"),
         ("knn-8-reversed", "knn-8-reverse"),
+        ("knn-8-clamped", "knn-8-clamp"),
         ("radius", "radius-0.5"),
         ("raduis-0.3", "radius-0.3"),
         ("radius-inf", "radius-0.5"),

@@ -9,6 +9,8 @@ import torch
 from toy_plugin import ToyTask
 
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, SEVERITIES, corrupt_dataset
+from rapidash.geometry import EdgeRule
+from rapidash.models import BaselineConfig, Rapidash, RapidashConfig, build_backbone
 from rapidash.study import (
     CorruptionPlan,
     Store,
@@ -193,3 +195,22 @@ def test_errors_that_are_not_finite_are_null_in_the_file(tmp_path: Path, run, mo
     found = read_robustness(tmp_path, Store(tmp_path).records())
     assert found.num_untested == 2
     assert found.rows == ()
+
+
+@pytest.mark.parametrize("kind", ["Rapidash", "EGNN"])
+def test_a_cloud_that_lost_points_is_connected_whole(kind: str) -> None:
+    config = (
+        RapidashConfig(dim=3, in_scalars=1, edges="knn-8")
+        if kind == "Rapidash"
+        else BaselineConfig("EGNN", edges="knn-8")
+    )
+    model = build_backbone(config)
+    pos, batch = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(ValueError, match="k=8 neighbors asked for"):
+        first_rule(model)(pos, batch)
+    corruption_runs._connect_small_clouds(torch.nn.ModuleList([model]))
+    assert first_rule(model)(pos, batch).shape == (2, 25)
+
+
+def first_rule(model: torch.nn.Module) -> EdgeRule:
+    return model.rules[0] if isinstance(model, Rapidash) else model.rule

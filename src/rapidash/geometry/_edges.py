@@ -14,6 +14,8 @@ from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, radiu
 
 __all__ = ["KNN", "EdgeRule", "FullyConnected", "Radius", "check_cloud", "parse_edges"]
 
+_KNN_WORDS: tuple[list[str], ...] = ([], ["reverse"], ["clamp"], ["reverse", "clamp"])
+
 
 @runtime_checkable
 class EdgeRule(Protocol):
@@ -40,12 +42,14 @@ class KNN:
     """The k nearest points of its cloud send to each point, itself among them: "knn-16".
 
     Args:
-        k: neighbors per point, at least 1 and at most the size of the smallest cloud.
+        k: neighbors per point, at least 1 and, without ``clamp``, at most the size of the smallest cloud.
         reverse: each point sends to its k nearest instead, as in the released network: "knn-16-reverse".
+        clamp: take all points of a cloud that has fewer than k, instead of raising: "knn-16-clamp".
     """
 
     k: int
     reverse: bool = False
+    clamp: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
@@ -53,10 +57,10 @@ class KNN:
 
     def __call__(self, pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
         """Edges of a batch of clouds."""
-        return knn_edges(pos, batch, self.k, reverse=self.reverse)
+        return knn_edges(pos, batch, self.k, reverse=self.reverse, clamp=self.clamp)
 
     def __str__(self) -> str:
-        return f"knn-{self.k}" + ("-reverse" if self.reverse else "")
+        return f"knn-{self.k}" + ("-reverse" if self.reverse else "") + ("-clamp" if self.clamp else "")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Radius:
 
 
 def parse_edges(edges: str | EdgeRule) -> EdgeRule:
-    """The rule with this name: "fc", "knn-K", "knn-K-reverse" or "radius-R"; a rule is returned as it is.
+    """The rule with this name: "fc", "knn-K", "knn-K-reverse", "knn-K-clamp", "radius-R"; a rule is returned as it is.
 
     Raises: ValueError for a name that is none of these or has a wrong number, with the nearest valid form.
     """
@@ -94,14 +98,14 @@ def parse_edges(edges: str | EdgeRule) -> EdgeRule:
     if kind == "fc" and not argument:
         return FullyConnected()
     if kind == "knn":
-        number, dash, suffix = argument.partition("-")
-        if number.isdecimal() and int(number) > 0 and suffix == ("reverse" if dash else ""):
-            return KNN(int(number), reverse=bool(dash))
+        number, *words = argument.split("-")
+        if number.isdecimal() and int(number) > 0 and words in _KNN_WORDS:
+            return KNN(int(number), reverse="reverse" in words, clamp="clamp" in words)
     if kind == "radius" and (radius := _positive_number(argument)) is not None:
         return Radius(radius)
     raise ValueError(
         f"unknown edges {edges!r}, expected 'fc' (all pairs), 'knn-K' with K a count of at least 1, 'knn-K-reverse', "
-        f"or 'radius-R' with R a positive length; did you mean {_nearest_form(edges.strip().lower())!r}?"
+        f"'knn-K-clamp', or 'radius-R' with R a positive length; did you mean {_nearest_form(edges.strip().lower())!r}?"
     )
 
 
@@ -122,5 +126,6 @@ def _nearest_form(text: str) -> str:
     name = alike.get(name, name)
     number = float(digits[0]) if digits else 0.0
     if name == "knn":
-        return str(KNN(max(1, round(number)) if number else 16, reverse="rev" in text))
+        k = max(1, round(number)) if number else 16
+        return str(KNN(k, reverse="rev" in text, clamp="clam" in text))
     return str(Radius(number if 0 < number < math.inf else 0.5) if name == "radius" else FullyConnected())

@@ -159,5 +159,5 @@ def _check_k(k: int, segments: Segments, query_batch: Tensor) -> None:
         cloud = int(query_batch[is_short.nonzero()[0]])
         raise ValueError(
             f"k={k} neighbors asked for, but cloud {cloud} has {int(segments.count[cloud])} points (a point counts as "
-            "its own neighbor): lower k, or pass clamp=True to take all points of smaller clouds"
+            "its own neighbor): lower k, or pass clamp=True (edges 'knn-K-clamp') to take all points of smaller clouds"
         )

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from rapidash.data import SEVERITIES, CloudDataset, corrupt_dataset
+from rapidash.geometry import KNN, EdgeRule
+from rapidash.models import Rapidash
+from rapidash.models._baseline import Baseline
 from rapidash.study._corruption_plan import CorruptionPlan, read_object, save_plan, write_object
 from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
@@ -32,7 +36,8 @@ def run_corruptions(
     """Evaluate the selected weights of every finished run on the test data under every corruption and severity.
 
     Clouds are brought to the form that the benchmark wants and back; that of cloud i depends on the corruption, the
-    severity and i only, so that all models see the same. Results are one file per run, ``corruptions/KEY.json``,
+    severity and i only, so that all models see the same. A cloud that is left with fewer points than a network asks
+    for as neighbors is connected whole. Results are one file per run, ``corruptions/KEY.json``,
     written after each corruption; what is there for these weights is not computed again.
 
     Args:
@@ -119,6 +124,7 @@ def _add_result(store: Store, record: Record, name: str, task: Task, corrupted: 
     weights = _digest(directory / WEIGHTS)
     run = load_run(directory)
     model = run.model.to(run.config.train.device if torch.cuda.is_available() else "cpu")
+    _connect_small_clouds(model)
     try:
         errors = [evaluate(model, task, data, batch_size=run.config.train.batch_size).mean for data in corrupted]
     except ValueError as error:
@@ -134,6 +140,19 @@ def _add_result(store: Store, record: Record, name: str, task: Task, corrupted: 
         "errors": {**stored.get("errors", {}), **row},
     }
     write_object(path, plain)
+
+
+def _connect_small_clouds(model: nn.Module) -> None:
+    """Let neighbor rules take all points of a cloud that has fewer than k: corruptions remove points."""
+
+    def clamped(rule: EdgeRule) -> EdgeRule:
+        return replace(rule, clamp=True) if isinstance(rule, KNN) else rule
+
+    for module in model.modules():
+        if isinstance(module, Rapidash):
+            module.rules = [clamped(rule) for rule in module.rules]
+        elif isinstance(module, Baseline):
+            module.rule = clamped(module.rule)
 
 
 def _result_path(directory: Path, key: str) -> Path:
