@@ -9,7 +9,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._charts import estimate_text
 from rapidash.report._figure import figure
 from rapidash.report._records import read_study
-from rapidash.report._robustness import robustness_section
+from rapidash.report._robustness import TableCell, robustness_section
 from rapidash.report._summary import StudySummary, VariantSummary, summarize
 from rapidash.report._verdict import metric_with_unit, verdict
 
@@ -68,9 +68,16 @@ def _robustness(summary: StudySummary) -> list[str]:
     if section is None or not section.variants:
         return []
     head = ("corruption error", *(f"{variant.letter} {variant.name}" for variant in section.variants))
-    rows = [(title, *(f"{cell.value} ({cell.error})" for cell in cells)) for title, cells in section.lines]
+    lines = list(enumerate(section.lines))
+    rows = [(title, *(_robustness_cell(cell, is_mean=place == 0) for cell in cells)) for place, (title, cells) in lines]
     table = _table([head, *rows], (20, *(80 // len(section.variants) for _ in section.variants)))
     return ["", escape(section.lead), "", *table, "", *(f"- {escape(note)}" for note in section.notes)]
+
+
+def _robustness_cell(cell: TableCell, *, is_mean: bool) -> str:
+    if cell.value == fmt.NOTHING:  # test data as they are
+        return cell.error
+    return " ".join(filter(None, (cell.value, cell.interval if is_mean else "", f"({cell.error})")))
 
 
 def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
