@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rapidash._names import nearest_name
+from rapidash._plain import TYPE_WORDS
 
 try:
     import jsonargparse
@@ -89,12 +90,12 @@ def _in_plain_words(message: str) -> str:
 
 
 def _expected(found: "re.Match[str]") -> str:
-    return f"expected {_TYPES.get(found[1], found[1])}, got {found[2]!r}"
+    return f"expected {TYPE_WORDS.get(found[1], found[1])}, got {found[2]!r}"
 
 
 def _type_names(text: str) -> str:
     names = [re.sub(r"<class '(\w+)'>", r"\1", part) for part in re.split(r", (?![^\[]*\])", text)]
-    return " or ".join(_TYPES.get(name, name) for name in names)
+    return " or ".join(TYPE_WORDS.get(name, name) for name in names)
 
 
 def _union(found: "re.Match[str]") -> str:
@@ -109,7 +110,6 @@ _REWORDED: tuple[tuple[str, str | Callable[["re.Match[str]"], str]], ...] = (
     (r"[Ee]xpected an? <class '(\w+)'>\. Got value: (.*)", _expected),
     (r"Does not validate against any of the Union subtypes Subtypes: \[(.+?)\] Errors: .* Given value: (.*)", _union),
 )
-_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
 
 
 def _hint(near: str | None) -> str:

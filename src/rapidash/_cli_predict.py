@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
     from rapidash.study import load_plugins
-    from rapidash.train import TrainedModel
-    from rapidash.train._loop import find_device
+    from rapidash.train import TrainedModel, find_device
     from rapidash.train._write_predictions import check_fit, check_format, check_place, default_place
 
     def place(made: "Predictions") -> Path:

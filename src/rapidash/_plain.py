@@ -14,6 +14,13 @@ from rapidash._names import unknown_name
 
 T = TypeVar("T")
 
+TYPE_WORDS = {  # by name, for errors
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+}
 KEY_LENGTH = 16  # hexadecimal digits: 64 bits, no collision among any number of runs that a study can have
 
 
@@ -56,6 +63,34 @@ def from_plain(cls: type[T], plain: Mapping[str, Any]) -> T:
             raise ValueError(unknown_name(f"{cls.__name__} field", key, sorted(fields)))
     hints = typing.get_type_hints(cls)
     return cls(**{key: _restore(hints[key], value) for key, value in plain.items()})
+
+
+def is_of(value: object, hint: Any) -> bool:
+    """Whether a plain value is of a type: one of `TYPE_WORDS`, a union, or a list, tuple or dict of such.
+
+    A whole number is a float too, and a truth value is no number. Of any other type, such as a Literal, every value is.
+    """
+    origin, entries = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(is_of(value, entry) for entry in entries)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(is_of(entry, entries[1]) for entry in value.values())
+    if origin in (list, tuple):
+        if not isinstance(value, list | tuple):
+            return False
+        expected = entries * len(value) if origin is list else entries
+        return len(value) == len(expected) and all(is_of(*pair) for pair in zip(value, expected))
+    if not isinstance(hint, type) or hint.__name__ not in TYPE_WORDS:
+        return True
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def type_words(hint: Any) -> str:
+    """A type in words, for an error: ``int | None`` is "a whole number or null"."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(TYPE_WORDS.get(getattr(option, "__name__", ""), str(option)) for option in options)
 
 
 def _restore(hint: Any, value: Any) -> Any:

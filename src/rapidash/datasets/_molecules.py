@@ -10,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from rapidash.data import Field
-from rapidash.datasets._reading import DataError, ReadDataset, SampleErrors, as_points
+from rapidash.datasets._reading import Array, DataError, ReadDataset, SampleErrors, as_points, none_usable
 from rapidash.datasets._units import energy_kinds, prevailing
 from rapidash.groups import Position, Scalar
-
-Array = NDArray[Any]
 
 _SYMBOLS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
@@ -257,10 +255,9 @@ class Listed:
         return usual
 
 
-def none_usable(source: object, bad: Bad, total: int) -> DataError:
+def unreadable(source: object, bad: Bad, total: int) -> DataError:
     """The error for a list of which no molecule could be read."""
-    first = "".join(f"; the first: {name}: {problem}" for name, problem in list(bad.values())[:1])
-    return DataError(f"{source} has no usable sample: {len(bad)} of {total} are bad{first}")
+    return none_usable(source, [f"{name}: {problem}" for name, problem in bad.values()], total)
 
 
 def from_padded(path: Path, z: Array, pos: Array, num_atoms: Array | None = None) -> tuple[Array, Array, Array]:

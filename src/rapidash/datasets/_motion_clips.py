@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._acclaim import read_amc, read_asf
 from rapidash.datasets._locate import beside, locate
-from rapidash.datasets._reading import DataError, OnError, SampleErrors, read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, read_npz
 from rapidash.datasets._safe_pickle import load_plain_pickle
 
 Motion = Literal["walk", "run", "walk-subjects"]
@@ -37,7 +37,6 @@ _CASES = {
 _STARTS = {"walk": (300, 100), "run": (90, 80)}
 _START_SEED = 100
 _SPLITS = ("train", "val", "test")
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

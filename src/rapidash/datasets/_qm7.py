@@ -8,7 +8,7 @@ import torch
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, none_usable
+from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, unreadable
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
     Array,
@@ -152,7 +152,7 @@ def _from_xyz(path: Path) -> tuple[Listed, Array]:
         geometries.append(geometry)
         energies.append(values)
     if not places:
-        raise none_usable(path, bad, len(rows))
+        raise unreadable(path, bad, len(rows))
     per_molecule: dict[str, Array] = {
         "index": np.array([int("".join(filter(str.isdigit, rows[place][0])) or place) for place in places]),
         "atomization": np.array([values[0] for values in energies]),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rapidash.datasets._locate import any_case, beside
-from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, none_usable
+from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, unreadable
 from rapidash.datasets._qm9_units import in_electron_volts
 from rapidash.datasets._reading import Array, DataError, read_npz, readable, verify_checksum
 from rapidash.datasets._xyz import Geometry, parse_xyz, read_sdf
@@ -149,7 +149,7 @@ def _collect(source: Path, entries: Iterable[Entry], excluded: set[int]) -> List
             kept.append((place, number, geometry, properties))
         place += 1
     if not kept:
-        raise none_usable(source, bad, place)
+        raise unreadable(source, bad, place)
     places, numbers, geometries, rows = zip(*kept)
     has_charges = all(geometry.columns.shape[1] == 1 for geometry in geometries)
     per_molecule: dict[str, Array] = {"index": np.array(numbers)}

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -65,14 +65,19 @@ class SampleErrors:
     def report(self, total: int) -> None:
         """Warn once about what was skipped. Raises: DataError if nothing is left of ``total`` samples."""
         if total == 0 or len(self.skipped) >= total:
-            first = f"; the first: {self.skipped[0]}" if self.skipped else ""
-            raise DataError(f"{self.source} has no usable sample: {len(self.skipped)} of {total} are bad{first}")
+            raise none_usable(self.source, self.skipped, total)
         if self.skipped:
             warnings.warn(
                 f"skipped {len(self.skipped)} of {total} samples; the first: {self.skipped[0]}",
                 RuntimeWarning,
                 stacklevel=4,
             )
+
+
+def none_usable(source: object, bad: Sequence[str], total: int) -> DataError:
+    """The error for a source whose ``total`` samples are all bad, with what is wrong with them."""
+    first = f"; the first: {bad[0]}" if bad else ""
+    return DataError(f"{source} has no usable sample: {len(bad)} of {total} are bad{first}")
 
 
 class ReadDataset(CloudDataset):

@@ -23,8 +23,7 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
 
     The text holds every variant with its 95 % interval over seeds, the paired difference to its neighbor, and where the
     numbers come from: command, commit, seeds, data sizes, steps, time and machine; and the corruption errors where the
-    models were tested under corruptions. No record is left out: runs without
-    a result are counted.
+    models were tested under corruptions. No record is left out: runs without a result are counted.
 
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``.

@@ -103,19 +103,14 @@ class VariantSummary:
 
         Layers on a grid of orientations keep the rotations of the grid; training may use what that leaves open.
         """
-        symmetry = self.effective.partition(",")[0]
-        if self.exact:
+        has_rotations = self.effective.partition("(")[0] in ("E", "SE", "O", "SO")
+        after = next(iter(self.equivariance.values()), {}).get("after")  # rotations come first
+        if self.exact or not has_rotations or after is None:
             return ""
-        for group, moments in self.equivariance.items():
-            after = moments.get("after")
-            if not group.startswith("SO(") or after is None:
-                continue
-            if symmetry not in (f"{kind}{group[2:]}" for kind in ("E", "SE", "O", "SO")):
-                continue
-            factor = self.rotated_ratio or 1.0
-            if after.mean > LOST_EQUIVARIANCE or factor > LOST_RATIO:
-                return f"equivariance error {relative_error(after.mean)}, rotated test data {ratio(factor)} the error"
-        return ""
+        factor = self.rotated_ratio or 1.0
+        if after.mean <= LOST_EQUIVARIANCE and factor <= LOST_RATIO:
+            return ""
+        return f"equivariance error {relative_error(after.mean)}, rotated test data {ratio(factor)} the error"
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
         comparison = summary.to_best.get(leader.name)
         outcome = f": {_size(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
         items.append(_because(leader) + outcome)
-    undecided = {variant.effective for variant in summary.undecided if not variant.lost_symmetry}
-    rivals = [symmetry for symmetry in leaders if symmetry in undecided and symmetry != best.effective]
+    undecided = {variant.name for variant in summary.undecided}
+    rivals = [symmetry for symmetry, leader in leaders.items() if leader.name in undecided]
     if rivals:
         text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
     else:

@@ -37,8 +37,8 @@ def run_corruptions(
 
     Clouds are brought to the form that the benchmark wants and back; that of cloud i depends on the corruption, the
     severity and i only, so that all models see the same. A cloud that is left with fewer points than a network asks
-    for as neighbors is connected whole. Results are one file per run, ``corruptions/KEY.json``,
-    written after each corruption; what is there for these weights is not computed again.
+    for as neighbors is connected whole. Results are one file per run, ``corruptions/KEY.json``, written after each
+    corruption; what is there for these weights is not computed again.
 
     Args:
         study_dir: directory of the study, with its weights.

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args, get_origin, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rapidash._names import unknown_name
+from rapidash._plain import is_of
 from rapidash.data import CloudBatch, Field
 from rapidash.datasets import DataError, FileCloud
 
@@ -84,24 +85,10 @@ def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
     """
     kinds: Mapping[str, Any] = getattr(task, "reference_kinds", {})
     for name, kind in kinds.items():
-        if name in reference and not _is_of(reference[name], kind):
+        if name in reference and not is_of(reference[name], kind):
             named = kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind
             raise ValueError(f"{name!r} in 'reference' must be of type {named}, got {reference[name]!r}")
     return [name for name in kinds if name not in reference]
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    """Whether a plain value is of a type: ``float``, ``list[int]``, ``tuple[int, int]``, ``dict[str, float]``, ..."""
-    origin, entries = get_origin(kind), get_args(kind)
-    if origin is dict:
-        return isinstance(value, Mapping) and all(_is_of(entry, entries[1]) for entry in value.values())
-    if origin in (list, tuple):
-        return (
-            isinstance(value, list | tuple)
-            and (origin is list or len(value) == len(entries))
-            and all(_is_of(entry, entries[0]) for entry in value)
-        )
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
