@@ -11,8 +11,11 @@ import pytest
 
 from rapidash.datasets import (
     DataError,
+    abide_dataset,
     ala2_dataset,
+    cifar10_superpixels_dataset,
     cmu_dataset,
+    heart_disease_dataset,
     md_dataset,
     meshseg_dataset,
     mnist_superpixels_dataset,
@@ -22,8 +25,9 @@ from rapidash.datasets import (
     scanobjectnn_dataset,
     shapenet_part_dataset,
     shapes69_dataset,
+    tabular_dataset,
 )
-from tests.datasets import test_cmu, test_md, test_mnist, test_qm7, test_qm9, test_shapes
+from tests.datasets import test_cifar10, test_cmu, test_md, test_mnist, test_qm7, test_qm9, test_shapes, test_tables
 
 POINTS = test_shapes.POINTS
 SHARES = (0.0, 0.03, 0.3, 0.6, 0.95)
@@ -72,6 +76,7 @@ CMU = reader(cmu_dataset, "test", motion="run", verify=False)
 QM9 = reader(qm9_dataset, "test", verify=False)
 MODELNET = reader(modelnet40_dataset, "test", num_points=8)
 MNIST = reader(mnist_superpixels_dataset, "test", verify=False)
+CIFAR10 = reader(cifar10_superpixels_dataset, "test", verify=False)
 PARTS = reader(shapenet_part_dataset, "test", num_points=8)
 LAYOUTS = {
     "cmu npz": Layout(test_cmu.write_npz, CMU),
@@ -97,9 +102,15 @@ LAYOUTS = {
     "mnist npz": Layout(test_mnist.write_npz, MNIST),
     "mnist idx": Layout(partial(test_mnist.write_idx, compressed=False), MNIST),
     "mnist gz": Layout(partial(test_mnist.write_idx, compressed=True), MNIST),
+    "cifar10 npz": Layout(test_cifar10.write_npz, CIFAR10),
+    "cifar10 python": Layout(test_cifar10.write_python, CIFAR10),
+    "cifar10 binary": Layout(test_cifar10.write_binary, CIFAR10),
     "shapes69": Layout(write_shapes69, reader(shapes69_dataset, "test", num_points=8, verify=False)),
     "meshseg": Layout(write_meshseg, reader(meshseg_dataset, "test", num_points=8, verify=False)),
     "ala2": Layout(write_ala2, reader(ala2_dataset, verify=False)),
+    "tables": Layout(test_tables.write_tabular, reader(tabular_dataset, "toy", verify=False)),
+    "heart disease": Layout(test_tables.write_heart, reader(heart_disease_dataset, verify=False)),
+    "abide": Layout(test_tables.write_abide, reader(abide_dataset, verify=False)),
 }
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rapidash.datasets import _superpixels
-from rapidash.datasets._mnist import mnist_superpixels_dataset, superpixel_clouds
+from rapidash.datasets._image_clouds import superpixel_clouds
+from rapidash.datasets._mnist import mnist_superpixels_dataset
 from rapidash.datasets._reading import DataError, ReadDataset
-from rapidash.datasets._superpixels import superpixels
 from rapidash.groups import Position, Scalar
 
 SIZE = 12
@@ -70,56 +69,6 @@ def test_every_layout_gives_the_same_clouds(tmp_path: Path, layout: str) -> None
     assert torch.equal(data.tensors["pos"], clouds["pos"])
     assert (len(read("train")), len(read("val")), len(read("train", size=3))) == (10, 2, 3)
     assert torch.equal(read("test", size=3).tensors["pos"], data.subset(torch.arange(3)).tensors["pos"])
-
-
-def test_clouds_keep_mass_and_center_of_the_image() -> None:
-    images = toy()[0]
-    clouds = superpixel_clouds(images, 5)
-    owner = torch.repeat_interleave(torch.arange(SIZE), clouds["num_points"])
-    pixels = torch.zeros(SIZE, 1).index_add(0, owner, clouds["area"])
-    mass = torch.zeros(SIZE, 1).index_add(0, owner, clouds["area"] * clouds["intensity"])
-    center = torch.zeros(SIZE, 2).index_add(0, owner, clouds["area"] * clouds["pos"])
-    assert pixels.unique().tolist() == [784]
-    np.testing.assert_allclose(mass[:, 0], images.reshape(SIZE, -1).sum(1) / 255, rtol=1e-5)
-    assert center.abs().max() < 1e-2
-
-
-def test_a_super_pixel_does_not_cross_a_strong_edge() -> None:
-    image = np.zeros((1, 28, 28), dtype=np.uint8)
-    image[0, :, 10:] = 255  # an edge that is no border of the 4 x 4 grid of seeds
-    clouds = superpixel_clouds(image, 4)
-    assert set(clouds["intensity"].unique().tolist()) == {0.0, 1.0}
-    dark = clouds["intensity"][:, 0] == 0
-    assert clouds["pos"][dark, 0].max() < 10 - 13.5 < clouds["pos"][~dark, 0].min()  # x to the right
-    image = np.zeros((1, 28, 28), dtype=np.uint8)
-    image[0, :7] = 255
-    bright = superpixel_clouds(image, 4)
-    assert (bright["pos"][bright["intensity"][:, 0] > 0.5, 1] > 6).all()  # y up
-
-
-def test_the_grid_without_contrast_stays() -> None:
-    member = superpixels(np.full((1, 28, 28), 0.5, dtype=np.float32), per_side=4)
-    assert np.array_equal(member[0], np.arange(28)[:, None] // 7 * 4 + np.arange(28) // 7)
-
-
-def test_backends_agree_and_images_do_not_interact(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba", reason="numba is not installed")
-    rng = np.random.default_rng(1)
-    images = rng.random((5, 28, 28), dtype=np.float32) ** 3
-    for per_side in (2, 3, 9):
-        fast, slow = (superpixels(images, per_side=per_side, backend=backend) for backend in ("numba", "reference"))
-        assert np.array_equal(fast, slow)
-        assert np.array_equal(superpixels(images[3:4], per_side=per_side)[0], fast[3])
-    assert not np.array_equal(superpixels(images, per_side=9, num_steps=0), fast)
-    assert superpixels(images[:, :21, :25], per_side=4).shape == (5, 21, 25)
-    monkeypatch.setattr(_superpixels.importlib.util, "find_spec", lambda name: None)
-    assert np.array_equal(superpixels(images, per_side=9), fast)
-    with pytest.raises(RuntimeError, match="numba"):
-        superpixels(images, per_side=9, backend="numba")
-    with pytest.raises(ValueError, match="unknown backend 'gpu'"):
-        superpixels(images, per_side=9, backend="gpu")
-    with pytest.raises(ValueError, match="per_side"):
-        superpixels(images, per_side=1)
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
@@ -197,7 +146,7 @@ def test_labels_are_checked_before_they_are_cast(tmp_path: Path, label: float) -
 def test_pixels_are_checked_before_they_are_cast(tmp_path: Path, pixel: float) -> None:
     images = toy()[0].astype(float if isinstance(pixel, float) else int)
     write_npz(tmp_path, images)
-    assert torch.equal(read_test(tmp_path).tensors["intensity"], superpixel_clouds(toy()[0], 9)["intensity"])
+    assert torch.equal(read_test(tmp_path).tensors["intensity"], superpixel_clouds(toy()[0], 9)["value"])
     images[4, 3, 2] = pixel
     write_npz(tmp_path, images)
     with pytest.raises(DataError, match=r"mnist.npz, image 4 of 'test': its pixels are not whole numbers"):
@@ -206,7 +155,7 @@ def test_pixels_are_checked_before_they_are_cast(tmp_path: Path, pixel: float) -
 
 def test_pixels_scaled_to_one_are_refused(tmp_path: Path) -> None:
     write_npz(tmp_path, toy()[0] / 255)
-    with pytest.raises(DataError, match=r"mnist.npz: the pixels of 'x_test' are scaled to \[0, 1\].*multiply by 255"):
+    with pytest.raises(DataError, match=r"mnist.npz: the pixels are scaled to \[0, 1\].*multiply by 255"):
         read_test(tmp_path, on_error="skip")
 
 

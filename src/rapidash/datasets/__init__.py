@@ -11,6 +11,7 @@ from rapidash.datasets._nbody import NBODY_HORIZON, NBODY_SIZES, nbody_dataset
 
 if TYPE_CHECKING:
     from rapidash.datasets._ala2 import ala2_dataset
+    from rapidash.datasets._cifar10 import CIFAR10_CLASSES, cifar10_superpixels_dataset
     from rapidash.datasets._cloud_files import FileCloud, read_clouds
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
     from rapidash.datasets._locate import data_folders, locate
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
+    from rapidash.datasets._tables import Column, Table, abide_dataset, heart_disease_dataset, tabular_dataset
 
 __all__ = [
+    "CIFAR10_CLASSES",
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
     "ELEMENT_SYMBOLS",
@@ -37,14 +40,19 @@ __all__ = [
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
+    "Column",
     "DataError",
     "FileCloud",
     "MotionClips",
     "ReadDataset",
     "SampleErrors",
+    "Table",
+    "abide_dataset",
     "ala2_dataset",
+    "cifar10_superpixels_dataset",
     "cmu_dataset",
     "data_folders",
+    "heart_disease_dataset",
     "locate",
     "md_dataset",
     "meshseg_dataset",
@@ -61,10 +69,12 @@ __all__ = [
     "shapes69_dataset",
     "simulate_charged_particles",
     "skeleton_edges",
+    "tabular_dataset",
 ]
 
 _LAZY = {
     "_ala2": ("ala2_dataset",),
+    "_cifar10": ("CIFAR10_CLASSES", "cifar10_superpixels_dataset"),
     "_cloud_files": ("FileCloud", "read_clouds"),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
     "_locate": ("data_folders", "locate"),
@@ -79,6 +89,7 @@ _LAZY = {
     "_scanobjectnn": ("SCANOBJECTNN_CLASSES", "scanobjectnn_dataset"),
     "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
     "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
+    "_tables": ("Column", "Table", "abide_dataset", "heart_disease_dataset", "tabular_dataset"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

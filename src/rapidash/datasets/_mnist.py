@@ -1,31 +1,24 @@
 """MNIST as super-pixel clouds in two dimensions."""
 
 import gzip
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rapidash.data import Field
-from rapidash.datasets._cache import Parameters, cached_tensors
+from rapidash.datasets._image_clouds import LabeledImages, check_sizes, image_clouds
 from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
     DataError,
     OnError,
     ReadDataset,
-    SampleErrors,
     check_split,
     read_npz,
     readable,
     verify_checksum,
 )
-from rapidash.datasets._superpixels import superpixels
-from rapidash.groups import Position, Scalar
 
 MNIST_VAL_SIZE = 5000
 
@@ -49,8 +42,6 @@ _NPZ_SHA256 = (
     "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64",
     "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",  # the file of Keras
 )
-_VERSION = 1  # of the super-pixels: a change of them must change it
-_BATCH = 500
 
 
 def mnist_superpixels_dataset(
@@ -88,76 +79,23 @@ def mnist_superpixels_dataset(
     Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels Monti et al., CVPR 2017 (their clouds differ).
     """
     check_split(split)
-    if num_superpixels < 4:
-        raise ValueError(f"num_superpixels must be at least 4, got {num_superpixels}")
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 (None for all), got {size}")
-    path, images, labels = _images("test" if split == "test" else "train", data_dir, verify)
-    if split != "test":
-        num_train = max(len(images) - MNIST_VAL_SIZE, len(images) * 5 // 6)
-        chosen = slice(None, num_train) if split == "train" else slice(num_train, None)
-        images, labels = images[chosen], labels[chosen]
-    images, labels = images[:size], labels[:size]
-    errors = SampleErrors(path, on_error)
-    has_label, has_pixels = np.isin(labels, range(10)), _are_pixels(images)
-    for index in np.flatnonzero(~(has_label & has_pixels)).tolist():
-        problem = "its pixels are not whole numbers from 0 to 255"
-        if not has_label[index]:
-            problem = f"its label {labels[index]} is out of range, expected 0 to 9"
-        errors.add(f"image {index} of {split!r}", problem)
-    errors.report(len(labels))
-    images, labels = images[has_label & has_pixels].astype(np.uint8), labels[has_label & has_pixels]
-    per_side = max(2, round(num_superpixels**0.5))
-    parameters: Parameters = {
-        "dataset": "mnist-superpixels",
-        "version": _VERSION,
-        "per_side": per_side,
-        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
-    }
-    clouds = cached_tensors(
-        f"mnist-superpixels-{split}", parameters, lambda: superpixel_clouds(images, per_side), cache_dir=cache_dir
-    )
-    fields = {
-        "pos": Field(Position(), "pixel"),
-        "intensity": Field(Scalar(), "1"),
-        "area": Field(Scalar(), "pixel^2"),
-        "label": Field(Scalar(), "1", "cloud"),
-    }
-    tensors = {name: clouds[name].to(dtype) for name in ("pos", "intensity", "area")}
-    tensors["label"] = torch.from_numpy(labels.astype(np.int64))
-    info = {"class_names": tuple("0123456789")}
-    return ReadDataset(tensors, fields, clouds["num_points"], source=path, info=info, skipped=tuple(errors.skipped))
-
-
-def superpixel_clouds(images: NDArray[np.uint8], per_side: int) -> dict[str, Tensor]:
-    """Super-pixels of images (B, H, W), concatenated: pos (N, 2), intensity (N, 1), area (N, 1), num_points (B,)."""
-    parts = [_clouds_of(images[k : k + _BATCH], per_side) for k in range(0, len(images), _BATCH)]
-    names = ("pos", "intensity", "area", "num_points")
-    return {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in zip(names, zip(*parts))}
-
-
-def _clouds_of(images: NDArray[np.uint8], per_side: int) -> tuple[NDArray[Any], ...]:
-    num_images, height, width = images.shape
-    intensity = images.astype(np.float32) / np.float32(255)
-    member = superpixels(intensity, per_side=per_side)
-    flat = (member.reshape(num_images, -1) + per_side**2 * np.arange(num_images)[:, None]).ravel()
-    length = num_images * per_side**2
-    count = np.bincount(flat, minlength=length)
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    x, y = x - (width - 1) / 2, (height - 1) / 2 - y
-    values = [np.broadcast_to(value, images.shape).ravel() for value in (x, y, intensity)]
-    filled = count > 0
-    means = [np.bincount(flat, value, length)[filled] / count[filled] for value in values]
-    return (
-        np.stack(means[:2], axis=1).astype(np.float32),
-        means[2][:, None].astype(np.float32),
-        count[filled][:, None].astype(np.float32),
-        filled.reshape(num_images, -1).sum(axis=1),
+    check_sizes(num_superpixels, size)
+    found = _images("test" if split == "test" else "train", data_dir, verify)
+    found.check(28, 28)
+    return image_clouds(
+        found.part(split, MNIST_VAL_SIZE, size),
+        split,
+        dataset="mnist-superpixels",
+        value="intensity",
+        class_names="0123456789",
+        num_superpixels=num_superpixels,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        dtype=dtype,
     )
 
 
-def _images(part: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, NDArray[Any], NDArray[Any]]:
-    """Images (B, 28, 28) of numbers, and labels (B,), as the file has them."""
+def _images(part: str, data_dir: str | Path | None, verify: bool) -> LabeledImages:
     name = f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte"
     names = (f"{name}.gz", name, name.replace("-idx3", ".idx3"))
     layouts = ("mnist.npz", *(f"MNIST/raw/{name}" for name in names), *names, f"{name}/{name}")
@@ -166,23 +104,8 @@ def _images(part: str, data_dir: str | Path | None, verify: bool) -> tuple[Path,
         if verify:
             verify_checksum(path, _NPZ_SHA256)
         arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=False)
-        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    else:
-        images, labels = _read_idx(path, verify), _read_idx(_labels_of(path), verify)
-    if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
-        raise DataError(f"{path}: images {images.shape} and labels {labels.shape}, expected (B, 28, 28) and (B,)")
-    if images.dtype.kind not in "iuf" or labels.dtype.kind not in "iuf":
-        raise DataError(f"{path}: images of {images.dtype} and labels of {labels.dtype}, expected numbers")
-    if images.dtype.kind == "f" and 0 < images.max(initial=0) <= 1:
-        raise DataError(f"{path}: the pixels of 'x_{part}' are scaled to [0, 1], expected 0 to 255: multiply by 255")
-    return path, images, labels
-
-
-def _are_pixels(images: NDArray[Any]) -> NDArray[np.bool_]:
-    """For each image (B, H, W): has it whole numbers from 0 to 255 only?"""
-    if images.dtype == np.uint8:
-        return np.ones(len(images), dtype=bool)
-    return ((images >= 0) & (images <= 255) & (images == np.rint(images))).all(axis=(1, 2))
+        return LabeledImages(path, arrays[f"x_{part}"], arrays[f"y_{part}"])
+    return LabeledImages(path, _read_idx(path, verify), _read_idx(_labels_of(path), verify))
 
 
 def _labels_of(path: Path) -> Path:

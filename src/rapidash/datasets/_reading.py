@@ -21,17 +21,21 @@ Array = NDArray[Any]
 OnError = Literal["raise", "skip"]
 
 SHARED_SHA256 = {  # of the npz files that circulate beside the design of this project
+    "abide1_freesurfer.npz": "b941e905911876c4682453f93622a7b478eaff82d0c2548959b40b3ad9cdcd6e",
     "ala2_cg.npz": "084567898bfff1f96995e41071e2ed06ed9afff6941d8ae15793159f8903443a",
     "alkanes_md.npz": "9e4cdd49ffacedea570a6bb8ba60006d650843ecbae48030619aaa801f715510",
+    "cifar10_subset.npz": "96e920cfdf14fffe955b96b5793c0c965f6df90975985d11ddea82b14ee002e8",
     "cmu_mocap_run.npz": "69f2b82dba5c925db6863fb1c8748c2f4af51fbfbf1969a60c812a5988cd8955",
     "cmu_mocap_walk.npz": "ee8b520317e7a23d754e02a79835813a0b58ef23de51d6b7bb0934ecc3b19bc5",
     "cmu_mocap_walk_subjects.npz": "230cace7bbd3c70f570f552d845690c7e8d59afbd592598ee6aac57a643108f6",
+    "heart_disease_sites.npz": "f44259f80834b80bb36f7cf501845080a9cc1ee9d280f48342988dbf6552251c",
     "md_small_molecules.npz": "8126c58e4bc04c09b06133a4b38c9849594b6c71f0262c6e09e7ae755ad74fcc",
     "princeton_meshseg.npz": "209ca0c1ec01837a639b088a0b0b94789efc6fba2586ffb14699ed33be88f492",
     "qm7.npz": "4c0e0a70152dc57d95c9630abc613e3f9f036664c7b25f001896e45517d6d390",
     "qm9_geometry.npz": "c3183a16310b83ec8b16957ef9287296f9aaa21c929e1a14559f428d65a965b4",
     "qm9_mp2_10k.npz": "7eaba1cc214913c560ce3302c82a875a17a006e331309777a567132aa47e7818",
     "shapes69.npz": "686804403ab74e326ffd4816ea5a783525628ea8642a22a7b68aa73723739538",
+    "tabular_multiclass.npz": "3f4cb551b780d564192eca9698b4204e57b913b6cce746def67a2d805b0e32de",
 }
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, NotImplementedError)
 
