@@ -89,7 +89,7 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
-    what = "also give the test error (another run: what is trained without it is trained again) of predictions"
+    what = "also give the test error (a finished training is not repeated for it) of predictions"
     add_tta(parser, what, default=variant.tta, group=variant.tta_group)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")

@@ -17,6 +17,7 @@ from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._run import fresh_model, measure_equivariance, training_subset
 from rapidash.study._weights import save_weights
 from rapidash.train import TrainedModel, evaluate
+from rapidash.train._run import Run
 
 VARYING = ("started", "seconds", "seconds_per_step", "train_seconds", "peak_memory_bytes", "history")
 
@@ -46,6 +47,30 @@ def test_the_record_says_what_was_done_and_measured(tmp_path: Path, run) -> None
     # an equivariant model does not care how the test data are rotated, nor does averaging change it
     assert record["test_error_rotated"] == pytest.approx(record["test_error"], rel=1e-5)
     assert record["test_error_tta"] == pytest.approx(record["test_error"], rel=1e-5)
+
+
+def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, monkeypatch) -> None:
+    plain = run_one(run(), tmp_path)
+    average = {"name": "averaged", "tta": 4, "tta_group": "SO(3)"}
+    config = replace(run(), variant=replace(run().variant, **average))
+    afresh = run_one(config, tmp_path / "afresh")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_step", lambda self, step: pytest.fail("it trains"))
+        averaged = run_one(config, tmp_path)
+    assert comparable(averaged) == comparable(afresh)
+    assert averaged["test_error_tta"] != averaged["test_error"] == plain["test_error"]
+    assert [averaged[name] for name in ("train_seconds", "history")] == [
+        plain[name] for name in ("train_seconds", "history")
+    ]
+    for other in (replace(config, seed=1), replace(config, train=replace(config.train, learning_rate=1e-4))):
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "_step", lambda self, step: pytest.fail("it trains"))
+            with pytest.raises(pytest.fail.Exception):
+                run_one(other, tmp_path)
+    (tmp_path / "work" / plain["key"] / "checkpoint.pt").unlink()
+    again = replace(config, variant=replace(config.variant, tta=2))
+    (tmp_path / "work" / config.key / "checkpoint.pt").unlink()
+    assert run_one(again, tmp_path)["train_seconds"] != plain["train_seconds"]  # nothing to adopt: it trains
 
 
 def test_equivariance_is_measured_before_and_after(tmp_path: Path, run) -> None:

@@ -76,6 +76,12 @@ class RunConfig:
         return f"{self.variant.name} · seed {self.seed}{part}"
 
 
+def training_key(plain: Mapping[str, Any]) -> str:
+    """A hash of what determines the weights of a run, from its record: all but names and the average at test time."""
+    others = ("name", "neighbor", "knob", "tta", "tta_group")
+    return content_key({**plain, "variant": {k: v for k, v in plain["variant"].items() if k not in others}})
+
+
 @dataclass(frozen=True)
 class StudyDesign:
     """A frozen study: task x variants x seeds x data fractions, with the same optimizer steps for all.

@@ -12,16 +12,17 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
+from rapidash._files import atomic_write
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
 from rapidash.groups import SO, Group, O, parse_group
 from rapidash.measure import Action, equivariance_error
-from rapidash.study._design import RunConfig
+from rapidash.study._design import RunConfig, training_key
 from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
 from rapidash.study._weights import save_weights
-from rapidash.train import EvalResult, Split, Task, evaluate, get_task, train
+from rapidash.train import CHECKPOINT, EvalResult, Split, Task, evaluate, get_task, train
 
 MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
 MEASURED_ELEMENTS = 16
@@ -31,8 +32,9 @@ def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False)
     """Train, evaluate and measure one configuration, and write its record.
 
     Idempotent: a finished run returns its record, an interrupted one continues from its checkpoint, a failed one is
-    tried again. An error of the run becomes a record with ``status`` "failed" and the traceback. Validation data select
-    the weights; test data are read once, after training.
+    tried again. What a finished run of the study has trained is not trained again for another average at test time. An
+    error of the run becomes a record with ``status`` "failed" and the traceback. Validation data select the weights;
+    test data are read once, after training.
 
     Args:
         config: what to run.
@@ -80,6 +82,7 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
     started, clock = _now(), time.perf_counter()
     try:
         load_plugins()
+        _adopt_training(config, store)
         results = _train_and_measure(config, store.work_dir(config.key), progress=progress)
     except Exception as error:
         if is_full_disk(error) or isinstance(error, StoreError):
@@ -93,6 +96,19 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
         "seconds": time.perf_counter() - clock,
         **results,
     }
+
+
+def _adopt_training(config: RunConfig, store: Store) -> None:
+    """Give a run that averages at test time the last checkpoint of a finished one that trained the same weights."""
+    directory = store.work_dir(config.key)
+    if not config.variant.tta or (directory / CHECKPOINT).exists():
+        return
+    key = training_key(config.to_dict())
+    for record in store.records():
+        checkpoint = store.work_dir(record["key"]) / CHECKPOINT
+        if record["status"] == "done" and training_key(record["config"]) == key and checkpoint.is_file():
+            atomic_write(directory / CHECKPOINT, checkpoint.read_bytes())
+            return
 
 
 def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tasks, the training loop and its settings, evaluation."""
 
-from rapidash.train._checkpoint import CheckpointError, read_checkpoint
+from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._evaluate import EvalResult, evaluate, predict
@@ -17,6 +17,7 @@ from rapidash.train._variant import Variant
 from rapidash.train._write_predictions import Predictions
 
 __all__ = [
+    "CHECKPOINT",
     "TASKS",
     "CheckpointError",
     "DetailedTask",

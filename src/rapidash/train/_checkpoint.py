@@ -13,6 +13,7 @@ import torch
 
 from rapidash._files import atomic_write
 
+CHECKPOINT = "checkpoint.pt"  # in the directory of a run
 FORMAT_VERSION = 1
 _SEAL = b"\nrapidash-sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
@@ -34,7 +35,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, description: Mapping[str, str]) -> None:
-        self.path, self.previous = directory / "checkpoint.pt", directory / "checkpoint.previous.pt"
+        self.path, self.previous = directory / CHECKPOINT, directory / "checkpoint.previous.pt"
         self.description = dict(description)
 
     def save(self, state: dict[str, Any]) -> None:
