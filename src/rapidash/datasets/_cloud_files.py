@@ -57,7 +57,8 @@ def read_clouds(path: Path | str) -> Entries:
     velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms for
     num_points.
 
-    ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces.
+    ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces. Other numbers that a ply has
+    for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.
 
     Raises: FileNotFoundError; DataError for another format, or a file of several clouds that cannot be read at all.
     """
@@ -180,7 +181,8 @@ def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:
         except DataError as error:
             yield name, DataError(str(error).removeprefix(name).lstrip(":, "))
         else:
-            yield name, FileCloud(name, {"pos": mesh.vertices}, mesh.triangles if len(mesh.triangles) else None)
+            arrays = {**mesh.properties, "pos": mesh.vertices}
+            yield name, FileCloud(name, arrays, mesh.triangles if len(mesh.triangles) else None)
 
     return entries
 

@@ -1,7 +1,8 @@
 """Triangle meshes: OFF and PLY files, and points on their surface."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rapidash.datasets._reading import DataError, readable
+from rapidash.datasets._reading import Array, DataError, readable
 
 _OFF_HEADER = re.compile(r"(ST)?C?N?OFF(?![A-Za-z])", re.IGNORECASE)
+_PLY_VECTORS = {"normal": ("nx", "ny", "nz"), "vel": ("vx", "vy", "vz")}
 _BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf"  # of UTF-8, as Latin-1 reads it
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices (V, 3) and triangles (F, 3)."""
+    """Vertices (V, 3), triangles (F, 3), and what else a file has for every vertex, by name: (V, C) each."""
 
     vertices: NDArray[np.float64]
     triangles: NDArray[np.int64]
+    properties: Mapping[str, Array] = field(default_factory=dict)
 
 
 def read_off(path: Path) -> Mesh:
@@ -59,8 +62,10 @@ def read_off(path: Path) -> Mesh:
 
 
 def read_ply(path: Path) -> Mesh:
-    """Vertices and triangles of a ply file, text or binary; polygons are cut into triangles, a cloud has none.
+    """Vertices, triangles and properties of a ply file, text or binary; polygons are cut into triangles.
 
+    The properties keep their names, but nx, ny, nz are ``normal`` (V, 3) and vx, vy, vz are ``vel``. A cloud has no
+    triangles.
     Raises: DataError for a file that is no ply, cut short, or with a vertex that does not exist; ImportError without
         trimesh.
     """
@@ -86,6 +91,8 @@ def read_ply(path: Path) -> Mesh:
             loaded: Any = trimesh.load(file, file_type="ply", process=False)
         vertices = np.array(loaded.vertices, dtype=np.float64).reshape(-1, 3)
         triangles = np.array(getattr(loaded, "faces", ()), dtype=np.int64).reshape(-1, 3)
+        raw = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
+        columns = {name: np.asarray(raw[name]).reshape(len(vertices), -1) for name in given if name not in "xyz"}
     except Exception as error:  # trimesh raises whatever a damaged file makes it stumble over
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}): damaged or cut short") from error
     for what, found in (("vertex", vertices), ("face", triangles)):
@@ -93,7 +100,16 @@ def read_ply(path: Path) -> Mesh:
             raise DataError(f"{path} announces {announced[what]} of {what!r} and has {len(found)}: it is cut short")
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
         raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {len(vertices)} vertices")
-    return Mesh(vertices, triangles)
+    return Mesh(vertices, triangles, _with_vectors(columns))
+
+
+def _with_vectors(columns: dict[str, Array]) -> dict[str, Array]:
+    """The columns, with three in one where they are the components of a vector."""
+    for name, parts in _PLY_VECTORS.items():
+        if set(parts) <= set(columns) and name not in columns:
+            columns = {**columns, name: np.concatenate([columns[part] for part in parts], axis=1)}
+            columns = {key: column for key, column in columns.items() if key not in parts}
+    return columns
 
 
 def _vertex_properties(header: str) -> list[str]:

@@ -72,7 +72,9 @@ def write_box(folder: Path) -> Path:
     return folder / "box.off"
 
 
-def save_ply(path: Path, pos: np.ndarray) -> Path:
-    header = f"ply\nformat ascii 1.0\nelement vertex {len(pos)}\n" + "".join(f"property double {x}\n" for x in "xyz")
-    path.write_text(header + "end_header\n" + "".join(f"{x} {y} {z}\n" for x, y, z in pos))
+def save_ply(path: Path, pos: np.ndarray, normal: np.ndarray | None = None) -> Path:
+    names = ["x", "y", "z"] if normal is None else ["x", "y", "z", "nx", "ny", "nz"]
+    rows = pos if normal is None else np.concatenate([pos, normal], axis=1)
+    header = f"ply\nformat ascii 1.0\nelement vertex {len(pos)}\n" + "".join(f"property double {x}\n" for x in names)
+    path.write_text(header + "end_header\n" + "".join(" ".join(map(str, row)) + "\n" for row in rows.tolist()))
     return path

@@ -212,6 +212,9 @@ def test_normals_come_from_the_file_or_the_surface(tmp_path: Path, parts: Traine
     )
     assert not torch.allclose(model.predict_files([turned])["probability"], found["probability"], atol=1e-4)
     assert model.predict_files([write_box(tmp_path)], category=0)["part"].shape == (8,)
+    cloud = save_ply(tmp_path / "own.ply", arrays["pos"][0], normal=9 * arrays["normal"][0])
+    of_cloud = model.predict_files([cloud], category=int(data.tensors["label"][0]))["probability"]
+    torch.testing.assert_close(of_cloud, found["probability"][:NUM_POINTS], rtol=1e-4, atol=1e-4)
     with pytest.raises(DataError, match=r"it has no 'normal': the task needs pos .*, normal"):
         model.predict_files([save_ply(tmp_path / "bare.ply", arrays["pos"][0])], category=0)
 
