@@ -107,3 +107,13 @@ def test_digits_of_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made = model.predict_files([tmp_path / "digits.npz"])
     torch.testing.assert_close(made["probabilities"], model.predict(data)["probabilities"])
     assert made.outputs["class"].labels == tuple("0123456789")
+    for changes, message in (
+        (
+            {"intensity": 255 * arrays["intensity"]},
+            "'intensity' goes from .*, expected 0 to 1: divide gray levels by 255",
+        ),
+        ({"area": 0 * arrays["area"]}, "'area' has the value 0, expected numbers of pixels, above 0"),
+    ):
+        np.savez(tmp_path / "digits.npz", num_points=data.num_points.numpy(), **(arrays | changes))
+        with pytest.raises(DataError, match=rf"digits\.npz, cloud 0: {message}"):
+            model.predict_files([tmp_path / "digits.npz"])

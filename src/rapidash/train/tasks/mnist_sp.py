@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import ReadDataset, mnist_superpixels_dataset
+from rapidash.datasets import DataError, FileCloud, ReadDataset, mnist_superpixels_dataset
 from rapidash.groups import Position, Scalar
 from rapidash.train._prediction import Input
 from rapidash.train._task import Split
@@ -65,6 +66,17 @@ class MnistSpTask(ClassificationTask):
             "intensity": Input(Field(Scalar(), "1"), 1),
             "area": Input(Field(Scalar(), "pixel^2"), 1),
         }
+
+    def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One digit, as the file has it. Raises: DataError for intensities outside [0, 1] or areas not above 0."""
+        tensors = super().read_cloud(found, reference)
+        intensity, area = tensors["intensity"], tensors["area"]
+        if float(intensity.min()) < 0 or float(intensity.max()) > 1:
+            span = f"from {float(intensity.min()):g} to {float(intensity.max()):g}"
+            raise DataError(f"'intensity' goes {span}, expected 0 to 1: divide gray levels by 255")
+        if float(area.min()) <= 0:
+            raise DataError(f"'area' has the value {float(area.min()):g}, expected numbers of pixels, above 0")
+        return tensors
 
     def class_names(self) -> Sequence[str]:
         """The digits."""
