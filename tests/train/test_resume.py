@@ -93,6 +93,8 @@ def test_continuation_is_bit_identical(tmp_path: Path, toy, optimizer: str, cras
         toy.run(tmp_path / "killed", hooks=[Crash(crash), Dual()], **setting)
     continued = toy.run(tmp_path / "killed", hooks=[Crash(-1), Dual()], **setting)
     assert_same(straight, continued)
+    assert straight[1].earlier_seconds == 0
+    assert (continued[1].earlier_seconds > 0) == (crash > 1)  # there was a checkpoint
     torch.testing.assert_close(last_state(tmp_path / "straight"), last_state(tmp_path / "killed"), rtol=0, atol=0)
 
 

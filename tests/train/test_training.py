@@ -201,6 +201,27 @@ def test_the_average_starts_fast_and_follows_the_recurrence() -> None:
     assert not torch.equal(kept, expected)
 
 
+def test_running_statistics_are_averaged_with_the_weights() -> None:
+    norm = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).double()
+    average, rng = WeightAverage(norm, decay=0.5), seeded("statistics")
+    expected = {name: norm[1].get_buffer(name).clone() for name in ("running_mean", "running_var")}
+    for step in range(6):
+        norm(torch.randn(5, 2, generator=rng, dtype=torch.float64))
+        average.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = {name: decay * old + (1 - decay) * norm[1].get_buffer(name) for name, old in expected.items()}
+    kept = norm[1].running_mean.clone()
+    with average.applied():
+        for name, value in expected.items():
+            torch.testing.assert_close(norm[1].get_buffer(name), value, rtol=1e-12, atol=1e-12)
+        assert not torch.equal(norm[1].running_mean, kept)
+    assert torch.equal(norm[1].running_mean, kept)
+    assert WeightAverage(torch.nn.BatchNorm1d(2, track_running_stats=False), decay=0.5).state_dict().keys() == {
+        "weight",
+        "bias",
+    }
+
+
 def test_an_average_of_decay_zero_is_the_weights_themselves(tmp_path: Path, toy) -> None:
     layer = torch.nn.Linear(2, 2)
     average = WeightAverage(layer, decay=0.0)

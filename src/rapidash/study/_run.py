@@ -83,7 +83,7 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
     try:
         load_plugins()
         _adopt_training(config, store)
-        results = _train_and_measure(config, store.work_dir(config.key), progress=progress)
+        results, earlier = _train_and_measure(config, store.work_dir(config.key), progress=progress)
     except Exception as error:
         if is_full_disk(error) or isinstance(error, StoreError):
             raise StoreError(f"run {config.label} stopped: {error}. Finished runs are kept") from error
@@ -93,7 +93,7 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
         "status": "done",
         "error": None,
         "started": started,
-        "seconds": time.perf_counter() - clock,
+        "seconds": time.perf_counter() - clock + earlier,
         **results,
     }
 
@@ -111,7 +111,8 @@ def _adopt_training(config: RunConfig, store: Store) -> None:
             return
 
 
-def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> dict[str, Any]:
+def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> tuple[dict[str, Any], float]:
+    """What a record says of a finished run, and the seconds that earlier sessions of its training took."""
     variant, settings = config.variant, config.train
     task = get_task(config.task, **config.task_options)
     rotations, reflections = SO(task.dim), O(task.dim)
@@ -152,7 +153,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> d
     }
     for entry, group in (("equivariance", rotations), ("equivariance_reflections", reflections)):
         values[entry] = {"group": group.name, "before": before[group.name], "after": after[group.name]}
-    return values
+    return values, result.earlier_seconds
 
 
 def _test_errors(model: nn.Module, task: Task, config: RunConfig, rotations: Group) -> dict[str, Any]:

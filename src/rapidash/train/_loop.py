@@ -33,6 +33,7 @@ class TrainResult:
         best_step, best_val_error: the validation whose weights the model now holds.
         seconds_per_step: median over the steps (on CUDA over groups of steps), data and optimizer included.
         train_seconds: of all training steps, without validation, checkpoints, and time between interrupted sessions.
+        earlier_seconds: of the sessions before this one, with validation, up to the checkpoint from which it continued.
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
     """
@@ -42,6 +43,7 @@ class TrainResult:
     best_val_error: float
     seconds_per_step: float
     train_seconds: float
+    earlier_seconds: float
     peak_memory_bytes: int
 
 
@@ -109,6 +111,7 @@ def train(
         best_val_error=state.best_val_error,
         seconds_per_step=median(state.step_seconds),
         train_seconds=state.seconds,
+        earlier_seconds=run.earlier_seconds,
         peak_memory_bytes=state.peak_memory_bytes,
     )
 

@@ -44,6 +44,7 @@ class Progress:
     seconds: float = 0.0
     step_seconds: list[float] = field(default_factory=list)
     peak_memory_bytes: int = 0
+    wall_seconds: float = 0.0  # of all sessions up to the checkpoint, with validation
 
 
 class Run:
@@ -71,7 +72,9 @@ class Run:
         self.window = steps_between_looks(device)
         self._stepped = [hook for hook in hooks if isinstance(hook, SteppedHook)]
         self._stateful = [hook for hook in hooks if isinstance(hook, StatefulHook)]
+        self._clock = time.perf_counter()
         self._start()
+        self.earlier_seconds = self.progress.wall_seconds
 
     def _start(self) -> None:
         """Continue from the checkpoint, or calibrate a fresh model on its first batch."""
@@ -159,6 +162,7 @@ class Run:
         if not bool(finite.all()):
             self._diverged(f"a weight is not finite after step {self.progress.step}")
         self.progress.step_seconds = self.progress.step_seconds[-_MAX_TIMES:]
+        self.progress.wall_seconds = self.earlier_seconds + time.perf_counter() - self._clock
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, self.memory.bytes)
         state = {
             "progress": {item.name: getattr(self.progress, item.name) for item in fields(Progress)},

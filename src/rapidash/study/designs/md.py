@@ -27,7 +27,7 @@ def make_design(full: bool) -> StudyDesign:
     egnn = BaselineConfig("EGNN", channels=16, num_layers=3, num_fourier=4)
     dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
     if full:
-        egnn, dgcnn = replace(egnn, channels=32, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
+        egnn, dgcnn = replace(egnn, channels=64, num_layers=4), replace(dgcnn, channels=128, num_layers=5)
     quick = TrainConfig(
         steps=1500,
         batch_size=5,
