@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from task_checks import check_gradients, check_ledger, few_steps, first_clouds, movement, small
+from task_checks import calibrated, check_gradients, check_ledger, few_steps, first_clouds, movement, small
 
 from rapidash.datasets import cmu_dataset
 from rapidash.groups import SO2, parse_group
@@ -38,6 +38,18 @@ def test_variants_are_as_symmetric_as_their_ledger(shared_data, name: str) -> No
     batch = first_clouds(task, 2)
     check_ledger(task, VARIANTS[name], batch)
     check_gradients(task, VARIANTS[name], batch)
+
+
+@pytest.mark.parametrize("name", ["SO2(y) on R3 + height", "E(3) on R3xS2", "EGNN"])
+def test_without_joints_their_numbers_do_not_enter(shared_data, name: str) -> None:
+    task = CmuTask(uses_joints=False)
+    batch = first_clouds(task, 2)
+    check_ledger(task, VARIANTS[name], batch)
+    renamed = batch.with_tensor("joint", batch["joint"].flip(0))
+    without, with_joints = (calibrated(kind, VARIANTS[name], batch) for kind in (task, CmuTask()))
+    assert torch.equal(without(batch), without(renamed))
+    assert not torch.allclose(with_joints(batch), with_joints(renamed))
+    assert not any("codes" in parameter for parameter, _ in without.named_parameters())
 
 
 def test_effective_symmetries() -> None:

@@ -39,21 +39,24 @@ class CmuNetwork(nn.Module):
     Args:
         variant: network and inputs; tokens ``"height"``, ``"vertical"`` and ``"global frame"``, see `point_inputs`.
         horizon: h, frames.
+        uses_joints: False: neither the one-hot nor the codes; joints differ by what they do alone.
     """
 
-    def __init__(self, variant: Variant, horizon: int) -> None:
+    def __init__(self, variant: Variant, horizon: int, *, uses_joints: bool = True) -> None:
         super().__init__()
-        self.horizon = horizon
+        self.horizon, self.uses_joints = horizon, uses_joints
         self.inputs = point_inputs(variant, ("velocity", "displacement from the centroid"))
         self.combines = self.inputs.way == "invariants"
         shape = {
-            "in_pairs": NUM_CODES,
+            "in_pairs": NUM_CODES if uses_joints else 0,
             "out_scalars": self.inputs.num_vectors if self.combines else 0,
             "out_vectors": 1,
             "level": "node",
         }
-        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=1 + NUM_JOINTS, **shape))
-        self.codes = nn.Embedding(NUM_JOINTS, NUM_CODES)
+        num_scalars = 1 + NUM_JOINTS if uses_joints else 1
+        self.backbone = build_backbone(self.inputs.config(variant.model, scalars=num_scalars, **shape))
+        if uses_joints:
+            self.codes = nn.Embedding(NUM_JOINTS, NUM_CODES)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:
         """Positions at the horizon, skeleton units."""
@@ -73,12 +76,13 @@ class CmuNetwork(nn.Module):
         """Positions, keyword arguments of the network, and all vectors, in the network's unit of length."""
         pos = batch.pos / LENGTH_UNIT
         vel = batch["vel"] * (self.horizon / LENGTH_UNIT)
-        joint = batch["joint"]
-        speed = torch.linalg.vector_norm(vel, dim=-1, keepdim=True)
-        scalars = torch.cat([speed, one_hot(joint, NUM_JOINTS).to(pos)], dim=1)
+        scalars, pairs = torch.linalg.vector_norm(vel, dim=-1, keepdim=True), None
+        if self.uses_joints:
+            joint = batch["joint"]
+            scalars, pairs = torch.cat([scalars, one_hot(joint, NUM_JOINTS).to(pos)], dim=1), self.codes(joint)
         given = torch.stack([vel, displacements(pos, batch.batch, batch.num_clouds)], dim=1)
         scalars, vectors_in, vectors = self.inputs.features(pos, given, scalars)
-        return pos, {"scalars": scalars, "vectors": vectors_in, "pairs": self.codes(joint)}, vectors
+        return pos, {"scalars": scalars, "vectors": vectors_in, "pairs": pairs}, vectors
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class CmuTask:
 
     Both published protocols are variants of this task: without the absolute height (the default), and with it, y / 10
     as a scalar of every joint (input token ``"height"``), as EGNN, GMN and EGNO have it; it tells the vertical and
-    where the floor is.
+    where the floor is. Unlike the published networks, ours may know which joint is which (``uses_joints``), and
+    connect every joint to every other.
 
     Args:
         motion: "walk", "run", or "walk-subjects" (other people; horizon 15 frames of 1/60 s).
@@ -96,6 +101,7 @@ class CmuTask:
         mirror: the training set also holds the mirror image (x -> -x) of each of its samples, with left and right
             joints exchanged: it is twice as large, of the same recorded samples. A share of it may hold an image
             without its original.
+        uses_joints: the number of each joint enters, see `CmuNetwork`; False: only how it moves, as in EGNN, GMN, EGNO.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad clips out, counted and reported; "raise" stops at the first.
         verify: compare the checksums of files, where there are published ones; False takes other versions of them.
@@ -108,6 +114,7 @@ class CmuTask:
     num_val: int | None = None
     num_test: int | None = None
     mirror: bool = False
+    uses_joints: bool = True
     data_dir: str | None = None
     on_error: OnError = "raise"
     verify: bool = True
@@ -180,12 +187,12 @@ class CmuTask:
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
-        return CmuNetwork(variant, self.horizon)
+        return CmuNetwork(variant, self.horizon, uses_joints=self.uses_joints)
 
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant."""
         with torch.random.fork_rng():
-            return network_ledger(CmuNetwork(variant, self.horizon))
+            return network_ledger(self.build(variant))
 
     def loss(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Float[Tensor, ""]:
         """Mean squared error over all coordinates, skeleton unit^2."""
