@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rapidash._seed import seeded
 from rapidash.data import (
+    CORRUPTIONS,
     MODELNET40_C,
     POINTCLOUD_C,
     CloudBatch,
@@ -15,6 +16,7 @@ from rapidash.data import (
     corrupt,
     corrupt_dataset,
 )
+from rapidash.data import _modelnet40_c as m40
 from rapidash.data._corruptions import SEVERITIES
 from rapidash.data._deformations import control_points, free_form, radial_interpolant
 from rapidash.data._effects import to_box
@@ -41,7 +43,27 @@ def test_the_registries_are_those_of_the_benchmarks() -> None:
     assert (len(POINTCLOUD_C), len(MODELNET40_C)) == (7, 15)
     families = [corruption.family for corruption in MODELNET40_C.values()]
     assert [families.count(family) for family in ("density", "noise", "transformation")] == [5, 5, 5]
-    assert {c.name for c in MODELNET40_C.values() if c.is_approximate} == {"occlusion", "lidar"}
+    assert {c.name for c in MODELNET40_C.values() if c.is_approximate} == {"occlusion", "lidar", "density_inc"}
+
+
+def test_noise_alone_moves_points_one_by_one() -> None:
+    """A corruption of kind "noise" leaves what it does not move where it is: targets of the clean cloud stay true."""
+    pos = cloud()
+    for name, corruption in CORRUPTIONS.items():
+        if corruption.kind == "noise":
+            assert (run(name, 5, pos) - pos).mean(0).abs().max() < 0.01, name
+            slope = ((run(name, 5, pos) - pos) * pos).sum(0) / (pos * pos).sum(0)
+            assert slope.abs().max() < 0.01, f"{name} scales the cloud"
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_cameras_stand_in_the_sector_of_their_severity(severity: int) -> None:
+    """At azimuth 72 degrees times the severity from z towards x: the rotation of the benchmark's renderer, no mirror."""
+    places = torch.stack([m40._camera(3.0, math.radians(135), severity, seeded("camera", k)) for k in range(200)])
+    azimuth = torch.atan2(places[:, 0], places[:, 2])
+    off = torch.remainder(azimuth - 2 * math.pi / 5 * severity + math.pi, 2 * math.pi) - math.pi
+    assert 0.5 < off.abs().max() < math.pi / 5
+    torch.testing.assert_close(places.norm(dim=1), torch.full((200,), 3.0, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)

@@ -39,7 +39,8 @@ class Corruption:
         levels: its parameter at the severities 1 to 5.
         effect: positions (N, 3) in float64, the parameter and a random stream -> what becomes of the cloud.
         normal_form: the similarity to the form of a cloud that the benchmark wants.
-        is_approximate: True where the original needs the mesh, so that results cannot be compared with published ones.
+        is_approximate: True where the original has more than the cloud (the mesh, or twice the points), so that
+            results cannot be compared with published ones.
     """
 
     name: str
@@ -72,11 +73,11 @@ MODELNET40_C = _registry(
     Corruption("occlusion", "density", "points", (1, 2, 3, 4, 5), m40.occlusion, is_approximate=True),
     Corruption("lidar", "density", "points", (1, 2, 3, 4, 5), m40.lidar, is_approximate=True),
     Corruption("density_dec", "density", "points", (1, 2, 3, 4, 5), m40.density_dec),
-    Corruption("density_inc", "density", "points", (1, 2, 3, 4, 5), m40.density_inc),
+    Corruption("density_inc", "density", "points", (1, 2, 3, 4, 5), m40.density_inc, is_approximate=True),
     Corruption("cutout", "density", "points", (2, 3, 5, 7, 10), m40.cutout),
-    Corruption("uniform", "noise", "noise", (0.01, 0.02, 0.03, 0.04, 0.05), m40.uniform_noise),
+    Corruption("uniform", "noise", "deformation", (0.01, 0.02, 0.03, 0.04, 0.05), m40.uniform_noise),
     Corruption("gaussian", "noise", "noise", (0.01, 0.015, 0.02, 0.025, 0.03), m40.gaussian_noise),
-    Corruption("impulse", "noise", "noise", (30, 25, 20, 15, 10), m40.impulse_noise),
+    Corruption("impulse", "noise", "deformation", (30, 25, 20, 15, 10), m40.impulse_noise),
     Corruption("upsampling", "noise", "points", (5, 4, 3, 2, 1), m40.upsampling),
     Corruption("background", "noise", "points", (45, 40, 35, 30, 20), m40.background_noise),
     Corruption("rotation", "transformation", "deformation", (2.5, 5, 7.5, 10, 15), m40.rotation),
@@ -86,7 +87,10 @@ MODELNET40_C = _registry(
     Corruption("distortion_rbf_inv", "transformation", "deformation", _RBF_LEVELS, m40.distortion_rbf_inv),
     normal_form=to_box,
 )
-"""ModelNet40-C (Sun et al., 2022): for clouds in the box [-1, 1]^3 with y up; "rotation" also rescales the box."""
+"""ModelNet40-C (Sun et al., 2022): for clouds in the box [-1, 1]^3 with y up.
+
+The box is scaled anew after "rotation", "uniform" and "impulse", which therefore count as deformations.
+"""
 
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({**POINTCLOUD_C, **MODELNET40_C})
 """Every corruption of both benchmarks by name."""

@@ -1,7 +1,8 @@
 """The fifteen corruptions of ModelNet40-C, after Sun et al., 2022 (arXiv:2201.12296), written from their definition.
 
 Every effect takes positions (N, 3) in the box [-1, 1]^3 with y up, the parameter of the severity and a random stream.
-``occlusion`` and ``lidar`` are approximations: the originals render the mesh, these hide points of the cloud.
+``occlusion`` and ``lidar`` are approximations: the originals render the mesh, these hide points of the cloud; so is
+``density_inc`` for clouds of fewer than 2,048 points.
 """
 
 import math
@@ -78,7 +79,8 @@ def density_dec(pos: Float[Tensor, "N 3"], num_clusters: float, generator: torch
 def density_inc(pos: Float[Tensor, "N 3"], num_clusters: float, generator: torch.Generator) -> Effect:
     """Clusters kept dense: whole patches of 100, the rest drawn with replacement from the other points.
 
-    The result has 1,024 points, or as many as the input where that has fewer; the original starts from 2,048.
+    The result has 1,024 points, or as many as the input where that has fewer. The original starts from 2,048: from
+    1,024 the contrast is weaker.
     """
     size = min(len(pos), FULL_SIZE)
     patch = in_proportion(100, size)
@@ -180,7 +182,7 @@ def _camera(distance: float, tilt: float, sector: float, generator: torch.Genera
     """A place at an angle of 180 degrees - tilt from the vertical (y), in a sector of 72 degrees of azimuth."""
     azimuth = 2 * math.pi / 5 * (sector + float(uniform(-0.5, 0.5, 1, generator=generator)))
     flat = math.sin(tilt)
-    place = (-math.sin(azimuth) * flat, -math.cos(tilt), math.cos(azimuth) * flat)
+    place = (math.sin(azimuth) * flat, -math.cos(tilt), math.cos(azimuth) * flat)
     return distance * torch.tensor(place, dtype=torch.float64)
 
 

@@ -16,7 +16,7 @@ DEFAULT_KINDS: tuple[CorruptionKind, ...] = ("rigid", "noise")
 SCHEMA = 1
 _PLAN = "corruptions.json"
 _WHY = {
-    "deformation": "it deforms space, and the targets of {task} would not be those of the deformed clouds",
+    "deformation": "it deforms or rescales space, and the targets of {task} would not be those of the deformed clouds",
     "points": "it removes or adds points, and each point of {task} has its own part in the target",
 }
 
@@ -55,10 +55,12 @@ def plan_corruptions(task: Task, words: Sequence[str] = (), *, reference: str = 
             no sense are left out; none: "pointcloud-c".
         reference: see `CorruptionPlan`.
     Raises: ValueError for an unknown name, a task that is not in three dimensions, a corruption asked for by name that
-        makes no sense, or none that does.
+        makes no sense, none that does, or a task whose test data are corrupted already.
     """
     if task.dim != 3:
         raise ValueError(f"corruptions are defined for clouds in three dimensions, {task.name} has {task.dim}")
+    if (already := getattr(task, "corruption", None)) is not None:
+        raise ValueError(f"the test data of {task.name} are corrupted already, by its option corruption={already!r}")
     kinds: tuple[CorruptionKind, ...] = getattr(task, "corruption_kinds", DEFAULT_KINDS)
     for word in words:
         if word not in CORRUPTIONS and word not in BENCHMARKS:

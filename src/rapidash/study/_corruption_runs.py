@@ -21,6 +21,7 @@ from rapidash.study._plugins import load_plugins
 from rapidash.study._store import Record, Store
 from rapidash.study._weights import WEIGHTS, load_run
 from rapidash.train import Task, evaluate, get_task
+from rapidash.train.tasks._posed_task import PosedTask
 
 CORRUPTION_SEED = 0  # the same corrupted clouds for every variant and seed of every study
 _RESULTS = "corruptions"
@@ -36,9 +37,10 @@ def run_corruptions(
     """Evaluate the selected weights of every finished run on the test data under every corruption and severity.
 
     Clouds are brought to the form that the benchmark wants and back; that of cloud i depends on the corruption, the
-    severity and i only, so that all models see the same. A cloud that is left with fewer points than a network asks
-    for as neighbors is connected whole. Results are one file per run, ``corruptions/KEY.json``, written after each
-    corruption; what is there for these weights is not computed again.
+    severity and i only, so that all models see the same. Where a task turns its clouds, it turns the corrupted ones. A
+    cloud that is left with fewer points than a network asks for as neighbors is connected whole. Results are one file
+    per run, ``corruptions/KEY.json``, written after each corruption; what is there for these weights is not computed
+    again.
 
     Args:
         study_dir: directory of the study, with its weights.
@@ -61,7 +63,7 @@ def run_corruptions(
         missing = [record for record in records if _needs(store, record, name)]
         if not missing:
             continue
-        test_set = task.dataset("test") if test_set is None else test_set
+        test_set = _unturned(task).dataset("test") if test_set is None else test_set
         try:
             _test_runs(store, missing, name, task, test_set, report)
         except _NotPossibleError as error:
@@ -106,9 +108,7 @@ def _test_runs(
     Raises: _NotPossibleError with the reason.
     """
     try:
-        corrupted = [
-            corrupt_dataset(test_set, name, level, seed=CORRUPTION_SEED, normalization="each") for level in SEVERITIES
-        ]
+        corrupted = [_corrupted(test_set, name, level, task) for level in SEVERITIES]
     except (TypeError, ValueError) as error:
         raise _NotPossibleError(str(error)) from error
     for place, record in enumerate(records, start=1):
@@ -116,6 +116,17 @@ def _test_runs(
         with store.claim(record["key"]) as is_mine:
             if is_mine:
                 _add_result(store, record, name, task, corrupted)
+
+
+def _unturned(task: Task) -> Task:
+    """The task with its clouds as the files have them: corruptions know up and down."""
+    return replace(task, pose="aligned") if isinstance(task, PosedTask) else task
+
+
+def _corrupted(test_set: CloudDataset, name: str, level: int, task: Task) -> CloudDataset:
+    """The test clouds corrupted, and then turned where the task turns them."""
+    corrupted = corrupt_dataset(test_set, name, level, seed=CORRUPTION_SEED, normalization="each")
+    return task.posed(corrupted, "test") if isinstance(task, PosedTask) else corrupted
 
 
 def _add_result(store: Store, record: Record, name: str, task: Task, corrupted: Sequence[CloudDataset]) -> None:

@@ -1,10 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from task_checks import calibrated, check_gradients, check_ledger, few_steps, first_clouds, small
 
 from rapidash.groups import SE, E, T
+from rapidash.study import plan_corruptions
+from rapidash.study._corruption_runs import _corrupted, _unturned
 from rapidash.study.designs.shapes import make_design
 from rapidash.train import evaluate
 from rapidash.train.tasks.shapes import ShapesTask
@@ -64,6 +67,17 @@ def test_a_corruption_acts_on_the_test_shapes_only(shared_data) -> None:
     assert radii[1] == pytest.approx(radii[0], rel=0.1)
     model = calibrated(clean, VARIANTS["E(3) on R3"], first_clouds(clean, 2))
     assert 0 <= evaluate(model, clean, dropped.dataset("test"), batch_size=5).mean <= 100
+
+
+@pytest.mark.parametrize("pose", ["aligned", "rotated"])
+def test_corruptions_after_a_study_are_those_of_the_option(shared_data, pose: str) -> None:
+    """Shapes are corrupted as the files have them, and turned then: a stretched axis is one of the shape."""
+    task = ShapesTask(pose=pose, **SIZES)
+    option = replace(task, corruption="scale", severity=5)
+    after = _corrupted(_unturned(task).dataset("test"), "scale", 5, task)
+    assert torch.equal(after.tensors["pos"], option.dataset("test").tensors["pos"])
+    with pytest.raises(ValueError, match="test data of shapes are corrupted already, by its option corruption='scale'"):
+        plan_corruptions(option)
 
 
 def test_metric_and_loss_by_hand(shared_data) -> None:
