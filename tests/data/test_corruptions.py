@@ -58,7 +58,7 @@ def test_noise_alone_moves_points_one_by_one() -> None:
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_cameras_stand_in_the_sector_of_their_severity(severity: int) -> None:
-    """At azimuth 72 degrees times the severity from z towards x: the rotation of the benchmark's renderer, no mirror."""
+    """At azimuth 72 degrees times the severity from z towards x: as the benchmark's renderer turns."""
     places = torch.stack([m40._camera(3.0, math.radians(135), severity, seeded("camera", k)) for k in range(200)])
     azimuth = torch.atan2(places[:, 0], places[:, 2])
     off = torch.remainder(azimuth - 2 * math.pi / 5 * severity + math.pi, 2 * math.pi) - math.pi
