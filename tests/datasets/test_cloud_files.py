@@ -1,6 +1,5 @@
 """Clouds from a user's own files: every layout that is promised, and what is said of those that are not."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -271,25 +270,6 @@ def test_half_a_ply_is_a_bad_entry(tmp_path: Path, kind: str, share: float) -> N
     assert "cut short" in message or "cannot be read" in message
 
 
-@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
-def test_numbers_of_the_vertices_of_a_ply_are_taken_along(tmp_path: Path, kind: str) -> None:
-    names = ("x", "y", "z", "nx", "ny", "nz", "vx", "vy", "charge")
-    rows = np.random.default_rng(0).normal(size=(4, len(names))).astype(np.float32)
-    header = f"ply\nformat {kind} 1.0\nelement vertex 4\n" + "".join(f"property float {name}\n" for name in names)
-    header += "property uchar red\nend_header\n"
-    if kind == "ascii":
-        body = "".join(" ".join(map(repr, row)) + " 7\n" for row in rows.tolist()).encode()
-    else:
-        order = "<" if "little" in kind else ">"
-        body = b"".join(row.astype(f"{order}f4").tobytes() + b"\x07" for row in rows)
-    (cloud,) = clouds(write(tmp_path, "cloud.ply", header.encode() + body))
-    assert set(cloud.arrays) == {"pos", "normal", "vx", "vy", "charge", "red"}  # two components are no vector
-    np.testing.assert_array_equal(cloud.arrays["pos"], rows[:, :3])
-    np.testing.assert_array_equal(cloud.arrays["normal"], rows[:, 3:6])
-    np.testing.assert_array_equal(cloud.arrays["charge"], rows[:, 8:])
-    assert (cloud.arrays["red"] == 7).all()
-
-
 def test_a_foreign_ply_is_a_bad_entry(tmp_path: Path) -> None:
     assert problems(path := write(tmp_path, "a.ply", "OFF\n")) == {str(path): "does not begin with 'ply'"}
     text = ply("ascii", faces=True).replace(b"4 0 1 2 3", b"3 0 1 9")
@@ -297,15 +277,9 @@ def test_a_foreign_ply_is_a_bad_entry(tmp_path: Path) -> None:
 
 
 def test_a_ply_of_the_plane_says_what_is_missing(tmp_path: Path) -> None:
-    text = ply("ascii", faces=False).replace(b"property float z\n", b"")
+    text = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nend_header\n0 0\n1 0\n"
     (message,) = problems(write(tmp_path, "flat.ply", text)).values()
     assert message == "its vertices have no 'z', expected x, y and z; they have x, y"
-
-
-def test_ply_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(ImportError, match=r'pip install "rapidash\[data\]"'):
-        list(read_clouds(write(tmp_path, "cloud.ply", ply("ascii", faces=False))))
 
 
 def test_off_meshes(tmp_path: Path) -> None:

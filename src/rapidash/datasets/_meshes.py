@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rapidash.datasets._ply import Elements, read_ply_elements
 from rapidash.datasets._reading import Array, DataError, readable
 
 _OFF_HEADER = re.compile(r"(ST)?C?N?OFF(?![A-Za-z])", re.IGNORECASE)
@@ -62,45 +62,63 @@ def read_off(path: Path) -> Mesh:
 
 
 def read_ply(path: Path) -> Mesh:
-    """Vertices, triangles and properties of a ply file, text or binary; polygons are cut into triangles.
+    """Vertices, triangles and properties of a ply file, text or binary; polygons and strips are cut into triangles.
 
     The properties keep their names, but nx, ny, nz are ``normal`` (V, 3) and vx, vy, vz are ``vel``. A cloud has no
     triangles.
-    Raises: DataError for a file that is no ply, cut short, or with a vertex that does not exist; ImportError without
-        trimesh.
+    Raises: DataError for a file that is no ply, cut short, without vertices, or with a vertex that does not exist.
     """
-    trimesh = _trimesh()
-    with readable(path):
-        content = path.read_bytes()
-    if not content.startswith(b"ply"):
-        raise DataError(f"{path} does not begin with 'ply'")
-    head, end, _ = content.partition(b"end_header")
-    if not end:
-        raise DataError(f"{path} has no 'end_header': it is cut short")
-    header = head.decode("latin1")
-    announced = {name: int(count) for name, count in re.findall(r"^element (\w+) (\d+)\s*$", header, re.MULTILINE)}
-    if "vertex" not in announced:
-        raise DataError(f"{path} announces no vertices: its header is damaged")
-    given = _vertex_properties(header)
-    if missing := [name for name in "xyz" if name not in given]:
-        raise DataError(
-            f"{path}: its vertices have no {missing[0]!r}, expected x, y and z; they have {', '.join(given)}"
-        )
-    try:
-        with path.open("rb") as file:
-            loaded: Any = trimesh.load(file, file_type="ply", process=False)
-        vertices = np.array(loaded.vertices, dtype=np.float64).reshape(-1, 3)
-        triangles = np.array(getattr(loaded, "faces", ()), dtype=np.int64).reshape(-1, 3)
-        raw = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
-        columns = {name: np.asarray(raw[name]).reshape(len(vertices), -1) for name in given if name not in "xyz"}
-    except Exception as error:  # trimesh raises whatever a damaged file makes it stumble over
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}): damaged or cut short") from error
-    for what, found in (("vertex", vertices), ("face", triangles)):
-        if len(found) < announced.get(what, 0):
-            raise DataError(f"{path} announces {announced[what]} of {what!r} and has {len(found)}: it is cut short")
-    if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
-        raise DataError(f"{path} has a face with vertex {triangles.max()}, it has {len(vertices)} vertices")
+    elements = read_ply_elements(path)
+    columns = {
+        name: np.asarray(values)[:, None]
+        for name, values in elements.get("vertex", {}).items()
+        if not isinstance(values, list)
+    }
+    if missing := [name for name in "xyz" if name not in columns]:
+        have = f"they have {', '.join(columns)}" if columns else "it has none"
+        raise DataError(f"{path}: its vertices have no {missing[0]!r}, expected x, y and z; {have}")
+    vertices = np.concatenate([columns.pop(name) for name in "xyz"], axis=1).astype(np.float64)
+    if len(vertices) == 0:
+        raise DataError(f"{path} has no vertices")
+    triangles = np.concatenate([_of_polygons(path, elements), _of_strips(path, elements)])
+    outside = triangles[(triangles < 0) | (triangles >= len(vertices))]
+    if len(outside):
+        raise DataError(f"{path} has a face with vertex {outside[0]}, it has {len(vertices)} vertices")
     return Mesh(vertices, triangles, _with_vectors(columns))
+
+
+def _of_polygons(path: Path, elements: Elements) -> NDArray[np.int64]:
+    """The faces of a ply file cut into triangles (F, 3)."""
+    corners = _index_lists(path, elements, "face")
+    sizes = np.array([len(face) for face in corners], dtype=np.int64)
+    if len(short := np.flatnonzero(sizes < 3)):
+        raise DataError(f"{path}, face {short[0]} has {sizes[short[0]]} vertices, at least 3 needed")
+    parts = [np.zeros((0, 3), dtype=np.int64)]
+    for size in np.unique(sizes).tolist():
+        faces = np.stack([face for face in corners if len(face) == size])
+        parts += [faces[:, [0, k, k + 1]] for k in range(1, size - 1)]
+    return np.concatenate(parts)
+
+
+def _of_strips(path: Path, elements: Elements) -> NDArray[np.int64]:
+    """The triangles (F, 3) of strips: each corner makes one with the two before it, turned in turn; -1 ends a strip."""
+    triangles: list[list[int]] = []
+    for strips in _index_lists(path, elements, "tristrips"):
+        for strip in np.split(strips, np.flatnonzero(strips == -1)):
+            ring = strip[strip != -1].tolist()
+            triangles += [[ring[k], ring[k + 1 + k % 2], ring[k + 2 - k % 2]] for k in range(len(ring) - 2)]
+    return np.array(triangles, dtype=np.int64).reshape(-1, 3)
+
+
+def _index_lists(path: Path, elements: Elements, name: str) -> list[NDArray[np.int64]]:
+    """Lists of vertices of an element of a ply file, under either of their names."""
+    element = elements.get(name, {})
+    lists = element.get("vertex_indices", element.get("vertex_index", []))
+    if not isinstance(lists, list):
+        return []
+    if any(row.dtype.kind == "f" and (row != np.rint(row)).any() for row in lists):
+        raise DataError(f"{path}: a vertex of {name!r} is not a whole number")
+    return [row.astype(np.int64) for row in lists]
 
 
 def _with_vectors(columns: dict[str, Array]) -> dict[str, Array]:
@@ -110,20 +128,6 @@ def _with_vectors(columns: dict[str, Array]) -> dict[str, Array]:
             columns = {**columns, name: np.concatenate([columns[part] for part in parts], axis=1)}
             columns = {key: column for key, column in columns.items() if key not in parts}
     return columns
-
-
-def _vertex_properties(header: str) -> list[str]:
-    """The names of the numbers that a ply file has for every vertex."""
-    section = re.search(r"^element vertex .*?(?=^element |\Z)", header, re.MULTILINE | re.DOTALL)
-    return re.findall(r"^property .*?(\w+)\s*$", section[0] if section else "", re.MULTILINE)
-
-
-def _trimesh() -> Any:
-    try:
-        import trimesh
-    except ImportError as error:
-        raise ImportError('ply files are read by trimesh: pip install "rapidash[data]"') from error
-    return trimesh
 
 
 def sample_surface(
