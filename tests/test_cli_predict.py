@@ -130,6 +130,19 @@ def test_bad_entries_stop_or_are_skipped_and_counted(tmp_path: Path, capsys) -> 
     assert "qm9: homo (eV) of 2 clouds, 1 skipped" in shown.out
 
 
+@pytest.mark.parametrize(("name", "content"), [("half.npz", b"PK"), ("empty.xyz", b""), ("bare.npz", None)])
+def test_a_file_that_cannot_be_read_at_all_is_a_bad_entry(tmp_path: Path, capsys, name: str, content: bytes) -> None:
+    folder = str(saved_molecules(tmp_path / "model"))
+    Path("water.xyz").write_text(WATER)
+    np.savez(name, z=np.ones(2)) if content is None else Path(name).write_bytes(content)
+    assert run("predict", folder, "water.xyz", name) == 1
+    assert capsys.readouterr().err.startswith(f"rapidash: error: {name}: ")
+    assert run("predict", folder, "water.xyz", name, "--skip-bad") == 0
+    shown = capsys.readouterr()
+    assert f"rapidash: skipped {name}: " in shown.err
+    assert "of 1 clouds, 1 skipped" in shown.out
+
+
 def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> None:
     folder = str(saved_parts(tmp_path / "model"))
     np.savez("scan.npz", points=np.random.default_rng(0).normal(size=(300, 3)))

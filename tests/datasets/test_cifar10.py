@@ -113,6 +113,13 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         (tmp_path / "test_batch").write_bytes(pickle.dumps(content))
         with pytest.raises(DataError, match=f"test_batch.*{message}"):
             read(tmp_path)
+    for name in batches():
+        (tmp_path / name).unlink()
+    write_binary(tmp_path)
+    batch = tmp_path / "data_batch_2.bin"
+    batch.write_bytes(batch.read_bytes()[:3073] + b"\x0b" + batch.read_bytes()[3074:])
+    with pytest.raises(DataError, match=r"data_batch_2\.bin, image 1: its label 11 is out of range"):
+        read(tmp_path, "train")
     write_npz(tmp_path, "cifar10.npz", y_test=np.array([1, 10]))
     with pytest.raises(
         DataError, match=r"cifar10\.npz, image 1 of 'test': its label 10 is out of range, expected 0 to 9"

@@ -295,3 +295,32 @@ def test_other_formats_and_missing_files_are_named(tmp_path: Path) -> None:
         read_clouds(tmp_path / "nowhere.xyz")
     with pytest.raises(DataError, match=r"unknown format '.plyy', expected one of .*did you mean '.ply'"):
         read_clouds(write(tmp_path, "a.plyy", ""))
+
+
+@pytest.mark.parametrize("pbc", ["pbc=F", "pbc=[F, F, F]", "pbc='F F F'", 'pbc = "F F F"', "pbc=0"])
+def test_a_cell_without_periods_is_no_obstacle(tmp_path: Path, pbc: str) -> None:
+    text = f'1\nLattice="9 0 0 0 9 0 0 0 9" {pbc} Properties=species:S:1:pos:R:3 time=1\nO 0 0 0\n'
+    assert clouds(write(tmp_path, "box.xyz", text))[0].arrays["z"].tolist() == [8]
+    periodic = text.replace("F", "T", 1) if "F" in pbc else text.replace("pbc=0", "pbc=1")
+    assert "it is periodic" in str(problems(write(tmp_path, "box.xyz", periodic)))
+
+
+def test_xyz_in_the_spellings_of_other_programs(tmp_path: Path) -> None:
+    text = "3\n\nCL 0 0 0 -0.8\nh 1 0 0 HW\nO 0 1 0\n"
+    (cloud,) = clouds(write(tmp_path, "a.xyz", text))
+    assert cloud.arrays["z"].tolist() == [17, 1, 8]
+    assert cloud.arrays["pos"].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    declared = "1\nProperties=species:S:1:pos:R:3\nCL 0 0 0\n"
+    assert clouds(write(tmp_path, "b.xyz", declared))[0].arrays["z"].tolist() == [17]
+
+
+@pytest.mark.parametrize("value", [np.array([b"Chair", b"Lamp"]), np.array(["Chair", "Lamp"]), np.array([4.0, 8.0])])
+def test_categories_may_be_bytes_or_whole_floats_beside_labels_of_points(tmp_path: Path, value: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", pos=np.zeros((2, 5, 3)), label=np.zeros((2, 5)), category=value)
+    expected = ["Chair", "Lamp"] if value.dtype.kind != "f" else [4, 8]
+    assert [cloud.label for cloud in clouds(tmp_path / "a.npz")] == expected
+
+
+def test_the_npz_of_dimenet(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", R=np.arange(15.0).reshape(5, 3), Z=[8, 1, 1, 1, 1], N=[3, 2])
+    assert [cloud.arrays["z"].tolist() for cloud in clouds(tmp_path / "a.npz")] == [[8, 1, 1], [1, 1]]

@@ -200,3 +200,21 @@ def test_shared_files(shared_data: Path) -> None:
     ethanol = md_dataset("ethanol_train", data_dir=shared_data, dtype=torch.float64)
     assert ethanol.tensors["forces"].reshape(1000, 9, 3).sum(1).abs().max() < 0.05  # no net force
     assert sorted(ethanol.info["atom_energies"]) == [1, 6, 7, 8]
+
+
+def test_numbers_that_are_none_are_told(tmp_path: Path) -> None:
+    for changes, message in (
+        ({"z": np.array([8.5, 1, 1])}, r"elements \[8.5\] are no atomic numbers"),
+        ({"z": np.array(["O", "H", "H"])}, "elements are <U1, expected numbers"),
+        ({"R": trajectory()[0].astype(str)}, "positions are <U.*, expected numbers"),
+        ({"E": np.array([b"a"] * FRAMES)}, r"energies are \|S1, expected numbers"),
+    ):
+        write_md17(tmp_path, **changes)
+        with pytest.raises(DataError, match=rf"md17_water\.npz: {message}"):
+            md_dataset("water", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("length", [np.array(b"Ang"), np.array(["ang"]), np.array("A"), np.array("\u00c5")])
+def test_units_may_be_bytes_or_letters(tmp_path: Path, length: np.ndarray) -> None:
+    write_md17(tmp_path, r_unit=length, e_unit=np.array([b"kcal/mol"]))
+    assert md_dataset("water", data_dir=tmp_path).tensors["energy"][0].item() == pytest.approx(trajectory()[1][0])

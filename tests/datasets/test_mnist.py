@@ -155,8 +155,19 @@ def test_pixels_are_checked_before_they_are_cast(tmp_path: Path, pixel: float) -
 
 def test_pixels_scaled_to_one_are_refused(tmp_path: Path) -> None:
     write_npz(tmp_path, toy()[0] / 255)
-    with pytest.raises(DataError, match=r"mnist.npz: the pixels are scaled to \[0, 1\].*multiply by 255"):
+    with pytest.raises(DataError, match=r"mnist.npz: the pixels are scaled to \[0, 1\].*undo that"):
         read_test(tmp_path, on_error="skip")
+    write_npz(tmp_path, toy()[0] / 127.5 - 1)
+    with pytest.raises(DataError, match=r"the pixels are scaled to \[-1, 1\]"):
+        read_test(tmp_path)
+
+
+def test_labels_may_be_a_column_and_objects_are_named(tmp_path: Path) -> None:
+    write_npz(tmp_path, labels=toy()[1][:, None])
+    assert read_test(tmp_path).tensors["label"].tolist() == toy()[1].tolist()
+    write_npz(tmp_path, labels=np.array([None] * SIZE))
+    with pytest.raises(DataError, match=r"mnist\.npz: 'y_test' holds Python objects"):
+        read_test(tmp_path)
 
 
 def test_the_unpacked_originals_pass_the_check(shared_data: Path, tmp_path: Path) -> None:

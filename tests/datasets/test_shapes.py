@@ -400,3 +400,53 @@ def test_shared_shapes(shared_data: Path) -> None:
     assert len(data) == 95
     assert data.tensors["label"].bincount().tolist() == [5] * 19
     assert data.tensors["segments"].shape == (95 * 64, 18)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(SIZE) + 0.5, "entry 0: its label 0.5 is out of range, expected 0 to"),
+        (np.full(SIZE, np.nan), "entry 0: its label nan is out of range"),
+        (np.eye(SIZE), r"'label' has the shape \(10, 10\), expected one number for each of 10 entries"),
+        (np.array([b"chair"] * SIZE), "'label' is .*, expected numbers by entry"),
+        (np.float64(3), "'label' is float64 of shape .*, expected numbers by entry"),
+    ],
+)
+def test_labels_in_h5_are_checked_before_they_are_cast(tmp_path: Path, labels: np.ndarray, message: str) -> None:
+    pos, part = clouds()[0], np.zeros((SIZE, POINTS), int)
+    hdf5(tmp_path / "main_split" / "test_objectdataset_augmentedrot_scale75.h5", data=pos, label=labels)
+    hdf5(tmp_path / "all.h5", data=pos, label=labels, pid=part)
+    (tmp_path / "test_files.txt").write_text("all.h5")
+    (tmp_path / "train_files.txt").write_text("all.h5")
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_hdf5_file_list.txt").write_text("all.h5")
+    for read in (modelnet40_dataset, scanobjectnn_dataset, shapenet_part_dataset):
+        with pytest.raises(DataError, match=message):
+            read("test", num_points=8, data_dir=tmp_path)
+
+
+def test_masks_and_parts_in_other_shapes(tmp_path: Path) -> None:
+    pos, mask = clouds()[0], np.ones((SIZE, POINTS))
+    mask[2, 3] = np.nan
+    file = tmp_path / "main_split" / "test_objectdataset_augmentedrot_scale75.h5"
+    hdf5(file, data=pos, label=np.arange(SIZE), mask=mask)
+    with pytest.raises(DataError, match="entry 2: its 'mask' is not finite"):
+        scanobjectnn_dataset("test", num_points=8, data_dir=tmp_path)
+    label, part = shapenet_parts()
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}_hdf5_file_list.txt").write_text("all.h5")
+    hdf5(tmp_path / "all.h5", data=pos, label=label, pid=part[..., None])
+    assert shapenet_part_dataset("val", data_dir=tmp_path).tensors["part"].tolist() == part.flatten().tolist()
+
+
+def test_hidden_files_are_no_meshes(tmp_path: Path) -> None:
+    write_off(tmp_path)
+    for kind in ("airplane", "night_stand"):
+        (tmp_path / "ModelNet40" / kind / "test" / f"._{kind}_0001.off").write_bytes(b"\x00\x05\x16\x07")
+    assert len(modelnet40_dataset("test", num_points=8, data_dir=tmp_path)) == 10
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e200, 1e-200, 1e-305])
+def test_shapes_of_any_size_fit_the_unit_ball(scale: float) -> None:
+    pos = clouds()[0][0].astype(np.float64)
+    np.testing.assert_allclose(unit_ball(pos * scale), unit_ball(pos), atol=1e-9)

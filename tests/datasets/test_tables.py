@@ -174,7 +174,7 @@ def test_bad_files_and_arguments_teach(tmp_path: Path) -> None:
             ):
                 read(data_dir=tmp_path, verify=False)
     write_tabular(tmp_path, n_categories=np.array([0]))
-    with pytest.raises(DataError, match=r"'toy': n_categories int64 \(1,\), 2 features"):
+    with pytest.raises(DataError, match=r"'toy': n_categories is int64 \(1,\), expected 2 counts"):
         read_toy(data_dir=tmp_path, verify=False)
     with pytest.raises(ValueError, match=r"unknown table 'iris', .* has \['toy', 'vowel'\]"):
         tabular_dataset("iris", data_dir=tmp_path, verify=False)
@@ -210,3 +210,26 @@ def test_shared_sites(shared_data: Path) -> None:
     assert abide.tensors["label"].double().mean() == pytest.approx(0.49, abs=0.005)
     thickness = [k for k, column in enumerate(abide.columns) if column.unit == "mm"]
     assert 2 < abide.tensors["x"][:, thickness].median() < 3
+
+
+def test_other_types_of_numbers_are_read_alike(tmp_path: Path) -> None:
+    write_abide(tmp_path)
+    before = abide_dataset(data_dir=tmp_path, verify=False)
+    arrays = {
+        "fold": folds().astype(np.float64),
+        "age_years": np.arange(SIZE),
+        "female": (np.arange(SIZE) % 3 == 0) * 1,
+    }
+    arrays |= {"asd": (np.arange(SIZE) % 2).astype(">i4"), "site_name": np.array([b"NYU", b"UM"])}
+    write_abide(tmp_path, **arrays)
+    after = abide_dataset(data_dir=tmp_path, verify=False)
+    assert {name: tensor.dtype for name, tensor in after.tensors.items()} == {
+        name: tensor.dtype for name, tensor in before.tensors.items()
+    }
+    assert torch.equal(after.tensors["label"], before.tensors["label"])
+    assert after.names == before.names
+    write_heart(tmp_path, x=np.ones((SIZE, 13), dtype=np.int64) * [50, 1, 4, 120, 200, 0, 2, 150, 1, 1, 2, 0, 7])
+    assert heart_disease_dataset(data_dir=tmp_path, verify=False).tensors["x"].dtype == torch.float32
+    write_heart(tmp_path, y=np.int64(1))
+    with pytest.raises(DataError, match="expected numbers"):
+        heart_disease_dataset(data_dir=tmp_path, verify=False)

@@ -28,7 +28,32 @@ def test_ase_atoms_with_and_without_results() -> None:
     assert alone.tensors["forces"].tolist() == forces.tolist()
     assert alone.fields["forces"] == Field(Vector(), "eV/angstrom")
     hydrogen.positions[1, 2] = 0.9
-    assert set(from_ase(hydrogen).fields) == {"pos", "z"}  # results of other positions
+    with pytest.warns(
+        RuntimeWarning, match="structure 1 was moved or changed after its calculation: its energy and forces"
+    ):
+        assert set(from_ase([water, hydrogen]).fields) == {"pos", "z"}
+
+
+def test_a_cell_that_is_taken_away_leaves_the_results() -> None:
+    copper = ase.Atoms("Cu2", [[0, 0, 0], [2, 0, 0]], cell=[9, 9, 9], pbc=True)
+    copper.calc = SinglePointCalculator(copper, energy=-3.5, forces=np.ones((2, 3)))
+    with pytest.raises(ValueError, match="structure 0 is periodic"):
+        from_ase(copper)
+    copper.pbc = False
+    copper.center(vacuum=0, axis=())
+    assert from_ase(copper).tensors["energy"].tolist() == [[-3.5]]
+
+
+def test_results_of_another_shape_and_lost_positions_are_told() -> None:
+    atoms = ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])
+    atoms.calc = SinglePointCalculator(atoms)
+    atoms.calc.results = {"energy": np.array([1.0, 2.0])}
+    with pytest.raises(ValueError, match=r"structure 0: energy has the shape \(2,\), expected \(\)"):
+        from_ase(atoms)
+    atoms.calc = None
+    atoms.positions[0] = np.nan
+    with pytest.raises(ValueError, match="structure 0 has positions that are not finite"):
+        from_ase(atoms)
 
 
 def test_structures_that_are_no_cloud() -> None:

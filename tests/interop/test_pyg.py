@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch.utils.data import IterableDataset
+from torch_geometric.data import Batch, Data, HeteroData, InMemoryDataset
 
 from rapidash.data import CloudBatch, Field
 from rapidash.groups import Position, Scalar, Vector
@@ -72,6 +73,40 @@ def test_other_objects_are_refused() -> None:
     unsorted.batch = unsorted.batch.flip(0)
     with pytest.raises(ValueError, match="batch must be sorted"):
         from_pyg(unsorted, FIELDS)
+    unsorted.batch = torch.tensor([-1, -1, 0, 0])
+    with pytest.raises(ValueError, match="batch must be sorted numbers from 0 on"):
+        from_pyg(unsorted, FIELDS)
+    for data in ("ethanol", {"pos": torch.ones(2, 3)}, torch.ones(2, 3)):
+        with pytest.raises(TypeError, match=f"expected a PyTorch Geometric Data .* got {type(data).__name__}"):
+            from_pyg(data, FIELDS)
+    with pytest.raises(ValueError, match="pos has values that are not finite"):
+        from_pyg(graph(2, 1.0, pos=torch.tensor([[0, 0, 1], [0, 0, torch.nan]])), FIELDS)
+    with pytest.raises(ValueError, match=r"field 'force' has the shape \(2, 2\), expected \(..., 3\)"):
+        from_pyg(graph(2, 1.0, force=torch.ones(2, 2)), FIELDS)
+
+
+def test_of_several_graphs_the_wrong_one_is_named() -> None:
+    with pytest.raises(ValueError, match="graph 1: the data has no tensor 'z'"):
+        from_pyg([graph(2, 1.0), graph(2, 1.0, z=None)], FIELDS)
+    with pytest.raises(ValueError, match=r"graph 1: field 'z' has the shape \(2, 2\), that of graph 0 \(2,\)"):
+        from_pyg([graph(2, 1.0), graph(2, 1.0, z=torch.ones(2, 2))], FIELDS)
+
+
+def test_several_types_of_nodes_are_refused() -> None:
+    hetero = HeteroData()
+    hetero["atom"].pos = torch.ones(2, 3)
+    for data in (hetero, [hetero], Batch.from_data_list([hetero, hetero])):
+        with pytest.raises(TypeError, match="has several types of nodes"):
+            from_pyg(data, {})
+    assert from_pyg(hetero["atom"], {}).pos.shape == (2, 3)
+
+
+def test_a_stream_of_graphs_is_read_to_its_end() -> None:
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield from (Data(pos=torch.ones(size, 3)) for size in (1, 2))
+
+    assert from_pyg(Stream(), {}).num_clouds == 2
 
 
 def test_data_and_batches_of_pytorch_geometric() -> None:

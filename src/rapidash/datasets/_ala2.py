@@ -7,7 +7,7 @@ import torch
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, as_points, read_npz
+from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, as_points, read_npz, words
 from rapidash.datasets._units import EV_PER
 from rapidash.groups import Position, Scalar, Vector
 
@@ -61,6 +61,6 @@ def ala2_dataset(
         },
         torch.full((size,), num_beads),
         source=path,
-        info={"beads": tuple(str(name) for name in arrays["bead"])},
+        info={"beads": words(arrays["bead"])},
         skipped=tuple(errors.skipped),
     )

@@ -17,6 +17,7 @@ from rapidash.datasets._reading import (
     read_npz,
     readable,
     verify_checksum,
+    words,
 )
 from rapidash.datasets._safe_pickle import load_plain_pickle
 
@@ -100,13 +101,16 @@ def _images(part: str, data_dir: str | Path | None, verify: bool) -> LabeledImag
     number, path = locate(layouts, dataset="CIFAR-10", obtain=_OBTAIN, data_dir=data_dir)
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=verify)
-        names, labels = arrays.get("class_name", np.array(CIFAR10_CLASSES)).tolist(), arrays[f"y_{part}"]
-        if names != list(CIFAR10_CLASSES):
-            raise DataError(f"{path}: its classes are {names}, expected those of CIFAR-10, {list(CIFAR10_CLASSES)}")
-        return LabeledImages(path, arrays[f"x_{part}"], labels[:, 0] if labels.shape[1:] == (1,) else labels)
+        names = words(arrays["class_name"]) if "class_name" in arrays else CIFAR10_CLASSES
+        if names != CIFAR10_CLASSES:
+            raise DataError(f"{path}: its classes are {names}, expected those of CIFAR-10, {CIFAR10_CLASSES}")
+        return LabeledImages(path, arrays[f"x_{part}"], arrays[f"y_{part}"])
     read = _python_batch if number == 1 else _binary_batch
-    parts = zip(*(read(beside(path, f"{batch}{path.suffix}"), verify) for batch in batches))
-    return LabeledImages(path.parent, *(np.concatenate(arrays) for arrays in parts))
+    files = [beside(path, f"{batch}{path.suffix}") for batch in batches]
+    found = [read(file, verify) for file in files]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*found))
+    entries = tuple(f"{file.name}, image {k}" for file, (rows, _) in zip(files, found) for k in range(len(rows)))
+    return LabeledImages(path.parent, images, labels, entries)
 
 
 def _python_batch(path: Path, verify: bool) -> tuple[Array, Array]:
@@ -120,7 +124,9 @@ def _python_batch(path: Path, verify: bool) -> tuple[Array, Array]:
     batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     if missing := {"data", "labels"} - set(batch):
         raise DataError(f"{path} has no {min(missing)!r}: is it a batch of CIFAR-10?")
-    data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+    with readable(path):
+        data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+    labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     if data.ndim != 2 or data.shape[1] != _BYTES or labels.shape != data.shape[:1]:
         raise DataError(f"{path}: data {data.shape} and labels {labels.shape}, expected (B, {_BYTES}) and (B,)")
     return _channels_last(data), labels

@@ -14,7 +14,7 @@ from rapidash.datasets._reading import Array, DataError, read_npz
 
 ALIASES = {  # of arrays in npz files, the field's name first
     "pos": ("pos", "positions", "coords", "R", "points"),
-    "z": ("z", "numbers", "nuclear_charges", "atomic_numbers"),
+    "z": ("z", "numbers", "nuclear_charges", "atomic_numbers", "Z"),
     "vel": ("vel", "velocities", "velocity"),
     "normal": ("normal", "normals"),
     "label": ("label", "category"),
@@ -53,9 +53,9 @@ def read_clouds(path: Path | str) -> Entries:
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
     for all of them) is taken along, and ``left_out`` says why one is not. Names of other formats are known: positions,
-    coords, R, points; numbers, nuclear_charges, atomic_numbers for z; charges for charge, beside num_atoms for z;
-    velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms for
-    num_points.
+    coords, R, points; numbers, nuclear_charges, atomic_numbers, Z for z; charges for charge, beside num_atoms for z;
+    velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms, and
+    beside R and Z also N, for num_points.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces. Other numbers that a ply has
     for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.
@@ -107,7 +107,9 @@ def _array_names(path: Path) -> list[str]:
 
 def _known_name(name: str, given: Collection[str]) -> str:
     """The field that an array is, unless the file has an array of that name."""
-    if name == "charges":  # nuclear ones in the npz files of molecules, which also have num_atoms
+    if name == "N" and {"R", "Z"} <= set(given):  # the npz of DimeNet
+        found = "num_points"
+    elif name == "charges":  # nuclear ones in the npz files of molecules, which also have num_atoms
         found = "z" if "num_atoms" in given else "charge"
     else:
         found = next((field for field, names in ALIASES.items() if name in names), name)
@@ -153,13 +155,19 @@ def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array, bad: dict[
 
 def _take_labels(arrays: dict[str, Array], num_clouds: int, bad: dict[str, str]) -> list[Label | None]:
     """The label of each cloud; those of every point stay where they are. ``bad`` takes up why there is none."""
-    if "label" not in arrays:
-        return [None] * num_clouds
-    if (size := arrays["label"].size) != num_clouds:
-        bad["label"] = f"'label' has {size} values, expected {num_clouds}: one for every cloud"
-        return [None] * num_clouds
-    labels: list[Label | None] = arrays.pop("label").reshape(-1).tolist()
-    return labels
+    for name in ALIASES["label"]:
+        if name in arrays and arrays[name].size == num_clouds:
+            return [_label(value) for value in arrays.pop(name).reshape(-1).tolist()]
+    if "label" in arrays:
+        bad["label"] = f"'label' has {arrays['label'].size} values, expected {num_clouds}: one for every cloud"
+    return [None] * num_clouds
+
+
+def _label(value: str | bytes | float) -> Label:
+    """A category as text, or as a whole number where it is one."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _with_rows(arrays: dict[str, Array], num_points: int, bad: dict[str, str]) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from rapidash.datasets._reading import Array, DataError, readable
 from rapidash.datasets._xyz import parse_xyz
 
 _PROPERTIES = re.compile(r'\bproperties=(?:"([^"]*)"|(\S+))', re.IGNORECASE)
-_PBC = re.compile(r'\bpbc="?([^"]*)"?', re.IGNORECASE)
+_PBC = re.compile(r"""\bpbc\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\S+)""", re.IGNORECASE)
 _LATTICE = re.compile(r"\blattice=", re.IGNORECASE)
 _RENAMED = {"species": "z", "Z": "z", "numbers": "z", "velo": "vel", "velocities": "vel"}
 _KINDS = {"R": np.float64, "I": np.int64}
@@ -85,7 +85,7 @@ def _parse_atoms(lines: list[str]) -> dict[str, Array]:
         raise DataError("it is periodic (Lattice): clouds have no cell, so neighbors across it would be lost")
     declared = _PROPERTIES.search(comment)
     if declared is None:
-        molecule = parse_xyz("\n".join(lines))
+        molecule = parse_xyz("\n".join(lines), with_columns=False)
         return {"z": molecule.z, "pos": molecule.pos}
     return _parse_columns(lines[2:], declared[1] or declared[2])
 
@@ -119,10 +119,10 @@ def _parse_columns(lines: list[str], properties: str) -> dict[str, Array]:
 
 
 def _elements(symbols: list[str]) -> Array:
-    unknown = [symbol for symbol in symbols if symbol not in ATOMIC_NUMBER]
+    unknown = [symbol for symbol in symbols if symbol.capitalize() not in ATOMIC_NUMBER]
     if unknown:
         raise DataError(f"unknown element {unknown[0]!r}")
-    return np.array([ATOMIC_NUMBER[symbol] for symbol in symbols])
+    return np.array([ATOMIC_NUMBER[symbol.capitalize()] for symbol in symbols])
 
 
 def _numbers(words: list[list[str]], kind: type, name: str) -> Array:

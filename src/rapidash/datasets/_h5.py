@@ -12,7 +12,7 @@ from rapidash.datasets._reading import Array, DataError, readable
 def read_h5(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Array]:
     """Some arrays of an HDF5 file by name. A name may offer alternatives: "pid|seg" is found as "pid".
 
-    Raises: ModuleNotFoundError without h5py; DataError for a damaged file or a missing array.
+    Raises: ModuleNotFoundError without h5py; DataError for a damaged file, a missing array, or one without numbers.
     """
     if importlib.util.find_spec("h5py") is None:
         raise ModuleNotFoundError(f"{path} needs h5py: pip install 'rapidash[data]'")
@@ -31,7 +31,24 @@ def read_h5(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = (
                         raise DataError(f"{path} has no array {name!r}, it has {sorted(file)}")
         except (RuntimeError, TypeError, UnicodeDecodeError) as error:  # what h5py makes of damage inside
             raise OSError(str(error)) from error
+    for name, array in arrays.items():
+        if array.ndim == 0 or array.dtype.kind not in "biuf":
+            raise DataError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}, expected numbers by entry")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{path}: its arrays have different lengths {lengths}")
     return arrays
+
+
+def labels_of(path: Path, arrays: dict[str, Array]) -> list[float]:
+    """The array "label", a number for every entry; whether it is a class is for the reader to say.
+
+    Raises: DataError for several numbers in an entry.
+    """
+    label = arrays["label"]
+    if label.size != len(label):
+        raise DataError(
+            f"{path}: 'label' has the shape {label.shape}, expected one number for each of {len(label)} entries"
+        )
+    numbers: list[float] = label.reshape(-1).tolist()
+    return numbers

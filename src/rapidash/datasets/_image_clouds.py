@@ -24,11 +24,19 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Images (B, H, W) or (B, H, W, C) and labels (B,), as a file or folder has them."""
+    """Images (B, H, W) or (B, H, W, C) and labels (B,) or (B, 1), as a file or folder has them.
+
+    ``entries`` are the places of the images in their files, where there are several.
+    """
 
     source: Path
     images: Array
     labels: Array
+    entries: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels.shape[1:] == (1,):
+            object.__setattr__(self, "labels", self.labels[:, 0])
 
     def check(self, *shape: int) -> None:
         """Raises: DataError for images that are not (B, *shape) numbers from 0 to 255, or not with a label each."""
@@ -40,8 +48,9 @@ class LabeledImages:
             )
         if images.dtype.kind not in "iuf" or labels.dtype.kind not in "iuf":
             raise DataError(f"{self.source}: images of {images.dtype} and labels of {labels.dtype}, expected numbers")
-        if images.dtype.kind == "f" and 0 < images.max(initial=0) <= 1:
-            raise DataError(f"{self.source}: the pixels are scaled to [0, 1], expected 0 to 255: multiply by 255")
+        if images.dtype.kind == "f" and 0 < np.fmax.reduce(images, axis=None, initial=0) <= 1:
+            lowest = "0" if np.fmin.reduce(images, axis=None, initial=0) >= 0 else "-1"
+            raise DataError(f"{self.source}: the pixels are scaled to [{lowest}, 1], expected 0 to 255: undo that")
 
     def part(self, split: Split, val_size: int, size: int | None) -> "LabeledImages":
         """The first ``size`` images of a split; the last training images are the validation, a sixth at most."""
@@ -49,7 +58,9 @@ class LabeledImages:
         if split != "test":
             num_train = max(len(self.images) - val_size, len(self.images) * 5 // 6)
             chosen = slice(None, num_train) if split == "train" else slice(num_train, None)
-        return LabeledImages(self.source, self.images[chosen][:size], self.labels[chosen][:size])
+        return LabeledImages(
+            self.source, self.images[chosen][:size], self.labels[chosen][:size], self.entries[chosen][:size]
+        )
 
 
 def check_sizes(num_superpixels: int, size: int | None) -> None:
@@ -83,7 +94,7 @@ def image_clouds(
         problem = "its pixels are not whole numbers from 0 to 255"
         if not has_label[index]:
             problem = f"its label {labels[index]} is out of range, expected 0 to {len(class_names) - 1}"
-        errors.add(f"image {index} of {split!r}", problem)
+        errors.add(found.entries[index] if found.entries else f"image {index} of {split!r}", problem)
     errors.report(len(labels))
     images, labels = images[has_label & has_pixels].astype(np.uint8), labels[has_label & has_pixels]
     per_side = max(2, round(num_superpixels**0.5))

@@ -21,6 +21,7 @@ from rapidash.datasets._reading import (
     check_split,
     read_npz,
     readable,
+    words,
 )
 from rapidash.datasets._units import EV_PER, TOTALS, energy_kinds, prevailing
 from rapidash.groups import Scalar, Vector
@@ -149,10 +150,9 @@ def _single(path: Path) -> _Trajectory:
             "z, R, E, F (MD17)"
         )
     z, pos, energy, forces = (arrays[key] for key in keys)
-    length = str(arrays.get("r_unit", "Ang"))
-    if not length.lower().startswith("ang"):
+    length, stated = (words(arrays[name].reshape(-1))[0] if name in arrays else None for name in ("r_unit", "e_unit"))
+    if length is not None and not (length.lower().startswith("ang") or length in ("A", "\u00c5", "\u212b")):
         raise DataError(f"{path}: positions in {length!r}, expected 'Ang': convert them")
-    stated = str(arrays["e_unit"]) if "e_unit" in arrays else None
     if stated is not None and stated.lower() not in _UNIT_NAMES:
         raise DataError(f"{path}: energies in the unknown unit {stated!r}, expected one of {sorted(_UNIT_NAMES)}")
     unit = None if stated is None else _UNIT_NAMES[stated.lower()]
@@ -175,6 +175,11 @@ def _collection_info(name: str, arrays: dict[str, Array], sets: list[str]) -> di
 
 
 def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | None, unit: str | None) -> _Trajectory:
+    for name, array in (("elements", z), ("positions", pos), ("energies", energy), ("forces", forces)):
+        if array is not None and array.dtype.kind not in "fiu":
+            raise DataError(f"{path}: {name} are {array.dtype}, expected numbers")
+    if (z != np.rint(z)).any():
+        raise DataError(f"{path}: elements {z[z != np.rint(z)][:3]} are no atomic numbers")
     energy = energy.reshape(-1)
     if pos.shape != (len(energy), *z.shape, 3) or z.ndim != 1 or (forces is not None and forces.shape != pos.shape):
         shapes = f"positions {pos.shape}, energies {energy.shape}, elements {z.shape}"

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from rapidash._seed import seeded
-from rapidash.datasets._h5 import read_h5
+from rapidash.datasets._h5 import labels_of, read_h5
 from rapidash.datasets._locate import any_case, locate
 from rapidash.datasets._meshes import read_off, sample_surface
 from rapidash.datasets._nbody import Split
@@ -35,7 +34,7 @@ _OBTAIN = (
     "ModelNet40.zip (off) from modelnet.cs.princeton.edu, and unpack it."
 )
 _MESH_POINTS = 1024
-Shape = tuple[Array, int, Array | None]  # positions, label, normals
+Shape = tuple[Array, float, Array | None]  # positions, label, normals
 Entry = tuple[str, Callable[[], Shape]]  # its name in errors, and how to read it
 
 
@@ -109,20 +108,21 @@ def _h5_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
     entries: list[Entry] = []
     for file in files:
         arrays = read_h5(file, ("data", "label"), ("normal",))
-        labels = arrays["label"].reshape(-1).astype(np.int64)
+        labels = labels_of(file, arrays)
         normals = arrays.get("normal")
 
         def load(
-            index: int, pos: Array = arrays["data"], labels: Array = labels, normals: Array | None = normals
+            index: int, pos: Array = arrays["data"], labels: list[float] = labels, normals: Array | None = normals
         ) -> Shape:
-            return pos[index], int(labels[index]), None if normals is None else normals[index]
+            return pos[index], labels[index], None if normals is None else normals[index]
 
         entries += [(f"{file.name} entry {index}", partial(load, index)) for index in range(len(labels))]
     return entries
 
 
 def _off_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
-    files = sorted(folder.glob(any_case(f"*/{part}/*.off")))
+    found = folder.glob(any_case(f"*/{part}/*.off"))
+    files = sorted(file for file in found if not file.name.startswith("."))  # macOS adds hidden ones
     if not files:
         raise FileNotFoundError(f"no mesh in {folder}: looked for CLASS/{part}/*.off. {_OBTAIN}")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._acclaim import read_amc, read_asf
 from rapidash.datasets._locate import beside, locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, read_npz, words
 from rapidash.datasets._safe_pickle import load_plain_pickle
 
 Motion = Literal["walk", "run", "walk-subjects"]
@@ -118,12 +118,12 @@ def _from_npz(path: Path, verify: bool) -> MotionClips:
             raise DataError(f"{path}, {name!r}: shape {arrays[name].shape}, by 'case_len' and 'joint' expected {shape}")
     if lengths.min(initial=1) < 1 or pos.dtype.kind not in "iuf" or fps.dtype.kind not in "iuf" or fps.size != 1:
         raise DataError(f"{path}: 'case_len' must be at least 1, 'pos' numbers and 'fps' a number")
-    names = tuple(str(name) for name in arrays["trial"])
+    names = words(arrays["trial"])
     return MotionClips(
         pos=tuple(np.split(pos.astype(np.float64), np.cumsum(lengths)[:-1])),
         names=names,
         subjects=tuple(name.split("_")[0] for name in names),
-        joints=tuple(str(name) for name in arrays["joint"]),
+        joints=words(arrays["joint"]),
         bones=_bones(arrays["edges"], num_joints, f"{path}, 'edges'"),
         fps=float(fps.item()),
         starts=_starts_of_npz(path, arrays, len(names)),

@@ -137,15 +137,22 @@ def read_npz(path: Path, required: tuple[str, ...] = (), *, verify: bool = True)
     if verify:
         verify_checksum(path, SHARED_SHA256.get(path.name.lower()))
     arrays: dict[str, Array] = {}
+    objects: set[str] = set()
     with readable(path), path.open("rb") as handle:  # np.load(path) leaves the file open where it raises
         if not zipfile.is_zipfile(handle):
             raise zipfile.BadZipFile("not a zip file")
         handle.seek(0)
         with np.load(handle, allow_pickle=False) as file:
             for name in file.files:
-                with _skip_object_arrays():
+                try:
                     arrays[name] = file[name]
+                except ValueError as error:
+                    if "Object arrays" not in str(error):
+                        raise
+                    objects.add(name)
     missing = [name for name in required if name not in arrays]
+    if missing and missing[0] in objects:
+        raise DataError(f"{path}: {missing[0]!r} holds Python objects, which are not read: save numbers")
     if missing:
         raise DataError(
             f"{path} has no array {missing[0]!r}, it has {sorted(arrays)}: is it another version or data set?"
@@ -173,16 +180,6 @@ def listed_files(path: Path) -> list[Path]:
     return files
 
 
-@contextmanager
-def _skip_object_arrays() -> Iterator[None]:
-    """Go on past an array of pickled objects, which NumPy refuses to open."""
-    try:
-        yield
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise
-
-
 def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:
     """Compare a file with its published digests (SHA-256 or, with 32 digits, MD5). Raises: DataError naming both."""
     if expected is None:
@@ -203,6 +200,11 @@ def check_split(split: str, known: tuple[str, ...] = ("train", "val", "test")) -
     """Raises: ValueError for an unknown split."""
     if split not in known:
         raise ValueError(f"unknown split {split!r}, expected one of {known}")
+
+
+def words(array: Array) -> tuple[str, ...]:
+    """The names in an array of text, also where they are bytes."""
+    return tuple(word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in array.tolist())
 
 
 def as_points(array: Array, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from rapidash.datasets._h5 import read_h5
+from rapidash.datasets._h5 import labels_of, read_h5
 from rapidash.datasets._locate import data_folders, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import OnError, ReadDataset, SampleErrors, check_split
@@ -75,11 +75,15 @@ def scanobjectnn_dataset(
     arrays = read_h5(path, ("data", "label"), ("mask",))
     errors = SampleErrors(path, on_error)
     shapes = ShapeCollector(path, errors, SCANOBJECTNN_CLASSES, num_points=num_points, normalize=normalize)
-    labels = arrays["label"].reshape(-1).astype(np.int64)
+    labels = labels_of(path, arrays)
     train, val = held_out(len(labels), 0.0 if split == "test" else val_fraction)
     for index in (val if split == "val" else train).tolist():
-        on_object = (arrays["mask"][index].reshape(-1) >= 0).astype(np.int64) if "mask" in arrays else None
-        shapes.add(f"entry {index}", arrays["data"][index], int(labels[index]), object=on_object)
+        mask = arrays["mask"][index].reshape(-1) if "mask" in arrays else None
+        if mask is not None and not np.isfinite(mask).all():
+            shapes.reject(f"entry {index}", "its 'mask' is not finite")
+            continue
+        on_object = None if mask is None else (mask >= 0).astype(np.int64)
+        shapes.add(f"entry {index}", arrays["data"][index], labels[index], object=on_object)
     return shapes.dataset(dtype)
 
 

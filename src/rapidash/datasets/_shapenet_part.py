@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rapidash.datasets._h5 import read_h5
+from rapidash.datasets._h5 import labels_of, read_h5
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
@@ -50,7 +50,7 @@ _OBTAIN = (
     "Get shapenetcore_partanno_segmentation_benchmark_v0_normal.zip (txt) or shapenet_part_seg_hdf5_data.zip (h5) from "
     "shapenet.cs.stanford.edu/media and unpack it."
 )
-Shape = tuple[Array, int, Array, Array | None]  # positions, category, parts, normals
+Shape = tuple[Array, float, Array, Array | None]  # positions, category, parts, normals
 Entry = tuple[str, Callable[[], Shape]]
 
 
@@ -131,23 +131,24 @@ def _h5_entries(folder: Path, split: str) -> list[Entry]:
     entries: list[Entry] = []
     for file in files:
         arrays = read_h5(file, ("data", "label", "pid|seg"))
+        labels = labels_of(file, arrays)
 
-        def load(index: int, arrays: dict[str, Array] = arrays) -> Shape:
-            label = int(arrays["label"].reshape(-1)[index])
-            return arrays["data"][index], label, arrays["pid"][index], None
+        def load(index: int, arrays: dict[str, Array] = arrays, labels: list[float] = labels) -> Shape:
+            return arrays["data"][index], labels[index], arrays["pid"][index].reshape(-1), None
 
         entries += [(f"{file.name} entry {index}", partial(load, index)) for index in range(len(arrays["data"]))]
     return entries
 
 
-def _checked_parts(label: int, part: Array) -> Array:
+def _checked_parts(label: float, part: Array) -> Array:
     """The parts as whole numbers. Raises: DataError where one is not of the category."""
-    if not 0 <= label < len(SHAPENET_CATEGORIES):
-        return part.astype(np.int64)  # reported as a label out of range
-    allowed = SHAPENET_PARTS[SHAPENET_CATEGORIES[label]]
+    if label not in range(len(SHAPENET_CATEGORIES)):
+        return np.zeros(len(part), dtype=np.int64)  # reported as a label out of range
+    category = SHAPENET_CATEGORIES[int(label)]
+    allowed = SHAPENET_PARTS[category]
     if len(wrong := np.flatnonzero(~np.isin(part, allowed))):
         raise DataError(
-            f"point {wrong[0]} has the part label {part[wrong[0]]:g}, out of range for {SHAPENET_CATEGORIES[label]}: "
+            f"point {wrong[0]} has the part label {part[wrong[0]]:g}, out of range for {category}: "
             f"expected {allowed[0]} to {allowed[-1]}"
         )
     return part.astype(np.int64)

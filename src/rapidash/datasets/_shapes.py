@@ -22,6 +22,9 @@ _POINT_FIELDS = {
 }
 
 
+_SMALL = 1e-100
+
+
 class ShapeCollector:
     """Shapes of one data set: checks every one, keeps the sound ones, and makes the data set.
 
@@ -51,7 +54,7 @@ class ShapeCollector:
         self._labels: list[int] = []
         self._points: dict[str, list[Array]] = {}
 
-    def add(self, entry: str, pos: Array, label: int, **points: Array | None) -> None:
+    def add(self, entry: str, pos: Array, label: float, **points: Array | None) -> None:
         """One shape: positions (P, 3), its label, and arrays with a row per point; reported if it is bad."""
         self.total += 1
         problem = self._problem(pos, label, points)
@@ -99,15 +102,15 @@ class ShapeCollector:
             skipped=tuple(self.errors.skipped),
         )
 
-    def _problem(self, pos: Array, label: int, points: Mapping[str, Array | None]) -> str | None:
+    def _problem(self, pos: Array, label: float, points: Mapping[str, Array | None]) -> str | None:
         if pos.ndim != 2 or pos.shape[-1] != 3 or len(pos) == 0:
             return f"its points have the shape {pos.shape}, expected (P, 3)"
         if self.num_points is not None and len(pos) < self.num_points:
             return f"it has {len(pos)} points, {self.num_points} are asked for: ask for fewer"
         if not np.isfinite(pos).all():
             return "its points are not finite"
-        if not 0 <= label < len(self.class_names):
-            return f"its label {label} is out of range, expected 0 to {len(self.class_names) - 1}"
+        if label not in range(len(self.class_names)):
+            return f"its label {label:g} is out of range, expected 0 to {len(self.class_names) - 1}"
         if self.normalize and not (pos != pos[:1]).any():
             return "all its points coincide"
         for name, array in points.items():
@@ -135,6 +138,9 @@ def read_table(path: Path, *, columns: int, max_rows: int | None = None) -> NDAr
 
 def unit_ball(pos: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points moved to their mean and scaled to the largest radius 1."""
+    size = float(np.abs(pos).max(initial=0.0))
+    if size > 0 and not _SMALL < size < 1 / _SMALL:  # squares of such lengths are no numbers
+        pos = pos / size
     centered = pos - pos.mean(axis=0)
     return centered / np.sqrt(np.square(centered).sum(axis=1).max())
 

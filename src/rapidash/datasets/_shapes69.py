@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz
+from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz, words
 from rapidash.datasets._shapes import ShapeCollector
 
 _OBTAIN_SHAPES = "It is an npz file with surface points of the Utrecht shape database (MaxRee94/ShapeDatabase_INFOMR)."
@@ -49,7 +49,7 @@ def shapes69_dataset(
     _, path = locate(("shapes69.npz",), dataset="shapes69", obtain=_OBTAIN_SHAPES, data_dir=data_dir)
     arrays = read_npz(path, ("points", "normals", "label", "class_name", "shape_id", "fold"), verify=verify)
     errors = SampleErrors(path, on_error)
-    names = [str(name) for name in arrays["class_name"]]
+    names = words(arrays["class_name"])
     shapes = ShapeCollector(path, errors, names, num_points=num_points, normalize=normalize)
     for index in np.flatnonzero(np.isin(arrays["fold"], _FOLD_OF[split])).tolist():
         shapes.add(
@@ -97,7 +97,7 @@ def meshseg_dataset(
     required = ("points", "normals", "category", "category_name", "segmentation", "reference", "is_test")
     arrays = read_npz(path, required, verify=verify)
     errors = SampleErrors(path, on_error)
-    names = [str(name) for name in arrays["category_name"]]
+    names = words(arrays["category_name"])
     shapes = ShapeCollector(path, errors, names, num_points=num_points, normalize=normalize)
     for index in _meshseg_part(split, arrays["category"], arrays["is_test"]).tolist():
         people = arrays["segmentation"][index].astype(np.int64)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, read_npz, words
 from rapidash.groups import Scalar
 
 TableSplit = Literal["train", "val", "test", "all"]
 
 _NUM_FOLDS = 5
+_WHOLE = ("fold", "subject")
+_YES_OR_NO = ("observed", "is_test", "female", "fiq_observed")
 _OBTAIN_TABULAR = "It is an npz file of 21 classification tables of the UCI Machine Learning Repository."
 _OBTAIN_HEART = "It is an npz file of the UCI Heart Disease data of four hospitals, pooled."
 _OBTAIN_ABIDE = "It is an npz file of FreeSurfer measures of ABIDE I, for non-commercial use."
@@ -119,16 +121,18 @@ def tabular_dataset(
     required = ("x", "observed", "n_categories", "feature", "y", "class_name", "fold")
     if missing := [name for name in required if name not in own]:
         raise DataError(f"{path} has no array '{table}/{missing[0]}': is it another version?")
-    names = {"label": _words(own["class_name"])}
+    names = {"label": words(own["class_name"])}
     tensors = {"x": own["x"], "observed": own["observed"], "label": own["y"], "fold": own["fold"]}
     if "is_test" in own:
         tensors["is_test"] = own["is_test"]
     if "speaker" in own:
         speakers, tensors["speaker"] = np.unique(own["speaker"], return_inverse=True)
-        names["speaker"] = _words(speakers)
-    titles, counts = _words(own["feature"]), own["n_categories"]
-    if counts.shape != (len(titles),) or counts.dtype.kind not in "iu":
-        raise DataError(f"{path}, {table!r}: n_categories {counts.dtype} {counts.shape}, {len(titles)} features")
+        names["speaker"] = words(speakers)
+    titles, counts = words(own["feature"]), own["n_categories"]
+    if counts.shape != (len(titles),) or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise DataError(
+            f"{path}, {table!r}: n_categories is {counts.dtype} {counts.shape}, expected {len(titles)} counts"
+        )
     columns = tuple(
         Column(title, "1" if count else "unit of the file", tuple(range(count)))
         for title, count in zip(titles, counts.tolist())
@@ -162,9 +166,9 @@ def heart_disease_dataset(
     _, path = locate(("heart_disease_sites.npz",), dataset="heart disease", obtain=_OBTAIN_HEART, data_dir=data_dir)
     arrays = read_npz(path, ("x", "observed", "feature", "y", "site", "site_name", "fold"), verify=verify)
     expected = tuple(column.name for column in _HEART_COLUMNS)
-    if _words(arrays["feature"]) != expected:
-        raise DataError(f"{path} has the features {_words(arrays['feature'])}, expected {expected}")
-    names = {"label": ("healthy", "disease"), "site": _words(arrays["site_name"])}
+    if words(arrays["feature"]) != expected:
+        raise DataError(f"{path} has the features {words(arrays['feature'])}, expected {expected}")
+    names = {"label": ("healthy", "disease"), "site": words(arrays["site_name"])}
     tensors = {name: arrays[name] for name in ("x", "observed", "site", "fold")} | {"label": arrays["y"]}
     reader = _Reader(path, _HEART_COLUMNS, names, on_error, dtype)
     return reader.table(tensors, {"x": "unit of each column"}, split, test_fold)
@@ -197,8 +201,8 @@ def abide_dataset(
     same = ("x", "site", "female", "fiq", "fiq_observed", "fold")
     arrays = read_npz(path, (*same, "feature", "site_name", "asd", "age_years", "abide_sub_id"), verify=verify)
     renamed = {"label": arrays["asd"], "age": arrays["age_years"], "subject": arrays["abide_sub_id"]}
-    columns = tuple(Column(name, _brain_unit(name)) for name in _words(arrays["feature"]))
-    names = {"label": ("control", "autism"), "site": _words(arrays["site_name"])}
+    columns = tuple(Column(name, _brain_unit(name)) for name in words(arrays["feature"]))
+    names = {"label": ("control", "autism"), "site": words(arrays["site_name"])}
     reader = _Reader(path, columns, names, on_error, dtype)
     units = {"x": "unit of each column", "age": "year"}
     return reader.table({name: arrays[name] for name in same} | renamed, units, split, test_fold)
@@ -238,7 +242,7 @@ class _Reader:
         return Table(tensors, fields, self.columns, self.names, self.path, tuple(errors.skipped))
 
     def _check_shapes(self, arrays: Mapping[str, Array]) -> None:
-        size, width = len(arrays["label"]), len(self.columns)
+        size, width = arrays["label"].size, len(self.columns)
         for name, array in arrays.items():
             expected = (size, width) if name in ("x", "observed") else (size,)
             if array.shape != expected or array.dtype.kind not in "biuf":
@@ -271,14 +275,12 @@ class _Reader:
                 yield name, values, "a finite number", np.isfinite(values)
 
     def _tensor(self, name: str, array: Array) -> Tensor:
-        tensor = torch.from_numpy(np.array(array))
-        if name in self.names or array.dtype.kind in "iu":
-            return tensor.to(torch.int64)
-        return tensor.to(self.dtype) if array.dtype.kind == "f" else tensor
-
-
-def _words(array: Array) -> tuple[str, ...]:
-    return tuple(str(word) for word in array.tolist())
+        """Counts and numbers of classes as int64, yes and no as bool, all else in the dtype of x."""
+        if name in self.names or name in _WHOLE:
+            return torch.from_numpy(array.astype(np.int64))
+        if name in _YES_OR_NO:
+            return torch.from_numpy(array.astype(bool))
+        return torch.from_numpy(array.astype(np.float64)).to(self.dtype)
 
 
 def _check_split(split: str, test_fold: int) -> None:

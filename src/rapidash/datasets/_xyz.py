@@ -21,9 +21,12 @@ class Geometry:
     comment: str
 
 
-def parse_xyz(text: str) -> Geometry:
-    """The first molecule of an xyz text; numbers may be written as 1.2*^-6.
+def parse_xyz(text: str, *, with_columns: bool = True) -> Geometry:
+    """The first molecule of an xyz text; numbers may be written as 1.2*^-6, elements as CL or cl.
 
+    Args:
+        text: of the file.
+        with_columns: take the numbers after the coordinates, as many for each atom; False: whatever stands there.
     Raises: DataError for an unknown element, a line that is no atom, or fewer lines than announced.
     """
     lines = text.splitlines()
@@ -39,15 +42,18 @@ def parse_xyz(text: str) -> Geometry:
     rows: list[list[float]] = []
     for line in lines[2 : num_atoms + 2]:
         words = line.replace("*^", "e").split()
-        if not words or (words[0] not in ATOMIC_NUMBER and not words[0].isdigit()):
+        symbol = words[0].capitalize() if words else ""
+        if symbol not in ATOMIC_NUMBER and not symbol.isdigit():
             raise DataError(f"unknown element in {line!r}")
-        numbers.append(int(words[0]) if words[0].isdigit() else ATOMIC_NUMBER[words[0]])
+        numbers.append(int(symbol) if symbol.isdigit() else ATOMIC_NUMBER[symbol])
         try:
-            row = [float(word) for word in words[1:]]
+            row = [float(word) for word in words[1 : None if with_columns else 4]]
         except ValueError:
             row = []
-        if len(row) < 3 or (rows and len(row) != len(rows[0])):
+        if len(row) < 3:
             raise DataError(f"{line!r} is not an element with three coordinates")
+        if rows and len(row) != len(rows[0]):
+            raise DataError(f"{line!r} has {len(row)} numbers, the atoms before it have {len(rows[0])}")
         rows.append(row)
     table = np.array(rows)
     return Geometry(np.array(numbers), table[:, :3], table[:, 3:], lines[1])

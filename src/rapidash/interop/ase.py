@@ -1,5 +1,6 @@
 """ASE atoms as clouds, recognized by their methods: nothing is imported."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +17,11 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
     """An ``ase.Atoms``, or several, as a data set.
 
     Fields: pos (position, angstrom), z (scalar, (N,), int64: atomic numbers); where every structure has results,
-        energy (scalar, (B, 1), eV, float64) and forces (vector, eV/angstrom), as stored: nothing is computed.
+        energy (scalar, (B, 1), eV, float64) and forces (vector, eV/angstrom), as stored: nothing is computed. Results
+        of atoms that were moved or exchanged since are left out, with a warning.
     Raises: TypeError for an object without positions and numbers; ValueError for periodic structures (their neighbors
-        across the cell would be lost), for structures without atoms or with an unknown element (0), or for none.
+        across the cell would be lost), for structures without atoms, with an unknown element (0) or positions that are
+        not finite, for results of another shape, or for none.
     """
     structures = [atoms] if hasattr(atoms, "get_positions") else list(atoms) if isinstance(atoms, Iterable) else [atoms]
     if not structures:
@@ -32,7 +35,9 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
             )
         if len(item.get_atomic_numbers()) == 0 or (np.asarray(item.get_atomic_numbers()) < 1).any():
             raise ValueError(f"structure {number} has no atoms, or an atom of unknown element (number 0)")
-    results = [_results(item) for item in structures]
+        if not np.isfinite(item.get_positions()).all():
+            raise ValueError(f"structure {number} has positions that are not finite")
+    results = [_results(item, number) for item in structures]
     fields = {"pos": Field(Position(), "angstrom"), "z": Field(Scalar())}
     pos = np.concatenate([np.asarray(item.get_positions(), dtype=np.float64) for item in structures])
     z = np.concatenate([np.asarray(item.get_atomic_numbers(), dtype=np.int64) for item in structures])
@@ -42,19 +47,32 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
         tensors["forces"] = torch.from_numpy(np.concatenate([found["forces"] for found in results])).to(dtype)
     if all("energy" in found for found in results):
         fields["energy"] = Field(Scalar(), "eV", "cloud")
-        tensors["energy"] = torch.tensor([[float(found["energy"])] for found in results], dtype=torch.float64)
+        tensors["energy"] = torch.tensor([[found["energy"].item()] for found in results], dtype=torch.float64)
     return CloudDataset(tensors, fields, torch.tensor([len(item.get_atomic_numbers()) for item in structures]))
 
 
-def _results(atoms: Any) -> dict[str, Any]:
-    """Energy and forces of a finished calculation, if there is one for these positions."""
+def _results(atoms: Any, number: int) -> dict[str, Any]:
+    """Energy and forces of a finished calculation, if there is one for these atoms where they are."""
     calculator = getattr(atoms, "calc", None)
-    stored = dict(getattr(calculator, "results", None) or {})
-    same = getattr(calculator, "check_state", None)
-    if stored and same is not None and same(atoms):
-        return {}  # the atoms were moved after the calculation
-    return {
-        name: np.asarray(stored[name], dtype=np.float64)
-        for name in ("energy", "forces")
-        if stored.get(name) is not None
-    }
+    stored = getattr(calculator, "results", None) or {}
+    found = {name: np.asarray(stored[name]) for name in ("energy", "forces") if stored.get(name) is not None}
+    before = getattr(calculator, "atoms", None)
+    if found and before is not None and not _same_atoms(before, atoms):
+        warnings.warn(
+            f"structure {number} was moved or changed after its calculation: its {' and '.join(found)} are left out",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return {}
+    for name, expected in (("energy", ()), ("forces", atoms.get_positions().shape)):
+        if name in found and found[name].shape not in (expected, expected or (1,)):
+            raise ValueError(f"structure {number}: {name} has the shape {found[name].shape}, expected {expected}")
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def _same_atoms(before: Any, now: Any) -> bool:
+    """Whether elements and positions are the same; a cell plays no part."""
+    return bool(
+        np.array_equal(before.get_atomic_numbers(), now.get_atomic_numbers())
+        and np.allclose(before.get_positions(), now.get_positions(), rtol=0, atol=1e-8)
+    )

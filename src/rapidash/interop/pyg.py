@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.groups import Position
+from rapidash.groups import Position, Vector
 
 __all__ = ["dataset_from_pyg", "from_pyg", "to_pyg"]
 
@@ -31,23 +31,30 @@ def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
     Args:
         data: with attributes pos (N, D) and, in a batch, batch (N,).
         fields: declarations by attribute name.
-    Raises: TypeError where it has no pos tensor; ValueError for a missing field, other numbers of rows, a batch that is
-        not sorted, or several graphs with different fields.
+    Raises: TypeError where it has no pos tensor, or several types of nodes; ValueError for a missing field, other
+        numbers of rows or components, positions that are not finite, a batch that is not sorted, or several graphs with
+        different fields. Of several graphs the message says which.
     """
-    if isinstance(data, Dataset):  # one in memory has the pos of all graphs together, and does not tell which is whose
-        return _concatenated([from_pyg(data[index], fields) for index in range(len(data))])  # type: ignore[arg-type]
-    if not hasattr(data, "pos") and isinstance(data, Iterable):
-        return _concatenated([from_pyg(item, fields) for item in data])
+    if "Hetero" in type(data).__name__:
+        raise TypeError(f"{type(data).__name__} has several types of nodes: give one of them, such as data['atom']")
+    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):  # one in memory has the pos of all graphs
+        return _joined((data[index] for index in range(len(data))), fields)  # type: ignore[arg-type]
+    if not hasattr(data, "pos") and isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping | Tensor):
+        return _joined(data, fields)
     pos = getattr(data, "pos", None)
     if not isinstance(pos, Tensor) or pos.dim() != 2:
         raise TypeError(
             f"expected a PyTorch Geometric Data or Batch with pos (N, D), or several, got {type(data).__name__} with "
             f"pos {None if pos is None else getattr(pos, 'shape', type(pos).__name__)}"
         )
+    if not torch.isfinite(pos).all():
+        raise ValueError("pos has values that are not finite")
     assigned = getattr(data, "batch", None)
     batch = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if assigned is None else assigned
-    if len(batch) != len(pos) or (batch.diff() < 0).any():
-        raise ValueError(f"batch must be sorted, one entry for each of {len(pos)} points, got {len(batch)} entries")
+    if len(batch) != len(pos) or (batch.diff() < 0).any() or (batch < 0).any():
+        raise ValueError(
+            f"batch must be sorted numbers from 0 on, one for each of {len(pos)} points, got {len(batch)} entries"
+        )
     stated = getattr(data, "num_graphs", None)
     found = int(batch.max()) + 1 if len(batch) else 0
     num_clouds = stated if isinstance(stated, int) and assigned is not None else max(found, 1)
@@ -101,10 +108,27 @@ def _field(data: Any, name: str, field: Field, num_points: int, num_clouds: int)
         raise ValueError(
             f"field {name!r} has the shape {tuple(tensor.shape)}, expected {expected} rows ({field.level} level)"
         )
+    if isinstance(field.representation, Position | Vector) and tensor.shape[-1:] != data.pos.shape[1:]:
+        raise ValueError(
+            f"field {name!r} has the shape {tuple(tensor.shape)}, expected (..., {data.pos.shape[1]}) as {field}"
+        )
     return tensor
 
 
-def _concatenated(parts: list[CloudBatch]) -> CloudBatch:
+def _joined(graphs: Iterable[Any], fields: Mapping[str, Field]) -> CloudBatch:
+    """Several graphs as one batch. Raises: TypeError, ValueError that say which graph is wrong."""
+    parts: list[CloudBatch] = []
+    for number, graph in enumerate(graphs):
+        try:
+            parts.append(from_pyg(graph, fields))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"graph {number}: {error}") from error
+        for name, tensor in parts[-1].tensors.items():
+            if tensor.shape[1:] != (expected := parts[0][name].shape)[1:]:
+                raise ValueError(
+                    f"graph {number}: field {name!r} has the shape {tuple(tensor.shape)}, that of graph 0 "
+                    f"{tuple(expected)}"
+                )
     if not parts:
         raise ValueError("expected at least one graph, got none")
     sizes = torch.tensor([part.num_clouds for part in parts])
