@@ -84,6 +84,10 @@ def test_studies_without_results_or_with_few_of_them(write_study: WriteStudy) ->
     section = robustness_section(summarize(read_study(found)))
     assert section is not None
     assert section.lines[0][1][0].interval == ""  # one seed has no interval
+    write_corruptions(found, records, reference=REFERENCE)
+    section = robustness_section(summarize(read_study(found)))
+    assert section is not None
+    assert "cannot be told from it" in section.lead  # two seeds decide little
     (found / "corruptions.json").write_text("{")
     assert robustness_section(summarize(read_study(found))) is None
 

@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: few digits, the same everywhere."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -121,3 +122,8 @@ def letter(index: int) -> str:
         index, rest = divmod(index - 1, 26)
         text = chr(65 + rest) + text
     return text
+
+
+def listed(items: Sequence[str]) -> str:
+    """Names in a sentence: a, b and c."""
+    return " and ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -9,7 +9,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._chart_types import RowChart, XYChart
 from rapidash.report._scale import Scale, scale_for
 from rapidash.report._summary import Estimate, StudySummary, VariantSummary, estimate
-from rapidash.study import Robustness, RobustnessRow, read_robustness
+from rapidash.study import Robustness, RobustnessRow, read_robustness, winner
 
 _PLACES = (0, *SEVERITIES)
 _X_AXIS = "severity; 0: test data as they are"
@@ -76,8 +76,10 @@ def _lead(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) 
     means = {variant.name: mce for variant, row in known if (mce := estimate(row.mce)) is not None}
     if len(means) < 2:
         return text
-    best = min(means, key=lambda name: means[name].mean)
-    return f"{text} {best} has the lowest mean corruption error, {charts.estimate_text(means[best])}."
+    decided = winner({variant.name: row.mce for variant, row in known})
+    assert decided is not None
+    text += f" {decided.best} has the lowest mean corruption error, {charts.estimate_text(means[decided.best])}"
+    return f"{text}, but {fmt.listed(decided.tied)} cannot be told from it." if decided.tied else f"{text}."
 
 
 def _error_chart(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) -> RowChart | None:

@@ -1,11 +1,11 @@
 """The study in words: which symmetry wins, by how much, at which cost, and what the reader must not conclude."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rapidash.report._format import (
     interval,
+    listed,
     number,
     plural,
     ratio,
@@ -74,7 +74,7 @@ def _headline(summary: StudySummary) -> str:
     if tied:
         return (
             f"{best.name} has the lowest mean over {seeds}: {error}{symmetry}; "
-            f"but {_listed([variant.name for variant in tied])} cannot be told from it."
+            f"but {listed([variant.name for variant in tied])} cannot be told from it."
         )
     return f"{best.name} wins over {seeds}: {error}{symmetry}; every other variant is clearly worse."
 
@@ -110,7 +110,7 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     undecided = {variant.name for variant in summary.undecided}
     rivals = [symmetry for symmetry, leader in leaders.items() if leader.name in undecided]
     if rivals:
-        text = f"These runs do not decide between {_listed([best.effective, *rivals])}. Best model of each:"
+        text = f"These runs do not decide between {listed([best.effective, *rivals])}. Best model of each:"
     else:
         text = f"The task wants {best.effective}: every model that keeps another symmetry is clearly worse."
     return Finding("Which symmetry", text, tuple(items))
@@ -215,7 +215,7 @@ def _rotation_finding(summary: StudySummary) -> Finding | None:
     rotated = worst.rotated.mean if worst.rotated is not None else None
     text = f"{worst.name} loses most: its error grows {ratio(worst_ratio)} to {number(rotated)}."
     if stable:
-        text += f" Within 5 % of their plain test error: {_listed(stable)}."
+        text += f" Within 5 % of their plain test error: {listed(stable)}."
     return Finding("Rotated test data", text)
 
 
@@ -246,7 +246,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     if failed:
         cautions.append(
             f"{plural(len(failed), 'run')} failed or diverged and {'is' if len(failed) == 1 else 'are'} left out of "
-            f"every mean: {_listed([f'{run.variant}, seed {run.seed}' for run in failed[:6]])}"
+            f"every mean: {listed([f'{run.variant}, seed {run.seed}' for run in failed[:6]])}"
             f"{' and others' if len(failed) > 6 else ''}."
         )
     if study.missing:
@@ -290,10 +290,6 @@ def _size(comparison: Comparison) -> str:
 
 def _parameters(variant: VariantSummary) -> str:
     return f"{short_count(variant.parameters)} parameters"
-
-
-def _listed(items: Sequence[str]) -> str:
-    return " and ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def metric_with_unit(summary: StudySummary) -> str:
