@@ -162,6 +162,72 @@ def test_interruption_ends_with_what_is_left(capsys, monkeypatch, command: str) 
     assert f"interrupted; the same command {expected}" in capsys.readouterr().err
 
 
+def trained_variant(capsys, *words: str) -> str:
+    assert run("train", *words, "--quiet", "--train.steps", "2") == 0
+    return capsys.readouterr().out.split(" · ")[0]
+
+
+def test_of_several_settings_the_last_one_counts(capsys) -> None:
+    Path("first.yaml").write_text("variant: equivariant\n")
+    Path("second.yaml").write_text("variant: components\n")
+    both = ("--config", "first.yaml", "--config", "second.yaml")
+    assert trained_variant(capsys, "toy", "--variant", "equivariant", "--variant", "components") == "components"
+    assert trained_variant(capsys, "toy", *both) == "components"
+    assert trained_variant(capsys, "toy", *both, "--variant=equivariant") == "equivariant"
+    assert trained_variant(capsys, "toy", "--variant", "equivariant", "--config=second.yaml") == "components"
+
+
+@pytest.mark.parametrize("command", ["study", "train"])
+def test_a_config_file_names_its_task(capsys, command: str) -> None:
+    assert run(command, "toy", "--train.steps", "6", "--print_config") == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["task"] == "toy"
+    Path("run.yaml").write_text(text)
+    assert run(command, "--config", "run.yaml", "--print_config") == 0
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(text)
+    assert run(command, "nbody", "--config", "run.yaml") == 2
+    assert "the task is 'nbody' on the command line and 'toy' in the settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--varian", "components"], "did you mean '--variant'"),
+        (["--train.ste", "3"], "did you mean '--train.steps'"),
+        (["--config", "number.yaml"], "--config: variant must be text, got 3"),
+        (["--config", "setting.yaml"], "--config: full must be true or false, got 'yes, please'"),
+        (["--model.level", "node"], "--model.level is set by the task"),
+        (["--model.in_scalars", "7"], "--model.in_scalars is set by the task"),
+        (["--tta", "2", "--tta_group", "SO(9)"], "--tta, --tta_group: "),
+    ],
+    ids=str,
+)
+def test_no_setting_is_guessed_or_ignored(capsys, words: list[str], message: str) -> None:
+    Path("number.yaml").write_text("variant: 3\n")
+    Path("setting.yaml").write_text("full: yes, please\n")
+    assert run("train", "toy", *words) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_an_interrupted_training_goes_on_with_other_checkpoints(capsys, monkeypatch) -> None:
+    """How often a checkpoint is written does not make another run of it, nor another study."""
+    words = ("train", "toy", "--quiet", "--train.steps", "8", "--train.threads", "1")
+    assert run(*words, "--train.checkpoint_every", "2") == 0
+    first = capsys.readouterr().out
+    monkeypatch.setattr("rapidash.train._run.Run._step", lambda *_: pytest.fail("it trains again"))
+    assert run(*words, "--train.checkpoint_every", "4", "--train.log_tensorboard", "true") == 0
+    assert capsys.readouterr().out == first
+    assert len(list(Path("runs/train-toy/records").iterdir())) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_benchmark_without_its_device_is_told(capsys) -> None:
+    assert run("bench", "qm9-8", "--device", "cuda") == 1
+    assert "torch sees 0 CUDA devices" in capsys.readouterr().err
+
+
 def test_train_then_measure(capsys) -> None:
     threads = torch.get_num_threads()
     words = ("train", "toy", "--variant", "equivariant", "--seed", "3", "--quiet", "--train.threads", "1")
@@ -283,7 +349,7 @@ def test_a_study_tests_its_models_under_corruptions(capsys) -> None:
     assert run(*words, "--corruptions", "--reference", "components") == 0
     shown = capsys.readouterr()
     assert "divided by that of components" in " ".join(shown.out.split())
-    assert "Left out: scale, because it deforms space" in shown.out
+    assert "Left out: scale, because it deforms or rescales space" in shown.out
     assert "rotate: run 2 of 2" in shown.err
     page = Path("runs/toy/report.html").read_text()
     assert 'id="chart-robustness"' in page

@@ -103,6 +103,22 @@ def test_molecules_come_back_as_extended_xyz(tmp_path: Path, capsys) -> None:
     assert frames[1].positions[1, 0] == 0.98
 
 
+def test_frames_of_predictions_say_where_they_come_from_and_in_which_units(tmp_path: Path) -> None:
+    ase = pytest.importorskip("ase.io", reason="ase reads what we write")
+    Path("some.xyz").write_text(WATER + "1\n\nFe 0 0 0\n" + WATER)
+    reference = {"elements": [1, 6, 7, 8], "mean": 0.0}
+    model = TrainedModel.from_pretrained(saved(tmp_path / "model", "qm9", {"target": "dipole"}, reference))
+    made = model.predict_files("some.xyz", skip_bad=True)
+    frames = ase.read(made.write("out.xyz"), index=":")
+    assert [frame.info["entry"] for frame in frames] == ["some.xyz, frame 0", "some.xyz, frame 2"]
+    (name,) = made.outputs
+    assert made.outputs[name].field.unit != "e*angstrom"
+    for frame, values in zip(frames, made[name].tolist()):
+        assert "dipole" not in (frame.calc.results if frame.calc else {})  # ASE's is in e angstrom
+        assert frame.info["dipole_predicted"] == pytest.approx(values)
+        assert frame.info["units"] == f"dipole_predicted {made.outputs[name].field.unit}"
+
+
 def test_predictions_are_valid_xyz_and_csv(tmp_path: Path) -> None:
     """Read again by our own reader, without ase."""
     Path("water.xyz").write_text(WATER)
@@ -172,6 +188,8 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
         ([], 2, "the following arguments are required: files"),
         (["water.xyz", "--out", "a.txt"], 1, "unknown format of predictions '.txt', expected one of '.npz'"),
         (["water.xyz", "--tta", "-1"], 1, "tta must be at least 0, got -1"),
+        (["water.xyz", "--tta_group", "O(3)"], 2, "--tta_group O(3) needs --tta N"),
+        (["."], 1, ". is a folder: give the files in it"),
         (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "--tta_group: unknown symmetry 'SO(4)'"),
         (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),

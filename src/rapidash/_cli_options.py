@@ -11,6 +11,7 @@ from rapidash.train import TrainConfig, Variant, get_task
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
+_OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
 _HOW_IT_RUNS = ("threads", "device", "checkpoint_every", "data_dir", "on_error", "verify")
 
 
@@ -133,6 +134,9 @@ def _add_common(parser: Parser, design: StudyDesign) -> None:
     out = f"runs/train-{design.task}"
     if parser.prog.endswith("study"):
         out = f"runs/{design.task}, with --full runs/{design.task}-full"
+    parser.add_argument(
+        "--task", type=str, default=design.task, metavar="TASK", help="the same as TASK, for config files"
+    )
     parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
     parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
     add_data(parser)
@@ -180,6 +184,8 @@ def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:
 def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
+    if fixed := [name for name in _OF_THE_TASK if getattr(model, name, None) != getattr(variant.model, name, None)]:
+        parser.error(f"--model.{fixed[0]} is set by the task, which knows its inputs and outputs")
     if options.tta_group is not None and not options.tta:
         parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
     group = options.tta_group or (f"SO({model.dim})" if options.tta else None)
@@ -192,7 +198,7 @@ def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     try:
         return replace(variant, model=model, tta=options.tta, tta_group=group, name=name, neighbor=None, knob="")
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(f"--tta, --tta_group: {error}")
 
 
 def instance(parser: Parser, kind: type, values: dict[str, Any], group: str) -> Any:

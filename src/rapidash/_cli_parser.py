@@ -50,6 +50,7 @@ class Parser(jsonargparse.ArgumentParser):
             description=description,
             epilog=f"examples:\n{examples}" if examples else None,
             formatter_class=_Formatter,
+            allow_abbrev=False,
         )
 
     def add_config(self) -> None:

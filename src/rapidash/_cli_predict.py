@@ -26,7 +26,10 @@ def predict(words: list[str]) -> int:
         check_place(place(first), options.files)
         check_fit(place(first), first, num_clouds)
 
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.tta_group is not None and not options.tta:
+        parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
     if options.out is not None:
         check_format(Path(options.out))
         check_place(Path(options.out), options.files)

@@ -52,17 +52,23 @@ def content_key(plain: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def from_plain(cls: type[T], plain: Mapping[str, Any]) -> T:
+def from_plain(cls: type[T], plain: Mapping[str, Any], *, complete: bool = False) -> T:
     """The dataclass whose `to_plain` form is given; nested dataclasses and tuples by their annotations.
 
-    Raises: ValueError for a key that the dataclass does not have, with the nearest one.
+    Args:
+        cls: the dataclass.
+        plain: by field.
+        complete: every field must be there, also those that have a default: it may have been another one.
+    Raises: ValueError for a key that the dataclass does not have, with the nearest one, or one that is missing.
     """
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in plain:
         if key not in fields:
             raise ValueError(unknown_name(f"{cls.__name__} field", key, sorted(fields)))
+    if complete and (missing := sorted(fields - set(plain))):
+        raise ValueError(f"{cls.__name__} lacks {', '.join(map(repr, missing))}")
     hints = typing.get_type_hints(cls)
-    return cls(**{key: _restore(hints[key], value) for key, value in plain.items()})
+    return cls(**{key: _restore(hints[key], value, complete) for key, value in plain.items()})
 
 
 def is_of(value: object, hint: Any) -> bool:
@@ -93,18 +99,18 @@ def type_words(hint: Any) -> str:
     return " or ".join(TYPE_WORDS.get(getattr(option, "__name__", ""), str(option)) for option in options)
 
 
-def _restore(hint: Any, value: Any) -> Any:
+def _restore(hint: Any, value: Any, complete: bool) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return from_plain(hint, value)
+        return from_plain(hint, value, complete=complete)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         for option in _most_alike(arguments, value):
-            restored = _restore(option, value)
+            restored = _restore(option, value, complete)
             if restored is not value:
                 return restored
     if origin is tuple and isinstance(value, list):
         entry = arguments[0] if arguments else Any
-        return tuple(_restore(entry, item) for item in value)
+        return tuple(_restore(entry, item, complete) for item in value)
     return value
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rapidash._names import unknown_name
+from rapidash._plain import type_words
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
@@ -67,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, study_parser, use_data
-    from rapidash.study import StoreError, run_corruptions, run_study, study_table
+    from rapidash.study import StoreError, get_design, run_corruptions, run_study, study_table
     from rapidash.train import find_device
 
-    task, rest = _leading_task(words)
-    design = _known_design(task, rest)
+    task, full, _, rest = _early(words)
+    design = get_design(task, full=full)
     parser = study_parser(design)
     options = parser.parse_args(rest)
     design = changed_design(design, options, parser)
@@ -154,13 +155,13 @@ def _train(words: list[str]) -> int:
 
     from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
     from rapidash.models import check_libraries
-    from rapidash.study import RunConfig, Store, check_data, run_one
+    from rapidash.study import RunConfig, Store, check_data, get_design, run_one
     from rapidash.train import find_device
 
-    task, rest = _leading_task(words)
-    design = _known_design(task, rest)
+    task, full, wanted, rest = _early(words)
+    design = get_design(task, full=full)
     names = [variant.name for variant in design.variants]
-    wanted = _option_value(rest, "--variant") or _config_values(rest).get("variant") or names[0]
+    wanted = wanted or names[0]
     if wanted not in names:
         raise UsageError(unknown_name("variant", wanted, names))
     design = design.select([wanted])
@@ -310,6 +311,9 @@ def _bench(words: list[str]) -> int:
     options = parser.parse_args(words)
     import torch
 
+    from rapidash.train import find_device
+
+    find_device(options.device)
     if min(options.rounds, options.threads) < 1:
         raise ValueError(f"rounds and threads must be at least 1, got {options.rounds} and {options.threads}")
     torch.set_num_threads(options.threads)
@@ -350,38 +354,50 @@ def _overview() -> str:
     )
 
 
-def _leading_task(words: list[str]) -> tuple[str, list[str]]:
-    """The task, which comes first or is the default, and the other words."""
+class _Early(NamedTuple):
+    """What is known of the command line before its parser exists, whose defaults depend on it; and the other words."""
+
+    task: str
+    full: bool
+    variant: str | None
+    words: list[str]
+
+
+def _early(words: list[str]) -> _Early:
+    """The task, the setting and the variant: later options and config files win, as in the parser.
+
+    Raises: UsageError for an unknown task, two different ones, or a value of another type.
+    """
     from rapidash._cli_options import DEFAULT_TASK
+    from rapidash.study import DESIGNS, load_plugins
 
-    return (words[0], words[1:]) if words and not words[0].startswith("-") else (DEFAULT_TASK, words)
-
-
-def _known_design(task: str, words: list[str]) -> "StudyDesign":
-    """The task's study, quick or full, before the parser exists, whose defaults are those of the study."""
-    from rapidash.study import DESIGNS, get_design, load_plugins
-
+    first, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
+    found: dict[str, Any] = {}
+    for index, word in enumerate(rest):
+        name, equals, value = word.partition("=")
+        following = value if equals else next(iter(rest[index + 1 : index + 2]), None)
+        if name == "--config" and following is not None:
+            found |= {
+                key: entry for key, entry in _config_values(following).items() if key in ("task", "full", "variant")
+            }
+        elif name in ("--task", "--variant") and following is not None:
+            found[name.removeprefix("--")] = following
+        elif name == "--full":
+            found["full"] = True
+    for name, kind in (("task", str), ("variant", str), ("full", bool)):
+        if not isinstance(found.get(name), kind | None):
+            raise UsageError(f"--config: {name} must be {type_words(kind)}, got {found[name]!r}")
+    task = first or found.get("task") or DEFAULT_TASK
     load_plugins()
     if task not in DESIGNS:
         raise UsageError(unknown_name("task", task, DESIGNS))
-    return get_design(task, full="--full" in words or _config_values(words).get("full") is True)
+    if found.get("task") not in (None, task):
+        raise UsageError(f"the task is {task!r} on the command line and {found['task']!r} in the settings")
+    return _Early(task, bool(found.get("full")), found.get("variant"), rest)
 
 
-def _option_value(words: list[str], option: str) -> str | None:
-    """The value of an option before the parser exists, whose defaults depend on it."""
-    for index, word in enumerate(words):
-        if word == option:
-            return words[index + 1] if index + 1 < len(words) else None
-        if word.startswith(option + "="):
-            return word.partition("=")[2]
-    return None
-
-
-def _config_values(words: list[str]) -> dict[str, Any]:
-    """The top level of the config file, if one is given and readable; the parser reports what is wrong with it."""
-    path = _option_value(words, "--config")
-    if path is None or not Path(path).is_file():
-        return {}
+def _config_values(path: str) -> dict[str, Any]:
+    """The top level of a config file, if it is readable; the parser reports what is wrong with it."""
     import yaml  # type: ignore[import-untyped]
 
     try:

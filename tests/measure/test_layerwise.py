@@ -188,3 +188,24 @@ def test_the_network_keeps_its_hooks_gradients_and_values() -> None:
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(model(x), before)
+
+
+class WithNames(torch.nn.Module):
+    """A vector field scaled by a number that is looked up for each point: equivariant; and one that is not."""
+
+    def __init__(self, leak: float) -> None:
+        super().__init__()
+        self.names, self.mix, self.leak = torch.nn.Embedding(4, 1), torch.nn.Linear(3, 3, bias=False), leak
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = self.names(torch.arange(len(x)))
+        return scale * (x + self.leak * self.mix(x))
+
+
+def test_a_lookup_by_whole_numbers_contributes_nothing_and_needs_no_declaration() -> None:
+    model = WithNames(leak=0.5).double().eval()
+    result = layerwise_equivariance_error(model, normal(4, 3), VECTORS, {"mix": Vector()})
+    assert [name for name, _ in result.layers] == ["names", "mix"]
+    assert (result.rms[:, 0] == 0).all()
+    assert (result.rms[:, 1] > 1e-3).any()
+    torch.testing.assert_close(result.rms[:, 1], result.total.flatten(1).square().mean(1).sqrt())

@@ -9,8 +9,14 @@ import torch
 from rapidash.train import PeakMemory
 
 
-def test_no_bar_where_stderr_is_no_terminal(tmp_path: Path, toy, capsys: pytest.CaptureFixture[str]) -> None:
-    toy.run(tmp_path, progress=True)
+def test_lines_in_the_place_of_a_bar_where_stderr_is_no_terminal(
+    tmp_path: Path, toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy.run(tmp_path / "a", progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"train: step {step} of 12" for step in (4, 8, 12)]
+    assert all(" loss 0." in line and " validation 0." in line for line in lines)
+    toy.run(tmp_path / "b", progress=False)
     assert capsys.readouterr().err == ""
 
 

@@ -52,7 +52,7 @@ def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None
         ({"task": "qm9", "task_options": {"target": 3}}, "option 'target' of task 'qm9': expected text, got 3"),
         ({"variant": "absent"}, "the entry 'variant' is missing"),
         ({"variant": {"name": "x", "modell": {}}}, "unknown Variant field 'modell'.*did you mean 'model'"),
-        ({"variant": {"name": "x"}}, "does not describe a model of a task: .*'model'"),
+        ({"variant": {"name": "x"}}, "does not describe a model of a task: Variant lacks .*'model'"),
         ({"variant": 7}, r"config\.json: 'variant' must be of type dict, got 7"),
         ({"reference": "absent"}, "the entry 'reference' is missing"),
         ({"reference": None}, r"config\.json: 'reference' must be of type dict, got None"),
@@ -68,6 +68,15 @@ def test_a_wrong_entry_is_named(folder: Path, entries: dict, message: str) -> No
     change(folder, **entries)
     with pytest.raises(ValueError, match=message):
         TrainedModel.from_pretrained(folder)
+
+
+def test_a_setting_that_is_missing_is_not_taken_from_the_defaults(folder: Path) -> None:
+    variant = json.loads((folder / "config.json").read_text())["variant"]
+    for name in ("ratios", "symmetry", "kernel"):
+        model = {key: value for key, value in variant["model"].items() if key != name}
+        change(folder, variant={**variant, "model": model})
+        with pytest.raises(ValueError, match=rf"RapidashConfig lacks '{name}'"):
+            TrainedModel.from_pretrained(folder)
 
 
 MOLECULES = {"elements": [1, 6, 7, 8], "mean": -10}

@@ -58,7 +58,8 @@ def cifar10_superpixels_dataset(
     differ a little in size. The last 5,000 training images (a sixth, of fewer than 30,000) are the validation. The
     clouds are kept on disk.
 
-    Fields: pos (position, (N, 2)): mean position in pixels from the center of the image, x to the right, y up;
+    Fields: pos (position, (N, 2)): mean position in pixels from the center of the image, x to the right, y up
+        (shifted by up to 0.001, so that no two distances are equal);
         color (scalar, (N, 3)): mean red, green and blue, in [0, 1]; area (scalar, (N, 1)): number of pixels; label
         (scalar, (B,), int64).
     Info: "class_names".

@@ -63,6 +63,8 @@ def read_clouds(path: Path | str) -> Entries:
     Raises: FileNotFoundError; DataError for another format, or a file of several clouds that cannot be read at all.
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: give the files in it, such as {path}/*.xyz")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file: give files of the formats {', '.join(_READERS)}")
     if path.suffix.lower() not in _READERS:

@@ -18,8 +18,9 @@ from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, S
 from rapidash.datasets._superpixels import superpixels
 from rapidash.groups import Position, Scalar
 
-_VERSION = 2  # of the clouds on disk: a change of them must change it
+_VERSION = 3  # of the clouds on disk: a change of them must change it
 _BATCH = 500
+_SHIFT = 1e-3  # pixel: squares of pixels are at equal distances, and nearest neighbors would hang on rounding
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ def image_clouds(
 
 
 def superpixel_clouds(images: NDArray[np.uint8], per_side: int) -> dict[str, Tensor]:
-    """Super-pixels of images (B, H, W) or (B, H, W, C): pos (N, 2), value (N, C), area (N, 1), num_points (B,)."""
+    """Super-pixels of images (B, H, W) or (B, H, W, C): pos (N, 2), value (N, C), area (N, 1), num_points (B,).
+
+    Positions are shifted by up to 0.001 pixel, super-pixel k of all images alike, so that no two distances are equal.
+    """
     parts = [_clouds_of(images[k : k + _BATCH], per_side) for k in range(0, len(images), _BATCH)]
     return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
@@ -140,8 +144,10 @@ def _clouds_of(images: NDArray[np.uint8], per_side: int) -> dict[str, NDArray[An
         np.bincount(flat, np.broadcast_to(value, member.shape).ravel(), length)[filled] / count[filled]
         for value in values
     ]
+    shift = np.random.RandomState(0).uniform(-_SHIFT, _SHIFT, (per_side**2, 2))  # the same for all images
+    places = np.tile(shift, (num_images, 1))[filled] + np.stack(means[:2], axis=1)
     return {
-        "pos": np.stack(means[:2], axis=1).astype(np.float32),
+        "pos": places.astype(np.float32),
         "value": np.stack(means[2:], axis=1).astype(np.float32),
         "area": count[filled][:, None].astype(np.float32),
         "num_points": filled.reshape(num_images, -1).sum(axis=1),

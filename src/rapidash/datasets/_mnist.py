@@ -60,7 +60,8 @@ def mnist_superpixels_dataset(
     The number of super-pixels is rounded to a square (75 gives 9 x 9); those without a pixel are left out, so clouds
     differ a little in size. The last 5,000 training images are the validation. The clouds are kept on disk.
 
-    Fields: pos (position, (N, 2)): mean position in pixels from the center of the image, x to the right, y up;
+    Fields: pos (position, (N, 2)): mean position in pixels from the center of the image, x to the right, y up
+        (shifted by up to 0.001, so that no two distances are equal);
         intensity (scalar, (N, 1)): mean, in [0, 1]; area (scalar, (N, 1)): number of pixels; label (scalar, (B,),
         int64).
     Args:

@@ -117,6 +117,8 @@ def readable(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error.filename or path} is missing: {path.parent} is incomplete") from error
+    except PermissionError as error:
+        raise DataError(f"{error.filename or path} may not be read: {error.strerror}") from error
     except _DAMAGE as error:
         kind = type(error).__name__
         raise DataError(

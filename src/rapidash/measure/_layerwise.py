@@ -107,7 +107,8 @@ def layerwise_equivariance_error(
     For f = f_N o ... o f_1 the chain rule gives :math:`L f = \sum_i J_{i+1:N} (L f_i)`: layer i is charged with its own
     Lie derivative, pushed through the layers after it. What happens between the watched modules (sums, pooling,
     distances) is charged to the remainder. A module that returns anything else than tensors (edges, a graph) is not
-    watched: what it makes belongs to the modules that use it.
+    watched: what it makes belongs to the modules that use it. One that sees whole numbers only, as the lookup of a
+    class or a joint, is the same for every g: it contributes nothing, and needs no declaration.
 
     Args:
         model: in eval mode; it is left as it was.
@@ -160,6 +161,9 @@ def layerwise_equivariance_error(
 
 def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidden) -> list[Tensor]:
     """L f_i of one call, for each tensor it returns."""
+    arguments = (*call.args, *call.kwargs.values())
+    if not any(isinstance(value, Tensor) and value.is_floating_point() for value in arguments):
+        return [torch.zeros_like(part) for part in ([call.output] if isinstance(call.output, Tensor) else call.output)]
     declared = _declared_for(call.name, call.module, hidden)
     if declared is None:
         raise ValueError(
@@ -167,7 +171,6 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
             "to `hidden`, or '*' for all other layers"
         )
     inputs, outputs = declared if isinstance(declared, tuple) else (declared, declared)
-    arguments = (*call.args, *call.kwargs.values())
     num_outputs = len(call.output) if isinstance(call.output, tuple | list) else 1
     local = Action(
         action.group,

@@ -14,6 +14,9 @@ DESIGN_SCHEMA = 1
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
 
 
+WITHOUT_EFFECT = ("checkpoint_every", "log_tensorboard")  # settings of the training that do not change the result
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that determines the result of one run, as plain values.
@@ -63,11 +66,8 @@ class RunConfig:
 
     @cached_property
     def key(self) -> str:
-        """The run's name: a hash of its content, without the labels that do not change the result."""
-        plain = self.to_dict()
-        for label in ("neighbor", "knob"):
-            del plain["variant"][label]
-        return content_key(plain)
+        """The run's name: a hash of its content, without what does not change the result."""
+        return _key(self.to_dict(), ("neighbor", "knob"))
 
     @property
     def label(self) -> str:
@@ -78,8 +78,14 @@ class RunConfig:
 
 def training_key(plain: Mapping[str, Any]) -> str:
     """A hash of what determines the weights of a run, from its record: all but names and the average at test time."""
-    others = ("name", "neighbor", "knob", "tta", "tta_group")
-    return content_key({**plain, "variant": {k: v for k, v in plain["variant"].items() if k not in others}})
+    return _key(plain, ("name", "neighbor", "knob", "tta", "tta_group"))
+
+
+def _key(plain: Mapping[str, Any], labels: tuple[str, ...]) -> str:
+    """The hash of a run's content, without these fields of its variant and the settings without effect."""
+    variant = {name: value for name, value in plain["variant"].items() if name not in labels}
+    train = {name: value for name, value in plain["train"].items() if name not in WITHOUT_EFFECT}
+    return content_key({**plain, "variant": variant, "train": train})
 
 
 @dataclass(frozen=True)

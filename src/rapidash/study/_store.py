@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._files import atomic_write
-from rapidash.study._design import StudyDesign
+from rapidash.study._design import WITHOUT_EFFECT, StudyDesign
 
 RECORD_SCHEMA = 1
 Record = dict[str, Any]
@@ -184,9 +184,10 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
         if name in ("variants", "seeds", "fractions", "train_overrides"):
             continue
-        if old.get(name) != new.get(name):
+        before, now = (_decisive(plain.get(name)) for plain in (old, new))
+        if before != now:
             raise StoreError(
-                f"{directory} holds another study: {_difference(name, old.get(name), new.get(name))}. "
+                f"{directory} holds another study: {_difference(name, before, now)}. "
                 "Choose another output directory, or the settings of that study"
             )
     for name, value in new["train_overrides"].items():
@@ -199,6 +200,11 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         "fractions": sorted({*old["fractions"], *new["fractions"]}),
         "train_overrides": {**old["train_overrides"], **new["train_overrides"]},
     }
+
+
+def _decisive(value: Any) -> Any:
+    """The settings of a study that decide its results."""
+    return {k: v for k, v in value.items() if k not in WITHOUT_EFFECT} if isinstance(value, dict) else value
 
 
 def _union_of_variants(old: list[dict[str, Any]], new: list[dict[str, Any]], directory: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The card of a saved model: what it was trained for, how good it is, which symmetry it has, how it is used."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from rapidash.train._prediction import FileTask
@@ -27,10 +28,17 @@ trained = TrainedModel.from_pretrained("DIR")  # this folder
 """
 
 
+_HOW_IT_READS = ("data_dir", "on_error", "verify")
+
+
 def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The text of ``README.md``, from what is known."""
     ledger = task.ledger(variant)
-    chosen = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None and name != "data_dir")
+    known: dict[str, Any] = (
+        {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init} if is_dataclass(task) else {}
+    )
+    shown = {name: value for name, value in {**known, **options}.items() if name not in _HOW_IT_READS}
+    chosen = ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
     facts = [f"Task: {task.name}" + (f" ({chosen})" if chosen else "")]
     file = "FILE.npz"
     if isinstance(task, FileTask):

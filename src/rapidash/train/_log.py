@@ -1,4 +1,4 @@
-"""What a person sees of a running training: a progress bar and TensorBoard curves."""
+"""What a person sees of a running training: a progress bar, or lines in a log, and TensorBoard curves."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 
 class TrainingLog:
-    """Progress bar on stderr and TensorBoard events, both optional.
+    """Progress on stderr and TensorBoard events, both optional.
 
     Args:
         total, done: steps of the run, and those done before it was resumed.
-        progress: True shows the bar when stderr is a terminal, ``"always"`` also when it is not.
+        progress: True shows the bar when stderr is a terminal, and else prints a line for every row of the history;
+            ``"always"`` shows the bar in any case.
         tensorboard: directory of the events; None writes none.
     Raises: ImportError naming the extra to install.
     """
@@ -28,6 +29,8 @@ class TrainingLog:
         label: str = "train",
     ) -> None:
         self._bar = self._writer = None
+        self._total, self._label = total, label
+        self._says_rows = bool(progress) and progress != "always" and not sys.stderr.isatty()
         if progress == "always" or (progress and sys.stderr.isatty()):
             self._bar = _tqdm()(total=total, initial=done, desc=label, unit="step", file=sys.stderr, dynamic_ncols=True)
         if tensorboard is not None:
@@ -53,6 +56,10 @@ class TrainingLog:
         """Show a row of the history."""
         if self._bar is not None:
             self._bar.set_postfix({"loss": f"{row['train_loss']:.4g}", "val": f"{row['val_error']:.4g}"})
+        if self._says_rows:
+            losses = f"loss {row['train_loss']:.4g}, validation {row['val_error']:.4g}"
+            done = f"step {row['step']} of {self._total}"
+            print(f"{self._label}: {done}, {losses}, {row['seconds']:.0f} s", file=sys.stderr, flush=True)
         if self._writer is not None:
             for name, value in row.items():
                 if name != "step":

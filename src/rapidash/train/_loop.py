@@ -77,7 +77,7 @@ def train(
         train_set, val_set: the clouds to learn from and to select on. There is no place for test data.
         seed: names the random streams.
         run_dir: directory of checkpoints and TensorBoard events.
-        progress: a bar on stderr if that is a terminal; ``"always"`` even if not.
+        progress: on stderr, a bar if that is a terminal, else a line for every validation; ``"always"``: a bar.
         hooks: terms of the loss, see `Hook`.
     Raises:
         ValueError: for empty data, a device that is not there, a model without parameters, or a checkpoint of another

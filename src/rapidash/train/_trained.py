@@ -92,7 +92,7 @@ class TrainedModel:
         config, tensors = read_pretrained(path, kind="task", entries=_ENTRIES)
         try:
             task = get_task(config["task"], **config["task_options"])
-            variant = from_plain(Variant, config["variant"])
+            variant = from_plain(Variant, config["variant"], complete=True)
             with torch.random.fork_rng():
                 model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
             check_reference(config["reference"], task)
@@ -109,7 +109,7 @@ class TrainedModel:
         *,
         batch_size: int = 64,
         tta: int = 0,
-        tta_group: Group | None = None,
+        tta_group: Group | str | None = None,
         seed: int = 0,
         progress: bool = False,
     ) -> Predictions:
@@ -119,7 +119,7 @@ class TrainedModel:
             data: the clouds, e.g. from `rapidash.interop.ase.from_ase`.
             batch_size: clouds at a time.
             tta: average over this many random elements of ``tta_group``; 0: none.
-            tta_group: default: that of the variant, or all rotations.
+            tta_group: a group or its name; default: that of the variant, or all rotations.
             seed: of the random elements; with equal seeds the result does not depend on ``batch_size``.
             progress: a bar on stderr, if that is a terminal.
         Raises: ValueError for missing inputs, clouds that the training data do not cover, no cloud, a batch size below
@@ -133,7 +133,8 @@ class TrainedModel:
             {name: spec.field for name, spec in task.inputs.items()},
             data.num_points,
         )
-        group = tta_group or parse_group(self.variant.tta_group or f"SO({self.task.dim})", self.task.dim)
+        group = tta_group or self.variant.tta_group or f"SO({self.task.dim})"
+        group = parse_group(group, self.task.dim) if isinstance(group, str) else group
         parts: dict[str, list[Output]] = {}
         with progress_bar(len(needed), "predict", "cloud", show=progress) as advance:
             for indices, batch, prediction in predict_batches(
@@ -150,7 +151,7 @@ class TrainedModel:
 
     def predict_files(
         self,
-        paths: Sequence[Path | str],
+        paths: Path | str | Sequence[Path | str],
         *,
         category: str | int | None = None,
         skip_bad: bool = False,
@@ -162,7 +163,7 @@ class TrainedModel:
         Values per point are for the points of the files, in their order.
 
         Args:
-            paths: files.
+            paths: files, or one.
             category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
             skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
             check: called before all is predicted, with the predictions for the first cloud and the number of clouds; to
@@ -172,6 +173,7 @@ class TrainedModel:
             `predict`; ValueError for a category that is unknown or that the task does not use.
         """
         task = self._file_task()
+        paths = [paths] if isinstance(paths, str | Path) else paths
         self._check_category(task, category)
         names: list[str] = []
         clouds: list[dict[str, Tensor]] = []

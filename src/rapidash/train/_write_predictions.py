@@ -71,9 +71,11 @@ class Predictions:
 
         ``.npz`` holds every output by its name, ``entry`` (B,), ``num_points`` (B,), ``units`` (a JSON object) and, for
         classes, ``NAME_labels``. ``.xyz`` and ``.extxyz`` are extended xyz of molecules: outputs per atom are columns,
-        those per molecule stand in the comment line; ASE reads ``energy`` and ``forces`` as results. ``.csv`` has a row
-        per cloud: outputs per cloud with their unit in the head, classes by name. ``.ply`` (binary) has the points of
-        one cloud with their outputs, and a color for every whole number.
+        those per molecule stand in the comment line, with their ``units`` and the ``entry`` of the file they come from.
+        ASE reads ``energy`` and ``forces`` as results; an output that it would take for one in another unit (a dipole
+        in debye) is called ``NAME_predicted``. ``.csv`` has a row per cloud: outputs per cloud with their unit in the
+        head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
+        whole number.
 
         Returns: the path.
         Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
@@ -83,6 +85,19 @@ class Predictions:
         check_fit(path, self, len(self.names))
         atomic_write(path, _FORMATS[path.suffix.lower()](self))
         return path
+
+
+_ASE_UNITS = {  # of the results that ASE knows by name
+    "energy": "eV",
+    "free_energy": "eV",
+    "energies": "eV",
+    "forces": "eV/angstrom",
+    "dipole": "e*angstrom",
+    "charges": "e",
+    "stress": "eV/angstrom^3",
+    "magmom": "mu_B",
+    "magmoms": "mu_B",
+}
 
 
 def check_format(path: Path) -> None:
@@ -159,17 +174,32 @@ def _npz(made: Predictions) -> bytes:
 def _xyz(made: Predictions) -> str:
     whole = {name: output for name, output in made.outputs.items() if output.field.level == "cloud"}
     columns = {"pos": made.clouds.tensors["pos"]}
-    columns |= {name: output.values for name, output in made.outputs.items() if output.field.level == "point"}
+    columns |= {
+        _xyz_name(name, output): output.values for name, output in made.outputs.items() if output.field.level == "point"
+    }
     flat = {name: values.reshape(len(values), -1).double() for name, values in columns.items()}
     declared = "".join(f":{name}:R:{values.shape[1]}" for name, values in flat.items())
     numbers = torch.cat(list(flat.values()), dim=1).tolist()
     symbols = [ELEMENT_SYMBOLS[number - 1] for number in made.clouds.tensors["z"].tolist()]
+    units = "; ".join(f"{_xyz_name(name, output)} {output.field.unit}" for name, output in made.outputs.items())
     lines = []
-    for index, rows in enumerate(_rows(made.clouds.num_points)):
-        values = [f"{name}={_quoted(output, index)}" for name, output in whole.items()]
-        lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values, 'pbc="F F F"'])]
+    for index, (rows, entry) in enumerate(zip(_rows(made.clouds.num_points), made.names, strict=True)):
+        values = [f"{_xyz_name(name, output)}={_quoted(output, index)}" for name, output in whole.items()]
+        values += [f"entry={_text(entry)}", f"units={_text(units)}", 'pbc="F F F"']
+        lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values])]
         lines += [" ".join([symbols[row], *(f"{number:.10g}" for number in numbers[row])]) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _xyz_name(name: str, output: Output) -> str:
+    """The name of an output in extended xyz; not one that ASE takes for a result in another unit."""
+    expected = _ASE_UNITS.get(name, output.field.unit)
+    return name if expected == output.field.unit else f"{name}_predicted"
+
+
+def _text(words: str) -> str:
+    """In quotes, which it may not hold itself."""
+    return '"' + words.replace('"', "'").replace("\n", " ") + '"'
 
 
 def _rows(num_points: Int[Tensor, " B"]) -> Iterator[range]:

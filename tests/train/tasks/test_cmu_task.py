@@ -7,8 +7,11 @@ from task_checks import calibrated, check_gradients, check_ledger, few_steps, fi
 from rapidash.datasets import cmu_dataset
 from rapidash.groups import SO2, parse_group
 from rapidash.models import RapidashConfig
+from rapidash.report import measure_run
+from rapidash.study import RunConfig, load_run
+from rapidash.study._weights import save_weights
 from rapidash.study.designs.cmu import make_design
-from rapidash.train import Variant, evaluate
+from rapidash.train import TrainConfig, Variant, evaluate
 from rapidash.train.tasks.cmu import CmuNetwork, CmuTask
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
@@ -140,3 +143,16 @@ def test_wrong_options_teach(tmp_path) -> None:
         CmuNetwork(replace(variant, inputs=("global frame",)), 30)
     with pytest.raises(ValueError, match="need 3 dimensions"):
         CmuNetwork(Variant("flat", RapidashConfig(dim=2, symmetry="E(2)", space="R2"), inputs=("height",)), 30)
+
+
+@pytest.mark.parametrize("name", ["E(3) on R3xS2", "T(3) on R3"])
+def test_the_symmetry_of_a_trained_model_is_measured(shared_data, tmp_path, name: str) -> None:
+    """By group and by layer; the codes of the joints are looked up and turn with nothing."""
+    task = CmuTask(num_train=22, num_val=12, num_test=12)
+    variant = replace(VARIANTS[name], neighbor=None, knob="")
+    train = TrainConfig(steps=1, batch_size=4, warmup_steps=1, eval_every=1)
+    options = {"num_train": 22, "num_val": 12, "num_test": 12}
+    save_weights(task.build(variant), RunConfig("cmu", variant, 0, train, 1.0, options), tmp_path)
+    measured = measure_run(load_run(tmp_path), num_elements=2, num_clouds=2)
+    layers = next(table for table in measured.tables if "layerwise" in str(table))
+    assert "codes" in str(layers)

@@ -100,6 +100,8 @@ class ClassificationTask(PosedTask):
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """The most probable class, its probability, and those of all classes."""
         names, every = tuple(reference["class_names"]), prediction.softmax(dim=1)
+        if len(names) != every.shape[1]:
+            raise ValueError(f"'reference' has {len(names)} class_names, the model has {every.shape[1]} classes")
         best, label = every.max(dim=1)
         return {
             "class": Output(label, self.output, names),
