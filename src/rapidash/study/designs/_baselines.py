@@ -1,4 +1,4 @@
-"""The baselines of a study: networks of other libraries, trained with the same budget."""
+"""The baselines of a study: networks of other libraries, trained with the same data, steps and optimizer."""
 
 from rapidash.models import BaselineConfig
 from rapidash.train import Variant

@@ -13,8 +13,7 @@ def make_design(full: bool) -> StudyDesign:
     """Five variants on one backbone, each a knob away from its neighbor, and two baselines, on 10,000 molecules.
 
     Atoms see those within 1 unit = 2 angstrom, the bonded ones (full: 1.5 units, and their neighbors), layer by layer
-    further: with all atoms of a molecule the networks learn the dipole at half the pace. The baselines see all atoms,
-    as published.
+    further: with all atoms of a molecule the networks learn the dipole at half the pace. The baselines see all atoms.
 
     Quick: narrow networks, few steps, 2,000 molecules to train on. Full: all of the 10,000, 8,000 of them for training,
     and wider networks, with the learning rate at which EGNN does best; planned for 40 core-minutes with three seeds.
