@@ -121,3 +121,27 @@ def test_every_default_of_the_network_is_that_of_its_config() -> None:
 
     network = Rapidash(in_scalars=1)
     assert network.config == RapidashConfig(in_scalars=1, ratios=())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"channels": "8"}, "channels must be .*, got '8'"),
+        ({"channels": (8, 2.5)}, r"channels must be .*, got \(8, 2.5\)"),
+        ({"num_layers": 2.5}, "num_layers must be .*, got 2.5"),
+        ({"layer_scale": "a"}, "layer_scale must be a number or null, got 'a'"),
+        ({"symmetry": 3}, "symmetry must be text, got 3"),
+        ({"ratios": "x"}, "ratios must be .*, got 'x'"),
+        ({"skip_connections": 1}, "skip_connections must be true or false, got 1"),
+    ],
+    ids=str,
+)
+def test_values_of_another_type_are_named(values: dict[str, object], message: str) -> None:
+    from rapidash.models import BaselineConfig, RapidashConfig
+
+    with pytest.raises(ValueError, match=message):
+        RapidashConfig(**values)
+    if set(values) <= {"num_layers"}:
+        with pytest.raises(ValueError, match=message.replace(".*", "a whole number")):
+            BaselineConfig("EGNN", **values)
+    assert RapidashConfig(channels=(8, 16), ratios=(0.5,), layer_scale=1).channels == (8, 16)

@@ -84,13 +84,21 @@ def is_of(value: object, hint: Any) -> bool:
     if origin in (list, tuple):
         if not isinstance(value, list | tuple):
             return False
-        expected = entries * len(value) if origin is list else entries
+        is_open = origin is list or entries[-1:] == (Ellipsis,)
+        expected = entries[:1] * len(value) if is_open else entries
         return len(value) == len(expected) and all(is_of(*pair) for pair in zip(value, expected))
     if not isinstance(hint, type) or hint.__name__ not in TYPE_WORDS:
         return True
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float if hint is float else hint)
+
+
+def check_types(record: Any) -> None:
+    """Raises: ValueError for a field of a dataclass whose value is of another type than its annotation."""
+    for name, hint in typing.get_type_hints(type(record)).items():
+        if not is_of(value := getattr(record, name), hint):
+            raise ValueError(f"{name} must be {type_words(hint)}, got {value!r}")
 
 
 def type_words(hint: Any) -> str:

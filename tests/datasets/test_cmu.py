@@ -218,7 +218,7 @@ def test_one_bad_clip_is_skipped_and_counted(tmp_path: Path) -> None:
         ({"split": "dev"}, "unknown split 'dev'"),
         ({"motion": "jump"}, "unknown motion 'jump'"),
         ({"horizon": 0}, "horizon"),
-        ({"max_samples": 2}, "max_samples must be at least 3"),
+        ({"max_samples": 2}, "max_samples .num_val of the task. must be at least 3"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path: Path, arguments: dict[str, object], message: str) -> None:

@@ -67,7 +67,10 @@ def cmu_dataset(
     default = CMU_MAX_SAMPLES[split] if clips.starts else _STARTS_PER_CLIP * len(starts)
     limit = default if max_samples is None else max_samples
     if limit < len(starts):
-        raise ValueError(f"max_samples must be at least {len(starts)}, one for each clip of the split, got {limit}")
+        raise ValueError(
+            f"max_samples (num_{split} of the task) must be at least {len(starts)}, one for each clip of the split, "
+            f"got {limit}"
+        )
     errors = SampleErrors(clips.source, on_error)
     samples = []
     for case, frames in starts.items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from rapidash._names import unknown_name
+from rapidash._plain import check_types
 from rapidash.geometry import parse_edges
 
 BaselineKind = Literal["EGNN", "DGCNN"]
@@ -58,6 +59,7 @@ class BaselineConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         self._check_values()
         if self.in_vectors:
             raise ValueError(f"a baseline has no vector features: in_vectors must be 0, got {self.in_vectors}")

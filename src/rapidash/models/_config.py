@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from rapidash._plain import check_types
+
 KernelMode = Literal["auto", "exact", "tabulated"]
 
 
 @dataclass(frozen=True)
 class RapidashConfig:
-    """Arguments of `rapidash.models.Rapidash`, which documents them; every field is checked there."""
+    """Arguments of `rapidash.models.Rapidash`, which documents them; every value is checked there, and types here.
+
+    Raises: ValueError for a field of another type.
+    """
 
     dim: int = 3
     symmetry: str = "E(3)"
@@ -36,3 +41,6 @@ class RapidashConfig:
     interpolation: Literal["linear", "cubic"] = "linear"
     table_size: int = 32
     recompute: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)

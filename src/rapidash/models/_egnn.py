@@ -14,10 +14,12 @@ class EGNN(Baseline):
     r"""E(n)-equivariant graph network, with messages m_ij from features, squared distances and products of pairs.
 
     .. math:: m_{ij} = \phi_e(h_i, h_j, |x_i - x_j|^2, s_i s_j), \quad
-        x_i' = x_i + \sum_j \lambda \frac{x_j - x_i}{|x_j - x_i|} \phi_x(m_{ij}), \quad h_i' = h_i + \phi_h(h_i, \sum_j g(m_{ij}) m_{ij})
+        x_i' = x_i + \sum_j \lambda \frac{x_j - x_i}{|x_j - x_i|} \phi_x(m_{ij}), \quad
+        h_i' = h_i + \phi_h(h_i, \sum_j g(m_{ij}) m_{ij})
 
-    with gates g, a learned scale :math:`\lambda` and features normalized per cloud. Points move only where a vector is asked for, which is the way that
-    they have moved; `calibrate` measures lengths in units of the mean distance to the nearest neighbor.
+    with gates g, a learned scale :math:`\lambda`, and features normalized per cloud. Points move only where a vector is
+    asked for, which is the way that they have moved; `calibrate` measures lengths in units of the mean distance to the
+    nearest neighbor.
 
     Symmetry: E(D), exact.
     Args:

@@ -105,7 +105,7 @@ class CmuTask:
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad clips out, counted and reported; "raise" stops at the first.
         verify: compare the checksums of files, where there are published ones; False takes other versions of them.
-    Raises: ValueError for an unknown motion.
+    Raises: ValueError for an unknown motion or a number below 1.
     Source: Huang et al., ICLR 2022; Xu et al., ICML 2024; data: mocap.cs.cmu.edu, NSF EIA-0196217.
     """
 
@@ -128,6 +128,9 @@ class CmuTask:
     def __post_init__(self) -> None:
         if self.motion not in get_args(Motion):
             raise ValueError(f"motion must be one of {get_args(Motion)}, got {self.motion!r}")
+        sizes = {"num_train": self.num_train, "num_val": self.num_val, "num_test": self.num_test}
+        if wrong := {name: size for name, size in sizes.items() if size is not None and size < 1}:
+            raise ValueError(f"num_train, num_val and num_test must be at least 1, got {wrong}")
 
     @property
     def horizon(self) -> int:
