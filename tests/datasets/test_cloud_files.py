@@ -286,8 +286,11 @@ def test_off_meshes(tmp_path: Path) -> None:
     (mesh,) = clouds(write(tmp_path, "tri.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"))
     assert mesh.triangles is not None
     assert mesh.triangles.tolist() == [[0, 1, 2]]
-    path = write(tmp_path, "points.off", "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n")
-    assert problems(path) == {str(path): "has no faces: points cannot be sampled from its surface"}
+    (points,) = clouds(write(tmp_path, "points.off", "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n"))
+    assert points.triangles is None
+    assert points.arrays["pos"].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    path = write(tmp_path, "empty.off", "OFF\n0 0 0\n")
+    assert problems(path) == {str(path): "has no vertices: points cannot be sampled from its surface"}
 
 
 def test_other_formats_and_missing_files_are_named(tmp_path: Path) -> None:

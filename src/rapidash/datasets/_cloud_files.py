@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def read_clouds(path: Path | str) -> Entries:
     velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms, and
     beside R and Z also N, for num_points.
 
-    ``.ply`` (text or binary), ``.off``: one mesh, or the points of a ply without faces. Other numbers that a ply has
+    ``.ply`` (text or binary), ``.off``: one mesh, or the points of a file without faces. Other numbers that a ply has
     for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.
 
     Raises: FileNotFoundError; DataError for another format, or a file of several clouds that cannot be read at all.
@@ -202,6 +203,6 @@ _READERS: dict[str, Callable[[Path], Entries]] = {
     ".extxyz": _xyz,
     ".npz": _npz,
     ".ply": _mesh(read_ply),
-    ".off": _mesh(read_off),
+    ".off": _mesh(partial(read_off, needs_faces=False)),
 }
 CLOUD_FORMATS = tuple(_READERS)

@@ -26,10 +26,14 @@ class Mesh:
     properties: Mapping[str, Array] = field(default_factory=dict)
 
 
-def read_off(path: Path) -> Mesh:
+def read_off(path: Path, *, needs_faces: bool = True) -> Mesh:
     """A mesh from an OFF file: faces may be polygons, which are cut into triangles, and have colors.
 
     Accepted are counts on the first line ("OFF490 518 0"), comments, and vertices with more columns (COFF, NOFF, ...).
+
+    Args:
+        path: the file.
+        needs_faces: False takes a file without faces for a cloud of points.
     Raises: DataError for a file that is no OFF, cut short, without faces, or with a vertex that does not exist.
     """
     with readable(path):
@@ -46,7 +50,7 @@ def read_off(path: Path) -> Mesh:
         raise DataError(f"{path} has no numbers of vertices and faces after 'OFF', but {counts!r}") from error
     vertices, faces = body[:num_vertices], body[num_vertices : num_vertices + num_faces]
     for what, announced, found in (("vertices", num_vertices, vertices), ("faces", num_faces, faces)):
-        if announced == 0:
+        if announced == 0 and (what == "vertices" or needs_faces):
             raise DataError(f"{path} has no {what}: points cannot be sampled from its surface")
         if len(found) < announced:
             raise DataError(f"{path} announces {announced} {what} and has {len(found)}: it is cut short")
@@ -55,9 +59,7 @@ def read_off(path: Path) -> Mesh:
     except ValueError as error:
         raise DataError(f"{path} has a vertex that is not three numbers: {error}") from error
     triangles = _triangles(path, faces)
-    if triangles.min() < 0 or triangles.max() >= num_vertices:
-        outside = triangles[(triangles < 0) | (triangles >= num_vertices)][0]
-        raise DataError(f"{path} has a face with vertex {outside}, it has {num_vertices} vertices")
+    _check_corners(path, triangles, num_vertices)
     return Mesh(corners, triangles)
 
 
@@ -81,10 +83,14 @@ def read_ply(path: Path) -> Mesh:
     if len(vertices) == 0:
         raise DataError(f"{path} has no vertices")
     triangles = np.concatenate([_of_polygons(path, elements), _of_strips(path, elements)])
-    outside = triangles[(triangles < 0) | (triangles >= len(vertices))]
-    if len(outside):
-        raise DataError(f"{path} has a face with vertex {outside[0]}, it has {len(vertices)} vertices")
+    _check_corners(path, triangles, len(vertices))
     return Mesh(vertices, triangles, _with_vectors(columns))
+
+
+def _check_corners(path: Path, triangles: NDArray[np.int64], num_vertices: int) -> None:
+    """Raises: DataError for a corner that is no vertex."""
+    if len(outside := triangles[(triangles < 0) | (triangles >= num_vertices)]):
+        raise DataError(f"{path} has a face with vertex {outside[0]}, it has {num_vertices} vertices")
 
 
 def _of_polygons(path: Path, elements: Elements) -> NDArray[np.int64]:
@@ -171,4 +177,4 @@ def _triangles(path: Path, faces: list[str]) -> NDArray[np.int64]:
                 f"{path}, face {number}: {size} vertices announced, {len(corners)} found, at least 3 needed"
             )
         triangles += [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]
-    return np.array(triangles)
+    return np.array(triangles, dtype=np.int64).reshape(-1, 3)

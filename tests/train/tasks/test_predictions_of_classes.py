@@ -82,7 +82,7 @@ def test_a_shape_that_cannot_be_taken_is_named(tmp_path: Path, shapes: TrainedMo
 def test_a_mesh_without_faces_or_area_is_named(tmp_path: Path, shapes: TrainedModel) -> None:
     path = tmp_path / "flat.off"
     path.write_text("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n")
-    with pytest.raises(DataError, match=r"flat\.off: has no faces"):
+    with pytest.raises(DataError, match=r"flat\.off: it has 3 points without faces"):
         shapes.predict_files([path])
     path.write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n")
     with pytest.raises(DataError, match=r"flat\.off: its faces have no area"):
