@@ -12,7 +12,7 @@ from rapidash.train import TrainConfig, Variant, get_task
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
 _OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
-_HOW_IT_RUNS = ("threads", "device", "checkpoint_every", "data_dir", "on_error", "verify")
+_HOW_IT_RUNS = ("threads", "device", "checkpoint_every", "log_tensorboard", "data_dir", "on_error", "verify")
 
 
 def study_parser(design: StudyDesign) -> Parser:
