@@ -17,7 +17,8 @@ def make_design(full: bool) -> StudyDesign:
     """Seven variants on one backbone, each a knob away from its neighbor, and an EGNN; walking or running.
 
     Down the symmetries on R^3: all rotations, those about the vertical, none, none but learned from rotated samples.
-    The two published protocols are the variants without and with "height". Quick: narrow networks, few steps, a part
+    The protocols without and with the absolute height are the variants without and with "height"; the inputs of the
+    published networks are those of ``studies/cmu-published-inputs.yaml``. Quick: narrow networks, few steps, a part
     of the validation and test samples. Full: the published samples and a width that is competitive on them.
     """
     base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=16, num_layers=2)
