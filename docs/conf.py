@@ -47,7 +47,6 @@ python_use_unqualified_type_names = True
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
-html_static_path = ["_static"]
 html_title = "rapidash"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
 
