@@ -95,7 +95,7 @@ def tabular_dataset(
     The file has five stratified folds: ``test_fold`` is the test, the next one the validation, the others train. They
     are no official ones; ``vowel`` also has its official ``is_test``, which parts the speakers as the folds do not.
 
-    Fields (all scalars): x ((B, d), units of the file; categorical columns hold the index of the category, missing
+    Fields: all scalars; x ((B, d), units of the file; categorical columns hold the index of the category, missing
         values are 0), observed ((B, d), bool), label ((B,), int64), fold ((B,), int64); of vowel also is_test ((B,),
         bool) and speaker ((B,), int64).
     Args:
@@ -155,7 +155,7 @@ def heart_disease_dataset(
     The sites differ in the share of the ill and in what was measured: hold out ``site`` to see it. The five folds are
     stratified by site and label: ``test_fold`` is the test, the next one the validation.
 
-    Fields (all scalars): x ((B, 13), units in ``columns``; categories are the codes of the source, missing values are
+    Fields: all scalars; x ((B, 13), units in ``columns``; categories are the codes of the source, missing values are
         0; one row has the source's 9 vessels in "ca"), observed ((B, 13), bool), label ((B,), int64, 1 for disease),
         site ((B,), int64), fold ((B,), int64).
     Args, Raises: as for `tabular_dataset`; the file is ``heart_disease_sites.npz``.
@@ -189,7 +189,7 @@ def abide_dataset(
     differ in scanner and in age: hold out ``site``, or pool them with age as a covariate. The five folds are
     stratified by site and group: ``test_fold`` is the test, the next one the validation.
 
-    Fields (all scalars): x ((B, 259), units in ``columns``: cortical thickness in mm, area in mm^2, volumes in mm^3),
+    Fields: all scalars; x ((B, 259), units in ``columns``: cortical thickness in mm, area in mm^2, volumes in mm^3),
         label ((B,), int64, 1 for the autism group), site ((B,), int64), age ((B,), year), female ((B,), bool), fiq
         ((B,), full-scale IQ, 0 where it is missing), fiq_observed ((B,), bool), subject ((B,), int64: its number in
         ABIDE), fold ((B,), int64).
