@@ -175,6 +175,7 @@ def test_of_several_settings_the_last_one_counts(capsys) -> None:
     assert trained_variant(capsys, "toy", *both) == "components"
     assert trained_variant(capsys, "toy", *both, "--variant=equivariant") == "equivariant"
     assert trained_variant(capsys, "toy", "--variant", "equivariant", "--config=second.yaml") == "components"
+    assert trained_variant(capsys, "toy", "--config", "{variant: components}") == "components"
 
 
 @pytest.mark.parametrize("command", ["study", "train"])

@@ -145,3 +145,13 @@ def test_values_of_another_type_are_named(values: dict[str, object], message: st
         with pytest.raises(ValueError, match=message.replace(".*", "a whole number")):
             BaselineConfig("EGNN", **values)
     assert RapidashConfig(channels=(8, 16), ratios=(0.5,), layer_scale=1).channels == (8, 16)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    import numpy as np
+
+    from rapidash._plain import to_plain
+
+    values = {"num_layers": np.int64(2), "layer_scale": np.float32(0.5), "channels": (np.int32(4), 8)}
+    plain = to_plain(Rapidash(in_scalars=1, **values).config)
+    assert {name: plain[name] for name in values} == {"num_layers": [2, 2], "layer_scale": 0.5, "channels": [4, 8]}

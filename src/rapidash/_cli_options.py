@@ -7,12 +7,12 @@ from typing import Any
 
 from rapidash._cli_parser import Parser, shares, whole_numbers
 from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
-from rapidash.train import TrainConfig, Variant, get_task
+from rapidash.train import WITHOUT_EFFECT, TrainConfig, Variant, get_task
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
 _OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
-_HOW_IT_RUNS = ("threads", "device", "checkpoint_every", "log_tensorboard", "data_dir", "on_error", "verify")
+_HOW_IT_RUNS = (*WITHOUT_EFFECT, "threads", "device", "data_dir", "on_error", "verify")
 
 
 def study_parser(design: StudyDesign) -> Parser:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 from rapidash._names import unknown_name
 
 T = TypeVar("T")
+
+_ALSO = {int: numbers.Integral, float: numbers.Real}  # NumPy's numbers, and whole ones for others
 
 TYPE_WORDS = {  # by name, for errors
     "int": "a whole number",
@@ -35,10 +38,12 @@ def to_plain(value: Any) -> Any:
         return {str(key): to_plain(entry) for key, entry in value.items()}
     if isinstance(value, str | bool | int) or value is None:
         return value
-    if isinstance(value, float):
+    if isinstance(value, numbers.Integral):  # of NumPy
+        return int(value)
+    if isinstance(value, numbers.Real):
         if not math.isfinite(value):
             raise ValueError(f"a configuration holds finite numbers only, got {value}")
-        return value
+        return float(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Sequence | set | frozenset):
@@ -91,7 +96,7 @@ def is_of(value: object, hint: Any) -> bool:
         return True
     if isinstance(value, bool):
         return hint is bool
-    return isinstance(value, int | float if hint is float else hint)
+    return isinstance(value, _ALSO.get(hint, hint))
 
 
 def check_types(record: Any) -> None:
@@ -104,7 +109,14 @@ def check_types(record: Any) -> None:
 def type_words(hint: Any) -> str:
     """A type in words, for an error: ``int | None`` is "a whole number or null"."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return " or ".join(TYPE_WORDS.get(getattr(option, "__name__", ""), str(option)) for option in options)
+    return " or ".join(map(_words_of_one, options))
+
+
+def _words_of_one(hint: Any) -> str:
+    entries = [entry for entry in typing.get_args(hint) if entry is not Ellipsis]
+    if typing.get_origin(hint) in (list, tuple) and len(entries) == 1:
+        return f"several, each {type_words(entries[0])}"
+    return TYPE_WORDS.get(getattr(hint, "__name__", ""), str(hint))
 
 
 def _restore(hint: Any, value: Any, complete: bool) -> Any:

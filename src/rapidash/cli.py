@@ -75,6 +75,7 @@ def _study(words: list[str]) -> int:
     design = get_design(task, full=full)
     parser = study_parser(design)
     options = parser.parse_args(rest)
+    _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
     use_data(options.data)
     out = _output_folder(options.out or f"runs/{task}" + ("-full" if options.full else ""))
@@ -168,6 +169,7 @@ def _train(words: list[str]) -> int:
     variant = design.variants[0]
     parser = train_parser(design, names)
     options = parser.parse_args(rest)
+    _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
     seed, fraction = options.seed, options.fraction
@@ -396,12 +398,20 @@ def _early(words: list[str]) -> _Early:
     return _Early(task, bool(found.get("full")), found.get("variant"), rest)
 
 
-def _config_values(path: str) -> dict[str, Any]:
-    """The top level of a config file, if it is readable; the parser reports what is wrong with it."""
+def _check_early(options: Any, **expected: object) -> None:
+    """Raises: UsageError where the parser found other values: the design, and all defaults, would be of others."""
+    for name, value in expected.items():
+        if getattr(options, name) != value:
+            raise UsageError(f"{name} is {getattr(options, name)!r} in the settings and was taken for {value!r}")
+
+
+def _config_values(given: str) -> dict[str, Any]:
+    """The top level of a config file, or of YAML in its place; the parser reports what is wrong with it."""
     import yaml  # type: ignore[import-untyped]
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        path = Path(given)
+        values = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else given)
     except (yaml.YAMLError, ValueError, OSError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -300,11 +300,11 @@ def test_other_formats_and_missing_files_are_named(tmp_path: Path) -> None:
         read_clouds(write(tmp_path, "a.plyy", ""))
 
 
-@pytest.mark.parametrize("pbc", ["pbc=F", "pbc=[F, F, F]", "pbc='F F F'", 'pbc = "F F F"', "pbc=0"])
+@pytest.mark.parametrize("pbc", ["pbc=F", "pbc=[F, F, F]", "pbc={F F F}", "pbc='F F F'", 'pbc = "F F F"', "pbc=0"])
 def test_a_cell_without_periods_is_no_obstacle(tmp_path: Path, pbc: str) -> None:
     text = f'1\nLattice="9 0 0 0 9 0 0 0 9" {pbc} Properties=species:S:1:pos:R:3 time=1\nO 0 0 0\n'
     assert clouds(write(tmp_path, "box.xyz", text))[0].arrays["z"].tolist() == [8]
-    periodic = text.replace("F", "T", 1) if "F" in pbc else text.replace("pbc=0", "pbc=1")
+    periodic = text.replace(pbc, pbc[::-1].replace("F", "T", 1)[::-1]) if "F" in pbc else text.replace("pbc=0", "pbc=1")
     assert "it is periodic" in str(problems(write(tmp_path, "box.xyz", periodic)))
 
 

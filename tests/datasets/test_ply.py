@@ -139,6 +139,27 @@ def test_damage_is_told(tmp_path: Path, kind: str) -> None:
             read_ply(written(tmp_path, content))
 
 
+def test_a_comment_may_speak_of_the_end_of_the_header(tmp_path: Path) -> None:
+    whole = ply("ascii", ("vertex", VERTEX, CORNERS)).replace(b"made by hand", b"no end_header here")
+    assert read_ply(written(tmp_path, whole)).vertices.shape == (5, 3)
+    assert read_ply(written(tmp_path, whole.replace(b"\n", b"\r\n"))).vertices.shape == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (b"3 0 1 2", b"inf 0 1 2", "'face': a list 'vertex_indices' of inf numbers: it is damaged"),
+        (b"3 0 1 2", b"3.5 0 1 2", "'face': a list 'vertex_indices' of 3.5 numbers"),
+        (b"3 0 1 2", b"3 0 1 inf", "a vertex of 'face' is not a whole number"),
+        (b"3 0 1 2", b"3 0 1 nan", "a vertex of 'face' is not a whole number"),
+    ],
+)
+def test_infinite_and_broken_counts_are_told(tmp_path: Path, before: bytes, after: bytes, message: str) -> None:
+    whole = ply("ascii", ("vertex", VERTEX, CORNERS), ("face", FACE, [([0, 1, 2],)]))
+    with pytest.raises(DataError, match=message):
+        read_ply(written(tmp_path, whole.replace(before, after)))
+
+
 def test_text_that_is_no_number_is_told(tmp_path: Path) -> None:
     whole = ply("ascii", ("vertex", VERTEX, CORNERS), ("face", FACE, [([0, 1, 2],)]))
     with pytest.raises(DataError, match=r"file\.ply, 'vertex': could not convert .*: it is damaged"):

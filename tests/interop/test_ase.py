@@ -29,9 +29,9 @@ def test_ase_atoms_with_and_without_results() -> None:
     assert alone.fields["forces"] == Field(Vector(), "eV/angstrom")
     hydrogen.positions[1, 2] = 0.9
     with pytest.warns(
-        RuntimeWarning, match="structure 1 was moved or changed after its calculation: its energy and forces"
+        RuntimeWarning, match="structure 0 was moved or changed after its calculation: its energy and forces"
     ):
-        assert set(from_ase([water, hydrogen]).fields) == {"pos", "z"}
+        assert set(from_ase([hydrogen, water]).fields) == {"pos", "z"}
 
 
 def test_a_cell_that_is_taken_away_leaves_the_results() -> None:

@@ -209,3 +209,20 @@ def test_a_lookup_by_whole_numbers_contributes_nothing_and_needs_no_declaration(
     assert (result.rms[:, 0] == 0).all()
     assert (result.rms[:, 1] > 1e-3).any()
     torch.testing.assert_close(result.rms[:, 1], result.total.flatten(1).square().mean(1).sqrt())
+
+
+def test_a_layer_that_takes_tensors_in_a_list_is_not_taken_for_a_lookup() -> None:
+    class Joined(torch.nn.Module):
+        def forward(self, parts: list[torch.Tensor]) -> torch.Tensor:
+            return torch.cat(parts, dim=-1) ** 2
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.joined = Joined()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.joined([x[..., :1], x[..., 1:]])
+
+    with pytest.raises(ValueError, match="the input has no floating-point tensor"):
+        layerwise_equivariance_error(Whole().eval(), normal(4, 3), VECTORS, {"joined": Vector()})

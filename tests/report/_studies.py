@@ -12,6 +12,8 @@ import numpy as np
 MODEL = {"dim": 3, "symmetry": "E(3)", "space": "R3xS2", "num_orientations": 12, "grid": "fibonacci", "channels": 64}
 TRAIN = {"steps": 2000, "batch_size": 100, "learning_rate": 5e-4, "eval_every": 100, "dtype": "float32"}
 
+from rapidash.study._corruption_plan import SCHEMA
+
 # name: (model, inputs, augment, neighbor, knob, layers, effective, reasons, error, rotated factor, before, after, step)
 VARIANTS: dict[str, tuple[Any, ...]] = {
     "E(3) on R3xS2": (
@@ -145,7 +147,7 @@ CORRUPTED = {  # name: factor of the error at severity 5
 def write_corruptions(directory: Path, records: list[dict[str, Any]], *, reference: str = "") -> None:
     """The files of `rapidash study --corruptions` for finished records; "rotate" does nothing to E(3) on R3."""
     plan = {
-        "schema": 1, "names": list(CORRUPTED), "reference": reference,
+        "schema": SCHEMA, "names": list(CORRUPTED), "reference": reference,
         "skipped": {"lidar": "visibility needs at least 4 points"},
     }  # fmt: skip
     (directory / "corruptions.json").write_text(json.dumps(plan))
@@ -158,5 +160,5 @@ def write_corruptions(directory: Path, records: list[dict[str, Any]], *, referen
             corruption: [error * factor ** (weak * severity / 5) for severity in range(1, 6)]
             for corruption, factor in factors.items()
         }
-        plain = {"schema": 1, "key": record["key"], "weights": "0", "seed": 0, "errors": errors}
+        plain = {"schema": SCHEMA, "key": record["key"], "weights": "0", "seed": 0, "errors": errors}
         (directory / "corruptions" / f"{record['key']}.json").write_text(json.dumps(plain))

@@ -16,7 +16,8 @@ from rapidash.groups import SO
 from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._run import fresh_model, measure_equivariance, training_subset
 from rapidash.study._weights import save_weights
-from rapidash.train import TrainedModel, evaluate
+from rapidash.train import TrainedModel, evaluate, read_checkpoint
+from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._run import Run
 
 VARYING = ("started", "seconds", "seconds_per_step", "train_seconds", "peak_memory_bytes", "history")
@@ -71,6 +72,33 @@ def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, m
     again = replace(config, variant=replace(config.variant, tta=2))
     (tmp_path / "work" / config.key / "checkpoint.pt").unlink()
     assert run_one(again, tmp_path)["train_seconds"] != plain["train_seconds"]  # nothing to adopt: it trains
+
+
+def test_the_time_of_a_training_is_counted_in_every_session_and_once(tmp_path: Path, run, monkeypatch) -> None:
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, state: save(self, with_time(state)))
+
+    def with_time(state: dict) -> dict:
+        return {**state, "progress": {**state["progress"], "wall_seconds": 1000.0}}
+
+    store = Store(tmp_path)
+    plain = run_one(run(), tmp_path)
+    assert plain["seconds"] < 1000
+    store.record_path(plain["key"]).unlink()  # as if it had been interrupted after the last checkpoint
+    assert run_one(run(), tmp_path)["seconds"] > 1000
+    averaged = replace(run(), variant=replace(run().variant, name="averaged", tta=2, tta_group="SO(3)"))
+    assert run_one(averaged, tmp_path)["seconds"] < 1000
+
+
+def test_a_training_that_does_not_fit_any_more_is_made_anew(tmp_path: Path, run) -> None:
+    plain = run_one(run(), tmp_path)
+    path = tmp_path / "work" / plain["key"] / "checkpoint.pt"
+    content = read_checkpoint(path)
+    Checkpoints(path.parent, {**content["description"], "train_set": "other clouds"}).save(content["state"])
+    averaged = replace(run(), variant=replace(run().variant, name="averaged", tta=2, tta_group="SO(3)"))
+    record = run_one(averaged, tmp_path)
+    assert record["status"] == "done"
+    assert record["test_error"] == plain["test_error"]
 
 
 def test_equivariance_is_measured_before_and_after(tmp_path: Path, run) -> None:

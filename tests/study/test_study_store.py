@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_plugin import variant
 
-from rapidash.study import RunConfig, Store, StoreError, StudyDesign
+from rapidash.study import RunConfig, Store, StoreError, StudyDesign, run_one
 from rapidash.study._run import failed_record
 
 
@@ -160,3 +160,32 @@ def test_a_damaged_design_is_set_aside_and_written_anew(tmp_path: Path, design: 
 
 def test_keys_in_records_are_those_of_their_configurations(record) -> None:
     assert RunConfig.from_dict(record["config"]).key == record["key"]
+
+
+def test_a_record_under_the_key_of_an_earlier_version_is_found_and_counts_once(
+    tmp_path: Path, run, monkeypatch
+) -> None:
+    """Finished runs are not trained again, and no seed counts twice, when what makes the key has changed."""
+    config, store = run(), Store(tmp_path)
+    made = run_one(config, tmp_path)
+    earlier = {**made, "key": "0123456789abcdef"}
+    store.record_path(made["key"]).unlink()
+    (tmp_path / "work" / made["key"]).rename(tmp_path / "work" / earlier["key"])
+    store.save(earlier)
+    monkeypatch.setattr("rapidash.train._run.Run._step", lambda *_: pytest.fail("it trains again"))
+    assert run_one(config, tmp_path) == earlier
+    assert Store(tmp_path).records() == [earlier]
+    store.save(made)
+    assert Store(tmp_path).records() == [made]
+    assert Store(tmp_path).load(config.key) == made
+
+
+def test_a_setting_without_effect_makes_no_other_study(tmp_path: Path, design: StudyDesign) -> None:
+    overrides = {design.variants[0].name: {"checkpoint_every": 3}}
+    Store(tmp_path).open_study(design)
+    later = replace(design, train=replace(design.train, checkpoint_every=2, log_tensorboard=True))
+    Store(tmp_path).open_study(later)
+    Store(tmp_path).open_study(replace(later, train_overrides=overrides))
+    Store(tmp_path).open_study(replace(later, train_overrides={design.variants[0].name: {"checkpoint_every": 4}}))
+    with pytest.raises(StoreError, match=r"train\.learning_rate is"):
+        Store(tmp_path).open_study(replace(later, train=replace(later.train, learning_rate=0.3)))

@@ -216,6 +216,11 @@ def test_running_statistics_are_averaged_with_the_weights() -> None:
             torch.testing.assert_close(norm[1].get_buffer(name), value, rtol=1e-12, atol=1e-12)
         assert not torch.equal(norm[1].running_mean, kept)
     assert torch.equal(norm[1].running_mean, kept)
+    weights_only = {name: value for name, value in average.state_dict().items() if "running" not in name}
+    earlier = WeightAverage(norm, decay=0.5)  # a checkpoint of a version that did not average them
+    earlier.load_state_dict(weights_only, num_updates=6)
+    assert torch.equal(earlier.state_dict()["1.running_mean"], norm[1].running_mean)
+    assert torch.equal(earlier.state_dict()["1.weight"], average.state_dict()["1.weight"])
     assert WeightAverage(torch.nn.BatchNorm1d(2, track_running_stats=False), decay=0.5).state_dict().keys() == {
         "weight",
         "bias",

@@ -11,7 +11,7 @@ from rapidash.datasets._reading import Array, DataError, readable
 from rapidash.datasets._xyz import parse_xyz
 
 _PROPERTIES = re.compile(r'\bproperties=(?:"([^"]*)"|(\S+))', re.IGNORECASE)
-_PBC = re.compile(r"""\bpbc\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\S+)""", re.IGNORECASE)
+_PBC = re.compile(r"""\bpbc\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|\S+)""", re.IGNORECASE)
 _LATTICE = re.compile(r"\blattice=", re.IGNORECASE)
 _RENAMED = {"species": "z", "Z": "z", "numbers": "z", "velo": "vel", "velocities": "vel"}
 _KINDS = {"R": np.float64, "I": np.int64}

@@ -122,7 +122,7 @@ def _index_lists(path: Path, elements: Elements, name: str) -> list[NDArray[np.i
     lists = element.get("vertex_indices", element.get("vertex_index", []))
     if not isinstance(lists, list):
         return []
-    if any(row.dtype.kind == "f" and (row != np.rint(row)).any() for row in lists):
+    if any(row.dtype.kind == "f" and not (np.isfinite(row) & (row == np.rint(row))).all() for row in lists):
         raise DataError(f"{path}: a vertex of {name!r} is not a whole number")
     return [row.astype(np.int64) for row in lists]
 

@@ -1,5 +1,7 @@
 """PLY files, text or binary: every element with its numbers and its lists, whatever they are called."""
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, zip_longest
@@ -29,7 +31,7 @@ _TYPES = {
 }
 _COUNTS = {name for name, kind in _TYPES.items() if kind[0] != "f"}
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_END = b"end_header"
+_END = re.compile(rb"^end_header[ \t]*(\r?\n|\r|\Z)", re.MULTILINE)
 Column = Array | list[Array]  # the numbers of a property, or the list of every row
 Elements = dict[str, dict[str, Column]]
 
@@ -60,11 +62,11 @@ def read_ply_elements(path: Path) -> Elements:
         content = path.read_bytes()
     if not content.startswith(b"ply"):
         raise DataError(f"{path} does not begin with 'ply'")
-    head, found, rest = content.partition(_END)
-    if not found:
+    end = _END.search(content)
+    if end is None:
         raise DataError(f"{path} has no 'end_header': it is cut short")
-    order, elements = _header(path, head.decode("latin1"))
-    body = rest.removeprefix(b"\r").removeprefix(b"\n")
+    order, elements = _header(path, content[: end.start()].decode("latin1"))
+    body = content[end.end() :]
     numbers = _Bytes(body, order) if order else _Words(body)
     read: Elements = {}
     for element in elements:
@@ -184,7 +186,12 @@ def _rows(element: _Element, numbers: _Words | _Bytes) -> dict[str, Column]:
 
 
 def _row(element: _Element, numbers: _Words | _Bytes) -> list[Array]:
-    return [
-        numbers.take(entry.kind, int(numbers.take(entry.count, 1)[0]) if entry.count else 1)
-        for entry in element.properties
-    ]
+    return [numbers.take(entry.kind, _length(entry, numbers) if entry.count else 1) for entry in element.properties]
+
+
+def _length(entry: _Property, numbers: _Words | _Bytes) -> int:
+    """The next length of a list. Raises: ValueError for one that is no whole number."""
+    (length,) = numbers.take(entry.count, 1).tolist()
+    if not math.isfinite(length) or length != int(length):
+        raise ValueError(f"a list {entry.name!r} of {length:g} numbers")
+    return int(length)

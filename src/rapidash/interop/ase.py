@@ -37,7 +37,7 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
             raise ValueError(f"structure {number} has no atoms, or an atom of unknown element (number 0)")
         if not np.isfinite(item.get_positions()).all():
             raise ValueError(f"structure {number} has positions that are not finite")
-    results = [_results(item, number) for item in structures]
+    results = [_results(item, number) for number, item in enumerate(structures)]
     fields = {"pos": Field(Position(), "angstrom"), "z": Field(Scalar())}
     pos = np.concatenate([np.asarray(item.get_positions(), dtype=np.float64) for item in structures])
     z = np.concatenate([np.asarray(item.get_atomic_numbers(), dtype=np.int64) for item in structures])

@@ -162,7 +162,7 @@ def layerwise_equivariance_error(
 def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidden) -> list[Tensor]:
     """L f_i of one call, for each tensor it returns."""
     arguments = (*call.args, *call.kwargs.values())
-    if not any(isinstance(value, Tensor) and value.is_floating_point() for value in arguments):
+    if all(_is_whole(value) for value in arguments):
         return [torch.zeros_like(part) for part in ([call.output] if isinstance(call.output, Tensor) else call.output)]
     declared = _declared_for(call.name, call.module, hidden)
     if declared is None:
@@ -191,6 +191,13 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
         message = f"the representations declared for layer {call.name!r} ({type(call.module).__name__}) do not fit"
         raise ValueError(f"{message}: {error}") from error
     return list(slopes.values())
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether no group moves a value: whole numbers, truth values, text and nothing."""
+    if isinstance(value, Tensor):
+        return not (value.is_floating_point() or value.is_complex())
+    return value is None or isinstance(value, int | str)
 
 
 def _push(

@@ -13,7 +13,7 @@ from rapidash.train import Task
 
 BENCHMARKS = {"pointcloud-c": tuple(POINTCLOUD_C), "modelnet40-c": tuple(MODELNET40_C)}
 DEFAULT_KINDS: tuple[CorruptionKind, ...] = ("rigid", "noise")
-SCHEMA = 1
+SCHEMA = 2  # of the files, and of the corrupted clouds: what was computed on others is computed again
 _PLAN = "corruptions.json"
 _WHY = {
     "deformation": "it deforms or rescales space, and the targets of {task} would not be those of the deformed clouds",

@@ -8,13 +8,10 @@ from typing import Any
 
 from rapidash._names import unknown_name
 from rapidash._plain import content_key, from_plain, to_plain
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import WITHOUT_EFFECT, TrainConfig, Variant
 
 DESIGN_SCHEMA = 1
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
-
-
-WITHOUT_EFFECT = ("checkpoint_every", "log_tensorboard")  # settings of the training that do not change the result
 
 
 @dataclass(frozen=True)
@@ -67,13 +64,18 @@ class RunConfig:
     @cached_property
     def key(self) -> str:
         """The run's name: a hash of its content, without what does not change the result."""
-        return _key(self.to_dict(), ("neighbor", "knob"))
+        return run_key(self.to_dict())
 
     @property
     def label(self) -> str:
         """The run in words, e.g. ``E(3) on R3 · seed 0``."""
         part = "" if self.fraction == 1 else f" · {self.fraction:g} of the data"
         return f"{self.variant.name} · seed {self.seed}{part}"
+
+
+def run_key(plain: Mapping[str, Any]) -> str:
+    """`RunConfig.key` of the configuration in a record."""
+    return _key(plain, ("neighbor", "knob"))
 
 
 def training_key(plain: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False)
     Args:
         config: what to run.
         study_dir: directory of the study, see `Store`.
-        progress: a progress bar of the training, if stderr is a terminal.
+        progress: of the training, on stderr.
     Returns: the record, or None when another process is at work on this run.
     Raises: StoreError when the disk is full or the store cannot be written. Ctrl-C and SIGTERM pass through after the
         training has saved a checkpoint.
@@ -82,8 +82,7 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
     started, clock = _now(), time.perf_counter()
     try:
         load_plugins()
-        _adopt_training(config, store)
-        results, earlier = _train_and_measure(config, store.work_dir(config.key), progress=progress)
+        results, earlier = _results(config, store, progress=progress)
     except Exception as error:
         if is_full_disk(error) or isinstance(error, StoreError):
             raise StoreError(f"run {config.label} stopped: {error}. Finished runs are kept") from error
@@ -98,21 +97,36 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
     }
 
 
-def _adopt_training(config: RunConfig, store: Store) -> None:
-    """Give a run that averages at test time the last checkpoint of a finished one that trained the same weights."""
+def _results(config: RunConfig, store: Store, *, progress: bool) -> tuple[dict[str, Any], float]:
+    """What a record says of a finished run, and the seconds that earlier sessions of it took."""
+    directory = store.work_dir(config.key)
+    if _adopt_training(config, store):
+        try:
+            return _train_and_measure(config, directory, progress=progress)[0], 0.0  # the other run has them on record
+        except ValueError:  # the data, or the package, are others by now
+            (directory / CHECKPOINT).unlink(missing_ok=True)
+    return _train_and_measure(config, directory, progress=progress)
+
+
+def _adopt_training(config: RunConfig, store: Store) -> bool:
+    """Give a run that averages at test time the last checkpoint of a finished one that trained the same weights.
+
+    Returns: whether there was one.
+    """
     directory = store.work_dir(config.key)
     if not config.variant.tta or (directory / CHECKPOINT).exists():
-        return
+        return False
     key = training_key(config.to_dict())
     for record in store.records():
         checkpoint = store.work_dir(record["key"]) / CHECKPOINT
         if record["status"] == "done" and training_key(record["config"]) == key and checkpoint.is_file():
             atomic_write(directory / CHECKPOINT, checkpoint.read_bytes())
-            return
+            return True
+    return False
 
 
 def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> tuple[dict[str, Any], float]:
-    """What a record says of a finished run, and the seconds that earlier sessions of its training took."""
+    """Train from the beginning or the checkpoint, and measure; also the seconds of the sessions before."""
     variant, settings = config.variant, config.train
     task = get_task(config.task, **config.task_options)
     rotations, reflections = SO(task.dim), O(task.dim)

@@ -6,11 +6,13 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rapidash._files import atomic_write
-from rapidash.study._design import WITHOUT_EFFECT, StudyDesign
+from rapidash.study._design import StudyDesign, run_key
+from rapidash.train import WITHOUT_EFFECT
 
 RECORD_SCHEMA = 1
 Record = dict[str, Any]
@@ -47,11 +49,24 @@ class Store:
         return self.directory / "work" / key
 
     def load(self, key: str) -> Record | None:
-        """The record of a run, None when there is none.
+        """The record of a run, None when there is none; also one that an earlier version wrote under another key.
 
         A record that is truncated or not a record is set aside as ``KEY.json.corrupt``, with a warning that names it.
         Raises: StoreError for a record of another schema: it is left alone.
         """
+        record = self._load_file(key)
+        if record is None and (stem := self._stems_of_others.get(key)) is not None:
+            return self._load_file(stem)
+        return record
+
+    @cached_property
+    def _stems_of_others(self) -> dict[str, str]:
+        """By key of today, the names of the files of finished runs that have another one."""
+        found = (self._load_file(path.stem) for path in sorted((self.directory / "records").glob("*.json")))
+        done = [record for record in found if record is not None and record["status"] == "done"]
+        return {key: record["key"] for record in done if (key := _key_of_today(record)) != record["key"]}
+
+    def _load_file(self, key: str) -> Record | None:
         path = self.record_path(key)
         record = self._read_object(path)
         if record is None:
@@ -67,9 +82,14 @@ class Store:
         return record
 
     def records(self) -> list[Record]:
-        """All readable records: variants in the order of the study (then of their names), seeds in ascending order."""
+        """All readable records: variants in the order of the study (then of their names), seeds in ascending order.
+
+        Of a run that has a record under its key and one of an earlier version under another, the former.
+        """
         paths = sorted((self.directory / "records").glob("*.json"))
-        found = [record for path in paths if (record := self.load(path.stem)) is not None]
+        found = [record for path in paths if (record := self._load_file(path.stem)) is not None]
+        keys = {record["key"] for record in found}
+        found = [record for record in found if (now := _key_of_today(record)) == record["key"] or now not in keys]
         design = self._read_object(self.directory / "study.json") or {}
         order = {entry["name"]: place for place, entry in enumerate(design.get("variants", []))}
 
@@ -148,6 +168,14 @@ class Store:
         warnings.warn(f"{path} {fault}; it is set aside as {aside.name} and will be written anew", stacklevel=4)
 
 
+def _key_of_today(record: Record) -> str:
+    """The key of the run in a record; that of the record itself where its configuration is of another form."""
+    try:
+        return run_key(record["config"])
+    except (KeyError, TypeError, AttributeError):
+        return str(record["key"])
+
+
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Turn an error of the file system into one that says what to do."""
@@ -191,7 +219,8 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
                 "Choose another output directory, or the settings of that study"
             )
     for name, value in new["train_overrides"].items():
-        if name in {entry["name"] for entry in old["variants"]} and old["train_overrides"].get(name) != value:
+        before = _decisive(old["train_overrides"].get(name, {}))
+        if name in {entry["name"] for entry in old["variants"]} and before != _decisive(value):
             raise StoreError(f"{directory} holds another study: the training of {name!r} differs")
     return {
         **new,

@@ -1,7 +1,7 @@
 """Tasks, the training loop and its settings, evaluation."""
 
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
-from rapidash.train._config import TrainConfig
+from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._evaluate import EvalResult, evaluate, predict
 from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
@@ -19,6 +19,7 @@ from rapidash.train._write_predictions import Predictions
 __all__ = [
     "CHECKPOINT",
     "TASKS",
+    "WITHOUT_EFFECT",
     "CheckpointError",
     "DetailedTask",
     "EvalResult",

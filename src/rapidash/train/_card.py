@@ -28,7 +28,7 @@ trained = TrainedModel.from_pretrained("DIR")  # this folder
 """
 
 
-_HOW_IT_READS = ("data_dir", "on_error", "verify")
+_HOW_IT_READS = ("data_dir", "on_error", "verify")  # options that do not say what is learned
 
 
 def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any]) -> str:

@@ -13,6 +13,9 @@ _CHOICES = {"optimizer": ("adamw", "muon"), "dtype": ("float32", "float64")}
 _COUNTS = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "eval_every": 1, "checkpoint_every": 1}  # least values
 
 
+WITHOUT_EFFECT = ("checkpoint_every", "log_tensorboard")  # settings that do not change what is trained
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of one training run; all of them are on record.

@@ -48,9 +48,9 @@ class WeightAverage:
         return self._average
 
     def load_state_dict(self, state: Mapping[str, Tensor], num_updates: int) -> None:
-        """Continue from saved averages."""
+        """Continue from saved averages; one that was not averaged then starts from the model."""
         for name, average in self._average.items():
-            average.copy_(state[name])
+            average.copy_(state.get(name, self._weights[name].detach()))
         self.num_updates = num_updates
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from rapidash.data import CloudDataset
 from rapidash.groups import Group
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
-from rapidash.train._config import TrainConfig
+from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._evaluate import evaluate
 from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
@@ -23,7 +23,7 @@ from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import build_optimizers, learning_rate, set_learning_rate, trainable_parameters
 from rapidash.train._task import Task
 
-_UNRELATED = ("checkpoint_every", "log_tensorboard", "threads", "device")  # settings that a continuation may change
+_UNRELATED = (*WITHOUT_EFFECT, "threads", "device")  # settings that a continuation may change
 _MAX_TIMES = 4096
 
 
