@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rapidash.study._corruption_plan import SCHEMA
+
 MODEL = {"dim": 3, "symmetry": "E(3)", "space": "R3xS2", "num_orientations": 12, "grid": "fibonacci", "channels": 64}
 TRAIN = {"steps": 2000, "batch_size": 100, "learning_rate": 5e-4, "eval_every": 100, "dtype": "float32"}
-
-from rapidash.study._corruption_plan import SCHEMA
 
 # name: (model, inputs, augment, neighbor, knob, layers, effective, reasons, error, rotated factor, before, after, step)
 VARIANTS: dict[str, tuple[Any, ...]] = {
