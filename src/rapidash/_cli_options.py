@@ -7,12 +7,12 @@ from typing import Any
 
 from rapidash._cli_parser import Parser, shares, whole_numbers
 from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
-from rapidash.train import WITHOUT_EFFECT, TrainConfig, Variant, get_task
+from rapidash.train import HOW_IT_READS, WITHOUT_EFFECT, TrainConfig, Variant, get_task
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
 _OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
-_HOW_IT_RUNS = (*WITHOUT_EFFECT, "threads", "device", "data_dir", "on_error", "verify")
+_HOW_IT_RUNS = (*WITHOUT_EFFECT, "threads", "device", *HOW_IT_READS)
 
 
 def study_parser(design: StudyDesign) -> Parser:
@@ -118,6 +118,12 @@ def add_tta(parser: Parser, what: str, *, default: int = 0, group: str | None = 
     parser.add_argument("--tta_group", type=str, default=group, metavar="GROUP", help="of the motions (default: SO(D))")
 
 
+def check_tta(parser: Parser, options: Any) -> None:
+    """A group without a number of its elements is an error of usage."""
+    if options.tta_group is not None and not options.tta:
+        parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
+
+
 def use_data(folder: str | None) -> None:
     """Let all readers look in a folder, also those of the processes that this one starts.
 
@@ -186,8 +192,7 @@ def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
     if fixed := [name for name in _OF_THE_TASK if getattr(model, name, None) != getattr(variant.model, name, None)]:
         parser.error(f"--model.{fixed[0]} is set by the task, which knows its inputs and outputs")
-    if options.tta_group is not None and not options.tta:
-        parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
+    check_tta(parser, options)
     group = options.tta_group or (f"SO({model.dim})" if options.tta else None)
     old = {**vars(variant.model), "tta": variant.tta, "tta_group": variant.tta_group}
     new = {**vars(model), "tta": options.tta, "tta_group": group}

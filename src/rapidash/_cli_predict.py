@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rapidash._cli_options import add_data, add_tta, use_data
+from rapidash._cli_options import add_data, add_tta, check_tta, use_data
 from rapidash._cli_parser import Parser
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def predict(words: list[str]) -> int:
 
     parser = _parser()
     options = parser.parse_args(words)
-    if options.tta_group is not None and not options.tta:
-        parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
+    check_tta(parser, options)
     if options.out is not None:
         check_format(Path(options.out))
         check_place(Path(options.out), options.files)

@@ -374,19 +374,18 @@ def _early(words: list[str]) -> _Early:
     from rapidash.study import DESIGNS, load_plugins
 
     first, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
+    kinds = {"task": str, "variant": str, "full": bool}
     found: dict[str, Any] = {}
     for index, word in enumerate(rest):
         name, equals, value = word.partition("=")
         following = value if equals else next(iter(rest[index + 1 : index + 2]), None)
         if name == "--config" and following is not None:
-            found |= {
-                key: entry for key, entry in _config_values(following).items() if key in ("task", "full", "variant")
-            }
+            found |= {key: entry for key, entry in _config_values(following).items() if key in kinds}
         elif name in ("--task", "--variant") and following is not None:
             found[name.removeprefix("--")] = following
         elif name == "--full":
             found["full"] = True
-    for name, kind in (("task", str), ("variant", str), ("full", bool)):
+    for name, kind in kinds.items():
         if not isinstance(found.get(name), kind | None):
             raise UsageError(f"--config: {name} must be {type_words(kind)}, got {found[name]!r}")
     task = first or found.get("task") or DEFAULT_TASK

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rapidash.datasets._image_clouds import LabeledImages, check_sizes, image_clouds
+from rapidash.datasets._image_clouds import ImageSet, LabeledImages, image_clouds
 from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
@@ -13,7 +13,6 @@ from rapidash.datasets._reading import (
     DataError,
     OnError,
     ReadDataset,
-    check_split,
     read_npz,
     readable,
     verify_checksum,
@@ -37,7 +36,6 @@ _MD5 = {  # as published with the Python version
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-_SHAPE = (32, 32, 3)
 _BYTES = 3 * 32 * 32
 
 
@@ -79,19 +77,15 @@ def cifar10_superpixels_dataset(
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; as super-pixels Dwivedi et al.,
         "Benchmarking Graph Neural Networks", JMLR 2023 (their clouds differ).
     """
-    check_split(split)
-    check_sizes(num_superpixels, size)
-    found = _images("test" if split == "test" else "train", data_dir, verify)
-    found.check(*_SHAPE)
     return image_clouds(
-        found.part(split, CIFAR10_VAL_SIZE, size),
+        _CIFAR10,
         split,
-        dataset="cifar10-superpixels",
-        value="color",
-        class_names=CIFAR10_CLASSES,
         num_superpixels=num_superpixels,
+        size=size,
+        data_dir=data_dir,
         cache_dir=cache_dir,
         on_error=on_error,
+        verify=verify,
         dtype=dtype,
     )
 
@@ -108,17 +102,27 @@ def _images(part: str, data_dir: str | Path | None, verify: bool) -> LabeledImag
         return LabeledImages(path, arrays[f"x_{part}"], arrays[f"y_{part}"])
     read = _python_batch if number == 1 else _binary_batch
     files = [beside(path, f"{batch}{path.suffix}") for batch in batches]
-    found = [read(file, verify) for file in files]
+    if verify:
+        _verify(files)
+    found = [read(file) for file in files]
     images, labels = (np.concatenate(arrays) for arrays in zip(*found))
     entries = tuple(f"{file.name}, image {k}" for file, (rows, _) in zip(files, found) for k in range(len(rows)))
     return LabeledImages(path.parent, images, labels, entries)
 
 
-def _python_batch(path: Path, verify: bool) -> tuple[Array, Array]:
+_CIFAR10 = ImageSet("cifar10-superpixels", _images, (32, 32, 3), CIFAR10_VAL_SIZE, "color", CIFAR10_CLASSES)
+
+
+def _verify(files: list[Path]) -> None:
+    """Raises: DataError for another checksum than the published one; there is none for binary batches."""
+    for file in files:
+        with readable(file):
+            verify_checksum(file, _MD5.get(file.name.lower()))
+
+
+def _python_batch(path: Path) -> tuple[Array, Array]:
     """Images and labels of a pickled batch. Raises: DataError; FileNotFoundError."""
     with readable(path):
-        if verify:
-            verify_checksum(path, _MD5.get(path.name.lower()))
         batch = load_plain_pickle(path)
     if not isinstance(batch, dict):
         raise DataError(f"{path} holds a {type(batch).__name__}, expected a dict with 'data' and 'labels'")
@@ -133,9 +137,8 @@ def _python_batch(path: Path, verify: bool) -> tuple[Array, Array]:
     return _channels_last(data), labels
 
 
-def _binary_batch(path: Path, verify: bool) -> tuple[Array, Array]:
+def _binary_batch(path: Path) -> tuple[Array, Array]:
     """Images and labels of a binary batch: a byte for the label, and an image, and again."""
-    del verify  # no checksum is published for these files
     with readable(path):
         content = np.frombuffer(path.read_bytes(), np.uint8)
     if len(content) == 0 or len(content) % (_BYTES + 1):

@@ -182,20 +182,23 @@ def _with_rows(arrays: dict[str, Array], num_points: int, bad: dict[str, str]) -
     return kept
 
 
+def as_entries(path: Path | str, clouds: Entries) -> Entries:
+    """The clouds of a file; where it cannot be read (any further), that is one bad entry more."""
+    try:
+        yield from clouds
+    except DataError as error:
+        yield str(path), DataError(str(error).removeprefix(str(path)).lstrip(":, "))
+
+
 def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:
     """A file that is one entry: its damage is that of the entry."""
 
-    def entries(path: Path) -> Entries:
-        name = str(path)
-        try:
-            mesh = read(path)
-        except DataError as error:
-            yield name, DataError(str(error).removeprefix(name).lstrip(":, "))
-        else:
-            arrays = {**mesh.properties, "pos": mesh.vertices}
-            yield name, FileCloud(name, arrays, mesh.triangles if len(mesh.triangles) else None)
+    def cloud(path: Path) -> Entries:
+        mesh, name = read(path), str(path)
+        arrays = {**mesh.properties, "pos": mesh.vertices}
+        yield name, FileCloud(name, arrays, mesh.triangles if len(mesh.triangles) else None)
 
-    return entries
+    return lambda path: as_entries(path, cloud(path))
 
 
 _READERS: dict[str, Callable[[Path], Entries]] = {

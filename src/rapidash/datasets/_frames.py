@@ -119,10 +119,10 @@ def _parse_columns(lines: list[str], properties: str) -> dict[str, Array]:
 
 
 def _elements(symbols: list[str]) -> Array:
-    unknown = [symbol for symbol in symbols if symbol.capitalize() not in ATOMIC_NUMBER]
-    if unknown:
+    names = [symbol.capitalize() for symbol in symbols]
+    if unknown := [symbol for symbol, name in zip(symbols, names) if name not in ATOMIC_NUMBER]:
         raise DataError(f"unknown element {unknown[0]!r}")
-    return np.array([ATOMIC_NUMBER[symbol.capitalize()] for symbol in symbols])
+    return np.array([ATOMIC_NUMBER[name] for name in names])
 
 
 def _numbers(words: list[list[str]], kind: type, name: str) -> Array:

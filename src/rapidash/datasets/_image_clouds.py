@@ -1,7 +1,7 @@
 """Labeled images as clouds of super-pixels in the plane: one way for all data sets of images."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from rapidash.data import Field
 from rapidash.datasets._cache import Parameters, cached_tensors
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, SampleErrors
+from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, SampleErrors, check_split
 from rapidash.datasets._superpixels import superpixels
 from rapidash.groups import Position, Scalar
 
@@ -39,7 +39,7 @@ class LabeledImages:
         if self.labels.shape[1:] == (1,):
             object.__setattr__(self, "labels", self.labels[:, 0])
 
-    def check(self, *shape: int) -> None:
+    def check(self, shape: tuple[int, ...]) -> None:
         """Raises: DataError for images that are not (B, *shape) numbers from 0 to 255, or not with a label each."""
         images, labels = self.images, self.labels
         if images.shape[1:] != shape or labels.shape != images.shape[:1]:
@@ -64,31 +64,53 @@ class LabeledImages:
         )
 
 
-def check_sizes(num_superpixels: int, size: int | None) -> None:
-    """Raises: ValueError for too few super-pixels or images."""
+@dataclass(frozen=True)
+class ImageSet:
+    """What distinguishes a data set of images.
+
+    Args:
+        name: in the names of cached files.
+        read: (part, data_dir, verify) -> the images of "train" or "test".
+        shape: of an image.
+        val_size: how many of the last training images are the validation.
+        value: name of the field with the mean intensity or color.
+        class_names: labels are indices into it.
+    """
+
+    name: str
+    read: Callable[[str, str | Path | None, bool], LabeledImages]
+    shape: tuple[int, ...]
+    val_size: int
+    value: str
+    class_names: Sequence[str]
+
+
+def image_clouds(
+    kind: ImageSet,
+    split: Split,
+    *,
+    num_superpixels: int,
+    size: int | None,
+    data_dir: str | Path | None,
+    cache_dir: str | Path | None,
+    on_error: OnError,
+    verify: bool,
+    dtype: torch.dtype,
+) -> ReadDataset:
+    """The images of a split as clouds with pos, intensity or color, area and label; bad images are reported.
+
+    Raises: ValueError for an unknown split or too few super-pixels or images; FileNotFoundError; DataError for files
+        that do not hold such images and, with ``on_error="raise"``, for labels or pixels out of their range.
+    """
+    check_split(split)
     if num_superpixels < 4:
         raise ValueError(f"num_superpixels must be at least 4, got {num_superpixels}")
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 (None for all), got {size}")
-
-
-def image_clouds(
-    found: LabeledImages,
-    split: Split,
-    *,
-    dataset: str,
-    value: str,
-    class_names: Sequence[str],
-    num_superpixels: int,
-    cache_dir: str | Path | None,
-    on_error: OnError,
-    dtype: torch.dtype,
-) -> ReadDataset:
-    """The images as clouds with pos, ``value`` (mean intensity or color), area and label; bad images are reported.
-
-    Raises: DataError for labels or pixels that are not whole numbers in their range, with ``on_error="raise"``.
-    """
-    images, labels = found.images, found.labels
+    found = kind.read("test" if split == "test" else "train", data_dir, verify)
+    found.check(kind.shape)
+    found = found.part(split, kind.val_size, size)
+    images, labels, class_names, value = found.images, found.labels, kind.class_names, kind.value
     errors = SampleErrors(found.source, on_error)
     has_label, has_pixels = np.isin(labels, range(len(class_names))), _are_pixels(images)
     for index in np.flatnonzero(~(has_label & has_pixels)).tolist():
@@ -100,13 +122,13 @@ def image_clouds(
     images, labels = images[has_label & has_pixels].astype(np.uint8), labels[has_label & has_pixels]
     per_side = max(2, round(num_superpixels**0.5))
     parameters: Parameters = {
-        "dataset": dataset,
+        "dataset": kind.name,
         "version": _VERSION,
         "per_side": per_side,
         "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
     }
     clouds = cached_tensors(
-        f"{dataset}-{split}", parameters, lambda: superpixel_clouds(images, per_side), cache_dir=cache_dir
+        f"{kind.name}-{split}", parameters, lambda: superpixel_clouds(images, per_side), cache_dir=cache_dir
     )
     fields = {
         "pos": Field(Position(), "pixel"),

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rapidash.datasets._image_clouds import LabeledImages, check_sizes, image_clouds
+from rapidash.datasets._image_clouds import ImageSet, LabeledImages, image_clouds
 from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
     DataError,
     OnError,
     ReadDataset,
-    check_split,
     read_npz,
     readable,
     verify_checksum,
@@ -79,19 +78,15 @@ def mnist_superpixels_dataset(
         pixels that are not whole numbers in their range; ValueError.
     Source: LeCun et al., Proc. IEEE 86, 2278 (1998); as super-pixels Monti et al., CVPR 2017 (their clouds differ).
     """
-    check_split(split)
-    check_sizes(num_superpixels, size)
-    found = _images("test" if split == "test" else "train", data_dir, verify)
-    found.check(28, 28)
     return image_clouds(
-        found.part(split, MNIST_VAL_SIZE, size),
+        _MNIST,
         split,
-        dataset="mnist-superpixels",
-        value="intensity",
-        class_names="0123456789",
         num_superpixels=num_superpixels,
+        size=size,
+        data_dir=data_dir,
         cache_dir=cache_dir,
         on_error=on_error,
+        verify=verify,
         dtype=dtype,
     )
 
@@ -107,6 +102,9 @@ def _images(part: str, data_dir: str | Path | None, verify: bool) -> LabeledImag
         arrays = read_npz(path, (f"x_{part}", f"y_{part}"), verify=False)
         return LabeledImages(path, arrays[f"x_{part}"], arrays[f"y_{part}"])
     return LabeledImages(path, _read_idx(path, verify), _read_idx(_labels_of(path), verify))
+
+
+_MNIST = ImageSet("mnist-superpixels", _images, (28, 28), MNIST_VAL_SIZE, "intensity", "0123456789")
 
 
 def _labels_of(path: Path) -> Path:

@@ -267,7 +267,7 @@ class _Reader:
                 yield column.name, values, expected, is_sound
             else:
                 yield column.name, values, "a finite number", np.isfinite(values)
-        ranges = {"fold": _NUM_FOLDS} | {name: len(words) for name, words in self.names.items()}
+        ranges = {"fold": _NUM_FOLDS} | {name: len(known) for name, known in self.names.items()}
         for name, values in arrays.items():
             if name in ranges:
                 yield name, values, f"0 to {ranges[name] - 1}", np.isin(values, range(ranges[name]))

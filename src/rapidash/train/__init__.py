@@ -11,13 +11,14 @@ from rapidash.train._optim import learning_rate, parameter_groups
 from rapidash.train._prediction import FileTask, Input, Output
 from rapidash.train._registry import TASKS, get_task
 from rapidash.train._run import TrainingDivergedError
-from rapidash.train._task import DetailedTask, Split, Task
+from rapidash.train._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.train._trained import TrainedModel
 from rapidash.train._variant import Variant
 from rapidash.train._write_predictions import Predictions
 
 __all__ = [
     "CHECKPOINT",
+    "HOW_IT_READS",
     "TASKS",
     "WITHOUT_EFFECT",
     "CheckpointError",

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from rapidash.train._prediction import FileTask
-from rapidash.train._task import Task
+from rapidash.train._task import HOW_IT_READS, Task
 from rapidash.train._variant import Variant
 
 _CARD = """---
@@ -28,16 +28,13 @@ trained = TrainedModel.from_pretrained("DIR")  # this folder
 """
 
 
-_HOW_IT_READS = ("data_dir", "on_error", "verify")  # options that do not say what is learned
-
-
 def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The text of ``README.md``, from what is known."""
     ledger = task.ledger(variant)
     known: dict[str, Any] = (
         {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init} if is_dataclass(task) else {}
     )
-    shown = {name: value for name, value in {**known, **options}.items() if name not in _HOW_IT_READS}
+    shown = {name: value for name, value in {**known, **options}.items() if name not in HOW_IT_READS}
     chosen = ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
     facts = [f"Task: {task.name}" + (f" ({chosen})" if chosen else "")]
     file = "FILE.npz"

@@ -30,9 +30,9 @@ class TrainingLog:
     ) -> None:
         self._bar = self._writer = None
         self._total, self._label = total, label
-        self._says_rows = bool(progress) and progress != "always" and not sys.stderr.isatty()
         if progress == "always" or (progress and sys.stderr.isatty()):
             self._bar = _tqdm()(total=total, initial=done, desc=label, unit="step", file=sys.stderr, dynamic_ncols=True)
+        self._says_rows = bool(progress) and self._bar is None
         if tensorboard is not None:
             self._writer = _summary_writer()(log_dir=str(tensorboard), purge_step=done + 1)
 

@@ -10,6 +10,7 @@ from rapidash.symmetry import Ledger
 from rapidash.train._variant import Variant
 
 Split = Literal["train", "val", "test"]
+HOW_IT_READS = ("data_dir", "on_error", "verify")  # options of tasks that do not say what is learned
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from rapidash._pretrained import (
 )
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
+from rapidash.datasets._cloud_files import as_entries
 from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
@@ -180,7 +181,7 @@ class TrainedModel:
         given: list[Tensor] = []
         skipped: list[str] = []
         for path in paths:
-            for name, found in _entries(path):
+            for name, found in as_entries(path, read_clouds(path)):
                 try:
                     if isinstance(found, DataError):
                         raise found
@@ -235,12 +236,3 @@ class TrainedModel:
                 "train it again"
             )
         return self.task
-
-
-def _entries(path: Path | str) -> Iterator[tuple[str, FileCloud | DataError]]:
-    """The clouds of a file; one that cannot be read at all is a single bad entry. Raises: as ``read_clouds``."""
-    found = read_clouds(path)
-    try:
-        yield from found
-    except DataError as error:
-        yield str(path), DataError(str(error).removeprefix(str(path)).lstrip(":, "))

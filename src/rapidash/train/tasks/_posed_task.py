@@ -16,6 +16,7 @@ from rapidash.symmetry import Ledger
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._point_inputs import network_ledger
+from rapidash.train.tasks._split_sizes import check_split_sizes, split_sizes
 
 Pose = Literal["aligned", "rotated"]
 
@@ -48,12 +49,7 @@ class PosedTask:
     def __post_init__(self) -> None:
         if self.pose not in get_args(Pose):
             raise ValueError(f"pose must be one of {get_args(Pose)}, got {self.pose!r}")
-        if wrong := {f"num_{split}": size for split, size in self._sizes.items() if size is not None and size < 1}:
-            raise ValueError(f"num_train, num_val and num_test must be at least 1, got {wrong}")
-
-    @property
-    def _sizes(self) -> dict[str, int | None]:
-        return {"train": self.num_train, "val": self.num_val, "test": self.num_test}
+        check_split_sizes(self)
 
     def read(self, split: Split) -> ReadDataset:
         """The clouds of a split as the files have them."""
@@ -79,7 +75,7 @@ class PosedTask:
         kept = CloudDataset(
             {name: data.tensors[name] for name in fields}, {name: data.fields[name] for name in fields}, data.num_points
         )
-        size = self._sizes[split]
+        size = split_sizes(self)[split]
         if size is None or size >= len(kept):
             return kept
         return kept.subset(torch.randperm(len(kept), generator=seeded(self.name, split))[:size])

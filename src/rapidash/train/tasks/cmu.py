@@ -21,6 +21,7 @@ from rapidash.train._task import Split
 from rapidash.train._variant import Variant
 from rapidash.train.tasks._mirror_images import with_mirror_images
 from rapidash.train.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
+from rapidash.train.tasks._split_sizes import check_split_sizes, split_sizes
 
 NUM_JOINTS = 31
 LENGTH_UNIT = 10.0  # skeleton units, about half a meter: lengths inside the network are of order 1
@@ -128,9 +129,7 @@ class CmuTask:
     def __post_init__(self) -> None:
         if self.motion not in get_args(Motion):
             raise ValueError(f"motion must be one of {get_args(Motion)}, got {self.motion!r}")
-        sizes = {"num_train": self.num_train, "num_val": self.num_val, "num_test": self.num_test}
-        if wrong := {name: size for name, size in sizes.items() if size is not None and size < 1}:
-            raise ValueError(f"num_train, num_val and num_test must be at least 1, got {wrong}")
+        check_split_sizes(self)
 
     @property
     def horizon(self) -> int:
@@ -142,12 +141,11 @@ class CmuTask:
 
         Raises: FileNotFoundError; DataError for damaged files or another skeleton than CMU's 31 joints.
         """
-        limit = {"train": self.num_train, "val": self.num_val, "test": self.num_test}[split]
         data = cmu_dataset(
             split,
             motion=self.motion,
             horizon=self.horizon,
-            max_samples=limit,
+            max_samples=split_sizes(self)[split],
             data_dir=self.data_dir,
             on_error=self.on_error,
             verify=self.verify,

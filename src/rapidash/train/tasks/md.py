@@ -20,6 +20,7 @@ from rapidash.train._variant import Variant
 from rapidash.train.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
 from rapidash.train.tasks._molecule_files import MOLECULE_INPUTS, check_atoms, elements_of, read_molecule
 from rapidash.train.tasks._point_inputs import cloud_means, network_ledger, point_inputs
+from rapidash.train.tasks._split_sizes import check_split_sizes
 
 Reported = Literal["forces", "energy"]
 _MILLI = 1000.0
@@ -119,9 +120,7 @@ class MdTask:
         weights = (self.energy_weight, self.force_weight)
         if min(weights) < 0 or max(weights) == 0:
             raise ValueError(f"energy_weight and force_weight must be at least 0 and not both 0, got {weights}")
-        sizes = {"num_train": self.num_train, "num_val": self.num_val, "num_test": self.num_test}
-        if wrong := {name: size for name, size in sizes.items() if size is not None and size < 1}:
-            raise ValueError(f"sizes must be at least 1, got {wrong}")
+        check_split_sizes(self)
 
     @property
     def metric(self) -> str:

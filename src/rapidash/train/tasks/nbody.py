@@ -17,6 +17,7 @@ from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_fra
 from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
+from rapidash.train.tasks._split_sizes import split_sizes
 
 VELOCITY = "velocity"
 DISPLACEMENT = "displacement from the centroid"
@@ -120,8 +121,7 @@ class NBodyTask:
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split, simulated on the first call and cached."""
-        sizes = {"train": self.num_train, "val": self.num_val, "test": self.num_test}
-        return nbody_dataset(split, size=sizes[split], seed=self.data_seed)
+        return nbody_dataset(split, size=split_sizes(self)[split], seed=self.data_seed)
 
     @property
     def inputs(self) -> Mapping[str, Input]:

@@ -23,6 +23,7 @@ from rapidash.train._variant import Variant
 from rapidash.train.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
 from rapidash.train.tasks._molecule_files import MOLECULE_INPUTS, check_elements, elements_of, read_molecule
 from rapidash.train.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
+from rapidash.train.tasks._split_sizes import check_split_sizes, split_sizes
 
 VECTOR_TARGETS = ("dipole", "dipole_hf")
 SCALAR_TARGETS = tuple(name for name in QM9_UNITS if name != "index")
@@ -121,12 +122,7 @@ class Qm9Task:
             raise ValueError(unknown_name("target of qm9", self.target, (*SCALAR_TARGETS, *VECTOR_TARGETS)))
         if self.source not in get_args(Qm9Source):
             raise ValueError(unknown_name("source of qm9", self.source, get_args(Qm9Source)))
-        if wrong := {split: size for split, size in self._sizes.items() if size is not None and size < 1}:
-            raise ValueError(f"num_train, num_val and num_test must be at least 1, got {wrong}")
-
-    @property
-    def _sizes(self) -> dict[str, int | None]:
-        return {"train": self.num_train, "val": self.num_val, "test": self.num_test}
+        check_split_sizes(self)
 
     @property
     def is_vector(self) -> bool:
@@ -166,7 +162,7 @@ class Qm9Task:
             train = data if split == "train" else self._read("train")
             tensors["target"] = tensors["target"] - self._known(data.tensors["z"], data.num_points) @ self._fit(train)
         fields = {"pos": data.fields["pos"], "z": data.fields["z"], "target": self.output}
-        whole, size = CloudDataset(tensors, fields, data.num_points), self._sizes[split]
+        whole, size = CloudDataset(tensors, fields, data.num_points), split_sizes(self)[split]
         return whole if size is None or size >= len(whole) else whole.subset(torch.arange(size))
 
     @property
