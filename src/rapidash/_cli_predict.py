@@ -16,7 +16,7 @@ def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
     from rapidash.study import load_plugins
     from rapidash.train import TrainedModel, find_device
-    from rapidash.train._write_predictions import check_fit, check_format, check_place, default_place
+    from rapidash.predict._write_predictions import check_fit, check_format, check_place, default_place
 
     def place(made: "Predictions") -> Path:
         return Path(options.out or default_place(options.files, made.default_suffix))

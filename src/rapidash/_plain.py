@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rapidash._names import unknown_name
+from rapidash._registry import Registry
 
 T = TypeVar("T")
 
@@ -27,15 +28,27 @@ TYPE_WORDS = {  # by name, for errors
 KEY_LENGTH = 16  # hexadecimal digits: 64 bits, no collision among any number of runs that a study can have
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, *, for_key: bool = False) -> Any:
     """Dataclasses and mappings as dicts, sequences as lists, paths as text.
 
+    A configuration of a registered kind carries it: ``{"kind": "rapidash", ...}``.
+
+    Args:
+        value: a configuration.
+        for_key: leave out every field that has the value which files without this field mean, see `from_plain`: the
+            key of a configuration does not change when a field is added.
     Raises: ValueError for a number that is not finite, TypeError for a value that JSON has no form for.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        registry = registry_of(type(value))
+        kind = {} if registry is None else {"kind": registry.name_of(type(value))}
+        entries = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if for_key:
+            absent = {field.name: field.metadata for field in dataclasses.fields(value) if "absent" in field.metadata}
+            entries = {n: v for n, v in entries.items() if n not in absent or v != absent[n]["absent"]}
+        return kind | {name: to_plain(entry, for_key=for_key) for name, entry in entries.items()}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(entry) for key, entry in value.items()}
+        return {str(key): to_plain(entry, for_key=for_key) for key, entry in value.items()}
     if isinstance(value, str | bool | int) or value is None:
         return value
     if isinstance(value, numbers.Integral):  # of NumPy
@@ -47,8 +60,14 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Sequence | set | frozenset):
-        return [to_plain(entry) for entry in value]
+        return [to_plain(entry, for_key=for_key) for entry in value]
     raise TypeError(f"{type(value).__name__} has no plain form: a configuration holds plain values only")
+
+
+def registry_of(cls: type) -> Registry[Any] | None:
+    """The registry whose kinds are configurations of this class, None for any other dataclass."""
+    found = getattr(cls, "registry", None)
+    return found if isinstance(found, Registry) else None
 
 
 def content_key(plain: Any) -> str:
@@ -60,20 +79,32 @@ def content_key(plain: Any) -> str:
 def from_plain(cls: type[T], plain: Mapping[str, Any], *, complete: bool = False) -> T:
     """The dataclass whose `to_plain` form is given; nested dataclasses and tuples by their annotations.
 
+    Of a class with a ``registry`` the plain form says the kind, and the class of that kind is made. A field that was
+    added later names in its metadata, ``field(default=..., metadata={"absent": VALUE})``, what files without it mean.
+
     Args:
         cls: the dataclass.
         plain: by field.
-        complete: every field must be there, also those that have a default: it may have been another one.
-    Raises: ValueError for a key that the dataclass does not have, with the nearest one, or one that is missing.
+        complete: every field must be there, or say what it means that it is absent: its default may have been another.
+    Raises: ValueError for a key that the dataclass does not have, with the nearest one, one that is missing, or an
+        unknown kind; PluginError for a kind of another package that cannot be imported.
     """
-    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if (registry := registry_of(cls)) is not None:
+        if "kind" not in plain:
+            raise ValueError(f"a {registry.what} needs its 'kind', one of {', '.join(map(repr, registry))}")
+        cls, plain = registry.get(plain["kind"]), {key: value for key, value in plain.items() if key != "kind"}
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in plain:
         if key not in fields:
             raise ValueError(unknown_name(f"{cls.__name__} field", key, sorted(fields)))
-    if complete and (missing := sorted(fields - set(plain))):
-        raise ValueError(f"{cls.__name__} lacks {', '.join(map(repr, missing))}")
+    values = dict(plain)
+    if complete:
+        missing = [field for name, field in sorted(fields.items()) if name not in plain and field.init]
+        if unsaid := [field.name for field in missing if "absent" not in field.metadata]:
+            raise ValueError(f"{cls.__name__} lacks {', '.join(map(repr, unsaid))}")
+        values |= {field.name: field.metadata["absent"] for field in missing}
     hints = typing.get_type_hints(cls)
-    return cls(**{key: _restore(hints[key], value, complete) for key, value in plain.items()})
+    return cls(**{key: _restore(hints[key], value, complete) for key, value in values.items()})
 
 
 def is_of(value: object, hint: Any) -> bool:
@@ -120,7 +151,8 @@ def _words_of_one(hint: Any) -> str:
 
 
 def _restore(hint: Any, value: Any, complete: bool) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+    is_record = isinstance(hint, type) and (dataclasses.is_dataclass(hint) or registry_of(hint) is not None)
+    if is_record and isinstance(value, Mapping):
         return from_plain(hint, value, complete=complete)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -21,7 +21,7 @@ def test_metric_by_hand(toy) -> None:
     result = evaluate(model, toy.task, data, batch_size=2)
     vel, rows = data.tensors["vel"], data.num_points.tolist()
     expected = torch.stack([part.square().mean() for part in vel.split(rows)])
-    torch.testing.assert_close(result.per_cloud, expected)
+    torch.testing.assert_close(result.per_sample, expected)
     assert result.mean == pytest.approx(float(expected.mean()))
 
 
@@ -32,7 +32,7 @@ def test_the_batch_size_plays_no_part(toy, broken, options: dict) -> None:
         options["rotate"] = toy.SO3
     data = toy.task.dataset("test", size=7)
     one, all_ = (evaluate(broken, toy.task, data, batch_size=size, **options) for size in (1, 7))
-    torch.testing.assert_close(one.per_cloud, all_.per_cloud, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(one.per_sample, all_.per_sample, rtol=1e-10, atol=1e-12)
 
 
 def test_moved_data_do_not_change_an_equivariant_model_and_do_change_another(toy, broken) -> None:
@@ -40,7 +40,7 @@ def test_moved_data_do_not_change_an_equivariant_model_and_do_change_another(toy
     for model, same in ((toy.EquivariantNetwork().double(), True), (broken, False)):
         plain = evaluate(model, toy.task, data, batch_size=8)
         moved = evaluate(model, toy.task, data, batch_size=8, rotate=toy.SO3)
-        assert torch.allclose(plain.per_cloud, moved.per_cloud, rtol=1e-10) is same
+        assert torch.allclose(plain.per_sample, moved.per_sample, rtol=1e-10) is same
 
 
 def test_every_seed_moves_differently(toy, broken) -> None:

@@ -7,8 +7,11 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.geometry import Hierarchy
-from rapidash.models import Rapidash, RapidashConfig
+from rapidash.models import Interface, Rapidash, RapidashConfig
 from rapidash.nn import ConvNextBlock
+
+
+SIZES = Interface(in_scalars=11)  # of every case
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,12 @@ class BenchCase:
         """The calibrated network with positions, cloud numbers and scalars; the same numbers at every call."""
         num_clouds = self.num_clouds_gpu if device.type == "cuda" else self.num_clouds
         rng, num = seeded("bench", self.name), num_clouds * self.num_points
-        pos = torch.randn(num, self.config.dim, generator=rng)
-        scalars = torch.randn(num, self.config.in_scalars, generator=rng)
+        pos = torch.randn(num, SIZES.dim, generator=rng)
+        scalars = torch.randn(num, SIZES.in_scalars, generator=rng)
         batch = torch.arange(num_clouds).repeat_interleave(self.num_points)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = Rapidash.from_config(replace(self.config, recompute=recompute))
+            model = Rapidash.from_config(replace(self.config, recompute=recompute), SIZES)
         model = model.to(device)
         pos, batch, scalars = pos.to(device), batch.to(device), scalars.to(device)
         few = min(num, 4 * self.num_points)
@@ -48,7 +51,7 @@ class BenchCase:
 
 
 def _config(**changes: object) -> RapidashConfig:
-    return replace(RapidashConfig(in_scalars=11, level="graph"), **changes)  # type: ignore[arg-type]
+    return replace(RapidashConfig(), **changes)  # type: ignore[arg-type]
 
 
 _LAYERS = "256 channels, 7 layers, E(3) on R3xS2"
@@ -102,7 +105,6 @@ class Batch:
         sizes = []
         for step, block in zip(model.steps, model.blocks):
             target = hierarchy.batch[step.scale + (step.stage == "down")]
-            assert isinstance(block, ConvNextBlock)
             hidden, width = block.linear_1.weight.shape
             sizes.append((len(target) * orientations, int(width), int(hidden)))
         return sizes

@@ -231,11 +231,16 @@ def _axis(axis: str | Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in axis)
 
 
-def parse_group(symmetry: str | Group, dim: int) -> Group:
+def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     """Read a group from its name: ``T(3)``, ``E(3)``, ``SE(3)``, ``SO(3)``, ``O(3)``, ``SO2(z)``, ``SO2(0,1,1)``.
 
+    Args:
+        symmetry: a name, or a group.
+        dim: dimension that it must have; None: the one in its name, 3 for those without one.
     Raises: ValueError for an unknown name (with the nearest valid one) or another dimension than ``dim``.
     """
+    if dim is None:
+        return symmetry if isinstance(symmetry, Group) else parse_group(symmetry, 2 if "(2)" in symmetry else 3)
     if isinstance(symmetry, Group):
         if symmetry.dim != dim:
             raise ValueError(f"symmetry {symmetry} acts on R^{symmetry.dim}, but dim={dim}")

@@ -3,21 +3,17 @@
 import warnings
 from abc import ABC, abstractmethod
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import check_cloud, parse_edges
+from rapidash.geometry import EdgeRule, check_cloud, parse_edges
 from rapidash.groups import Group, parse_group
 from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._pooling import pool_points
-from rapidash.models._rapidash import RapidashOutput
-
-_DISTRIBUTIONS = {"torch_geometric": "torch_geometric", "egnn_pytorch": "egnn-pytorch"}
-_LIBRARIES = {"EGNN": ("torch_geometric", "egnn_pytorch"), "DGCNN": ("torch_geometric",)}
+from rapidash.models._network import Interface, RapidashOutput
 
 
 class Baseline(nn.Module, ABC):
@@ -25,19 +21,27 @@ class Baseline(nn.Module, ABC):
 
     Symmetry: ``symmetry``, exact.
     Args:
-        config: sizes and settings.
+        config: the knobs.
+        io: sizes of inputs and outputs.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), pairs (N, in_pairs) -> `RapidashOutput`.
     Raises: ImportError naming the package to install; ValueError for inputs of another shape.
     """
 
     head: nn.Sequential
+    layers: nn.ModuleList
 
-    def __init__(self, config: BaselineConfig) -> None:
+    def __init__(self, config: BaselineConfig, io: Interface) -> None:
         super().__init__()
-        check_libraries(config)
-        self.config = config
-        self.symmetry = parse_group(config.symmetry, config.dim)
-        self.rule = parse_edges(config.edges)
+        config.check_libraries()
+        self.config, self.io = config, io
+        self.pool = io.pool or config.pool
+        self.symmetry = parse_group(config.symmetry, io.dim)
+        self.rules: list[EdgeRule] = [parse_edges(config.edges)]
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers."""
+        return self.layers
 
     @property
     def exact_symmetry(self) -> Group:
@@ -53,7 +57,7 @@ class Baseline(nn.Module, ABC):
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> RapidashOutput:
-        """Scalars and vectors per point or cloud; ``vectors`` must be None, see `BaselineConfig`."""
+        """Scalars and vectors per point or cloud; ``vectors`` must be None: features are scalars."""
         if batch is None:
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
         self._check_inputs(pos, batch, scalars, vectors, pairs)
@@ -62,11 +66,11 @@ class Baseline(nn.Module, ABC):
         features, moved = self.features(pos, batch, scalars, pairs)
         if self.config.pools_features:
             both = [pool_points(features, batch, num_clouds, pool) for pool in ("max", "mean")]
-            return RapidashOutput(self.head(torch.cat(both, dim=1)), pos.new_zeros(num_clouds, 0, self.config.dim))
+            return RapidashOutput(self.head(torch.cat(both, dim=1)), pos.new_zeros(num_clouds, 0, self.io.dim))
         out = self.outputs(features, moved)
-        if self.config.level == "node":
+        if self.io.level == "node":
             return out
-        return RapidashOutput(*(pool_points(values, batch, num_clouds, self.config.pool) for values in out))
+        return RapidashOutput(*(pool_points(values, batch, num_clouds, self.pool) for values in out))
 
     @torch.no_grad()
     def calibrate(
@@ -89,44 +93,30 @@ class Baseline(nn.Module, ABC):
     def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
         """Scalars and vectors of every point."""
 
-    def make_head(self, width: int) -> nn.Sequential:
-        """The MLP behind pooled features, or the one from the features of a point to its outputs."""
+    def make_head(self, width: int, outputs: int) -> nn.Sequential:
+        """The MLP from features, pooled or of a point, to that many outputs."""
         config = self.config
-        per_vector = 0 if config.kind == "EGNN" else config.dim
         inputs = 2 * width if config.pools_features else width
         return nn.Sequential(
             nn.Linear(inputs, 2 * config.channels),
             nn.LayerNorm(2 * config.channels),
             nn.SiLU(),
             nn.Dropout(config.dropout),
-            nn.Linear(2 * config.channels, config.out_scalars + per_vector * config.out_vectors),
+            nn.Linear(2 * config.channels, outputs),
         )
 
     def _check_inputs(
         self, pos: Tensor, batch: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
     ) -> None:
         check_cloud(pos, batch)
-        config = self.config
+        io = self.io
         given = {"pos": pos, "scalars": scalars, "vectors": vectors, "pairs": pairs}
-        widths = {"pos": config.dim, "scalars": config.in_scalars, "vectors": 0, "pairs": config.in_pairs}
+        widths = {"pos": io.dim, "scalars": io.in_scalars, "vectors": 0, "pairs": io.in_pairs}
         for name, expected in widths.items():
             tensor = given[name]
             found = 0 if tensor is None else tensor.shape[1]
             if found != expected:
-                raise ValueError(f"{name} has {found} columns, this {config.kind} was made for {expected}")
-
-
-def check_libraries(config: object) -> None:
-    """Raise ImportError, naming what to install, where a library of a baseline is missing; others need none."""
-    if not isinstance(config, BaselineConfig):
-        return
-    kind = config.kind
-    missing = [_DISTRIBUTIONS[name] for name in _LIBRARIES[kind] if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f'the baseline {kind} needs {" and ".join(missing)}: pip install "rapidash[study]", or leave it out '
-            "with --variants"
-        )
+                raise ValueError(f"{name} has {found} columns, this {self.config.kind} was made for {expected}")
 
 
 def library(module: str) -> Any:

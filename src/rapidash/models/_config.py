@@ -1,31 +1,31 @@
-"""The configuration of a Rapidash network as plain values."""
+"""The knobs of a Rapidash network as plain values."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from rapidash._plain import check_types
+from rapidash.groups import parse_group
+from rapidash.models._network import Interface, NetworkConfig, Takes
+
+if TYPE_CHECKING:
+    from rapidash.models._rapidash import Rapidash
 
 KernelMode = Literal["auto", "exact", "tabulated"]
 
 
 @dataclass(frozen=True)
-class RapidashConfig:
-    """Arguments of `rapidash.models.Rapidash`, which documents them; every value is checked there, and types here.
+class RapidashConfig(NetworkConfig):
+    """Arguments of `rapidash.models.Rapidash`, which documents them, without the sizes of inputs and outputs.
+
+    Every value is checked there, and types here. ``pool`` is used where the task does not set it.
 
     Raises: ValueError for a field of another type.
     """
 
-    dim: int = 3
     symmetry: str = "E(3)"
     space: str = "R3xS2"
     num_orientations: int = 12
     grid: str = "fibonacci"
-    in_scalars: int = 0
-    in_vectors: int = 0
-    in_pairs: int = 0
-    out_scalars: int = 1
-    out_vectors: int = 0
-    level: Literal["node", "graph"] = "graph"
     pool: Literal["sum", "mean"] = "sum"
     channels: int | tuple[int, ...] = 256
     num_layers: int | tuple[int, ...] = 7
@@ -44,3 +44,21 @@ class RapidashConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+
+    @property
+    def takes(self) -> Takes:
+        """Vectors where there are orientations, components where no rotation is kept, invariants otherwise."""
+        if "x" in self.space:
+            return "vectors"
+        group = parse_group(self.symmetry)
+        return "invariants" if group.linear.generators(group.dim).numel() else "components"
+
+    def arguments(self, io: Interface) -> dict[str, Any]:
+        """Keyword arguments of `Rapidash`."""
+        return {**asdict(self), **asdict(io), "pool": io.pool or self.pool}
+
+    def build(self, io: Interface) -> "Rapidash":
+        """A `Rapidash` with fresh weights."""
+        from rapidash.models._rapidash import Rapidash
+
+        return Rapidash(**self.arguments(io))

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from rapidash.geometry import KNN, centroids
 from rapidash.models._baseline import Baseline, library
-from rapidash.models._baseline_config import BaselineConfig
-from rapidash.models._rapidash import RapidashOutput
+from rapidash.models._baseline_config import DGCNNConfig
+from rapidash.models._network import Interface, RapidashOutput
 
 
 class DGCNN(Baseline):
@@ -20,28 +20,31 @@ class DGCNN(Baseline):
 
     Symmetry: T(D), exact; rotations are learned or not.
     Args:
-        config: of kind "DGCNN".
+        config: the knobs.
+        io: sizes of inputs and outputs.
     Source: Wang et al., "Dynamic Graph CNN for Learning on Point Clouds", ACM TOG 38 (2019); ``torch_geometric``.
     """
 
-    def __init__(self, config: BaselineConfig) -> None:
-        super().__init__(config)
+    config: DGCNNConfig
+
+    def __init__(self, config: DGCNNConfig, io: Interface) -> None:
+        super().__init__(config, io)
         make, width = library("torch_geometric.nn").EdgeConv, config.channels
-        inputs = [config.in_scalars + config.in_pairs, *[width] * (config.num_layers - 1)]
+        inputs = [io.in_scalars + io.in_pairs, *[width] * (config.num_layers - 1)]
         self.layers = nn.ModuleList(
-            make(edge_mlp(2 * (size + config.dim), width, config.norm), aggr=config.aggregate) for size in inputs
+            make(edge_mlp(2 * (size + io.dim), width, config.norm), aggr=config.aggregate) for size in inputs
         )
-        self.head = self.make_head(width * config.num_layers)
+        self.head = self.make_head(width * config.num_layers, io.out_scalars + io.dim * io.out_vectors)
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Features of all layers, side by side; no point moves."""
         centered = pos - centroids(pos, batch, int(batch[-1]) + 1)[batch]
-        edges, hidden = self.rule(pos, batch), torch.cat([scalars, pairs], dim=1)
+        edges, hidden = self.rules[0](pos, batch), torch.cat([scalars, pairs], dim=1)
         found: list[Tensor] = []
         for layer in self.layers:
             if self.config.is_dynamic and found:
-                assert isinstance(self.rule, KNN)
-                edges = nearest_in_features(hidden, torch.bincount(batch).tolist(), self.rule.k)
+                assert isinstance(self.rules[0], KNN)
+                edges = nearest_in_features(hidden, torch.bincount(batch).tolist(), self.rules[0].k)
             hidden = layer(torch.cat([hidden, centered], dim=1), edges)
             found.append(hidden)
         return torch.cat(found, dim=1), torch.zeros_like(pos)
@@ -49,8 +52,9 @@ class DGCNN(Baseline):
     def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
         """Scalars, and the components of vectors, of every point."""
         values = self.head(features)
-        vectors = values[:, self.config.out_scalars :].unflatten(1, (self.config.out_vectors, self.config.dim))
-        return RapidashOutput(values[:, : self.config.out_scalars], vectors)
+        io = self.io
+        vectors = values[:, io.out_scalars :].unflatten(1, (io.out_vectors, io.dim))
+        return RapidashOutput(values[:, : io.out_scalars], vectors)
 
 
 def edge_mlp(inputs: int, width: int, norm: str) -> nn.Sequential:

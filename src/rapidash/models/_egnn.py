@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from rapidash.geometry import knn_edges, safe_norm
 from rapidash.models._baseline import Baseline, library
-from rapidash.models._baseline_config import BaselineConfig
-from rapidash.models._rapidash import RapidashOutput
+from rapidash.models._baseline_config import EGNNConfig
+from rapidash.models._network import Interface, RapidashOutput
 
 
 class EGNN(Baseline):
@@ -23,29 +23,30 @@ class EGNN(Baseline):
 
     Symmetry: E(D), exact.
     Args:
-        config: of kind "EGNN".
+        config: the knobs.
+        io: sizes of inputs and outputs.
     Source: Satorras et al., "E(n) Equivariant Graph Neural Networks", ICML 2021; ``egnn-pytorch``.
     """
 
     length_unit: Tensor
 
-    def __init__(self, config: BaselineConfig) -> None:
-        super().__init__(config)
-        width, moves = config.channels, bool(config.out_vectors)
+    def __init__(self, config: EGNNConfig, io: Interface) -> None:
+        super().__init__(config, io)
+        width, moves = config.channels, bool(io.out_vectors)
         make = library("egnn_pytorch").EGNN_Sparse
-        settings = {"m_dim": width, "edge_attr_dim": config.in_pairs, "fourier_features": config.num_fourier}
+        settings = {"m_dim": width, "edge_attr_dim": io.in_pairs, "fourier_features": config.num_fourier}
         settings |= {"soft_edge": 1, "norm_feats": True, "norm_coors": moves, "update_coors": moves}
         first_moves = 0.1  # the library's 0.01 learns much more slowly
-        self.embedding = nn.Linear(config.in_scalars, width)
+        self.embedding = nn.Linear(io.in_scalars, width)
         self.layers = nn.ModuleList(
-            make(width, config.dim, **settings, norm_coors_scale_init=first_moves) for _ in range(config.num_layers)
+            make(width, io.dim, **settings, norm_coors_scale_init=first_moves) for _ in range(config.num_layers)
         )
-        self.head = self.make_head(width)
+        self.head = self.make_head(width, io.out_scalars)
         self.register_buffer("length_unit", torch.ones(()))  # in units of the positions: calibrate sets it
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Features after the last layer, and how far each point has moved."""
-        edges = self.rule(pos, batch)
+        edges = self.rules[0](pos, batch)
         source, target = edges = edges[:, edges[0] != edges[1]]
         start = pos / self.length_unit
         state = torch.cat([start, self.embedding(scalars)], dim=1)
@@ -55,7 +56,7 @@ class EGNN(Baseline):
 
     def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
         """Scalars from the features; the vector is the way moved."""
-        return RapidashOutput(self.head(features), moved[:, None][:, : self.config.out_vectors])
+        return RapidashOutput(self.head(features), moved[:, None][:, : self.io.out_vectors])
 
     @torch.no_grad()
     def calibrate(

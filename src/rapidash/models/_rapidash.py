@@ -1,9 +1,9 @@
 """The Rapidash network: one architecture in all its symmetry variants."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,7 @@ from rapidash.geometry import (
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
+from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._features import check_any_split, check_features
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
@@ -39,13 +40,6 @@ from rapidash.nn import (
     lift,
 )
 from rapidash.ops import Backend
-
-
-class RapidashOutput(NamedTuple):
-    """Scalars (B or N, out_scalars) and vectors (B or N, out_vectors, D)."""
-
-    scalars: Tensor
-    vectors: Tensor
 
 
 class Rapidash(nn.Module):
@@ -145,6 +139,7 @@ class Rapidash(nn.Module):
                 f"{dim - 1}', or pass invariants of the vectors (norms, inner products) as scalars"
             )
         self.in_scalars, self.in_vectors, self.in_pairs = in_scalars, in_vectors, in_pairs
+        self.io = Interface(dim, **counts, level=level, pool=pool)
         self.accepts_any_split = False  # of the input features into scalars and vectors
         self.backend = backend
 
@@ -208,13 +203,10 @@ class Rapidash(nn.Module):
         )
         self.register_buffer("table_reach", torch.zeros(2 * num_scales - 1))  # of every set of edges; set by calibrate
         self.config = RapidashConfig(
-            dim=dim,
             symmetry=symmetry if symmetry and isinstance(symmetry, str) else group.name,  # its name rounds an axis
             space=space or f"R{dim}xS{dim - 1}",
             num_orientations=num_orientations,
             grid=grid if isinstance(grid, str) else CUSTOM_GRID,
-            **counts,
-            level=level,
             pool=pool,
             channels=widths[0] if num_scales == 1 else tuple(widths),
             num_layers=depths[0] if num_scales == 1 else tuple(depths),
@@ -236,9 +228,9 @@ class Rapidash(nn.Module):
         self.register_load_state_dict_post_hook(_note_calibration)
 
     @classmethod
-    def from_config(cls, config: RapidashConfig, *, backend: Backend = "auto") -> "Rapidash":
-        """A network with fresh weights from its configuration."""
-        return cls(**asdict(config), backend=backend)
+    def from_config(cls, config: RapidashConfig, io: Interface, *, backend: Backend = "auto") -> "Rapidash":
+        """A network with fresh weights from its knobs and sizes."""
+        return cls(**config.arguments(io), backend=backend)
 
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write the network into a folder: ``model.safetensors``, ``config.json`` and a card, each whole or not at all.
@@ -380,7 +372,6 @@ class Rapidash(nn.Module):
         pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
         skips: list[Tensor] = []
         for (stage, scale), block in zip(self.steps, self.blocks):
-            assert isinstance(block, ConvNextBlock)
             edges, source, target = kernels[2 * scale], pair_scales[scale], pair_scales[scale]
             if stage == "down":
                 skips.append(x)
@@ -390,7 +381,7 @@ class Rapidash(nn.Module):
                 source = pair_scales[scale + 1]
             sides = None if source is None or target is None else (source, target)
             if calibrate:
-                block.conv.calibrate(x, edges, fiber_basis, grid, sides)
+                block.calibrate(x, edges, fiber_basis, grid, sides)
             merged = {} if output is None or block is not self.blocks[-1] else {"output": output}
             x = block(x, edges, fiber_basis, grid, sides, **merged)
             if stage == "up" and self.skip_connections:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash.geometry import Hierarchy, PairInvariants
 from rapidash.models._pooling import pool_points
-from rapidash.nn import EdgeKernel, project_scalars, project_vectors
+from rapidash.nn import ConvNextBlock, EdgeKernel, project_scalars, project_vectors
 
 
 class Readout(nn.Module):
@@ -72,6 +72,8 @@ class Readout(nn.Module):
 
         The product of the block's last linear map and this one is then formed first: cheaper, and the same function.
         """
+        if not isinstance(block, ConvNextBlock):  # a wrapper has no last map of its own
+            return False
         is_watched = any(part._forward_hooks or part._forward_pre_hooks for part in (block, self, self.linear))
         is_plain = type(self.linear) is nn.Linear and self.edge_kernel is None  # another layer may have its own forward
         return is_plain and self.linear.out_features <= self.linear.in_features and not is_watched

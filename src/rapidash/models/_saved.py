@@ -1,5 +1,7 @@
 """A `Rapidash` network in a folder, and back."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from rapidash._pretrained import (
 from rapidash.geometry import pair_invariants
 from rapidash.groups import parse_group
 from rapidash.models._config import RapidashConfig
+from rapidash.models._network import Interface
 from rapidash.ops import Backend
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
     if not _is_named(model):
         raise ValueError(f"symmetry {config.symmetry!r} is no name of this group: make the network with a name instead")
     entry = {
-        "model": to_plain(config),
+        "model": {**to_plain(config), **to_plain(model.io)},
         "dtype": model_dtype(model),
         "accepts_any_split": model.accepts_any_split,
     }
@@ -54,9 +57,9 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
         symmetry=config.symmetry,
         space=config.space,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        inputs=f"{config.in_scalars} scalars and {config.in_vectors} vectors",
-        outputs=f"{config.out_scalars} scalars and {config.out_vectors} vectors",
-        level="point" if config.level == "node" else "cloud",
+        inputs=f"{model.io.in_scalars} scalars and {model.io.in_vectors} vectors",
+        outputs=f"{model.io.out_scalars} scalars and {model.io.out_vectors} vectors",
+        level="point" if model.io.level == "node" else "cloud",
     )
     return write_pretrained(folder, model, entry, kind="network", card=card)
 
@@ -65,7 +68,7 @@ def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend
     """See `Rapidash.from_pretrained`."""
     entry, tensors = read_pretrained(folder, kind="network", entries=_ENTRIES)
     try:
-        arguments: dict[str, Any] = vars(from_plain(RapidashConfig, entry["model"]))
+        arguments = _arguments(entry["model"])
         if arguments["grid"] == CUSTOM_GRID:
             arguments = {**arguments, "grid": tensors["grid"]}
         with torch.random.fork_rng():
@@ -78,10 +81,19 @@ def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend
     return model.eval()
 
 
+def _arguments(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the network from the knobs and sizes in a file; one of an earlier version says no kind."""
+    sizes = {field.name for field in fields(Interface)}
+    io = from_plain(Interface, {name: value for name, value in plain.items() if name in sizes}, complete=True)
+    knobs = {name: value for name, value in plain.items() if name not in sizes or name == "pool"}
+    config = from_plain(RapidashConfig, {"kind": "rapidash", **knobs}, complete=True)
+    return config.arguments(io)
+
+
 def _is_named(model: "Rapidash") -> bool:
     """Whether the configuration's name of the symmetry is that of exactly this group, with all digits of its axis."""
     config = model.config
     try:
-        return pair_invariants(config.space, parse_group(config.symmetry, config.dim)).group == model.symmetry
+        return pair_invariants(config.space, parse_group(config.symmetry, model.dim)).group == model.symmetry
     except ValueError:
         return False

@@ -73,6 +73,17 @@ class ConvNextBlock(nn.Module):
             backend=edges.backend,
         )
 
+    def calibrate(
+        self,
+        x: Float[Tensor, "S O C"],
+        edges: EdgeKernel,
+        fiber_basis: Float[Tensor, "O O basis"] | None,
+        grid: Float[Tensor, "O D"],
+        pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
+    ) -> None:
+        """Rescale the kernels on this input, see `GroupConv.calibrate`."""
+        self.conv.calibrate(x, edges, fiber_basis, grid, pairs)
+
     def _second_map(self, output: nn.Linear | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weight, bias and scale; the product with ``output`` is formed first, which with few outputs is cheaper."""
         weight, bias, scale = self.linear_2.weight, self.linear_2.bias, self.layer_scale

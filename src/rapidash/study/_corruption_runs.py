@@ -21,7 +21,7 @@ from rapidash.study._plugins import load_plugins
 from rapidash.study._store import Record, Store
 from rapidash.study._weights import WEIGHTS, load_run
 from rapidash.train import Task, evaluate, get_task
-from rapidash.train.tasks._posed_task import PosedTask
+from rapidash.tasks._posed_task import PosedTask
 
 CORRUPTION_SEED = 0  # the same corrupted clouds for every variant and seed of every study
 _RESULTS = "corruptions"

@@ -1,6 +1,6 @@
 """Exponential moving average of the weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -18,11 +18,13 @@ class WeightAverage:
     Args:
         model: whose trainable parameters and running statistics are averaged.
         decay: in [0, 1).
+        without: parameters that are not averaged.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, without: Collection[nn.Parameter] = ()) -> None:
         self.decay, self.num_updates = decay, 0
-        self._weights = dict(_averaged(model)) if decay else {}
+        left_out = {id(parameter) for parameter in without}
+        self._weights = {n: w for n, w in _averaged(model) if id(w) not in left_out} if decay else {}
         self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
 
     @torch.no_grad()

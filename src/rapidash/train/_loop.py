@@ -2,24 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from rapidash.data import CloudDataset
-from rapidash.groups import Group
-from rapidash.train._batches import TrainingBatches
+from rapidash.data import Dataset
+from rapidash.methods import FULL, Method, Objective, Supervised, Task
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
-from rapidash.train._hooks import Hook
 from rapidash.train._interrupt import Interrupts
 from rapidash.train._log import TrainingLog
-from rapidash.train._run import Run, describe_run
-from rapidash.train._task import Task
+from rapidash.train._run import Run, Setup, describe_run
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,14 @@ class TrainResult:
     """What a training run measured.
 
     Args:
-        history: a row per validation: ``step``, ``epoch`` (fractional), ``train_loss`` (the task's loss, mean over the
-            steps since the last row), ``loss/NAME`` for every term of a hook, ``val_error``, ``learning_rate``,
-            ``val/NAME`` for every figure of a `DetailedTask`, ``seconds`` (of training steps so far).
-        best_step, best_val_error: the validation whose weights the model now holds.
+        history: a row per validation: ``step``, ``epoch`` (fractional), ``train_loss`` (of the objective, mean over the
+            steps since the last row), ``loss/NAME`` for every part of it and every term of a method, ``val_error`` (of
+            the primary view), ``learning_rate``, ``val_error/VIEW`` for the other views, ``val/NAME`` for every figure
+            beside the score, ``value/NAME`` for every value of a control, ``seconds`` (of training steps so far).
+        best_step, best_val_error: the validation whose weights the model now holds, that of the primary view.
+        best: by view the weights that its validation chose.
+        best_of_views: step and validation error of these, for the other views.
+        extra_passes: passes of the model for terms of methods, per step.
         seconds_per_step: median over the steps (on CUDA over groups of steps), data and optimizer included.
         train_seconds: of all training steps, without validation, checkpoints, and time between interrupted sessions.
         earlier_seconds: of the sessions before this one, with validation, up to the checkpoint from which it continued.
@@ -41,6 +42,9 @@ class TrainResult:
     history: list[dict[str, int | float]]
     best_step: int
     best_val_error: float
+    best: dict[str, dict[str, Any]] = field(repr=False)
+    best_of_views: dict[str, tuple[int, float]]
+    extra_passes: float
     seconds_per_step: float
     train_seconds: float
     earlier_seconds: float
@@ -52,18 +56,19 @@ def train(
     task: Task,
     config: TrainConfig,
     *,
-    augment: Group | None,
-    train_set: CloudDataset,
-    val_set: CloudDataset,
+    train_set: Dataset,
+    val_set: Dataset,
     seed: int,
     run_dir: Path | str,
     progress: bool | Literal["always"],
-    hooks: Sequence[Hook] = (),
+    objective: Objective | None = None,
+    methods: Sequence[Method] = (),
+    primary_view: str = FULL,
 ) -> TrainResult:
     """Train a model for a fixed number of steps and leave it, in eval mode, with its best weights by validation.
 
     The weights that validation sees, and that the model is left with, are the averaged ones (`WeightAverage`). A run
-    is a function of its arguments: data order, augmentation and hooks draw from streams named by seed and step, and
+    is a function of its arguments: data order, objective and methods draw from streams named by seed and step, and
     torch's global generator is seeded inside and left as it was. When ``run_dir`` holds a checkpoint of the same run it
     continues there; on the CPU with equal threads the result is the same bit for bit as without the interruption.
     Ctrl-C and SIGTERM save first.
@@ -73,42 +78,44 @@ def train(
             ``calibrate(batch)`` is called once, before the first step of a fresh run.
         task: loss and metric.
         config: the settings.
-        augment: each training sample is moved by its own random element of this group; None: no augmentation.
-        train_set, val_set: the clouds to learn from and to select on. There is no place for test data.
+        train_set, val_set: the samples to learn from and to select on. There is no place for test data.
         seed: names the random streams.
         run_dir: directory of checkpoints and TensorBoard events.
         progress: on stderr, a bar if that is a terminal, else a line for every validation; ``"always"``: a bar.
-        hooks: terms of the loss, see `Hook`.
+        objective: what is minimized and scored; None: the loss and metric of the task. The model is modified by it and by
+            the methods already, see `rapidash.methods.build_model`.
+        methods: in the order in which they act.
+        primary_view: of the model, by whose validation the weights are chosen with which the model is left.
     Raises:
         ValueError: for empty data, a device that is not there, a model without parameters, or a checkpoint of another
-            configuration (naming what differs).
+            configuration (naming what differs), or two methods that train one parameter.
         CheckpointError: for a checkpoint that cannot be written (the one before is intact) or read.
         TrainingDivergedError: for a loss, validation error or weight that is not finite.
     """
     if len(val_set) == 0:
-        raise ValueError("val_set has no clouds: the best weights are chosen on it")
+        raise ValueError("val_set has no samples: the best weights are chosen on it")
     device, run_dir = find_device(config.device), Path(run_dir)
     model.to(device=device, dtype=config.torch_dtype)
-    batches = TrainingBatches(
-        train_set, config.batch_size, seed=seed, augment=augment, device=device, dtype=config.torch_dtype
+    setup = Setup(
+        task, objective or Supervised(), tuple(methods), config, train_set, val_set, seed, device, primary_view
     )
-    description = describe_run(
-        model, task, config, augment=augment, train_set=train_set, val_set=val_set, seed=seed, hooks=hooks
-    )
-    checkpoints = Checkpoints(run_dir, description)
+    checkpoints = Checkpoints(run_dir, describe_run(model, setup))
     forked = [device] if device.type == "cuda" else []
     with _num_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
-        run = Run(model, task, config, batches, val_set, hooks, checkpoints, seed, device)
+        run = Run(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         with TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard) as log:
             _drive(run, interrupts, log)
-    model.load_state_dict(run.best)
+    model.load_state_dict(run.best[primary_view])
     model.eval()
     state = run.progress
     return TrainResult(
         history=state.history,
         best_step=state.best_step,
         best_val_error=state.best_val_error,
+        best=run.best,
+        best_of_views=state.best_of_views,
+        extra_passes=state.extra_passes / max(1, state.step),
         seconds_per_step=median(state.step_seconds),
         train_seconds=state.seconds,
         earlier_seconds=run.earlier_seconds,

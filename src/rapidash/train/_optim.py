@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rapidash.methods import ParamGroup
 from rapidash.train._config import TrainConfig
 
 _HIDDEN_WIDTH = 16
@@ -45,15 +46,18 @@ def is_hidden_matrix(parameter: Tensor) -> bool:
     return parameter.dim() == 2 and min(parameter.shape) >= _HIDDEN_WIDTH
 
 
-def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW over all parameters, or Muon over the hidden matrices with AdamW over the rest.
+def build_optimizers(
+    model: nn.Module, config: TrainConfig, owned: Sequence[ParamGroup] = ()
+) -> list[torch.optim.Optimizer]:
+    """AdamW over all parameters, or Muon over the hidden matrices with AdamW over the rest; owned ones as they say.
 
     Muon's update is scaled to the root mean square of AdamW's, so both share one learning rate and one decay.
     AdamW runs fused, which on the CPU takes about a quarter of the time of the loop over tensors.
 
     Source: Loshchilov & Hutter, arXiv 1711.05101 (AdamW); Jordan et al. 2024 and Liu et al., arXiv 2502.16982 (Muon).
     """
-    parameters = trainable_parameters(model)
+    foreign = {id(parameter) for group in owned for parameter in group.params}
+    parameters = [parameter for parameter in trainable_parameters(model) if id(parameter) not in foreign]
     chosen = [p for p in parameters if is_hidden_matrix(p)] if config.optimizer == "muon" else []
     taken = {id(parameter) for parameter in chosen}
     rest = [parameter for parameter in parameters if id(parameter) not in taken]
@@ -64,11 +68,20 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
     if rest:
         groups = parameter_groups(rest, config.weight_decay)
         optimizers.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))
-    return optimizers
+    return optimizers + [_owned_optimizer(group, config) for group in owned if len(group.params)]
+
+
+def _owned_optimizer(group: ParamGroup, config: TrainConfig) -> torch.optim.Optimizer:
+    entry = {"params": list(group.params), "weight_decay": group.weight_decay, "own_rate": group.lr}
+    rate = config.learning_rate if group.lr is None else group.lr
+    if group.optimizer == "sgd":
+        return torch.optim.SGD([entry], lr=rate)
+    return torch.optim.AdamW([entry], lr=rate)
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
-    """Give every parameter group the rate of this step."""
+    """Give every parameter group the rate of this step, but those that have one of their own."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            own = group.get("own_rate")
+            group["lr"] = rate if own is None else own

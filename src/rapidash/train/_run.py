@@ -4,24 +4,22 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.data import CloudDataset
-from rapidash.groups import Group
+from rapidash.data import Dataset
+from rapidash.methods import FULL, Method, Objective, Score, Task, in_view, view_names
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
+from rapidash.train._controls import Controls, stream_names
 from rapidash.train._ema import WeightAverage
-from rapidash.train._evaluate import evaluate
-from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import build_optimizers, learning_rate, set_learning_rate, trainable_parameters
-from rapidash.train._task import Task
 
 _UNRELATED = (*WITHOUT_EFFECT, "threads", "device")  # settings that a continuation may change
 _MAX_TIMES = 4096
@@ -41,53 +39,77 @@ class Progress:
     loss_steps: int = 0
     best_step: int = 0
     best_val_error: float = math.inf
+    best_of_views: dict[str, tuple[int, float]] = field(default_factory=dict)  # step and error, of the other views
+    extra_passes: int = 0  # of the model, for terms of methods
     seconds: float = 0.0
     step_seconds: list[float] = field(default_factory=list)
     peak_memory_bytes: int = 0
     wall_seconds: float = 0.0  # of all sessions up to the checkpoint, with validation
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of, see `train`."""
+
+    task: Task
+    objective: Objective
+    methods: tuple[Method, ...]
+    config: TrainConfig
+    train_set: Dataset
+    val_set: Dataset
+    seed: int
+    device: torch.device
+    primary_view: str = FULL
+
+
 class Run:
     """A model in training; `train` drives it.
 
-    Args: as `train`, with the batches and the checkpoints of the run.
+    Args:
+        model: modified by the objective and the methods.
+        setup: all else.
+        checkpoints: of the run.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        task: Task,
-        config: TrainConfig,
-        batches: TrainingBatches,
-        val_set: CloudDataset,
-        hooks: Sequence[Hook],
-        checkpoints: Checkpoints,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.model, self.task, self.config, self.val_set, self.seed = model, task, config, val_set, seed
-        self.batches, self.hooks, self.checkpoints, self.device = batches, hooks, checkpoints, device
+    def __init__(self, model: nn.Module, setup: Setup, checkpoints: Checkpoints) -> None:
+        self.model, self.setup, self.config, self.seed = model, setup, setup.config, setup.seed
+        self.checkpoints, self.device = checkpoints, setup.device
         self.progress = Progress()
-        self.memory = PeakMemory(device)
-        self.window = steps_between_looks(device)
-        self._stepped = [hook for hook in hooks if isinstance(hook, SteppedHook)]
-        self._stateful = [hook for hook in hooks if isinstance(hook, StatefulHook)]
+        self.memory = PeakMemory(setup.device)
+        self.window = steps_between_looks(setup.device)
         self._clock = time.perf_counter()
         self._start()
         self.earlier_seconds = self.progress.wall_seconds
 
     def _start(self) -> None:
         """Continue from the checkpoint, or calibrate a fresh model on its first batch."""
+        setup, config = self.setup, self.config
         state = self.checkpoints.load()
         self.model.train()
+        self.controls = Controls(
+            self.model, setup.objective, setup.methods, total_steps=config.steps, seed=setup.seed
+        )
+        self.batches = TrainingBatches(
+            setup.train_set,
+            config.batch_size,
+            seed=setup.seed,
+            device=setup.device,
+            dtype=config.torch_dtype,
+            controls=self.controls,
+        )
         if state is None:
             torch.manual_seed(seeded(self.seed, "train").initial_seed())
             if callable(calibrate := getattr(self.model, "calibrate", None)):
                 calibrate(self.batches[0])
+        owned = self.controls.param_groups()
+        foreign = {id(parameter) for group in owned for parameter in group.params}
         self.parameters = trainable_parameters(self.model)
-        self.optimizers = build_optimizers(self.model, self.config)
-        self.average = WeightAverage(self.model, self.config.ema_decay)
-        self.best = _copy(self.model.state_dict())
+        self.clipped = [parameter for parameter in self.parameters if id(parameter) not in foreign]
+        self.optimizers = build_optimizers(self.model, config, owned)
+        not_averaged = [parameter for group in owned if not group.is_averaged for parameter in group.params]
+        self.average = WeightAverage(self.model, config.ema_decay, not_averaged)
+        self.views = view_names(setup.methods, self.model)
+        self.best = {view: _copy(self.model.state_dict()) for view in self.views}
         if state is not None:
             self._restore(state)
 
@@ -115,46 +137,64 @@ class Run:
         return count
 
     def _step(self, step: int) -> dict[str, Tensor]:
-        """One optimizer step; the terms of its loss."""
-        for stepped in self._stepped:
-            stepped.on_step(step)
+        """One optimizer step; the loss of the objective, its parts, and the terms of the methods."""
+        self.controls.before(step)
         batch = self.batches[step]
         set_learning_rate(self.optimizers, learning_rate(step, self.config))
-        terms = {"train_loss": self.task.loss(self.model(batch), batch)}
-        for index, hook in enumerate(self.hooks):
-            rng = seeded(self.seed, "hook", index, step)
-            for name, term in hook.loss_terms(self.model, batch, rng).items():
-                terms[f"loss/{name}"] = term
-        loss = sum(list(terms.values())[1:], start=terms["train_loss"])
+        outcome = self.setup.objective.step(self.model, self.setup.task, batch, seeded(self.seed, "objective", step))
+        terms = self.controls.terms(step, batch, outcome)
+        loss = sum(terms.values(), start=outcome.loss)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.grad_clip:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip)
+            nn.utils.clip_grad_norm_(self.clipped, self.config.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update()
-        return terms
+        self.controls.after()
+        self.progress.extra_passes = self.controls.extra_passes
+        return {"train_loss": outcome.loss} | {f"loss/{name}": term for name, term in (outcome.parts | terms).items()}
 
     def validate(self) -> dict[str, int | float]:
-        """Add a row to the history; keep the weights when they are the best so far."""
-        progress, config = self.progress, self.config
+        """Add a row to the history; keep the weights of every view when they are the best so far."""
+        progress, config, primary = self.progress, self.config, self.setup.primary_view
         with self.average.applied():
-            result = evaluate(self.model, self.task, self.val_set, batch_size=config.batch_size)
-            error = result.mean
-            if not math.isfinite(error):
-                self._diverged(f"the validation error is {error} after step {progress.step}")
-            if error < progress.best_val_error:
-                progress.best_step, progress.best_val_error = progress.step, error
-                self.best = _copy(self.model.state_dict())
+            scores = {view: self._score(view) for view in self.views}
         row: dict[str, int | float] = {"step": progress.step, "epoch": progress.step / self.batches.steps_per_epoch}
         row |= {name: total / progress.loss_steps for name, total in progress.loss_sums.items()}
-        row |= {"val_error": error, "learning_rate": learning_rate(progress.step - 1, config)}
-        row |= {f"val/{name}": value for name, value in result.details.items()}
+        row |= {"val_error": scores[primary].error, "learning_rate": learning_rate(progress.step - 1, config)}
+        row |= {f"val_error/{view}": score.error for view, score in scores.items() if view != primary}
+        row |= {f"val/{name}": value for name, value in scores[primary].details.items()}
+        row |= {f"value/{name}": value for name, value in self.controls.values().items()}
         row["seconds"] = progress.seconds
         progress.history.append(row)
         progress.loss_sums, progress.loss_steps = {}, 0
         return row
+
+    def _score(self, view: str) -> Score:
+        """The score of a view on the validation data; its weights are kept when it is the best so far."""
+        setup, progress = self.setup, self.progress
+        with in_view(self.model, setup.methods, view):
+            score = setup.objective.score(
+                self.model, setup.task, setup.val_set, train=setup.train_set, batch_size=self.config.batch_size
+            )
+        if not math.isfinite(score.error):
+            which = "" if view == FULL else f" of the view {view!r}"
+            self._diverged(f"the validation error{which} is {score.error} after step {progress.step}")
+        if score.error < self.best_error(view):
+            self.best[view] = _copy(self.model.state_dict())
+            if view == setup.primary_view:
+                progress.best_step, progress.best_val_error = progress.step, score.error
+            else:
+                progress.best_of_views[view] = (progress.step, score.error)
+        return score
+
+    def best_error(self, view: str) -> float:
+        """The least validation error of a view so far."""
+        if view == self.setup.primary_view:
+            return self.progress.best_val_error
+        return self.progress.best_of_views.get(view, (0, math.inf))[1]
 
     def save(self) -> None:
         """Write a checkpoint, of finite weights only."""
@@ -169,8 +209,9 @@ class Run:
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average.state_dict(),
-            "best": self.best,
-            "hooks": [hook.state_dict() for hook in self._stateful],
+            "best": self.best[self.setup.primary_view],
+            "best_of_views": {v: state for v, state in self.best.items() if v != self.setup.primary_view},
+            "controls": self.controls.state_dict(),
             "random": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -183,9 +224,9 @@ class Run:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.average.load_state_dict(state["average"], num_updates=self.progress.step)
-        self.best = state["best"]
-        for hook, saved in zip(self._stateful, state["hooks"], strict=True):
-            hook.load_state_dict(saved)
+        self.best = {self.setup.primary_view: state["best"], **state["best_of_views"]}
+        self.controls.load_state_dict(state["controls"])
+        self.controls.extra_passes = self.progress.extra_passes
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
@@ -204,41 +245,34 @@ def steps_between_looks(device: torch.device) -> int:
     return 32 if device.type == "cuda" else 1
 
 
-def describe_run(
-    model: nn.Module,
-    task: Task,
-    config: TrainConfig,
-    *,
-    augment: Group | None,
-    train_set: CloudDataset,
-    val_set: CloudDataset,
-    seed: int,
-    hooks: Sequence[Hook],
-) -> dict[str, str]:
+def describe_run(model: nn.Module, setup: Setup) -> dict[str, str]:
     """What a continuation must share with the run that it continues, flat and in words."""
-    description = {"task": task.name, "seed": str(seed), "augment": str(augment)}
-    description |= {f"train.{key}": str(value) for key, value in asdict(config).items() if key not in _UNRELATED}
-    description |= {"train_set": _fingerprint(train_set), "val_set": _fingerprint(val_set)}
-    description |= {f"hook.{i}": _hook_name(hook) for i, hook in enumerate(hooks)}
+    description = {"task": setup.task.name, "seed": str(setup.seed)}
+    settings = asdict(setup.config)
+    description |= {f"train.{key}": str(value) for key, value in settings.items() if key not in _UNRELATED}
+    description |= {"train_set": _fingerprint(setup.train_set), "val_set": _fingerprint(setup.val_set)}
+    description |= {"objective": _in_words(setup.objective)}
+    named = zip(stream_names(setup.methods), setup.methods)
+    description |= {f"method {name}": _in_words(method) for name, method in named}
     for name, tensor in model.state_dict().items():
         description[f"model.{name}"] = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
     return description
 
 
-def _fingerprint(dataset: CloudDataset) -> str:
-    """The size of a dataset, and a hash of its first and last cloud."""
+def _fingerprint(dataset: Dataset) -> str:
+    """The size of a dataset, and a hash of its first and last sample."""
     if len(dataset) == 0:
-        return "0 clouds"
+        return "0 samples"
     ends = dataset.batch(torch.tensor([0, len(dataset) - 1]))
     content = hashlib.sha256()
     for name in sorted(ends.tensors):
         content.update(name.encode() + ends.tensors[name].contiguous().cpu().numpy().tobytes())
-    return f"{len(dataset)} clouds, {content.hexdigest()[:12]}"
+    return f"{len(dataset)} samples, {content.hexdigest()[:12]}"
 
 
-def _hook_name(hook: Hook) -> str:
-    """A hook in words: dataclasses with their settings, other objects by type (their repr holds an address)."""
-    return repr(hook) if hasattr(hook, "__dataclass_fields__") else type(hook).__qualname__
+def _in_words(part: Method | Objective) -> str:
+    """A method or an objective with its settings; an object that is no dataclass by its type."""
+    return repr(part) if is_dataclass(part) else type(part).__qualname__
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from rapidash.groups import parse_group
+from rapidash.methods import Augment, Variant
 from rapidash.models import RapidashConfig
-from rapidash.train import Variant
 
 
 def symmetry_ladder(base: RapidashConfig, *, augment: str | None = None) -> dict[str, Variant]:
@@ -13,7 +14,7 @@ def symmetry_ladder(base: RapidashConfig, *, augment: str | None = None) -> dict
         base: dimension, width, depth, grid and edges of all of them.
         augment: group of the augmented variant, whose name ends in "+ rotations"; default: SO(D).
     """
-    dim = base.dim
+    dim = parse_group(base.symmetry).dim
     flat, lifted = f"R{dim}", f"R{dim}xS{dim - 1}"
     augment = augment or f"SO({dim})"
 
@@ -34,7 +35,7 @@ def symmetry_ladder(base: RapidashConfig, *, augment: str | None = None) -> dict
             flat,
             " + rotations",
             knob=f"training samples moved by random elements of {augment}",
-            augment=augment,
+            methods=(Augment(augment),),
             neighbor=plain.name,
         ),
         variant(

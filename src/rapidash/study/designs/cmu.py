@@ -6,7 +6,7 @@ height), T(3) on R3, E(3) on R3xS2 and EGNN 3 min. All 24 runs: 92 core-minutes 
 
 from dataclasses import replace
 
-from rapidash.models import BaselineConfig, RapidashConfig
+from rapidash.models import EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
@@ -21,12 +21,12 @@ def make_design(full: bool) -> StudyDesign:
     published networks are those of ``studies/cmu-published-inputs.yaml``. Quick: narrow networks, few steps, a part
     of the validation and test samples. Full: the published samples and a width that is competitive on them.
     """
-    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=16, num_layers=2)
+    base = RapidashConfig(grid="platonic", num_orientations=8, channels=16, num_layers=2)
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:
         base = replace(base, num_orientations=6, channels=64, num_layers=4, basis_dim=64, basis_hidden_dim=64)
 
-    egnn = BaselineConfig("EGNN", channels=32 if full else 16, num_layers=3 if full else 2)
+    egnn = EGNNConfig(channels=32 if full else 16, num_layers=3 if full else 2)
     ladder = symmetry_ladder(base, augment="SO2(y) about the origin")
     root, distances, plain, turned = (
         ladder[name] for name in ("E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations")

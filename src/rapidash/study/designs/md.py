@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rapidash.models import BaselineConfig, RapidashConfig
+from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder, without_exact_kernels
@@ -16,7 +16,7 @@ def make_design(full: bool) -> StudyDesign:
     atoms that see each other within 2 units = 4 angstrom, and the learning rate at which a small EGNN did best; planned
     for 50 core-minutes with three seeds.
     """
-    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=6, channels=16, num_layers=2)
+    base = RapidashConfig(grid="platonic", num_orientations=6, channels=16, num_layers=2)
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:
         base = replace(base, channels=96, num_layers=5, basis_dim=64, basis_hidden_dim=64, edges="radius-2.0")
@@ -24,8 +24,8 @@ def make_design(full: bool) -> StudyDesign:
 
     ladder = without_exact_kernels(symmetry_ladder(base))
     del ladder["E(3) on R3xS2 + global frame"]
-    egnn = BaselineConfig("EGNN", channels=16, num_layers=3, num_fourier=4)
-    dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
+    egnn = EGNNConfig(channels=16, num_layers=3, num_fourier=4)
+    dgcnn = DGCNNConfig(channels=32, num_layers=3, aggregate="mean")
     if full:
         egnn, dgcnn = replace(egnn, channels=64, num_layers=4), replace(dgcnn, channels=128, num_layers=5)
     quick = TrainConfig(

@@ -13,7 +13,7 @@ def make_design(full: bool) -> StudyDesign:
 
     Quick: narrow networks, 6,000 digits to train on, a part of the validation and test digits. Full: all digits.
     """
-    base = RapidashConfig(dim=2, num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
+    base = RapidashConfig(symmetry="E(2)", space="R2xS1", num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
     base = replace(base, channels=(24, 48), num_layers=(1, 2), basis_dim=24, basis_hidden_dim=32)
     if full:
         base = replace(base, num_orientations=8, channels=(48, 96), num_layers=(3, 3), edges=("knn-12", "knn-12"))

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from rapidash.models import BaselineConfig, RapidashConfig
+from rapidash.methods import Augment, Variant
+from rapidash.models import EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
@@ -14,7 +15,7 @@ def make_design(full: bool) -> StudyDesign:
     Quick: narrow networks and few steps on the full training set, minutes on two cores. Full: twice as wide, one layer
     more, and longer, with all the validation samples of the benchmark, and an EGNN of the published size.
     """
-    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, channels=32, num_layers=3)
+    base = RapidashConfig(grid="platonic", num_orientations=8, channels=32, num_layers=3)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
     if full:
         base = replace(base, channels=64, num_layers=4)
@@ -45,7 +46,7 @@ def make_design(full: bool) -> StudyDesign:
         Variant(
             "T(3) on R3 + rotations",
             network("T(3)", "R3"),
-            augment="SO(3)",
+            methods=(Augment("SO(3)"),),
             neighbor="T(3) on R3",
             knob="training samples randomly rotated",
         ),
@@ -77,7 +78,7 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=500,
         checkpoint_every=250,
     )
-    compared = baselines(BaselineConfig("EGNN", channels=64, num_layers=4)) if full else ()
+    compared = baselines(EGNNConfig(channels=64, num_layers=4)) if full else ()
     sizes = {} if full else {"num_val": 1000}
     return StudyDesign(
         "nbody",

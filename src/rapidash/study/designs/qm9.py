@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rapidash.models import BaselineConfig, RapidashConfig
+from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder, without_exact_kernels
@@ -18,15 +18,15 @@ def make_design(full: bool) -> StudyDesign:
     Quick: narrow networks, few steps, 2,000 molecules to train on. Full: all of the 10,000, 8,000 of them for training,
     and wider networks, with the learning rate at which EGNN does best; planned for 40 core-minutes with three seeds.
     """
-    base = RapidashConfig(dim=3, grid="platonic", num_orientations=6, channels=16, num_layers=2, edges="radius-1.0")
+    base = RapidashConfig(grid="platonic", num_orientations=6, channels=16, num_layers=2, edges="radius-1.0")
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:
         base = replace(base, channels=64, num_layers=5, widening=2, basis_dim=64, basis_hidden_dim=32)
         base = replace(base, edges="radius-1.5", layer_scale=0.1)
 
     ladder = without_exact_kernels(symmetry_ladder(base))
-    egnn = BaselineConfig("EGNN", channels=16, num_layers=3, num_fourier=4)
-    dgcnn = BaselineConfig("DGCNN", channels=32, num_layers=3, aggregate="mean")
+    egnn = EGNNConfig(channels=16, num_layers=3, num_fourier=4)
+    dgcnn = DGCNNConfig(channels=32, num_layers=3, aggregate="mean")
     if full:
         egnn, dgcnn = replace(egnn, channels=32, num_layers=4), replace(dgcnn, channels=48, num_layers=4)
     quick = TrainConfig(

@@ -10,7 +10,7 @@ from rapidash.train import TrainConfig
 
 def segmentation_base(full: bool) -> RapidashConfig:
     """A U-shaped network of three scales: down to a sixteenth of the points and up again, with skip connections."""
-    base = RapidashConfig(dim=3, grid="platonic", level="node", num_orientations=8, ratios=0.25)
+    base = RapidashConfig(grid="platonic", num_orientations=8, ratios=0.25)
     base = replace(base, edges=("knn-8", "knn-8", "knn-8"), channels=(16, 32, 32), num_layers=(1, 1, 1))
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:

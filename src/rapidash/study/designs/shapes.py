@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rapidash.models import BaselineConfig, RapidashConfig
+from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder, without_exact_kernels
@@ -16,7 +16,7 @@ def make_design(full: bool) -> StudyDesign:
     128 points of each shape. Quick: narrow networks, few steps, a part of the validation and test shapes. Full: wider
     networks, all shapes; planned for 40 core-minutes with three seeds.
     """
-    base = RapidashConfig(dim=3, grid="platonic", num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
+    base = RapidashConfig(grid="platonic", num_orientations=6, edges=("knn-8", "knn-8"), ratios=0.25)
     base = replace(base, channels=(16, 32), num_layers=(1, 1), basis_dim=16, basis_hidden_dim=16)
     if full:
         base = replace(base, channels=(64, 128), num_layers=(1, 2), edges=("knn-12", "knn-12"))
@@ -24,8 +24,8 @@ def make_design(full: bool) -> StudyDesign:
 
     ladder = without_exact_kernels(symmetry_ladder(base))
     del ladder["E(3) on R3xS2 + global frame"]
-    egnn = BaselineConfig("EGNN", channels=32, num_layers=3, edges="knn-8", pools_features=True)
-    dgcnn = replace(egnn, kind="DGCNN", is_dynamic=True, norm="batch")
+    egnn = EGNNConfig(channels=32, num_layers=3, edges="knn-8", pools_features=True)
+    dgcnn = DGCNNConfig(channels=32, num_layers=3, edges="knn-8", pools_features=True, is_dynamic=True, norm="batch")
     if full:
         egnn, dgcnn = (replace(model, edges="knn-12") for model in (egnn, dgcnn))
     quick = TrainConfig(

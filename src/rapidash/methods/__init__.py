@@ -1,0 +1,41 @@
+"""What a run is made of: tasks, variants, training methods, objectives, and the evaluation of models."""
+
+from rapidash.methods._augment import Augment
+from rapidash.methods._average import AVERAGED, Average, OrbitAverage, orbit_average
+from rapidash.methods._build import build_model
+from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
+from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
+from rapidash.methods._objective import Objective, Score, Step, Supervised
+from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
+from rapidash.methods._variant import Variant
+from rapidash.methods._views import in_view, view_names
+
+__all__ = [
+    "AVERAGED",
+    "FULL",
+    "HOW_IT_READS",
+    "Augment",
+    "Average",
+    "Control",
+    "DetailedTask",
+    "EvalResult",
+    "Method",
+    "Objective",
+    "OrbitAverage",
+    "ParamGroup",
+    "Score",
+    "Split",
+    "Step",
+    "StepView",
+    "Supervised",
+    "Task",
+    "Variant",
+    "build_model",
+    "evaluate",
+    "in_eval_mode",
+    "in_view",
+    "orbit_average",
+    "predict",
+    "predict_batches",
+    "view_names",
+]

@@ -1,0 +1,27 @@
+"""The model of a variant: built by the task, modified by the objective and the methods."""
+
+import torch
+from torch import nn
+
+from rapidash._seed import seeded
+from rapidash.methods._objective import Supervised
+from rapidash.methods._task import Task
+from rapidash.methods._variant import Variant
+
+
+def build_model(task: Task, variant: Variant, *, seed: int = 0) -> nn.Module:
+    """A fresh model; torch's global generator is left as it was.
+
+    The task's weights depend on the seed alone, those that the objective and each method add on the seed and its kind:
+    a method of weight zero leaves the others as they are.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seeded(seed, "weights").initial_seed())
+        model = task.build(variant)
+        objective = variant.objective or Supervised()
+        torch.manual_seed(seeded(seed, "weights", "objective", objective.kind).initial_seed())
+        model = objective.modify(model, task)
+        for place, method in enumerate(variant.methods):
+            torch.manual_seed(seeded(seed, "weights", place, method.kind).initial_seed())
+            model = method.modify(model, task)
+    return model

@@ -1,0 +1,149 @@
+"""Predictions and the metric over a dataset, with test-time averaging and under moved data."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.data import Batch, Dataset, Field, moved
+from rapidash.groups import MatrixGroup
+from rapidash.methods._average import OrbitAverage, orbit_average
+from rapidash.methods._task import DetailedTask, Task
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """The metric of every sample, (size,) float64 on the CPU, its mean, and the figures of a `DetailedTask` by name."""
+
+    per_sample: Float[Tensor, " size"]
+    mean: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+def predict(
+    model: nn.Module,
+    batch: Batch,
+    output: Field,
+    *,
+    tta: int = 0,
+    group: MatrixGroup | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""The model's prediction, averaged over the orbit when asked: (1/K) sum_k rho_out(g_k)^{-1} f(g_k x).
+
+    Every sample has its own random elements g_k. The average over the whole group is exactly equivariant.
+
+    Args:
+        model: f, called with a batch.
+        batch: x.
+        output: representation and level of the prediction.
+        tta: K, number of elements; 0 is the plain prediction f(x).
+        group: where the elements come from; needed when ``tta`` > 0.
+        generator: CPU generator of the elements.
+    Shape: as the model's output, one row per point or per sample.
+    Raises: ValueError for a negative ``tta`` or a missing group.
+    """
+    if tta < 0:
+        raise ValueError(f"tta must be at least 0, got {tta}")
+    if tta and group is None:
+        raise ValueError(f"tta={tta} needs a group to average over, e.g. parse_group('SO(3)', 3)")
+    if not tta or group is None:
+        return model(batch)
+    return orbit_average(model, batch, output, [group.sample(batch.num_samples, generator=generator) for _ in range(tta)])
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    average: OrbitAverage | None = None,
+    rotate: MatrixGroup | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> EvalResult:
+    """The task's metric for every sample of a dataset, in eval mode and without gradients.
+
+    The model is left in the mode that it was in. A model that differentiates inside ``forward`` (forces) must turn
+    gradients on there. Random elements depend on the seed and the place of the sample in the dataset, not on
+    ``batch_size``.
+
+    Args:
+        model: called with a batch.
+        task: metric, and representation of the prediction.
+        dataset: samples with targets.
+        batch_size: samples at a time.
+        average: average the predictions over elements of a group; None: no average.
+        rotate: first move every sample, inputs and target, by its own random element of this group.
+        seed: of the random elements.
+        device, dtype: of the data; default: those of the model's first parameter.
+    Raises: ValueError for an empty dataset, a batch size below 1, or a metric whose shape is not one number per sample.
+    """
+    parts = []
+    details: dict[str, list[Tensor]] = {}
+    data = dataset if rotate is None else moved(dataset, rotate, seed)
+    for indices, batch, prediction in predict_batches(
+        model, data, task.output, batch_size=batch_size, average=average, seed=seed, device=device, dtype=dtype
+    ):
+        errors = task.errors(prediction, batch)
+        if errors.shape != (len(indices),):
+            raise ValueError(
+                f"{type(task).__name__}.errors returned shape {tuple(errors.shape)}, "
+                f"expected ({len(indices)},): one number per sample"
+            )
+        parts.append(errors.double().cpu())
+        if isinstance(task, DetailedTask):
+            for name, values in task.details(prediction, batch).items():
+                details.setdefault(name, []).append(values.double().cpu())
+    per_sample = torch.cat(parts)
+    means = {name: float(torch.cat(values).nanmean(dim=0).nanmean()) for name, values in details.items()}
+    return EvalResult(per_sample, float(per_sample.mean()), means)
+
+
+def predict_batches(
+    model: nn.Module,
+    dataset: Dataset,
+    output: Field,
+    *,
+    batch_size: int,
+    average: OrbitAverage | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Iterator[tuple[Int[Tensor, " B"], Batch, Tensor]]:
+    """Batch by batch the indices of its samples, the batch, and the prediction for it, in eval mode without gradients.
+
+    Args and Raises: as `evaluate`, which says what they mean; ``output`` is the representation of the prediction.
+    """
+    if len(dataset) == 0:
+        raise ValueError("the dataset has no samples: there is nothing to evaluate")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    elements = average.elements(len(dataset), seed) if average is not None else []
+    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    with in_eval_mode(model):
+        for indices in torch.split(torch.arange(len(dataset)), batch_size):
+            batch = dataset.batch(indices).to(device or reference.device, dtype or reference.dtype)
+            with torch.no_grad():  # not around the yield, where the caller's code runs
+                if elements:
+                    prediction = orbit_average(model, batch, output, [g[indices] for g in elements])
+                else:
+                    prediction = model(batch)
+            yield indices, batch, prediction
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Within the block the model is in eval mode; afterwards every part has the mode that it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

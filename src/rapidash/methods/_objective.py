@@ -1,0 +1,118 @@
+"""What a run minimizes and is scored by: supervised learning of a task, or something else on the same loop."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rapidash.data import Batch, Dataset
+from rapidash.methods._average import OrbitAverage
+from rapidash.methods._evaluate import evaluate
+from rapidash.methods._method import Control
+from rapidash.methods._task import Task
+from rapidash.registry import OBJECTIVES, Registry
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step of an objective.
+
+    Args:
+        loss: the scalar that is minimized.
+        prediction: of the model for the batch, for methods; None where there is none.
+        parts: scalars by name that the history shows; they are in the loss already.
+    """
+
+    loss: Tensor
+    prediction: Any = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What validation selects by, lower is better, and figures beside it by name."""
+
+    error: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+class Objective(ABC):
+    """The steps and the score of a run: a frozen dataclass, registered in `rapidash.registry.OBJECTIVES`."""
+
+    registry: ClassVar[Registry[type["Objective"]]] = OBJECTIVES
+
+    @property
+    def kind(self) -> str:
+        """The name under which the objective is registered."""
+        return self.registry.name_of(type(self))
+
+    def modify(self, model: nn.Module, task: Task) -> nn.Module:
+        """The model to train, e.g. with a projection head; new weights come from torch's global generator."""
+        return model
+
+    def control(self, model: nn.Module, total_steps: int) -> Control | None:
+        """What acts during a run beside the steps: inner problems, averaged targets; None for nothing."""
+        return None
+
+    @abstractmethod
+    def step(self, model: nn.Module, task: Task, batch: Batch, rng: torch.Generator) -> Step:
+        """The loss of a training batch; ``rng`` is a CPU generator of this step alone."""
+
+    @abstractmethod
+    def score(
+        self,
+        model: nn.Module,
+        task: Task,
+        data: Dataset,
+        *,
+        train: Dataset,
+        batch_size: int,
+        seed: int = 0,
+        average: OrbitAverage | None = None,
+    ) -> Score:
+        """How good the model is on data, in eval mode; the model is left in the mode that it was in.
+
+        Args:
+            model, task: what is scored.
+            data: validation or test data.
+            train: the training data, e.g. for a probe.
+            batch_size: samples at a time.
+            seed: of random elements.
+            average: of the predictions over a group; an objective without predictions raises ValueError.
+        """
+
+    def metric(self, task: Task) -> str:
+        """The score in words."""
+        return task.metric
+
+    def unit(self, task: Task) -> str:
+        """Unit of the score."""
+        return task.unit
+
+
+@dataclass(frozen=True)
+class Supervised(Objective):
+    """The loss and the metric of the task."""
+
+    def step(self, model: nn.Module, task: Task, batch: Batch, rng: torch.Generator) -> Step:
+        """The task's loss of the prediction."""
+        prediction = model(batch)
+        return Step(task.loss(prediction, batch), prediction)
+
+    def score(
+        self,
+        model: nn.Module,
+        task: Task,
+        data: Dataset,
+        *,
+        train: Dataset,
+        batch_size: int,
+        seed: int = 0,
+        average: OrbitAverage | None = None,
+    ) -> Score:
+        """The mean of the task's metric, and the figures of a `DetailedTask`."""
+        found = evaluate(model, task, data, batch_size=batch_size, seed=seed, average=average)
+        return Score(found.mean, found.details)

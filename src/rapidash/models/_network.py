@@ -1,0 +1,123 @@
+"""What a network is: the user's knobs, the sizes that a task sets, and what every network of clouds can do."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.groups import Group
+from rapidash.registry import NETWORKS, Registry
+
+Takes = Literal["vectors", "components", "invariants"]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The inputs and outputs of a network, which a task sets and a user does not.
+
+    Args:
+        dim: dimension D of space, 2 or 3.
+        in_scalars, in_vectors: input features per point.
+        in_pairs: number of point scalars whose products s_i s_j belong to the edges (charges).
+        out_scalars, out_vectors: outputs per point or cloud.
+        level: ``"graph"`` for an output per cloud, ``"node"`` for one per point.
+        pool: ``"sum"`` or ``"mean"`` of the outputs over the points of a cloud; None: as the network's own setting says.
+    """
+
+    dim: int = 3
+    in_scalars: int = 0
+    in_vectors: int = 0
+    in_pairs: int = 0
+    out_scalars: int = 1
+    out_vectors: int = 0
+    level: Literal["node", "graph"] = "graph"
+    pool: Literal["sum", "mean"] | None = None
+
+
+class RapidashOutput(NamedTuple):
+    """Scalars (B or N, out_scalars) and vectors (B or N, out_vectors, D)."""
+
+    scalars: Tensor
+    vectors: Tensor
+
+
+class NetworkConfig(ABC):
+    """The knobs of a network as plain values: a frozen dataclass, registered in `rapidash.registry.NETWORKS`.
+
+    ``symmetry`` is the name of the group of the layers, as `rapidash.groups.parse_group` reads it, and ``space`` that of
+    the space on which features live, e.g. ``"R3"``; both are fields or properties. Sizes of inputs and outputs belong to
+    the task, see `Interface`.
+    """
+
+    registry: ClassVar[Registry[type["NetworkConfig"]]] = NETWORKS
+    symmetry: str
+    space: str
+
+    @property
+    def kind(self) -> str:
+        """The name under which the network is registered."""
+        return self.registry.name_of(type(self))
+
+    @property
+    @abstractmethod
+    def takes(self) -> Takes:
+        """How vectors of a point enter.
+
+        ``"vectors"``: as vectors, since the features have directions; ``"components"``: each component is a scalar, since
+        no rotation is kept; ``"invariants"``: by norms and inner products.
+        """
+
+    @abstractmethod
+    def build(self, io: Interface) -> nn.Module:
+        """A `Network` with fresh weights from torch's global generator.
+
+        Raises: ValueError for knobs or sizes that do not fit together; ImportError naming a package that is missing.
+        """
+
+    def check_libraries(self) -> None:
+        """Raise ImportError, naming what to install, where a library of the network is missing; by default none is."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network of clouds of points, an ``nn.Module``: what tasks, methods and measures use of it."""
+
+    @property
+    def io(self) -> Interface:
+        """The sizes it was built for."""
+
+    @property
+    def symmetry(self) -> Group:
+        """The group of the layers."""
+
+    @property
+    def exact_symmetry(self) -> Group:
+        """The part of it that holds in floating point."""
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers in their order; a method may put a wrapper in the place of one."""
+
+    def calibrate(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> None:
+        """Rescale the fresh network on one batch, where it wants to."""
+
+    def __call__(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"] | None = None,
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> RapidashOutput:
+        """Scalars and vectors of every point or cloud."""

@@ -1,0 +1,53 @@
+"""The card of a saved model: what it was trained for, how good it is, which symmetry it has, how it is used."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from rapidash.tasks._file_task import FileTask
+from rapidash.methods import HOW_IT_READS, Task
+from rapidash.methods import Variant
+
+_CARD = """---
+library_name: rapidash
+tags: [{task}]
+---
+# {title}
+
+{facts}
+
+```console
+rapidash predict DIR {file}
+```
+
+```python
+from rapidash.train import TrainedModel
+
+trained = TrainedModel.from_pretrained("DIR")  # this folder
+```
+"""
+
+
+def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The text of ``README.md``, from what is known."""
+    ledger = task.ledger(variant)
+    known: dict[str, Any] = (
+        {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init} if is_dataclass(task) else {}
+    )
+    shown = {name: value for name, value in {**known, **options}.items() if name not in HOW_IT_READS}
+    chosen = ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+    facts = [f"Task: {task.name}" + (f" ({chosen})" if chosen else "")]
+    file = "FILE.npz"
+    if isinstance(task, FileTask):
+        needed = (f"{name} ({spec.field.unit})" for name, spec in task.inputs.items())
+        facts.append(f"Needs of every cloud: {', '.join(needed)}")
+        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else file
+        file += " --category NAME" if "label" in task.inputs else ""
+    for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over random motions")):
+        if results.get(name) is not None:
+            facts.append(f"{task.metric} {words}: {results[name]:.4g} {task.unit}")
+    exactly = "" if ledger.exact else " (approximately)"
+    because = f": {'; '.join(ledger.reasons)}" if ledger.reasons else ""
+    facts.append(f"Effective symmetry: {ledger.effective}{exactly}{because}")
+    title = f"{task.name}: {variant.name}"
+    return _CARD.format(task=task.name, title=title, facts="\n".join(f"- {fact}" for fact in facts), file=file)

@@ -1,0 +1,238 @@
+"""A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rapidash._plain import from_plain, to_plain
+from rapidash._pretrained import (
+    CONFIG,
+    find_pretrained,
+    load_weights,
+    model_dtype,
+    read_pretrained,
+    torch_dtype,
+    write_pretrained,
+)
+from rapidash.data import CloudDataset
+from rapidash.datasets import DataError, FileCloud, read_clouds
+from rapidash.datasets._cloud_files import as_entries
+from rapidash.groups import Group, parse_group
+from rapidash.predict._card import model_card
+from rapidash.methods import predict_batches
+from rapidash.train._log import progress_bar
+from rapidash.tasks._file_task import FileTask, Output, category_number, check_reference
+from rapidash.tasks._get import get_task
+from rapidash.methods import Task
+from rapidash.methods import Variant
+from rapidash.predict._write_predictions import Predictions
+
+_ENTRIES = {"task": str, "task_options": dict, "variant": dict, "dtype": str}
+_ENTRIES |= {"reference": dict, "training": dict, "results": dict}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model, in eval mode, and what it was trained for.
+
+    Args:
+        task_name, task_options: the task, for `get_task`.
+        variant: what was trained.
+        model: with the trained weights.
+        reference: what the task's predictions need of its training data, see `FileTask`.
+        training: how it was trained, as plain values.
+        results: what was measured, as plain values: ``metric``, ``unit``, ``test_error``, ...
+    """
+
+    task_name: str
+    task_options: Mapping[str, Any]
+    variant: Variant
+    model: nn.Module
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task; its data are not read."""
+        return get_task(self.task_name, **self.task_options)
+
+    def save_pretrained(self, folder: Path | str) -> Path:
+        """Write ``model.safetensors``, ``config.json`` and a card into a folder, each whole or not at all; no pickle.
+
+        Returns: the folder.
+        Raises: OSError naming the file; ValueError for a configuration that JSON cannot hold.
+        """
+        config = {
+            "task": self.task_name,
+            "task_options": to_plain(self.task_options),
+            "variant": to_plain(self.variant),
+            "dtype": model_dtype(self.model),
+            "reference": to_plain(self.reference),
+            "training": to_plain(self.training),
+            "results": to_plain(self.results),
+        }
+        card = model_card(self.task, self.variant, self.task_options, self.results)
+        return write_pretrained(folder, self.model, config, kind="task", card=card)
+
+    @classmethod
+    def from_pretrained(cls, path: Path | str) -> "TrainedModel":
+        """The model in a local folder that `save_pretrained` wrote (or a file in it, or the directory of its run).
+
+        The weights are the saved ones bit for bit, on the CPU; torch's generator stays as it was.
+
+        Raises: FileNotFoundError for a missing file (the name of a hub is not looked up); ValueError for a damaged or
+            foreign file, an unknown task or option, or weights that do not fit, naming the file and the entry.
+        """
+        config, tensors = read_pretrained(path, kind="task", entries=_ENTRIES)
+        try:
+            task = get_task(config["task"], **config["task_options"])
+            variant = from_plain(Variant, config["variant"], complete=True)
+            with torch.random.fork_rng():
+                model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
+            check_reference(config["reference"], task)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
+        load_weights(model, tensors, path)
+        found = [config[name] for name in ("reference", "training", "results")]
+        return cls(config["task"], config["task_options"], variant, model.eval(), *found)
+
+    def predict(
+        self,
+        data: CloudDataset,
+        *,
+        batch_size: int = 64,
+        tta: int = 0,
+        tta_group: Group | str | None = None,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Predictions:
+        """Predictions for clouds that have the task's inputs, batch by batch, on the model's device and in its dtype.
+
+        Args:
+            data: the clouds, e.g. from `rapidash.interop.ase.from_ase`.
+            batch_size: clouds at a time.
+            tta: average over this many random elements of ``tta_group``; 0: none.
+            tta_group: a group or its name; default: that of the variant, or all rotations.
+            seed: of the random elements; with equal seeds the result does not depend on ``batch_size``.
+            progress: a bar on stderr, if that is a terminal.
+        Raises: ValueError for missing inputs, clouds that the training data do not cover, no cloud, a batch size below
+            1, a negative ``tta``, or a task without predictions for clouds of users.
+        """
+        task = self._file_task()
+        if missing := [name for name in task.inputs if name not in data.tensors]:
+            raise ValueError(f"the clouds have no {missing[0]!r}: {self.task_name} needs {', '.join(task.inputs)}")
+        needed = CloudDataset(
+            {name: data.tensors[name] for name in task.inputs},
+            {name: spec.field for name, spec in task.inputs.items()},
+            data.num_points,
+        )
+        group = tta_group or self.variant.tta_group or f"SO({self.task.dim})"
+        group = parse_group(group, self.task.dim) if isinstance(group, str) else group
+        parts: dict[str, list[Output]] = {}
+        with progress_bar(len(needed), "predict", "cloud", show=progress) as advance:
+            for indices, batch, prediction in predict_batches(
+                self.model, needed, self.task.output, batch_size=batch_size, tta=tta, tta_group=group, seed=seed
+            ):
+                for name, output in task.outputs(prediction, batch, self.reference).items():
+                    parts.setdefault(name, []).append(output)
+                advance(len(indices))
+        outputs = {
+            name: Output(torch.cat([output.values.cpu() for output in found]), found[0].field, found[0].labels)
+            for name, found in parts.items()
+        }
+        return Predictions(outputs, needed, tuple(f"cloud {index}" for index in range(len(needed))))
+
+    def predict_files(
+        self,
+        paths: Path | str | Sequence[Path | str],
+        *,
+        category: str | int | None = None,
+        skip_bad: bool = False,
+        check: Callable[[Predictions, int], None] | None = None,
+        **options: Any,
+    ) -> Predictions:
+        """Predictions for the clouds of files, see `rapidash.datasets.read_clouds` for their formats.
+
+        Values per point are for the points of the files, in their order.
+
+        Args:
+            paths: files, or one.
+            category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
+            skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
+            check: called before all is predicted, with the predictions for the first cloud and the number of clouds; to
+                stop the work it raises.
+            options: as for `predict`.
+        Raises: FileNotFoundError; DataError naming file and entry of the first bad cloud, or when none is left; and as
+            `predict`; ValueError for a category that is unknown or that the task does not use.
+        """
+        task = self._file_task()
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        self._check_category(task, category)
+        names: list[str] = []
+        clouds: list[dict[str, Tensor]] = []
+        given: list[Tensor] = []
+        skipped: list[str] = []
+        for path in paths:
+            for name, found in as_entries(path, read_clouds(path)):
+                try:
+                    if isinstance(found, DataError):
+                        raise found
+                    labeled = found if found.label is not None else replace(found, label=category)
+                    clouds.append(self._checked(task, labeled))
+                    given.append(torch.from_numpy(found.arrays["pos"].astype(np.float64)))
+                    names.append(name)
+                except DataError as error:
+                    if not skip_bad:
+                        hint = "mend or remove it, or leave bad entries out with skip_bad=True (--skip-bad)"
+                        raise DataError(f"{name}: {error}; {hint}") from error
+                    skipped.append(f"{name}: {error}")
+        if not clouds:
+            first = f"; the first: {skipped[0]}" if skipped else ""
+            raise DataError(f"no cloud to predict in {', '.join(map(str, paths))}: {len(skipped)} are bad{first}")
+        rows = [cloud.pop("rows") for cloud in clouds if "rows" in cloud]
+        data = CloudDataset(
+            {key: torch.cat([cloud[key] for cloud in clouds]) for key in clouds[0]},
+            {key: task.inputs[key].field for key in clouds[0]},
+            torch.tensor([len(cloud["pos"]) for cloud in clouds]),
+        )
+        if check is not None:
+            one = self.predict(data.subset(torch.arange(1)), **{**options, "tta": 0, "progress": False})
+            check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
+        made = self.predict(data, **options)
+        made = made.at_points(given, rows) if rows else made
+        return replace(made, names=tuple(names), skipped=tuple(skipped))
+
+    def _check_category(self, task: FileTask, category: str | int | None) -> None:
+        if category is None:
+            return
+        if "label" not in task.inputs:
+            needed = ", ".join(task.inputs)
+            raise ValueError(f"category={category!r} (--category): {self.task_name} uses none, it needs {needed}")
+        category_number(category, self.reference["class_names"])
+
+    def _checked(self, task: FileTask, found: FileCloud) -> dict[str, Tensor]:
+        if len(found.arrays["pos"]) == 0:
+            raise DataError("it has no points")
+        return task.read_cloud(found, self.reference)
+
+    def _file_task(self) -> FileTask:
+        if not isinstance(self.task, FileTask):
+            raise ValueError(
+                f"task {self.task_name!r} does not say how a cloud of a user becomes its input: see "
+                "rapidash.train.FileTask, or call the model on batches of your own"
+            )
+        if missing := check_reference(self.reference, self.task):
+            raise ValueError(
+                f"the saved model of {self.task_name} has no {missing[0]!r} in 'reference', which predictions need (an "
+                "earlier version saved none, or it is damaged): save it again with reference=task.reference(), or "
+                "train it again"
+            )
+        return self.task

@@ -1,0 +1,18 @@
+"""Relaxed equivariance: free branches beside equivariant layers, and the methods that open and close them."""
+
+from rapidash.relax._ace import ACE
+from rapidash.relax._dual_ascent import DualAscent
+from rapidash.relax._free_branches import FiberMLP, OffsetMLP
+from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
+
+__all__ = [
+    "ACE",
+    "DualAscent",
+    "FiberMLP",
+    "OffsetMLP",
+    "RelaxedBlock",
+    "project",
+    "relax_blocks",
+    "relaxation",
+    "relaxed_blocks",
+]
