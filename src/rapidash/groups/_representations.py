@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -17,8 +16,10 @@ class Representation(ABC):
     hold anything; one that counts axes from the front counts those of what a single element moves: of x, or of x[b].
     """
 
-    acts_on_rows: ClassVar[bool] = False
-    """Whether it can move the rows of a sample, such as the points of a cloud, and so needs all of them together."""
+    @property
+    def acts_on_rows(self) -> bool:
+        """Whether it can move the rows of a sample, such as the points of a cloud: it needs them together."""
+        return False
 
     @abstractmethod
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -100,6 +101,11 @@ class DirectSum(Representation):
     def __post_init__(self) -> None:
         if not self.parts or min(width for _, width in self.parts) < 1:
             raise ValueError(f"DirectSum needs parts, each of width at least 1, got {self.parts}")
+
+    @property
+    def acts_on_rows(self) -> bool:
+        """Whether one of the parts does."""
+        return any(part.acts_on_rows for part, _ in self.parts)
 
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Each part as its representation says."""

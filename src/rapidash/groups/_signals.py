@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -26,7 +25,11 @@ class Permutation(Representation):
     """
 
     axis: int = 0
-    acts_on_rows: ClassVar[bool] = True
+
+    @property
+    def acts_on_rows(self) -> bool:
+        """The axis may be that of the points."""
+        return True
 
     def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """P x along the axis."""
