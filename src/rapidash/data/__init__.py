@@ -1,6 +1,6 @@
-"""Point clouds with declared fields: batches, data sets and corruptions."""
+"""Point clouds and rows with declared fields: batches, data sets and corruptions."""
 
-from rapidash.data._cloud import CloudBatch, CloudDataset, Field
+from rapidash.data._cloud import CloudBatch, CloudDataset
 from rapidash.data._corruption_error import CorruptionError, corruption_error, relative_errors
 from rapidash.data._corruptions import (
     CORRUPTIONS,
@@ -13,19 +13,26 @@ from rapidash.data._corruptions import (
     corrupt,
     corrupt_dataset,
 )
+from rapidash.data._fields import Field
+from rapidash.data._protocols import Batch, Dataset
+from rapidash.data._rows import RowBatch, RowDataset
 
 __all__ = [
     "CORRUPTIONS",
     "MODELNET40_C",
     "POINTCLOUD_C",
     "SEVERITIES",
+    "Batch",
     "CloudBatch",
     "CloudDataset",
     "Corruption",
     "CorruptionError",
     "CorruptionKind",
+    "Dataset",
     "Field",
     "Normalization",
+    "RowBatch",
+    "RowDataset",
     "corrupt",
     "corrupt_dataset",
     "corruption_error",

@@ -2,30 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.groups import Representation
+from rapidash.data._fields import DeclaredTensors, Field, check_indices, repeated
 
 
 @dataclass(frozen=True)
-class Field:
-    """What a tensor is: how it transforms, its unit, and whether it has a row per point or per cloud."""
-
-    representation: Representation
-    unit: str = "1"
-    level: Literal["point", "cloud"] = "point"
-
-    def __post_init__(self) -> None:
-        if self.level not in ("point", "cloud"):
-            raise ValueError(f"level must be 'point' or 'cloud', got {self.level!r}")
-
-
-@dataclass(frozen=True)
-class CloudBatch:
+class CloudBatch(DeclaredTensors):
     """Several clouds, points concatenated.
 
     Args:
@@ -35,15 +21,17 @@ class CloudBatch:
         num_clouds: B.
     """
 
-    tensors: Mapping[str, Tensor]
-    fields: Mapping[str, Field]
     batch: Int[Tensor, " N"]
     num_clouds: int
 
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self.tensors:
-            raise KeyError(f"no field {name!r} in the batch, it has {sorted(self.tensors)}")
-        return self.tensors[name]
+    @property
+    def num_samples(self) -> int:
+        """B: a sample is a cloud."""
+        return self.num_clouds
+
+    @property
+    def _plural(self) -> str:
+        return "clouds"
 
     @property
     def pos(self) -> Float[Tensor, "N D"]:
@@ -52,33 +40,57 @@ class CloudBatch:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "CloudBatch":
         """The batch on another device, floating-point fields in another dtype."""
+        return replace(super().to(device, dtype), batch=self.batch.to(device=device))
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
-
-        tensors = {name: move(tensor) for name, tensor in self.tensors.items()}
-        return replace(self, tensors=tensors, batch=self.batch.to(device=device))
-
-    def transform(self, g: Float[Tensor, "*B D1 D1"]) -> "CloudBatch":
+    def transform(self, g: Float[Tensor, "*B n n"]) -> "CloudBatch":
         """Act on every field according to its representation, with one group element per cloud (or one for all)."""
-        if g.dim() == 2:
-            g = g.expand(self.num_clouds, *g.shape)
-        if len(g) != self.num_clouds:
-            raise ValueError(f"g has {len(g)} elements for {self.num_clouds} clouds: give one for each, or one for all")
-        g = g.to(self.pos)
+        g = self._elements(g, [self["pos"], *self.tensors.values()])
         per_point = g[self.batch]
-        moved = {
-            name: self.fields[name].representation.act(per_point if self.fields[name].level == "point" else g, tensor)
-            for name, tensor in self.tensors.items()
-        }
+        moved = {name: self._moved(self.fields[name], g, per_point, tensor) for name, tensor in self.tensors.items()}
         return replace(self, tensors=moved)
 
-    def with_tensor(self, name: str, tensor: Tensor, field: Field | None = None) -> "CloudBatch":
-        """The batch with one field replaced, or added when its declaration is given."""
-        fields = self.fields if field is None else {**self.fields, name: field}
-        if name not in fields:
-            raise KeyError(f"field {name!r} is not declared: give its Field")
-        return replace(self, tensors={**self.tensors, name: tensor}, fields=fields)
+    def act(self, field: Field, g: Float[Tensor, "*B n n"], values: Tensor) -> Tensor:
+        """rho(g) of the values of one field, such as an output of a network, by one element per cloud (or one for all).
+
+        Args:
+            field: how the values transform, and whether they have a row per point (N rows) or per cloud (B rows).
+            g: elements (B, n, n) or (n, n); differentiable where the representation is.
+            values: the field's values for the clouds of this batch.
+        Raises: ValueError for another number of elements or rows.
+        """
+        expected = len(self.batch) if field.level == "point" else self.num_clouds
+        if values.dim() == 0 or len(values) != expected:
+            raise ValueError(
+                f"values of shape {tuple(values.shape)} at {field.level} level need {expected} rows for "
+                f"{self.num_clouds} clouds of {len(self.batch)} points: check the level of the Field"
+            )
+        g = self._elements(g, [values])
+        return self._moved(field, g, g[self.batch] if field.level == "point" else g, values)
+
+    def repeat(self, num: int) -> "CloudBatch":
+        """The clouds ``num`` times over: cloud b of copy k is cloud k B + b."""
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}")
+        copies = [self.batch + k * self.num_clouds for k in range(num)]
+        return replace(
+            self, tensors=repeated(self.tensors, num), batch=torch.cat(copies), num_clouds=num * self.num_clouds
+        )
+
+    def _moved(self, field: Field, g: Tensor, per_point: Tensor, values: Tensor) -> Tensor:
+        representation = field.representation
+        if field.level == "cloud":
+            return representation.act(g, values)
+        return (
+            self._rows_moved(field, g, values) if representation.acts_on_rows else representation.act(per_point, values)
+        )
+
+    def _rows_moved(self, field: Field, g: Tensor, values: Tensor) -> Tensor:
+        """What acts on the points of a cloud together sees the cloud as its sample: a tensor (points, ...)."""
+        counts = torch.bincount(self.batch, minlength=self.num_clouds).tolist()
+        if len(set(counts)) == 1:
+            return field.representation.act(g, values.unflatten(0, (self.num_clouds, counts[0]))).flatten(0, 1)
+        clouds = zip(g, values.split(counts))
+        return torch.cat([field.representation.act(element, points) for element, points in clouds])
 
 
 class CloudDataset:
@@ -116,10 +128,7 @@ class CloudDataset:
 
         Raises: ValueError for no index, IndexError for one outside the dataset.
         """
-        if len(indices) == 0:
-            raise ValueError("a batch needs at least one cloud")
-        if int(indices.min()) < 0 or int(indices.max()) >= len(self):
-            raise IndexError(f"indices must be in [0, {len(self)}), got {int(indices.min())} to {int(indices.max())}")
+        check_indices(indices, len(self), "cloud")
         counts = self.num_points[indices]
         batch = torch.repeat_interleave(torch.arange(len(indices)), counts)
         first = torch.cumsum(counts, 0) - counts

@@ -14,8 +14,9 @@ from rapidash._names import unknown_name
 from rapidash._seed import seeded
 from rapidash.data import _modelnet40_c as m40
 from rapidash.data import _pointcloud_c as pcc
-from rapidash.data._cloud import CloudBatch, CloudDataset, Field
+from rapidash.data._cloud import CloudBatch, CloudDataset
 from rapidash.data._effects import Deformation, Effect, in_normal_form, to_box, to_unit_ball
+from rapidash.data._fields import Field
 from rapidash.groups import DirectSum, Position, Scalar, Tensor2, Vector
 
 SEVERITIES = (1, 2, 3, 4, 5)

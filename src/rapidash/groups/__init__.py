@@ -19,7 +19,16 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
-from rapidash.groups._representations import DirectSum, Position, Representation, Scalar, Tensor2, Vector
+from rapidash.groups._representations import (
+    DirectSum,
+    Position,
+    Pseudoscalar,
+    Pseudovector,
+    Representation,
+    Scalar,
+    Tensor2,
+    Vector,
+)
 from rapidash.groups._signals import GridPermutation, OrientationSignal, Permutation
 
 __all__ = [
@@ -44,6 +53,8 @@ __all__ = [
     "Permutation",
     "Permutations",
     "Position",
+    "Pseudoscalar",
+    "Pseudovector",
     "Representation",
     "Rotations",
     "Scalar",

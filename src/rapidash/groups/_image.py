@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.groups._representations import Representation
+from rapidash.groups._representations import Representation, check_elements, spread
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,16 @@ class Image(Representation):
                 f"got {self.interpolation!r} and {self.boundary!r}"
             )
 
-    def act(self, g: Float[Tensor, "3 3"], x: Float[Tensor, "*B H W"]) -> Float[Tensor, "*B H W"]:
+    def act(self, g: Float[Tensor, "*G 3 3"], x: Float[Tensor, "*B H W"]) -> Float[Tensor, "*B H W"]:
         """The warped image."""
-        if g.shape != (3, 3):
-            raise ValueError(f"an image moves under one homogeneous matrix of the plane (3, 3), got {tuple(g.shape)}")
+        if g.shape[-2:] != (3, 3):
+            raise ValueError(f"an image moves under homogeneous matrices of the plane (3, 3), got {tuple(g.shape)}")
+        check_elements(g, x)
+        if x.dim() < g.dim():
+            raise ValueError(f"elements of shape {tuple(g.shape)} move images (B, ..., H, W), got {tuple(x.shape)}")
+        return self._warped(g, x) if g.dim() == 2 else torch.vmap(self._warped)(g, x)
+
+    def _warped(self, g: Tensor, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         unit = 1.0 if self.extent is None else self.extent / width  # length of a pixel
         back = torch.linalg.inv(g).to(x)
@@ -56,12 +62,15 @@ class Image(Representation):
 
 @dataclass(frozen=True)
 class Intensity(Representation):
-    """Values a x + b under matrices [[a, b], [0, 1]]: brightness and contrast."""
+    """Values a x + b under matrices [[a, b], [0, 1]]: brightness and contrast; differentiable in both numbers."""
 
-    def act(self, g: Float[Tensor, "2 2"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*G 2 2"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """A x + b."""
+        if g.shape[-2:] != (2, 2):
+            raise ValueError(f"an intensity moves under matrices [[a, b], [0, 1]], got shape {tuple(g.shape)}")
+        check_elements(g, x)
         g = g.to(x)
-        return g[0, 0] * x + g[0, 1]
+        return spread(g[..., 0, 0], x) * x + spread(g[..., 0, 1], x)
 
 
 def _cubic(x: Tensor, y: Tensor, z: Tensor, periodic: bool) -> Tensor:

@@ -9,15 +9,25 @@ from torch import Tensor
 
 
 class Representation(ABC):
-    """A linear (or affine) action of homogeneous matrices on the trailing axes of a tensor, differentiable in both.
+    """A linear (or affine) action of matrices on a tensor, differentiable in x, and in g where the docstring says so.
 
-    ``act(g, x)`` takes one element g (D + 1, D + 1) for all of x, or one per entry of the first axis of x
-    (N, D + 1, D + 1).
+    ``act(g, x)`` takes one element g (n, n) for all of x, or one per sample, g (B, n, n) for x (B, ...), and then
+    ``act(g, x)[b] == act(g[b], x[b])``. Most representations act on trailing axes, for which the first axis of x may
+    hold anything; one that counts axes from the front counts those of what a single element moves: of x, or of x[b].
     """
+
+    @property
+    def acts_on_rows(self) -> bool:
+        """Whether it can move the rows of a sample, such as the points of a cloud: it needs them together."""
+        return False
 
     @abstractmethod
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The transformed field rho(g) x."""
+
+    def inverse(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The field moved back, rho(g)^-1 x = rho(g^-1) x, so that ``inverse(g, act(g, x))`` is x."""
+        return self.act(torch.linalg.inv(g), x)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,25 @@ class Position(Representation):
 
 
 @dataclass(frozen=True)
+class Pseudoscalar(Representation):
+    """Entries that change sign under a reflection, such as a chirality or a volume with sign: sign(det R) x."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """X, with the other sign where R reflects."""
+        check_elements(g, x)
+        return spread(torch.linalg.det(g[..., :-1, :-1]).sign().to(x), x) * x
+
+
+@dataclass(frozen=True)
+class Pseudovector(Representation):
+    """An axial vector (..., D), such as an angular momentum or the cross product of two vectors: sign(det R) R x."""
+
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """R x, with the other sign where R reflects."""
+        return Pseudoscalar().act(g, Vector().act(g, x))
+
+
+@dataclass(frozen=True)
 class Tensor2(Representation):
     """A second-rank tensor (..., D, D): R x R^T."""
 
@@ -73,6 +102,11 @@ class DirectSum(Representation):
         if not self.parts or min(width for _, width in self.parts) < 1:
             raise ValueError(f"DirectSum needs parts, each of width at least 1, got {self.parts}")
 
+    @property
+    def acts_on_rows(self) -> bool:
+        """Whether one of the parts does."""
+        return any(part.acts_on_rows for part, _ in self.parts)
+
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Each part as its representation says."""
         widths = [width for _, width in self.parts]
@@ -80,6 +114,25 @@ class DirectSum(Representation):
             raise ValueError(f"the last axis has {x.shape[-1]} entries, the parts have {widths}")
         pieces = torch.split(x, widths, dim=-1)
         return torch.cat([part.act(g, piece) for (part, _), piece in zip(self.parts, pieces)], dim=-1)
+
+
+def check_elements(g: Tensor, x: Tensor) -> None:
+    """Refuse elements that are neither one for all of x nor one for each sample.
+
+    Raises: ValueError.
+    """
+    if g.dim() not in (2, 3) or g.shape[-1] != g.shape[-2]:
+        raise ValueError(f"a group element is a matrix (n, n), or (B, n, n) for B samples; got shape {tuple(g.shape)}")
+    if g.dim() == 3 and (x.dim() == 0 or len(g) != len(x)):
+        raise ValueError(
+            f"{len(g)} elements for a field of shape {tuple(x.shape)}: give one element (n, n) for all of it, or one "
+            "for each entry of its first axis"
+        )
+
+
+def spread(values: Tensor, x: Tensor) -> Tensor:
+    """Numbers of the elements, () or (B,), in a shape that multiplies x (B, ...) sample by sample."""
+    return values if values.dim() == 0 else values.reshape(-1, *(1,) * (x.dim() - 1))
 
 
 def _align(g: Tensor, x: Tensor) -> Tensor:

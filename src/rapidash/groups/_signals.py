@@ -4,31 +4,67 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from rapidash.groups._representations import Representation
+from rapidash.groups._representations import Representation, check_elements
 
 
 @dataclass(frozen=True)
 class Permutation(Representation):
     """Entries along one axis are permuted: (P x)_i = x_p(i), elements are permutation matrices P (n, n).
 
+    A matrix that needs gradients multiplies x, so that soft and straight-through permutations can be learned; any
+    other one picks entries by the largest number of each row.
+
     Args:
-        axis: the axis that moves; 0 for the points of one cloud, -1 for the columns of a table.
+        axis: the axis that moves: 0 for the points of a cloud, -1 for the columns of a table. From 0 upward it counts
+            the axes of what one element moves: of x under one element (n, n), of the sample x[b] under elements
+            (B, n, n). From -1 downward both are the same.
+    Raises: ValueError (act) for an axis that x does not have, or one with another number of entries than the element.
     """
 
     axis: int = 0
 
-    def act(self, g: Float[Tensor, "n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    @property
+    def acts_on_rows(self) -> bool:
+        """The axis may be that of the points."""
+        return True
+
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """P x along the axis."""
-        if g.dim() != 2 or g.shape[-1] != x.shape[self.axis]:
+        axis = axis_of(self.axis, g, x)
+        if g.shape[-1] != x.shape[axis]:
             raise ValueError(
-                f"axis {self.axis} of x has {x.shape[self.axis]} entries, the element has shape {tuple(g.shape)}: "
-                f"use Permutations({x.shape[self.axis]}), one element for all of x"
+                f"axis {self.axis} has {x.shape[axis]} entries in x {tuple(x.shape)}, the element has shape "
+                f"{tuple(g.shape)}: use Permutations({x.shape[axis]})"
             )
-        order = g.argmax(dim=-1).to(x.device)
-        return x.index_select(self.axis, order)
+        if g.requires_grad and x.is_floating_point():
+            product = "bij,b...j->b...i" if g.dim() == 3 else "ij,...j->...i"
+            return torch.einsum(product, g.to(x), x.movedim(axis, -1)).movedim(-1, axis)
+        return permuted(x, g.argmax(dim=-1), axis)
+
+
+def axis_of(axis: int, g: Tensor, x: Tensor) -> int:
+    """The axis of x, from its front, that is the given axis of what one element of g moves.
+
+    Raises: ValueError for an axis that this does not have.
+    """
+    check_elements(g, x)
+    first = g.dim() - 2  # axis 0 of x counts the samples under one element per sample
+    if not first - x.dim() <= axis < x.dim() - first:
+        raise ValueError(f"axis {axis} does not exist: elements {tuple(g.shape)} move a tensor {tuple(x.shape)}")
+    return axis + first if axis >= 0 else axis + x.dim()
+
+
+def permuted(x: Tensor, order: Int[Tensor, "*B n"], axis: int) -> Tensor:
+    """x_order(i) along an axis of x counted from its front; one order for all, or one for each entry of axis 0."""
+    order = order.to(x.device)
+    if order.dim() == 1:
+        return x.index_select(axis, order)
+    shape = [len(order), *(1,) * (x.dim() - 1)]
+    shape[axis] = order.shape[1]
+    return torch.take_along_dim(x, order.reshape(shape), dim=axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +78,15 @@ class GridPermutation(Representation):
 
     grid: Float[Tensor, "O D"] = field(repr=False)
 
-    def act(self, g: Float[Tensor, "D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
         """The signal with its orientations permuted."""
+        axis = axis_of(-2, g, x)
         grid = self.grid.double()
-        moved = grid @ g[:-1, :-1].double().to(grid.device)  # rows are g^-1 o for orthogonal g
+        moved = grid @ g[..., :-1, :-1].double().to(grid.device)  # rows are g^-1 o for orthogonal g
         distance = torch.cdist(moved, grid)
         if float(distance.amin(dim=-1).max()) > 1e-6:
             raise ValueError("the element does not map the orientation grid onto itself: use OrientationSignal")
-        return x.index_select(-2, distance.argmin(dim=-1).to(x.device))
+        return permuted(x, distance.argmin(dim=-1), axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,20 +120,24 @@ class OrientationSignal(Representation):
     _inverse: Tensor = field(init=False, repr=False)
     _values: Tensor = field(init=False, repr=False)
 
-    def act(self, g: Float[Tensor, "D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
         """rho(R) x along the orientation axis."""
+        axis_of(-2, g, x)
         coefficients = self._inverse.to(x) @ x
-        moved = self.grid.to(x) @ g[:-1, :-1].to(x)  # rows are R^-1 n
-        return x + (_polynomials(moved, self.lmax) - self._values.to(x)) @ coefficients
+        moved = self.grid.to(x) @ g[..., :-1, :-1].to(x)  # rows are R^-1 n
+        change = _polynomials(moved, self.lmax) - self._values.to(x)
+        if g.dim() == 3:  # one for each sample, the same along the axes between
+            change = change.reshape(len(g), *(1,) * (x.dim() - 3), *change.shape[1:])
+        return x + change @ coefficients
 
 
-def _polynomials(points: Float[Tensor, "O D"], lmax: int) -> Float[Tensor, "O M"]:
+def _polynomials(points: Float[Tensor, "*B O D"], lmax: int) -> Float[Tensor, "*B O M"]:
     """Monomials of degrees lmax and lmax - 1: on the unit sphere a basis of the polynomials of degree <= lmax."""
     columns: list[Tensor] = []
     for degree in (lmax, lmax - 1):
         if degree == 0:
-            columns.append(torch.ones_like(points[:, 0]))
+            columns.append(torch.ones_like(points[..., 0]))
         elif degree > 0:
-            axes = combinations_with_replacement(range(points.shape[1]), degree)
-            columns += [points[:, list(chosen)].prod(dim=-1) for chosen in axes]
+            axes = combinations_with_replacement(range(points.shape[-1]), degree)
+            columns += [points[..., list(chosen)].prod(dim=-1) for chosen in axes]
     return torch.stack(columns, dim=-1)

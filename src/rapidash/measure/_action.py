@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.data import CloudBatch, Field
+from rapidash.data import Batch, CloudBatch, Field
 from rapidash.groups import MatrixGroup, Representation
 
 Declaration = Representation | Field | Mapping[str, Representation | Field] | Sequence[Representation | Field]
@@ -23,7 +23,7 @@ class Action:
         group: the group; its elements are matrices that the representations understand.
         inputs: how the input transforms. A tensor takes one representation and is passed as ``fn(x)``; a mapping of
             tensors takes a mapping and is passed as ``fn(**x)``; a tuple takes a tuple and is passed as ``fn(*x)``.
-            Inputs that do not move (indices, charges) are ``Scalar()``. None for a `CloudBatch`, which declares
+            Inputs that do not move (indices, charges) are ``Scalar()``. None for a `Batch`, which declares
             its own fields and is passed as ``fn(batch)``.
         outputs: the same for the output; for a mapping, the names are the keys, or attributes, of the output.
             A bare representation means that the rows (first axis) are samples; ``Field(..., level="point")`` that they
@@ -39,10 +39,10 @@ class Action:
 
     def transform(self, g: Float[Tensor, "n n"], x: Any) -> Any:
         """rho_in(g) x, one element for all samples."""
-        if isinstance(x, CloudBatch):
+        if isinstance(x, Batch):
             if self.inputs is not None:
-                raise ValueError("a CloudBatch declares how its fields transform: leave Action(inputs=...) out")
-            return x.transform(g.expand(x.num_clouds, *g.shape))
+                raise ValueError(f"a {type(x).__name__} declares how its fields transform: leave inputs=... out")
+            return x.transform(g.expand(x.num_samples, *g.shape))
         moved = {name: _act(field, g, value) for name, (field, value) in self._inputs(x).items()}
         if isinstance(x, Tensor):
             return moved["input"]
@@ -53,7 +53,7 @@ class Action:
 
         Raises: ValueError for an input of another type, or outputs as `named_outputs` says.
         """
-        if not isinstance(x, Tensor | Mapping | tuple | list | CloudBatch):
+        if not isinstance(x, Tensor | Mapping | tuple | list | Batch):
             raise ValueError(
                 f"the input must be a tensor, mapping, tuple or CloudBatch, got {type(x).__name__}: convert arrays "
                 "with torch.from_numpy"
@@ -119,6 +119,8 @@ class Action:
         """The cloud of each point and the number of clouds, if the input says so."""
         if isinstance(x, CloudBatch):
             return x.batch, x.num_clouds
+        if isinstance(x, Batch):
+            return torch.arange(x.num_samples), x.num_samples
         if self.batch is None:
             return None
         if not isinstance(x, Mapping) or not isinstance(self.inputs, Mapping) or self.batch not in self.inputs:
@@ -204,7 +206,7 @@ def _fields_of(value: Any) -> dict[str, Tensor]:
 
 def first_tensor(x: Any) -> Tensor:
     """A floating-point tensor of the input, for its dtype and device."""
-    values = x.tensors.values() if isinstance(x, CloudBatch) else x.values() if isinstance(x, Mapping) else x
+    values = x.tensors.values() if isinstance(x, Batch) else x.values() if isinstance(x, Mapping) else x
     candidates = [x] if isinstance(x, Tensor) else list(values)
     for value in candidates:
         if isinstance(value, Tensor) and value.is_floating_point():

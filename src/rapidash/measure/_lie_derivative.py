@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash._seed import seeded
-from rapidash.data import CloudBatch
+from rapidash.data import Batch
 from rapidash.groups import generator_names
 from rapidash.measure._action import Action, Function
 from rapidash.measure._derivative import (
@@ -229,7 +229,7 @@ def local_equivariance_error(
     """
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction must be one of {get_args(Reduction)}, got {reduction!r}")
-    single = isinstance(x, torch.Tensor | Mapping | tuple | list | CloudBatch)
+    single = isinstance(x, torch.Tensor | Mapping | tuple | list | Batch)
     batches: Iterable[Any] = [x] if single else x
     pairs: dict[str, list[Tensor]] = {}
     values: dict[str, list[Tensor]] = {}

@@ -1,13 +1,13 @@
 """Is the model not equivariant, or is it only rounding? Each layer in the model's precision against float64."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch
+from rapidash.data import Batch
 from rapidash.measure._action import Action, Function, first_tensor
 from rapidash.measure._equivariance_error import EquivarianceError, equivariance_error
 from rapidash.measure._guard import measuring
@@ -106,8 +106,8 @@ def _tensor(output: Any) -> Tensor | None:
 def _double(x: Any) -> Any:
     if isinstance(x, Tensor):
         return x.double() if x.is_floating_point() else x
-    if isinstance(x, CloudBatch):
-        return replace(x, tensors={name: _double(value) for name, value in x.tensors.items()})
+    if isinstance(x, Batch):
+        return x.to(dtype=torch.float64)
     if isinstance(x, dict):
         return {name: _double(value) for name, value in x.items()}
     return type(x)(_double(value) for value in x) if isinstance(x, tuple | list) else x

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rapidash.data import CloudBatch, Field
+from rapidash.data import Batch, Field
 from rapidash.groups import MatrixGroup, Position, Representation, Scalar
 from rapidash.measure import Action, assert_equivariant
 from rapidash.measure._action import Declaration, Function
@@ -33,7 +33,7 @@ def assert_invariant(
     Raises: AssertionError as said; ValueError for inputs that are not declared, a model in training mode, or an output
         that is zero, about which nothing can be said.
     """
-    if inputs is None and not isinstance(x, CloudBatch):
+    if inputs is None and not isinstance(x, Batch):
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"inputs must say how each entry of the {type(x).__name__} transforms, e.g. "
@@ -41,7 +41,7 @@ def assert_invariant(
             )
         inputs = Position()
     output: Representation | Field = Scalar()
-    if level is not None or isinstance(x, CloudBatch):
+    if level is not None or isinstance(x, Batch):
         output = Field(Scalar(), level="point" if level == "point" else "cloud")
     if level not in (None, "point", "cloud"):
         raise ValueError(f"level must be 'point' or 'cloud', got {level!r}")
