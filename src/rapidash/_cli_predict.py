@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
+    from rapidash.predict._write_predictions import check_fit, check_format, check_place, default_place
     from rapidash.study import load_plugins
     from rapidash.train import TrainedModel, find_device
-    from rapidash.predict._write_predictions import check_fit, check_format, check_place, default_place
 
     def place(made: "Predictions") -> Path:
         return Path(options.out or default_place(options.files, made.default_suffix))

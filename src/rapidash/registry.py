@@ -62,9 +62,7 @@ METHODS: Registry[Any] = Registry(
     "method",
     {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
 )
-OBJECTIVES: Registry[Any] = Registry(
-    "objectives", "objective", {"supervised": "rapidash.methods:Supervised"}
-)
+OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry("measures", "measure", {})
 DESIGNS: Registry[Any] = Registry(
     "designs", "study", {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in _TASK_CLASSES}

@@ -11,8 +11,8 @@ from rapidash.report import measure_run
 from rapidash.study import RunConfig, load_run
 from rapidash.study._weights import save_weights
 from rapidash.study.designs.cmu import make_design
-from rapidash.train import TrainConfig, Variant, evaluate
 from rapidash.tasks.cmu import CmuNetwork, CmuTask
+from rapidash.train import TrainConfig, Variant, evaluate
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 

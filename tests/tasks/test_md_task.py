@@ -4,8 +4,8 @@ from task_checks import calibrated, check_gradients, check_ledger, few_steps, fi
 
 from rapidash.groups import E, T
 from rapidash.study.designs.md import make_design
-from rapidash.train import evaluate
 from rapidash.tasks.md import MdTask
+from rapidash.train import evaluate
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 

@@ -11,8 +11,23 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Position, Vector, parse_group
+from rapidash.methods import Augment, Control, Method
 from rapidash.symmetry import Ledger, symmetry_ledger
 from rapidash.train import TrainConfig, train
+
+
+class Acts(Method):
+    """A method that only has this control; its kind is the name of the control's class."""
+
+    def __init__(self, control: Control) -> None:
+        self.made = control
+
+    @property
+    def kind(self) -> str:
+        return type(self.made).__qualname__
+
+    def control(self, model: nn.Module, total_steps: int) -> Control:
+        return self.made
 
 
 class Network(nn.Module):
@@ -78,7 +93,7 @@ class ToyTask:
 def run_toy(run_dir: Path, *, model: nn.Module | None = None, seed: int = 0, width: int = 16, **kwargs):
     """Train the toy model; keyword arguments are those of `train` and `TrainConfig`. Returns (model, result)."""
     task = ToyTask()
-    named = {"task": task, "augment": None, "hooks": (), "progress": False}
+    named = {"task": task, "methods": (), "objective": None, "progress": False}
     named |= {"train_set": task.dataset("train"), "val_set": task.dataset("val", size=10)}
     named |= {name: kwargs.pop(name) for name in list(kwargs) if name in named}
     settings = {"steps": 12, "batch_size": 5, "warmup_steps": 3, "eval_every": 4, "checkpoint_every": 3} | kwargs
@@ -91,7 +106,13 @@ def run_toy(run_dir: Path, *, model: nn.Module | None = None, seed: int = 0, wid
 @pytest.fixture
 def toy() -> SimpleNamespace:
     return SimpleNamespace(
-        task=ToyTask(), Network=Network, EquivariantNetwork=EquivariantNetwork, run=run_toy, SO3=parse_group("SO(3)", 3)
+        task=ToyTask(),
+        Network=Network,
+        EquivariantNetwork=EquivariantNetwork,
+        run=run_toy,
+        acts=lambda *controls: [Acts(control) for control in controls],
+        SO3=parse_group("SO(3)", 3),
+        turned=[Augment("SO(3)")],
     )
 
 

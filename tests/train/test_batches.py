@@ -3,17 +3,21 @@
 import pytest
 import torch
 
+from rapidash.methods import Supervised
 from rapidash.train._batches import TrainingBatches
+from rapidash.train._controls import Controls
 
 
-def batches(toy, size: int = 24, batch_size: int = 5, *, seed: int = 0, augment=None, dtype=torch.float64):
+def batches(toy, size: int = 24, batch_size: int = 5, *, seed: int = 0, turned: bool = False, dtype=torch.float64):
+    methods = toy.turned if turned else []
+    controls = Controls(toy.Network(), Supervised(), methods, total_steps=20, seed=seed)
     return TrainingBatches(
         toy.task.dataset("train", size=size),
         batch_size,
         seed=seed,
-        augment=augment,
         device=torch.device("cpu"),
         dtype=dtype,
+        controls=controls,
     )
 
 
@@ -34,14 +38,14 @@ def test_only_an_incomplete_batch_beside_a_full_one_is_dropped(toy, size: int, s
 
 
 def test_a_batch_depends_on_seed_and_step_only(toy) -> None:
-    data, other = batches(toy, augment=toy.SO3), batches(toy, augment=toy.SO3)
+    data, other = batches(toy, turned=True), batches(toy, turned=True)
     late = data[9].pos
     assert torch.equal([other[step] for step in (3, 9, 1)][1].pos, late)
-    assert not torch.equal(batches(toy, augment=toy.SO3, seed=1)[9].pos, late)
+    assert not torch.equal(batches(toy, turned=True, seed=1)[9].pos, late)
 
 
 def test_every_sample_is_moved_by_its_own_rotation_inputs_and_target_alike(toy) -> None:
-    plain, moved = batches(toy)[2], batches(toy, augment=toy.SO3)[2]
+    plain, moved = batches(toy)[2], batches(toy, turned=True)[2]
     rotations = []
     for cloud in range(plain.num_clouds):
         rows = plain.batch == cloud

@@ -6,6 +6,7 @@ import torch
 from rapidash._seed import seeded
 from rapidash.data import Field
 from rapidash.groups import Scalar, Vector
+from rapidash.methods import OrbitAverage
 from rapidash.train import evaluate, predict
 
 
@@ -25,9 +26,11 @@ def test_metric_by_hand(toy) -> None:
     assert result.mean == pytest.approx(float(expected.mean()))
 
 
-@pytest.mark.parametrize("options", [{}, {"rotate": True}, {"tta": 3}, {"rotate": True, "tta": 2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"rotate": True}, {"average": 3}, {"rotate": True, "average": 2}], ids=str)
 def test_the_batch_size_plays_no_part(toy, broken, options: dict) -> None:
-    options = {**options, "tta_group": toy.SO3} if "tta" in options else dict(options)
+    options = dict(options)
+    if count := options.pop("average", 0):
+        options["average"] = OrbitAverage(toy.SO3, count)
     if options.pop("rotate", False):
         options["rotate"] = toy.SO3
     data = toy.task.dataset("test", size=7)
@@ -96,12 +99,12 @@ def test_the_model_keeps_the_mode_of_every_part_and_gets_no_gradients(toy) -> No
 
 def test_bad_arguments_are_named(toy, broken) -> None:
     data = toy.task.dataset("test")
-    with pytest.raises(ValueError, match="no clouds"):
+    with pytest.raises(ValueError, match="no samples"):
         evaluate(broken, toy.task, toy.task.dataset("test", size=0), batch_size=8)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         evaluate(broken, toy.task, data, batch_size=0)
     with pytest.raises(ValueError, match="tta=2 needs a group"):
-        evaluate(broken, toy.task, data, batch_size=8, tta=2)
+        predict(broken, data.batch(torch.arange(2)), toy.task.output, tta=2)
     with pytest.raises(ValueError, match="tta must be at least 0"):
         predict(broken, data.batch(torch.arange(2)), toy.task.output, tta=-1)
 

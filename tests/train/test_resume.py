@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rapidash.methods import Control
 from rapidash.train import CheckpointError, read_checkpoint
 
 
@@ -16,18 +17,15 @@ class CrashError(Exception):
     pass
 
 
-class Crash:
+class Crash(Control):
     """Fails when step ``at`` begins."""
 
     def __init__(self, at: int) -> None:
         self.at = at
 
-    def on_step(self, step: int) -> None:
+    def before(self, step: int) -> None:
         if step == self.at:
             raise CrashError
-
-    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
-        return {}
 
 
 class Signal(Crash):
@@ -37,19 +35,19 @@ class Signal(Crash):
         super().__init__(at)
         self.number = number
 
-    def on_step(self, step: int) -> None:
+    def before(self, step: int) -> None:
         if step == self.at:
             os.kill(os.getpid(), self.number)
 
 
-class Dual:
+class Dual(Control):
     """A hook with a state that is no function of the step."""
 
     def __init__(self) -> None:
         self.weight = 0.01
 
-    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
-        size = model.head.weight.square().sum() + torch.randn((), generator=rng)
+    def terms(self, view) -> dict[str, torch.Tensor]:
+        size = view.model.head.weight.square().sum() + torch.randn((), generator=view.rng)
         self.weight += 0.01 * float(size.detach())
         return {"dual": self.weight * size}
 
@@ -87,11 +85,11 @@ def last_state(run_dir: Path):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("crash", [1, 3, 7, 11])  # before the first checkpoint, at one, between two, in the last step
 def test_continuation_is_bit_identical(tmp_path: Path, toy, optimizer: str, crash: int) -> None:
-    setting = {"optimizer": optimizer, "augment": toy.SO3, "learning_rate": 0.05}
-    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1), Dual()], **setting)
+    setting = {"optimizer": optimizer, "learning_rate": 0.05}
+    straight = toy.run(tmp_path / "straight", methods=[*toy.turned, *toy.acts(Crash(-1), Dual())], **setting)
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", hooks=[Crash(crash), Dual()], **setting)
-    continued = toy.run(tmp_path / "killed", hooks=[Crash(-1), Dual()], **setting)
+        toy.run(tmp_path / "killed", methods=[*toy.turned, *toy.acts(Crash(crash), Dual())], **setting)
+    continued = toy.run(tmp_path / "killed", methods=[*toy.turned, *toy.acts(Crash(-1), Dual())], **setting)
     assert_same(straight, continued)
     assert straight[1].earlier_seconds == 0
     assert (continued[1].earlier_seconds > 0) == (crash > 1)  # there was a checkpoint
@@ -105,26 +103,26 @@ def test_the_comparison_rejects_another_run(tmp_path: Path, toy) -> None:
 
 def test_continuation_in_float64_without_average(tmp_path: Path, toy) -> None:
     setting = {"dtype": "float64", "ema_decay": 0.0, "grad_clip": 0.0}
-    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)], **setting)
+    straight = toy.run(tmp_path / "straight", methods=toy.acts(Crash(-1)), **setting)
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", hooks=[Crash(8)], **setting)
-    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Crash(-1)], **setting))
+        toy.run(tmp_path / "killed", methods=toy.acts(Crash(8)), **setting)
+    assert_same(straight, toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)), **setting))
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_saves_at_the_step_boundary_and_is_raised(tmp_path: Path, toy, number: int, error: type) -> None:
-    straight = toy.run(tmp_path / "straight", hooks=[Signal(-1, 0)])
+    straight = toy.run(tmp_path / "straight", methods=toy.acts(Signal(-1, 0)))
     handler = signal.getsignal(number)
     with pytest.raises(error):
-        toy.run(tmp_path / "killed", hooks=[Signal(6, number)], checkpoint_every=1000)
+        toy.run(tmp_path / "killed", methods=toy.acts(Signal(6, number)), checkpoint_every=1000)
     assert signal.getsignal(number) is handler
     assert read_checkpoint(tmp_path / "killed" / "checkpoint.pt")["state"]["progress"]["step"] == 7
-    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Signal(-1, 0)]))
+    assert_same(straight, toy.run(tmp_path / "killed", methods=toy.acts(Signal(-1, 0))))
 
 
 def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path, toy) -> None:
     with pytest.raises(KeyboardInterrupt):
-        toy.run(tmp_path, hooks=[Signal(11, signal.SIGINT)])
+        toy.run(tmp_path, methods=toy.acts(Signal(11, signal.SIGINT)))
     assert read_checkpoint(tmp_path / "checkpoint.pt")["state"]["progress"]["step"] == 12
 
 
@@ -133,21 +131,21 @@ def test_a_signal_while_a_finished_run_is_read_is_not_lost(tmp_path: Path, toy) 
         def load_state_dict(self, state: dict[str, float]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    toy.run(tmp_path, hooks=[Late()])
+    toy.run(tmp_path, methods=toy.acts(Late()))
     with pytest.raises(KeyboardInterrupt):
-        toy.run(tmp_path, hooks=[Late()])
+        toy.run(tmp_path, methods=toy.acts(Late()))
 
 
 def test_a_finished_run_is_not_repeated(tmp_path: Path, toy) -> None:
-    first = toy.run(tmp_path, hooks=[Crash(-1)])
-    assert_same(first, toy.run(tmp_path, hooks=[Crash(0)]))  # no step begins, so nothing crashes
+    first = toy.run(tmp_path, methods=toy.acts(Crash(-1)))
+    assert_same(first, toy.run(tmp_path, methods=toy.acts(Crash(0))))  # no step begins, so nothing crashes
 
 
 def test_settings_that_do_not_change_the_result_may_change(tmp_path: Path, toy) -> None:
-    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)])
+    straight = toy.run(tmp_path / "straight", methods=toy.acts(Crash(-1)))
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", hooks=[Crash(5)])
-    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Crash(-1)], checkpoint_every=7, threads=1))
+        toy.run(tmp_path / "killed", methods=toy.acts(Crash(5)))
+    assert_same(straight, toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)), checkpoint_every=7, threads=1))
 
 
 @pytest.mark.parametrize(
@@ -156,30 +154,30 @@ def test_settings_that_do_not_change_the_result_may_change(tmp_path: Path, toy) 
         ({"learning_rate": 0.5}, r"train\.learning_rate: 0\.001 in the checkpoint, 0\.5 now"),
         ({"width": 8}, r"model\.head\.weight: \(3, 16\) float32 in the checkpoint, \(3, 8\) float32 now"),
         ({"seed": 3}, "seed: 0 in the checkpoint, 3 now"),
-        ({"hooks": [Dual()]}, r"hook\.0: absent in the checkpoint, Dual now"),
+        ("dual", r"method Dual: absent in the checkpoint, Acts now"),
     ],
 )
-def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, toy, change: dict, named: str) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, toy, change: dict | str, named: str) -> None:
     toy.run(tmp_path)
     with pytest.raises(ValueError, match=named):
-        toy.run(tmp_path, **change)
+        toy.run(tmp_path, **({"methods": toy.acts(Dual())} if change == "dual" else change))
 
 
 def test_other_data_are_refused(tmp_path: Path, toy) -> None:
     toy.run(tmp_path)
-    with pytest.raises(ValueError, match=r"train_set: 24 clouds, .* in the checkpoint, 24 clouds"):
+    with pytest.raises(ValueError, match=r"train_set: 24 samples, .* in the checkpoint, 24 samples"):
         toy.run(tmp_path, train_set=toy.task.dataset("test"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, toy, damage: str) -> None:
-    straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)])
+    straight = toy.run(tmp_path / "straight", methods=toy.acts(Crash(-1)))
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", hooks=[Crash(8)])
+        toy.run(tmp_path / "killed", methods=toy.acts(Crash(8)))
     path = tmp_path / "killed" / "checkpoint.pt"
     spoil(path, damage)
     with pytest.warns(UserWarning, match=r"checkpoint\.pt is damaged .*previous"):
-        continued = toy.run(tmp_path / "killed", hooks=[Crash(-1)])
+        continued = toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)))
     assert_same(straight, continued)
 
 
@@ -192,9 +190,9 @@ def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path: Path, to
 
 
 def test_a_checkpoint_lost_between_two_renames_is_no_loss(tmp_path: Path, toy) -> None:
-    straight = toy.run(tmp_path, hooks=[Crash(-1)])
+    straight = toy.run(tmp_path, methods=toy.acts(Crash(-1)))
     (tmp_path / "checkpoint.pt").unlink()
-    assert_same(straight, toy.run(tmp_path, hooks=[Crash(-1)]))
+    assert_same(straight, toy.run(tmp_path, methods=toy.acts(Crash(-1))))
 
 
 def test_a_checkpoint_of_another_format_is_named(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,18 +204,18 @@ def test_a_checkpoint_of_another_format_is_named(tmp_path: Path, toy, monkeypatc
 
 
 def test_looking_at_the_losses_less_often_changes_nothing(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    often = toy.run(tmp_path / "often", hooks=[Dual()])
+    often = toy.run(tmp_path / "often", methods=toy.acts(Dual()))
     monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)  # as on a GPU
-    assert_same(often, toy.run(tmp_path / "seldom", hooks=[Dual()]))
+    assert_same(often, toy.run(tmp_path / "seldom", methods=toy.acts(Dual())))
 
 
 @pytest.mark.gpu
 def test_a_run_on_the_gpu_continues(tmp_path: Path, toy) -> None:
     setting = {"device": "cuda", "dtype": "float64"}
-    _, straight = toy.run(tmp_path / "straight", hooks=[Crash(-1)], **setting)
+    _, straight = toy.run(tmp_path / "straight", methods=toy.acts(Crash(-1)), **setting)
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", hooks=[Crash(7)], **setting)
-    model, continued = toy.run(tmp_path / "killed", hooks=[Crash(-1)], **setting)
+        toy.run(tmp_path / "killed", methods=toy.acts(Crash(7)), **setting)
+    model, continued = toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)), **setting)
     assert model.head.weight.device.type == "cuda"
     assert continued.best_val_error == pytest.approx(straight.best_val_error, rel=1e-9)
     assert continued.peak_memory_bytes > 0
@@ -252,19 +250,18 @@ _CHILD = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from conftest import run_toy
-class Kill:
-    def on_step(self, step):
+from conftest import Acts, run_toy
+from rapidash.methods import Control
+class Kill(Control):
+    def before(self, step):
         if step == 7:
             os.kill(os.getpid(), signal.SIGKILL)
-    def loss_terms(self, model, batch, rng):
-        return {}
-run_toy(Path(sys.argv[1]), hooks=[Kill()])
+run_toy(Path(sys.argv[1]), methods=[Acts(Kill())])
 """
 
 
 def test_a_process_killed_without_notice_continues(tmp_path: Path, toy) -> None:
-    class Kill(Crash):  # the same name: hooks are part of the configuration
+    class Kill(Crash):  # the same name: methods are part of the configuration
         pass
 
     Kill.__qualname__ = "Kill"
@@ -272,5 +269,5 @@ def test_a_process_killed_without_notice_continues(tmp_path: Path, toy) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     child = subprocess.run([sys.executable, "-c", _CHILD, str(tmp_path / "killed"), here], env=environment, check=False)
     assert child.returncode == -signal.SIGKILL
-    straight = toy.run(tmp_path / "straight", hooks=[Kill(-1)], threads=1)
-    assert_same(straight, toy.run(tmp_path / "killed", hooks=[Kill(-1)], threads=1))
+    straight = toy.run(tmp_path / "straight", methods=toy.acts(Kill(-1)), threads=1)
+    assert_same(straight, toy.run(tmp_path / "killed", methods=toy.acts(Kill(-1)), threads=1))

@@ -5,8 +5,11 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from rapidash.methods import Augment, Average, Variant
 from rapidash.models import RapidashConfig
-from rapidash.train import TASKS, TrainConfig, Variant, get_task
+from rapidash.registry import TASKS
+from rapidash.tasks import get_task
+from rapidash.train import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -44,15 +47,19 @@ def test_the_settings_are_frozen_and_the_defaults_valid() -> None:
 
 def test_a_variant_checks_what_it_can() -> None:
     model = RapidashConfig()
-    assert Variant("E(3)", model, augment="SO(3)", tta=4, tta_group="O(3)").tta == 4
+    variant = Variant("E(3)", model, methods=(Augment("SO(3)"), Average("O(3)", 4)))
+    assert variant.average is not None
+    assert (variant.average.num, variant.average.group.name) == (4, "O(3)")
     with pytest.raises(ValueError, match="needs a name"):
         Variant("", model)
-    with pytest.raises(ValueError, match="tta must be at least 0, got -1"):
-        Variant("a", model, tta=-1)
-    with pytest.raises(ValueError, match=r"tta=4 needs a tta_group"):
-        Variant("a", model, tta=4)
+    with pytest.raises(ValueError, match="num must be at least 0, got -1"):
+        Average("SO(3)", -1)
+    with pytest.raises(ValueError, match=r"num=0 averages over all elements.*SO\(3\) has too many: give a number"):
+        Average("SO(3)")
     with pytest.raises(ValueError, match="unknown symmetry 'SO3'"):
-        Variant("a", model, augment="SO3")
+        Augment("SO3")
+    with pytest.raises(ValueError, match="variant 'a' has several averages"):
+        Variant("a", model, methods=(Average("SO(3)", 2), Average("O(3)", 2)))
     with pytest.raises(ValueError, match="own neighbor"):
         Variant("a", model, neighbor="a")
 
@@ -65,5 +72,5 @@ def test_tasks_are_found_by_name_and_the_nearest_is_suggested() -> None:
 
 def test_task_options_are_passed_on_and_checked() -> None:
     assert get_task("nbody", num_train=7).num_train == 7
-    with pytest.raises(ValueError, match=r"no option 'num_trains'.*did you mean 'num_train'"):
+    with pytest.raises(ValueError, match=r"unknown option of task 'nbody': 'num_trains'.*did you mean 'num_train'"):
         get_task("nbody", num_trains=7)

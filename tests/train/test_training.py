@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
+from rapidash.methods import Control
 from rapidash.train import TrainingDivergedError, WeightAverage, evaluate
 
 
@@ -33,14 +34,14 @@ def test_a_step_is_the_textbook_step(tmp_path: Path, toy) -> None:
 
 
 def test_the_model_holds_the_best_weights_by_validation(tmp_path: Path, toy) -> None:
-    class Spoil:  # pulls the weights away from the second half on
-        def on_step(self, step: int) -> None:
+    class Spoil(Control):  # pulls the weights away from the second half on
+        def before(self, step: int) -> None:
             self.weight = 100.0 if step >= 30 else 0.0
 
-        def loss_terms(self, model, batch, rng):
-            return {"spoil": self.weight * model.head.weight.sum()}
+        def terms(self, view):
+            return {"spoil": self.weight * view.model.head.weight.sum()}
 
-    setting = {"steps": 60, "learning_rate": 0.02, "eval_every": 4, "dtype": "float64", "hooks": [Spoil()]}
+    setting = {"steps": 60, "learning_rate": 0.02, "eval_every": 4, "dtype": "float64", "methods": toy.acts(Spoil())}
     model, result = toy.run(tmp_path, **setting)
     errors = [row["val_error"] for row in result.history]
     assert result.best_val_error == min(errors)
@@ -70,7 +71,7 @@ def test_the_global_generator_is_left_as_it_was(tmp_path: Path, toy) -> None:
 
 def test_augmentation_draws_one_element_per_sample_and_changes_the_result(tmp_path: Path, toy) -> None:
     plain, _ = toy.run(tmp_path / "a")
-    moved, _ = toy.run(tmp_path / "b", augment=toy.SO3)
+    moved, _ = toy.run(tmp_path / "b", methods=toy.turned)
     assert not torch.equal(plain.head.weight, moved.head.weight)
 
 
@@ -92,48 +93,48 @@ def test_the_history_has_the_declared_columns(tmp_path: Path, toy) -> None:
     assert result.peak_memory_bytes >= 0
 
 
-@dataclass(frozen=True)
-class Penalty:
+@dataclass
+class Penalty(Control):
     weight: float
 
-    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
-        noise = torch.randn(3, generator=rng)
-        return {"size": self.weight * (model.head.weight.square().sum() + noise.square().sum())}
+    def terms(self, view) -> dict[str, torch.Tensor]:
+        noise = torch.randn(3, generator=view.rng)
+        return {"size": self.weight * (view.model.head.weight.square().sum() + noise.square().sum())}
 
 
-def test_a_hook_of_weight_zero_is_plain_training(tmp_path: Path, toy) -> None:
+def test_a_method_of_weight_zero_is_plain_training(tmp_path: Path, toy) -> None:
     plain, _ = toy.run(tmp_path / "a")
-    zero, result = toy.run(tmp_path / "b", hooks=[Penalty(0.0)])
-    some, _ = toy.run(tmp_path / "c", hooks=[Penalty(0.1)])
+    zero, result = toy.run(tmp_path / "b", methods=toy.acts(Penalty(0.0)))
+    some, _ = toy.run(tmp_path / "c", methods=toy.acts(Penalty(0.1)))
     assert torch.equal(plain.head.weight, zero.head.weight)
     assert not torch.equal(plain.head.weight, some.head.weight)
     assert all(row["loss/size"] == 0 for row in result.history)
 
 
-def test_hook_terms_are_logged_apart_from_the_loss_of_the_task(tmp_path: Path, toy) -> None:
+def test_terms_of_methods_are_logged_apart_from_the_loss_of_the_task(tmp_path: Path, toy) -> None:
     _, plain = toy.run(tmp_path / "a", eval_every=1, steps=3)
-    _, hooked = toy.run(tmp_path / "b", eval_every=1, steps=3, hooks=[Penalty(10.0)])
+    _, hooked = toy.run(tmp_path / "b", eval_every=1, steps=3, methods=toy.acts(Penalty(10.0)))
     assert plain.history[0]["train_loss"] == hooked.history[0]["train_loss"]
     assert hooked.history[0]["loss/size"] > 0
 
 
-class Breaker:
+class Breaker(Control):
     """Makes the loss infinite in one step."""
 
     def __init__(self, step: int) -> None:
         self.bad, self.step = step, -1
 
-    def on_step(self, step: int) -> None:
+    def before(self, step: int) -> None:
         self.step = step
 
-    def loss_terms(self, model, batch, rng) -> dict[str, torch.Tensor]:
+    def terms(self, view) -> dict[str, torch.Tensor]:
         return {"broken": torch.tensor(float("nan") if self.step == self.bad else 0.0)}
 
 
 def test_a_loss_that_is_not_a_number_stops_with_step_and_checkpoint(tmp_path: Path, toy) -> None:
     with pytest.raises(TrainingDivergedError, match=r"loss/broken is nan in step 8.*checkpoint\.pt"):
-        toy.run(tmp_path, hooks=[Breaker(7)])
-    model, _ = toy.run(tmp_path, hooks=[Breaker(-2)])  # the last checkpoint, of step 6, is good
+        toy.run(tmp_path, methods=toy.acts(Breaker(7)))
+    model, _ = toy.run(tmp_path, methods=toy.acts(Breaker(-2)))  # the last checkpoint, of step 6, is good
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
@@ -142,17 +143,17 @@ def test_the_step_is_named_also_when_losses_are_looked_at_seldom(
 ) -> None:
     monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)
     with pytest.raises(TrainingDivergedError, match="loss/broken is nan in step 6"):
-        toy.run(tmp_path, hooks=[Breaker(5)], eval_every=12, checkpoint_every=12)
+        toy.run(tmp_path, methods=toy.acts(Breaker(5)), eval_every=12, checkpoint_every=12)
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, toy) -> None:
-    class Poison:
-        def loss_terms(self, model, batch, rng):
+    class Poison(Control):
+        def terms(self, view):
             # finite value, infinite slope at 0
-            return {"root": (model.head.bias * 0).abs().sum().sqrt()}
+            return {"root": (view.model.head.bias * 0).abs().sum().sqrt()}
 
     with pytest.raises(TrainingDivergedError, match="a weight is not finite after step 1"):
-        toy.run(tmp_path, hooks=[Poison()], eval_every=100, checkpoint_every=1, steps=3, warmup_steps=0)
+        toy.run(tmp_path, methods=toy.acts(Poison()), eval_every=100, checkpoint_every=1, steps=3, warmup_steps=0)
 
 
 def test_a_device_that_is_absent_is_named(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +164,9 @@ def test_a_device_that_is_absent_is_named(tmp_path: Path, toy, monkeypatch: pyte
 
 def test_empty_data_and_models_without_parameters_are_refused(tmp_path: Path, toy) -> None:
     empty = toy.task.dataset("val", size=0)
-    with pytest.raises(ValueError, match="val_set has no clouds"):
+    with pytest.raises(ValueError, match="val_set has no samples"):
         toy.run(tmp_path, val_set=empty)
-    with pytest.raises(ValueError, match="train_set has no clouds"):
+    with pytest.raises(ValueError, match="train_set has no samples"):
         toy.run(tmp_path, train_set=empty)
     with pytest.raises(ValueError, match="no parameter that needs a gradient"):
         toy.run(tmp_path, model=toy.Network().requires_grad_(False))
@@ -174,12 +175,12 @@ def test_empty_data_and_models_without_parameters_are_refused(tmp_path: Path, to
 def test_threads_hold_during_training_only(tmp_path: Path, toy) -> None:
     seen = []
 
-    class Look:
-        def loss_terms(self, model, batch, rng):
+    class Look(Control):
+        def terms(self, view):
             seen.append(torch.get_num_threads())
             return {}
 
-    toy.run(tmp_path, threads=2, steps=3, hooks=[Look()])
+    toy.run(tmp_path, threads=2, steps=3, methods=toy.acts(Look()))
     assert set(seen) == {2}
     assert torch.get_num_threads() == 1
 

@@ -14,6 +14,7 @@ from rapidash.data._corruptions import (
     corrupt_dataset,
 )
 from rapidash.data._fields import Field
+from rapidash.data._moved import MovedDataset, moved
 from rapidash.data._protocols import Batch, Dataset
 from rapidash.data._rows import RowBatch, RowDataset
 
@@ -30,11 +31,13 @@ __all__ = [
     "CorruptionKind",
     "Dataset",
     "Field",
+    "MovedDataset",
     "Normalization",
     "RowBatch",
     "RowDataset",
     "corrupt",
     "corrupt_dataset",
     "corruption_error",
+    "moved",
     "relative_errors",
 ]

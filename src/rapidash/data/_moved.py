@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from rapidash._seed import seeded
-from rapidash.data._cloud import Field
+from rapidash.data._fields import Field
 from rapidash.data._protocols import Batch, Dataset
 from rapidash.groups import MatrixGroup
 
@@ -23,6 +25,11 @@ class MovedDataset:
 
     dataset: Dataset
     elements: Float[Tensor, "size n n"]
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor by name, moved."""
+        return self.batch(torch.arange(len(self))).tensors
 
     @property
     def fields(self) -> Mapping[str, Field]:

@@ -3,6 +3,7 @@
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
 from rapidash.groups._image import Image, Intensity
+from rapidash.groups._joined import JoinedGroup, joined_group
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial, random_rotation
 from rapidash.groups._matrix_groups import (
     Flows,
@@ -46,6 +47,7 @@ __all__ = [
     "Group",
     "Image",
     "Intensity",
+    "JoinedGroup",
     "LinearGroup",
     "MatrixGroup",
     "O",
@@ -72,6 +74,7 @@ __all__ = [
     "grid_symmetries",
     "hyperbolic",
     "inverse",
+    "joined_group",
     "motion",
     "octahedral",
     "orientation_grid",

@@ -75,7 +75,7 @@ class Group:
             case FiniteGroup(label=label):
                 return label + (f" with T({self.dim})" if self.translations else "")
             case other:
-                return type(other).__name__
+                return str(other) + ("" if self.translations else " about the origin")
 
     def __str__(self) -> str:
         return self.name

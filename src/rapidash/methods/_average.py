@@ -17,7 +17,7 @@ AVERAGED = "averaged"  # the name of the view whose predictions are averaged
 
 @dataclass(frozen=True)
 class OrbitAverage:
-    r"""The average (1/K) sum_k rho_out(g_k)^{-1} f(g_k x), over random elements for each sample, or over all of a group.
+    r"""The average (1/K) sum_k rho_out(g_k)^{-1} f(g_k x), over random elements for each sample, or all of a group.
 
     Args:
         group: where the elements come from.
@@ -32,7 +32,9 @@ class OrbitAverage:
         if self.num < 0:
             raise ValueError(f"num must be at least 0, got {self.num}")
         if self.num == 0 and enumerated(self.group) is None:
-            raise ValueError(f"num=0 averages over all elements, of which {self.group.name} has too many: give a number")
+            raise ValueError(
+                f"num=0 averages over all elements, of which {self.group.name} has too many: give a number"
+            )
 
     def elements(self, size: int, seed: int) -> list[Float[Tensor, "size n n"]]:
         """For each k the element g_k of every sample; those of a sample depend on the seed and its place alone."""
@@ -43,9 +45,7 @@ class OrbitAverage:
         return [g.expand(size, *g.shape) for g in everything]
 
 
-def orbit_average(
-    model: nn.Module, batch: Batch, output: Field, elements: Sequence[Float[Tensor, "B n n"]]
-) -> Tensor:
+def orbit_average(model: nn.Module, batch: Batch, output: Field, elements: Sequence[Float[Tensor, "B n n"]]) -> Tensor:
     """(1/K) sum_k rho_out(g_k)^{-1} f(g_k x), with an element for each sample and k."""
     total: Tensor | None = None
     for g in elements:

@@ -1,6 +1,5 @@
 """Training methods: frozen descriptions that modify a model, and controls that act during a run."""
 
-from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -74,8 +73,8 @@ class StepView:
 class Control:
     """What a method does during a run; every part may stay as it is here, which does nothing.
 
-    A control draws from the generators that it is given only. With a weight of zero it must take no extra pass and leave
-    plain training bit for bit.
+    A control draws from the generators that it is given only. With a weight of zero it must take no extra pass and
+    leave plain training bit for bit.
     """
 
     def param_groups(self) -> Sequence[ParamGroup]:
@@ -108,7 +107,7 @@ class Control:
         """Continue from a saved state."""
 
 
-class Method(ABC):
+class Method:
     """A training method: a frozen dataclass, registered in `rapidash.registry.METHODS`.
 
     A `Variant` names its methods in the order in which they act. Two methods, or two settings of one, are never the

@@ -19,9 +19,10 @@ HOW_IT_READS = ("data_dir", "on_error", "verify")  # options of tasks that do no
 class Task(Protocol):
     """What a study needs to know about a problem.
 
-    A task whose data are clouds is tested on data that are turned by SO(D), and measured over the motions of space. A task
-    may say otherwise: ``moves``, the group that turns its test data, or None; ``measured_groups``, those over which the
-    equivariance error is measured. Data without positions (``dim`` 0) are neither turned nor measured without these.
+    A task whose data are clouds is tested on data that are turned by SO(D), and measured over the motions of space. A
+    task may say otherwise: ``moves``, the group that turns its test data, or None; ``measured_groups``, those over
+    which the equivariance error is measured. Data without positions (``dim`` 0) are neither turned nor measured without
+    these.
 
     A task may also have ``corruption_kinds``, the kinds of corruptions of its clouds under which its targets stay true
     (see `rapidash.data.CorruptionKind`); without it they are ``("rigid", "noise")``.

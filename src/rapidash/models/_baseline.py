@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from rapidash.geometry import EdgeRule, check_cloud, parse_edges
 from rapidash.groups import Group, parse_group
 from rapidash.models._baseline_config import BaselineConfig
-from rapidash.models._pooling import pool_points
 from rapidash.models._network import Interface, RapidashOutput
+from rapidash.models._pooling import pool_points
 
 
 class Baseline(nn.Module, ABC):

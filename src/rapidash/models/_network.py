@@ -23,7 +23,7 @@ class Interface:
         in_pairs: number of point scalars whose products s_i s_j belong to the edges (charges).
         out_scalars, out_vectors: outputs per point or cloud.
         level: ``"graph"`` for an output per cloud, ``"node"`` for one per point.
-        pool: ``"sum"`` or ``"mean"`` of the outputs over the points of a cloud; None: as the network's own setting says.
+        pool: ``"sum"`` or ``"mean"`` of the outputs over the points of a cloud; None: as the network's setting says.
     """
 
     dim: int = 3
@@ -46,9 +46,9 @@ class RapidashOutput(NamedTuple):
 class NetworkConfig(ABC):
     """The knobs of a network as plain values: a frozen dataclass, registered in `rapidash.registry.NETWORKS`.
 
-    ``symmetry`` is the name of the group of the layers, as `rapidash.groups.parse_group` reads it, and ``space`` that of
-    the space on which features live, e.g. ``"R3"``; both are fields or properties. Sizes of inputs and outputs belong to
-    the task, see `Interface`.
+    ``symmetry`` is the name of the group of the layers, as `rapidash.groups.parse_group` reads it, and ``space`` that
+    of the space on which features live, e.g. ``"R3"``; both are fields or properties. Sizes of inputs and outputs
+    belong to the task, see `Interface`.
     """
 
     registry: ClassVar[Registry[type["NetworkConfig"]]] = NETWORKS
@@ -65,8 +65,8 @@ class NetworkConfig(ABC):
     def takes(self) -> Takes:
         """How vectors of a point enter.
 
-        ``"vectors"``: as vectors, since the features have directions; ``"components"``: each component is a scalar, since
-        no rotation is kept; ``"invariants"``: by norms and inner products.
+        ``"vectors"``: as vectors, since the features have directions; ``"components"``: each component is a scalar,
+        since no rotation is kept; ``"invariants"``: by norms and inner products.
         """
 
     @abstractmethod
@@ -76,7 +76,7 @@ class NetworkConfig(ABC):
         Raises: ValueError for knobs or sizes that do not fit together; ImportError naming a package that is missing.
         """
 
-    def check_libraries(self) -> None:
+    def check_libraries(self) -> None:  # noqa: B027  (most have none)
         """Raise ImportError, naming what to install, where a library of the network is missing; by default none is."""
 
 

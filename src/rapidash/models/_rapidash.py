@@ -24,8 +24,8 @@ from rapidash.geometry import (
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
-from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._features import check_any_split, check_features
+from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from rapidash.methods import HOW_IT_READS, Task, Variant
 from rapidash.tasks._file_task import FileTask
-from rapidash.methods import HOW_IT_READS, Task
-from rapidash.methods import Variant
 
 _CARD = """---
 library_name: rapidash

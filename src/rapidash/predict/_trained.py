@@ -24,14 +24,12 @@ from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
 from rapidash.datasets._cloud_files import as_entries
 from rapidash.groups import Group, parse_group
+from rapidash.methods import Task, Variant, predict_batches
 from rapidash.predict._card import model_card
-from rapidash.methods import predict_batches
-from rapidash.train._log import progress_bar
+from rapidash.predict._write_predictions import Predictions
 from rapidash.tasks._file_task import FileTask, Output, category_number, check_reference
 from rapidash.tasks._get import get_task
-from rapidash.methods import Task
-from rapidash.methods import Variant
-from rapidash.predict._write_predictions import Predictions
+from rapidash.train._log import progress_bar
 
 _ENTRIES = {"task": str, "task_options": dict, "variant": dict, "dtype": str}
 _ENTRIES |= {"reference": dict, "training": dict, "results": dict}

@@ -15,9 +15,9 @@ class DualAscent:
         \gamma &\leftarrow \gamma - \eta_p\,(\partial_\gamma J + \lambda + \mu \gamma) \\
         \lambda &\leftarrow \lambda + \eta_d\, \gamma \quad \text{with the gate before the step}
 
-    from lambda = 0. The gates move by plain gradient descent, so that both rates mean what they say. For J quadratic with
-    curvature h the pair oscillates below mu = 2 sqrt(eta_d / eta_p) - h, and grows without bound where eta_d > h + mu;
-    without damping (mu = 0, as published) it relies on the curvature of the loss. The time constant is
+    from lambda = 0. The gates move by plain gradient descent, so that both rates mean what they say. For J quadratic
+    with curvature h the pair oscillates below mu = 2 sqrt(eta_d / eta_p) - h, and grows without bound where
+    eta_d > h + mu; without damping (mu = 0, as published) it relies on the curvature of the loss. The time constant is
     1 / sqrt(eta_p eta_d) steps.
 
     Args:

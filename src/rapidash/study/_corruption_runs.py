@@ -20,8 +20,8 @@ from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import Record, Store
 from rapidash.study._weights import WEIGHTS, load_run
-from rapidash.train import Task, evaluate, get_task
 from rapidash.tasks._posed_task import PosedTask
+from rapidash.train import Task, evaluate, get_task
 
 CORRUPTION_SEED = 0  # the same corrupted clouds for every variant and seed of every study
 _RESULTS = "corruptions"

@@ -1,1 +1,6 @@
 """Tasks: a dataset, the network's inputs and outputs, a loss and a metric. One file per task."""
+
+from rapidash.tasks._file_task import FileTask, Input, Output, category_number, check_reference, cloud_tensors
+from rapidash.tasks._get import get_task
+
+__all__ = ["FileTask", "Input", "Output", "category_number", "check_reference", "cloud_tensors", "get_task"]

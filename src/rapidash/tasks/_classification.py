@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from rapidash.data import CloudBatch, Field
 from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
-from rapidash.tasks._file_task import Input, Output, cloud_tensors
 from rapidash.methods import Variant
+from rapidash.tasks._file_task import Input, Output, cloud_tensors
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
 

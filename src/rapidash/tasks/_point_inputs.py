@@ -13,9 +13,9 @@ from rapidash._names import unknown_name
 from rapidash.data import CloudBatch
 from rapidash.geometry import centroids, safe_norm
 from rapidash.groups import AxisRotations, parse_group
+from rapidash.methods import Variant
 from rapidash.models import Interface, Network, Takes
 from rapidash.symmetry import GeometricInput, Ledger, global_frame, symmetry_ledger
-from rapidash.methods import Variant
 
 TOKENS = ("global frame", "vertical", "height")
 VERTICAL = (0.0, 1.0, 0.0)
@@ -110,7 +110,9 @@ def point_inputs(variant: Variant, names: Sequence[str]) -> PointInputs:
     dim, linear = group.dim, group.linear
     if dim != 3 and {"vertical", "height"} & set(variant.inputs):
         raise ValueError(f"variant {variant.name!r}: 'vertical' and 'height' need 3 dimensions, got {dim}")
-    if (way != "vectors" and "global frame" in variant.inputs) or (way == "components" and "vertical" in variant.inputs):
+    if (way != "vectors" and "global frame" in variant.inputs) or (
+        way == "components" and "vertical" in variant.inputs
+    ):
         raise ValueError(
             f"variant {variant.name!r}: constant vectors need orientations, or rotations and the token 'vertical', "
             f"got {variant.inputs} on {variant.model.space}"

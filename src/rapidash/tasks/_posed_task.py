@@ -12,9 +12,8 @@ from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, ReadDataset
 from rapidash.datasets._reading import OnError
 from rapidash.groups import SO
+from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 

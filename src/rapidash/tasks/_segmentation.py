@@ -12,8 +12,8 @@ from torch.nn.functional import one_hot
 from rapidash.data import CloudBatch, CorruptionKind, Field
 from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
-from rapidash.tasks._file_task import Input, Output, category_number
 from rapidash.methods import Variant
+from rapidash.tasks._file_task import Input, Output, category_number
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
 from rapidash.tasks._shape_files import SHAPE_INPUTS, read_shape_by_points

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from rapidash._names import unknown_name
 from rapidash.data import CORRUPTIONS, CloudDataset, CorruptionKind, corrupt_dataset
 from rapidash.datasets import FileCloud
-from rapidash.tasks._file_task import Input
-from rapidash.methods import Split
-from rapidash.methods import Variant
+from rapidash.methods import Split, Variant
 from rapidash.tasks._classification import ClassificationTask, CloudClassifier
+from rapidash.tasks._file_task import Input
 from rapidash.tasks._shape_files import SHAPE_INPUTS, read_shape
 
 

@@ -14,10 +14,9 @@ from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, cmu_dataset
 from rapidash.datasets._motion_clips import Motion
 from rapidash.datasets._reading import OnError
 from rapidash.groups import Position, Scalar, Vector
+from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
 from rapidash.tasks._file_task import Input, Output, cloud_tensors
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._mirror_images import with_mirror_images
 from rapidash.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes

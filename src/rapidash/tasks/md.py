@@ -12,11 +12,10 @@ from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
 from rapidash.datasets._reading import OnError
 from rapidash.groups import DirectSum, Scalar, Vector
+from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._file_task import Input, Output
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
+from rapidash.tasks._file_task import Input, Output
 from rapidash.tasks._molecule_files import MOLECULE_INPUTS, check_atoms, elements_of, read_molecule
 from rapidash.tasks._point_inputs import cloud_means, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes

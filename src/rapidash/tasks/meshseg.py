@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset
 from rapidash.datasets import ReadDataset, meshseg_dataset
+from rapidash.methods import Split, Variant
 from rapidash.tasks._file_task import Output
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._partitions import best_match, contingency, matched_ious, rand_errors
 from rapidash.tasks._segmentation import PointLabeler, SegmentationTask, most_probable
 

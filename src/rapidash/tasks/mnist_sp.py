@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import DataError, FileCloud, ReadDataset, mnist_superpixels_dataset
 from rapidash.groups import Position, Scalar
-from rapidash.tasks._file_task import Input
-from rapidash.methods import Split
-from rapidash.methods import Variant
+from rapidash.methods import Split, Variant
 from rapidash.tasks._classification import ClassificationTask, CloudClassifier
+from rapidash.tasks._file_task import Input
 
 NUM_DIGITS = 10
 PIXELS_PER_UNIT = 3.0  # about the distance between super-pixels: the kernels see lengths of order 1

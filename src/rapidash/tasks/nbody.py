@@ -12,11 +12,10 @@ from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import FileCloud, nbody_dataset
 from rapidash.geometry import centroids
 from rapidash.groups import Position, Scalar, Vector
+from rapidash.methods import Split, Variant
 from rapidash.models import Interface
 from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_frame, symmetry_ledger
 from rapidash.tasks._file_task import Input, Output, cloud_tensors
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._split_sizes import split_sizes
 
 VELOCITY = "velocity"

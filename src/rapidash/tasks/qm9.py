@@ -15,11 +15,10 @@ from rapidash.datasets._qm9 import Qm9Source
 from rapidash.datasets._reading import OnError
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
+from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._file_task import Input, Output
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
+from rapidash.tasks._file_task import Input, Output
 from rapidash.tasks._molecule_files import MOLECULE_INPUTS, check_elements, elements_of, read_molecule
 from rapidash.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes

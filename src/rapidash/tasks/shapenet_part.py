@@ -12,9 +12,8 @@ from torch.nn.functional import cross_entropy
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError, ReadDataset, shapenet_part_dataset
 from rapidash.groups import Vector
+from rapidash.methods import Split, Variant
 from rapidash.tasks._file_task import Input, Output
-from rapidash.methods import Split
-from rapidash.methods import Variant
 from rapidash.tasks._partitions import contingency, label_ious
 from rapidash.tasks._segmentation import PointLabeler, SegmentationTask, most_probable
 

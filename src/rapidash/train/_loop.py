@@ -82,8 +82,8 @@ def train(
         seed: names the random streams.
         run_dir: directory of checkpoints and TensorBoard events.
         progress: on stderr, a bar if that is a terminal, else a line for every validation; ``"always"``: a bar.
-        objective: what is minimized and scored; None: the loss and metric of the task. The model is modified by it and by
-            the methods already, see `rapidash.methods.build_model`.
+        objective: what is minimized and scored; None: the loss and metric of the task. The model is modified by it and
+            by the methods already, see `rapidash.methods.build_model`.
         methods: in the order in which they act.
         primary_view: of the model, by whose validation the weights are chosen with which the model is left.
     Raises:

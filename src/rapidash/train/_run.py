@@ -3,7 +3,6 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -86,9 +85,7 @@ class Run:
         setup, config = self.setup, self.config
         state = self.checkpoints.load()
         self.model.train()
-        self.controls = Controls(
-            self.model, setup.objective, setup.methods, total_steps=config.steps, seed=setup.seed
-        )
+        self.controls = Controls(self.model, setup.objective, setup.methods, total_steps=config.steps, seed=setup.seed)
         self.batches = TrainingBatches(
             setup.train_set,
             config.batch_size,
