@@ -9,8 +9,9 @@ import yaml
 
 from rapidash import cli
 from rapidash.models import Rapidash
+from rapidash.registry import TASKS
 from rapidash.study import RunConfig, StudyDesign, designs, get_design
-from rapidash.train import TASKS, get_task
+from rapidash.tasks import get_task
 
 STUDIES = sorted((Path(__file__).resolve().parents[1] / "studies").glob("*.yaml"))
 SHIPPED = sorted(path.stem.replace("_", "-") for path in Path(designs.__file__).parent.glob("[!_]*.py"))
@@ -31,7 +32,7 @@ def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
                     for model in (variant.model, other.model)
                 )
             parts[variant.name] = {name for name in mine if mine[name] != theirs[name]} | {
-                name for name in ("inputs", "augment", "tta") if getattr(variant, name) != getattr(other, name)
+                name for name in ("inputs", "methods", "objective") if getattr(variant, name) != getattr(other, name)
             }
     return parts
 
@@ -120,7 +121,7 @@ def test_every_default_of_the_network_is_that_of_its_config() -> None:
     from rapidash.models import RapidashConfig
 
     network = Rapidash(in_scalars=1)
-    assert network.config == RapidashConfig(in_scalars=1, ratios=())
+    assert network.config == RapidashConfig(ratios=())
 
 
 @pytest.mark.parametrize(
@@ -137,13 +138,13 @@ def test_every_default_of_the_network_is_that_of_its_config() -> None:
     ids=str,
 )
 def test_values_of_another_type_are_named(values: dict[str, object], message: str) -> None:
-    from rapidash.models import BaselineConfig, RapidashConfig
+    from rapidash.models import EGNNConfig, RapidashConfig
 
     with pytest.raises(ValueError, match=message):
         RapidashConfig(**values)
     if set(values) <= {"num_layers"}:
         with pytest.raises(ValueError, match=message.replace(".*", "a whole number")):
-            BaselineConfig("EGNN", **values)
+            EGNNConfig(**values)
     assert RapidashConfig(channels=(8, 16), ratios=(0.5,), layer_scale=1).channels == (8, 16)
 
 

@@ -1,8 +1,9 @@
 """Networks of libraries behind the interface of Rapidash: their formula, their symmetry, and what they refuse."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -12,37 +13,52 @@ from rapidash._plain import from_plain, to_plain
 from rapidash.geometry import fully_connected_edges
 from rapidash.groups import SO, E, Position, Scalar, T, Vector
 from rapidash.measure import Action, assert_equivariant, equivariance_error
-from rapidash.models import Baseline, BaselineConfig, RapidashConfig, RapidashOutput, build_backbone
+from rapidash.models import Baseline, BaselineConfig, DGCNNConfig, EGNNConfig, Interface, RapidashConfig, RapidashOutput
 from rapidash.models._dgcnn import nearest_in_features
 from rapidash.models._pooling import pool_points
 from rapidash.train import Variant
 from tests.models.conftest import Inputs, random_inputs
 
-SMALL: dict[str, Any] = {"in_scalars": 2, "in_pairs": 1, "out_scalars": 2, "channels": 8, "num_layers": 2}
+WIDTH: dict[str, Any] = {"channels": 8, "num_layers": 2}
+SIZES: dict[str, Any] = {"in_scalars": 2, "in_pairs": 1, "out_scalars": 2}
+
+
+class Case(NamedTuple):
+    """The knobs of a baseline, and its sizes."""
+
+    config: BaselineConfig
+    io: Interface
+
+
 CASES = {
-    "EGNN": BaselineConfig("EGNN", out_vectors=1, level="node", **SMALL),
-    "EGNN, frequencies": BaselineConfig("EGNN", num_fourier=2, level="node", **SMALL),
-    "EGNN, neighbors": BaselineConfig("EGNN", out_vectors=1, edges="knn-3", **SMALL),
-    "EGNN, pooled features": BaselineConfig("EGNN", pools_features=True, **SMALL),
-    "EGNN in the plane": BaselineConfig("EGNN", dim=2, out_vectors=1, level="node", **SMALL),
-    "DGCNN": BaselineConfig("DGCNN", out_vectors=2, level="node", **SMALL),
-    "DGCNN, means": BaselineConfig("DGCNN", out_vectors=1, aggregate="mean", pool="mean", **SMALL),
-    "DGCNN, dynamic": BaselineConfig(
-        "DGCNN", edges="knn-3", is_dynamic=True, norm="batch", pools_features=True, dropout=0.5, **SMALL
+    "EGNN": Case(EGNNConfig(**WIDTH), Interface(out_vectors=1, level="node", **SIZES)),
+    "EGNN, frequencies": Case(EGNNConfig(num_fourier=2, **WIDTH), Interface(level="node", **SIZES)),
+    "EGNN, neighbors": Case(EGNNConfig(edges="knn-3", **WIDTH), Interface(out_vectors=1, **SIZES)),
+    "EGNN, pooled features": Case(EGNNConfig(pools_features=True, **WIDTH), Interface(**SIZES)),
+    "EGNN in the plane": Case(
+        EGNNConfig(symmetry="E(2)", **WIDTH), Interface(dim=2, out_vectors=1, level="node", **SIZES)
     ),
-    "DGCNN in the plane": BaselineConfig("DGCNN", dim=2, out_vectors=1, level="node", **SMALL),
+    "DGCNN": Case(DGCNNConfig(**WIDTH), Interface(out_vectors=2, level="node", **SIZES)),
+    "DGCNN, means": Case(DGCNNConfig(aggregate="mean", pool="mean", **WIDTH), Interface(out_vectors=1, **SIZES)),
+    "DGCNN, dynamic": Case(
+        DGCNNConfig(edges="knn-3", is_dynamic=True, norm="batch", pools_features=True, dropout=0.5, **WIDTH),
+        Interface(**SIZES),
+    ),
+    "DGCNN in the plane": Case(
+        DGCNNConfig(symmetry="T(2)", **WIDTH), Interface(dim=2, out_vectors=1, level="node", **SIZES)
+    ),
 }
 
 
-def network(config: BaselineConfig, seed: int = 0) -> Baseline:
+def network(case: Case, seed: int = 0) -> Baseline:
     torch.manual_seed(seed)
-    model = build_backbone(config)
+    model = case.config.build(case.io)
     assert isinstance(model, Baseline)
     return model.double().eval()
 
 
-def clouds(config: BaselineConfig, seed: int = 0) -> Inputs:
-    return random_inputs(config.dim, seed, sizes=(5, 3, 7))
+def clouds(case: Case, seed: int = 0) -> Inputs:
+    return random_inputs(case.io.dim, seed, sizes=(5, 3, 7))
 
 
 def run(model: Baseline, x: Inputs) -> RapidashOutput:
@@ -56,29 +72,30 @@ def action_error(model: Baseline, group: Any, x: Inputs) -> float:
         out = run(model, x._replace(pos=pos))
         return {"scalars": out.scalars} | ({"vectors": out.vectors} if out.vectors.numel() else {})
 
-    outputs = {"scalars": Scalar(), "vectors": Vector()} if model.config.out_vectors else {"scalars": Scalar()}
+    outputs = {"scalars": Scalar(), "vectors": Vector()} if model.io.out_vectors else {"scalars": Scalar()}
     return equivariance_error(values, {"pos": x.pos}, Action(group, {"pos": Position()}, outputs)).max
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_shapes_and_single_clouds_are_those_of_the_batch(case: str) -> None:
-    config = CASES[case]
-    model, x = network(config), clouds(config)
+    io = CASES[case].io
+    model, x = network(CASES[case]), clouds(CASES[case])
     out = run(model, x)
-    rows = 15 if config.level == "node" else 3
+    rows = 15 if io.level == "node" else 3
     assert out.scalars.shape == (rows, 2)
-    assert out.vectors.shape == (rows, config.out_vectors, config.dim)
+    assert out.vectors.shape == (rows, io.out_vectors, io.dim)
     second = x.batch == 1
     alone = model(x.pos[second], scalars=x.scalars[second], pairs=x.pairs[second])
-    kept = second if config.level == "node" else torch.tensor([False, True, False])
+    kept = second if io.level == "node" else torch.tensor([False, True, False])
     torch.testing.assert_close(alone.scalars, out.scalars[kept])
     torch.testing.assert_close(alone.vectors, out.vectors[kept])
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_symmetry_that_is_claimed_holds_and_rotations_of_the_other_are_broken(case: str) -> None:
-    config = CASES[case]
-    model, x, dim = network(config), clouds(config), config.dim
+    config, io = CASES[case]
+    model, x, dim = network(CASES[case]), clouds(CASES[case]), io.dim
+    assert config.takes == ("invariants" if config.kind == "EGNN" else "components")
     assert model.symmetry == model.exact_symmetry == (E(dim) if config.kind == "EGNN" else T(dim))
     assert action_error(model, T(dim), x) < 1e-10
     turned = action_error(model, SO(dim), x)
@@ -94,8 +111,8 @@ def test_in_float32_the_egnn_is_equivariant_up_to_rounding() -> None:
 
 def test_an_egnn_layer_is_the_published_formula_with_gates() -> None:
     """From the weights of its layer, with loops: every other point of the cloud sends a message."""
-    config = replace(CASES["EGNN"], num_layers=1)
-    model, x = network(config), random_inputs(3, 1, sizes=(4,))
+    config = replace(CASES["EGNN"].config, num_layers=1)
+    model, x = network(CASES["EGNN"]._replace(config=config)), random_inputs(3, 1, sizes=(4,))
     (layer,) = model.layers
     h = model.embedding(x.scalars)
     moved, messages = torch.zeros(4, 3).double(), torch.zeros(4, config.channels).double()
@@ -113,8 +130,8 @@ def test_an_egnn_layer_is_the_published_formula_with_gates() -> None:
 
 
 def test_an_edge_convolution_is_the_largest_message() -> None:
-    config = replace(CASES["DGCNN"], num_layers=1, edges="knn-2")
-    model, x = network(config), random_inputs(3, 1, sizes=(4,))
+    config = replace(CASES["DGCNN"].config, num_layers=1, edges="knn-2")
+    model, x = network(CASES["DGCNN"]._replace(config=config)), random_inputs(3, 1, sizes=(4,))
     (layer,) = model.layers
     h = torch.cat([x.scalars, x.pairs, x.pos - x.pos.mean(dim=0)], dim=1)
     near = torch.cdist(x.pos, x.pos).topk(2, largest=False).indices
@@ -161,7 +178,7 @@ def test_calibration_takes_the_unit_of_length_off_an_egnn() -> None:
 @pytest.mark.parametrize("case", ["EGNN, frequencies", "DGCNN, means"])
 def test_forces_can_be_trained(case: str) -> None:
     """The gradient of a force with respect to positions and weights exists and is right."""
-    model, x = network(replace(CASES[case], out_vectors=0)), clouds(CASES[case])
+    model, x = network(CASES[case]._replace(io=replace(CASES[case].io, out_vectors=0))), clouds(CASES[case])
 
     def forces(pos: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(run(model, x._replace(pos=pos)).scalars.sum(), pos, create_graph=True)
@@ -174,40 +191,44 @@ def test_forces_can_be_trained(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_variant_of_a_baseline_survives_json(case: str) -> None:
-    variant = Variant(case, CASES[case])
+    variant = Variant(case, CASES[case].config)
     assert from_plain(Variant, to_plain(variant)) == variant
     assert from_plain(Variant, to_plain(replace(variant, model=RapidashConfig()))).model == RapidashConfig()
     misspelled = to_plain(variant)
     misspelled["model"]["chanels"] = 3
-    with pytest.raises(ValueError, match=r"BaselineConfig field 'chanels'.*did you mean 'channels'"):
+    with pytest.raises(ValueError, match=r"\w+Config field 'chanels'.*did you mean 'channels'"):
         from_plain(Variant, misspelled)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("make", "message"),
     [
-        ({"kind": "EGN"}, "unknown kind of a baseline 'EGN', expected one of 'EGNN', 'DGCNN'; did you mean 'EGNN'"),
-        ({"dim": 4}, "dim must be 2 or 3, got 4"),
-        ({"channels": 0}, r"at least \{'channels': 1\}, got \{'channels': 0\}"),
-        ({"in_vectors": 1}, "in_vectors must be 0, got 1"),
-        ({"out_vectors": 2}, "at most one vector, got out_scalars=1, out_vectors=2"),
-        ({"out_scalars": 0, "out_vectors": 1}, "at least one scalar"),
-        ({"kind": "DGCNN", "out_scalars": 0}, "needs an output"),
-        ({"level": "edge"}, "unknown level of a baseline 'edge'"),
-        ({"pool": "max"}, "unknown pool of a baseline 'max'"),
-        ({"edges": "knn"}, "unknown edges 'knn'"),
-        ({"pools_features": True, "level": "node"}, "pools_features is for scalars of level 'graph', got level='node'"),
-        ({"dropout": 0.5}, "dropout=0.5 is for pools_features=True"),
-        ({"dropout": 1.0, "pools_features": True}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"kind": "DGCNN", "is_dynamic": True}, "is_dynamic needs edges 'knn-K', got 'fc'"),
-        ({"norm": "batch"}, "{'norm': 'batch'} is no setting of a baseline of kind 'EGNN'"),
-        ({"kind": "DGCNN", "num_fourier": 2}, "{'num_fourier': 2} is no setting of a baseline of kind 'DGCNN'"),
+        (lambda: EGNNConfig(channels=0), r"at least \{'channels': 1\}, got \{'channels': 0\}"),
+        (lambda: EGNNConfig(pool="max"), "unknown pool of a baseline 'max'"),
+        (lambda: EGNNConfig(symmetry="T(3)"), r"unknown symmetry of a baseline 'T\(3\)', expected one of 'E\(3\)'"),
+        (lambda: EGNNConfig(edges="knn"), "unknown edges 'knn'"),
+        (lambda: EGNNConfig(dropout=0.5), "dropout=0.5 is for pools_features=True"),
+        (lambda: EGNNConfig(dropout=1.0, pools_features=True), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: DGCNNConfig(is_dynamic=True), "is_dynamic needs edges 'knn-K', got 'fc'"),
+        (lambda: DGCNNConfig(norm="group"), "unknown norm of a baseline 'group'"),
+        (lambda: EGNNConfig().build(Interface(in_scalars=1, in_vectors=1)), "in_vectors must be 0, got 1"),
+        (lambda: EGNNConfig().build(Interface()), "in_scalars of at least 1, got 0"),
+        (lambda: EGNNConfig().build(Interface(in_scalars=1, out_vectors=2)), "at most one vector, got out_scalars=1"),
+        (lambda: EGNNConfig().build(Interface(in_scalars=1, out_scalars=0, out_vectors=1)), "at least one scalar"),
+        (lambda: DGCNNConfig().build(Interface(in_scalars=1, out_scalars=0)), "needs an output"),
+        (lambda: EGNNConfig().build(Interface(2, in_scalars=1)), r"symmetry 'E\(3\)'.*|acts on R\^3, but dim=2"),
+        (
+            lambda: EGNNConfig(pools_features=True).build(Interface(in_scalars=1, level="node")),
+            "pools_features is for scalars of level 'graph', got level='node'",
+        ),
+        (lambda: Interface(4), "dim must be one of 0, 2, 3, got 4"),
+        (lambda: Interface(level="edge"), "level must be one of 'node', 'graph', got 'edge'"),
+        (lambda: Interface(in_scalars=-1), "sizes must be at least 0, got {'in_scalars': -1}"),
     ],
-    ids=str,
 )
-def test_wrong_settings_teach(changes: dict[str, Any], message: str) -> None:
+def test_wrong_settings_teach(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        BaselineConfig(**({"kind": "EGNN"} | changes))
+        make()
 
 
 def test_wrong_inputs_teach() -> None:
@@ -239,7 +260,7 @@ def test_wrong_inputs_teach() -> None:
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, kind: str, module: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=f'baseline {kind} needs {package}: pip install "rapidash\\[study\\]"'):
-        build_backbone(BaselineConfig(kind))  # type: ignore[arg-type]
+        {"EGNN": EGNNConfig(), "DGCNN": DGCNNConfig()}[kind].build(Interface(in_scalars=1))
 
 
 def test_weights_come_from_the_seed() -> None:

@@ -118,10 +118,11 @@ def test_a_hierarchy_can_be_reused_and_the_grid_turned(inputs: Inputs) -> None:
 def test_configuration_is_kept_and_rebuilds_the_network(inputs: Inputs) -> None:
     model = small_network(edges=["knn-1", "fc"], num_layers=[1, 2], channels=[8, 12], **VECTORS)
     assert isinstance(model.config, RapidashConfig)
-    twin = Rapidash.from_config(model.config).double()
+    twin = Rapidash.from_config(model.config, model.io).double()
     twin.load_state_dict(model.state_dict())
     torch.testing.assert_close(inputs.run(twin).scalars, inputs.run(model).scalars, atol=0, rtol=0)
     assert asdict(twin.config) == asdict(model.config)
+    assert twin.io == model.io
 
 
 def test_tables_are_used_where_they_serve_and_approximate_the_definition() -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from rapidash.models import BaselineConfig
+from rapidash.models import BaselineConfig, DGCNNConfig, EGNNConfig
 from rapidash.study import RunConfig, StudyDesign, get_design, load_run, run_one, run_study
 from rapidash.train import TrainConfig, Variant
 
-SMALL = BaselineConfig("EGNN", channels=8, num_layers=1)
+SMALL = EGNNConfig(channels=8, num_layers=1)
 VARIANTS = {
     "EGNN": Variant("EGNN", SMALL),
-    "DGCNN": Variant("DGCNN", BaselineConfig("DGCNN", channels=8, num_layers=1, norm="batch")),
+    "DGCNN": Variant("DGCNN", DGCNNConfig(channels=8, num_layers=1, norm="batch")),
 }
 STEPS = TrainConfig(steps=3, batch_size=4, warmup_steps=0, eval_every=3, checkpoint_every=3)
 SIZES = {"num_train": 8, "num_val": 4, "num_test": 4}

@@ -10,7 +10,7 @@ from toy_plugin import ToyTask
 
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, SEVERITIES, corrupt_dataset
 from rapidash.geometry import EdgeRule
-from rapidash.models import BaselineConfig, Rapidash, RapidashConfig, build_backbone
+from rapidash.models import EGNNConfig, Interface, Rapidash, RapidashConfig
 from rapidash.study import (
     CorruptionPlan,
     Store,
@@ -199,12 +199,8 @@ def test_errors_that_are_not_finite_are_null_in_the_file(tmp_path: Path, run, mo
 
 @pytest.mark.parametrize("kind", ["Rapidash", "EGNN"])
 def test_a_cloud_that_lost_points_is_connected_whole(kind: str) -> None:
-    config = (
-        RapidashConfig(dim=3, in_scalars=1, edges="knn-8")
-        if kind == "Rapidash"
-        else BaselineConfig("EGNN", edges="knn-8")
-    )
-    model = build_backbone(config)
+    config = RapidashConfig(edges="knn-8") if kind == "Rapidash" else EGNNConfig(edges="knn-8")
+    model = config.build(Interface(in_scalars=1))
     pos, batch = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
     with pytest.raises(ValueError, match="k=8 neighbors asked for"):
         first_rule(model)(pos, batch)

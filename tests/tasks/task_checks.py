@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch
 from rapidash.groups import E, FiniteGroup, Group, grid_symmetries, inverse, motion
+from rapidash.methods import Task, Variant
 from rapidash.models import Baseline, BaselineConfig, Rapidash
+from rapidash.predict import TrainedModel
 from rapidash.study import get_design
-from rapidash.train import Task, TrainConfig, TrainedModel, Variant, get_task, train
+from rapidash.tasks import get_task
+from rapidash.train import TrainConfig, train
 
 
 def small(variant: Variant) -> Variant:
@@ -102,6 +105,6 @@ def few_steps(task: Task, variant: Variant, run_dir: Path, *, num_clouds: int = 
     clouds = torch.arange(num_clouds)
     train_set, val_set = (task.dataset(split).subset(clouds) for split in ("train", "val"))
     sets = {"train_set": train_set, "val_set": val_set, "seed": 0, "run_dir": run_dir, "progress": False}
-    result = train(task.build(variant), task, config, augment=None, **sets)
+    result = train(task.build(variant), task, config, **sets)
     assert result.best_val_error > 0
     return result.history

@@ -142,7 +142,7 @@ def test_wrong_options_teach(tmp_path) -> None:
     with pytest.raises(ValueError, match="constant vectors need orientations"):
         CmuNetwork(replace(variant, inputs=("global frame",)), 30)
     with pytest.raises(ValueError, match="need 3 dimensions"):
-        CmuNetwork(Variant("flat", RapidashConfig(dim=2, symmetry="E(2)", space="R2"), inputs=("height",)), 30)
+        CmuNetwork(Variant("flat", RapidashConfig(symmetry="E(2)", space="R2"), inputs=("height",)), 30)
 
 
 @pytest.mark.parametrize("name", ["E(3) on R3xS2", "T(3) on R3"])

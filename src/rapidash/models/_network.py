@@ -1,12 +1,13 @@
 """What a network is: the user's knobs, the sizes that a task sets, and what every network of clouds can do."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rapidash._plain import check_types
 from rapidash.groups import Group
 from rapidash.registry import NETWORKS, Registry
 
@@ -18,7 +19,7 @@ class Interface:
     """The inputs and outputs of a network, which a task sets and a user does not.
 
     Args:
-        dim: dimension D of space, 2 or 3.
+        dim: dimension D of space, 2 or 3; 0 for data without positions.
         in_scalars, in_vectors: input features per point.
         in_pairs: number of point scalars whose products s_i s_j belong to the edges (charges).
         out_scalars, out_vectors: outputs per point or cloud.
@@ -34,6 +35,17 @@ class Interface:
     out_vectors: int = 0
     level: Literal["node", "graph"] = "graph"
     pool: Literal["sum", "mean"] | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, allowed in (("dim", (0, 2, 3)), ("level", ("node", "graph")), ("pool", ("sum", "mean", None))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}")
+        counts = {
+            entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name.startswith(("in_", "out_"))
+        }
+        if wrong := {name: count for name, count in counts.items() if count < 0}:
+            raise ValueError(f"sizes must be at least 0, got {wrong}")
 
 
 class RapidashOutput(NamedTuple):

@@ -160,10 +160,8 @@ def _connect_small_clouds(model: nn.Module) -> None:
         return replace(rule, clamp=True) if isinstance(rule, KNN) else rule
 
     for module in model.modules():
-        if isinstance(module, Rapidash):
+        if isinstance(module, Rapidash | Baseline):
             module.rules = [clamped(rule) for rule in module.rules]
-        elif isinstance(module, Baseline):
-            module.rule = clamped(module.rule)
 
 
 def _result_path(directory: Path, key: str) -> Path:
