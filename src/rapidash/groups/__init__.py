@@ -1,12 +1,13 @@
 """Groups as values, their representations, and orientation grids."""
 
+from rapidash.groups._finite import MultiplicationTable, finite_table
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
 from rapidash.groups._image import Image, Intensity
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial, random_rotation
+from rapidash.groups._matrix_group import MatrixGroup
 from rapidash.groups._matrix_groups import (
     Flows,
-    MatrixGroup,
     Permutations,
     brightness,
     contrast,
@@ -19,6 +20,8 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
+from rapidash.groups._product import OfFactor, Product
+from rapidash.groups._regular import Regular, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
     Position,
@@ -48,13 +51,17 @@ __all__ = [
     "Intensity",
     "LinearGroup",
     "MatrixGroup",
+    "MultiplicationTable",
     "O",
+    "OfFactor",
     "OrientationSignal",
     "Permutation",
     "Permutations",
     "Position",
+    "Product",
     "Pseudoscalar",
     "Pseudovector",
+    "Regular",
     "Representation",
     "Rotations",
     "Scalar",
@@ -68,6 +75,7 @@ __all__ = [
     "dihedral",
     "enumerated",
     "exponential",
+    "finite_table",
     "generator_names",
     "grid_symmetries",
     "hyperbolic",
@@ -76,6 +84,7 @@ __all__ = [
     "octahedral",
     "orientation_grid",
     "parse_group",
+    "permutation_action",
     "random_rotation",
     "scaling",
     "shear",
