@@ -16,18 +16,23 @@ from rapidash.groups import (
     Image,
     Intensity,
     MatrixGroup,
+    OfFactor,
     OrientationSignal,
     Permutation,
     Permutations,
     Position,
+    Product,
     Pseudoscalar,
     Pseudovector,
+    Regular,
     Representation,
     Scalar,
     Tensor2,
     Vector,
     brightness,
     contrast,
+    dihedral,
+    finite_table,
     grid_symmetries,
     orientation_grid,
 )
@@ -35,6 +40,7 @@ from rapidash.groups import (
 GRID = orientation_grid("platonic", 12, 3)
 SPIRAL = orientation_grid("fibonacci", 20, 3)
 ICOSAHEDRAL = Group(3, grid_symmetries(GRID), translations=False)
+BOTH = Product((Permutations(4), E(3)))
 CASES: dict[str, tuple[Representation, MatrixGroup, tuple[int, ...]]] = {
     "scalar": (Scalar(), E(3), (5, 2)),
     "scalar without axes": (Scalar(), E(3), (5,)),
@@ -49,6 +55,9 @@ CASES: dict[str, tuple[Representation, MatrixGroup, tuple[int, ...]]] = {
     "permutation of columns": (Permutation(-1), Permutations(3), (5, 4, 3)),
     "permutation of the second axis": (Permutation(1), Permutations(3), (5, 4, 3)),
     "permutation of a row alone": (Permutation(-1), Permutations(4), (5, 4)),
+    "permutation, a factor": (OfFactor(BOTH, 0, Permutation(0)), BOTH, (5, 4, 3)),
+    "vector, the other factor": (OfFactor(BOTH, 1, Vector()), BOTH, (5, 4, 3)),
+    "permutation of a group": (Regular(finite_table(dihedral(3))), dihedral(3), (5, 2, 6)),
     "grid permutation": (GridPermutation(GRID), ICOSAHEDRAL, (5, 2, 12, 3)),
     "orientation signal": (OrientationSignal(SPIRAL, lmax=2), SO(3), (5, 2, 20, 3)),
     "orientation signal of a sample": (OrientationSignal(SPIRAL, lmax=3), SO(3), (5, 20, 3)),

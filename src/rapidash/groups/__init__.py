@@ -1,13 +1,14 @@
 """Groups as values, their representations, and orientation grids."""
 
+from rapidash.groups._finite import MultiplicationTable, finite_table
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
 from rapidash.groups._image import Image, Intensity
 from rapidash.groups._joined import JoinedGroup, joined_group
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial, random_rotation
+from rapidash.groups._matrix_group import MatrixGroup
 from rapidash.groups._matrix_groups import (
     Flows,
-    MatrixGroup,
     Permutations,
     brightness,
     contrast,
@@ -20,6 +21,8 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
+from rapidash.groups._product import OfFactor, Product
+from rapidash.groups._regular import Regular, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
     Position,
@@ -50,13 +53,17 @@ __all__ = [
     "JoinedGroup",
     "LinearGroup",
     "MatrixGroup",
+    "MultiplicationTable",
     "O",
+    "OfFactor",
     "OrientationSignal",
     "Permutation",
     "Permutations",
     "Position",
+    "Product",
     "Pseudoscalar",
     "Pseudovector",
+    "Regular",
     "Representation",
     "Rotations",
     "Scalar",
@@ -70,6 +77,7 @@ __all__ = [
     "dihedral",
     "enumerated",
     "exponential",
+    "finite_table",
     "generator_names",
     "grid_symmetries",
     "hyperbolic",
@@ -79,6 +87,7 @@ __all__ = [
     "octahedral",
     "orientation_grid",
     "parse_group",
+    "permutation_action",
     "random_rotation",
     "scaling",
     "shear",

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial
+from rapidash.groups._matrix_group import MatrixGroup
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(MatrixGroup):
     r"""A closed group of motions x -> R x + t of R^D: a linear part, with all, no, or a plane of translations.
 
     Elements are homogeneous matrices :math:`\begin{pmatrix} R & t \\ 0 & 1 \end{pmatrix}` of shape (D + 1, D + 1),
@@ -80,9 +81,30 @@ class Group:
     def __str__(self) -> str:
         return self.name
 
-    def identity(self) -> Float[Tensor, "D1 D1"]:
-        """The identity element."""
-        return torch.eye(self.dim + 1, dtype=torch.float64)
+    @property
+    def size(self) -> int:
+        """D + 1."""
+        return self.dim + 1
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether no translation belongs to the group."""
+        return len(self.translation_basis()) == 0
+
+    def inverse(self, g: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
+        """The inverse motions."""
+        return inverse(g)
+
+    def elements(self) -> Float[Tensor, "G D1 D1"] | None:
+        """All elements of a finite group, identity first; None for any other."""
+        if not self.is_compact or not isinstance(self.linear, FiniteGroup | Trivial):
+            return None
+        if isinstance(self.linear, Trivial):
+            return self.identity()[None]
+        elements = self.identity().repeat(len(self.linear.elements), 1, 1)
+        elements[:, : self.dim, : self.dim] = self.linear.elements
+        distance = (elements - self.identity()).abs().amax(dim=(1, 2))
+        return elements[torch.argsort(distance > 1e-9, stable=True)]
 
     def sample(
         self, num: int, *, generator: torch.Generator | None = None, scale: float = 1.0
@@ -120,6 +142,8 @@ class Group:
 
     def contains(self, element: Float[Tensor, "D1 D1"]) -> bool:
         """Whether a homogeneous matrix is an element, to 1e-9."""
+        if element.shape != (self.size, self.size):
+            return False
         shift, basis = element[: self.dim, self.dim], self.translation_basis().to(element)
         outside = shift - (shift @ basis.T) @ basis
         return bool(outside.abs().max() < 1e-9) and self.linear.contains(element[: self.dim, : self.dim])

@@ -4,36 +4,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.groups._group import Group
-from rapidash.groups._linear import FiniteGroup, Trivial, rotation_about
+from rapidash.groups._linear import FiniteGroup, rotation_about
+from rapidash.groups._matrix_group import MatrixGroup
+from rapidash.groups._product import Product
 
 MAX_ENUMERATED = 5040  # elements, 7!: beyond it a finite group is sampled
 
 
-@runtime_checkable
-class MatrixGroup(Protocol):
-    """What a measure needs of a group: a name, random elements and a basis of the Lie algebra, all as matrices."""
-
-    @property
-    def name(self) -> str:
-        """The name printed in reports."""
-
-    def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
-        """Random elements, float64."""
-
-    def generators(self) -> Float[Tensor, "d n n"]:
-        """A basis of the Lie algebra; empty for a finite group."""
-
-
 @dataclass(frozen=True)
-class Flows:
+class Flows(MatrixGroup):
     """One-parameter groups exp(u A) of a non-compact group, with the range of u that is sampled.
+
+    An element is any exp(sum u_i A_i); unless the generators span a Lie algebra, products of elements may be none.
 
     Args:
         name: the name printed in reports.
@@ -53,6 +41,11 @@ class Flows:
             raise ValueError(f"max_parameter must be positive and finite, got {self.max_parameter}")
         if len(self.names) != len(self.algebra):
             raise ValueError(f"{len(self.names)} names for {len(self.algebra)} generators: give one for each")
+
+    @property
+    def size(self) -> int:
+        """n of the generators."""
+        return self.algebra.shape[-1]
 
     def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
         """Elements with parameters uniform in [-max_parameter, max_parameter]."""
@@ -110,7 +103,7 @@ def contrast(max_log: float = 0.2) -> Flows:
 
 
 @dataclass(frozen=True)
-class Permutations:
+class Permutations(MatrixGroup):
     """S_n: the permutation matrices P (n, n), (P x)_i = x_p(i)."""
 
     size: int
@@ -134,6 +127,21 @@ class Permutations:
     def generators(self) -> Float[Tensor, "d n n"]:
         """None: the group is finite."""
         return torch.zeros(0, self.size, self.size, dtype=torch.float64)
+
+    def elements(self) -> Float[Tensor, "G n n"] | None:
+        """All of them in lexicographic order; None beyond 5040."""
+        if math.factorial(self.size) > MAX_ENUMERATED:
+            return None
+        orders = torch.tensor(list(permutations(range(self.size))))
+        return torch.eye(self.size, dtype=torch.float64)[orders]
+
+    def contains(self, element: Float[Tensor, "n n"]) -> bool:
+        """Whether each row and each column holds a single 1, to 1e-9."""
+        if element.shape != (self.size, self.size):
+            return False
+        order = element.argmax(dim=1)
+        nearest = torch.eye(self.size, dtype=element.dtype, device=element.device)[order]
+        return len(set(order.tolist())) == self.size and bool((element - nearest).abs().max() < 1e-9)
 
 
 def cyclic(order: int, dim: int = 2) -> Group:
@@ -175,27 +183,16 @@ def _finite(label: str, matrices: Tensor) -> Group:
 
 def enumerated(group: MatrixGroup) -> Float[Tensor, "G n n"] | None:
     """All elements of a finite group (at most 5040 of them), identity first; None for any other group."""
-    if isinstance(group, Permutations):
-        if math.factorial(group.size) > MAX_ENUMERATED:
-            return None
-        orders = torch.tensor(list(permutations(range(group.size))))
-        return torch.eye(group.size, dtype=torch.float64)[orders]
-    if not isinstance(group, Group) or len(group.translation_basis()):
-        return None
-    if isinstance(group.linear, Trivial):
-        return group.identity()[None]
-    if not isinstance(group.linear, FiniteGroup):
-        return None
-    elements = group.identity().repeat(len(group.linear.elements), 1, 1)
-    elements[:, : group.dim, : group.dim] = group.linear.elements
-    distance = (elements - group.identity()).abs().amax(dim=(1, 2))
-    return elements[torch.argsort(distance > 1e-9, stable=True)]
+    listed = getattr(group, "elements", None)  # groups of other packages need not have it
+    return None if listed is None else listed()
 
 
 def generator_names(group: MatrixGroup) -> Sequence[str]:
     """One name for each generator of the group, in their order."""
     if isinstance(group, Flows):
         return group.names
+    if isinstance(group, Product):
+        return [name for factor in group.groups for name in generator_names(factor)]
     if isinstance(group, Group):
         count = len(group.linear.generators(group.dim))
         rotations = ["rotation"] if count == 1 and group.dim == 2 else [f"rotation about {axis}" for axis in "xyz"]

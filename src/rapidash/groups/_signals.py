@@ -78,7 +78,7 @@ class GridPermutation(Representation):
 
     grid: Float[Tensor, "O D"] = field(repr=False)
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "... O C"]) -> Shaped[Tensor, "... O C"]:
         """The signal with its orientations permuted."""
         axis = axis_of(-2, g, x)
         grid = self.grid.double()
