@@ -1,10 +1,12 @@
 """The records of a study as one row per variant: error over seeds, difference to the neighbor, cost, symmetry."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from rapidash.study._claims import refuted, worst_errors
+from rapidash.study._one_metric import of_one_metric
 from rapidash.study._statistics import (
     Interval,
     PairedDifference,
@@ -30,6 +32,8 @@ class VariantRow:
         seconds_per_step, peak_memory_bytes: median over seeds.
         num_failed: runs that ended with an error.
         details: figures that the task reports beside its metric, on test data, by name.
+        refuted: by part of the group that the ledger claims exactly ("rotations", "reflections", "translations"), the
+            largest error before and after training where it is more than rounding.
     """
 
     name: str
@@ -52,15 +56,17 @@ class VariantRow:
     ratio: Interval | None = None
     p_adjusted: float | None = None
     details: dict[str, Interval] = field(default_factory=dict)
+    refuted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def compare_variants(records: Sequence[Record], *, fraction: float | None = None) -> list[VariantRow]:
     """A row for each variant, in the order in which they occur.
 
     Args:
-        records: of one study, finished and failed.
+        records: of one study, finished and failed; those of another metric or unit than most are left out.
         fraction: share of the training set; None: the largest with a finished run.
     """
+    records = of_one_metric(records)
     if fraction is None:
         fractions = [record["config"]["fraction"] for record in records if record["status"] == "done"]
         fraction = max(fractions, default=1.0)
@@ -99,6 +105,7 @@ def _row(records: Sequence[Record]) -> VariantRow:
         peak_memory_bytes=_over(median, (record.get("peak_memory_bytes") for record in done)),
         num_failed=len(records) - len(done),
         details=_details(done),
+        refuted=refuted(worst_errors(done)),
     )
 
 
