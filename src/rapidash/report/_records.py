@@ -99,6 +99,19 @@ class Study:
         return tuple(run for run in self.runs if run.is_done)
 
     @property
+    def records(self) -> list[dict[str, Any]]:
+        """The runs as the functions of `rapidash.study` take them; one without a finite error counts as failed."""
+        return [
+            {
+                **run.raw,
+                "key": run.text("key"),
+                "status": "done" if run.is_done else "failed",
+                "config": {**run.raw["config"], "fraction": run.fraction},
+            }
+            for run in self.runs
+        ]
+
+    @property
     def fraction(self) -> float:
         """The data fraction that the main comparison uses: the largest one with a finished run."""
         return max((run.fraction for run in self.done), default=1.0)

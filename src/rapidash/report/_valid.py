@@ -107,7 +107,7 @@ _MEASURED: Final = {
     )
 }
 
-_NEEDED: Final = ("config", "config.variant", "config.variant.name", "config.seed", "status")
+_NEEDED: Final = ("config", "config.variant", "config.variant.name", "config.seed")
 _RECORD: Final[Mapping[str, tuple[str, Check]]] = {
     "key": _KEY,
     "status": _TEXT,

@@ -86,7 +86,7 @@ def find_winner(rows: Iterable[VariantRow]) -> Verdict | None:
 def _row(records: Sequence[Record]) -> VariantRow:
     done = [record for record in records if record["status"] == "done"]
     variant = records[0]["config"]["variant"]
-    symmetry = done[0]["symmetry"] if done else {}
+    symmetry = done[0].get("symmetry") or {} if done else {}
     return VariantRow(
         name=variant["name"],
         knob=variant.get("knob") or "",
@@ -98,15 +98,20 @@ def _row(records: Sequence[Record]) -> VariantRow:
         layers=symmetry.get("layers", ""),
         effective=symmetry.get("effective", ""),
         oracle=bool(symmetry.get("oracle")),
-        before=_over(_mean, (record.get("equivariance", {}).get("before", {}).get("mean") for record in done)),
-        after=_over(_mean, (record.get("equivariance", {}).get("after", {}).get("mean") for record in done)),
-        parameters=done[0]["parameters"] if done else None,
+        before=_over(_mean, (_mean_error(record, "before") for record in done)),
+        after=_over(_mean, (_mean_error(record, "after") for record in done)),
+        parameters=done[0].get("parameters") if done else None,
         seconds_per_step=_over(median, (record.get("seconds_per_step") for record in done)),
         peak_memory_bytes=_over(median, (record.get("peak_memory_bytes") for record in done)),
         num_failed=len(records) - len(done),
         details=_details(done),
         refuted=refuted(worst_errors(done)),
     )
+
+
+def _mean_error(record: Record, moment: str) -> float | None:
+    measured = (record.get("equivariance") or {}).get(moment) or {}
+    return measured.get("mean")
 
 
 def _with_difference(row: VariantRow, neighbor: VariantRow | None) -> VariantRow:
@@ -124,8 +129,8 @@ def _interval(records: Sequence[Record], name: str) -> Interval | None:
 
 
 def _details(records: Sequence[Record]) -> dict[str, Interval]:
-    names = dict.fromkeys(name for record in records for name in record.get("test_details", {}))
-    found = {name: _interval([record.get("test_details", {}) for record in records], name) for name in names}
+    names = dict.fromkeys(name for record in records for name in record.get("test_details") or {})
+    found = {name: _interval([record.get("test_details") or {} for record in records], name) for name in names}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 

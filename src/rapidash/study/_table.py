@@ -95,8 +95,9 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
     ]
     notes += [f"records/{key}.json is left out: {fault}." for key, fault in faults.items() if fault]
     if done:
+        metric, unit = done[0].get("metric") or "not stated", done[0].get("unit") or "no unit"
         notes.append(
-            f"Test error: {done[0]['metric']} ({done[0]['unit']}), mean over {len(seeds)} seed(s) "
+            f"Test error: {metric} ({unit}), mean over {len(seeds)} seed(s) "
             "± half of the 95 % t-interval; rotated: on rotated test data. Difference and ratio to the neighbor, from "
             "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: "
             "relative, under rotations, before and after training. Memory: growth of the process during training."
