@@ -67,7 +67,7 @@ def test_the_table_flags_a_false_claim_and_no_other(tmp_path, monkeypatch) -> No
     assert "E(3)" in lines["A equivariant"]
     assert "(not kept)" not in lines["A equivariant"]
     said = " ".join(text.split())
-    assert "Read with care: components is said to have exactly E(3)" in said
+    assert "Read with care: components claims a symmetry to rounding that it has not" in said
     assert "Read with care: equivariant" not in said
 
 

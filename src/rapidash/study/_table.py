@@ -88,8 +88,8 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
     seeds = {record["config"]["seed"] for record in done}
     notes = [verdict_sentence(rows)]
     notes += [
-        f"Read with care: {row.name} is said to have exactly {row.effective}, or the part of it on its grid, and has "
-        f"not: equivariance error in float64 {refutation(row.refuted)}; rounding would be below {EXACT_LIMIT:.0e}."
+        f"Read with care: {row.name} claims a symmetry to rounding that it has not: equivariance error in float64 "
+        f"{refutation(row.refuted)}; rounding would be below {EXACT_LIMIT:.0e}."
         for row in rows
         if row.refuted
     ]
