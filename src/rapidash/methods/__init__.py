@@ -1,14 +1,16 @@
 """What a run is made of: tasks, variants, training methods, objectives, and the evaluation of models."""
 
 from rapidash.methods._augment import Augment
-from rapidash.methods._average import AVERAGED, Average, OrbitAverage, orbit_average
+from rapidash.methods._average import AVERAGED, Average, AveragedModel, OrbitAverage, orbit_average
 from rapidash.methods._build import build_model
+from rapidash.methods._earlier import modern_variant
 from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
+from rapidash.methods._measure import Measure, Measurement, Moment, Subject
 from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
 from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.methods._variant import Variant
-from rapidash.methods._views import in_view, view_names
+from rapidash.methods._views import in_view, view_ledger, view_names
 
 __all__ = [
     "AVERAGED",
@@ -16,10 +18,14 @@ __all__ = [
     "HOW_IT_READS",
     "Augment",
     "Average",
+    "AveragedModel",
     "Control",
     "DetailedTask",
     "EvalResult",
+    "Measure",
+    "Measurement",
     "Method",
+    "Moment",
     "Objective",
     "OrbitAverage",
     "ParamGroup",
@@ -27,6 +33,7 @@ __all__ = [
     "Split",
     "Step",
     "StepView",
+    "Subject",
     "Supervised",
     "Task",
     "Variant",
@@ -34,8 +41,10 @@ __all__ = [
     "evaluate",
     "in_eval_mode",
     "in_view",
+    "modern_variant",
     "orbit_average",
     "predict",
     "predict_batches",
+    "view_ledger",
     "view_names",
 ]

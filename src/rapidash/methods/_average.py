@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
-from rapidash.groups import MatrixGroup, enumerated, inverse, parse_group
+from rapidash.groups import MatrixGroup, enumerated, parse_group
 from rapidash.methods._method import Method
 from rapidash.symmetry import Ledger, averaged_symmetry
 
@@ -45,14 +45,36 @@ class OrbitAverage:
         return [g.expand(size, *g.shape) for g in everything]
 
 
-def orbit_average(model: nn.Module, batch: Batch, output: Field, elements: Sequence[Float[Tensor, "B n n"]]) -> Tensor:
+def orbit_average(
+    model: nn.Module, batch: Batch, output: Field, elements: Sequence[Float[Tensor, "B n n"]], group: MatrixGroup
+) -> Tensor:
     """(1/K) sum_k rho_out(g_k)^{-1} f(g_k x), with an element for each sample and k."""
     total: Tensor | None = None
     for g in elements:
-        moved_back = batch.act(output, inverse(g), model(batch.transform(g)))
+        moved_back = batch.act(output, group.inverse(g), model(batch.transform(g)))
         total = moved_back if total is None else total + moved_back
     assert total is not None, "an average needs an element"
     return total / len(elements)
+
+
+class AveragedModel(nn.Module):
+    """A model whose predictions are averaged, over the same elements in every call.
+
+    Args:
+        model: called with a batch.
+        output: representation and level of its prediction.
+        average: over what.
+        seed: of random elements.
+    """
+
+    def __init__(self, model: nn.Module, output: Field, average: OrbitAverage, *, seed: int = 0) -> None:
+        super().__init__()
+        self.model, self.output, self.average, self.seed = model, output, average, seed
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The average of the predictions."""
+        elements = self.average.elements(batch.num_samples, self.seed)
+        return orbit_average(self.model, batch, self.output, elements, self.average.group)
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,8 @@ def predict_batches(
         for indices in torch.split(torch.arange(len(dataset)), batch_size):
             batch = dataset.batch(indices).to(device or reference.device, dtype or reference.dtype)
             with torch.no_grad():  # not around the yield, where the caller's code runs
-                if elements:
-                    prediction = orbit_average(model, batch, output, [g[indices] for g in elements])
+                if average is not None:
+                    prediction = orbit_average(model, batch, output, [g[indices] for g in elements], average.group)
                 else:
                     prediction = model(batch)
             yield indices, batch, prediction

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rapidash.measure import Measurement, Subject
+from rapidash.methods import Measurement, Subject
 
 
 def size_of_weights(subject: Subject) -> Iterator[Measurement]:

@@ -1,0 +1,39 @@
+"""Variants as earlier versions wrote them, in records and saved models: what they mean today."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from rapidash.models import DGCNNConfig, EGNNConfig, Interface
+
+_BASELINES = {"EGNN": (EGNNConfig, "E"), "DGCNN": (DGCNNConfig, "T")}
+
+
+def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain form of a variant as this version writes it; one that is of this version stays as it is.
+
+    Up to version 0.1.0 of November 2026 a network's knobs and its sizes stood together, its kind was guessed, and a
+    variant had the fields ``augment``, ``tta`` and ``tta_group`` where it has methods now.
+    """
+    if "methods" in plain or not isinstance(plain.get("model"), Mapping):
+        return dict(plain)
+    rest = {name: value for name, value in plain.items() if name not in ("model", "augment", "tta", "tta_group")}
+    methods = []
+    if plain.get("augment") is not None:
+        methods.append({"kind": "augment", "group": plain["augment"]})
+    if plain.get("tta"):
+        methods.append({"kind": "average", "group": plain["tta_group"], "num": plain["tta"]})
+    return {**rest, "model": _modern_model(plain["model"]), "methods": methods}
+
+
+def _modern_model(plain: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = {field.name for field in fields(Interface)} - {"pool"}
+    knobs = {name: value for name, value in plain.items() if name not in sizes}
+    kind = knobs.pop("kind", "rapidash")
+    if kind not in _BASELINES:
+        return {"kind": kind, **knobs}
+    config, letter = _BASELINES[kind]
+    known = {field.name for field in fields(config)}
+    return {"kind": kind, "symmetry": f"{letter}({plain.get('dim', 3)})"} | {
+        k: v for k, v in knobs.items() if k in known
+    }

@@ -1,0 +1,63 @@
+"""What a measure is told of a run, and what it says."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from rapidash.data import Dataset
+from rapidash.methods._method import FULL
+from rapidash.methods._task import Task
+from rapidash.symmetry import Ledger
+
+Moment = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure of a run; a record is a list of these, and curves.
+
+    Args:
+        name: what was measured, e.g. ``"equivariance error"``.
+        value: the figure; None where it is not defined.
+        unit: of the value.
+        group: the group that it is about, e.g. ``"SO(3)"``.
+        moment: ``"before"`` or ``"after"`` training.
+        view: of the model.
+        better: ``"lower"`` or ``"higher"``, or empty where neither is.
+    """
+
+    name: str
+    value: float | None
+    unit: str = "1"
+    group: str = ""
+    moment: Moment = "after"
+    view: str = FULL
+    better: Literal["lower", "higher", ""] = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a model in one view, at one moment of a run. It must be left as it is.
+
+    Args:
+        model: in eval mode, on the device and in the dtype of the run.
+        task: what it was built for.
+        data: validation data.
+        ledger: the symmetry that this view claims.
+        moment: ``"before"`` (fresh and calibrated) or ``"after"`` training.
+        view: of the model.
+        seed: of the run; a measure draws from streams that it names, `rapidash._seed.seeded`.
+    """
+
+    model: nn.Module
+    task: Task
+    data: Dataset
+    ledger: Ledger
+    moment: Moment
+    view: str
+    seed: int
+
+
+Measure = Callable[[Subject], Iterable[Measurement]]
