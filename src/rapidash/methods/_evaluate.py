@@ -52,9 +52,8 @@ def predict(
         raise ValueError(f"tta={tta} needs a group to average over, e.g. parse_group('SO(3)', 3)")
     if not tta or group is None:
         return model(batch)
-    return orbit_average(
-        model, batch, output, [group.sample(batch.num_samples, generator=generator) for _ in range(tta)]
-    )
+    elements = [group.sample(batch.num_samples, generator=generator) for _ in range(tta)]
+    return orbit_average(model, batch, output, elements, group)
 
 
 def evaluate(

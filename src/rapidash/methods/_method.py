@@ -33,6 +33,8 @@ class ParamGroup:
         weight_decay: decoupled decay.
         optimizer: ``"adamw"``, or ``"sgd"`` without momentum.
         is_averaged: whether validation and result see the average over steps, as of all other weights.
+        grad_clip: largest absolute value of an entry of their gradients; None: no limit. The clip of the run's whole
+            gradient does not see them.
     """
 
     params: Sequence[nn.Parameter]
@@ -40,6 +42,7 @@ class ParamGroup:
     weight_decay: float = 0.0
     optimizer: Literal["adamw", "sgd"] = "adamw"
     is_averaged: bool = True
+    grad_clip: float | None = None
 
 
 @dataclass

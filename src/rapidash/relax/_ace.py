@@ -127,8 +127,9 @@ class ACEControl(Control):
         self.ascent = DualAscent(gates, total_steps, lr=method.lr, tau=method.tau, damping=method._damping)
 
     def param_groups(self) -> Sequence[ParamGroup]:
-        """The gates: plain gradient descent, no decay, not averaged."""
-        return [ParamGroup(self.ascent.gates, lr=self.ascent.lr, optimizer="sgd", is_averaged=False)]
+        """The gates: plain gradient descent, no decay, not averaged; a gate moves by at most 0.1 in a step."""
+        rate = self.ascent.lr
+        return [ParamGroup(self.ascent.gates, lr=rate, optimizer="sgd", is_averaged=False, grad_clip=0.1 / rate)]
 
     def terms(self, view: StepView) -> Mapping[str, Tensor]:
         """The Lagrangian's terms in the gates."""

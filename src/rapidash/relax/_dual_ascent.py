@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+_LEAST_STEPS = 10  # of the time constant
+
 
 class DualAscent:
     r"""Gradient descent in the gates and ascent in their multipliers, for min J(gamma) subject to gamma = 0.
@@ -24,7 +26,7 @@ class DualAscent:
         gates: the constrained parameters.
         total_steps: of the run.
         lr: eta_p, the rate of the gates.
-        tau: the time constant as a share of the run; it sets eta_d = 1 / (eta_p (tau total_steps)^2).
+        tau: the time constant as a share of the run; it sets eta_d = 1 / (eta_p max(tau total_steps, 10)^2).
         damping: mu; ``"critical"``: 2 sqrt(eta_d / eta_p).
     Raises: ValueError for no gate, or values outside the above.
     Source: Manolache et al., "Learning (Approximately) Equivariant Networks via Constrained Optimization",
@@ -45,7 +47,7 @@ class DualAscent:
         if not (0 < lr < math.inf and 0 < tau < math.inf):
             raise ValueError(f"lr and tau must be positive and finite, got {lr} and {tau}")
         self.gates, self.lr = list(gates), lr
-        self.dual_lr = 1.0 / (lr * (tau * total_steps) ** 2)
+        self.dual_lr = 1.0 / (lr * max(tau * total_steps, _LEAST_STEPS) ** 2)
         critical = 2.0 * math.sqrt(self.dual_lr / lr)
         if isinstance(damping, str) and damping != "critical":
             raise ValueError(f"damping must be 'critical' or a number of at least 0, got {damping!r}")

@@ -33,7 +33,7 @@ class FiberMLP(nn.Module):
 
 
 class OffsetMLP(nn.Module):
-    r"""An MLP on the components of the moments :math:`m_i = \sum_j d_{ij}\,(K \phi(a_{ij})) * f_j`, on scalar features.
+    r"""An MLP on the normalized components of the moments :math:`m_i = \sum_j d_{ij}\,(K \phi(a_{ij})) * f_j`, on scalar features.
 
     The components of the offsets d change under rotations, which it breaks; translations and the order of the points
     play no part.
@@ -50,13 +50,14 @@ class OffsetMLP(nn.Module):
     def __init__(self, channels: int, dim: int, *, basis_dim: int, hidden: int, is_bounded: bool = True) -> None:
         super().__init__()
         self.kernel = nn.Linear(basis_dim, channels, bias=False)
+        self.norm = nn.LayerNorm(dim * channels)
         self.linear_1, self.linear_2 = _maps(dim * channels, hidden, channels, is_bounded)
 
     def forward(self, x: Float[Tensor, "N 1 C"], edges: EdgeKernel) -> Float[Tensor, "N 1 C"]:
         """See the class."""
         moments = edges.vector_conv(x, self.kernel.weight).squeeze(2)  # (D, N, C)
-        out = self.linear_2(nn.functional.gelu(self.linear_1(torch.cat(moments.unbind(0), dim=1))))
-        return out.unsqueeze(1)
+        normed = self.norm(torch.cat(moments.unbind(0), dim=1))
+        return self.linear_2(nn.functional.gelu(self.linear_1(normed))).unsqueeze(1)
 
 
 def _maps(inputs: int, hidden: int, outputs: int, is_bounded: bool) -> tuple[nn.Module, nn.Module]:

@@ -98,7 +98,7 @@ class Run:
             torch.manual_seed(seeded(self.seed, "train").initial_seed())
             if callable(calibrate := getattr(self.model, "calibrate", None)):
                 calibrate(self.batches[0])
-        owned = self.controls.param_groups()
+        self.owned = owned = self.controls.param_groups()
         foreign = {id(parameter) for group in owned for parameter in group.params}
         self.parameters = trainable_parameters(self.model)
         self.clipped = [parameter for parameter in self.parameters if id(parameter) not in foreign]
@@ -146,6 +146,9 @@ class Run:
         loss.backward()
         if self.config.grad_clip:
             nn.utils.clip_grad_norm_(self.clipped, self.config.grad_clip)
+        for group in self.owned:
+            if group.grad_clip is not None:
+                nn.utils.clip_grad_value_(group.params, group.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update()
