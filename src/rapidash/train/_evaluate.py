@@ -170,9 +170,7 @@ def _orbit_average(model: nn.Module, batch: CloudBatch, output: Field, elements:
     """(1/K) sum_k rho_out(g_k)^{-1} f(g_k x), with elements (B, D + 1, D + 1) for each k."""
     total: Tensor | None = None
     for g in elements:
-        back = inverse(g).to(batch.pos)
-        rows = back[batch.batch] if output.level == "point" else back
-        moved_back = output.representation.act(rows, model(batch.transform(g)))
+        moved_back = batch.act(output, inverse(g), model(batch.transform(g)))
         total = moved_back if total is None else total + moved_back
     assert total is not None
     return total / len(elements)
