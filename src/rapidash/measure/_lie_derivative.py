@@ -22,6 +22,7 @@ from rapidash.measure._derivative import (
     differentiating,
 )
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import magnitudes, rms, wide
 from rapidash.measure._report import Report
 from rapidash.measure._trust import disagreement, hidden_step
 
@@ -245,11 +246,11 @@ def local_equivariance_error(
             before = named.call(measured, batch)
         result = lie_derivative(measured, batch, named, generators=generators, method=method)
         for name, value in result.values.items():
-            size = value.abs() if reduction == "abs" else value.square()
-            count = named.per_sample(name, torch.ones_like(value[0]), batch)
+            size = magnitudes(value) if reduction == "abs" else magnitudes(value).square()
+            count = named.per_sample(name, torch.ones_like(size[0]), batch)
             sums = torch.stack([named.per_sample(name, part, batch) for part in size])
             pairs.setdefault(name, []).append(sums / count)
-            values.setdefault(name, []).append(before[name].detach())
+            values.setdefault(name, []).append(wide(before[name].detach()))
     if result is None:
         raise ValueError("there is no batch to measure on: an iterator can be used once only")
     scale = {name: _deviation(name, torch.cat(parts)) if relative else 1.0 for name, parts in values.items()}
@@ -259,7 +260,7 @@ def local_equivariance_error(
 
 
 def _deviation(name: str, value: Tensor) -> float:
-    deviation = float((value - value.mean(dim=0)).square().mean().sqrt())
+    deviation = float(rms(value - value.mean(dim=0)))
     if deviation <= 1e-12 * float(value.abs().max()):
         raise ValueError(f"output {name!r} is the same for all data, a relative error is not defined: add samples")
     return deviation
