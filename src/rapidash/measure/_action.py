@@ -104,6 +104,8 @@ class Action:
             return {name: present[name] for name in self.outputs}
         declared = self.outputs if isinstance(self.outputs, Sequence) else [self.outputs]
         values = [value] if isinstance(value, Tensor) else list(value) if isinstance(value, tuple | list) else None
+        if values is None and len(declared) == 1 and not isinstance(value, Mapping) and value is not None:
+            _refuse_no_tensor("the output", value)
         if values is None or len(values) != len(declared):
             raise ValueError(
                 f"{len(declared)} output tensor(s) declared, the function returned {described(value)}: declare one "
@@ -228,7 +230,7 @@ def _act(side: str, name: str, field: Field, g: Tensor, value: Any) -> Any:
 def described(value: Any) -> str:
     """What a function returned, or was given, in words."""
     if value is None:
-        return "nothing (None)"
+        return "nothing (None, is a return statement missing?)"
     if isinstance(value, Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
     if isinstance(value, Mapping):
@@ -239,8 +241,9 @@ def described(value: Any) -> str:
 
 
 def _refuse_no_rows(name: str, output: Tensor) -> None:
-    if output.dim() and not len(output):
-        raise ValueError(f"output {name!r} has no rows, shape {tuple(output.shape)}: give at least one sample")
+    if not output.numel():
+        what = "rows" if not len(output) else "entries"
+        raise ValueError(f"output {name!r} has no {what}, shape {tuple(output.shape)}: give at least one sample")
 
 
 def _spoken(name: str) -> str:
@@ -274,7 +277,7 @@ def _fields_of(value: Any, declared: Iterable[str]) -> dict[str, Tensor]:
     else:
         raise ValueError(f"outputs are declared by name, but the function returned a {type(value).__name__}")
     for name in declared:
-        if items.get(name) is not None:
+        if name in items:
             _refuse_no_tensor(f"output {name!r}", items[name])
             _refuse_no_rows(name, items[name])
     return {name: item for name, item in items.items() if isinstance(item, Tensor) and item.numel()}

@@ -151,6 +151,11 @@ def layerwise_equivariance_error(
         with recording(modules) as everything:
             action.call(model, x)
         calls = [call for call in everything if _returns_tensors(call.output)]
+        if not calls:
+            raise ValueError(
+                f"none of the modules {list(modules)} is called and returns tensors, so no layer can be watched: give "
+                "the modules that the function uses to as_module, or name others in `hidden`"
+            )
         slopes = [[_layer_derivative(call, action, direction, declared) for call in calls] for direction in algebra]
         if method == "hutchinson":
             contributions, sizes = None, _probed(model, x, action, modules, calls, slopes, probes, seed)

@@ -50,7 +50,8 @@ def disagreement(
     for name, value in derivative.items():
         size, difference = norm(before[name]), differences[name]
         gap = norm(wide(value) - wide(difference))
-        allowed = 0.1 * max(norm(value), norm(difference)) + min(1e-3, 10 * step) * size
+        rounding = max(min(1e-3, 10 * step), 3 * step**2)  # the last is that of differences in half precision
+        allowed = 0.1 * max(norm(value), norm(difference)) + rounding * size
         if gap > allowed:
             return (
                 f"the {method} derivative of output {name!r} and its difference disagree by {gap:.2g} (output "
@@ -102,7 +103,8 @@ def _flat(derivative: Outputs, outputs: Outputs, action: Action, algebra: Tensor
     flat = []
     for name, value in derivative.items():
         eps = _eps(value)
-        rounding = 10 * eps ** (2 / 3) if method == "difference" else 100 * eps
+        # bounded: in half precision, slopes as large as the output would pass for rounding
+        rounding = min(10 * eps ** (2 / 3), 0.03) if method == "difference" else min(100 * eps, 1e-3)
         if norm(wide(value) - wide(still[name])) <= rounding * norm(outputs[name]):
             flat.append(name)
     return flat
