@@ -103,7 +103,7 @@ def test_slopes_in_half_precision_are_not_taken_for_rounding(dtype: torch.dtype,
     expected = local_equivariance_error(offset, X, SCALARS).total()
     found = local_equivariance_error(offset, X.to(dtype), SCALARS, method=method).total()
     assert found == pytest.approx(expected, rel=0.02)
-    with pytest.raises(ValueError, match="not differentiable|not smooth here"):
+    with pytest.raises(ValueError, match=r"not differentiable|not smooth here"):
         lie_derivative(lambda v: (v[:, :1] > 0).to(v), X.to(dtype), SCALARS, method="forward")
 
 
