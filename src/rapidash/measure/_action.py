@@ -241,9 +241,8 @@ def described(value: Any) -> str:
 
 
 def _refuse_no_rows(name: str, output: Tensor) -> None:
-    if not output.numel():
-        what = "rows" if not len(output) else "entries"
-        raise ValueError(f"output {name!r} has no {what}, shape {tuple(output.shape)}: give at least one sample")
+    if output.dim() and not len(output):
+        raise ValueError(f"output {name!r} has no rows, shape {tuple(output.shape)}: give at least one sample")
 
 
 def _spoken(name: str) -> str:
@@ -280,6 +279,8 @@ def _fields_of(value: Any, declared: Iterable[str]) -> dict[str, Tensor]:
         if name in items:
             _refuse_no_tensor(f"output {name!r}", items[name])
             _refuse_no_rows(name, items[name])
+            if not items[name].numel():
+                raise ValueError(f"output {name!r} has no entries, shape {tuple(items[name].shape)}: do not declare it")
     return {name: item for name, item in items.items() if isinstance(item, Tensor) and item.numel()}
 
 
