@@ -105,5 +105,7 @@ def test_bad_sizes_are_refused() -> None:
     for make in (lambda: ExponentialAction(0, 2), lambda: ExponentialAction(1, 2, 0.0), lambda: LinearAction(2, 0)):
         with pytest.raises(ValueError, match="need sizes >= 1"):
             make()
+    with pytest.raises(ValueError, match=r"got torch\.int64"):
+        ExponentialAction(1, 2).act(torch.eye(2), torch.ones(2, dtype=torch.int64))
     with pytest.raises(ValueError, match="matrices of 3 rows"):
         LinearAction(3, 2)(torch.eye(4))

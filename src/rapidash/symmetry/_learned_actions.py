@@ -1,7 +1,7 @@
 """Actions on latent vectors whose matrices are learned: a learned group, and learned matrices of a known group."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from rapidash.groups import Flows, Representation
@@ -28,7 +28,7 @@ class ExponentialAction(nn.Module, Representation):
         """The element g(t) of each vector of coordinates t."""
         return torch.linalg.matrix_exp(torch.einsum("...l,lij->...ij", coordinates, self.generators))
 
-    def act(self, g: Float[Tensor, "*B n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """G z on the last axis."""
         return _times(g, x)
 
@@ -67,13 +67,15 @@ class LinearAction(nn.Module, Representation):
             raise ValueError(f"LinearAction was made for matrices of {self.size} rows, got shape {tuple(g.shape)}")
         return torch.einsum("dek,...k->...de", self.map, g.to(self.map).flatten(-2))
 
-    def act(self, g: Float[Tensor, "*B n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """W(g) z on the last axis."""
         return _times(self(g), x)
 
 
 def _times(matrix: Tensor, x: Tensor) -> Tensor:
     """One matrix (d, d) for all vectors x (..., d), or one for each entry of the first axis of x."""
+    if not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(f"a learned action moves real or complex vectors, got {x.dtype}: convert them with .float()")
     if x.dim() == 0 or x.shape[-1] != matrix.shape[-1] or (matrix.dim() == 3 and len(matrix) != len(x)):
         raise ValueError(
             f"matrices of shape {tuple(matrix.shape)} do not act on vectors {tuple(x.shape)}: give one for all, or one "
