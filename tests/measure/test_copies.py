@@ -1,5 +1,6 @@
 """A function that writes into its input, reuses its output or counts its calls is measured as if it did not."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -130,16 +131,17 @@ class Edges:
     length: Tensor
 
 
-@pytest.mark.parametrize("kind", ["mapping", "tuple", "named tuple", "nested", "dataclass"])
+@pytest.mark.parametrize("kind", ["mapping", "ordered", "tuple", "named tuple", "nested", "dataclass"])
 def test_tensors_in_every_kind_of_input_are_copied(kind: str) -> None:
     v, w = torch.randn(2, 5, 3, generator=seeded(0), dtype=torch.float64)
     before = w.clone()
-    kept = {"nested": {"w": [w]}, "dataclass": Edges(w)}.get(kind, w)
+    kept = {"nested": {"w": [w]}, "ordered": OrderedDict(w=[w]), "dataclass": Edges(w)}.get(kind, w)
     inputs = {"v": Vector(), "w": Scalar()}
     x = {"tuple": (v, w), "named tuple": Pair(v, w)}.get(kind, {"v": v, "w": kept})
     action = Action(SO(3), inputs if isinstance(x, dict) else tuple(inputs.values()), Vector())
 
     def model(v: Tensor, w: object) -> Tensor:
+        assert type(w) is type(kept)
         held = w["w"][0] if isinstance(w, dict) else w.length if isinstance(w, Edges) else w
         held.mul_(3)
         return v * held.norm()

@@ -53,7 +53,7 @@ def test_a_traced_network_has_the_error_of_the_network(maker: str, wrap: str) ->
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_a_graph_exported_in_training_mode_is_refused(wrap: str) -> None:
     exported = torch.export.export(nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train(), (X,)).module()
-    with pytest.raises(ValueError, match=r"exported graph .* made in training mode, aten\.dropout"):
+    with pytest.raises(ValueError, match=r"exported graph was made in training mode, aten\.dropout"):
         equivariance_error(WRAPS[wrap](exported), X, VECTORS)
 
 

@@ -1,5 +1,6 @@
 """Outputs that cannot be measured are named, and noise is told from broken symmetry."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -96,16 +97,23 @@ def test_numbers_of_rows_and_columns_are_in_the_message() -> None:
 
 
 def test_the_report_has_the_noise_and_a_warning_says_so() -> None:
-    torch.manual_seed(0)
-    with pytest.warns(
-        RuntimeWarning, match=r"two evaluations of output 'output' on the same input differ by [01]\.?\d*"
-    ):
-        error = equivariance_error(lambda v: nn.functional.dropout(v, 0.5), X, VECTORS)
+    steps = itertools.cycle([0.0, 1.0])  # every second call adds the vector (1, 1, 1)
+    with pytest.warns(RuntimeWarning, match=r"evaluations of output 'output' on the same input differ by 1, the error"):
+        error = equivariance_error(lambda v: v + next(steps), X, VECTORS)
     (row,) = error.report().rows
-    assert row["repeat noise"] == error.noise_floor
-    # every entry is 0 or 2 v: two draws differ by 2 v half of the time, E |f - f'|^2 = 2 |v|^2 = E |f|^2
-    assert row["repeat noise"] == pytest.approx(1, abs=0.2)
-    assert row["mean"] == pytest.approx(1, abs=0.2)
+    assert row["repeat noise"] == error.noise_floor == pytest.approx((3 / X.square().sum(dim=1).mean()) ** 0.5)
+    assert row["mean"] == pytest.approx(row["repeat noise"] / 2)  # half of the elements meet the vector
+
+
+def test_dropout_that_is_no_module_is_noticed_for_each_output() -> None:
+    torch.manual_seed(0)
+    outputs = {"a": Vector(), "b": Vector()}
+    with pytest.warns(RuntimeWarning, match="output 'b'") as found:
+        error = equivariance_error(
+            lambda v: {"a": v, "b": nn.functional.dropout(v, 0.5)}, X, Action(SO(3), Vector(), outputs)
+        )
+    assert len(found) == 1
+    assert [row["repeat noise"] > 0.5 for row in error.report().rows] == [False, True]
 
 
 def test_no_warning_where_the_noise_is_less_than_the_error_or_rounding() -> None:

@@ -1,7 +1,7 @@
 """The memory of a measurement and that of a function are apart: both sides get copies of tensors."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -23,6 +23,11 @@ def copied(value: Any) -> Any:
         for name, tensor in value.tensors.items():
             value = value.with_tensor(name, tensor.clone())
         return value
+    if isinstance(value, MutableMapping) and type(value) is not dict:
+        mapping = copy.copy(value)
+        for name, item in value.items():
+            mapping[name] = copied(item)
+        return mapping
     if isinstance(value, Mapping):
         return {name: copied(item) for name, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -55,12 +55,16 @@ class _State:
         self.parameters: list[tuple[str, Tensor, int | None]] = []
 
     def keep(self, module: nn.Module) -> None:
-        """Remember the state of a module and its parts, once."""
+        """Remember the state of a module and its parts, once.
+
+        Raises: ValueError for a graph that was exported in training mode.
+        """
         if module in self.known:
             return
         for part in module.modules():
             if part in self.known:
                 continue
+            _refuse_training_graph(part)
             self.known.add(part)
             for name, buffer in part.named_buffers(recurse=False):
                 if not is_lazy(buffer):
@@ -96,17 +100,11 @@ def _version(value: Tensor) -> int | None:
 
 def _refuse_training(module: nn.Module, *, deep: bool = True) -> None:
     for name, part in module.named_modules() if deep else [("", module)]:
-        where = f"its part {name!r}" if name else type(part).__name__
         if part.training and _has_mode(part):
+            where = f"its part {name!r}" if name else type(part).__name__
             raise ValueError(
                 f"the model is in training mode ({where}): call model.eval() first, because dropout and batch "
                 "statistics would count as broken symmetry"
-            )
-        operation = _training_operation(part)
-        if operation is not None:
-            raise ValueError(
-                f"the exported graph ({where}) was made in training mode, {operation} is in it: call model.eval() "
-                "before torch.export, because dropout and batch statistics would count as broken symmetry"
             )
 
 
@@ -116,15 +114,15 @@ def _has_mode(module: nn.Module) -> bool:
     return not (bare or isinstance(module, GraphModule) or type(module).__module__.startswith("torch.export."))
 
 
-def _training_operation(module: nn.Module) -> str | None:
-    """An operation of a traced graph that is in training mode for good, if there is one."""
-    if not isinstance(module, GraphModule):
-        return None
-    for node in module.graph.nodes:
+def _refuse_training_graph(module: nn.Module) -> None:
+    """The operations of an exported graph are in the mode that the network had then."""
+    for node in module.graph.nodes if isinstance(module, GraphModule) else ():
         schema = getattr(node.target, "_schema", None)
         for place, argument in enumerate(schema.arguments if schema is not None else ()):
             if argument.name in ("train", "training"):
                 given = node.args[place] if place < len(node.args) else node.kwargs.get(argument.name)
                 if given is True:
-                    return str(node.target)
-    return None
+                    raise ValueError(
+                        f"the exported graph was made in training mode, {node.target} is in it: call model.eval() "
+                        "before torch.export, because dropout and batch statistics would count as broken symmetry"
+                    )

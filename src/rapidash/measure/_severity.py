@@ -1,7 +1,7 @@
 """Error of a model against the severity of corruptions of its input."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -138,8 +138,9 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         if value.is_floating_point():
             yield value
         return
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    for item in items:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, part.name) for part in fields(value)]
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ():
         yield from _tensors(item)
 
 
