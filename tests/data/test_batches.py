@@ -175,6 +175,22 @@ def test_rows_that_do_not_fit_are_refused() -> None:
         rows().batch(torch.arange(2)).act(Field(Scalar()), torch.eye(4), torch.zeros(2))
 
 
+def test_an_error_of_a_transform_names_the_field() -> None:
+    whole = RowDataset({"v": torch.ones(2, 3, dtype=torch.long)}, {"v": Field(Vector(), level="cloud")})
+    with pytest.raises(ValueError, match=r"field 'v': Vector cannot move a field of torch\.int64"):
+        whole.batch(torch.arange(2)).transform(SE(3).identity())
+    with pytest.raises(ValueError, match=r"field 'pos': a field with shape \(2, 3\) cannot be moved"):
+        clouds((2,)).batch(torch.arange(1)).transform(SE(2).identity())
+
+
+def test_a_measured_function_may_write_into_its_rows() -> None:
+    batch = rows(4).batch(torch.arange(4))
+    before = batch["x"].clone()
+    action = Action(Permutations(4), outputs=Field(Permutation(-1), level="cloud"))
+    assert equivariance_error(lambda b: b["x"].mul_(2), batch, action, num_elements=3).max == 0
+    assert torch.equal(batch["x"], before)
+
+
 def test_measures_take_rows() -> None:
     batch = rows(6).batch(torch.arange(6))
     action = Action(Permutations(4), outputs=Field(Permutation(-1), level="cloud"))

@@ -161,6 +161,9 @@ def test_pseudovectors_are_cross_products() -> None:
     mirror = torch.diag(torch.tensor([1.0, 1, -1, 1]))
     assert Pseudovector().act(mirror, torch.tensor([[1.0, 2, 3]])).tolist() == [[-1, -2, 3]]
     assert Pseudoscalar().act(torch.stack([mirror, torch.eye(4)]), torch.tensor([7, 7])).tolist() == [-7, 7]
+    for unsigned in (torch.uint8, torch.bool):
+        with pytest.raises(ValueError, match="have no sign"):
+            Pseudoscalar().act(mirror, torch.ones(2, dtype=unsigned))
 
 
 def test_a_permutation_that_needs_gradients_multiplies() -> None:

@@ -46,7 +46,7 @@ class CloudBatch(DeclaredTensors):
         """Act on every field according to its representation, with one group element per cloud (or one for all)."""
         g = self._elements(g, [self["pos"], *self.tensors.values()])
         per_point = g[self.batch]
-        moved = {name: self._moved(self.fields[name], g, per_point, tensor) for name, tensor in self.tensors.items()}
+        moved = self._each(lambda field, tensor: self._moved(field, g, per_point, tensor))
         return replace(self, tensors=moved)
 
     def act(self, field: Field, g: Float[Tensor, "*B n n"], values: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Named tensors with declared fields: what every kind of batch has in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -74,6 +74,16 @@ class DeclaredTensors(ABC):
         tensors = list(like)
         floating = [tensor for tensor in tensors if tensor.is_floating_point()]
         return g.to(floating[0]) if floating else g.to(tensors[0].device)
+
+    def _each(self, move: Callable[[Field, Tensor], Tensor]) -> dict[str, Tensor]:
+        """Every tensor moved as its field says; an error names the field."""
+        moved = {}
+        for name, tensor in self.tensors.items():
+            try:
+                moved[name] = move(self.fields[name], tensor)
+            except ValueError as error:
+                raise ValueError(f"field {name!r}: {error}") from error
+        return moved
 
     @property
     @abstractmethod

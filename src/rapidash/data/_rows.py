@@ -34,8 +34,7 @@ class RowBatch(DeclaredTensors):
     def transform(self, g: Float[Tensor, "*B n n"]) -> "RowBatch":
         """Act on every field according to its representation, with one group element per row (or one for all)."""
         g = self._elements(g, self.tensors.values())
-        moved = {name: self.fields[name].representation.act(g, tensor) for name, tensor in self.tensors.items()}
-        return replace(self, tensors=moved)
+        return replace(self, tensors=self._each(lambda field, tensor: field.representation.act(g, tensor)))
 
     def act(self, field: Field, g: Float[Tensor, "*B n n"], values: Tensor) -> Tensor:
         """rho(g) of the values of one field, such as an output of a network, by one element per row (or one for all).

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from rapidash.groups._matrix_group import MatrixGroup
@@ -104,7 +104,7 @@ class OfFactor(Representation):
         """Whether the factor's representation does."""
         return self.representation.acts_on_rows
 
-    def act(self, g: Float[Tensor, "*B n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The factor's block acts."""
         if g.shape[-1] != self.product.size:
             raise ValueError(

@@ -14,6 +14,9 @@ class Representation(ABC):
     ``act(g, x)`` takes one element g (n, n) for all of x, or one per sample, g (B, n, n) for x (B, ...), and then
     ``act(g, x)[b] == act(g[b], x[b])``. Most representations act on trailing axes, for which the first axis of x may
     hold anything; one that counts axes from the front counts those of what a single element moves: of x, or of x[b].
+
+    What only changes places moves values of every type; what multiplies moves real and complex ones, and refuses whole
+    numbers, truth values and bytes.
     """
 
     @property
@@ -22,10 +25,10 @@ class Representation(ABC):
         return False
 
     @abstractmethod
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The transformed field rho(g) x."""
 
-    def inverse(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def inverse(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The field moved back, rho(g)^-1 x = rho(g^-1) x, so that ``inverse(g, act(g, x))`` is x."""
         return self.act(torch.linalg.inv(g), x)
 
@@ -43,18 +46,18 @@ class Scalar(Representation):
 class Vector(Representation):
     """A direction (..., D): rotates and reflects, does not move under translation."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x."""
-        return torch.matmul(_align(g, x)[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1)
+        return torch.matmul(_align(self, g, x)[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1)
 
 
 @dataclass(frozen=True)
 class Position(Representation):
     """A point (..., D): R x + t."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x + t."""
-        aligned = _align(g, x)
+        aligned = _align(self, g, x)
         return torch.matmul(aligned[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1) + aligned[..., :-1, -1]
 
 
@@ -65,6 +68,8 @@ class Pseudoscalar(Representation):
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """X, with the other sign where R reflects."""
         check_elements(g, x)
+        if not x.dtype.is_signed:
+            raise ValueError(f"values of {x.dtype} have no sign that a reflection could change: use a signed type")
         return spread(torch.linalg.det(g[..., :-1, :-1]).sign().to(x), x) * x
 
 
@@ -72,7 +77,7 @@ class Pseudoscalar(Representation):
 class Pseudovector(Representation):
     """An axial vector (..., D), such as an angular momentum or the cross product of two vectors: sign(det R) R x."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x, with the other sign where R reflects."""
         return Pseudoscalar().act(g, Vector().act(g, x))
 
@@ -81,9 +86,9 @@ class Pseudovector(Representation):
 class Tensor2(Representation):
     """A second-rank tensor (..., D, D): R x R^T."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x R^T."""
-        linear = _align(g, x[..., 0])[..., :-1, :-1]
+        linear = _align(self, g, x[..., 0] if x.dim() else x)[..., :-1, :-1]
         return linear @ x @ linear.transpose(-1, -2)
 
 
@@ -107,7 +112,7 @@ class DirectSum(Representation):
         """Whether one of the parts does."""
         return any(part.acts_on_rows for part, _ in self.parts)
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Each part as its representation says."""
         widths = [width for _, width in self.parts]
         if x.shape[-1] != sum(widths):
@@ -135,8 +140,21 @@ def spread(values: Tensor, x: Tensor) -> Tensor:
     return values if values.dim() == 0 else values.reshape(-1, *(1,) * (x.dim() - 1))
 
 
-def _align(g: Tensor, x: Tensor) -> Tensor:
+def refuse_whole_numbers(representation: Representation, x: Tensor) -> None:
+    """A matrix cannot move whole numbers, truth values or bytes: in their type its entries would be cut to 0 and 1.
+
+    Raises: ValueError for values that are neither real nor complex.
+    """
+    if not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(
+            f"{type(representation).__name__} cannot move a field of {x.dtype} with shape {tuple(x.shape)}: convert it "
+            "with .double() or .float(), or declare Scalar() if it does not move, as indices and elements do not"
+        )
+
+
+def _align(representation: Representation, g: Tensor, x: Tensor) -> Tensor:
     """Elements with the dtype of x and one axis for each of its middle axes: (N, 1, ..., D + 1, D + 1)."""
+    refuse_whole_numbers(representation, x)
     if x.dim() == 0 or x.shape[-1] != g.shape[-1] - 1:
         raise ValueError(
             f"a field with shape {tuple(x.shape)} cannot be moved by a group on R^{g.shape[-1] - 1}: its last axis "

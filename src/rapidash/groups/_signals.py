@@ -7,15 +7,16 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from rapidash.groups._representations import Representation, check_elements
+from rapidash.groups._representations import Representation, check_elements, refuse_whole_numbers
 
 
 @dataclass(frozen=True)
 class Permutation(Representation):
     """Entries along one axis are permuted: (P x)_i = x_p(i), elements are permutation matrices P (n, n).
 
-    A matrix that needs gradients multiplies x, so that soft and straight-through permutations can be learned; any
-    other one picks entries by the largest number of each row.
+    Values of every type: numbers, elements, masks. A matrix that needs gradients multiplies real and complex values, so
+    that soft and straight-through permutations can be learned; any other one picks entries by the largest number of
+    each row.
 
     Args:
         axis: the axis that moves: 0 for the points of a cloud, -1 for the columns of a table. From 0 upward it counts
@@ -39,7 +40,7 @@ class Permutation(Representation):
                 f"axis {self.axis} has {x.shape[axis]} entries in x {tuple(x.shape)}, the element has shape "
                 f"{tuple(g.shape)}: use Permutations({x.shape[axis]})"
             )
-        if g.requires_grad and x.is_floating_point():
+        if g.requires_grad and (x.is_floating_point() or x.is_complex()):
             product = "bij,b...j->b...i" if g.dim() == 3 else "ij,...j->...i"
             return torch.einsum(product, g.to(x), x.movedim(axis, -1)).movedim(-1, axis)
         return permuted(x, g.argmax(dim=-1), axis)
@@ -71,15 +72,20 @@ def permuted(x: Tensor, order: Int[Tensor, "*B n"], axis: int) -> Tensor:
 class GridPermutation(Representation):
     """A signal (..., O, C) on an orientation grid that the group maps onto itself: (g f)(o) = f(g^-1 o), exactly.
 
+    Values of every type.
+
     Args:
         grid: unit vectors (O, D).
-    Raises: ValueError (act) for an element that does not map the grid onto itself; use `OrientationSignal` there.
+    Raises: ValueError (act) for a signal of another size than the grid, or an element that does not map the grid onto
+        itself; use `OrientationSignal` there.
     """
 
     grid: Float[Tensor, "O D"] = field(repr=False)
 
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "... O C"]) -> Shaped[Tensor, "... O C"]:
         """The signal with its orientations permuted."""
+        if x.dim() < 2 or x.shape[-2] != len(self.grid):
+            raise ValueError(f"a signal (..., {len(self.grid)}, C) is needed on this grid, got shape {tuple(x.shape)}")
         axis = axis_of(-2, g, x)
         grid = self.grid.double()
         moved = grid @ g[..., :-1, :-1].double().to(grid.device)  # rows are g^-1 o for orthogonal g
@@ -120,8 +126,9 @@ class OrientationSignal(Representation):
     _inverse: Tensor = field(init=False, repr=False)
     _values: Tensor = field(init=False, repr=False)
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "... O C"]) -> Shaped[Tensor, "... O C"]:
         """rho(R) x along the orientation axis."""
+        refuse_whole_numbers(self, x)
         axis_of(-2, g, x)
         coefficients = self._inverse.to(x) @ x
         moved = self.grid.to(x) @ g[..., :-1, :-1].to(x)  # rows are R^-1 n

@@ -1,0 +1,104 @@
+"""Symmetrization: the average of a network over moved copies of its input, moved back."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash._seed import seeded
+from rapidash.data import Batch, Field
+from rapidash.symmetry._distributions import GroupDistribution, GroupSamples
+
+
+class SymmetrizedOutput(NamedTuple):
+    """An average with the elements that it ran over."""
+
+    output: Tensor
+    samples: GroupSamples
+
+
+class Symmetrized(nn.Module):
+    r"""h(x) = E_{g ~ p(g | x)} [rho_out(g) f(rho_in(g)^-1 x)] for any network f of a batch.
+
+    Symmetry: equivariant where p(h g | h x) = p(g | x): exactly for a law that gives all its elements (`Enumerated`,
+    frames), in expectation for one that draws them, with an error that falls as K^-1/2.
+
+    Args:
+        backbone: f, called with a `Batch` whose fields declare rho_in; it returns one tensor.
+        output: how that tensor transforms, rho_out, and whether it has a row per point or per sample.
+        distribution: p; its parameters, if any, are trained with those of the backbone.
+        num_samples: K, elements for each sample, unless a call says otherwise.
+        max_copies: most samples that the backbone sees in one pass; more copies go in several passes (each at least
+            one copy of the batch). None: all in one.
+    Raises: ValueError for sizes below 1.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        output: Field,
+        distribution: GroupDistribution,
+        *,
+        num_samples: int = 1,
+        max_copies: int | None = None,
+    ) -> None:
+        super().__init__()
+        if num_samples < 1 or (max_copies is not None and max_copies < 1):
+            raise ValueError(f"num_samples and max_copies must be at least 1, got {num_samples} and {max_copies}")
+        self.backbone, self.output, self.distribution = backbone, output, distribution
+        self.num_samples, self.max_copies = num_samples, max_copies
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None, num_samples: int | None = None) -> Tensor:
+        """The average; arguments as for `average`."""
+        return self.average(batch, generator, num_samples).output
+
+    def average(
+        self, batch: Batch, generator: torch.Generator | None = None, num_samples: int | None = None
+    ) -> SymmetrizedOutput:
+        """The average with the elements and the penalty of their law; nothing is kept on the module.
+
+        Args:
+            batch: the samples.
+            generator: of the elements. None: in eval mode the same numbers at every call; in training mode for laws
+                that draw none.
+            num_samples: K, for this call.
+        Raises: ValueError in training mode without a generator, where the law draws.
+        """
+        if generator is None and not self.training:
+            generator = seeded("symmetrized")
+        num_samples = self.num_samples if num_samples is None else num_samples
+        samples = self.distribution.sample(batch, num_samples, generator)
+        return SymmetrizedOutput(symmetrized(self.backbone, batch, self.output, samples.g, self.max_copies), samples)
+
+
+def symmetrized(
+    fn: Callable[[Batch], Tensor],
+    batch: Batch,
+    output: Field,
+    g: Float[Tensor, "B K n n"],
+    max_copies: int | None = None,
+) -> Tensor:
+    """(1/K) sum_k rho_out(g_k) f(rho_in(g_k)^-1 x), with K elements for each sample; differentiable in all of them.
+
+    Raises: ValueError for another number of samples, or a function that does not return a tensor.
+    """
+    if g.dim() != 4 or len(g) != batch.num_samples or not g.shape[1]:
+        raise ValueError(f"g needs elements (B, K, n, n) for {batch.num_samples} samples, got shape {tuple(g.shape)}")
+    per_pass = g.shape[1] if max_copies is None else max(1, max_copies // batch.num_samples)
+    parts = [_moved_back(fn, batch, output, part).sum(dim=0) for part in g.split(per_pass, dim=1)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total / g.shape[1]
+
+
+def _moved_back(fn: Callable[[Batch], Tensor], batch: Batch, output: Field, g: Tensor) -> Float[Tensor, "K rows ..."]:
+    """rho_out(g) f(rho_in(g)^-1 x) for each of the copies, all in one pass."""
+    copies = batch.repeat(g.shape[1])
+    elements = g.transpose(0, 1).flatten(0, 1)  # copy by copy, as the batch is repeated
+    values = fn(copies.transform(torch.linalg.inv(elements)))
+    if not isinstance(values, Tensor):
+        raise ValueError(f"a symmetrized network returns one tensor, got {type(values).__name__}: pick one in a module")
+    return copies.act(output, elements, values).unflatten(0, (g.shape[1], -1))
