@@ -17,6 +17,7 @@ from rapidash.geometry import (
     Radius,
     build_hierarchy,
     check_cloud,
+    is_differentiated,
     pair_invariants,
     parse_edges,
     polynomial_cutoff,
@@ -441,7 +442,7 @@ class Rapidash(nn.Module):
         mode = self.config.kernel
         if mode == "auto":
             usual = self.is_calibrated or pos.dtype != torch.float64
-            return self.invariants.signed is not None and usual and not pos.requires_grad
+            return self.invariants.signed is not None and usual and not is_differentiated(pos)
         return mode == "tabulated"
 
     def with_kernel(
@@ -463,11 +464,12 @@ class Rapidash(nn.Module):
             interpolation=interpolation or self.config.interpolation,
         )
         table = _kernel_table(changed, self.invariants)
+        if table is not None:
+            table.to(self.grid.device).train(self.training)
         twin = Rapidash.__new__(Rapidash)
         nn.Module.__init__(twin)
         twin.__dict__.update(self.__dict__)
         twin._modules = {**self._modules, "table": table}
-        twin.to(self.grid.device).train(self.training)
         twin.config, twin.backend = changed, backend or self.backend
         return twin
 
