@@ -4,7 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ from rapidash.groups import Group, parse_group
 from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._pooling import pool_points
 from rapidash.models._rapidash import RapidashOutput
+from rapidash.nn import check_types
 
 _DISTRIBUTIONS = {"torch_geometric": "torch_geometric", "egnn_pytorch": "egnn-pytorch"}
 _LIBRARIES = {"EGNN": ("torch_geometric", "egnn_pytorch"), "DGCNN": ("torch_geometric",)}
@@ -31,6 +32,8 @@ class Baseline(nn.Module, ABC):
     """
 
     head: nn.Sequential
+    joined: ClassVar[tuple[tuple[str, ...], ...]] = (("pos", "scalars", "pairs"),)
+    """Arguments that are joined before they meet weights: their common type must be that of the network."""
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__()
@@ -108,9 +111,12 @@ class Baseline(nn.Module, ABC):
         check_cloud(pos, batch)
         config = self.config
         given = {"pos": pos, "scalars": scalars, "vectors": vectors, "pairs": pairs}
+        check_types("network", self, *({name: given[name] for name in names} for names in self.joined))
         widths = {"pos": config.dim, "scalars": config.in_scalars, "vectors": 0, "pairs": config.in_pairs}
         for name, expected in widths.items():
             tensor = given[name]
+            if tensor is not None and (tensor.dim() < 2 or len(tensor) != len(pos)):
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected ({len(pos)}, {expected})")
             found = 0 if tensor is None else tensor.shape[1]
             if found != expected:
                 raise ValueError(f"{name} has {found} columns, this {config.kind} was made for {expected}")

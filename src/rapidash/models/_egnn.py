@@ -28,6 +28,7 @@ class EGNN(Baseline):
     """
 
     length_unit: Tensor
+    joined = (("scalars",), ("pos", "scalars", "pairs"))
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)

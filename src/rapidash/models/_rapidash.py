@@ -37,6 +37,7 @@ from rapidash.nn import (
     KernelBasis,
     KernelTable,
     PairAttributes,
+    check_types,
     lift,
 )
 from rapidash.ops import Backend
@@ -308,10 +309,13 @@ class Rapidash(nn.Module):
             hierarchy: edges from `connect`, to reuse them or for ``torch.compile`` and ``torch.export``.
             grid_rotation: turns the orientation grid, e.g. at random in each training step.
         """
+        self._check_types(pos, scalars, vectors, pairs)
         if batch is None:
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
         if hierarchy is None:
             hierarchy = self.connect(pos, batch)
+        elif not torch.compiler.is_compiling():
+            _check_hierarchy(hierarchy, pos)
         merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
         output = self.readout.linear if merges else None
         hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation, output=output)
@@ -329,6 +333,7 @@ class Rapidash(nn.Module):
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> Tensor:
         """Features before the readout: (N, O, C), on R^D (N, C); at graph level on the coarsest scale's points."""
+        self._check_types(pos, scalars, vectors, pairs)
         features, _, _ = self._hidden(pos, self.connect(pos, batch), scalars, vectors, pairs, None)
         return features if self.invariants.has_orientations else features.squeeze(1)
 
@@ -347,6 +352,7 @@ class Rapidash(nn.Module):
         It also fixes the range of kernel tables at 1.25 times the largest distance seen, so that in this range a
         result does not depend on the other clouds of its batch. Call it once, before training, on a typical batch.
         """
+        self._check_types(pos, scalars, vectors, pairs)
         hierarchy = self.connect(pos, batch)
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             if graph.num_edges:
@@ -397,6 +403,12 @@ class Rapidash(nn.Module):
             if stage == "up" and self.skip_connections:
                 x = x + skips[scale]
         return x, kernels, grid
+
+    def _check_types(self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None) -> None:
+        """Everything must have the type and the device of the network; scalars next to vectors take their type."""
+        used = scalars if self.in_scalars or self.accepts_any_split else None
+        groups = {"pos": pos}, {"vectors": vectors}, {"scalars": used, "vectors": vectors}, {"pos": pos, "pairs": pairs}
+        check_types("network", self.embedding, *groups)
 
     def _checked(
         self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
@@ -472,6 +484,18 @@ class Rapidash(nn.Module):
         twin._modules = {**self._modules, "table": table}
         twin.config, twin.backend = changed, backend or self.backend
         return twin
+
+
+def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor) -> None:
+    """Raise ValueError for edges that belong to other points."""
+    if not isinstance(hierarchy, Hierarchy):
+        raise ValueError(f"hierarchy must be what connect(pos, batch) returns, got {type(hierarchy).__name__}")
+    found = hierarchy.batch[0]
+    if len(found) != len(pos) or found.device != pos.device:
+        raise ValueError(
+            f"hierarchy connects {len(found)} points on {found.device}, pos has {len(pos)} on {pos.device}: "
+            "make it for these points, connect(pos, batch)"
+        )
 
 
 def _note_calibration(model: nn.Module, _: object) -> None:
