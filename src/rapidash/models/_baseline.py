@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import check_cloud, parse_edges
+from rapidash.geometry import Radius, check_cloud, parse_edges, tie_exception
 from rapidash.groups import Group, parse_group
 from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._pooling import pool_points
@@ -24,7 +24,7 @@ _LIBRARIES = {"EGNN": ("torch_geometric", "egnn_pytorch"), "DGCNN": ("torch_geom
 class Baseline(nn.Module, ABC):
     """A network of a library with the inputs and outputs of `Rapidash`: a backbone for any task.
 
-    Symmetry: ``symmetry``, exact.
+    Symmetry: ``symmetry``, exact but for ``tie_exception``.
     Args:
         config: sizes and settings.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), pairs (N, in_pairs) -> `RapidashOutput`.
@@ -46,6 +46,13 @@ class Baseline(nn.Module, ABC):
     def exact_symmetry(self) -> Group:
         """The whole symmetry: there is no grid."""
         return self.symmetry
+
+    @property
+    def tie_exception(self) -> str:
+        """On which clouds the symmetry does not hold exactly, in words; empty if there are none."""
+        if isinstance(self.rule, Radius):  # without the window of `Rapidash`, which is 0 there
+            return f"clouds with points at the distance {self.rule.r:g}, as on a grid: there rounding decides"
+        return tie_exception([self.rule])
 
     def forward(
         self,

@@ -1,5 +1,6 @@
 """The Rapidash network: one architecture in all its symmetry variants."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from rapidash.geometry import (
     Radius,
     build_hierarchy,
     check_cloud,
+    find_tie,
     is_differentiated,
     pair_invariants,
     parse_edges,
     polynomial_cutoff,
     safe_norm,
+    tie_exception,
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
@@ -59,7 +62,12 @@ class Rapidash(nn.Module):
 
     Symmetry: ``model.symmetry`` is the group of the layers. On R^D it holds exactly. On R^D x S^(D-1) it holds exactly
     for ``model.exact_symmetry``, the motions that permute the orientation grid, and approximately for the rest of the
-    group, better with more orientations. ``"E(3)"`` cannot tell a cloud from its mirror image, ``"SE(3)"`` can.
+    group, better with more orientations. Neither holds where distances tie: of points that are equally far, as on a
+    grid, ``"knn-K"`` takes exactly K and sampling between scales takes one, by order or by rounding. ``"fc"`` and
+    ``"radius-R"`` on one scale know no ties (the kernel goes to 0 at R). ``model.tie_exception`` names the exception,
+    and `connect` warns of it.
+
+    ``"E(3)"`` cannot tell a cloud from its mirror image, ``"SE(3)"`` can.
 
     Args:
         dim: dimension of space, 2 or 3.
@@ -235,6 +243,7 @@ class Rapidash(nn.Module):
         )
         self.table = _kernel_table(self.config, self.invariants)
         self.is_calibrated = False
+        self._looks_for_ties = bool(self.tie_exception)
         self.register_load_state_dict_post_hook(_note_calibration)
 
     @classmethod
@@ -275,6 +284,11 @@ class Rapidash(nn.Module):
         kept = torch.stack([motion for motion in motions if self.symmetry.linear.contains(motion)])
         return Group(self.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=True)
 
+    @property
+    def tie_exception(self) -> str:
+        """On which clouds the symmetry does not hold exactly, in words; empty if there are none."""
+        return tie_exception(self.rules)
+
     def connect(
         self,
         pos: Float[Tensor, "N D"],
@@ -283,11 +297,23 @@ class Rapidash(nn.Module):
         num_clouds: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Hierarchy:
-        """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it."""
+        """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it.
+
+        The first call looks for ties (see ``tie_exception``) in the first cloud, and warns of them.
+        """
         check_cloud(pos, batch)
         if pos.shape[1] != self.dim:
             raise ValueError(f"pos has {pos.shape[1]} coordinates, the network was made with dim={self.dim}")
-        return build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+        hierarchy = build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+        if self._looks_for_ties and not torch.compiler.is_compiling():
+            self._looks_for_ties = False
+            if tie := find_tie(pos, hierarchy, self.rules):
+                warnings.warn(
+                    f"{tie} of the first cloud. Order or rounding decides, so that {self.symmetry} is broken on such "
+                    "clouds: use edges 'fc' or 'radius-R' on one scale for exact symmetry",
+                    stacklevel=2,
+                )
+        return hierarchy
 
     def forward(
         self,

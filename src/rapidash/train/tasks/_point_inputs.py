@@ -152,4 +152,4 @@ def network_ledger(network: nn.Module) -> Ledger:
     model, inputs = network.backbone, network.inputs
     assert isinstance(model, Rapidash | Baseline)
     assert isinstance(inputs, PointInputs)
-    return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry)
+    return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry, except_for=model.tie_exception)
