@@ -10,6 +10,7 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_VMAP_MODE = torch._C._dispatch_key_parse("VmapMode")  # of the older vmap, of is_grads_batched and vectorize
 
 
 def on_values(search: Callable[P, R]) -> Callable[P, R]:
@@ -20,7 +21,7 @@ def on_values(search: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(search)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or not is_transforming():
             return search(*args, **kwargs)
         plain = [_value(given) for given in args]
         named = {name: _value(given) for name, given in kwargs.items()}
@@ -30,6 +31,13 @@ def on_values(search: Callable[P, R]) -> Callable[P, R]:
             return search(*plain, **named)
 
     return run
+
+
+def is_transforming() -> bool:
+    """Whether tensors may be wrapped at all: a cheap question, asked in every call of an op."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)
 
 
 def is_differentiated(tensor: Tensor) -> bool:
