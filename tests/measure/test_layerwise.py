@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import Field
 from rapidash.groups import SO, Image, Position, Scalar, T, Vector
-from rapidash.measure import Action, layerwise_equivariance_error, lie_derivative
+from rapidash.measure import Action, as_module, layerwise_equivariance_error, lie_derivative
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -226,3 +226,30 @@ def test_a_layer_that_takes_tensors_in_a_list_is_not_taken_for_a_lookup() -> Non
 
     with pytest.raises(ValueError, match="the input has no floating-point tensor"):
         layerwise_equivariance_error(Whole().eval(), normal(4, 3), VECTORS, {"joined": Vector()})
+
+
+def test_a_network_without_layers_to_watch_is_refused() -> None:
+    with pytest.raises(ValueError, match="no layer can be watched: give the modules that the function uses"):
+        layerwise_equivariance_error(as_module(lambda v: 2 * v), normal(4, 3), VECTORS, Vector())
+
+
+class Gather(nn.Module):
+    def forward(self, x: Tensor, index: Tensor, note: str) -> Tensor:
+        return x.cumsum(dim=0)[index] * x[:, :1]
+
+
+class Gathering(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gather = Gather()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gather(x, torch.arange(len(x)), note="rows")
+
+
+def test_one_representation_for_a_layer_is_that_of_its_numbers_and_not_of_its_indices() -> None:
+    model, x = Gathering().eval(), normal(4, 3)
+    result = layerwise_equivariance_error(model, x, VECTORS, Vector())
+    assert torch.allclose(result.contributions[:, 0], result.total)
+    with pytest.raises(ValueError, match=r"'gather' \(Gather\) do not fit: Vector cannot move a field of torch\.int64"):
+        layerwise_equivariance_error(model, x, VECTORS, {"gather": ((Vector(), Vector(), Scalar()), Vector())})

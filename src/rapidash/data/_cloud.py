@@ -67,10 +67,13 @@ class CloudBatch:
             raise ValueError(f"g has {len(g)} elements for {self.num_clouds} clouds: give one for each, or one for all")
         g = g.to(self.pos)
         per_point = g[self.batch]
-        moved = {
-            name: self.fields[name].representation.act(per_point if self.fields[name].level == "point" else g, tensor)
-            for name, tensor in self.tensors.items()
-        }
+        moved = {}
+        for name, tensor in self.tensors.items():
+            rows = per_point if self.fields[name].level == "point" else g
+            try:
+                moved[name] = self.fields[name].representation.act(rows, tensor)
+            except ValueError as error:
+                raise ValueError(f"field {name!r}: {error}") from error
         return replace(self, tensors=moved)
 
     def with_tensor(self, name: str, tensor: Tensor, field: Field | None = None) -> "CloudBatch":

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from rapidash.groups._representations import Representation
+from rapidash.groups._representations import Representation, refuse_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,18 @@ class Image(Representation):
                 f"got {self.interpolation!r} and {self.boundary!r}"
             )
 
-    def act(self, g: Float[Tensor, "3 3"], x: Float[Tensor, "*B H W"]) -> Float[Tensor, "*B H W"]:
+    def act(self, g: Float[Tensor, "3 3"], x: Shaped[Tensor, "*B H W"]) -> Shaped[Tensor, "*B H W"]:
         """The warped image."""
         if g.shape != (3, 3):
             raise ValueError(f"an image moves under one homogeneous matrix of the plane (3, 3), got {tuple(g.shape)}")
+        refuse_whole_numbers(self, x)
         height, width = x.shape[-2:]
+        # places of pixels are real, and not all have a number of their own in half precision
+        real = torch.promote_types(x.dtype.to_real(), torch.float32)
         unit = 1.0 if self.extent is None else self.extent / width  # length of a pixel
-        back = torch.linalg.inv(g).to(x)
-        rows = torch.arange(height, dtype=x.dtype, device=x.device) - (height - 1) / 2
-        columns = torch.arange(width, dtype=x.dtype, device=x.device) - (width - 1) / 2
+        back = torch.linalg.inv(g).to(x.device, real)
+        rows = torch.arange(height, dtype=real, device=x.device) - (height - 1) / 2
+        columns = torch.arange(width, dtype=real, device=x.device) - (width - 1) / 2
         y, z = torch.meshgrid(rows, columns, indexing="ij")
         source_x = back[0, 0] * z + back[0, 1] * y + back[0, 2] / unit + (width - 1) / 2
         source_y = back[1, 0] * z + back[1, 1] * y + back[1, 2] / unit + (height - 1) / 2
@@ -58,8 +61,9 @@ class Image(Representation):
 class Intensity(Representation):
     """Values a x + b under matrices [[a, b], [0, 1]]: brightness and contrast."""
 
-    def act(self, g: Float[Tensor, "2 2"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "2 2"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """A x + b."""
+        refuse_whole_numbers(self, x)
         g = g.to(x)
         return g[0, 0] * x + g[0, 1]
 
@@ -79,7 +83,7 @@ def _cubic(x: Tensor, y: Tensor, z: Tensor, periodic: bool) -> Tensor:
                 weight = weight * inside
             index = (row % height) * width + column % width
             out = out + weight * flat[:, index]
-    return out.reshape(x.shape)
+    return out.reshape(x.shape).to(x.dtype)
 
 
 def _taps(position: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -98,8 +102,9 @@ def _taps(position: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 def _trigonometric(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """The periodic interpolant of x (..., H, W) with the fewest frequencies, at rows y and columns z (P,)."""
     height, width = x.shape[-2:]
-    rows = torch.einsum("bhw,ph->bpw", x.reshape(-1, height, width), _dirichlet(y, height))
-    return torch.einsum("bpw,pw->bp", rows, _dirichlet(z, width)).reshape(x.shape)
+    wide = x.to(torch.promote_types(x.dtype, y.dtype))
+    rows = torch.einsum("bhw,ph->bpw", wide.reshape(-1, height, width), _dirichlet(y, height).to(wide.dtype))
+    return torch.einsum("bpw,pw->bp", rows, _dirichlet(z, width).to(wide.dtype)).reshape(x.shape).to(x.dtype)
 
 
 def _dirichlet(position: Tensor, size: int) -> Tensor:

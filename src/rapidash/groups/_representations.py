@@ -12,11 +12,12 @@ class Representation(ABC):
     """A linear (or affine) action of homogeneous matrices on the trailing axes of a tensor, differentiable in both.
 
     ``act(g, x)`` takes one element g (D + 1, D + 1) for all of x, or one per entry of the first axis of x
-    (N, D + 1, D + 1).
+    (N, D + 1, D + 1). What only changes places moves values of every type; what multiplies moves real and complex
+    ones, and refuses whole numbers, truth values and bytes.
     """
 
     @abstractmethod
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The transformed field rho(g) x."""
 
 
@@ -33,18 +34,18 @@ class Scalar(Representation):
 class Vector(Representation):
     """A direction (..., D): rotates and reflects, does not move under translation."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x."""
-        return torch.matmul(_align(g, x)[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1)
+        return torch.matmul(_align(self, g, x)[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1)
 
 
 @dataclass(frozen=True)
 class Position(Representation):
     """A point (..., D): R x + t."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x + t."""
-        aligned = _align(g, x)
+        aligned = _align(self, g, x)
         return torch.matmul(aligned[..., :-1, :-1], x.unsqueeze(-1)).squeeze(-1) + aligned[..., :-1, -1]
 
 
@@ -52,9 +53,9 @@ class Position(Representation):
 class Tensor2(Representation):
     """A second-rank tensor (..., D, D): R x R^T."""
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """R x R^T."""
-        linear = _align(g, x[..., 0])[..., :-1, :-1]
+        linear = _align(self, g, x[..., 0] if x.dim() else x)[..., :-1, :-1]
         return linear @ x @ linear.transpose(-1, -2)
 
 
@@ -73,7 +74,7 @@ class DirectSum(Representation):
         if not self.parts or min(width for _, width in self.parts) < 1:
             raise ValueError(f"DirectSum needs parts, each of width at least 1, got {self.parts}")
 
-    def act(self, g: Float[Tensor, "*B D1 D1"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Each part as its representation says."""
         widths = [width for _, width in self.parts]
         if x.shape[-1] != sum(widths):
@@ -82,8 +83,21 @@ class DirectSum(Representation):
         return torch.cat([part.act(g, piece) for (part, _), piece in zip(self.parts, pieces)], dim=-1)
 
 
-def _align(g: Tensor, x: Tensor) -> Tensor:
+def refuse_whole_numbers(representation: Representation, x: Tensor) -> None:
+    """A matrix cannot move whole numbers, truth values or bytes: in their type its entries would be cut to 0 and 1.
+
+    Raises: ValueError for values that are neither real nor complex.
+    """
+    if not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(
+            f"{type(representation).__name__} cannot move a field of {x.dtype} with shape {tuple(x.shape)}: convert it "
+            "with .double() or .float(), or declare Scalar() if it does not move, as indices and elements do not"
+        )
+
+
+def _align(representation: Representation, g: Tensor, x: Tensor) -> Tensor:
     """Elements with the dtype of x and one axis for each of its middle axes: (N, 1, ..., D + 1, D + 1)."""
+    refuse_whole_numbers(representation, x)
     if x.dim() == 0 or x.shape[-1] != g.shape[-1] - 1:
         raise ValueError(
             f"a field with shape {tuple(x.shape)} cannot be moved by a group on R^{g.shape[-1] - 1}: its last axis "

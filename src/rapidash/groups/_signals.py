@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from rapidash.groups._representations import Representation
+from rapidash.groups._representations import Representation, refuse_whole_numbers
 
 
 @dataclass(frozen=True)
 class Permutation(Representation):
     """Entries along one axis are permuted: (P x)_i = x_p(i), elements are permutation matrices P (n, n).
+
+    Values of every type: numbers, elements, masks.
 
     Args:
         axis: the axis that moves; 0 for the points of one cloud, -1 for the columns of a table.
@@ -20,7 +22,7 @@ class Permutation(Representation):
 
     axis: int = 0
 
-    def act(self, g: Float[Tensor, "n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def act(self, g: Float[Tensor, "n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """P x along the axis."""
         if g.dim() != 2 or g.shape[-1] != x.shape[self.axis]:
             raise ValueError(
@@ -35,15 +37,20 @@ class Permutation(Representation):
 class GridPermutation(Representation):
     """A signal (..., O, C) on an orientation grid that the group maps onto itself: (g f)(o) = f(g^-1 o), exactly.
 
+    Values of every type.
+
     Args:
         grid: unit vectors (O, D).
-    Raises: ValueError (act) for an element that does not map the grid onto itself; use `OrientationSignal` there.
+    Raises: ValueError (act) for a signal of another size than the grid, or an element that does not map the grid onto
+        itself; use `OrientationSignal` there.
     """
 
     grid: Float[Tensor, "O D"] = field(repr=False)
 
-    def act(self, g: Float[Tensor, "D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "D1 D1"], x: Shaped[Tensor, "... O C"]) -> Shaped[Tensor, "... O C"]:
         """The signal with its orientations permuted."""
+        if x.dim() < 2 or x.shape[-2] != len(self.grid):
+            raise ValueError(f"a signal (..., {len(self.grid)}, C) is needed on this grid, got shape {tuple(x.shape)}")
         grid = self.grid.double()
         moved = grid @ g[:-1, :-1].double().to(grid.device)  # rows are g^-1 o for orthogonal g
         distance = torch.cdist(moved, grid)
@@ -83,8 +90,9 @@ class OrientationSignal(Representation):
     _inverse: Tensor = field(init=False, repr=False)
     _values: Tensor = field(init=False, repr=False)
 
-    def act(self, g: Float[Tensor, "D1 D1"], x: Float[Tensor, "... O C"]) -> Float[Tensor, "... O C"]:
+    def act(self, g: Float[Tensor, "D1 D1"], x: Shaped[Tensor, "... O C"]) -> Shaped[Tensor, "... O C"]:
         """rho(R) x along the orientation axis."""
+        refuse_whole_numbers(self, x)
         coefficients = self._inverse.to(x) @ x
         moved = self.grid.to(x) @ g[:-1, :-1].to(x)  # rows are R^-1 n
         return x + (_polynomials(moved, self.lmax) - self._values.to(x)) @ coefficients

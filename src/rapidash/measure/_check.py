@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.groups import Group, MatrixGroup, enumerated, motion
-from rapidash.measure._action import Action, Function, first_tensor
-from rapidash.measure._equivariance_error import EquivarianceError, draw_elements, equivariance_error
+from rapidash.measure._action import Action, Function, first_number
+from rapidash.measure._equivariance_error import EquivarianceError, draw_elements, measured_error
 from rapidash.measure._report import Report
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}
@@ -71,16 +71,17 @@ def check_equivariance(
         fn: a module in eval mode or any function.
         x: the input.
         action: the group with the representations of inputs and outputs.
-        rtol: None takes it by dtype: 1e-9 in float64 (where this test should run), 1e-3 in float32, 5e-2 below.
+        rtol: None takes it by the dtype of the input: 1e-9 in float64 (where this test should run), 1e-3 in float32,
+            5e-2 below; for an input of whole numbers only by torch's default dtype.
         atol: in the unit of the output.
         num_elements: elements per part; a finite group is enumerated.
         translation_scale: standard deviation of translations, in the unit of positions.
         seed: of the elements.
     Raises: ValueError as `equivariance_error` does.
     """
-    tolerance = TOLERANCE[first_tensor(x).dtype] if rtol is None else rtol
+    tolerance = _tolerance(x) if rtol is None else rtol
     parts = group_parts(action.group, num_elements, translation_scale=translation_scale, seed=seed)
-    errors = {part: equivariance_error(fn, x, action, elements=elements) for part, elements in parts.items()}
+    errors = {part: measured_error(fn, x, action, elements=elements) for part, elements in parts.items()}
     return EquivarianceCheck(errors, tolerance, atol)
 
 
@@ -103,6 +104,11 @@ def assert_equivariant(fn: Function, x: Any, action: Action, **options: Any) -> 
         else ""
     )
     raise AssertionError(f"the function is not equivariant to {action.group.name}:\n{check.report().table()}{hint}")
+
+
+def _tolerance(x: Any) -> float:
+    number = first_number(x)
+    return TOLERANCE[(torch.get_default_dtype() if number is None else number.dtype).to_real()]
 
 
 def group_parts(

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rapidash._seed import seeded
+from rapidash.measure._norms import are_probabilities, refuse_not_finite
 from rapidash.measure._report import Report
 
 Score = Literal["thr", "aps", "abs"]
@@ -55,6 +56,8 @@ class SplitConformal:
             raise ValueError(
                 f"score must be one of {get_args(Score)} and alpha in (0, 1), got {self.score!r}, {self.alpha}"
             )
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise ValueError("threshold must be a number, got nan: calibrate on samples that did not fail")
 
     def scores(self, prediction: Float[Tensor, "B ..."], target: Tensor) -> Float[Tensor, " B"]:
         """Nonconformity of each sample: probabilities (B, K) and classes (B,), or values (B,) and (B,).
@@ -68,7 +71,7 @@ class SplitConformal:
                     "score 'abs' needs at least one prediction and target, both (B,), "
                     f"got {tuple(prediction.shape)} and {tuple(target.shape)}"
                 )
-            residual = (prediction - target).abs()
+            residual = (prediction.double() - target.double()).abs()
             if not bool(torch.isfinite(residual).all()):
                 raise ValueError("predictions and targets must be finite: leave out samples that failed, and say so")
             return residual
@@ -85,11 +88,13 @@ class SplitConformal:
     def predict_set(self, prediction: Float[Tensor, "B ..."]) -> Bool[Tensor, "B K"] | Float[Tensor, "B 2"]:
         """Membership of every class, or for "abs" the ends of the interval.
 
-        Raises: ValueError before calibration.
+        Raises: ValueError before calibration, or for predictions that are not finite or no probabilities.
         """
         threshold = self._calibrated()
         if self.score == "abs":
-            return torch.stack([prediction - threshold, prediction + threshold], dim=-1)
+            refuse_not_finite("a prediction", prediction, "leave out samples that failed, and say so")
+            ends = prediction.double()
+            return torch.stack([ends - threshold, ends + threshold], dim=-1)
         return self._class_scores(prediction) <= threshold
 
     def evaluate(self, prediction: Float[Tensor, "B ..."], target: Tensor) -> Coverage:
@@ -101,6 +106,7 @@ class SplitConformal:
 
     def _class_scores(self, p: Tensor) -> Float[Tensor, "B K"]:
         _check_probabilities(p)
+        p = p.double()
         if self.score == "thr":
             return 1 - p
         ordered, order = p.sort(dim=-1, descending=True)
@@ -118,10 +124,12 @@ def resampled_coverage(
     """Coverage on one half after calibration on the other, over random halves of exchangeable scores.
 
     Its expectation is ceil((n + 1)(1 - alpha)) / (n + 1) for n calibration scores without ties.
-    Raises: ValueError for fewer than 4 scores.
+    Raises: ValueError for fewer than 4 scores, or undefined ones.
     """
     if len(scores) < 4:
         raise ValueError(f"at least 4 scores are needed, got {len(scores)}")
+    if bool(scores.isnan().any()):
+        raise ValueError("scores must be numbers, got nan: leave out samples that failed, and say so")
     half, coverages = len(scores) // 2, []
     for trial in range(trials):
         order = torch.randperm(len(scores), generator=seeded(seed, "resample", trial))
@@ -138,8 +146,9 @@ def expected_calibration_error(p: Float[Tensor, "B K"], target: Int[Tensor, " B"
     _check_classes(p, target)
     if num_bins < 1:
         raise ValueError(f"num_bins must be at least 1, got {num_bins}")
+    p = p.double()
     confidence, label = p.max(dim=-1)
-    gap = (label == target).to(p.dtype) - confidence
+    gap = (label == target).double() - confidence
     index = (confidence * num_bins).long().clamp(max=num_bins - 1)
     return float(p.new_zeros(num_bins).index_add(0, index, gap).abs().sum() / len(p))
 
@@ -150,7 +159,7 @@ def brier_score(p: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> float:
     Raises: ValueError for rows that are no probabilities, or targets that are no classes of them.
     """
     _check_classes(p, target)
-    return float((p - torch.nn.functional.one_hot(target, p.shape[1])).square().sum(dim=-1).mean())
+    return float((p.double() - torch.nn.functional.one_hot(target, p.shape[1])).square().sum(dim=-1).mean())
 
 
 def negative_log_likelihood(p: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> float:
@@ -159,7 +168,7 @@ def negative_log_likelihood(p: Float[Tensor, "B K"], target: Int[Tensor, " B"]) 
     Raises: ValueError for rows that are no probabilities, or targets that are no classes of them.
     """
     _check_classes(p, target)
-    return float(-p.gather(1, target[:, None]).log().mean())
+    return float(-p.double().gather(1, target[:, None]).log().mean())
 
 
 def compare_uncertainty(
@@ -195,7 +204,7 @@ def compare_uncertainty(
 
 
 def _check_probabilities(p: Tensor) -> None:
-    if p.dim() != 2 or bool((p < 0).any()) or not bool(((p.sum(dim=-1) - 1).abs() < 1e-3).all()):
+    if p.dim() != 2 or not are_probabilities(p):
         raise ValueError("predictions must be probabilities (B, K) with row sums 1: apply a softmax first")
 
 

@@ -8,6 +8,8 @@ from scipy import stats
 
 from rapidash.measure._report import Report
 
+_SAME = 1e-13  # values that differ less, relative to their size, differ by rounding
+
 
 @dataclass(frozen=True)
 class Correlation:
@@ -64,10 +66,13 @@ def correlation_study(
         raise ValueError(f"x and y need one value for each of at least 4 models, got shapes {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("x and y must be finite: leave out models that failed, and say so")
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise ValueError(f"{x_name if np.ptp(a) == 0 else y_name} is the same for all models: no correlation exists")
+    for name, values in ((x_name, a), (y_name, b)):
+        if np.ptp(values) <= _SAME * np.abs(values).max():
+            raise ValueError(f"{name} is the same for all models: no correlation exists")
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
+    a_unit, b_unit = _unit(a), _unit(b)
+    a, b = a / a_unit, b / b_unit
     pearson, fit = stats.pearsonr(a, b), stats.linregress(a, b)
     fisher = pearson.confidence_interval(confidence_level=level)
     rng, resampled = np.random.default_rng(seed), []
@@ -81,13 +86,18 @@ def correlation_study(
         pearson_interval=(float(fisher.low), float(fisher.high)),
         spearman=_spearman(a, b),
         spearman_interval=(float(low), float(high)),
-        slope=float(fit.slope),
-        intercept=float(fit.intercept),
+        slope=float(fit.slope) * b_unit / a_unit,
+        intercept=float(fit.intercept) * b_unit,
         num_models=len(a),
         level=level,
         x=x_name,
         y=y_name,
     )
+
+
+def _unit(values: np.ndarray) -> float:
+    """A power of two near the largest value, to divide by before it is squared."""
+    return float(2.0 ** (np.frexp(np.abs(values).max())[1] - 1))
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset
 from rapidash.groups import MatrixGroup, Representation
+from rapidash.measure._norms import refuse_not_finite
 from rapidash.measure._report import Report
 
 Samples = Tensor | CloudBatch
@@ -101,7 +102,8 @@ def symmetry_breaking_score(
         learning_rate: of Adam, decayed to 0 on a cosine.
         test_fraction: share of the samples that are tested on.
         seed: of everything.
-    Raises: ValueError for fewer than 8 samples, a fraction outside (0, 1), or tensor data without a representation.
+    Raises: ValueError for fewer than 8 samples, a fraction outside (0, 1), tensor data without a representation, data
+        that are not finite in float32, or a classifier whose logits are not finite or not (B,).
     Source: Lawrence, Hofgard, Portilheiro, Chen, Smidt, Walters, "To Augment or Not to Augment?", arXiv 2510.01349.
     """
     num = len(data)
@@ -120,12 +122,16 @@ def symmetry_breaking_score(
     is_moved[order[num_test : num_test + (num - num_test) // 2]] = True
     test, train = order[:num_test], order[num_test:]
 
+    for name, values in (("data", data),) if isinstance(data, Tensor) else data.tensors.items():
+        narrow = values.detach().to(torch.complex64 if values.is_complex() else torch.float32)
+        refuse_not_finite(f"{name!r} in float32", narrow, "leave out samples that failed, or choose another unit")
     eye = torch.eye(elements.shape[-1], dtype=elements.dtype)
     moved = _moved(data, torch.where(is_moved[:, None, None], elements, eye), representation)
 
     def batch(indices: Tensor) -> Samples:
         if isinstance(moved, Tensor):
-            return moved[indices].float()
+            picked = moved[indices]
+            return torch.view_as_real(picked).float() if picked.is_complex() else picked.float()
         return moved.batch(indices).to(dtype=torch.float32)
 
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -145,6 +151,12 @@ def symmetry_breaking_score(
         model.eval()
         with torch.no_grad():
             logits = torch.cat([model(batch(part)) for part in test.split(256)])
+        refuse_not_finite("a logit of the classifier", logits, "choose a smaller learning rate or another unit")
+        if logits.shape != test.shape:
+            raise ValueError(
+                f"the classifier returned logits of shape {tuple(logits.shape)} for {len(test)} samples, expected one "
+                "each: squeeze the last axis"
+            )
     correct = int(((logits > 0) == is_moved[test]).sum())
     accuracy = correct / num_test
     spread = max(accuracy * (1 - accuracy), (1 - 1 / num_test) / num_test)
@@ -170,12 +182,12 @@ def _moved(
 
 
 def point_features(batch: CloudBatch) -> Float[Tensor, "N F"]:
-    """All floating-point fields of the points, side by side."""
-    columns = [
-        tensor.reshape(len(tensor), -1)
-        for name, tensor in batch.tensors.items()
-        if batch.fields[name].level == "point" and tensor.is_floating_point()
-    ]
+    """All fields of the points that are numbers, side by side; whole ones (elements, indices) are left out."""
+    columns = []
+    for name, tensor in batch.tensors.items():
+        if batch.fields[name].level == "point" and (tensor.is_floating_point() or tensor.is_complex()):
+            real = torch.view_as_real(tensor).float() if tensor.is_complex() else tensor
+            columns.append(real.reshape(len(tensor), -1))
     return torch.cat(columns, dim=-1)
 
 

@@ -14,6 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from rapidash.measure._action import Action, Function, first_tensor
+from rapidash.measure._defect import refuse_other_shapes
+from rapidash.measure._norms import wide
 
 ConcreteMethod = Literal["forward", "double_backward", "difference"]
 Method = Literal["auto", "forward", "double_backward", "difference"]
@@ -157,7 +159,9 @@ def _difference(fn: Function, x: Any, action: Action, algebra: Tensor) -> Output
     step = difference_step(first_tensor(x))
     forth, back = torch.linalg.matrix_exp(step * algebra), torch.linalg.matrix_exp(-step * algebra)
     ahead, behind = _moved_outputs(fn, x, action, forth, back), _moved_outputs(fn, x, action, back, forth)
-    return {name: ((ahead[name] - behind[name]) / (2 * step)).detach() for name in ahead}
+    refuse_other_shapes(ahead, behind)
+    slopes = {name: (wide(ahead[name].detach()) - wide(behind[name].detach())) / (2 * step) for name in ahead}
+    return {name: slope.to(ahead[name].dtype) for name, slope in slopes.items()}
 
 
 def difference_step(like: Tensor) -> float:

@@ -1,5 +1,6 @@
 """The finite equivariance error: how much the output changes under elements of the group."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -11,12 +12,15 @@ from torch import Tensor
 from rapidash._seed import seeded
 from rapidash.groups import Group, MatrixGroup, enumerated
 from rapidash.measure._action import Action, Function
-from rapidash.measure._defect import defect
+from rapidash.measure._defect import measured_defect, refuse_other_shapes
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import rms, wide
 from rapidash.measure._report import Report
 
 Normalization = Literal["norm", "variance", "none"]
 DEFAULT_NUM_ELEMENTS = 16
+_ROUNDING = 1e-4  # noise below it is the order of sums on a GPU
+_NOISY = 0.75  # for a function that is nothing but noise the ratio is 1, give or take
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class EquivarianceError:
         output_norm: root mean square over samples of the norm of f(x). Look at it too: a function that ignores its
             input is perfectly invariant.
         noise_floor: the same error between two evaluations of f(x): not 0 for a function that draws random numbers.
+            The report says "repeat noise".
         elements: (G, n, n) the elements.
         group: name of the group.
         normalization: "norm", "variance" or "none".
@@ -48,12 +53,12 @@ class EquivarianceError:
     @property
     def per_element(self) -> Float[Tensor, " G"]:
         """Root mean square over samples: ||f(g x) - g f(x)|| / ||f(x)|| over the whole input."""
-        return self.per_pair.square().mean(dim=1).sqrt()
+        return rms(self.per_pair, dim=1)
 
     @property
     def per_sample(self) -> Float[Tensor, " B"]:
         """Root mean square over elements."""
-        return self.per_pair.square().mean(dim=0).sqrt()
+        return rms(self.per_pair, dim=0)
 
     @property
     def mean(self) -> float:
@@ -78,10 +83,10 @@ class EquivarianceError:
 
     def report(self) -> Report:
         """One row per output."""
-        rows = [
-            {"output": name, "mean": e.mean, "stderr": e.standard_error, "max": e.max, "output norm": e.output_norm}
-            for name, e in (self.fields or {"output": self}).items()
-        ]
+        rows = []
+        for name, e in (self.fields or {"output": self}).items():
+            row = {"output": name, "mean": e.mean, "stderr": e.standard_error, "max": e.max}
+            rows.append({**row, "output norm": e.output_norm, "repeat noise": e.noise_floor})
         num_elements, num_samples = self.per_pair.shape
         metadata = {"group": self.group, "elements": num_elements, "samples": num_samples}
         return Report("equivariance error", tuple(rows), {**metadata, "normalization": self.normalization})
@@ -116,9 +121,43 @@ def equivariance_error(
             so that a constant does not hide a broken symmetry; "none" keeps the unit of the output.
         translation_scale: standard deviation of translations, in the unit of positions.
         seed: of the elements.
-    Raises: ValueError for a model in training mode, an undeclared output, no elements, or a zero (for "variance" a
-        constant) output, whose relative error is not defined.
+    Raises: ValueError for a model in training mode, an undeclared output or one that is not finite, has no tensor or
+        changes its shape with g, no elements, or a zero (for "variance" a constant) output, whose relative error is not
+        defined. It warns where two evaluations of f(x) differ as much as f(g x) and g f(x) do.
     """
+    error = measured_error(
+        fn,
+        x,
+        action,
+        num_elements=num_elements,
+        elements=elements,
+        normalization=normalization,
+        translation_scale=translation_scale,
+        seed=seed,
+    )
+    for name, part in (error.fields or {"output": error}).items():
+        if part.noise_floor > max(_ROUNDING * part.output_norm / part.scale, _NOISY * part.mean):
+            warnings.warn(
+                f"two evaluations of output {name!r} on the same input differ by {part.noise_floor:.2g}, the error is "
+                f"{part.mean:.2g}: it may be noise only. Fix the function's random draws first.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return error
+
+
+def measured_error(
+    fn: Function,
+    x: Any,
+    action: Action,
+    *,
+    num_elements: int | None = None,
+    elements: Float[Tensor, "G n n"] | None = None,
+    normalization: Normalization = "norm",
+    translation_scale: float = 1.0,
+    seed: int = 0,
+) -> EquivarianceError:
+    """As `equivariance_error`, without a word about noise."""
     if normalization not in get_args(Normalization):
         raise ValueError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
     if elements is None:
@@ -126,24 +165,23 @@ def equivariance_error(
     if elements.dim() != 3 or len(elements) == 0:
         raise ValueError(f"elements must be matrices (G, n, n) with G >= 1, got shape {tuple(elements.shape)}")
     with measuring(fn):
-        before = {name: value.detach() for name, value in action.call(fn, x).items()}
-        again = action.call(fn, x)
+        before, again = ({name: wide(value.detach()) for name, value in action.call(fn, x).items()} for _ in range(2))
+        refuse_other_shapes(before, again, "between two evaluations of the same input")
         scales = {name: _scale(name, before[name], x, action, normalization) for name in before}
-        noise = {name: action.per_sample(name, (again[name].detach() - before[name]).square(), x) for name in before}
-        squares: dict[str, list[Tensor]] = {name: [] for name in before}
+        noise = {name: action.norms(name, again[name] - before[name], x) for name in before}
+        norms: dict[str, list[Tensor]] = {name: [] for name in before}
         for g in elements:
-            moved = defect(fn, x, action, g, outputs=before)
-            for name, value in moved.items():
-                squares[name].append(action.per_sample(name, value.detach().square(), x))
+            for name, value in measured_defect(fn, x, action, g, before).items():
+                norms[name].append(action.norms(name, value, x))
     results = {}
     for name, value in before.items():
         scale = scales[name]
         results[name] = EquivarianceError(
-            per_pair=torch.stack(squares[name]).sqrt() / scale,
+            per_pair=torch.stack(norms[name]) / scale,
             scale=scale,
-            output_norm=_rms(action.per_sample(name, value.square(), x)),
-            noise_floor=_rms(noise[name]) / scale,
-            elements=elements,
+            output_norm=float(rms(action.norms(name, value, x))),
+            noise_floor=float(rms(noise[name])) / scale,
+            elements=elements.detach().clone(),
             group=action.group.name,
             normalization=normalization,
         )
@@ -173,10 +211,8 @@ def _scale(name: str, value: Tensor, x: Any, action: Action, normalization: Norm
     if normalization == "none":
         return 1.0
     centered = value - value.mean(dim=0) if normalization == "variance" else value
-    scale = _rms(action.per_sample(name, centered.square(), x))
-    if not torch.isfinite(value).all():
-        raise ValueError(f"output {name!r} is not finite: check the input before measuring symmetry")
-    floor = 1e-10 * _rms(action.per_sample(name, value.square(), x)) if normalization == "variance" else 0.0
+    scale = float(rms(action.norms(name, centered, x)))
+    floor = 1e-10 * float(rms(action.norms(name, value, x))) if normalization == "variance" else 0.0
     if scale <= floor:
         kind = "zero" if normalization == "norm" else "the same in every row"
         raise ValueError(
@@ -194,7 +230,7 @@ def _combined(results: Mapping[str, EquivarianceError]) -> EquivarianceError:
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the outputs have different numbers of samples {sizes}: declare the level of each as a Field")
     return EquivarianceError(
-        per_pair=torch.stack([part.per_pair for part in parts]).square().mean(dim=0).sqrt(),
+        per_pair=rms(torch.stack([part.per_pair for part in parts]), dim=0),
         scale=1.0,
         output_norm=sum(part.output_norm**2 for part in parts) ** 0.5,
         noise_floor=max(part.noise_floor for part in parts),
@@ -203,7 +239,3 @@ def _combined(results: Mapping[str, EquivarianceError]) -> EquivarianceError:
         normalization=parts[0].normalization,
         fields=dict(results),
     )
-
-
-def _rms(squares: Tensor) -> float:
-    return float(squares.mean().sqrt())

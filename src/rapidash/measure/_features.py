@@ -10,11 +10,15 @@ from torch import Tensor
 
 from rapidash.groups import Scalar, enumerated, trivial
 from rapidash.measure._action import Action, Function
+from rapidash.measure._copies import copied
+from rapidash.measure._defect import moved_back, refuse_other_shapes
 from rapidash.measure._equivariance_error import DEFAULT_NUM_ELEMENTS, draw_elements
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import cosines, real_rows, refuse_not_finite, rms, unit_of, unit_rows, wide
 from rapidash.measure._report import Report
 
 Distance = Literal["l2", "cosine"]
+_SAME = 1e-12  # rows that differ less, relative to their size, differ by rounding in float64
 MIN_EIGENVALUE = 1e-4  # of the covariance, relative to the largest: smaller directions are dropped
 
 
@@ -34,22 +38,26 @@ class Whitening:
 
     def __call__(self, h: Float[Tensor, "B F"]) -> Float[Tensor, "B R"]:
         """White features, float64."""
-        return (h.double() - self.mean) @ self.transform
+        return (real_rows(h) - self.mean) @ self.transform
 
 
 def feature_statistics(h: Float[Tensor, "B F"]) -> Whitening:
     """The whitening of a reference set of features, by an eigendecomposition in float64.
 
-    Raises: ValueError for fewer than 2 samples or features that do not vary.
+    Raises: ValueError for fewer than 2 samples, features that are not finite or do not vary.
     """
     if h.dim() != 2 or len(h) < 2:
         raise ValueError(f"features must be (B, F) with at least 2 samples, got shape {tuple(h.shape)}")
-    centered = h.detach().double() - h.detach().double().mean(dim=0)
+    refuse_not_finite("a feature of the reference set", h)
+    rows = real_rows(h.detach())
+    unit = unit_of(rows.abs())
+    mean = (rows / unit).mean(dim=0)
+    centered = rows / unit - mean
     values, vectors = torch.linalg.eigh(centered.T @ centered / (len(h) - 1))
-    if not bool(values[-1] > 0) or not bool(torch.isfinite(values).all()):
-        raise ValueError("the features do not vary over the reference set (or are not finite): whitening is undefined")
+    if not bool(values[-1] > _SAME**2):
+        raise ValueError("the features do not vary over the reference set: whitening is undefined")
     kept = values > MIN_EIGENVALUE * values[-1]
-    return Whitening(h.detach().double().mean(dim=0), vectors[:, kept] / values[kept].sqrt(), int(kept.sum()))
+    return Whitening(mean * unit, vectors[:, kept] / values[kept].sqrt() / unit, int(kept.sum()))
 
 
 @dataclass(frozen=True)
@@ -117,8 +125,12 @@ def invariance_similarity(
         before = _features(encoder, x)
         whiten = feature_statistics(before) if whitening is None else whitening
         w = whiten(before)
-        after = [whiten(_features(encoder, transform(x))) for transform in moved]
-    cosine = torch.stack([torch.cosine_similarity(w, v, dim=-1) for v in after])
+        after = []
+        for transform in moved:
+            v = _features(encoder, transform(copied(x)))
+            refuse_other_shapes({"features": before}, {"features": v}, "under a transformation")
+            after.append(whiten(v))
+    cosine = torch.stack([cosines(w, v) for v in after])
     distance = torch.stack([(w - v).norm(dim=-1) for v in after])
     return InvarianceSimilarity(cosine, distance, whiten.rank)
 
@@ -161,22 +173,29 @@ def empirical_equivariance_deviation(
     else:
         elements = everything
     with measuring(h):
-        original = _rows(action.call(h, x))
-        orbit = torch.stack([_rows(_moved_back(h, x, action, g)) for g in elements])
+        outputs = action.call(h, x)
+        original, orbit_rows = _rows(outputs), []
+        for g in elements:
+            turned = moved_back(h, x, action, g)
+            refuse_other_shapes(outputs, turned)
+            orbit_rows.append(_rows(turned))
+        orbit = torch.stack(orbit_rows)
     if len(original) < 2:
         raise ValueError("the distance between inputs needs at least 2 samples")
+    size = unit_of(orbit.abs())
+    orbit, original = orbit / size, original / size
     center = orbit.mean(dim=0) if reference == "mean" else original
     if distance == "l2":
         deviation = (orbit - center).norm(dim=-1).mean()
-        scale = torch.pdist(original).mean()
+        scale, largest = torch.pdist(original).mean(), float(original.abs().max())
     else:
-        deviation = torch.cosine_similarity(orbit, center.expand_as(orbit), dim=-1).mean()
-        unit = torch.nn.functional.normalize(original, dim=-1)
-        off_diagonal = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-        scale = (unit @ unit.T)[off_diagonal].mean()
+        deviation = cosines(orbit, center.expand_as(orbit)).mean()
+        directions = unit_rows(original)
+        off_diagonal = ~torch.eye(len(directions), dtype=torch.bool, device=directions.device)
+        scale, largest = (directions @ directions.T)[off_diagonal].mean(), 1.0
     if not normalize:
-        return float(deviation)
-    if not abs(float(scale)) > 1e-12 * float(original.abs().max()):
+        return float(deviation * size if distance == "l2" else deviation)
+    if not abs(float(scale)) > _SAME * largest:
         raise ValueError("h is the same for all inputs, so its deviation has no scale: use normalize=False")
     return float(deviation / scale)
 
@@ -197,19 +216,16 @@ def relative_rms_deviation(
     """
     ratios = []
     with measuring(fn):
-        before = action.call(fn, x)
+        before = {name: wide(value.detach()) for name, value in action.call(fn, x).items()}
         for g in draw_elements(action.group, num_elements, seed=seed):
-            expected = _rows(action.transform_outputs(g, before))
-            moved = _rows(action.call(fn, action.transform(g, x)))
-            scale = moved.square().mean().sqrt() + expected.square().mean().sqrt()
+            after = action.call(fn, action.transform(g, x))
+            refuse_other_shapes(before, after)
+            expected, moved = _rows(action.transform_outputs(g, before)), _rows(after)
+            scale = rms(moved) + rms(expected)
             if not bool(scale > 0):
                 raise ValueError("the output is zero, so a relative deviation is not defined: measure other samples")
-            ratios.append((moved - expected).square().mean().sqrt() / scale)
+            ratios.append(rms(moved - expected) / scale)
     return torch.stack(ratios)
-
-
-def _moved_back(h: Function, x: Any, action: Action, g: Tensor) -> dict[str, Tensor]:
-    return action.transform_outputs(torch.linalg.inv(g), action.call(h, action.transform(g, x)))
 
 
 def _features(encoder: Function, x: Any) -> Tensor:
@@ -219,5 +235,4 @@ def _features(encoder: Function, x: Any) -> Tensor:
 def _rows(outputs: dict[str, Tensor]) -> Tensor:
     if len(outputs) != 1:
         raise ValueError(f"one output with a row per sample is needed, got {list(outputs)}: pick one in an adapter")
-    value = next(iter(outputs.values())).detach()
-    return value.reshape(len(value), -1)
+    return real_rows(next(iter(outputs.values())).detach())

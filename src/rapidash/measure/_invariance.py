@@ -9,8 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.measure._action import Action, Function
+from rapidash.measure._defect import refuse_other_shapes
 from rapidash.measure._equivariance_error import draw_elements
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import are_probabilities, refuse_not_finite, refuse_undefined
 from rapidash.measure._report import Report
 
 
@@ -23,10 +25,11 @@ def effective_invariance(
         p: class probabilities of x (or logits).
         p_moved: those of g x.
         from_logits: whether both are logits.
-    Raises: ValueError for different shapes, or rows that are no probabilities.
+    Raises: ValueError for different shapes, rows that are no probabilities, or logits that are not finite (minus
+        infinity apart, which leaves a class out).
     Source: Deng, Gould, Zheng, "On the Strong Correlation Between Model Invariance and Generalization", NeurIPS 2022.
     """
-    log_p, log_q = _log_probabilities(p, from_logits), _log_probabilities(p_moved, from_logits)
+    log_p, log_q = _log_probabilities(p, from_logits, "p"), _log_probabilities(p_moved, from_logits, "p_moved")
     if p.shape != p_moved.shape:
         raise ValueError(f"p has shape {tuple(p.shape)}, p_moved {tuple(p_moved.shape)}: give the same samples")
     (confidence, label), (confidence_moved, label_moved) = log_p.max(dim=-1), log_q.max(dim=-1)
@@ -99,15 +102,19 @@ def invariance_scores(
     elements = draw_elements(action.group, num_elements, seed=seed) if elements is None else elements
     columns: list[list[Tensor]] = [[], [], [], []]
     with measuring(model):
-        before = _single(action.call(model, x)).detach()
+        outputs = action.call(model, x, is_finite=False)
+        before = _single(outputs).detach()
+        log_p = _log_probabilities(before, from_logits, "the output")
         if bool((before == before[0, 0]).all()):
             raise ValueError(
                 "the output is the same number for all samples and classes, which would read as perfect invariance: "
                 "measure a trained or randomly initialized model"
             )
         for g in elements:
-            moved = _single(action.call(model, action.transform(g, x))).detach()
-            log_p, log_q = _log_probabilities(before, from_logits), _log_probabilities(moved, from_logits)
+            after = action.call(model, action.transform(g, x), is_finite=False)
+            refuse_other_shapes(outputs, after)
+            moved = _single(after).detach()
+            log_q = _log_probabilities(moved, from_logits, "the output")
             columns[0].append(effective_invariance(before, moved, from_logits=from_logits))
             columns[1].append((log_p.argmax(-1) == log_q.argmax(-1)).to(log_p.dtype))
             columns[2].append(1 - _divergence(log_p, log_q))
@@ -124,12 +131,18 @@ def _single(outputs: dict[str, Tensor]) -> Tensor:
     return value
 
 
-def _log_probabilities(p: Tensor, from_logits: bool) -> Tensor:
+def _log_probabilities(p: Tensor, from_logits: bool, what: str) -> Tensor:
+    """In float64."""
     if from_logits:
-        return p.log_softmax(dim=-1)
-    if bool((p < 0).any()) or not bool(((p.sum(dim=-1) - 1).abs() < 1e-3).all()):
-        raise ValueError("p must hold probabilities: rows >= 0 with sum 1. For logits pass from_logits=True")
-    return p.log()
+        log_p = p.double().log_softmax(dim=-1)
+        refuse_undefined(what, p)
+        if bool(log_p.isnan().any()):
+            raise ValueError(f"{what} is not finite: a row of logits leaves every class out (all minus infinity)")
+        return log_p
+    refuse_not_finite(what, p)
+    if not are_probabilities(p):
+        raise ValueError(f"{what} must hold probabilities: rows >= 0 with sum 1. For logits pass from_logits=True")
+    return p.double().log()
 
 
 def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

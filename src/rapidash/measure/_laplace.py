@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash.measure._norms import refuse_not_finite
+
 Likelihood = Literal["regression", "classification"]
 
 
@@ -35,8 +37,8 @@ class LastLayerLaplace:
         """The log evidence; "optimize" takes the best precision in 1e-4 .. 1e4, in steps of a tenth of a decade."""
         if prior_precision == "optimize":
             return max(self.log_marginal_likelihood(10 ** (k / 10)) for k in range(-40, 41))
-        if not prior_precision > 0:
-            raise ValueError(f"prior_precision must be positive, got {prior_precision}")
+        if not 0 < prior_precision < math.inf:
+            raise ValueError(f"prior_precision must be positive and finite, got {prior_precision}")
         volume = float((self.curvature + prior_precision).log().sum()) - len(self.curvature) * math.log(prior_precision)
         return self.log_likelihood - 0.5 * (prior_precision * self.scatter + volume)
 
@@ -57,7 +59,8 @@ def last_layer_laplace(
         target: (B, K) values for "regression", (B,) classes for "classification".
         likelihood: Gaussian noise, or softmax.
         noise: standard deviation of the noise, for "regression".
-    Raises: ValueError for an unknown likelihood, a noise that is not positive, or shapes that do not fit.
+    Raises: ValueError for an unknown likelihood, a noise that is not positive, shapes that do not fit, or numbers that
+        are not finite.
     """
     if likelihood not in ("regression", "classification") or not noise > 0:
         raise ValueError(
@@ -68,6 +71,8 @@ def last_layer_laplace(
         raise ValueError(
             f"features must be (B, F) and weight (K, F), got {tuple(features.shape)} and {tuple(weight.shape)}"
         )
+    for name, value in (("features", features), ("weight", weight), ("target", target)):
+        refuse_not_finite(name, value, "look for samples that failed")
     output, num_classes = features @ weight.T, len(weight)
     expected = output.shape if likelihood == "regression" else output.shape[:1]
     if target.shape != expected:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.groups import Representation
+from rapidash.groups import Representation, Scalar
 from rapidash.measure._action import Action
 from rapidash.measure._derivative import (
     derivative_along,
@@ -21,6 +21,7 @@ from rapidash.measure._derivative import (
 )
 from rapidash.measure._guard import measuring
 from rapidash.measure._lie_derivative import lie_derivative
+from rapidash.measure._norms import real_rows, rms, unit_of, wide
 from rapidash.measure._report import Report
 from rapidash.measure._trace import Call, leaves, recording, replacing
 
@@ -68,23 +69,25 @@ class LayerwiseError:
         """
         if self.contributions is None:
             raise ValueError("signed shares need the contributions: use method='forward'")
-        square = self.total.square().sum()
-        if not bool(square > 0):
+        total = real_rows(self.total).flatten()
+        unit = unit_of(total.abs())
+        total = total / unit
+        if not bool(total.any()):
             raise ValueError("the network is exactly equivariant: there is nothing to share between its layers")
-        product = self.contributions * self.total.unsqueeze(1)
-        return product.transpose(0, 1).reshape(len(self.layers), -1).sum(dim=1) / square
+        parts = real_rows(self.contributions.transpose(0, 1)) / unit
+        return parts @ total / total.square().sum()
 
     def report(self) -> Report:
         """One row per call, and one for the remainder and the total."""
-        sizes = self.rms.square().mean(dim=0).sqrt().tolist()
+        sizes = rms(self.rms, dim=0).tolist()
         rows: list[dict[str, Any]] = [
             {"call": index, "layer": name, "class": kind, "contribution": size}
             for index, ((name, kind), size) in enumerate(zip(self.layers, sizes))
         ]
-        total = {"layer": "total", "contribution": _rms(self.total)}
+        total = {"layer": "total", "contribution": float(rms(self.total))}
         if self.contributions is not None:
-            rows.append({"layer": "remainder", "contribution": _rms(self.remainder)})
-            if bool(self.total.square().sum() > 0):
+            rows.append({"layer": "remainder", "contribution": float(rms(self.remainder))})
+            if bool(self.total.any()):
                 shares = [*self.shares.tolist(), 1 - float(self.shares.sum())]
                 rows = [{**row, "share": share} for row, share in zip(rows, shares)]
         metadata = {"generators": ", ".join(self.names), "method": self.method}
@@ -148,15 +151,20 @@ def layerwise_equivariance_error(
         with recording(modules) as everything:
             action.call(model, x)
         calls = [call for call in everything if _returns_tensors(call.output)]
+        if not calls:
+            raise ValueError(
+                f"none of the modules {list(modules)} is called and returns tensors, so no layer can be watched: give "
+                "the modules that the function uses to as_module, or name others in `hidden`"
+            )
         slopes = [[_layer_derivative(call, action, direction, declared) for call in calls] for direction in algebra]
         if method == "hutchinson":
-            contributions, rms = None, _probed(model, x, action, modules, calls, slopes, probes, seed)
+            contributions, sizes = None, _probed(model, x, action, modules, calls, slopes, probes, seed)
         else:
             pushed = [[_push(model, x, action, modules, *pair) for pair in zip(calls, row)] for row in slopes]
             contributions = torch.stack([torch.stack(row) for row in pushed])
-            rms = contributions.flatten(2).square().mean(dim=-1).sqrt()
+            sizes = torch.stack([torch.stack([rms(part) for part in row]) for row in contributions])
     layers = tuple((call.name, type(call.module).__name__) for call in calls)
-    return LayerwiseError(layers, rms, contributions, total, whole.names, method)
+    return LayerwiseError(layers, sizes, contributions, total, whole.names, method)
 
 
 def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidden) -> list[Tensor]:
@@ -171,11 +179,10 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
             "to `hidden`, or '*' for all other layers"
         )
     inputs, outputs = declared if isinstance(declared, tuple) else (declared, declared)
-    num_outputs = len(call.output) if isinstance(call.output, tuple | list) else 1
     local = Action(
         action.group,
-        _one_each(inputs, len(arguments), call, "arguments"),
-        _one_each(outputs, num_outputs, call, "outputs"),
+        _one_each(inputs, arguments, call, "arguments"),
+        _one_each(outputs, _tensors(call.output), call, "outputs"),
     )
     keywords = list(call.kwargs)
 
@@ -195,9 +202,11 @@ def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidde
 
 def _is_whole(value: Any) -> bool:
     """Whether no group moves a value: whole numbers, truth values, text and nothing."""
-    if isinstance(value, Tensor):
-        return not (value.is_floating_point() or value.is_complex())
-    return value is None or isinstance(value, int | str)
+    return value is None or isinstance(value, int | str) or (isinstance(value, Tensor) and not _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def _push(
@@ -221,7 +230,8 @@ def _push(
     except (NotImplementedError, RuntimeError):
         size = max(float(part.abs().max()) for part in slope)
         step = float(torch.finfo(slope[0].dtype).eps) ** (1 / 3) / size
-        return (bent(step) - bent(-step)) / (2 * step)
+        ahead, behind = bent(step), bent(-step)
+        return ((wide(ahead) - wide(behind)) / (2 * step)).to(ahead.dtype)
 
 
 def _probed(
@@ -248,7 +258,7 @@ def _probed(
     with differentiable_kernels(), replacing(modules, tap):
         output = next(iter(action.call(model, x).values()))
     generator, flat = seeded(seed, "hutchinson"), [part for parts in tapped for part in parts]
-    squares = output.new_zeros(len(slopes), len(tapped))
+    squares = torch.zeros(len(slopes), len(tapped), dtype=torch.float64, device=output.device)
     for _ in range(probes):
         z = torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output.device)
         grads = torch.autograd.grad(output, flat, z, retain_graph=True, allow_unused=True)
@@ -256,10 +266,11 @@ def _probed(
             found = iter(grads)
             for column, layer in enumerate(generator_slopes):
                 pairs = [(next(found), part) for part in layer]
-                products = [(grad * part).sum() for grad, part in pairs if grad is not None]
+                products = [(wide(grad).conj() * wide(part)).sum().real for grad, part in pairs if grad is not None]
                 if products:
                     squares[row, column] += torch.stack(products).sum().square()
-    return (squares / probes / output.numel()).sqrt().detach()
+    spread = 0.5 if output.is_complex() else 1.0  # of each of the two parts of a complex z
+    return (squares / spread / probes / output.numel()).sqrt().detach()
 
 
 def _declared_for(
@@ -274,13 +285,15 @@ def _declared_for(
     return None if exact else hidden.get(OTHERS)
 
 
-def _one_each(sides: Sides, count: int, call: Call, what: str) -> list[Representation]:
+def _one_each(sides: Sides, values: Sequence[Any], call: Call, what: str) -> list[Representation]:
+    """The representation of each value: one for all is that of the numbers, not of indices and settings among them."""
     if isinstance(sides, Representation):
-        return [sides] * count
-    if len(sides) != count:
+        moves_objects = getattr(sides, "acts_on_objects", False)
+        return [sides if _is_number(value) or moves_objects else Scalar() for value in values]
+    if len(sides) != len(values):
         raise ValueError(
-            f"layer {call.name!r} has {count} {what}, {len(sides)} representations are declared: give one for each "
-            "(Scalar() for what does not move)"
+            f"layer {call.name!r} has {len(values)} {what}, {len(sides)} representations are declared: give one for "
+            "each (Scalar() for what does not move)"
         )
     return list(sides)
 
@@ -299,7 +312,3 @@ def _map(output: Any, parts: list[Tensor], change: Callable[[Tensor, Tensor], Te
         return change(output, parts[0])
     changed = [change(old, part) for old, part in zip(output, parts)]
     return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)
-
-
-def _rms(values: Tensor) -> float:
-    return float(values.square().mean().sqrt())

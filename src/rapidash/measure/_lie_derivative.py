@@ -22,6 +22,7 @@ from rapidash.measure._derivative import (
     differentiating,
 )
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import magnitudes, rms, wide
 from rapidash.measure._report import Report
 from rapidash.measure._trust import disagreement, hidden_step
 
@@ -245,21 +246,23 @@ def local_equivariance_error(
             before = named.call(measured, batch)
         result = lie_derivative(measured, batch, named, generators=generators, method=method)
         for name, value in result.values.items():
-            size = value.abs() if reduction == "abs" else value.square()
-            count = named.per_sample(name, torch.ones_like(value[0]), batch)
-            sums = torch.stack([named.per_sample(name, part, batch) for part in size])
-            pairs.setdefault(name, []).append(sums / count)
-            values.setdefault(name, []).append(before[name].detach())
+            count = named.per_sample(name, torch.ones_like(magnitudes(value[0])), batch)
+            if reduction == "abs":
+                means = torch.stack([named.per_sample(name, magnitudes(part), batch) for part in value]) / count
+            else:
+                means = torch.stack([named.norms(name, part, batch) for part in value]) / count.sqrt()
+            pairs.setdefault(name, []).append(means)
+            values.setdefault(name, []).append(wide(before[name].detach()))
     if result is None:
         raise ValueError("there is no batch to measure on: an iterator can be used once only")
     scale = {name: _deviation(name, torch.cat(parts)) if relative else 1.0 for name, parts in values.items()}
     power = 1 if reduction == "abs" else 2
-    per_pair = {name: torch.cat(parts, dim=1) / scale[name] ** power for name, parts in pairs.items()}
+    per_pair = {name: (torch.cat(parts, dim=1) / scale[name]) ** power for name, parts in pairs.items()}
     return LocalEquivarianceError(per_pair, scale, result.names, result.method, reduction, action.group.name)
 
 
 def _deviation(name: str, value: Tensor) -> float:
-    deviation = float((value - value.mean(dim=0)).square().mean().sqrt())
+    deviation = float(rms(value - value.mean(dim=0)))
     if deviation <= 1e-12 * float(value.abs().max()):
         raise ValueError(f"output {name!r} is the same for all data, a relative error is not defined: add samples")
     return deviation

@@ -1,5 +1,6 @@
 """What broken symmetry costs: the part of the loss that averaging the model over the group would remove."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from rapidash.groups import enumerated
 from rapidash.measure._action import Action, Function
+from rapidash.measure._defect import moved_back, refuse_other_shapes
 from rapidash.measure._equivariance_error import DEFAULT_NUM_ELEMENTS, draw_elements
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import magnitudes, refuse_not_finite, wide
 from rapidash.measure._report import Report
 
 
@@ -82,7 +85,8 @@ def symmetry_loss_share(
         action: the group with the representations of inputs and outputs.
         num_elements: None takes all elements of a finite group, 16 random ones of any other.
         seed: of the elements.
-    Raises: ValueError for fewer than 2 elements, a target of another shape, a zero output, or a loss of 0.
+    Raises: ValueError for fewer than 2 elements, a target of another shape, an output or target that is not finite, a
+        zero output, or a loss of 0.
     Source: Shen et al., arXiv 2512.02303, TMLR 2025; derived here.
     """
     elements, is_complete = _orbit_elements(action, num_elements, seed)
@@ -94,12 +98,15 @@ def symmetry_loss_share(
             f"target has shape {tuple(target.shape)}, the output {tuple(orbit.shape[1:])}: make them equal"
         )
 
+    refuse_not_finite("target", target, "leave out samples without one")
+
     def per_sample(values: Tensor) -> Tensor:
         return action.per_sample(name, values, x)
 
-    total = per_sample((orbit - target).square().mean(dim=0))
+    total = per_sample(magnitudes(orbit - wide(target)).square().mean(dim=0))
     count = len(elements) if is_complete else len(elements) - 1
-    broken = per_sample((orbit - orbit.mean(dim=0)).square().sum(dim=0) / count)
+    broken = per_sample(magnitudes(orbit - orbit.mean(dim=0)).square().sum(dim=0) / count)
+    refuse_not_finite("the squared loss", total, "measure output and target in a larger unit")
     if not bool(total.sum() > 0):
         raise ValueError("the loss is 0 on every sample: there is nothing to share")
     return LossShare(total, total - broken, broken, action.group.name)
@@ -123,13 +130,16 @@ def equivariance_gap(
         action: the group with the representations of inputs and outputs.
         num_elements: None takes all elements of a finite group, 16 random ones of any other.
         seed: of the elements.
-    Raises: ValueError for fewer than 2 elements or a zero output.
+    Raises: ValueError for fewer than 2 elements, a zero output, or an output or a loss that is not finite.
     """
     elements, _ = _orbit_elements(action, num_elements, seed)
     with measuring(fn):
         before = next(iter(action.call(fn, x).values())).detach()
-        average = _orbit(fn, x, action, elements).mean(dim=0)
-    return float(loss(before) - loss(average))
+        average = _orbit(fn, x, action, elements).mean(dim=0).to(before.dtype)
+    gap = float(loss(before)) - float(loss(average))
+    if not math.isfinite(gap):
+        raise ValueError("the loss is not finite: look for targets that are missing")
+    return gap
 
 
 def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tuple[Tensor, bool]:
@@ -143,13 +153,15 @@ def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tupl
 
 
 def _orbit(fn: Function, x: Any, action: Action, elements: Tensor) -> Tensor:
-    """rho(g)^-1 f(g x) for every element, (G, *out)."""
-    values = []
+    """rho(g)^-1 f(g x) for every element, (G, *out), float64."""
+    values: list[Tensor] = []
     for g in elements:
-        outputs = action.transform_outputs(torch.linalg.inv(g), action.call(fn, action.transform(g, x)))
+        outputs = moved_back(fn, x, action, g)
         if len(outputs) != 1:
             raise ValueError(f"one output is needed, got {list(outputs)}: pick one in an adapter")
-        values.append(next(iter(outputs.values())).detach())
+        name, value = next(iter(outputs.items()))
+        refuse_other_shapes({name: values[0] if values else value}, outputs)
+        values.append(value)
     orbit = torch.stack(values)
     if not bool(orbit.any()):
         raise ValueError(

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from rapidash.data import CloudBatch
 from rapidash.measure._action import Action, Function
-from rapidash.measure._defect import defect
+from rapidash.measure._defect import measured_defect
 from rapidash.measure._derivative import dual_level, make_dual, tangent_of
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import real_rows
 
 _FLOOR = 1e-10  # a defect that is smaller relative to the output is rounding in float64
 
@@ -73,13 +74,13 @@ def point_shares(
     with measuring(fn):
         with torch.no_grad():
             before = action.call(fn, x)
-            change = defect(fn, x, action, torch.linalg.matrix_exp(algebra), outputs=before)[name]
-        norm, size = (value.reshape(x.num_clouds, -1).norm(dim=1) for value in (change, before[name]))
+            change = measured_defect(fn, x, action, torch.linalg.matrix_exp(algebra), before)[name]
+        norm, size = (action.norms(name, value, x) for value in (change, before[name]))
         total = torch.where(norm > _FLOOR * size, norm, 0.0)
-        share, own = x.pos.new_zeros(len(x.pos)), x.pos.new_zeros(x.num_clouds)
+        share, own = total.new_zeros(len(x.pos)), total.new_zeros(x.num_clouds)
         if bool((total > 0).any()):
-            scale = torch.where(total > 0, 1 / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0.0)
-            along = change * scale.reshape(-1, *[1] * (change.dim() - 1))
+            length = torch.where(total > 0, norm, torch.inf)
+            along = (change / length.reshape(-1, *[1] * (change.dim() - 1))).to(before[name].dtype)
             for place, weight in zip(*_nodes(num_steps), strict=True):
                 of_points, of_cloud = _slope_shares(fn, x, action, algebra, place, along)
                 share, own = share + weight * of_points, own + weight * of_cloud
@@ -94,8 +95,8 @@ def _slope_shares(
     (name,) = action.output_fields
     element = torch.linalg.matrix_exp(place * algebra)
     moved: CloudBatch = action.transform(element, x)
-    floating = {key: value.detach() for key, value in moved.tensors.items() if value.is_floating_point()}
-    leaves = {key: value.requires_grad_() for key, value in floating.items()}
+    numbers = {key: value for key, value in moved.tensors.items() if value.is_floating_point() or value.is_complex()}
+    leaves = {key: value.detach().requires_grad_() for key, value in numbers.items()}
     output = action.call(fn, replace(moved, tensors={**moved.tensors, **leaves}))[name]
     covector = action.transform_outputs(element, {name: along})[name]
     gradients = torch.autograd.grad(output, list(leaves.values()), covector, allow_unused=True)
@@ -107,16 +108,18 @@ def _slope_shares(
             key: tangent_of(part) for key, part in action.transform(step, moved).tensors.items() if key in leaves
         }
         turning = tangent_of(action.transform_outputs(step, {name: value})[name])
-    share, own = x.pos.new_zeros(len(x.pos)), -_row_sums(covector * turning)
+    own = -_row_products(covector, turning)
+    share = own.new_zeros(len(x.pos))
     for key, gradient in zip(leaves, gradients, strict=True):
         if gradient is not None:
-            part = _row_sums(gradient * velocity[key])
+            part = _row_products(gradient, velocity[key])
             share, own = (share + part, own) if x.fields[key].level == "point" else (share, own + part)
     return share, own
 
 
-def _row_sums(values: Tensor) -> Tensor:
-    return values.reshape(len(values), -1).sum(dim=1)
+def _row_products(a: Tensor, b: Tensor) -> Tensor:
+    """The product of each row of a with that of b, float64."""
+    return (real_rows(a) * real_rows(b)).sum(dim=1)
 
 
 def _nodes(num_steps: int) -> tuple[list[float], list[float]]:

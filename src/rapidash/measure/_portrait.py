@@ -12,9 +12,10 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch
 from rapidash.groups import SO, motion, random_rotation
 from rapidash.measure._action import Action, Function
-from rapidash.measure._defect import defect
+from rapidash.measure._defect import measured_defect
 from rapidash.measure._equivariance_error import equivariance_error
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import magnitudes, rms, unit_of
 from rapidash.measure._point_shares import point_shares
 from rapidash.measure._report import Report
 from rapidash.measure._severity import SeverityCurve
@@ -201,8 +202,8 @@ def _turned_clouds(
         rows = []
         for yaw in yaws:
             for pitch in pitches:
-                change = defect(fn, batch, action, pose(yaw, pitch, dim), outputs=before)[name].detach()
-                rows.append(change.reshape(len(change), -1).norm(dim=1))
+                change = measured_defect(fn, batch, action, pose(yaw, pitch, dim), before)[name]
+                rows.append(_row_norms(change))
     values = torch.stack(rows).reshape(len(yaws), len(pitches), -1).cpu()
     if output.level == "cloud":
         values = values[..., batch.batch.cpu()]
@@ -210,7 +211,7 @@ def _turned_clouds(
     for cloud in range(batch.num_clouds):
         mine = (batch.batch == cloud).cpu()
         own = before[name][mine.to(before[name].device)] if output.level == "point" else before[name][cloud : cloud + 1]
-        norm = float(own.reshape(len(own), -1).norm(dim=1).square().mean().sqrt())
+        norm = float(rms(_row_norms(own)))
         clouds.append(TurnedCloud(batch.pos.detach().cpu()[mine], values[..., mine], norm))
     return tuple(clouds)
 
@@ -248,6 +249,12 @@ def _with_shares(
     shares = torch.stack(rows).reshape(len(yaws), len(pitches), -1).cpu()
     owners = batch.batch.cpu()
     return tuple(replace(cloud, shares=shares[..., owners == index]) for index, cloud in enumerate(clouds))
+
+
+def _row_norms(value: Tensor) -> Float[Tensor, " B"]:
+    sizes = magnitudes(value).reshape(len(value), -1)
+    unit = unit_of(sizes)
+    return unit * (sizes / unit).norm(dim=1)
 
 
 def _stride(count: int) -> int:

@@ -1,6 +1,7 @@
 """Is the model not equivariant, or is it only rounding? Each layer in the model's precision against float64."""
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from rapidash.data import CloudBatch
 from rapidash.measure._action import Action, Function, first_tensor
 from rapidash.measure._equivariance_error import EquivarianceError, equivariance_error
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import norm, wide
 from rapidash.measure._report import Report
 from rapidash.measure._trace import Call, leaves, recording
 
@@ -64,7 +66,7 @@ def precision_check(
     Raises: ValueError for an input that is float64 already, or as `equivariance_error` does.
     """
     dtype = first_tensor(x).dtype
-    if dtype == torch.float64:
+    if dtype.to_real() == torch.float64:
         raise ValueError("the input is float64 already: pass the model and input in the precision that you doubt")
     twin, x64 = copy.deepcopy(model).double(), _double(x)
     options: dict[str, Any] = {"num_elements": num_elements, "seed": seed}
@@ -89,11 +91,18 @@ def _calls(model: nn.Module, x: Any, action: Action) -> list[Call]:
 
 
 def _difference(output: Any, other: Any) -> float:
-    """Norm of the difference of two outputs relative to the second; of the first tensor where there are several."""
+    """Norm of the difference of two outputs relative to the second; of the first tensor where there are several.
+
+    Where the second is zero, and where digits are lost altogether (numbers that leave the range), it is infinite.
+    """
     first, second = _tensor(output), _tensor(other)
-    if first is None or second is None or not bool(second.any()):
+    if first is None or second is None:
         return 0.0
-    return float((first.double() - second).norm() / second.norm())
+    difference = wide(first) - wide(second)
+    if not bool(torch.isfinite(difference).all()):
+        return math.inf
+    gap, size = norm(difference), norm(second)
+    return gap / size if size > 0 else math.inf if gap > 0 else 0.0
 
 
 def _tensor(output: Any) -> Tensor | None:
@@ -105,7 +114,7 @@ def _tensor(output: Any) -> Tensor | None:
 
 def _double(x: Any) -> Any:
     if isinstance(x, Tensor):
-        return x.double() if x.is_floating_point() else x
+        return wide(x) if x.is_floating_point() or x.is_complex() else x
     if isinstance(x, CloudBatch):
         return replace(x, tensors={name: _double(value) for name, value in x.tensors.items()})
     if isinstance(x, dict):

@@ -1,7 +1,7 @@
 """Error of a model against the severity of corruptions of its input."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -18,7 +18,9 @@ from rapidash.data import (
     corrupt_dataset,
 )
 from rapidash.measure._action import first_tensor
+from rapidash.measure._copies import copied
 from rapidash.measure._guard import measuring
+from rapidash.measure._norms import refuse_undefined
 from rapidash.measure._report import Report
 
 Errors = Callable[[Any, CloudBatch], Float[Tensor, " B"]]
@@ -73,7 +75,8 @@ def error_against_severity(
         seed: of the corruptions; the cloud i depends on it, the corruption, the severity and i only.
     Returns: a curve for each corruption, in the order given.
     Raises: ValueError for no corruption, an unknown one or one twice, no cloud, errors of another shape or not finite,
-        a model in training mode, or clouds that cannot be corrupted.
+        predictions that are not finite (minus infinity, a logit, apart), a model in training mode, or clouds that
+        cannot be corrupted.
     """
     if not corruptions or len(set(corruptions)) < len(corruptions) or set(corruptions) - set(CORRUPTIONS):
         raise ValueError(
@@ -114,7 +117,10 @@ def _errors(
     with torch.no_grad():
         for indices in torch.arange(len(data)).split(batch_size):
             batch = _like_parameters(fn, data.batch(indices))
-            found = errors(fn(batch), batch)
+            prediction = copied(fn(copied(batch)))
+            for value in _tensors(prediction):
+                refuse_undefined("a prediction", value, "look for clouds on which the model fails")
+            found = errors(prediction, batch)
             if found.shape != (len(indices),):
                 raise ValueError(
                     f"errors returned {tuple(found.shape)} for {len(indices)} clouds, expected one number each"
@@ -124,6 +130,18 @@ def _errors(
     if not bool(torch.isfinite(values).all()):
         raise ValueError(f"the error of cloud {int((~torch.isfinite(values)).nonzero()[0])} is not finite")
     return values
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The numbers in what a model returns."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+        return
+    if is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, part.name) for part in fields(value)]
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ():
+        yield from _tensors(item)
 
 
 def _like_parameters(fn: Any, batch: CloudBatch) -> CloudBatch:

@@ -12,10 +12,12 @@ from torch.nn.functional import cross_entropy, mse_loss
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
 from rapidash.groups import SO, Scalar
+from rapidash.measure._norms import real_rows, refuse_not_finite, unit_of
 from rapidash.measure._report import Report
 
 NUM_CANONICALIZERS = 3
 _HIDDEN = 32
+_SAME = 1e-12  # targets that differ less, relative to their size, differ by rounding
 _LOOKS = 30  # at the validation loss
 
 
@@ -150,7 +152,8 @@ def orientations(
     mean = pos.new_zeros(num_clouds, dim).index_add(0, batch, pos) / sizes
     offset = pos - mean[batch]
     square = offset.square().sum(dim=1, keepdim=True)
-    scale = (pos.new_zeros(num_clouds, 1).index_add(0, batch, square) / sizes).sqrt().clamp_min(1e-12)
+    scale = (pos.new_zeros(num_clouds, 1).index_add(0, batch, square) / sizes).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)  # all points in one place
     length = square.sqrt() / scale[batch]
     shapes = (1, _HIDDEN), (1, _HIDDEN), (_HIDDEN, dim - 1)
     frequency, phase, weight = (torch.randn(*shape, generator=generator).to(pos) for shape in shapes)
@@ -179,9 +182,9 @@ def _points(data: Tensor | CloudDataset) -> tuple[Tensor, Tensor, Tensor]:
         pos = data.reshape(-1, data.shape[2])
     else:
         sizes, pos = data.num_points, data.tensors["pos"]
-    if not bool(torch.isfinite(pos).all()):
-        raise ValueError("the positions of the clouds are not finite")
-    return pos.detach().cpu().double(), torch.repeat_interleave(torch.arange(len(sizes)), sizes), sizes
+    refuse_not_finite("a position of the clouds", pos, "leave out samples that failed")
+    pos = pos.detach().cpu().double()
+    return pos / unit_of(pos.abs()), torch.repeat_interleave(torch.arange(len(sizes)), sizes), sizes
 
 
 def _targets(data: Tensor | CloudDataset, target: Tensor | str, num: int) -> Tensor:
@@ -204,9 +207,11 @@ def _targets(data: Tensor | CloudDataset, target: Tensor | str, num: int) -> Ten
         if len(found) < 2:
             raise ValueError("all targets are equal: there is nothing to predict")
         return classes
-    values = values.reshape(num, -1).double()
+    values = real_rows(values)
+    is_finite = bool(torch.isfinite(values).all())
+    values = values / torch.stack([unit_of(column.abs()) for column in values.T])
     spread = values.std(dim=0)
-    if not bool(torch.isfinite(values).all()) or not bool((spread > 0).all()):
+    if not is_finite or not bool((spread > _SAME * values.abs().amax(dim=0)).all()):
         raise ValueError("the targets are not finite, or all equal: there is nothing to predict")
     return ((values - values.mean(dim=0)) / spread).float()
 

@@ -87,10 +87,8 @@ def replacing(modules: dict[str, nn.Module], change: Callable[[int, Any], Any]) 
 def _copy(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()
-    if (
-        isinstance(value, tuple | list)
-        and any(isinstance(item, Tensor) for item in value)
-        and not hasattr(value, "_fields")
-    ):
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_copy, value))
+    if type(value) in (tuple, list):
         return type(value)(map(_copy, value))
     return value

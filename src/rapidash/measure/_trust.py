@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.measure._action import Action, Function, first_tensor
+from rapidash.measure._defect import refuse_other_shapes
 from rapidash.measure._derivative import (
     ConcreteMethod,
     Outputs,
@@ -15,6 +16,7 @@ from rapidash.measure._derivative import (
     derivative_of_outputs,
     difference_step,
 )
+from rapidash.measure._norms import norm, wide
 
 PROBES = (0.05, 0.2, 0.8, 2.4)
 """Group parameters of the finite steps that tell an invariant function from a step function."""
@@ -46,9 +48,10 @@ def disagreement(
     step = difference_step(first_tensor(x))
     differences = derivative_along(fn, x, action, algebra, "difference")
     for name, value in derivative.items():
-        size, difference = float(before[name].norm()), differences[name]
-        gap = float((value - difference).norm())
-        allowed = 0.1 * max(float(value.norm()), float(difference.norm())) + min(1e-3, 10 * step) * size
+        size, difference = norm(before[name]), differences[name]
+        gap = norm(wide(value) - wide(difference))
+        rounding = max(min(1e-3, 10 * step), 3 * step**2)  # the last is that of differences in half precision
+        allowed = 0.1 * max(norm(value), norm(difference)) + rounding * size
         if gap > allowed:
             return (
                 f"the {method} derivative of output {name!r} and its difference disagree by {gap:.2g} (output "
@@ -78,15 +81,16 @@ def hidden_step(
         start = torch.linalg.matrix_exp(t * algebra)
         onward = _Onward(action.group, action.inputs, action.outputs, action.batch, start=start)
         after = {name: value.detach() for name, value in action.call(fn, action.transform(start, x)).items()}
-        changes = {name: float((after[name] - before[name]).norm()) for name in flat}
-        changed = [name for name in flat if changes[name] > _eps(before[name]) ** 0.5 * float(before[name].norm())]
+        refuse_other_shapes(before, after)
+        changes = {name: norm(wide(after[name]) - wide(before[name])) for name in flat}
+        changed = [name for name in flat if changes[name] > _eps(before[name]) ** 0.5 * norm(before[name])]
         if changed:
             slopes = derivative_along(fn, x, onward, algebra, method)
             for name in _flat(slopes, after, action, algebra, method):
                 if name in changed:
                     return (
                         f"output {name!r} has derivative 0 but changes by {changes[name]:.2g} (output norm "
-                        f"{float(before[name].norm()):.2g}) under a finite element: the function is not differentiable "
+                        f"{norm(before[name]):.2g}) under a finite element: the function is not differentiable "
                         "(argmax, rounding)"
                     )
         flat = [name for name in flat if name not in changed]
@@ -99,8 +103,9 @@ def _flat(derivative: Outputs, outputs: Outputs, action: Action, algebra: Tensor
     flat = []
     for name, value in derivative.items():
         eps = _eps(value)
-        rounding = 10 * eps ** (2 / 3) if method == "difference" else 100 * eps
-        if float((value - still[name]).norm()) <= rounding * float(outputs[name].norm()):
+        # bounded: in half precision, slopes as large as the output would pass for rounding
+        rounding = min(10 * eps ** (2 / 3), 0.03) if method == "difference" else min(100 * eps, 1e-3)
+        if norm(wide(value) - wide(still[name])) <= rounding * norm(outputs[name]):
             flat.append(name)
     return flat
 
