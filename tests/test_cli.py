@@ -345,6 +345,31 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
     assert "runs/toy holds another study: task_options.size is 10 there, None here" in capsys.readouterr().err
 
 
+def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:
+    assert run("study", "toy", "--seeds", "1", "--workers", "1", "--train.steps", "4", "--quiet") == 0
+    study = Path("runs/toy")
+    for name in ("report.html", "table.md"):
+        (study / name).unlink()
+    (study / "records" / "bad.json").write_text('{"schema": 1, "config": {"variant": "text"}}')
+    before = sorted(path.relative_to(study) for path in study.rglob("*"))
+    capsys.readouterr()
+    assert run("report", "runs/toy", "--out", "elsewhere/page") == 0
+    shown = capsys.readouterr()
+    assert "report: elsewhere/page/report.html" in shown.out
+    assert "runs/toy/records/bad.json is left out: config.variant: expected an object, found 'text'" in shown.err
+    assert sorted(path.relative_to(study) for path in study.rglob("*")) == before
+    assert sorted(path.name for path in Path("elsewhere/page").iterdir()) == ["report.html", "table.md"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    assert run("report", "runs/toy") == 1
+    assert "could not write runs/toy/table.md: Permission denied: give a folder of yours with --out FOLDER" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_study_tests_its_models_under_corruptions(capsys) -> None:
     words = ("study", "toy", "--workers", "1", "--seeds", "1", "--train.steps", "4", "--quiet")
     assert run(*words, "--corruptions", "--reference", "components") == 0

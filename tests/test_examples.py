@@ -51,8 +51,37 @@ def test_python_of_the_readme_runs_and_prints_what_it_says(tmp_path: Path) -> No
     assert len(blocks) == 2
     ended = run("\n".join(blocks), tmp_path)
     assert ended.returncode == 0, ended.stderr
-    promised = re.findall(r"# (SE\(3\) torch.*)", blocks[0])
-    assert promised == [ended.stdout.splitlines()[0]]
+    first, *measured = ended.stdout.splitlines()
+    assert re.findall(r"# (SE\(3\) torch.*)", blocks[0]) == [first]
+    numbers = [[float(number) for number in re.findall(r"\d\S*(?= \()", line)] for line in measured]
+    assert [line.partition(":")[0] for line in measured] == [
+        f"relative error with {number} orientations" for number in (6, 12, 20)
+    ]
+    exact, rotations = zip(*numbers, strict=True)
+    assert 0 < max(exact) < 3e-14
+    [promised] = re.findall(r"here from (\S+) over (\S+) to (\S+) ", readme())
+    assert rotations == pytest.approx([float(number) for number in promised], rel=0.2)
+    assert rotations[0] > 2 * rotations[1] > 3 * rotations[2]
+
+
+def test_the_table_of_symmetries_shows_what_is_exact(tmp_path: Path) -> None:
+    """A number of the example `symmetries` is rounding where its text says exact, and large where it says broken."""
+    ended = run((ROOT / "examples" / "symmetries.py").read_text(encoding="utf-8"), tmp_path)
+    lines = [line.split() for line in ended.stdout.splitlines()[1:7]]
+    errors = {(symmetry, space): [float(value) for value in values] for symmetry, space, *values in lines}
+    kept = {  # rotations, about z, shifts, rotations of the cube
+        ("E(3)", "R3"): (True, True, True, True),
+        ("T(3)", "R3"): (False, False, True, False),
+        ("E(3)", "R3xS2"): (False, False, True, True),
+        ("SE(3)", "R3xS2"): (False, False, True, True),
+        ("SO2(z)", "R3xS2"): (False, False, True, False),
+        ("T(3)", "R3xS2"): (False, False, True, False),
+    }
+    assert errors.keys() == kept.keys()
+    for row, values in errors.items():
+        assert [value < 1e-13 for value in values] == list(kept[row]), row
+        assert all(value > 0.1 for value, exact in zip(values, kept[row], strict=True) if not exact), row
+    assert "E(3) of which exact: 48 motions of the grid with T(3)" in ended.stdout
 
 
 def test_five_lines_suffice() -> None:

@@ -202,7 +202,8 @@ def _report(words: list[str]) -> int:
     """Write the report of a study's directory again."""
     from rapidash._cli_options import add_reference
     from rapidash._cli_parser import Parser
-    from rapidash.study import Store, change_reference, study_table
+    from rapidash.report import read_study
+    from rapidash.study import change_reference, study_table
 
     parser = Parser(
         "report",
@@ -210,24 +211,33 @@ def _report(words: list[str]) -> int:
         description="Write report.html and the table of a study from its records, also of one that has not finished.",
         examples=(
             '  rapidash report runs/nbody\n  rapidash report runs/shapes --reference "E(3) on R3"\n'
-            "  rapidash report runs/cmu-full --publish docs/results/cmu_walk_table.rst"
+            "  rapidash report runs/cmu-full --publish docs/results/cmu_walk_table.rst\n"
+            "  rapidash report /read-only/runs/nbody --out my-report"
         ),
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=str, help="directory of a study, e.g. runs/nbody")
     add_reference(parser, "the variant to which errors under corruptions are relative, from now on")
+    parser.add_argument("--out", type=str, metavar="FOLDER", help="write there instead of RUN_DIR")
     parser.add_argument("--publish", type=str, metavar="FILE", help="also write the table (.rst) and figure (.svg)")
     parser.add_argument("--command", type=str, metavar="TEXT", help="how the study was run, for --publish")
     options = parser.parse_args(words)
     directory = Path(options.run_dir)
     if not (directory / "records").is_dir():
         raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
-    records = Store(directory).records()
+    study = read_study(directory)
+    records = study.records
+    for name, reason in study.unreadable:
+        print(f"rapidash: warning: {directory / name} is left out: {reason}", file=sys.stderr)
     if options.reference is not None:
         known = list(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
         change_reference(directory, options.reference, known)
     print(study_table(records))
     _print_robustness(records, directory)
-    _write_report(directory)
+    try:
+        _write_report(directory, out=None if options.out is None else Path(options.out))
+    except OSError as error:
+        elsewhere = "choose another folder with --out" if options.out else "give a folder of yours with --out FOLDER"
+        raise OSError(f"{error}: {elsewhere}") from error
     if options.publish:
         from rapidash.report import publish
 
@@ -459,12 +469,12 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     return 0
 
 
-def _write_report(directory: Path, *, quiet: bool = False) -> None:
+def _write_report(directory: Path, *, out: Path | None = None, quiet: bool = False) -> None:
     from rapidash.report import write_report
 
     if quiet and not (directory / "records").is_dir():
         return
-    print(f"report: {write_report(directory)}", file=sys.stderr if quiet else sys.stdout)
+    print(f"report: {write_report(directory, out)}", file=sys.stderr if quiet else sys.stdout)
 
 
 def _version() -> str:

@@ -71,7 +71,8 @@ def read(directory: Path) -> tuple[str, Page]:
 def partial_studies() -> dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]]:
     records, design = make_study()
     failed = [r | {"status": "failed", "test_error": None, "error": "OSError: x", "history": []} for r in records]
-    bare = {"schema": 1, "key": "k", "status": "done", "test_error": 0.5, "config": {"variant": {"name": "bare"}}}
+    config = {"variant": {"name": "bare"}, "seed": 0}
+    bare = {"schema": 1, "key": "k", "status": "done", "test_error": 0.5, "config": config}
     diverged = [r | {"test_error": float("inf"), "val_error": float("nan")} for r in records[:3]]
     zero = [r | {"test_error": 0.0, "test_error_rotated": 0.0, "seconds_per_step": 0.0} for r in records]
     exact = [r | {"equivariance": {"group": "SO(3)", "before": {"mean": 0.0}, "after": {"mean": 0.0}}} for r in records]

@@ -25,7 +25,7 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:
         ('{"schema": 1, "config": {"var', "not a complete JSON file"),
         ("[1, 2]", "expected a JSON object"),
         ('{"schema": 7, "config": {"variant": {}}}', "schema 7"),
-        ('{"schema": 1, "config": {}}', "no config.variant"),
+        ('{"schema": 1, "config": {}}', "config.variant: expected an object, found nothing"),
         ("", "not a complete JSON file"),
     ],
 )

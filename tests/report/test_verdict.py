@@ -87,7 +87,7 @@ def test_failed_missing_and_unreadable_are_said(write_study: WriteStudy) -> None
     assert "1 run failed or diverged" in cautions
     assert "E(3) on R3, seed 1" in cautions
     assert "1 planned run without a record" in cautions
-    assert "1 file could not be read" in cautions
+    assert "1 file left out: records/017.json (not a complete JSON file" in cautions
 
 
 def test_runs_of_two_commits_are_said(write_study: WriteStudy) -> None:

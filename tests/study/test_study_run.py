@@ -14,7 +14,8 @@ from toy_plugin import Equivariant, ToyTask, variant
 
 from rapidash.groups import SO
 from rapidash.study import Store, StoreError, load_run, run_one
-from rapidash.study._run import fresh_model, measure_equivariance, training_subset
+from rapidash.study._claims import measure_equivariance
+from rapidash.study._run import fresh_model, training_subset
 from rapidash.study._weights import save_weights
 from rapidash.train import TrainedModel, evaluate, read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
@@ -170,6 +171,16 @@ def test_a_failure_is_recorded_and_tried_again(tmp_path: Path, run, toy_log, mon
         "toy_plugin.Failing.forward", lambda self, batch: batch.pos + self.linear(batch.pos.repeat(1, 2))
     )
     assert run_one(run("failing"), tmp_path)["status"] == "done"
+
+
+def test_an_error_that_is_no_unicode_is_recorded_with_escapes(tmp_path: Path, run, monkeypatch) -> None:
+    def fail(self, batch):
+        raise RuntimeError("no file \udcff.xyz")
+
+    monkeypatch.setattr("toy_plugin.Failing.forward", fail)
+    record = run_one(run("failing"), tmp_path)
+    assert record["error"].endswith("RuntimeError: no file \\udcff.xyz\n")
+    assert Store(tmp_path).load(run("failing").key) == record
 
 
 def test_an_unknown_task_or_option_is_a_recorded_failure(tmp_path: Path, run) -> None:

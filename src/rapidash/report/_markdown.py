@@ -64,7 +64,7 @@ def _row(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
     oracle = " (oracle)" if variant.oracle else ""
     return (
         f"{variant.letter} {variant.name}{oracle}",
-        variant.effective or fmt.NOTHING,
+        variant.symmetry_text or fmt.NOTHING,
         estimate_text(variant.test) if variant.test is not None else "no finished run",
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
         difference,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
+from rapidash.report._records import shortened
 from rapidash.report._robustness import robustness_section
 from rapidash.report._scale import Scale
 from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary
@@ -114,7 +115,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "runs": [{"cells": provenance.run_cells(run), "is_done": run.is_done} for run in study.runs],
         "set_aside": [provenance.run_cells(run) for run in study.set_aside],
         "failures": [
-            {"name": f"{run.variant}, seed {run.seed}", "problem": run.problem, "error": run.text("error")}
+            {"name": f"{shortened(run.variant)}, seed {run.seed}", "problem": run.problem, "error": run.text("error")}
             for run in study.runs
             if not run.is_done
         ],
@@ -178,8 +179,8 @@ def _table_row(
         "tags": _tags(summary, variant),
         "knob": f"{variant.knob} (neighbor: {variant.neighbor})" if variant.neighbor else variant.knob,
         "layers": variant.layers,
-        "exact": variant.exact,
-        "effective": variant.effective,
+        "exactness": _exactness(variant),
+        "effective": variant.symmetry_text,
         "reasons": variant.reasons,
         "test": charts.small_row(variant, scales.test, variant.test),
         "test_lines": test_lines,
@@ -224,6 +225,8 @@ def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]
     comparison = summary.to_best.get(variant.name)
     if comparison is not None and comparison.low is not None and not comparison.is_clear and not variant.oracle:
         tags.append({"kind": "plain", "text": "not distinguishable"})
+    if variant.refuted_claim:
+        tags.append({"kind": "bad", "text": "symmetry not kept"})
     if variant.oracle:
         tags.append({"kind": "plain", "text": "oracle"})
     failed = sum(not run.is_done for run in variant.runs)
@@ -232,6 +235,19 @@ def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]
     if variant.test is not None and len(variant.test.by_seed) < len(summary.seeds):
         tags.append({"kind": "plain", "text": fmt.plural(len(variant.test.by_seed), "seed")})
     return tags
+
+
+def _exactness(variant: VariantSummary) -> str:
+    """Whether the symmetry was claimed to rounding, or up to the grid, and what was measured of the claim."""
+    worst = max((error for moments in variant.claim_errors.values() for error in moments.values()), default=None)
+    if variant.refuted_claim:
+        return f"claimed, measured otherwise: {fmt.relative_error(worst)}"
+    if not variant.exact:
+        measured = f"; exact for its {variant.claimed}: {fmt.power_of_ten(worst)}" if worst is not None else ""
+        return f"up to the orientation grid{measured}"
+    if not variant.effective or variant.effective == "trivial":
+        return ""
+    return "exactness not measured" if worst is None else f"exact: {fmt.power_of_ten(worst)}"
 
 
 def _first_after(equivariance: Mapping[str, Mapping[str, Estimate]]) -> Estimate | None:

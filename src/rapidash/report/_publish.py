@@ -86,7 +86,7 @@ def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
         difference = f"{fmt.signed(comparison.difference)} {bounds} to {summary[comparison.other].letter}"
     return (
         f"{variant.letter} {variant.name}{' (oracle)' if variant.oracle else ''}",
-        variant.effective or fmt.NOTHING,
+        variant.symmetry_text or fmt.NOTHING,
         estimate_text(variant.test) if variant.test is not None else "no finished run",
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
         difference,

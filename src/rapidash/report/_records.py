@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rapidash.report._valid import design_fault, printable, record_fault
+from rapidash.study import metric_faults
+
 RECORD_SCHEMA: Final = 1
 _WORDS: Final = ("neighbor", "knob")  # parts of a variant that describe it and change no result
 
@@ -39,12 +42,13 @@ class Run:
     @property
     def variant(self) -> str:
         """Name of the variant."""
-        return self.text("config", "variant", "name") or "unnamed variant"
+        return self.text("config", "variant", "name")
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self.number("config", "seed") or 0)
+        seed = self.get("config", "seed")
+        return seed if isinstance(seed, int) else 0
 
     @property
     def fraction(self) -> float:
@@ -65,7 +69,7 @@ class Run:
         if self.get("status") == "done":
             return "diverged: its test error is not a finite number"
         lines = self.text("error").strip().splitlines()
-        return lines[-1] if lines else f"status {self.text('status') or 'unknown'}"
+        return shortened(lines[-1]) if lines else f"status {self.text('status') or 'unknown'}"
 
     @property
     def history(self) -> list[Mapping[str, Any]]:
@@ -78,8 +82,9 @@ class Run:
 class Study:
     """A study directory as read: its design, its runs in a fixed order, and what is left out of every number.
 
-    ``set_aside`` holds readable runs that the design does not contain (an earlier setting in the same directory), and
-    those of which a later one of the same (variant, seed, fraction) counts.
+    ``unreadable`` names every file that does not count, with the reason: not JSON, a key that is not what it must be,
+    another metric or unit than the other runs. ``set_aside`` holds readable runs that the design does not contain (an
+    earlier setting in the same directory), and those of which a later one of the same (variant, seed, fraction) counts.
     """
 
     directory: Path
@@ -92,6 +97,19 @@ class Study:
     def done(self) -> tuple[Run, ...]:
         """The runs with a finite test error."""
         return tuple(run for run in self.runs if run.is_done)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The runs as the functions of `rapidash.study` take them; one without a finite error counts as failed."""
+        return [
+            {
+                **run.raw,
+                "key": run.text("key"),
+                "status": "done" if run.is_done else "failed",
+                "config": {**run.raw["config"], "fraction": run.fraction},
+            }
+            for run in self.runs
+        ]
 
     @property
     def fraction(self) -> float:
@@ -133,7 +151,8 @@ class Study:
 def read_study(study_dir: Path) -> Study:
     """Read ``study.json`` and ``records/*.json`` of a study directory, in sorted order.
 
-    A file that is truncated, not JSON or of another schema is named in ``Study.unreadable`` and never read as a run.
+    A file that is truncated, not JSON, of another schema, or with a key of another type than it must have, is named in
+    ``Study.unreadable`` and never read as a run; so is a run whose metric or unit is not that of most others.
     A run counts if its variant, seed, fraction and training settings are those of the design; of several for one
     (variant, seed, fraction) the finished one, then the latest started.
 
@@ -147,43 +166,66 @@ def read_study(study_dir: Path) -> Study:
             "Give the directory that `rapidash study` printed, e.g. runs/nbody"
         )
     design: Mapping[str, Any] = {}
-    unreadable: list[tuple[str, str]] = []
-    runs: list[Run] = []
+    left_out: dict[str, str] = {}
+    found: dict[str, Run] = {}
     for path in [study_dir / "study.json", *sorted(records.glob("*.json"))]:
+        name = path.relative_to(study_dir).as_posix()
         if not path.is_file():
             continue
         try:
             content = _read_object(path)
             if path.parent == study_dir:
-                design = content
+                design = _checked_design(content)
             else:
-                runs.append(_check_schema(Run(content)))
+                found[name] = _checked_run(content)
         except (OSError, ValueError) as error:
-            unreadable.append((path.relative_to(study_dir).as_posix(), str(error)))
-    own = [run for run in runs if _belongs(run, design)]
-    kept = _newest_of_each_cell(own)
-    set_aside = tuple(run for run in runs if not any(run is other for other in kept))
-    study = Study(study_dir, design, kept, tuple(unreadable), set_aside)
+            left_out[name] = str(error)
+    own = {name: run for name, run in found.items() if _belongs(run, design)}
+    left_out |= _of_another_metric(own)
+    kept = _newest_of_each_cell([run for name, run in own.items() if name not in left_out])
+    counted = [*kept, *(run for name, run in found.items() if name in left_out)]
+    set_aside = tuple(run for run in found.values() if not any(run is other for other in counted))
+    study = Study(study_dir, design, kept, tuple(left_out.items()), set_aside)
     order = {name: index for index, name in enumerate(study.variants)}
     return replace(study, runs=tuple(sorted(kept, key=lambda run: (order[run.variant], -run.fraction, run.seed))))
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def shortened(text: str, length: int = 300) -> str:
+    """A text for one line of a report."""
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"not a complete JSON file ({error})") from error
+    except RecursionError as error:
+        raise ValueError("lists or objects are nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+    shown: dict[str, Any] = printable(content)
+    return shown
+
+
+def _checked_run(content: Mapping[str, Any]) -> Run:
+    if content.get("schema") != RECORD_SCHEMA:
+        raise ValueError(f"record schema {content.get('schema')!r}, this version reads schema {RECORD_SCHEMA}")
+    if fault := record_fault(content):
+        raise ValueError(fault)
+    return Run(content)
+
+
+def _checked_design(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    if fault := design_fault(content):
+        raise ValueError(fault)
     return content
 
 
-def _check_schema(run: Run) -> Run:
-    if run.get("schema") != RECORD_SCHEMA:
-        raise ValueError(f"record schema {run.get('schema')!r}, this version reads schema {RECORD_SCHEMA}")
-    if not isinstance(run.get("config", "variant"), Mapping):
-        raise ValueError("the record has no config.variant")
-    return run
+def _of_another_metric(runs: Mapping[str, Run]) -> dict[str, str]:
+    """The files whose errors cannot be averaged with the others, with the reason."""
+    faults = metric_faults([run.raw for run in runs.values()])
+    return {name: fault for name, fault in zip(runs, faults, strict=True) if fault}
 
 
 def _belongs(run: Run, design: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ class RobustnessSection:
 
 def robustness_section(summary: StudySummary) -> RobustnessSection | None:
     """The section of a study whose models were tested under corruptions; None for any other."""
-    found = read_robustness(summary.study.directory, [run.raw for run in summary.study.done])
+    found = read_robustness(summary.study.directory, summary.study.records)
     if found is None:
         return None
     known = [(summary[row.name], row) for row in found.rows]

@@ -14,7 +14,10 @@ from rapidash.study import (
     paired_difference,
     paired_t_p_value,
     ratio_interval,
+    refutation,
+    refuted,
     winner,
+    worst_errors,
 )
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
@@ -84,6 +87,8 @@ class VariantSummary:
     to_neighbor: Comparison | None
     by_num_train: Mapping[float, Estimate] = field(default_factory=dict)
     details: Mapping[str, Estimate] = field(default_factory=dict)  # figures beside the metric, on test data, by name
+    claimed: str = ""  # the group that the ledger claims exactly: all of ``effective``, or its part on the grid
+    claim_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of it, the largest over seeds
 
     @property
     def letter(self) -> str:
@@ -98,6 +103,14 @@ class VariantSummary:
         return self.rotated.mean / self.test.mean
 
     @property
+    def refuted_claim(self) -> str:
+        """How the model has not what its ledger claims exactly, in words; empty where the claim holds or is unmeasured.
+
+        What is exact leaves rounding in float64, before training and after it.
+        """
+        return refutation(refuted(self.claim_errors))
+
+    @property
     def lost_symmetry(self) -> str:
         """How a model that should keep all rotations measurably does not, in words; empty for any other.
 
@@ -105,12 +118,22 @@ class VariantSummary:
         """
         has_rotations = self.effective.partition("(")[0] in ("E", "SE", "O", "SO")
         after = next(iter(self.equivariance.values()), {}).get("after")  # rotations come first
-        if self.exact or not has_rotations or after is None:
+        if self.exact or self.refuted_claim or not has_rotations or after is None:
             return ""
         factor = self.rotated_ratio or 1.0
         if after.mean <= LOST_EQUIVARIANCE and factor <= LOST_RATIO:
             return ""
         return f"equivariance error {relative_error(after.mean)}, rotated test data {ratio(factor)} the error"
+
+    @property
+    def doubt(self) -> str:
+        """Why this model does not speak for its effective symmetry; empty for one that does."""
+        return self.refuted_claim or self.lost_symmetry
+
+    @property
+    def symmetry_text(self) -> str:
+        """The effective symmetry, and that a measurement refutes it."""
+        return f"{self.effective} (not kept)" if self.effective and self.refuted_claim else self.effective
 
 
 @dataclass(frozen=True)
@@ -237,7 +260,9 @@ def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
     reasons = described.get("symmetry", "reasons")
     planned = study.design.get("variants")
     plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
-    return VariantSummary(
+    exact = described.get("symmetry", "exact") is not False
+    errors = worst_errors([run.raw for run in runs])
+    summary = VariantSummary(
         index=index,
         name=name,
         knob=described.text("config", "variant", "knob") or str(plan.get("knob") or ""),
@@ -245,7 +270,7 @@ def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
         layers=described.text("symmetry", "layers"),
         effective=described.text("symmetry", "effective"),
         reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
-        exact=described.get("symmetry", "exact") is not False,
+        exact=exact,
         oracle=described.get("symmetry", "oracle") is True,
         runs=own,
         test=_over_seeds(runs, "test_error"),
@@ -258,7 +283,17 @@ def _summarize_variant(study: Study, index: int, name: str) -> VariantSummary:
         to_neighbor=None,
         by_num_train=_by_num_train(own),
         details=_details(runs),
+        claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
+        claim_errors=errors,
     )
+    return _withdrawn(summary) if summary.refuted_claim else summary
+
+
+def _withdrawn(summary: VariantSummary) -> VariantSummary:
+    """The variant without what its ledger says of exactness, which was measured otherwise."""
+    reasons = [reason for reason in summary.reasons if "exact" not in reason]
+    reasons.append(f"measured otherwise: {summary.claimed} leaves an error of {summary.refuted_claim}")
+    return replace(summary, reasons=tuple(reasons), exact=False)
 
 
 def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
@@ -280,7 +315,11 @@ def _median(runs: Iterable[Run], *path: str) -> float | None:
 def _equivariance(runs: tuple[Run, ...]) -> dict[str, dict[str, Estimate]]:
     """Relative equivariance error by group and moment; a group is there if some run measured it."""
     found: dict[str, dict[str, Estimate]] = {}
-    for entry, fallback in (("equivariance", "rotations"), ("equivariance_reflections", "reflections")):
+    for entry, fallback in (
+        ("equivariance", "rotations"),
+        ("equivariance_reflections", "reflections"),
+        ("equivariance_translations", "translations"),
+    ):
         group = next((text for run in runs if (text := run.text(entry, "group"))), fallback)
         moments = {moment: _over_seeds(runs, entry, moment, "mean") for moment in ("before", "after")}
         present = {moment: value for moment, value in moments.items() if value is not None}

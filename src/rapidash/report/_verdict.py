@@ -8,6 +8,7 @@ from rapidash.report._format import (
     listed,
     number,
     plural,
+    power_of_ten,
     ratio,
     relative_error,
     seconds,
@@ -15,7 +16,9 @@ from rapidash.report._format import (
     signed,
     unit,
 )
+from rapidash.report._records import shortened
 from rapidash.report._summary import Comparison, StudySummary, VariantSummary
+from rapidash.study import EXACT_LIMIT
 
 ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
 
@@ -65,6 +68,7 @@ def _headline(summary: StudySummary) -> str:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
     symmetry = f", effective symmetry {best.effective}" if best.effective else ""
     symmetry += ", which training has broken" if best.lost_symmetry else ""
+    symmetry += ", which it measurably does not have" if best.refuted_claim else ""
     if len(summary.ranked) == 1:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
     tied = summary.undecided
@@ -84,6 +88,12 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     best = summary.best
     if best is None or not best.effective:
         return None
+    if best.refuted_claim:
+        text = (
+            f"The best model, {best.name}, is said to have {best.effective} and has not (error {best.refuted_claim}): "
+            "these runs do not say which symmetry the task wants."
+        )
+        return Finding("Which symmetry", text)
     if best.lost_symmetry:
         text = (
             f"The best model, {best.name}, was built for {best.effective} and lost it in training "
@@ -92,10 +102,10 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
         return Finding("Which symmetry", text)
     leaders: dict[str, VariantSummary] = {best.effective: best}
     for variant in (*summary.undecided, *summary.ranked):  # what may be as good as the best speaks for its symmetry
-        if variant.effective and not variant.oracle and not variant.lost_symmetry:
+        if variant.effective and not variant.oracle and not variant.doubt:
             leaders.setdefault(variant.effective, variant)
     if len(leaders) == 1:
-        others = any(variant.effective != best.effective or variant.lost_symmetry for variant in summary.ranked)
+        others = any(variant.effective != best.effective or variant.doubt for variant in summary.ranked)
         text = (
             f"No other symmetry than {best.effective} has a model that keeps it."
             if others
@@ -197,6 +207,8 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
         note = " (rounding only)" if after <= ROUNDING else ""
         if variant.lost_symmetry:
             note = f" ({variant.effective} was lost in training)"
+        if variant.refuted_claim:
+            note = f" ({variant.effective} is claimed, and not kept)"
         note = note or ("" if variant.exact else f" ({variant.effective} up to its orientation grid)")
         items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
     return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
@@ -236,6 +248,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         for variant in summary.ranked
         if variant.lost_symmetry
     ]
+    cautions += [_refuted_caution(variant) for variant in summary.variants if variant.refuted_claim]
     setting = str(study.design.get("setting") or "")
     if study.design.get("full") is False or setting.startswith("quick"):
         cautions.append(
@@ -260,7 +273,9 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
             "The variants have different numbers of finished seeds; paired comparisons use the shared ones."
         )
     if study.unreadable:
-        cautions.append(f"{plural(len(study.unreadable), 'file')} could not be read; see the provenance section.")
+        named = "; ".join(f"{name} ({shortened(reason, 160)})" for name, reason in study.unreadable[:3])
+        others = "; the others are in the provenance section" if len(study.unreadable) > 3 else ""
+        cautions.append(f"{plural(len(study.unreadable), 'file')} left out: {named}{others}.")
     if any(variant.oracle for variant in summary.variants):
         cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
     commits = {run.text("commit") for run in study.done}
@@ -269,6 +284,15 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     if any(commit.endswith("+dirty") for commit in commits):
         cautions.append("Some runs were made from a working tree with changes that no commit holds.")
     return tuple(cautions)
+
+
+def _refuted_caution(variant: VariantSummary) -> str:
+    """A claim of exact symmetry that the measurement refutes."""
+    return (
+        f"{variant.name} claims {variant.claimed} to rounding, and has not: equivariance error in float64 "
+        f"{variant.refuted_claim}, where rounding leaves less than {power_of_ten(EXACT_LIMIT, 0)}. It speaks for no "
+        "symmetry here: look for an input that the ledger does not know."
+    )
 
 
 def _steps(summary: StudySummary) -> str:

@@ -9,20 +9,21 @@ from rapidash.report._records import read_study
 from rapidash.report._summary import summarize
 
 
-def write_report(study_dir: Path) -> Path:
-    """Write ``report.html`` and ``table.md`` into a study directory from its records; works on unfinished studies.
+def write_report(study_dir: Path, out: Path | None = None) -> Path:
+    """Write ``report.html`` and ``table.md`` of a study from its records; works on unfinished studies.
 
     The page holds everything it shows, the records included, and opens without a network.
 
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``, as `rapidash study` leaves it.
+        out: folder for the two files, created where it is missing; None: the study directory.
     Returns: the path of ``report.html``.
     Raises: FileNotFoundError if ``study_dir`` is no study directory; ImportError if Jinja2 is missing; OSError if the
         files cannot be written, in which case those of an earlier report stay as they are.
     """
-    study_dir = Path(study_dir)
-    summary = summarize(read_study(study_dir))
+    summary = summarize(read_study(Path(study_dir)))
     page, table = render(summary), markdown_table(summary)
-    atomic_write(study_dir / "table.md", table)
-    atomic_write(study_dir / "report.html", page)
-    return study_dir / "report.html"
+    folder = Path(study_dir if out is None else out)
+    atomic_write(folder / "table.md", table)
+    atomic_write(folder / "report.html", page)
+    return folder / "report.html"

@@ -1,10 +1,12 @@
 """Studies: frozen designs, one record per run, launchers that survive what kills a run, statistics over seeds."""
 
+from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_errors
 from rapidash.study._comparison import VariantRow, compare_variants, find_winner
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._designs import DESIGNS, get_design
+from rapidash.study._one_metric import metric_faults
 from rapidash.study._plugins import load_plugins
 from rapidash.study._robustness import (
     Robustness,
@@ -33,6 +35,7 @@ from rapidash.study._weights import TrainedRun, load_run
 
 __all__ = [
     "DESIGNS",
+    "EXACT_LIMIT",
     "LAUNCHERS",
     "CorruptionPlan",
     "Interval",
@@ -57,11 +60,14 @@ __all__ = [
     "load_plugins",
     "load_run",
     "mean_interval",
+    "metric_faults",
     "paired_difference",
     "paired_t_p_value",
     "plan_corruptions",
     "ratio_interval",
     "read_robustness",
+    "refutation",
+    "refuted",
     "robustness_table",
     "run_corruptions",
     "run_one",
@@ -70,4 +76,5 @@ __all__ = [
     "study_table",
     "verdict_sentence",
     "winner",
+    "worst_errors",
 ]

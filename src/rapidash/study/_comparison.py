@@ -1,10 +1,12 @@
 """The records of a study as one row per variant: error over seeds, difference to the neighbor, cost, symmetry."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from rapidash.study._claims import refuted, worst_errors
+from rapidash.study._one_metric import of_one_metric
 from rapidash.study._statistics import (
     Interval,
     PairedDifference,
@@ -30,6 +32,8 @@ class VariantRow:
         seconds_per_step, peak_memory_bytes: median over seeds.
         num_failed: runs that ended with an error.
         details: figures that the task reports beside its metric, on test data, by name.
+        refuted: by part of the group that the ledger claims exactly ("rotations", "reflections", "translations"), the
+            largest error before and after training where it is more than rounding.
     """
 
     name: str
@@ -52,15 +56,17 @@ class VariantRow:
     ratio: Interval | None = None
     p_adjusted: float | None = None
     details: dict[str, Interval] = field(default_factory=dict)
+    refuted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def compare_variants(records: Sequence[Record], *, fraction: float | None = None) -> list[VariantRow]:
     """A row for each variant, in the order in which they occur.
 
     Args:
-        records: of one study, finished and failed.
+        records: of one study, finished and failed; those of another metric or unit than most are left out.
         fraction: share of the training set; None: the largest with a finished run.
     """
+    records = of_one_metric(records)
     if fraction is None:
         fractions = [record["config"]["fraction"] for record in records if record["status"] == "done"]
         fraction = max(fractions, default=1.0)
@@ -80,7 +86,7 @@ def find_winner(rows: Iterable[VariantRow]) -> Verdict | None:
 def _row(records: Sequence[Record]) -> VariantRow:
     done = [record for record in records if record["status"] == "done"]
     variant = records[0]["config"]["variant"]
-    symmetry = done[0]["symmetry"] if done else {}
+    symmetry = done[0].get("symmetry") or {} if done else {}
     return VariantRow(
         name=variant["name"],
         knob=variant.get("knob") or "",
@@ -92,14 +98,20 @@ def _row(records: Sequence[Record]) -> VariantRow:
         layers=symmetry.get("layers", ""),
         effective=symmetry.get("effective", ""),
         oracle=bool(symmetry.get("oracle")),
-        before=_over(_mean, (record.get("equivariance", {}).get("before", {}).get("mean") for record in done)),
-        after=_over(_mean, (record.get("equivariance", {}).get("after", {}).get("mean") for record in done)),
-        parameters=done[0]["parameters"] if done else None,
+        before=_over(_mean, (_mean_error(record, "before") for record in done)),
+        after=_over(_mean, (_mean_error(record, "after") for record in done)),
+        parameters=done[0].get("parameters") if done else None,
         seconds_per_step=_over(median, (record.get("seconds_per_step") for record in done)),
         peak_memory_bytes=_over(median, (record.get("peak_memory_bytes") for record in done)),
         num_failed=len(records) - len(done),
         details=_details(done),
+        refuted=refuted(worst_errors(done)),
     )
+
+
+def _mean_error(record: Record, moment: str) -> float | None:
+    measured = (record.get("equivariance") or {}).get(moment) or {}
+    return measured.get("mean")
 
 
 def _with_difference(row: VariantRow, neighbor: VariantRow | None) -> VariantRow:
@@ -117,8 +129,8 @@ def _interval(records: Sequence[Record], name: str) -> Interval | None:
 
 
 def _details(records: Sequence[Record]) -> dict[str, Interval]:
-    names = dict.fromkeys(name for record in records for name in record.get("test_details", {}))
-    found = {name: _interval([record.get("test_details", {}) for record in records], name) for name in names}
+    names = dict.fromkeys(name for record in records for name in record.get("test_details") or {})
+    found = {name: _interval([record.get("test_details") or {} for record in records], name) for name in names}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 

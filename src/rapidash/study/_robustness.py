@@ -10,6 +10,7 @@ from typing import Any
 from rapidash.data import relative_errors
 from rapidash.study._corruption_plan import CorruptionPlan, read_plan
 from rapidash.study._corruption_runs import read_results
+from rapidash.study._one_metric import of_one_metric
 from rapidash.study._statistics import mean_interval
 from rapidash.study._table import TABLE_WIDTH, aligned, interval_text, letter
 
@@ -72,11 +73,11 @@ def read_robustness(study_dir: Path | str, records: Sequence[Mapping[str, Any]])
 
     Args:
         study_dir: directory of the study.
-        records: of the study; the finished ones at the largest data fraction count. The first one's variant is the
-            reference where none was named.
+        records: of the study; the finished ones at the largest data fraction count, but for those of another metric or
+            unit than most. The first one's variant is the reference where none was named.
     """
     plan = read_plan(study_dir)
-    done = [record for record in records if record["status"] == "done"]
+    done = [record for record in of_one_metric(records) if record["status"] == "done"]
     if plan is None or not done:
         return None
     largest = max(record["config"]["fraction"] for record in done)

@@ -15,17 +15,14 @@ from torch import nn
 from rapidash._files import atomic_write
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
-from rapidash.groups import SO, Group, O, parse_group
-from rapidash.measure import Action, equivariance_error
+from rapidash.groups import SO, Group, parse_group
+from rapidash.study._claims import before_and_after, measure_symmetry
 from rapidash.study._design import RunConfig, training_key
 from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
 from rapidash.study._weights import save_weights
 from rapidash.train import CHECKPOINT, EvalResult, Split, Task, evaluate, get_task, train
-
-MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
-MEASURED_ELEMENTS = 16
 
 
 def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False) -> Record | None:
@@ -68,11 +65,11 @@ def check_data(task_name: str, task_options: Mapping[str, Any]) -> None:
 
 
 def failed_record(config: RunConfig, error: str, *, started: str | None = None, seconds: float | None = None) -> Record:
-    """The record of a run that ended with an error."""
+    """The record of a run that ended with an error; what of its text is no Unicode stands there as an escape."""
     return {
         **_provenance(config),
         "status": "failed",
-        "error": error,
+        "error": error.encode("utf-8", "backslashreplace").decode(),
         "started": started or _now(),
         "seconds": seconds,
     }
@@ -129,13 +126,12 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
     """Train from the beginning or the checkpoint, and measure; also the seconds of the sessions before."""
     variant, settings = config.variant, config.train
     task = get_task(config.task, **config.task_options)
-    rotations, reflections = SO(task.dim), O(task.dim)
+    ledger = task.ledger(variant)
     augment = None if variant.augment is None else parse_group(variant.augment, task.dim)
     train_set = training_subset(task.dataset("train"), config.fraction, config.seed)
     val_set = task.dataset("val")
     model = fresh_model(task, config)
-    initial = _calibrated(model, train_set, config)
-    before = {group.name: measure_equivariance(initial, task, val_set, group) for group in (rotations, reflections)}
+    before = measure_symmetry(_calibrated(model, train_set, config), task, val_set, ledger)
     result = train(
         model,
         task,
@@ -147,8 +143,8 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         run_dir=run_dir,
         progress=progress,
     )
-    test_errors = _test_errors(model, task, config, rotations)
-    after = {group.name: measure_equivariance(model, task, val_set, group) for group in (rotations, reflections)}
+    test_errors = _test_errors(model, task, config, SO(task.dim))
+    after = measure_symmetry(model, task, val_set, ledger)
     results = {"metric": task.metric, "unit": task.unit, "val_error": result.best_val_error, **test_errors}
     save_weights(model, config, run_dir, results=results | {"commit": commit()})
     values = {
@@ -163,10 +159,9 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         **test_errors,
         "metric": task.metric,
         "unit": task.unit,
-        "symmetry": task.ledger(variant).to_dict(),
+        "symmetry": ledger.to_dict(),
+        **before_and_after(before, after),
     }
-    for entry, group in (("equivariance", rotations), ("equivariance_reflections", reflections)):
-        values[entry] = {"group": group.name, "before": before[group.name], "after": after[group.name]}
     return values, result.earlier_seconds
 
 
@@ -219,21 +214,6 @@ def training_subset(dataset: CloudDataset, fraction: float, seed: int) -> CloudD
         return dataset
     order = torch.randperm(len(dataset), generator=seeded(seed, "subset"))
     return dataset.subset(order[: max(1, round(fraction * len(dataset)))])
-
-
-def measure_equivariance(model: nn.Module, task: Task, dataset: CloudDataset, group: Group) -> dict[str, float | None]:
-    r"""Relative error ||f(g x) - g f(x)|| / ||f(x)|| over 16 random elements, on a float64 copy of the model.
-
-    Where f is zero the relative error is not defined: ``mean`` and ``max`` are None and ``output_norm`` is 0.
-    """
-    batch = dataset.batch(torch.arange(min(MEASURED_CLOUDS, len(dataset))))
-    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
-    batch = batch.to("cpu", torch.float64)
-    with torch.no_grad():
-        if not twin(batch).any():
-            return {"mean": None, "max": None, "output_norm": 0.0}
-    error = equivariance_error(twin, batch, Action(group, outputs=task.output), num_elements=MEASURED_ELEMENTS)
-    return {"mean": error.mean, "max": error.max, "output_norm": error.output_norm}
 
 
 def _provenance(config: RunConfig) -> Record:

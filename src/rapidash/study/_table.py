@@ -3,7 +3,9 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from rapidash.study._claims import EXACT_LIMIT, refutation
 from rapidash.study._comparison import VariantRow, compare_variants, find_winner
+from rapidash.study._one_metric import metric_faults
 from rapidash.study._statistics import Interval, smallest_p_value
 from rapidash.study._store import Record
 
@@ -68,7 +70,7 @@ def _cells(row: VariantRow, letters: Mapping[str, str]) -> tuple[str, ...]:
     before, after = (_MISSING if value is None else f"{value:.1e}" for value in (row.before, row.after))
     return (
         f"{letters[row.name]} {row.name}{failed}",
-        (row.effective or _MISSING) + (" (oracle)" if row.oracle else ""),
+        (row.effective or _MISSING) + (" (not kept)" if row.refuted else "") + (" (oracle)" if row.oracle else ""),
         _MISSING if row.test is None else interval_text(row.test),
         _MISSING if row.rotated is None else f"{row.rotated.mean:.4g}",
         difference,
@@ -81,12 +83,21 @@ def _cells(row: VariantRow, letters: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
-    done = [record for record in records if record["status"] == "done"]
+    faults = dict(zip((str(record["key"]) for record in records), metric_faults(records), strict=True))
+    done = [record for record in records if record["status"] == "done" and not faults[str(record["key"])]]
     seeds = {record["config"]["seed"] for record in done}
     notes = [verdict_sentence(rows)]
+    notes += [
+        f"Read with care: {row.name} claims a symmetry to rounding that it has not: equivariance error in float64 "
+        f"{refutation(row.refuted)}; rounding would be below {EXACT_LIMIT:.0e}."
+        for row in rows
+        if row.refuted
+    ]
+    notes += [f"records/{key}.json is left out: {fault}." for key, fault in faults.items() if fault]
     if done:
+        metric, unit = done[0].get("metric") or "not stated", done[0].get("unit") or "no unit"
         notes.append(
-            f"Test error: {done[0]['metric']} ({done[0]['unit']}), mean over {len(seeds)} seed(s) "
+            f"Test error: {metric} ({unit}), mean over {len(seeds)} seed(s) "
             "± half of the 95 % t-interval; rotated: on rotated test data. Difference and ratio to the neighbor, from "
             "which a variant differs in one knob, are paired by seed, with 95 % intervals. Equivariance error: "
             "relative, under rotations, before and after training. Memory: growth of the process during training."
@@ -102,7 +113,7 @@ def _notes(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
     known = [f"{row.name} p = {row.p_adjusted:.3g}" for row in rows if row.p_adjusted is not None]
     if len(seeds) >= 6 and known:
         notes.append("Sign-flip tests against the neighbor, adjusted for their number: " + "; ".join(known) + ".")
-    failed = len(records) - len(done)
+    failed = sum(record["status"] != "done" for record in records)
     if failed:
         notes.append(f"{failed} run(s) failed and are left out; their records hold the traceback. Run again to retry.")
     if len(commits := {str(record.get("commit")) for record in done}) > 1:

@@ -21,6 +21,7 @@ class Ledger:
         exact: whether the effective symmetry holds in floating point, not only up to the orientation grid; a reason
             names clouds that are exceptions.
         oracle: whether a pose is given from outside, which at test time is knowledge that others do not have.
+        exact_part: where ``exact`` is False, the part of ``effective`` that does hold in floating point, if known.
     """
 
     layers: Group
@@ -28,6 +29,12 @@ class Ledger:
     reasons: tuple[str, ...]
     exact: bool
     oracle: bool
+    exact_part: Group | None = None
+
+    @property
+    def claimed_exactly(self) -> Group | None:
+        """The group whose every element leaves nothing but rounding, so that a measurement can refute the claim."""
+        return self.effective if self.exact else self.exact_part
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a record."""
@@ -58,6 +65,7 @@ def symmetry_ledger(
         except_for: clouds on which nothing holds exactly, in words, ``model.tie_exception``: a reason says so.
     """
     effective, reasons = layers, [f"the kernels see only what {layers} leaves unchanged"]
+    exact = layers if exact is None else exact
     for entry in inputs:
         kept, what_happens, breaks = _kept_by(entry, effective)
         if kept != effective:
@@ -67,7 +75,8 @@ def symmetry_ledger(
         else:
             reasons.append(f"{what_happens}: nothing is lost")
         effective = kept
-    is_exact = exact is None or effective.is_subgroup(exact)
+        exact = _kept_by(entry, exact)[0]
+    is_exact = effective.is_subgroup(exact)
     if not is_exact:
         reasons.append("rotations hold exactly for those of the orientation grid, approximately for the others")
     if except_for:
@@ -75,7 +84,7 @@ def symmetry_ledger(
     oracle = any(entry.quantity == "pose" for entry in inputs)
     if oracle:
         reasons.append("the pose comes from outside (an oracle), and motions act on cloud and pose together")
-    return Ledger(layers, effective, tuple(reasons), is_exact, oracle)
+    return Ledger(layers, effective, tuple(reasons), is_exact, oracle, None if is_exact else exact)
 
 
 def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str, bool]:

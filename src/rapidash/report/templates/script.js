@@ -102,7 +102,8 @@
   const columns = [
     "key", "status", "config.variant.name", "config.seed", "config.fraction", "num_train", "best_step", "val_error", "test_error",
     "test_error_rotated", "test_error_tta", "equivariance.group", "equivariance.before.mean", "equivariance.after.mean",
-    "equivariance_reflections.before.mean", "equivariance_reflections.after.mean", "symmetry.layers", "symmetry.effective",
+    "equivariance_reflections.before.mean", "equivariance_reflections.after.mean",
+    "equivariance_translations.before.mean", "equivariance_translations.after.mean", "symmetry.layers", "symmetry.effective",
     "parameters", "seconds_per_step", "train_seconds", "peak_memory_bytes", "commit", "device", "threads", "started",
   ];
   document.getElementById("save-json").addEventListener("click", () => save("records.json", "application/json", text));
