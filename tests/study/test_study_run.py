@@ -173,6 +173,16 @@ def test_a_failure_is_recorded_and_tried_again(tmp_path: Path, run, toy_log, mon
     assert run_one(run("failing"), tmp_path)["status"] == "done"
 
 
+def test_an_error_that_is_no_unicode_is_recorded_with_escapes(tmp_path: Path, run, monkeypatch) -> None:
+    def fail(self, batch):
+        raise RuntimeError("no file \udcff.xyz")
+
+    monkeypatch.setattr("toy_plugin.Failing.forward", fail)
+    record = run_one(run("failing"), tmp_path)
+    assert record["error"].endswith("RuntimeError: no file \\udcff.xyz\n")
+    assert Store(tmp_path).load(run("failing").key) == record
+
+
 def test_an_unknown_task_or_option_is_a_recorded_failure(tmp_path: Path, run) -> None:
     record = run_one(replace(run(), task_options={"sice": 3}), tmp_path)
     assert record["status"] == "failed"

@@ -9,6 +9,8 @@ from rapidash.geometry._invariants import PairInvariants, pair_invariants
 from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
+from rapidash.geometry._ties import find_tie, tie_exception
+from rapidash.geometry._transforms import is_differentiated
 
 __all__ = [
     "KNN",
@@ -23,7 +25,9 @@ __all__ = [
     "centroids",
     "check_cloud",
     "farthest_point_sample",
+    "find_tie",
     "fully_connected_edges",
+    "is_differentiated",
     "knn_edges",
     "nearest_sample_edges",
     "node_attributes",
@@ -34,4 +38,5 @@ __all__ = [
     "radius_edges",
     "refinement_matrix",
     "safe_norm",
+    "tie_exception",
 ]

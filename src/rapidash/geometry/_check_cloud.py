@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from rapidash.geometry._transforms import on_values
 
+
+@on_values
 def check_cloud(pos: Tensor, batch: Tensor) -> None:
     """Raise ValueError unless the points are finite and sorted by cloud, and every cloud has a point.
 

@@ -12,6 +12,7 @@ from rapidash.geometry._edges import EdgeRule
 from rapidash.geometry._graph import Graph
 from rapidash.geometry._neighbors import nearest_sample_edges
 from rapidash.geometry._sampling import farthest_point_sample
+from rapidash.geometry._transforms import on_values
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Hierarchy:
 torch.export.register_dataclass(Hierarchy, serialized_type_name="rapidash.Hierarchy")
 
 
+@on_values
 def build_hierarchy(
     pos: Float[Tensor, "N D"],
     batch: Int[Tensor, " N"],

@@ -13,8 +13,10 @@ from torch import Tensor
 from rapidash.geometry._check_cloud import check_cloud
 from rapidash.geometry._search import search_for
 from rapidash.geometry._segments import Segments, ranges
+from rapidash.geometry._transforms import on_values
 
 
+@on_values
 def fully_connected_edges(batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
     """All ordered pairs of points of the same cloud, each point with itself included.
 
@@ -29,6 +31,7 @@ def fully_connected_edges(batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
     return torch.stack([source, target])
 
 
+@on_values
 def knn_edges(
     pos: Float[Tensor, "N D"],
     batch: Int[Tensor, " N"],
@@ -70,6 +73,7 @@ def knn_edges(
     return torch.stack([target, source] if reverse else [source, target])
 
 
+@on_values
 def radius_edges(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], r: float) -> Int[Tensor, "2 E"]:
     """All pairs of points of the same cloud with |x_source - x_target| <= r, each point with itself included.
 
@@ -90,6 +94,7 @@ def radius_edges(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], r: float) 
     return search_for(points, segments).within(points, segments, batch.long(), radius)
 
 
+@on_values
 def nearest_sample_edges(
     pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], index: Int[Tensor, " M"]
 ) -> Int[Tensor, "2 N"]:

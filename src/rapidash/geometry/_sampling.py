@@ -11,8 +11,10 @@ from torch import Tensor
 from rapidash.geometry._brute_force import squared_distance
 from rapidash.geometry._check_cloud import check_cloud
 from rapidash.geometry._segments import Segments, ranges
+from rapidash.geometry._transforms import on_values
 
 
+@on_values
 def farthest_point_sample(
     pos: Float[Tensor, "N D"],
     batch: Int[Tensor, " N"],

@@ -3,23 +3,24 @@
 import warnings
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import EdgeRule, check_cloud, parse_edges
+from rapidash.geometry import EdgeRule, Radius, check_cloud, parse_edges, tie_exception
 from rapidash.groups import Group, parse_group
 from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._pooling import pool_points
+from rapidash.nn import check_types
 
 
 class Baseline(nn.Module, ABC):
     """A network of a library with the inputs and outputs of `Rapidash`: a backbone for any task.
 
-    Symmetry: ``symmetry``, exact.
+    Symmetry: ``symmetry``, exact but for ``tie_exception``.
     Args:
         config: the knobs.
         io: sizes of inputs and outputs.
@@ -29,6 +30,8 @@ class Baseline(nn.Module, ABC):
 
     head: nn.Sequential
     layers: nn.ModuleList
+    joined: ClassVar[tuple[tuple[str, ...], ...]] = (("pos", "scalars", "pairs"),)
+    """Arguments that are joined before they meet weights: their common type must be that of the network."""
 
     def __init__(self, config: BaselineConfig, io: Interface) -> None:
         super().__init__()
@@ -47,6 +50,14 @@ class Baseline(nn.Module, ABC):
     def exact_symmetry(self) -> Group:
         """The whole symmetry: there is no grid."""
         return self.symmetry
+
+    @property
+    def tie_exception(self) -> str:
+        """On which clouds the symmetry does not hold exactly, in words; empty if there are none."""
+        (rule,) = self.rules
+        if isinstance(rule, Radius):  # without the window of `Rapidash`, which is 0 there
+            return f"clouds with points at the distance {rule.r:g}, as on a grid: there rounding decides"
+        return tie_exception([rule])
 
     def forward(
         self,
@@ -111,9 +122,12 @@ class Baseline(nn.Module, ABC):
         check_cloud(pos, batch)
         io = self.io
         given = {"pos": pos, "scalars": scalars, "vectors": vectors, "pairs": pairs}
+        check_types("network", self, *({name: given[name] for name in names} for names in self.joined))
         widths = {"pos": io.dim, "scalars": io.in_scalars, "vectors": 0, "pairs": io.in_pairs}
         for name, expected in widths.items():
             tensor = given[name]
+            if tensor is not None and (tensor.dim() < 2 or len(tensor) != len(pos)):
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected ({len(pos)}, {expected})")
             found = 0 if tensor is None else tensor.shape[1]
             if found != expected:
                 raise ValueError(f"{name} has {found} columns, this {self.config.kind} was made for {expected}")

@@ -29,6 +29,7 @@ class EGNN(Baseline):
     """
 
     length_unit: Tensor
+    joined = (("scalars",), ("pos", "scalars", "pairs"))
 
     def __init__(self, config: EGNNConfig, io: Interface) -> None:
         super().__init__(config, io)

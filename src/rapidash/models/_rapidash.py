@@ -1,5 +1,6 @@
 """The Rapidash network: one architecture in all its symmetry variants."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,13 @@ from rapidash.geometry import (
     Radius,
     build_hierarchy,
     check_cloud,
+    find_tie,
+    is_differentiated,
     pair_invariants,
     parse_edges,
     polynomial_cutoff,
     safe_norm,
+    tie_exception,
 )
 from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
@@ -37,6 +41,7 @@ from rapidash.nn import (
     KernelBasis,
     KernelTable,
     PairAttributes,
+    check_types,
     lift,
 )
 from rapidash.ops import Backend
@@ -51,7 +56,12 @@ class Rapidash(nn.Module):
 
     Symmetry: ``model.symmetry`` is the group of the layers. On R^D it holds exactly. On R^D x S^(D-1) it holds exactly
     for ``model.exact_symmetry``, the motions that permute the orientation grid, and approximately for the rest of the
-    group, better with more orientations. ``"E(3)"`` cannot tell a cloud from its mirror image, ``"SE(3)"`` can.
+    group, better with more orientations. Neither holds where distances tie: of points that are equally far, as on a
+    grid, ``"knn-K"`` takes exactly K and sampling between scales takes one, by order or by rounding. ``"fc"`` and
+    ``"radius-R"`` on one scale know no ties (the kernel goes to 0 at R). ``model.tie_exception`` names the exception,
+    and `connect` warns of it.
+
+    ``"E(3)"`` cannot tell a cloud from its mirror image, ``"SE(3)"`` can.
 
     Args:
         dim: dimension of space, 2 or 3.
@@ -225,6 +235,7 @@ class Rapidash(nn.Module):
         )
         self.table = _kernel_table(self.config, self.invariants)
         self.is_calibrated = False
+        self._looks_for_ties = bool(self.tie_exception)
         self.register_load_state_dict_post_hook(_note_calibration)
 
     @classmethod
@@ -265,6 +276,11 @@ class Rapidash(nn.Module):
         kept = torch.stack([motion for motion in motions if self.symmetry.linear.contains(motion)])
         return Group(self.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=True)
 
+    @property
+    def tie_exception(self) -> str:
+        """On which clouds the symmetry does not hold exactly, in words; empty if there are none."""
+        return tie_exception(self.rules)
+
     def connect(
         self,
         pos: Float[Tensor, "N D"],
@@ -273,11 +289,23 @@ class Rapidash(nn.Module):
         num_clouds: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Hierarchy:
-        """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it."""
+        """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it.
+
+        The first call looks for ties (see ``tie_exception``) in the first cloud, and warns of them.
+        """
         check_cloud(pos, batch)
         if pos.shape[1] != self.dim:
             raise ValueError(f"pos has {pos.shape[1]} coordinates, the network was made with dim={self.dim}")
-        return build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+        hierarchy = build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+        if self._looks_for_ties and not torch.compiler.is_compiling():
+            self._looks_for_ties = False
+            if tie := find_tie(pos, hierarchy, self.rules):
+                warnings.warn(
+                    f"{tie} of the first cloud. Order or rounding decides, so that {self.symmetry} is broken on such "
+                    "clouds: use edges 'fc' or 'radius-R' on one scale for exact symmetry",
+                    stacklevel=2,
+                )
+        return hierarchy
 
     def forward(
         self,
@@ -299,10 +327,13 @@ class Rapidash(nn.Module):
             hierarchy: edges from `connect`, to reuse them or for ``torch.compile`` and ``torch.export``.
             grid_rotation: turns the orientation grid, e.g. at random in each training step.
         """
+        self._check_types(pos, scalars, vectors, pairs)
         if batch is None:
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
         if hierarchy is None:
             hierarchy = self.connect(pos, batch)
+        elif not torch.compiler.is_compiling():
+            _check_hierarchy(hierarchy, pos)
         merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
         output = self.readout.linear if merges else None
         hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation, output=output)
@@ -320,6 +351,7 @@ class Rapidash(nn.Module):
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> Tensor:
         """Features before the readout: (N, O, C), on R^D (N, C); at graph level on the coarsest scale's points."""
+        self._check_types(pos, scalars, vectors, pairs)
         features, _, _ = self._hidden(pos, self.connect(pos, batch), scalars, vectors, pairs, None)
         return features if self.invariants.has_orientations else features.squeeze(1)
 
@@ -338,6 +370,7 @@ class Rapidash(nn.Module):
         It also fixes the range of kernel tables at 1.25 times the largest distance seen, so that in this range a
         result does not depend on the other clouds of its batch. Call it once, before training, on a typical batch.
         """
+        self._check_types(pos, scalars, vectors, pairs)
         hierarchy = self.connect(pos, batch)
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             if graph.num_edges:
@@ -388,6 +421,12 @@ class Rapidash(nn.Module):
                 x = x + skips[scale]
         return x, kernels, grid
 
+    def _check_types(self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None) -> None:
+        """Everything must have the type and the device of the network; scalars next to vectors take their type."""
+        used = scalars if self.in_scalars or self.accepts_any_split else None
+        groups = {"pos": pos}, {"vectors": vectors}, {"scalars": used, "vectors": vectors}, {"pos": pos, "pairs": pairs}
+        check_types("network", self.embedding, *groups)
+
     def _checked(
         self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -432,7 +471,7 @@ class Rapidash(nn.Module):
         mode = self.config.kernel
         if mode == "auto":
             usual = self.is_calibrated or pos.dtype != torch.float64
-            return self.invariants.signed is not None and usual and not pos.requires_grad
+            return self.invariants.signed is not None and usual and not is_differentiated(pos)
         return mode == "tabulated"
 
     def with_kernel(
@@ -454,13 +493,26 @@ class Rapidash(nn.Module):
             interpolation=interpolation or self.config.interpolation,
         )
         table = _kernel_table(changed, self.invariants)
+        if table is not None:
+            table.to(self.grid.device).train(self.training)
         twin = Rapidash.__new__(Rapidash)
         nn.Module.__init__(twin)
         twin.__dict__.update(self.__dict__)
         twin._modules = {**self._modules, "table": table}
-        twin.to(self.grid.device).train(self.training)
         twin.config, twin.backend = changed, backend or self.backend
         return twin
+
+
+def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor) -> None:
+    """Raise ValueError for edges that belong to other points."""
+    if not isinstance(hierarchy, Hierarchy):
+        raise ValueError(f"hierarchy must be what connect(pos, batch) returns, got {type(hierarchy).__name__}")
+    found = hierarchy.batch[0]
+    if len(found) != len(pos) or found.device != pos.device:
+        raise ValueError(
+            f"hierarchy connects {len(found)} points on {found.device}, pos has {len(pos)} on {pos.device}: "
+            "make it for these points, connect(pos, batch)"
+        )
 
 
 def _note_calibration(model: nn.Module, _: object) -> None:

@@ -1,6 +1,7 @@
 """Layers: the kernel basis, the group convolution, the ConvNeXt block, lifting and projection."""
 
 from rapidash.nn._block import ConvNextBlock
+from rapidash.nn._check_types import check_types
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
@@ -17,6 +18,7 @@ __all__ = [
     "KernelTable",
     "PairAttributes",
     "TabulatedKernel",
+    "check_types",
     "lift",
     "project_scalars",
     "project_vectors",

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.geometry import Graph
+from rapidash.nn._check_types import check_types
 from rapidash.ops import Backend, Interpolation, edge_conv, table_conv
 from rapidash.ops._forward_mode import linear
 
@@ -60,6 +61,7 @@ class ExactKernel(EdgeKernel):
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "E O C"]:
         """Values at every edge and orientation."""
+        check_types("layer", weight, {"basis": self.basis})
         return linear(self.basis, weight)
 
     def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rapidash.nn._check_types import check_types
+
 
 def tensor_powers(attributes: Float[Tensor, "*B A"], max_degree: int) -> Float[Tensor, "*B P"]:
     """All tensor powers a, a (x) a, ... up to the given order, each flattened row-major, concatenated."""
@@ -23,7 +25,7 @@ class KernelBasis(nn.Module):
         basis_dim: number of basis functions.
         max_degree: highest order of the monomials, at least 1.
     Shape: attributes (..., A) -> (..., basis_dim).
-    Raises: ValueError for a size below 1.
+    Raises: ValueError for a size below 1, or attributes of another type than the weights.
     Source: Bekkers et al., "Fast, Expressive SE(n) Equivariant Networks" (PONITA), ICLR 2024.
     """
 
@@ -39,4 +41,5 @@ class KernelBasis(nn.Module):
 
     def forward(self, attributes: Float[Tensor, "*B A"]) -> Float[Tensor, "*B basis"]:
         """Values of all basis functions at the given attributes."""
+        check_types("kernel basis", self.linear_1, {"attributes": attributes})
         return F.gelu(self.linear_2(F.gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))

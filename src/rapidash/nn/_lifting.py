@@ -4,11 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash.nn._check_types import check_types
+
 
 def lift(
     scalars: Float[Tensor, "N Cs"] | None, vectors: Float[Tensor, "N Cv D"] | None, grid: Float[Tensor, "O D"]
 ) -> Float[Tensor, "N O C"]:
     """A scalar is copied to every orientation, a vector v becomes v.o_a; scalars first, then vectors."""
+    if vectors is not None:
+        check_types("orientation grid", grid, {"vectors": vectors})
     parts = []
     if scalars is not None:
         parts.append(scalars.unsqueeze(1).expand(-1, len(grid), -1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rapidash.ops import _forward_mode as forward_mode
+from rapidash.ops._batching import is_batched
 
 Backend = Literal["auto", "reference", "numba", "triton"]
 
@@ -28,6 +29,8 @@ def transform_obstacle(*tensors: Tensor | None) -> str | None:
         return None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "transforms of torch.func (vmap, grad, jvp) exist only in the definition"
+    if is_batched(*tensors):
+        return "batched derivatives (vectorize=True, is_grads_batched=True) exist only in the definition"
     if forward_mode.is_active() and forward_mode.tracks_gradients(*tensors):
         return "gradients of forward-mode derivatives exist only in the definition"
     return None

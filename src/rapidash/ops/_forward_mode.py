@@ -11,6 +11,17 @@ def is_active() -> bool:
     return forward_ad._current_level >= 0
 
 
+def is_differentiated_again(*tensors: Tensor | None) -> bool:
+    """Whether a derivative of a forward-mode derivative may follow, as in ``jacrev(jacfwd(f))``."""
+    if torch.compiler.is_compiling() or not is_active():
+        return False
+    kinds = torch._C._functorch.TransformType
+    levels = [level.key() for level in torch._C._functorch.get_interpreter_stack() or []]
+    if levels.count(kinds.Jvp) and levels.count(kinds.Jvp) + levels.count(kinds.Grad) > 1:
+        return True
+    return tracks_gradients(*tensors)
+
+
 def has_tangent(*tensors: Tensor | None) -> bool:
     """Whether any of the tensors is a dual number; never in a traced graph."""
     if torch.compiler.is_compiling() or not is_active():

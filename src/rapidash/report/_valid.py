@@ -1,7 +1,7 @@
 """What a record and a design must look like to be read: types, finite numbers, and texts that a page can hold."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 LONGEST_TEXT: Final = 4000  # characters of one text that a report shows; the file keeps all of it
@@ -58,10 +58,11 @@ def _values(plain: Any, path: list[str], prefix: str = "") -> list[tuple[str, An
     """Every value that a path leads to, with its key in full; ``*`` stands for every item."""
     if not path:
         return [(prefix.rstrip("."), plain)]
-    if path[0] == "*":
-        items = plain.items() if isinstance(plain, Mapping) else enumerate(plain) if isinstance(plain, list) else ()
-    else:
-        items = [(path[0], plain[path[0]])] if isinstance(plain, Mapping) and path[0] in plain else []
+    items: Iterable[tuple[Any, Any]] = ()
+    if path[0] != "*":
+        items = [(path[0], plain[path[0]])] if isinstance(plain, Mapping) and path[0] in plain else ()
+    elif isinstance(plain, Mapping | list):
+        items = plain.items() if isinstance(plain, Mapping) else enumerate(plain)
     return [found for key, value in items for found in _values(value, path[1:], f"{prefix}{key}.")]
 
 

@@ -65,11 +65,11 @@ def check_data(task_name: str, task_options: Mapping[str, Any]) -> None:
 
 
 def failed_record(config: RunConfig, error: str, *, started: str | None = None, seconds: float | None = None) -> Record:
-    """The record of a run that ended with an error."""
+    """The record of a run that ended with an error; what of its text is no Unicode stands there as an escape."""
     return {
         **_provenance(config),
         "status": "failed",
-        "error": error,
+        "error": error.encode("utf-8", "backslashreplace").decode(),
         "started": started or _now(),
         "seconds": seconds,
     }

@@ -18,7 +18,8 @@ class Ledger:
         layers: symmetry of the layers, from what their kernels see.
         effective: symmetry of the whole function from clouds (and poses) to outputs.
         reasons: one sentence for the layers and for each input.
-        exact: whether the effective symmetry holds in floating point, not only up to the orientation grid.
+        exact: whether the effective symmetry holds in floating point, not only up to the orientation grid; a reason
+            names clouds that are exceptions.
         oracle: whether a pose is given from outside, which at test time is knowledge that others do not have.
         exact_part: where ``exact`` is False, the part of ``effective`` that does hold in floating point, if known.
     """
@@ -49,7 +50,9 @@ class Ledger:
         return f"{self.effective}: " + "; ".join(self.reasons)
 
 
-def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exact: Group | None = None) -> Ledger:
+def symmetry_ledger(
+    layers: Group, inputs: Sequence[GeometricInput] = (), *, exact: Group | None = None, except_for: str = ""
+) -> Ledger:
     """The effective symmetry of layers with the given inputs.
 
     An input keeps those motions under which what the network receives changes as the network assumes: scalars not
@@ -59,6 +62,7 @@ def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exa
         layers: symmetry of the layers, ``model.symmetry``.
         inputs: the geometric inputs; those that are absent break nothing.
         exact: the part of ``layers`` that holds in floating point, ``model.exact_symmetry``; default: all of it.
+        except_for: clouds on which nothing holds exactly, in words, ``model.tie_exception``: a reason says so.
     """
     effective, reasons = layers, [f"the kernels see only what {layers} leaves unchanged"]
     exact = layers if exact is None else exact
@@ -75,6 +79,8 @@ def symmetry_ledger(layers: Group, inputs: Sequence[GeometricInput] = (), *, exa
     is_exact = effective.is_subgroup(exact)
     if not is_exact:
         reasons.append("rotations hold exactly for those of the orientation grid, approximately for the others")
+    if except_for:
+        reasons.append(f"not exact for {except_for}")
     oracle = any(entry.quantity == "pose" for entry in inputs)
     if oracle:
         reasons.append("the pose comes from outside (an oracle), and motions act on cloud and pose together")

@@ -152,4 +152,5 @@ def network_ledger(network: nn.Module) -> Ledger:
     model, inputs = network.backbone, network.inputs
     assert isinstance(model, Network)
     assert isinstance(inputs, PointInputs)
-    return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry)
+    exception = getattr(model, "tie_exception", "")
+    return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry, except_for=exception)

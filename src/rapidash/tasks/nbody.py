@@ -151,7 +151,9 @@ class NBodyTask:
         with torch.random.fork_rng():
             network = NBodyNetwork(variant)
         model = network.backbone
-        return symmetry_ledger(model.symmetry, network.inputs, exact=model.exact_symmetry)
+        return symmetry_ledger(
+            model.symmetry, network.inputs, exact=model.exact_symmetry, except_for=model.tie_exception
+        )
 
     def loss(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Float[Tensor, ""]:
         """Mean squared error over all coordinates."""

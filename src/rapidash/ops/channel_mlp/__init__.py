@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
-from rapidash.ops._second_order import partial_gradients
+from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
 from rapidash.ops.channel_mlp._jvp import channel_mlp_jvp
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
@@ -54,8 +54,8 @@ def channel_mlp(
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
     _check(x, residual, *parameters)
-    needs_definition = transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
-    if backend == "reference" or needs_definition or torch.is_autocast_enabled(x.device.type):
+    is_transformed = transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
+    if backend == "reference" or is_transformed or torch.is_autocast_enabled(x.device.type):
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
     flat_residual = None if residual is None else residual.reshape(-1, len(w2))
@@ -185,7 +185,7 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     *inputs, kept = ctx.saved_tensors
     needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
     grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
-    if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
+    if needs_definition(grad):
         grads = partial_gradients(lambda x, *rest: channel_mlp_reference(x, None, *rest), inputs, needs, grad)
     else:
         grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])])

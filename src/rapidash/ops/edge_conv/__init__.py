@@ -11,7 +11,7 @@ from torch import Tensor
 from rapidash.geometry._graph import Graph
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
-from rapidash.ops._second_order import partial_gradients
+from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.edge_conv.reference import edge_conv_reference
 
 __all__ = ["edge_conv"]
@@ -142,7 +142,7 @@ def _register(backend: str) -> Any:
         x, kernel, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
         needs = [ctx.needs_input_grad[i] for i in (0, 1, 7)]
         grads: list[Tensor | None]
-        if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
+        if needs_definition(grad):
 
             def definition(x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
                 return edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)

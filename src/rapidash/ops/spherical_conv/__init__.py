@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._batching import is_batched
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
+from rapidash.ops._second_order import partial_gradients
 from rapidash.ops.spherical_conv.reference import spherical_conv_reference
 
 __all__ = ["spherical_conv"]
@@ -79,6 +81,10 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> N
 
 def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, kernel = ctx.saved_tensors
+    if is_batched(grad):  # the older vmap has no rule for einsum, but for its parts
+        needs = ctx.needs_input_grad
+        grad_x, grad_kernel = partial_gradients(spherical_conv_reference, (x, kernel), needs, grad)
+        return grad_x, grad_kernel
     if torch.is_grad_enabled():  # the gradients are two more of these convolutions, and differentiable in turn
         grad_x = torch.einsum("bac,nbc->nac", kernel, grad) / x.shape[1]
         return grad_x, torch.einsum("nac,nbc->bac", x, grad) / x.shape[1]

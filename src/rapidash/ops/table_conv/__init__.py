@@ -10,8 +10,9 @@ from torch import Tensor
 
 from rapidash.geometry._graph import Graph
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._batching import is_batched
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
-from rapidash.ops._second_order import partial_gradients
+from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.table_conv.reference import (
     Interpolation,
     has_outside,
@@ -85,7 +86,7 @@ def table_conv(
 def _may_look(coords: Tensor) -> bool:
     """Whether values may steer Python here without a wait for the GPU or a break of a traced graph."""
     traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
-    return coords.device.type == "cpu" and not traced
+    return coords.device.type == "cpu" and not traced and not is_batched(coords)
 
 
 def _check(
@@ -171,7 +172,7 @@ def _register(backend: str) -> Any:
     def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, table, coords, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
         needs = [ctx.needs_input_grad[i] for i in (0, 1, 2, 8)]
-        if torch.is_grad_enabled():  # a derivative of this gradient may follow: take it from the definition
+        if needs_definition(grad):
 
             def definition(x: Tensor, table: Tensor, coords: Tensor, weight: Tensor | None) -> Tensor:
                 return table_conv_reference(
