@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rapidash._names import unknown_name
-from rapidash._plain import type_words
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
@@ -368,26 +367,27 @@ class _Early(NamedTuple):
 def _early(words: list[str]) -> _Early:
     """The task, the setting and the variant: later options and config files win, as in the parser.
 
-    Raises: UsageError for an unknown task, two different ones, or a value of another type.
+    Raises: UsageError for an unknown task, two different ones, or a file of settings that cannot be one.
     """
     from rapidash._cli_options import DEFAULT_TASK
+    from rapidash._cli_settings import SettingsError, read_settings
     from rapidash.study import DESIGNS, load_plugins
 
     first, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
-    kinds = {"task": str, "variant": str, "full": bool}
     found: dict[str, Any] = {}
     for index, word in enumerate(rest):
         name, equals, value = word.partition("=")
         following = value if equals else next(iter(rest[index + 1 : index + 2]), None)
         if name == "--config" and following is not None:
-            found |= {key: entry for key, entry in _config_values(following).items() if key in kinds}
+            try:
+                values = read_settings(following)
+            except SettingsError as error:
+                raise UsageError(str(error)) from error
+            found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full")}
         elif name in ("--task", "--variant") and following is not None:
             found[name.removeprefix("--")] = following
         elif name == "--full":
             found["full"] = True
-    for name, kind in kinds.items():
-        if not isinstance(found.get(name), kind | None):
-            raise UsageError(f"--config: {name} must be {type_words(kind)}, got {found[name]!r}")
     task = first or found.get("task") or DEFAULT_TASK
     load_plugins()
     if task not in DESIGNS:
@@ -402,18 +402,6 @@ def _check_early(options: Any, **expected: object) -> None:
     for name, value in expected.items():
         if getattr(options, name) != value:
             raise UsageError(f"{name} is {getattr(options, name)!r} in the settings and was taken for {value!r}")
-
-
-def _config_values(given: str) -> dict[str, Any]:
-    """The top level of a config file, or of YAML in its place; the parser reports what is wrong with it."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        path = Path(given)
-        values = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else given)
-    except (yaml.YAMLError, ValueError, OSError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _output_folder(path: str) -> Path:
