@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that 
     from rapidash.train import Variant
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+_COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
+_LARGEST = {"num_layers": 10_000, "num_orientations": 10_000, "max_degree": 100, "table_size": 100_000}  # of a network
 
 
 class UsageError(ValueError):
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug or not _is_user_error(error):
             raise
-        print(f"rapidash: error: {error}", file=sys.stderr)
+        print(f"rapidash: error: {_one_line(error)}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, UsageError) else FAILED
     finally:  # --data has changed it
         os.environ.pop("RAPIDASH_DATA", None)
@@ -188,11 +190,16 @@ def _train(words: list[str]) -> int:
 
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
-    """Raises: UsageError for a network that the task cannot build."""
-    from rapidash.train import get_task
+    """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
+    from rapidash.train import AllocationLimit, get_task, machine_memory
 
+    for name, largest in _LARGEST.items():
+        value = getattr(variant.model, name, 0)
+        if sum(value if isinstance(value, tuple | list) else [value]) > largest:
+            raise UsageError(f"--model: {name} must be at most {largest}, got {value}")
     try:
-        get_task(task, **task_options).build(variant)
+        with AllocationLimit(machine_memory() // _COPIES_IN_TRAINING):
+            get_task(task, **task_options).build(variant)
     except ValueError as error:
         raise UsageError(f"--model: {error}") from error
 
@@ -312,11 +319,13 @@ def _bench(words: list[str]) -> int:
     options = parser.parse_args(words)
     import torch
 
-    from rapidash.train import find_device
+    from rapidash.train import MAX_THREADS, find_device
 
     find_device(options.device)
-    if min(options.rounds, options.threads) < 1:
-        raise ValueError(f"rounds and threads must be at least 1, got {options.rounds} and {options.threads}")
+    if options.rounds < 1 or not 1 <= options.threads <= MAX_THREADS:
+        raise ValueError(
+            f"rounds must be at least 1, and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
+        )
     torch.set_num_threads(options.threads)
     results = []
     for case in select_cases(options.cases or list(CASES)):
@@ -464,9 +473,20 @@ def _version() -> str:
 
 def _is_user_error(error: Exception) -> bool:
     """An error that says what the user can change; anything else is ours, and shows its traceback."""
-    if isinstance(error, ValueError | OSError | ImportError):
+    if isinstance(error, ValueError | OSError | ImportError) or _is_lack_of_memory(error):
         return True
     return type(error).__name__ in ("StoreError", "CheckpointError", "TrainingDivergedError")
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Of Python, NumPy or torch, whose allocator raises a RuntimeError."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)
+
+
+def _one_line(error: Exception) -> str:
+    if not _is_lack_of_memory(error):
+        return str(error)
+    return f"not enough memory: ask for less, or a larger machine ({' '.join(str(error).split())[:200]})"
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
