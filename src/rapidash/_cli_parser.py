@@ -195,6 +195,13 @@ def whole_numbers(value: Any) -> list[int]:
     return _listed(value, int, expected)
 
 
+def indices(value: Any) -> list[int]:
+    """``0``, ``"0,1"`` or ``[0, 1]`` as a list: which GPUs."""
+    if isinstance(value, bool):
+        raise _WrongValueError(f"expected indices of GPUs such as 0,1, got {value!r}")
+    return _listed([value] if isinstance(value, int) else value, int, "indices of GPUs such as 0,1")
+
+
 def shares(value: Any) -> list[float]:
     """``0.1``, ``"0.1,1"`` or ``[0.1, 1]`` as a list: shares of the training set."""
     return _listed([value] if isinstance(value, float | int) else value, float, "shares in (0, 1] such as 0.1,1")

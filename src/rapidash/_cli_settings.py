@@ -109,7 +109,9 @@ class _Size:
             self._open.append((anchor, 1))
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == other for other, _ in self._open):
-                raise SettingsError(f"{self._where}: the alias *{anchor} stands in what it repeats: write the values out")
+                raise SettingsError(
+                    f"{self._where}: the alias *{anchor} stands in what it repeats: write the values out"
+                )
             size = self._complete.get(anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             size = self._complete[anchor] = 1
@@ -121,7 +123,9 @@ class _Size:
         outer, total = self._open.pop()
         self._open.append((outer, total + size))
         if total + size > _MAX_VALUES:
-            raise SettingsError(f"{self._where}: settings are at most {_MAX_VALUES} values, what aliases repeat among them")
+            raise SettingsError(
+                f"{self._where}: settings are at most {_MAX_VALUES} values, what aliases repeat among them"
+            )
 
 
 def _refuse_code(key: str, where: str) -> None:

@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rapidash._names import unknown_name
@@ -15,9 +18,17 @@ if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that 
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
     from rapidash.train import Variant
 
-FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR = 1, 2
 _COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
 _LARGEST = {"num_layers": 10_000, "num_orientations": 10_000, "max_degree": 100, "table_size": 100_000}  # of a network
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end, such as SIGTERM: what Ctrl-C does is done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class UsageError(ValueError):
@@ -33,7 +44,10 @@ class Command(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
+
+    SIGTERM and SIGHUP, unless they are ignored (nohup), end a command as Ctrl-C does, with 143 and 129.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -49,10 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     data = os.environ.get("RAPIDASH_DATA")
     try:
-        return COMMANDS[words[0]].run(words[1:])
-    except KeyboardInterrupt:
-        print(f"rapidash: interrupted; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
-        return INTERRUPTED
+        with _terminations():
+            return COMMANDS[words[0]].run(words[1:])
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        by = f" by {signal.Signals(number).name}" if number != signal.SIGINT else ""
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(f"rapidash: interrupted{by}; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
+        return 128 + number
     except BrokenPipeError:  # `rapidash ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -66,9 +84,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update({} if data is None else {"RAPIDASH_DATA": data})
 
 
+@contextlib.contextmanager
+def _terminations() -> Iterator[None]:
+    """Within the block, signals that would end the process without a word raise `Terminated`."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    changed = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
-    from rapidash._cli_options import changed_design, study_parser, use_data
+    from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
     from rapidash.study import StoreError, get_design, run_corruptions, run_study, study_table
     from rapidash.train import find_device
 
@@ -78,6 +116,7 @@ def _study(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
+    resources = chosen_resources(options, parser)
     use_data(options.data)
     out = _output_folder(options.out or f"runs/{task}" + ("-full" if options.full else ""))
     if options.launcher == "local":
@@ -85,7 +124,14 @@ def _study(words: list[str]) -> int:
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
     print(_plan(design, out), file=sys.stderr)
     try:
-        records = run_study(design, out, launcher=options.launcher, workers=options.workers, progress=not options.quiet)
+        records = run_study(
+            design,
+            out,
+            launcher=options.launcher,
+            workers=options.workers,
+            resources=resources,
+            progress=not options.quiet,
+        )
     except (KeyboardInterrupt, StoreError):
         with contextlib.suppress(Exception):  # what stopped the study is what must be told
             _write_report(out, quiet=True)
@@ -431,9 +477,10 @@ def _plan(design: "StudyDesign", out: Path) -> str:
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     from rapidash._pretrained import MODEL_FOLDER
+    from rapidash.study import last_line
 
     if record["status"] != "done":
-        reason = str(record["error"]).strip().splitlines()[-1]
+        reason = last_line(str(record["error"]))
         place = out / "records" / f"{run.key}.json"
         print(f"rapidash: error: {run.label} failed: {reason}; the traceback is in {place}", file=sys.stderr)
         return FAILED

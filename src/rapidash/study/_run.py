@@ -26,6 +26,7 @@ from rapidash.train import CHECKPOINT, EvalResult, Split, Task, evaluate, get_ta
 
 MEASURED_CLOUDS = 64  # of the validation set, for the equivariance error
 MEASURED_ELEMENTS = 16
+MAX_ERROR_LENGTH = 10_000
 
 
 def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False) -> Record | None:
@@ -72,7 +73,7 @@ def failed_record(config: RunConfig, error: str, *, started: str | None = None, 
     return {
         **_provenance(config),
         "status": "failed",
-        "error": error,
+        "error": _bounded(error),
         "started": started or _now(),
         "seconds": seconds,
     }
@@ -246,6 +247,16 @@ def _provenance(config: RunConfig) -> Record:
         "device": device_name(config.train.device),
         "threads": config.train.threads or torch.get_num_threads(),
     }
+
+
+def _bounded(text: str) -> str:
+    """Text of at most 10,000 characters, the middle left out, that every file can hold: an error may be of any size."""
+    if left_out := max(0, len(text) - MAX_ERROR_LENGTH):
+        cut = f"\n... {left_out} characters left out ...\n"
+        half = (MAX_ERROR_LENGTH - len(cut)) // 2
+        cut = f"\n... {len(text) - 2 * half} characters left out ...\n"
+        text = text[:half] + cut + text[-half:]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _now() -> str:

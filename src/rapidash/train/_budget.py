@@ -47,13 +47,17 @@ class AllocationLimit(TorchDispatchMode):
         if self._tensors > self._max_tensors:
             raise TooLargeError(f"more than {self._max_tensors} tensors are asked for")
         if self._bytes > self._limit:
-            raise TooLargeError(f"{_gigabytes(self._bytes)} are asked for, and {_gigabytes(self._limit)} are there for it")
+            raise TooLargeError(
+                f"{_gigabytes(self._bytes)} are asked for, and {_gigabytes(self._limit)} are there for it"
+            )
 
 
 def machine_memory() -> int:
     """Bytes of memory that this process may use: of the machine, or the limit that it was given."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    found += [int(text) for path in map(Path, _CGROUPS) if path.is_file() and (text := path.read_text().strip()).isdigit()]
+    found += [
+        int(text) for path in map(Path, _CGROUPS) if path.is_file() and (text := path.read_text().strip()).isdigit()
+    ]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return min([*found, *([] if limit == resource.RLIM_INFINITY else [limit])])
 
