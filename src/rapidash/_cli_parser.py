@@ -73,7 +73,9 @@ class Parser(jsonargparse.ArgumentParser):
         )
         self._in_files: dict[str, str] = {}  # by option with dots, the file of settings that has it
 
-    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *rest: Any, **options: Any
+    ) -> Any:
         """As the library's, of plain values only: what would import code, or fill the memory, is an error of usage."""
         words = list(sys.argv[1:] if args is None else args)
         try:

@@ -370,7 +370,7 @@ def _bench(words: list[str]) -> int:
     find_device(options.device)
     if options.rounds < 1 or not 1 <= options.threads <= MAX_THREADS:
         raise ValueError(
-            f"rounds must be at least 1, and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
+            f"rounds must be at least 1 and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
         )
     torch.set_num_threads(options.threads)
     results = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from rapidash.study._design import RunConfig
 from rapidash.study._pool import OnEnd, OnStart
-from rapidash.study._resources import Resources, check_devices
+from rapidash.study._resources import DEFAULTS, Resources, check_devices
 from rapidash.study._run import failed_record, run_one
 from rapidash.study._store import Record, Store, StoreError
 
@@ -20,7 +20,7 @@ _PACKAGE_OF = {"ray": ("ray", "ray"), "slurm": ("submitit", "submitit")}
 
 
 def launch_ray(
-    runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd, *, resources: Resources = Resources()
+    runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd, *, resources: Resources = DEFAULTS
 ) -> None:
     """Run on the Ray cluster at ``RAY_ADDRESS``; Ray starts a lost run again on another node.
 
@@ -47,7 +47,7 @@ def launch_ray(
 
 
 def launch_slurm(
-    runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd, *, resources: Resources = Resources()
+    runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd, *, resources: Resources = DEFAULTS
 ) -> None:
     """Submit one array job, an element per run, with submitit; its logs go to ``slurm`` in the study's directory.
 

@@ -54,7 +54,7 @@ class WorkerPool:
         study_dir: directory of the study.
         workers: processes, at least 1.
         on_start, on_end: called in this process when a run begins, and with its record when it has ended.
-        gpus: values of ``CUDA_VISIBLE_DEVICES``; the workers are spread over them, and each sees one. None: all see all.
+        gpus: values of ``CUDA_VISIBLE_DEVICES``; the workers are spread over them, each sees one. Empty: all see all.
         on_retry: called in this process when a run is started once more, with the reason.
     """
 

@@ -73,6 +73,9 @@ class Resources:
         return 1 if self.gpus is None else self.gpus
 
 
+DEFAULTS = Resources()
+
+
 def uses_gpu(run: RunConfig) -> bool:
     """Whether a run is trained on a GPU."""
     return run.train.device.startswith("cuda")
@@ -83,6 +86,6 @@ def check_devices(runs: Sequence[RunConfig], launcher: str) -> None:
     for run in runs:
         if uses_gpu(run) and run.train.device != "cuda":
             raise ValueError(
-                f"train.device is {run.train.device!r}: with launcher {launcher!r} a run sees only the GPUs that it was "
-                "given, use train.device 'cuda'"
+                f"train.device is {run.train.device!r}: with launcher {launcher!r} a run sees only the GPUs that it "
+                "was given, use train.device 'cuda'"
             )

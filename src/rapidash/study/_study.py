@@ -14,7 +14,7 @@ from rapidash.study._cluster import check_cluster, launch_ray, launch_slurm
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._pool import OnEnd, OnRetry, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
-from rapidash.study._resources import Resources, uses_gpu
+from rapidash.study._resources import DEFAULTS, Resources, uses_gpu
 from rapidash.study._run import check_data
 from rapidash.study._store import Record, Store
 
@@ -41,12 +41,12 @@ def launch_local(
     on_end: OnEnd,
     *,
     workers: int | None = None,
-    resources: Resources = Resources(),
+    resources: Resources = DEFAULTS,
     on_retry: OnRetry | None = None,
 ) -> None:
     """Run on processes of this machine: by default one per core, or one per GPU when the runs use them.
 
-    A worker sees its own GPU only, as ``"cuda"``. Runs that name another, such as ``"cuda:1"``, go there, one at a time.
+    A worker sees its own GPU only, as ``"cuda"``. Runs that name one, such as ``"cuda:1"``, go there, one at a time.
     """
     gpus = visible_gpus(resources.devices) if any(run.train.device == "cuda" for run in runs) else ()
     if resources.devices is not None and not gpus:
@@ -94,7 +94,7 @@ def run_study(
         raise ValueError(unknown_name("launcher", launcher, LAUNCHERS))
     if workers is not None and (launcher != "local" or workers < 1):
         raise ValueError(f"workers must be at least 1 and is for launcher 'local', got {workers} with {launcher!r}")
-    resources = resources or Resources()
+    resources = resources or DEFAULTS
     resources.check_launcher(launcher)
     for variant in design.variants:
         check_libraries(variant.model)

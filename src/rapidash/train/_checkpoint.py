@@ -66,8 +66,8 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest readable state; None when there is no checkpoint.
 
-        A damaged file is set aside as ``.corrupt``, with a warning: the one before it is read instead, and where none is
-        left the run begins anew.
+        A damaged file is set aside as ``.corrupt``, with a warning: the one before it is read instead, and where none
+        is left the run begins anew.
         Raises:
             CheckpointError: for a file of another format, or one that the system does not let us read.
             ValueError: for a checkpoint of another configuration, naming what differs.
