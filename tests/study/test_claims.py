@@ -13,8 +13,8 @@ from rapidash.models import RapidashConfig
 from rapidash.study import run_one, study_table
 from rapidash.study._claims import _parts, claim_errors, measure_symmetry, refuted, worst_errors
 from rapidash.symmetry import GeometricInput, global_frame, symmetry_ledger
-from rapidash.train import Variant
 from rapidash.tasks.nbody import NBodyNetwork, NBodyTask
+from rapidash.train import Variant
 
 
 def claim(monkeypatch: pytest.MonkeyPatch, symmetry: str) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from rapidash._plain import check_types
 from rapidash.methods._average import OrbitAverage
 from rapidash.methods._method import FULL, Method
 from rapidash.methods._objective import Objective
@@ -20,7 +21,7 @@ class Variant:
         objective: what a run minimizes and is scored by; None: the loss and the metric of the task.
         neighbor: name of the variant from which this one differs in one knob, for paired differences.
         knob: that knob, in words.
-    Raises: ValueError for an empty name, a variant that is its own neighbor, several averages at test time, or a method
+    Raises: ValueError for a field of another type, an empty name, a variant that is its own neighbor, several averages at test time, or a method
         that does not fit the network.
     """
 
@@ -33,6 +34,12 @@ class Variant:
     knob: str = ""
 
     def __post_init__(self) -> None:
+        check_types(self)
+        if not isinstance(self.model, NetworkConfig):
+            raise ValueError(f"variant {self.name!r}: model must be the configuration of a network, got {self.model!r}")
+        for method in self.methods:
+            if not isinstance(method, Method):
+                raise ValueError(f"variant {self.name!r}: methods must be training methods, got {method!r}")
         if not self.name:
             raise ValueError("a variant needs a name")
         if self.neighbor == self.name:

@@ -1,8 +1,9 @@
 """The training loop, its settings and its checkpoints."""
 
 from rapidash.methods import EvalResult, Task, Variant, evaluate, predict
+from rapidash.train._budget import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
-from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
+from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._log import progress_bar
 from rapidash.train._loop import TrainResult, find_device, train
@@ -12,11 +13,14 @@ from rapidash.train._run import TrainingDivergedError
 
 __all__ = [
     "CHECKPOINT",
+    "MAX_THREADS",
     "WITHOUT_EFFECT",
+    "AllocationLimit",
     "CheckpointError",
     "EvalResult",
     "PeakMemory",
     "Task",
+    "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainingDivergedError",
@@ -25,6 +29,7 @@ __all__ = [
     "evaluate",
     "find_device",
     "learning_rate",
+    "machine_memory",
     "parameter_groups",
     "predict",
     "progress_bar",

@@ -21,5 +21,3 @@ def make_design(full: bool) -> StudyDesign:
     return StudyDesign(
         "growth-ring", variants, train, seeds=(0, 1), measures=("growth-size",), setting="full" if full else "quick"
     )
-
-

@@ -74,5 +74,3 @@ class GateControl(Control):
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         self.dual = state["dual"]
-
-

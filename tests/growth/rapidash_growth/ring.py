@@ -62,7 +62,9 @@ class Rings:
         return len(self)
 
     def to(self, device: object = None, dtype: torch.dtype | None = None) -> "Rings":
-        return replace(self, tensors={name: tensor.to(device=device, dtype=dtype) for name, tensor in self.tensors.items()})
+        return replace(
+            self, tensors={name: tensor.to(device=device, dtype=dtype) for name, tensor in self.tensors.items()}
+        )
 
     def act(self, field: Field, g: Tensor, values: Tensor) -> Tensor:
         return field.representation.act(g.to(values), values)

@@ -28,8 +28,15 @@ class SameUnderShifts(Objective):
         if average is not None:
             raise ValueError("this objective makes no predictions that could be averaged")
         parameter = next(model.parameters())
-        known, asked = (part.batch(torch.arange(len(part))).to(parameter.device, parameter.dtype) for part in (train, data))
+        known, asked = (
+            part.batch(torch.arange(len(part))).to(parameter.device, parameter.dtype) for part in (train, data)
+        )
         with in_eval_mode(model), torch.no_grad():
-            x, z = (torch.cat([features(model, part), torch.ones(len(part), 1).to(parameter)], dim=1) for part in (known, asked))
+            x, z = (
+                torch.cat([features(model, part), torch.ones(len(part), 1).to(parameter)], dim=1)
+                for part in (known, asked)
+            )
             probe = torch.linalg.lstsq(x, known["target"]).solution
-            return Score(float((z @ probe - asked["target"]).square().mean()), {"deviation of features": float(z.std())})
+            return Score(
+                float((z @ probe - asked["target"]).square().mean()), {"deviation of features": float(z.std())}
+            )
