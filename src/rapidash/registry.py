@@ -67,7 +67,15 @@ MEASURES: Registry[Any] = Registry("measures", "measure", {})
 DESIGNS: Registry[Any] = Registry(
     "designs", "study", {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in _TASK_CLASSES}
 )
-LAUNCHERS: Registry[Any] = Registry("launchers", "launcher", {})
+LAUNCHERS: Registry[Any] = Registry(
+    "launchers",
+    "launcher",
+    {
+        "local": "rapidash.study._study:launch_local",
+        "ray": "rapidash.study._cluster:launch_ray",
+        "slurm": "rapidash.study._cluster:launch_slurm",
+    },
+)
 SECTIONS: Registry[Any] = Registry("sections", "report section", {})
 REGISTRIES = {
     registry.group: registry

@@ -16,9 +16,11 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Position, Vector, parse_group
 from rapidash.models import RapidashConfig
-from rapidash.study import DESIGNS, StudyDesign
+from rapidash.methods import Augment, Average, Variant
+from rapidash.registry import DESIGNS, TASKS
+from rapidash.study import StudyDesign
 from rapidash.symmetry import Ledger, symmetry_ledger
-from rapidash.train import TASKS, TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 
 class Equivariant(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
-from rapidash.groups import MatrixGroup, enumerated, parse_group
+from rapidash.groups import Group, MatrixGroup, enumerated, parse_group
 from rapidash.methods._method import Method
 from rapidash.symmetry import Ledger, averaged_symmetry
 
@@ -101,8 +101,16 @@ class Average(Method):
         """The average has the symmetry of its group, exactly if it is over all elements; see `averaged_symmetry`."""
         if view != AVERAGED:
             return before
-        found, reason = averaged_symmetry(before.effective, parse_group(self.group))
-        is_exact = self.num == 0 and (before.exact or found == parse_group(self.group))
+        over = parse_group(self.group)
+        if not isinstance(before.effective, Group):
+            raise ValueError(f"an average over {over} is for clouds: the ledger says {before.effective.name}")
+        found, reason = averaged_symmetry(before.effective, over)
+        exactly = None
+        if self.num == 0:
+            kept = before.claimed_exactly
+            exactly = averaged_symmetry(kept, over)[0] if isinstance(kept, Group) else over
+        is_exact = exactly is not None and found.is_subgroup(exactly)
+        exact_part = None if is_exact else exactly
         how = "all elements" if self.num == 0 else f"{self.num} random elements, so approximately"
         reasons = (*before.reasons, f"predictions are averaged over {how} of {self.group}: {reason}")
-        return replace(before, effective=found, reasons=reasons, exact=is_exact)
+        return replace(before, effective=found, reasons=reasons, exact=is_exact, exact_part=exact_part)

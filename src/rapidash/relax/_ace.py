@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from rapidash.groups import parse_group
+from rapidash.groups import Group, parse_group
 from rapidash.methods import FULL, Control, Method, ParamGroup, StepView
 from rapidash.models import NetworkConfig, Rapidash, RapidashConfig
 from rapidash.nn import ConvNextBlock
@@ -95,12 +95,13 @@ class ACE(Method):
             return before
         if view == PROJECTED:
             return replace(before, reasons=(*before.reasons, "the free branches of ACE are dropped"))
-        axes = torch.eye(before.effective.dim, dtype=torch.float64)
-        kept = before.effective.stabilizer(axes)
-        reason = f"the free branches of ACE see directions: {before.effective} is reduced to {kept}"
-        return replace(
-            before, layers=before.layers.stabilizer(axes), effective=kept, reasons=(*before.reasons, reason), exact=True
-        )
+        layers, effective = before.layers, before.effective
+        if not isinstance(layers, Group) or not isinstance(effective, Group):
+            raise ValueError(f"ACE relaxes motions of space, the ledger says {effective.name}")
+        axes = torch.eye(effective.dim, dtype=torch.float64)
+        kept = effective.stabilizer(axes)
+        reasons = (*before.reasons, f"the free branches of ACE see directions: {effective} is reduced to {kept}")
+        return Ledger(layers.stabilizer(axes), kept, reasons, True, before.oracle)
 
     @property
     def _damping(self) -> float | str:

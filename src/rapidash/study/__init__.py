@@ -5,7 +5,7 @@ from rapidash.study._comparison import VariantRow, compare_variants, find_winner
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
 from rapidash.study._design import RunConfig, StudyDesign
-from rapidash.study._designs import DESIGNS, get_design
+from rapidash.study._designs import get_design
 from rapidash.study._one_metric import metric_faults
 from rapidash.study._plugins import load_plugins
 from rapidash.study._progress import last_line
@@ -31,14 +31,12 @@ from rapidash.study._statistics import (
     winner,
 )
 from rapidash.study._store import Record, Store, StoreError
-from rapidash.study._study import LAUNCHERS, run_study
+from rapidash.study._study import run_study
 from rapidash.study._table import study_table, verdict_sentence
 from rapidash.study._weights import TrainedRun, load_run
 
 __all__ = [
-    "DESIGNS",
     "EXACT_LIMIT",
-    "LAUNCHERS",
     "CorruptionPlan",
     "Interval",
     "PairedDifference",

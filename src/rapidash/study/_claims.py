@@ -9,45 +9,46 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.data import CloudBatch, CloudDataset
-from rapidash.groups import SO, Group, O, T, motion
+from rapidash.data import Batch, CloudBatch, Dataset
+from rapidash.groups import Group, MatrixGroup, T, motion
 from rapidash.measure import Action, equivariance_error
+from rapidash.methods import Task
+from rapidash.study._moves import measured_groups
 from rapidash.symmetry import Ledger
-from rapidash.train import Task
 
 MEASURED_CLOUDS: Final = 64  # of the validation set, for the equivariance error
 MEASURED_ELEMENTS: Final = 16
 CLAIM_ELEMENTS: Final = 4  # of each part of the group that a ledger claims exactly: one that fails refutes it
 EXACT_LIMIT: Final = 1e-6  # relative error in float64 above which a symmetry that should be exact is not there
 MOMENTS: Final = ("before", "after")
-PARTS: Final = ("rotations", "reflections", "translations")
+PARTS: Final = ("rotations", "reflections", "translations", "elements")
+_ENTRIES: Final = ("equivariance", "equivariance_reflections")  # of the first two groups that are measured
 _UNDEFINED: Final = {"mean": None, "max": None, "output_norm": 0.0}  # a relative error, where the output is zero
 
 Measured = dict[str, Any]
 
 
-def measure_symmetry(model: nn.Module, task: Task, dataset: CloudDataset, ledger: Ledger) -> dict[str, Measured]:
+def measure_symmetry(model: nn.Module, task: Task, dataset: Dataset, ledger: Ledger) -> dict[str, Measured]:
     """The errors of one model, by the key under which a record has them.
 
-    Rotations and reflections are measured for every model, translations where the ledger has any, and of the group that
-    the ledger claims exactly a few elements of each part. The model, its mode and every random stream are left alone.
+    The groups of the task are measured for every model (of clouds rotations and reflections), translations where the
+    ledger has any, and of the group that the ledger claims exactly a few elements of each part. The model, its mode and
+    every random stream are left alone.
     """
-    rotations, reflections = SO(task.dim), O(task.dim)
+    groups = measured_groups(task)
+    names = [*_ENTRIES, *(f"equivariance {group.name}" for group in groups[len(_ENTRIES) :])]
     found = {
-        "equivariance": {"group": rotations.name, **measure_equivariance(model, task, dataset, rotations)},
-        "equivariance_reflections": {
-            "group": reflections.name,
-            **measure_equivariance(model, task, dataset, reflections),
-        },
+        name: {"group": group.name, **measure_equivariance(model, task, dataset, group)}
+        for name, group in zip(names, groups)
     }
     twin, batch = _in_float64(model, dataset)
-    parts = _parts(ledger, _spread(batch))
+    parts = _parts(ledger, batch)
     errors = _errors_of_parts(twin, batch, task, ledger.effective, parts)
-    if "translations" in parts:
+    if "translations" in parts and isinstance(ledger.effective, Group):
         shifts = errors.pop("translations")
         group = T(task.dim).name if ledger.effective.translations else ledger.effective.name
         found["equivariance_translations"] = {"group": group, **shifts}
-        if ledger.claimed_exactly is not None and len(ledger.claimed_exactly.translation_basis()):
+        if isinstance(ledger.claimed_exactly, Group) and len(ledger.claimed_exactly.translation_basis()):
             errors["translations"] = shifts
     if errors and ledger.claimed_exactly is not None:
         worst = {part: measured["max"] for part, measured in errors.items()}
@@ -66,7 +67,7 @@ def before_and_after(before: Mapping[str, Measured], after: Mapping[str, Measure
     }
 
 
-def measure_equivariance(model: nn.Module, task: Task, dataset: CloudDataset, group: Group) -> dict[str, float | None]:
+def measure_equivariance(model: nn.Module, task: Task, dataset: Dataset, group: MatrixGroup) -> dict[str, float | None]:
     r"""Relative error ||f(g x) - g f(x)|| / ||f(x)|| over 16 random elements, on a float64 copy of the model.
 
     Where f is zero the relative error is not defined: ``mean`` and ``max`` are None and ``output_norm`` is 0.
@@ -137,26 +138,36 @@ def _without_group(measured: Measured) -> Measured:
     return {key: value for key, value in measured.items() if key != "group"}
 
 
-def _in_float64(model: nn.Module, dataset: CloudDataset) -> tuple[nn.Module, CloudBatch]:
+def _in_float64(model: nn.Module, dataset: Dataset) -> tuple[nn.Module, Batch]:
     batch = dataset.batch(torch.arange(min(MEASURED_CLOUDS, len(dataset))))
     return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval(), batch.to("cpu", torch.float64)
 
 
-def _is_zero(model: nn.Module, batch: CloudBatch) -> bool:
+def _is_zero(model: nn.Module, batch: Batch) -> bool:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         return not model(batch).any()
 
 
-def _spread(batch: CloudBatch) -> float:
+def _spread(batch: Batch) -> float:
     """Standard deviation of the positions, the length by which clouds are moved; 1 where all of them coincide."""
-    return float(batch.pos.std(correction=0)) or 1.0
+    return (float(batch.pos.std(correction=0)) if isinstance(batch, CloudBatch) else 0.0) or 1.0
 
 
-def _parts(ledger: Ledger, length: float) -> dict[str, Float[Tensor, "G D1 D1"]]:
-    """Random rotations and reflections that the ledger claims exactly, and translations that it claims; none empty."""
+def _parts(ledger: Ledger, batch: Batch) -> dict[str, Float[Tensor, "G n n"]]:
+    """Random rotations and reflections that the ledger claims exactly, and translations that it claims; none empty.
+
+    Of a group that does not move space, random elements.
+    """
     parts = {}
     effective, claimed = ledger.effective, ledger.claimed_exactly
-    if claimed is not None:
+    if not isinstance(effective, Group):
+        if claimed is None:
+            return {}
+        drawn = claimed.sample(16 * CLAIM_ELEMENTS, generator=seeded("claim", claimed.name))
+        moved = drawn[(drawn - claimed.identity()).abs().amax(dim=(1, 2)) > 1e-9][:CLAIM_ELEMENTS]
+        return {"elements": moved} if len(moved) else {}
+    length = _spread(batch)
+    if isinstance(claimed, Group):
         turns = claimed.without_translations()
         drawn = turns.sample(16 * CLAIM_ELEMENTS, generator=seeded("claim", claimed.name))
         moved = drawn[(drawn - turns.identity()).abs().amax(dim=(1, 2)) > 1e-9]
@@ -172,7 +183,7 @@ def _parts(ledger: Ledger, length: float) -> dict[str, Float[Tensor, "G D1 D1"]]
 
 
 def _errors_of_parts(
-    model: nn.Module, batch: CloudBatch, task: Task, group: Group, parts: Mapping[str, Float[Tensor, "G D1 D1"]]
+    model: nn.Module, batch: Batch, task: Task, group: MatrixGroup, parts: Mapping[str, Float[Tensor, "G n n"]]
 ) -> dict[str, dict[str, float | None]]:
     """The error under each part, not measured where the output is zero."""
     if not parts or _is_zero(model, batch):

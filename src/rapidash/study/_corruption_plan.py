@@ -9,7 +9,7 @@ from typing import Any
 from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CORRUPTIONS, MODELNET40_C, POINTCLOUD_C, CorruptionKind
-from rapidash.train import Task
+from rapidash.methods import Task
 
 BENCHMARKS = {"pointcloud-c": tuple(POINTCLOUD_C), "modelnet40-c": tuple(MODELNET40_C)}
 DEFAULT_KINDS: tuple[CorruptionKind, ...] = ("rigid", "noise")

@@ -8,7 +8,9 @@ from typing import Any
 
 from rapidash._names import unknown_name
 from rapidash._plain import content_key, from_plain, is_of, to_plain
-from rapidash.train import WITHOUT_EFFECT, TrainConfig, Variant
+from rapidash.methods import Variant, modern_variant
+from rapidash.registry import MEASURES
+from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
 DESIGN_SCHEMA = 1
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
@@ -25,7 +27,8 @@ class RunConfig:
         train: settings of the training.
         fraction: share of the training set in (0, 1]; the subsets of one seed are nested.
         task_options: options of the task.
-    Raises: ValueError for a fraction outside (0, 1] or a negative seed.
+        measures: names in `rapidash.registry.MEASURES`, taken before and after training beside those of every run.
+    Raises: ValueError for a fraction outside (0, 1], a negative seed or an unknown measure.
     """
 
     task: str
@@ -34,37 +37,39 @@ class RunConfig:
     train: TrainConfig
     fraction: float = 1.0
     task_options: Mapping[str, Any] = field(default_factory=dict)
+    measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
 
     def __post_init__(self) -> None:
         _check_fraction(self.fraction)
         _check_seed(self.seed)
+        _check_measures(self.measures)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as they stand in a record."""
-        return {
-            "task": self.task,
-            "task_options": to_plain(self.task_options),
-            "variant": to_plain(self.variant),
-            "seed": self.seed,
-            "fraction": self.fraction,
-            "train": to_plain(self.train),
-        }
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "RunConfig":
-        """The configuration of a record.
+        """The configuration of a record, also of one that an earlier version wrote.
 
-        Raises: ValueError for an unknown or missing field, or a value that is not allowed.
+        Raises: ValueError for an unknown or missing field, or a value that is not allowed; PluginError for something of
+            another package that cannot be imported.
         """
-        try:
-            return from_plain(cls, plain)
-        except TypeError as error:  # a missing field
-            raise ValueError(f"not the configuration of a run: {error}") from error
+        if not isinstance(plain.get("variant"), Mapping):
+            raise ValueError("not the configuration of a run: it has no variant")
+        return from_plain(cls, {**plain, "variant": modern_variant(plain["variant"])}, complete=True)
 
     @cached_property
     def key(self) -> str:
         """The run's name: a hash of its content, without what does not change the result."""
-        return run_key(self.to_dict())
+        return _key(self, ("neighbor", "knob"))
+
+    @cached_property
+    def training_key(self) -> str:
+        """A hash of what determines the weights: all but names, measures and the average at test time."""
+        methods = tuple(method for method in self.variant.methods if method.average() is None)
+        trained = replace(self, variant=replace(self.variant, methods=methods), measures=())
+        return _key(trained, ("name", "neighbor", "knob"))
 
     @property
     def label(self) -> str:
@@ -74,17 +79,16 @@ class RunConfig:
 
 
 def run_key(plain: Mapping[str, Any]) -> str:
-    """`RunConfig.key` of the configuration in a record."""
-    return _key(plain, ("neighbor", "knob"))
+    """`RunConfig.key` of the configuration in a record.
+
+    Raises: as `RunConfig.from_dict`.
+    """
+    return RunConfig.from_dict(plain).key
 
 
-def training_key(plain: Mapping[str, Any]) -> str:
-    """A hash of what determines the weights of a run, from its record: all but names and the average at test time."""
-    return _key(plain, ("name", "neighbor", "knob", "tta", "tta_group"))
-
-
-def _key(plain: Mapping[str, Any], labels: tuple[str, ...]) -> str:
+def _key(config: RunConfig, labels: tuple[str, ...]) -> str:
     """The hash of a run's content, without these fields of its variant and the settings without effect."""
+    plain = to_plain(config, for_key=True)
     variant = {name: value for name, value in plain["variant"].items() if name not in labels}
     train = {name: value for name, value in plain["train"].items() if name not in WITHOUT_EFFECT}
     return content_key({**plain, "variant": variant, "train": train})
@@ -103,6 +107,7 @@ class StudyDesign:
         task_options: options of the task.
         train_overrides: by name of a variant, settings in which its training differs, such as its learning rate.
         setting: ``"quick"``, or ``"full"`` for the benchmark's setting; the report says which.
+        measures: names in `rapidash.registry.MEASURES`, taken before and after every training.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations).
@@ -116,8 +121,10 @@ class StudyDesign:
     task_options: Mapping[str, Any] = field(default_factory=dict)
     train_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     setting: str = "quick"
+    measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
 
     def __post_init__(self) -> None:
+        _check_measures(self.measures)
         names = [variant.name for variant in self.variants]
         for what, values in (("variant", names), ("seed", self.seeds), ("fraction", self.fractions)):
             _check_distinct(what, values)
@@ -134,7 +141,9 @@ class StudyDesign:
     def runs(self) -> list[RunConfig]:
         """Every run: seed by seed, so that a study cut short has compared all variants on its first seeds."""
         return [
-            RunConfig(self.task, variant, seed, self._train_of(variant), fraction, dict(self.task_options))
+            RunConfig(
+                self.task, variant, seed, self._train_of(variant), fraction, dict(self.task_options), self.measures
+            )
             for fraction, seed, variant in product(sorted(self.fractions, reverse=True), self.seeds, self.variants)
         ]
 
@@ -177,6 +186,12 @@ def _check_distinct(what: str, values: Sequence[Any]) -> None:
     twice = [value for index, value in enumerate(values) if value in values[:index]]
     if twice:
         raise ValueError(f"{what} {twice[0]!r} occurs twice in the study")
+
+
+def _check_measures(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in MEASURES:
+            raise ValueError(unknown_name("measure", name, MEASURES))
 
 
 def _check_fraction(fraction: float) -> None:

@@ -9,7 +9,8 @@ PLUGINS = "RAPIDASH_PLUGINS"
 def load_plugins() -> None:
     """Import the modules that ``RAPIDASH_PLUGINS`` names (comma-separated).
 
-    A plugin adds its task to `rapidash.train.TASKS` and its study to `rapidash.study.DESIGNS` when it is imported.
+    A plugin registers what it adds in `rapidash.registry` when it is imported; an installed package does so by entry
+    points, without this variable.
     Raises: ValueError for a module that cannot be imported, naming it.
     """
     for name in filter(None, (entry.strip() for entry in os.environ.get(PLUGINS, "").split(","))):

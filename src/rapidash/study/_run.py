@@ -1,7 +1,6 @@
 """One run of a study, from its configuration to its record; safe to call any number of times, from any process."""
 
 import copy
-import math
 import time
 import traceback
 from collections.abc import Mapping
@@ -13,16 +12,19 @@ import torch
 from torch import nn
 
 from rapidash._files import atomic_write
+from rapidash._plain import to_plain
 from rapidash._seed import seeded
-from rapidash.data import CloudDataset
-from rapidash.groups import SO, Group, parse_group
-from rapidash.study._claims import before_and_after, measure_symmetry
-from rapidash.study._design import RunConfig, training_key
+from rapidash.data import Dataset
+from rapidash.methods import Split, Supervised, Task, build_model
+from rapidash.study._claims import before_and_after
+from rapidash.study._design import RunConfig
 from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_full_disk
+from rapidash.study._views import Views, finite_or_none
 from rapidash.study._weights import save_weights
-from rapidash.train import CHECKPOINT, EvalResult, Split, Task, evaluate, get_task, train
+from rapidash.tasks import get_task
+from rapidash.train import CHECKPOINT, train
 
 MAX_ERROR_LENGTH = 10_000
 
@@ -108,94 +110,85 @@ def _results(config: RunConfig, store: Store, *, progress: bool) -> tuple[dict[s
 
 
 def _adopt_training(config: RunConfig, store: Store) -> bool:
-    """Give a run that averages at test time the last checkpoint of a finished one that trained the same weights.
+    """Give a run that only averages or measures otherwise the last checkpoint of one that trained the same weights.
 
     Returns: whether there was one.
     """
     directory = store.work_dir(config.key)
-    if not config.variant.tta or (directory / CHECKPOINT).exists():
+    if (config.variant.average is None and not config.measures) or (directory / CHECKPOINT).exists():
         return False
-    key = training_key(config.to_dict())
     for record in store.records():
         checkpoint = store.work_dir(record["key"]) / CHECKPOINT
-        if record["status"] == "done" and training_key(record["config"]) == key and checkpoint.is_file():
+        if record["status"] == "done" and checkpoint.is_file() and _trained_as(record, config):
             atomic_write(directory / CHECKPOINT, checkpoint.read_bytes())
             return True
     return False
+
+
+def _trained_as(record: Record, config: RunConfig) -> bool:
+    """Whether the run in a record trained the weights of a configuration."""
+    try:
+        return RunConfig.from_dict(record["config"]).training_key == config.training_key
+    except (ValueError, TypeError, ImportError):  # of another version, or of a package that is not there
+        return False
 
 
 def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> tuple[dict[str, Any], float]:
     """Train from the beginning or the checkpoint, and measure; also the seconds of the sessions before."""
     variant, settings = config.variant, config.train
     task = get_task(config.task, **config.task_options)
-    ledger = task.ledger(variant)
-    augment = None if variant.augment is None else parse_group(variant.augment, task.dim)
+    objective = variant.objective or Supervised()
     train_set = training_subset(task.dataset("train"), config.fraction, config.seed)
     val_set = task.dataset("val")
     model = fresh_model(task, config)
-    before = measure_symmetry(_calibrated(model, train_set, config), task, val_set, ledger)
+    seen = Views(task, variant, model)
+    before = seen.measured(_calibrated(model, train_set, config), val_set, config, "before")
     result = train(
         model,
         task,
         settings,
-        augment=augment,
         train_set=train_set,
         val_set=val_set,
         seed=config.seed,
         run_dir=run_dir,
         progress=progress,
+        objective=objective,
+        methods=variant.methods,
+        primary_view=variant.primary_view,
     )
-    test_errors = _test_errors(model, task, config, SO(task.dim))
-    after = measure_symmetry(model, task, val_set, ledger)
-    results = {"metric": task.metric, "unit": task.unit, "val_error": result.best_val_error, **test_errors}
+    scores = seen.tested(model, result.best, train_set, config)
+    after = seen.measured(model, val_set, config, "after", best=result.best)
+    model.load_state_dict(result.best[variant.primary_view])
+    test_errors = seen.of_primary(scores)
+    units = {"metric": objective.metric(task), "unit": objective.unit(task)}
+    results = {**units, "val_error": result.best_val_error, **test_errors}
     save_weights(model, config, run_dir, results=results | {"commit": commit()})
     values = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "num_train": len(train_set),
-        "history": [{key: _finite_or_none(value) for key, value in row.items()} for row in result.history],
+        "history": [{key: finite_or_none(value) for key, value in row.items()} for row in result.history],
         "best_step": result.best_step,
         "seconds_per_step": result.seconds_per_step,
         "train_seconds": result.train_seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
         "val_error": result.best_val_error,
         **test_errors,
-        "metric": task.metric,
-        "unit": task.unit,
-        "symmetry": ledger.to_dict(),
-        **before_and_after(before, after),
+        **units,
+        "symmetry": seen.ledgers[variant.primary_view].to_dict(),
+        **before_and_after(before[variant.primary_view].symmetry, after[variant.primary_view].symmetry),
+        "views": seen.in_record(result, scores, before, after),
+        "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
     }
     return values, result.earlier_seconds
 
 
-def _test_errors(model: nn.Module, task: Task, config: RunConfig, rotations: Group) -> dict[str, Any]:
-    """The only place that reads test data."""
-    variant, test_set = config.variant, task.dataset("test")
-    average = None if variant.tta_group is None else parse_group(variant.tta_group, task.dim)
-
-    def result(**options: Any) -> EvalResult:
-        found = evaluate(model, task, test_set, batch_size=config.train.batch_size, seed=config.seed, **options)
-        if not math.isfinite(found.mean):
-            raise FloatingPointError(f"the test error is {found.mean}: the model's outputs on test data are not finite")
-        return found
-
-    plain = result()
-    return {
-        "test_error": plain.mean,
-        "test_error_rotated": result(rotate=rotations).mean,
-        "test_error_tta": result(tta=variant.tta, tta_group=average).mean if variant.tta else None,
-        "test_details": {name: _finite_or_none(value) for name, value in plain.details.items()},
-    }
-
-
 def fresh_model(task: Task, config: RunConfig) -> nn.Module:
     """The model of a run before training; its weights depend on the run's seed only."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seeded(config.seed, "weights").initial_seed())
-        model = task.build(config.variant)
+    model = build_model(task, config.variant, seed=config.seed)
     return model.to(device=config.train.device, dtype=config.train.torch_dtype)
 
 
-def _calibrated(model: nn.Module, train_set: CloudDataset, config: RunConfig) -> nn.Module:
+def _calibrated(model: nn.Module, train_set: Dataset, config: RunConfig) -> nn.Module:
     """A copy of a fresh model as the training will start from it: rescaled on one batch, where it can be."""
     twin = copy.deepcopy(model)
     calibrate = getattr(twin, "calibrate", None)
@@ -205,13 +198,13 @@ def _calibrated(model: nn.Module, train_set: CloudDataset, config: RunConfig) ->
     return twin
 
 
-def training_subset(dataset: CloudDataset, fraction: float, seed: int) -> CloudDataset:
-    """The first part of a permutation of the clouds that the seed names: smaller subsets lie in larger ones.
+def training_subset(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """The first part of a permutation of the samples that the seed names: smaller subsets lie in larger ones.
 
     Raises: ValueError for an empty dataset.
     """
     if len(dataset) == 0:
-        raise ValueError("the training set has no clouds")
+        raise ValueError("the training set has no samples")
     if fraction == 1:
         return dataset
     order = torch.randperm(len(dataset), generator=seeded(seed, "subset"))
@@ -242,7 +235,3 @@ def _bounded(text: str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

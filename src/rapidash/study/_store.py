@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._files import atomic_write
+from rapidash.methods import modern_variant
 from rapidash.study._design import StudyDesign, run_key
 from rapidash.study._valid import design_fault, record_fault
 from rapidash.train import WITHOUT_EFFECT
@@ -155,7 +156,9 @@ class Store:
         if plain is not None and (fault := design_fault(plain)):
             self._set_aside(path, fault)
             return None
-        return plain
+        if plain is None:
+            return None
+        return {"measures": [], **plain, "variants": [modern_variant(variant) for variant in plain["variants"]]}
 
     def _read_object(self, path: Path) -> dict[str, Any] | None:
         """The JSON object in a file; None when the file is absent or, set aside with a warning, holds none."""
@@ -187,7 +190,7 @@ def _key_of_today(record: Record) -> str:
     """The key of the run in a record; that of the record itself where its configuration is of another form."""
     try:
         return run_key(record["config"])
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError, ImportError):
         return str(record["key"])
 
 

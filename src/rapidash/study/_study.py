@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 
 from rapidash._names import unknown_name
-from rapidash.models import check_libraries
-from rapidash.study._cluster import check_cluster, launch_ray, launch_slurm
+from rapidash.registry import LAUNCHERS
+from rapidash.study._cluster import check_cluster
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._pool import OnEnd, OnRetry, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
@@ -59,9 +59,6 @@ def launch_local(
     WorkerPool(study_dir, number, on_start, on_end, gpus=gpus, on_retry=on_retry).run(runs)
 
 
-LAUNCHERS: dict[str, Launch] = {"local": launch_local, "ray": launch_ray, "slurm": launch_slurm}
-
-
 def run_study(
     design: StudyDesign,
     study_dir: Path | str,
@@ -79,7 +76,7 @@ def run_study(
     Args:
         design: what to run.
         study_dir: where records and work files are, see `Store`; a directory of another study is refused.
-        launcher: a name in `LAUNCHERS`: ``"local"``, ``"ray"``, ``"slurm"``.
+        launcher: a name in `rapidash.registry.LAUNCHERS`: ``"local"``, ``"ray"``, ``"slurm"``.
         workers: processes of the local launcher; None: one per core, or one per GPU.
         resources: what a run gets where it is executed; it changes no result.
         progress: show progress on stderr.
@@ -97,7 +94,7 @@ def run_study(
     resources = resources or DEFAULTS
     resources.check_launcher(launcher)
     for variant in design.variants:
-        check_libraries(variant.model)
+        variant.model.check_libraries()
     store, runs = Store(study_dir), design.runs()
     missing = [run for run in runs if not is_done(store.load(run.key))]
     if missing:
@@ -107,7 +104,7 @@ def run_study(
     store.open_study(design)
     if missing:
         with StudyProgress(total=len(runs), done=len(runs) - len(missing), show=progress) as shown:
-            launch = LAUNCHERS[launcher]
+            launch: Launch = LAUNCHERS.get(launcher)
             if launcher == "local":
                 launch = partial(launch_local, workers=workers, on_retry=shown.retried)
             launch(missing, store.directory, shown.started, shown.ended, resources=resources)

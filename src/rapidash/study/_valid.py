@@ -19,9 +19,14 @@ _RECORD: dict[str, Any] = {
     "config.variant.inputs": list[str],
     "config.variant.neighbor": str | None,
     "config.variant.knob": str,
-    "config.variant.augment": str | None,
+    "config.variant.methods": list[dict[str, Any]],
+    "config.variant.objective": dict[str, Any] | None,
+    "config.variant.augment": str | None,  # of earlier versions
     "config.variant.tta": int,
     "config.variant.tta_group": str | None,
+    "config.measures": list[str],
+    "measurements": list[dict[str, Any]],
+    "views": dict[str, Any],
     "config.seed": int,
     "config.fraction": float,
     "config.train": dict[str, Any],
@@ -65,6 +70,7 @@ _DESIGN: dict[str, Any] = {
     "train": dict[str, Any],
     "train_overrides": dict[str, dict[str, Any]],
     "setting": str,
+    "measures": list[str],
 }
 _VARIANT: dict[str, Any] = {"name": str, "neighbor": str | None, "knob": str, "model": dict[str, Any]}
 _NO_VALUE = object()

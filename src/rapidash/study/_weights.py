@@ -9,9 +9,11 @@ from torch import nn
 
 from rapidash._pretrained import CONFIG, MODEL_FOLDER, find_pretrained
 from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
+from rapidash.methods import Task
+from rapidash.predict import TrainedModel
 from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
-from rapidash.train import FileTask, Task, TrainedModel, get_task
+from rapidash.tasks import FileTask, get_task
 
 WEIGHTS = f"{MODEL_FOLDER}/{WEIGHTS_FILE}"  # in the directory of a run
 

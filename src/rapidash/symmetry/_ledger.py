@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from rapidash.groups import Group, trivial
+from rapidash.groups import Group, MatrixGroup, trivial
 from rapidash.symmetry._inputs import GeometricInput
 
 
@@ -24,15 +24,15 @@ class Ledger:
         exact_part: where ``exact`` is False, the part of ``effective`` that does hold in floating point, if known.
     """
 
-    layers: Group
-    effective: Group
+    layers: MatrixGroup
+    effective: MatrixGroup
     reasons: tuple[str, ...]
     exact: bool
     oracle: bool
-    exact_part: Group | None = None
+    exact_part: MatrixGroup | None = None
 
     @property
-    def claimed_exactly(self) -> Group | None:
+    def claimed_exactly(self) -> MatrixGroup | None:
         """The group whose every element leaves nothing but rounding, so that a measurement can refute the claim."""
         return self.effective if self.exact else self.exact_part
 
@@ -47,7 +47,7 @@ class Ledger:
         }
 
     def __str__(self) -> str:
-        return f"{self.effective}: " + "; ".join(self.reasons)
+        return f"{self.effective.name}: " + "; ".join(self.reasons)
 
 
 def symmetry_ledger(
