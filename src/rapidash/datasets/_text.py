@@ -1,0 +1,60 @@
+"""Lines of a text file, one at a time: the one way in which every reader of text gets them."""
+
+import io
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from rapidash.datasets._reading import DataError, readable
+
+LONGEST_LINE = 1 << 22  # characters: of a file of text; a longer one is of another kind
+_BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf"  # of UTF-8, as Latin-1 reads it
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_UTF16 = ("\u00ff\u00fe", "\u00fe\u00ff")
+
+
+def text_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[str]:
+    r"""The lines of a text file without their ends, read as they are asked for.
+
+    A line ends with \n, \r\n or \r, and with nothing else: ``str.splitlines`` also cuts at bytes that are a part of
+    UTF-8 letters. A line that is no UTF-8 is taken for Latin-1, a byte order mark is left out.
+
+    Raises: FileNotFoundError; DataError for a file that cannot be read, UTF-16, or a line of more than ``longest``
+        bytes.
+    """
+    with readable(path), path.open("rb") as file:
+        yield from lines_of(file, path, longest=longest)
+
+
+def lines_of(file: IO[bytes], source: object, *, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """As ``text_lines``, of an open file (``io.BytesIO(content)`` of bytes); ``source`` names it in errors."""
+    reader = io.TextIOWrapper(file, encoding="latin1", newline=None)
+    try:
+        for number, line in enumerate(iter(partial(reader.readline, longest + 1), ""), start=1):
+            if len(line) > longest and not line.endswith("\n"):
+                raise DataError(f"{source}, line {number} has more than {longest} characters: it is no text file")
+            if number == 1:
+                if line.startswith(_UTF16):
+                    raise DataError(f"{source} is text in UTF-16: save it as UTF-8")
+                line = line.removeprefix(_BYTE_ORDER_MARK)
+            yield _decoded(line.removesuffix("\n"))
+    finally:
+        reader.detach()
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text that is there already, by the same rule."""
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def _decoded(line: str) -> str:
+    """The text of bytes that were read as Latin-1, which they stay where they are no UTF-8."""
+    if line.isascii():
+        return line
+    try:
+        return line.encode("latin1").decode("utf-8")
+    except UnicodeDecodeError:
+        return line
