@@ -17,6 +17,9 @@ def test_lines_end_where_the_file_says_and_nowhere_else(tmp_path: Path, end: str
     assert list(text_lines(path)) == lines
     path.write_bytes((end.join(lines) + end).encode(encoding))
     assert list(text_lines(path)) == lines
+    assert split_lines(end.join(lines)) == split_lines(end.join(lines) + end) == lines
+    assert split_lines("") == list(lines_of(io.BytesIO(b""), "a")) == []
+    assert split_lines(end) == list(lines_of(io.BytesIO(end.encode()), "a")) == [""]
 
 
 def test_text_that_is_no_utf8_is_latin1() -> None:
