@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rapidash.data import Field
-from rapidash.datasets._molecules import ATOMIC_NUMBER, Listed, Molecules
+from rapidash.datasets._elements import ATOMIC_NUMBER
+from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._reading import DataError, SampleErrors
 from rapidash.datasets._units import (
     ATOMIZATIONS,

@@ -1,7 +1,7 @@
 """Motion-capture clips in the layouts in which they circulate: npz, published pickles, raw ASF and AMC."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._acclaim import read_amc, read_asf
 from rapidash.datasets._locate import beside, locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, words
 from rapidash.datasets._safe_pickle import load_plain_pickle
 
 Motion = Literal["walk", "run", "walk-subjects"]
@@ -131,7 +132,7 @@ def _from_npz(path: Path, verify: bool) -> MotionClips:
     )
 
 
-def _starts_of_npz(path: Path, arrays: dict[str, Array], num_clips: int) -> dict[str, dict[int, NDArray[np.int64]]]:
+def _starts_of_npz(path: Path, arrays: Mapping[str, Array], num_clips: int) -> dict[str, dict[int, NDArray[np.int64]]]:
     keys = [f"{split}_{kind}" for split in _SPLITS for kind in ("case", "start")]
     if missing := [key for key in keys if key not in arrays]:
         if len(missing) == len(keys):

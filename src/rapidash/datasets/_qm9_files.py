@@ -3,16 +3,20 @@
 import csv
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from rapidash.datasets._locate import any_case, beside
 from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, unreadable
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._qm9_units import in_electron_volts
-from rapidash.datasets._reading import Array, DataError, read_npz, readable, verify_checksum
-from rapidash.datasets._xyz import Geometry, parse_xyz, read_sdf
+from rapidash.datasets._reading import Array, DataError, readable, real_numbers, verify_checksum, whole_numbers
+from rapidash.datasets._text import text_lines
+from rapidash.datasets._xyz import LARGEST, Geometry, as_text, is_count, parse_xyz, read_sdf, read_xyz
 
 TAR_MD5 = {"dsgdb9nsd.xyz.tar.bz2": "ad1ebd51ee7f5b3a6e32e974e5d54012"}  # of the deposit on Figshare
 
@@ -30,9 +34,7 @@ def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
 
     def entries() -> Iterator[Entry]:
         for number, path in sorted(files.items()):
-            with readable(path):
-                text = path.read_text(encoding="latin1")
-            yield _xyz_entry(number, text)
+            yield _entry(number, partial(read_xyz, path))
 
     excluded = _excluded(folder, len(files), keep_uncharacterized)
     return _collect(folder, entries(), excluded)
@@ -49,8 +51,8 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
                 for member in archive:
                     content = archive.extractfile(member) if member.name.lower().endswith(".xyz") else None
                     if content is not None:
-                        text = content.read().decode("latin1")
-                        entries.append(_xyz_entry(_gdb_number(Path(member.name).name), text))
+                        number = _gdb_number(Path(member.name).name)
+                        entries.append(_entry(number, partial(_of_member, content, member.size)))
         except tarfile.TarError as error:
             raise OSError(str(error)) from error
     entries.sort(key=lambda entry: entry[0])
@@ -91,9 +93,11 @@ def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
     """
     arrays = read_npz(path, verify=False)
     sizes, z, pos, num_charges = _npz_atoms(path, arrays)
-    index = arrays.get("id", arrays.get("index", np.arange(sizes.size))).astype(np.int64).reshape(-1)
-    lowered = {_ALIASES.get(name.lower(), name.lower()): array for name, array in arrays.items() if name.lower() != "n"}
-    properties = {name: lowered[name].astype(np.float64).reshape(-1) for name in _PROPERTIES if name in lowered}
+    given = next((arrays[name] for name in ("id", "index") if name in arrays), np.arange(sizes.size))
+    index = whole_numbers(path, "id", given.reshape(-1))
+    lowered = {_ALIASES.get(name.lower(), name.lower()): name for name in arrays if name.lower() != "n"}
+    known = {name: lowered[name] for name in _PROPERTIES if name in lowered}
+    properties = {name: real_numbers(path, own, arrays[own]).reshape(-1) for name, own in known.items()}
     names = [f"molecule gdb {number}" for number in index]
     molecules = Molecules(sizes, z, pos, {}, {"index": index, **properties}, names)
     molecules.check_lengths(path)
@@ -108,14 +112,14 @@ def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
     return in_electron_volts(listed, path)
 
 
-def _npz_atoms(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array, Array, Array]:
+def _npz_atoms(path: Path, arrays: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
     """Numbers of atoms (B,), z (N,), pos (N, 3), and how many elements there are for each molecule (B,)."""
     if {"R", "Z", "N"} <= set(arrays):
-        sizes = arrays["N"].astype(np.int64)
-        return sizes, arrays["Z"].astype(np.int64), arrays["R"].astype(np.float64), sizes
+        sizes, z = (whole_numbers(path, name, arrays[name]) for name in ("N", "Z"))
+        return sizes, z, real_numbers(path, "R", arrays["R"]), sizes
     if {"positions", "charges", "num_atoms"} <= set(arrays):
-        charges, sizes = arrays["charges"].astype(np.int64), arrays["num_atoms"].astype(np.int64)
-        padded = from_padded(path, charges, arrays["positions"].astype(np.float64), sizes)
+        charges, sizes = (whole_numbers(path, name, arrays[name]) for name in ("charges", "num_atoms"))
+        padded = from_padded(path, charges, real_numbers(path, "positions", arrays["positions"]), sizes)
         return *padded, (charges != 0).sum(axis=1)
     raise DataError(
         f"{path} has the arrays {sorted(arrays)}, expected R, Z, N (DimeNet) or positions, charges, num_atoms "
@@ -123,9 +127,15 @@ def _npz_atoms(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array, Arra
     )
 
 
-def _xyz_entry(number: int, text: str) -> Entry:
+def _of_member(content: IO[bytes], size: int) -> Geometry:
+    if size > LARGEST:
+        raise DataError(f"it has {size:,} bytes: too many for one molecule")
+    return parse_xyz(as_text(content.read()))
+
+
+def _entry(number: int, read: Callable[[], Geometry]) -> Entry:
     try:
-        geometry = parse_xyz(text)
+        geometry = read()
         values = [float(word) for word in geometry.comment.replace("*^", "e").split()[2:]]
         if not geometry.comment.startswith("gdb") or len(values) < len(_PROPERTIES):
             raise DataError(f"its second line is not 'gdb', a number and {len(_PROPERTIES)} properties")
@@ -179,9 +189,8 @@ def _excluded(folder: Path, num_found: int, keep: bool) -> set[int]:
             f"uncharacterized.txt is not in {folder} with its {num_found} molecules: it lists the {_EXCLUDED} to leave "
             "out. Get it from figshare.com/collections/978904, or pass keep_uncharacterized=True."
         )
-    with readable(path):
-        words = [line.split() for line in path.read_text(encoding="latin1").splitlines()]
-    found = {int(line[0]) for line in words if line and line[0].isdigit()}
+    words = [line.split() for line in text_lines(path)]
+    found = {int(line[0]) for line in words if line and is_count(line[0])}
     if num_found >= _COMPLETE and len(found) != _EXCLUDED:
         raise DataError(f"{path} lists {len(found)} molecules, published are {_EXCLUDED}: it is cut short or changed")
     return found

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, words
 from rapidash.datasets._shapes import ShapeCollector
 
 _OBTAIN_SHAPES = "It is an npz file with surface points of the Utrecht shape database (MaxRee94/ShapeDatabase_INFOMR)."

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, words
 from rapidash.groups import Scalar
 
 TableSplit = Literal["train", "val", "test", "all"]

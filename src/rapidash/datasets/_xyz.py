@@ -1,14 +1,20 @@
 """Single molecules from the text formats of chemistry: xyz (with QM9's second line) and SDF (V2000)."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rapidash.datasets._molecules import ATOMIC_NUMBER
+from rapidash.datasets._columns import Columns
+from rapidash.datasets._elements import ATOMIC_NUMBER, element_numbers, is_element
 from rapidash.datasets._reading import DataError, readable
+from rapidash.datasets._stated import check_comment
+from rapidash.datasets._text import lines_of, split_lines
+
+LARGEST = 1 << 20  # bytes of a file with one molecule
 
 
 @dataclass(frozen=True)
@@ -21,31 +27,76 @@ class Geometry:
     comment: str
 
 
-def parse_xyz(text: str, *, with_columns: bool = True) -> Geometry:
-    """The first molecule of an xyz text; numbers may be written as 1.2*^-6, elements as CL or cl.
+def parse_xyz(text: str) -> Geometry:
+    """The molecule of an xyz text, with the numbers after its coordinates, as many for each atom.
 
-    Args:
-        text: of the file.
-        with_columns: take the numbers after the coordinates, as many for each atom; False: whatever stands there.
-    Raises: DataError for an unknown element, a line that is no atom, or fewer lines than announced.
+    Numbers may be written as 1.2*^-6, elements as CL, cl or 17. What the comment line states of a cell, another unit or
+    the columns (extended xyz) counts.
+    Raises: DataError for an unknown element, a line that is no atom, fewer or more atoms than announced, a cell, or
+        another unit than angstrom.
     """
-    lines = text.splitlines()
-    try:
-        num_atoms = int(lines[0].split()[0])
-    except (IndexError, ValueError):
-        raise DataError("its first line is not a number of atoms: it is not an xyz file, or empty") from None
+    lines = split_lines(text)
+    words = lines[0].split() if lines else []
+    if not words or not is_count(words[0]):
+        raise DataError("its first line is not a number of atoms: it is not an xyz file, or empty")
+    num_atoms = int(words[0])
     if num_atoms < 1:
         raise DataError(f"it has no atoms: its first line is {lines[0]!r}")
     if len(lines) < num_atoms + 2:
         raise DataError(f"it announces {num_atoms} atoms and has {max(len(lines) - 2, 0)} lines for them: cut short")
-    numbers: list[int] = []
+    after = lines[num_atoms + 2] if len(lines) > num_atoms + 2 else ""
+    if is_element((after.split() or [""])[0]) and len(after.split()) > 3 and not is_qm9_end(lines[num_atoms + 2 :][:3]):
+        raise DataError(f"it announces {num_atoms} atoms and more follow, the first: {after!r}")
+    check_comment(lines[1])
+    if (declared := Columns.of_comment(lines[1])) is not None:
+        arrays = declared.read(lines[2 : num_atoms + 2])
+        if "z" not in arrays:
+            raise DataError(f"Properties={declared.properties} declares no elements")
+        return Geometry(arrays["z"], arrays["pos"], np.zeros((num_atoms, 0)), lines[1])
+    z, table = parse_atoms(lines[2 : num_atoms + 2])
+    return Geometry(z, table[:, :3], table[:, 3:], lines[1])
+
+
+def read_xyz(path: Path) -> Geometry:
+    """The molecule of a small xyz file, see `parse_xyz`. Raises: DataError."""
+    with readable(path):
+        if (size := path.stat().st_size) > LARGEST:
+            raise DataError(f"{path} has {size:,} bytes: too many for one molecule")
+        text = path.read_bytes()
+    return parse_xyz(as_text(text))
+
+
+def as_text(content: bytes) -> str:
+    """The text of a small file. Lines end as they do everywhere; bytes that are no UTF-8 are taken for Latin-1."""
+    return "\n".join(lines_of(io.BytesIO(content), "it"))
+
+
+def is_count(line: str) -> bool:
+    """Whether a line is a single whole number, the number of atoms of a frame."""
+    word = line.strip()
+    return word.isascii() and word.isdecimal() and len(word) < 20
+
+
+def is_qm9_end(lines: Sequence[str]) -> bool:
+    """Whether lines after the atoms are the frequencies, SMILES and InChI of QM9's files."""
+    return len(lines) == 3 and lines[2].startswith("InChI=")
+
+
+def parse_atoms(lines: Sequence[str], *, with_columns: bool = True) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Elements (N,) and numbers (N, 3 or more) of lines of atoms.
+
+    Args:
+        lines: an element and its coordinates each.
+        with_columns: take the numbers after the coordinates, as many for each atom; False: whatever stands there.
+    Raises: DataError for a line that is no atom.
+    """
+    symbols: list[str] = []
     rows: list[list[float]] = []
-    for line in lines[2 : num_atoms + 2]:
+    for line in lines:
         words = line.replace("*^", "e").split()
-        symbol = words[0].capitalize() if words else ""
-        if symbol not in ATOMIC_NUMBER and not symbol.isdigit():
+        symbols.append(words[0] if words else "")
+        if not is_element(symbols[-1]):
             raise DataError(f"unknown element in {line!r}")
-        numbers.append(int(symbol) if symbol.isdigit() else ATOMIC_NUMBER[symbol])
         try:
             row = [float(word) for word in words[1 : None if with_columns else 4]]
         except ValueError:
@@ -55,8 +106,7 @@ def parse_xyz(text: str, *, with_columns: bool = True) -> Geometry:
         if rows and len(row) != len(rows[0]):
             raise DataError(f"{line!r} has {len(row)} numbers, the atoms before it have {len(rows[0])}")
         rows.append(row)
-    table = np.array(rows)
-    return Geometry(np.array(numbers), table[:, :3], table[:, 3:], lines[1])
+    return element_numbers(symbols), np.array(rows)
 
 
 def read_sdf(path: Path) -> Iterator[tuple[str, Geometry | DataError]]:
