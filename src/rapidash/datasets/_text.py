@@ -41,7 +41,8 @@ def lines_of(file: IO[bytes], source: object, *, longest: int = LONGEST_LINE) ->
                 line = line.removeprefix(_BYTE_ORDER_MARK)
             yield _decoded(line.removesuffix("\n"))
     finally:
-        reader.detach()
+        if not file.closed:  # which is for whoever opened it
+            reader.detach()
 
 
 def split_lines(text: str) -> list[str]:
