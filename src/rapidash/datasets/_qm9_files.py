@@ -148,6 +148,8 @@ def _xyz_entry(number: int, lines: Iterator[str]) -> Entry:
         values = [float(word) for word in geometry.comment.replace("*^", "e").split()[2:]]
         if not geometry.comment.startswith("gdb") or len(values) < len(_PROPERTIES):
             raise DataError(f"its second line is not 'gdb', a number and {len(_PROPERTIES)} properties")
+        if (stated := geometry.comment.split()[1]) != str(number):
+            raise DataError(f"its second line is of gdb {stated[:20]}")
     except DataError as error:
         return number, error, None
     except ValueError as error:
