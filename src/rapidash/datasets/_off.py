@@ -17,6 +17,7 @@ from rapidash.datasets._text import text_lines
 _HEADER = re.compile(r"(ST)?(C)?(N)?(4)?OFF(?![A-Za-z])", re.IGNORECASE)
 _FURTHER = (2, 4, 3)  # numbers of a vertex beside its position: texture, color, normal
 _LARGEST_COLOR = 4  # numbers that may stand between a face and the end of its line
+Numbers = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,12 @@ class _Head:
     rest: str
 
 
-def read_off_numbers(
-    path: Path, *, needs_faces: bool = True
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+def read_off_numbers(path: Path, *, needs_faces: bool = True) -> Numbers:
     """Positions (V, 3), the number of corners of every face (F,), and the corners of all faces after each other.
 
     A file with as many lines as vertices and faces has one of them on each, and further columns are passed over.
-    Otherwise the numbers follow each other freely; up to four between a face and the end of its line are its color.
+    Otherwise the numbers follow each other freely; up to four between a face and the end of its line are its color,
+    unless the file is whole only where they are of the next face.
 
     Raises: DataError for a file that is no OFF, or holds less or more than it announces.
     """
@@ -43,8 +43,20 @@ def read_off_numbers(
     for what, announced in (("vertices", head.num_vertices), ("faces", head.num_faces)):
         if announced == 0 and (what == "vertices" or needs_faces):
             raise DataError(f"{path} has no {what}: points cannot be sampled from its surface")
-    by_line = not head.rest and sum(1 for _ in lines) == head.num_vertices + head.num_faces
-    _, lines = _open(path)
+    if not head.rest and sum(1 for _ in lines) == head.num_vertices + head.num_faces:
+        return _read(path, by_line=True, has_colors=True)
+    try:
+        return _read(path, by_line=False, has_colors=True)
+    except DataError as error:
+        try:
+            return _read(path, by_line=False, has_colors=False)
+        except DataError:
+            raise error from None
+
+
+def _read(path: Path, *, by_line: bool, has_colors: bool) -> Numbers:
+    """The numbers; without colors whatever follows a face on its line is the next one."""
+    head, lines = _open(path)
     words: deque[str] = deque()
     try:
         if by_line:
@@ -57,10 +69,15 @@ def read_off_numbers(
         raise
     except ValueError as error:
         raise DataError(f"{path} has a vertex that is not three numbers: {error}") from error
-    sizes, corners = _faces(path, head.num_faces, lines, words, by_line)
+    sizes, corners = array("q"), array("q")
+    for number in range(head.num_faces):
+        if not _read_face(path, number, lines, words, sizes, corners, by_line):
+            raise DataError(f"{path} announces {head.num_faces} faces and has {number}: it is cut short")
+        if by_line or (has_colors and len(words) <= _LARGEST_COLOR):
+            words.clear()
     if words or any(lines):
         raise DataError(f"{path} goes on after the {head.num_faces} faces that it announces: it is damaged")
-    return vertices, sizes, corners
+    return vertices, np.array(sizes, dtype=np.int64), np.array(corners, dtype=np.int64)
 
 
 def _open(path: Path) -> tuple[_Head, Iterator[str]]:
@@ -97,36 +114,37 @@ def _free_vertices(path: Path, head: _Head, lines: Iterator[str], words: deque[s
     return np.array(values).reshape(-1, head.width)[:, :3].copy()
 
 
-def _faces(
-    path: Path, num_faces: int, lines: Iterator[str], words: deque[str], by_line: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Faces "n i1 ... in", each maybe with a color after it: n of each, and the corners of all."""
-    sizes, corners, line = array("q"), array("q"), " ".join(words)
-    for number in range(num_faces):
-        try:
-            if not words:
-                line = next(lines, "")
-                words.extend(_words(line))
-            if not words:
-                raise DataError(f"{path} announces {num_faces} faces and has {number}: it is cut short")
-            size, found = int(words.popleft()), 0
-            while True:
-                taken = max(min(len(words), size - found), 0)
-                corners.extend(int(words.popleft()) for _ in range(taken))
-                found += taken
-                if found >= size or by_line or not (line := next(lines, "")):
-                    break
-                words.extend(_words(line))
-        except DataError:
-            raise
-        except (ValueError, OverflowError) as error:
-            raise DataError(f"{path}, face {number} is not a list of whole numbers: {line[:80]!r}") from error
-        if found < max(size, 3):
-            raise DataError(f"{path}, face {number}: {size} vertices announced, {found} found, at least 3 needed")
+def _read_face(
+    path: Path,
+    number: int,
+    lines: Iterator[str],
+    words: deque[str],
+    sizes: "array[int]",  # not subscriptable before Python 3.12
+    corners: "array[int]",
+    by_line: bool,
+) -> bool:
+    """Read a face "n i1 ... in" from the words, and the lines after these; False at the end of the file."""
+    line = " ".join(islice(words, 20))
+    try:
+        if not words:
+            line = next(lines, "")
+            words.extend(_words(line))
+        if not words:
+            return False
+        size, found = int(words.popleft()), 0
+        while True:
+            taken = max(min(len(words), size - found), 0)
+            corners.extend(int(words.popleft()) for _ in range(taken))
+            found += taken
+            if found >= size or by_line or not (line := next(lines, "")):
+                break
+            words.extend(_words(line))
         sizes.append(size)
-        if by_line or len(words) <= _LARGEST_COLOR:
-            words.clear()
-    return np.array(sizes, dtype=np.int64), np.array(corners, dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path}, face {number} is not a list of whole numbers: {line[:80]!r}") from error
+    if found < max(size, 3):
+        raise DataError(f"{path}, face {number}: {size} vertices announced, {found} found, at least 3 needed")
+    return True
 
 
 def _words(line: str) -> list[str]:

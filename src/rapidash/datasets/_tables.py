@@ -275,8 +275,8 @@ class _Reader:
             if name in ranges:
                 yield name, values, f"0 to {ranges[name] - 1}", np.isin(values, range(ranges[name]))
             elif name in _YES_OR_NO:
-                is_sound = np.isin(values, (0, 1))
-                yield name, values, "0 or 1", is_sound if values.ndim == 1 else is_sound.all(axis=1)
+                is_sound = np.isin(values, (0, 1)).reshape(len(values), -1)
+                yield name, values, "0 or 1", np.asarray(is_sound.all(axis=1))
             elif name in _WHOLE:
                 yield name, values, "a whole number", (values == np.rint(values)) & (np.abs(values) < 2**53)
             elif values.ndim == 1:
