@@ -9,14 +9,16 @@ from rapidash._cli_parser import Parser
 
 if TYPE_CHECKING:
     from rapidash.groups import Group
-    from rapidash.train import Predictions
+    from rapidash.predict import Predictions
 
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
     from rapidash.predict._write_predictions import check_fit, check_format, check_place, default_place
     from rapidash.study import load_plugins
-    from rapidash.train import TrainedModel, find_device
+    from rapidash.predict import TrainedModel
+    from rapidash.predict._trained import BadCloudError
+    from rapidash.train import find_device
 
     def place(made: "Predictions") -> Path:
         return Path(options.out or default_place(options.files, made.default_suffix))
@@ -36,23 +38,27 @@ def predict(words: list[str]) -> int:
     load_plugins()
     trained = TrainedModel.from_pretrained(options.checkpoint)
     trained.model.to(find_device(options.device))
-    made = trained.predict_files(
-        options.files,
-        category=options.category,
-        skip_bad=options.skip_bad,
-        check=check,
-        batch_size=options.batch_size,
-        tta=options.tta,
-        tta_group=_group(options.tta_group, trained.task.dim),
-        seed=options.seed,
-        progress=not options.quiet,
-    )
+    try:
+        made = trained.predict_files(
+            options.files,
+            category=options.category,
+            skip_bad=options.skip_bad,
+            check=check,
+            batch_size=options.batch_size,
+            tta=options.tta,
+            tta_group=_group(options.tta_group, trained.task.dim),
+            seed=options.seed,
+            progress=not options.quiet,
+        )
+    except BadCloudError as error:
+        raise BadCloudError(error.name, error.problem, "--skip-bad") from error
     for message in made.skipped:
         print(f"rapidash: skipped {message}", file=sys.stderr)
     out = made.write(place(made))
     said = ", ".join(f"{name} ({output.field.unit})" for name, output in made.outputs.items())
     left_out = f", {len(made.skipped)} skipped" if made.skipped else ""
-    print(f"{trained.task_name}: {said} of {len(made.names)} clouds{left_out}")
+    view = f", {trained.view} view" if len(trained.views) > 1 else ""
+    print(f"{trained.task_name}{view}: {said} of {len(made.names)} clouds{left_out}")
     print(f"predictions: {out}")
     return 0
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from rapidash.methods import HOW_IT_READS, Task, Variant
+from rapidash.methods import FULL, HOW_IT_READS, Task, Variant, view_ledger
 from rapidash.tasks._file_task import FileTask
 
 _CARD = """---
@@ -20,16 +20,18 @@ rapidash predict DIR {file}
 ```
 
 ```python
-from rapidash.train import TrainedModel
+from rapidash.predict import TrainedModel
 
 trained = TrainedModel.from_pretrained("DIR")  # this folder
 ```
 """
 
 
-def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def model_card(
+    task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any], view: str = FULL
+) -> str:
     """The text of ``README.md``, from what is known."""
-    ledger = task.ledger(variant)
+    ledger = view_ledger(task, variant, view)
     known: dict[str, Any] = (
         {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init} if is_dataclass(task) else {}
     )
@@ -44,9 +46,12 @@ def model_card(task: Task, variant: Variant, options: Mapping[str, Any], results
         file += " --category NAME" if "label" in task.inputs else ""
     for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over random motions")):
         if results.get(name) is not None:
-            facts.append(f"{task.metric} {words}: {results[name]:.4g} {task.unit}")
+            metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
+            facts.append(f"{metric} {words}: {results[name]:.4g} {unit}")
     exactly = "" if ledger.exact else " (approximately)"
     because = f": {'; '.join(ledger.reasons)}" if ledger.reasons else ""
-    facts.append(f"Effective symmetry: {ledger.effective}{exactly}{because}")
+    facts.append(f"Effective symmetry: {ledger.effective.name}{exactly}{because}")
+    if variant.methods:
+        facts.append(f"Methods: {', '.join(method.kind for method in variant.methods)}; view: {view}")
     title = f"{task.name}: {variant.name}"
     return _CARD.format(task=task.name, title=title, facts="\n".join(f"- {fact}" for fact in facts), file=file)

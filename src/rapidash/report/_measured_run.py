@@ -21,6 +21,7 @@ from rapidash.measure import (
     rapidash_layers,
     severity_report,
 )
+from rapidash.methods import FULL, view_ledger
 from rapidash.models import Rapidash
 from rapidash.study import TrainedRun, plan_corruptions
 
@@ -63,7 +64,7 @@ def measure_run(
     layers = []
     if any(isinstance(part, Rapidash) for part in model.modules()):
         layers.append(layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report())
-    ledger = task.ledger(run.config.variant)
+    ledger = view_ledger(task, run.config.variant, run.view)
     severity = _severity(model, run, data.subset(torch.arange(batch.num_clouds)), seed)
     return portrait(
         model,
@@ -71,9 +72,10 @@ def measure_run(
         motions,
         title=run.config.label,
         facts={
-            "Effective symmetry": f"{ledger.effective}" + ("" if ledger.exact else " (approximately)"),
+            "Effective symmetry": ledger.effective.name + ("" if ledger.exact else " (approximately)"),
             "Because": "; ".join(ledger.reasons) or "the layers keep it and every input transforms",
             "Task": task.name,
+            **({} if run.view == FULL else {"View": run.view}),
             "Parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         },
         tables=(

@@ -9,7 +9,8 @@ from torch import nn
 
 from rapidash._pretrained import CONFIG, MODEL_FOLDER, find_pretrained
 from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
-from rapidash.methods import Task
+from rapidash._plain import to_plain
+from rapidash.methods import FULL, Task
 from rapidash.predict import TrainedModel
 from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
@@ -20,11 +21,15 @@ WEIGHTS = f"{MODEL_FOLDER}/{WEIGHTS_FILE}"  # in the directory of a run
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model in eval mode, with the task and the configuration that it was trained for."""
+    """A trained model in eval mode, with the task and the configuration that it was trained for.
+
+    The model is the primary view of the variant, without what this does not use.
+    """
 
     config: RunConfig
     task: Task
     model: nn.Module
+    view: str = FULL
 
 
 def save_weights(
@@ -49,6 +54,7 @@ def save_weights(
         reference=task.reference() if isinstance(task, FileTask) else {},
         training={name: plain[name] for name in ("seed", "fraction", "train")},
         results=results or {},
+        view=config.variant.primary_view,
     )
     return trained.save_pretrained(run_dir / MODEL_FOLDER)
 
@@ -70,11 +76,11 @@ def load_run(path: Path | str, *, data_dir: str | None = None) -> TrainedRun:
         {
             "task": trained.task_name,
             "task_options": trained.task_options,
-            "variant": trained.variant,
+            "variant": to_plain(trained.variant),
             **trained.training,
         }
     )
     task = trained.task
     if data_dir is not None and config.task_options.get("data_dir") is not None:
         task = get_task(config.task, **{**config.task_options, "data_dir": data_dir})
-    return TrainedRun(config, task, trained.model)
+    return TrainedRun(config, task, trained.finished(), trained.view)
