@@ -17,6 +17,7 @@ _NAMES_CODE = frozenset(("class_path", "init_args", "dict_kwargs"))  # by these 
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 32
 _MAX_VALUES = 100_000
+_INLINE = "the text given"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAY_HOLD_VALUES = re.compile(r"[\[{&*:\n]")
 
@@ -48,11 +49,11 @@ def read_settings(given: str) -> dict[str, Any]:
     """
     if (path := _file_of(given)) is not None:
         return _read_file(path, reading=())
-    check_text(given, "--config")
-    values = _load(given, "--config")
+    check_text(given, _INLINE)
+    values = _load(given, _INLINE)
     if isinstance(values, str):  # the name of a file that is not there, or of a pipe
         return {}
-    return _checked(values, "--config", Path(), reading=())
+    return _checked(values, _INLINE, Path(), reading=())
 
 
 def _read_file(path: Path, reading: tuple[Path, ...]) -> dict[str, Any]:
@@ -140,11 +141,11 @@ def _check_entry(key: str, value: Any, where: str, folder: Path) -> None:
         _check_group(key, value, where, folder)
     elif key in _LISTS and value is not None:
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-            raise SettingsError(f"{where}: {key} must be a list of texts, such as [name], got {_shown(value)}")
+            raise SettingsError(f"{key} must be a list of texts, such as [name], got {_shown(value)} (in {where})")
     elif key in _EARLY and not isinstance(value, _EARLY[key]):
-        raise SettingsError(f"{where}: {key} must be {type_words(_EARLY[key])}, got {_shown(value)}")
+        raise SettingsError(f"{key} must be {type_words(_EARLY[key])}, got {_shown(value)} (in {where})")
     elif key in _NEVER_NULL and value is None:
-        raise SettingsError(f"{where}: {key} must be a number or a list, got null")
+        raise SettingsError(f"{key} must be a number or a list, got null (in {where})")
 
 
 def _check_group(name: str, value: Any, where: str, folder: Path) -> None:

@@ -447,7 +447,7 @@ def _early(words: list[str]) -> _Early:
             try:
                 values = read_settings(following)
             except SettingsError as error:
-                raise UsageError(str(error)) from error
+                raise UsageError(f"--config: {error}") from error
             found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full")}
         elif name in ("--task", "--variant") and following is not None:
             found[name.removeprefix("--")] = following

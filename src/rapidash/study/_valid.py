@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from rapidash._plain import is_of, type_words
 
@@ -135,10 +135,10 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def _words(kind: Any) -> str:
-    text = type_words(kind)
-    return (
-        "an object" if "dict[" in text and "several" not in text else text.replace("dict[str, typing.Any]", "an object")
-    )
+    origin, entries = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return "an object" + ("" if entries[1] is Any else f", each {_words(entries[1])}")
+    return f"several, each {_words(entries[0])}" if origin is list else type_words(kind)
 
 
 def _shown(value: Any) -> str:
