@@ -84,6 +84,13 @@ def test_one_element_per_sample_moves_each_sample_by_its_own(case) -> None:
     torch.testing.assert_close(single[1], representation.act(g[0], x[1]), atol=1e-12, rtol=0)
 
 
+def test_elements_in_single_precision_move_fields_of_the_same(case) -> None:
+    representation, g, x = case
+    moved = representation.act(g.float(), x.float())
+    assert moved.dtype == torch.float32
+    torch.testing.assert_close(moved.double(), representation.act(g, x), atol=1e-4, rtol=0)
+
+
 def test_the_inverse_moves_back(case) -> None:
     representation, g, x = case
     if isinstance(representation, Image):  # a warped image is resampled: the inverse is that of the group
@@ -99,7 +106,7 @@ def test_the_action_is_differentiable_in_the_elements(name: str) -> None:
     representation, group, shape = CASES[name]
     x = torch.randn(2, *shape[1:], generator=seeded(name, "x"), dtype=torch.float64)
     g = group.sample(2, generator=seeded(name)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda e: representation.act(e, x), (g,), atol=1e-6)
+    assert torch.autograd.gradcheck(lambda e: representation.act(e, x), (g,), atol=1e-6, check_forward_ad=True)
     if not isinstance(representation, Pseudoscalar):
         (slope,) = torch.autograd.grad(representation.act(g, x)[0].square().sum(), g)
         assert slope[0].norm() > 0

@@ -99,7 +99,7 @@ def test_it_is_the_definition_with_one_element_per_sample_and_chunks_do_not_matt
     copies = [batch.act(FORCE, g, net(batch.transform(torch.linalg.inv(g)))) for g in samples.g.unbind(1)]
     torch.testing.assert_close(output, torch.stack(copies).mean(dim=0), atol=1e-12, rtol=0)
     for most in (1, 6, 7, 100):
-        chunked = Symmetrized(net, FORCE, Haar(octahedral()), num_samples=5, max_copies=most)
+        chunked = Symmetrized(net, FORCE, Haar(octahedral()), num_samples=5, max_batch=most)
         torch.testing.assert_close(chunked(batch, seeded(1)), output, atol=1e-12, rtol=0)
     sizes: list[int] = []
 
@@ -107,7 +107,7 @@ def test_it_is_the_definition_with_one_element_per_sample_and_chunks_do_not_matt
         sizes.append(moved.num_samples)
         return net(moved)
 
-    symmetrized(counted, batch, FORCE, samples.g, max_copies=7)
+    symmetrized(counted, batch, FORCE, samples.g, max_batch=7)
     assert sizes == [6, 6, 3]
 
 
@@ -137,7 +137,7 @@ def test_forces_of_an_averaged_energy_are_equivariant() -> None:
 def test_closed_widths_give_the_backbone_and_open_ones_are_trained() -> None:
     batch, net = clouds(), PointNet(3, FORCE)
     for law in (Identity(SE(3)), UniformBox(SE(3), 0.0).double()):
-        copies = Symmetrized(net, FORCE, law, num_samples=4, max_copies=1)  # passes of the size of the batch
+        copies = Symmetrized(net, FORCE, law, num_samples=4, max_batch=1)  # passes of the size of the batch
         assert torch.equal(copies(batch, seeded(0)), net(batch))
     box = UniformBox(SE(3), 0.3).double()
     model = Symmetrized(net, FORCE, box, num_samples=4)

@@ -138,7 +138,7 @@ class OrientationSignal(Representation):
         return x + change @ coefficients
 
 
-def _polynomials(points: Float[Tensor, "*B O D"], lmax: int) -> Float[Tensor, "*B O M"]:
+def _polynomials(points: Shaped[Tensor, "*B O D"], lmax: int) -> Shaped[Tensor, "*B O M"]:
     """Monomials of degrees lmax and lmax - 1: on the unit sphere a basis of the polynomials of degree <= lmax."""
     columns: list[Tensor] = []
     for degree in (lmax, lmax - 1):

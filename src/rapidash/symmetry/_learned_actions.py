@@ -26,7 +26,8 @@ class ExponentialAction(nn.Module, Representation):
 
     def forward(self, coordinates: Float[Tensor, "*B L"]) -> Float[Tensor, "*B n n"]:
         """The element g(t) of each vector of coordinates t."""
-        return torch.linalg.matrix_exp(torch.einsum("...l,lij->...ij", coordinates, self.generators))
+        algebra = torch.einsum("...l,lij->...ij", coordinates.to(self.generators), self.generators)
+        return torch.linalg.matrix_exp(algebra)
 
     def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """G z on the last axis."""

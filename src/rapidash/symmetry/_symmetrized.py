@@ -30,7 +30,7 @@ class Symmetrized(nn.Module):
         output: how that tensor transforms, rho_out, and whether it has a row per point or per sample.
         distribution: p; its parameters, if any, are trained with those of the backbone.
         num_samples: K, elements for each sample, unless a call says otherwise.
-        max_copies: most samples that the backbone sees in one pass; more copies go in several passes (each at least
+        max_batch: most samples that the backbone sees in one pass; more copies go in several passes (each at least
             one copy of the batch). None: all in one.
     Raises: ValueError for sizes below 1.
     """
@@ -42,13 +42,13 @@ class Symmetrized(nn.Module):
         distribution: GroupDistribution,
         *,
         num_samples: int = 1,
-        max_copies: int | None = None,
+        max_batch: int | None = None,
     ) -> None:
         super().__init__()
-        if num_samples < 1 or (max_copies is not None and max_copies < 1):
-            raise ValueError(f"num_samples and max_copies must be at least 1, got {num_samples} and {max_copies}")
+        if num_samples < 1 or (max_batch is not None and max_batch < 1):
+            raise ValueError(f"num_samples and max_batch must be at least 1, got {num_samples} and {max_batch}")
         self.backbone, self.output, self.distribution = backbone, output, distribution
-        self.num_samples, self.max_copies = num_samples, max_copies
+        self.num_samples, self.max_batch = num_samples, max_batch
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None, num_samples: int | None = None) -> Tensor:
         """The average; arguments as for `average`."""
@@ -61,8 +61,8 @@ class Symmetrized(nn.Module):
 
         Args:
             batch: the samples.
-            generator: of the elements. None: in eval mode the same numbers at every call; in training mode for laws
-                that draw none.
+            generator: of the elements. None: in eval mode the same numbers at every call, so that a sample's elements
+                depend on its place in the batch only; in training mode for laws that draw none.
             num_samples: K, for this call.
         Raises: ValueError in training mode without a generator, where the law draws.
         """
@@ -70,7 +70,7 @@ class Symmetrized(nn.Module):
             generator = seeded("symmetrized")
         num_samples = self.num_samples if num_samples is None else num_samples
         samples = self.distribution.sample(batch, num_samples, generator)
-        return SymmetrizedOutput(symmetrized(self.backbone, batch, self.output, samples.g, self.max_copies), samples)
+        return SymmetrizedOutput(symmetrized(self.backbone, batch, self.output, samples.g, self.max_batch), samples)
 
 
 def symmetrized(
@@ -78,7 +78,7 @@ def symmetrized(
     batch: Batch,
     output: Field,
     g: Float[Tensor, "B K n n"],
-    max_copies: int | None = None,
+    max_batch: int | None = None,
 ) -> Tensor:
     """(1/K) sum_k rho_out(g_k) f(rho_in(g_k)^-1 x), with K elements for each sample; differentiable in all of them.
 
@@ -86,7 +86,7 @@ def symmetrized(
     """
     if g.dim() != 4 or len(g) != batch.num_samples or not g.shape[1]:
         raise ValueError(f"g needs elements (B, K, n, n) for {batch.num_samples} samples, got shape {tuple(g.shape)}")
-    per_pass = g.shape[1] if max_copies is None else max(1, max_copies // batch.num_samples)
+    per_pass = g.shape[1] if max_batch is None else max(1, max_batch // batch.num_samples)
     parts = [_moved_back(fn, batch, output, part).sum(dim=0) for part in g.split(per_pass, dim=1)]
     total = parts[0]
     for part in parts[1:]:
