@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._cli_parser import Parser, indices, shares, whole_numbers
-from rapidash.study import DESIGNS, LAUNCHERS, Resources, StudyDesign
-from rapidash.train import HOW_IT_READS, WITHOUT_EFFECT, TrainConfig, Variant, get_task
+from rapidash.groups import parse_group
+from rapidash.methods import HOW_IT_READS, Average, Variant
+from rapidash.registry import DESIGNS, LAUNCHERS
+from rapidash.study import Resources, StudyDesign
+from rapidash.tasks import get_task
+from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
 MAX_WORKERS = 1024
-_OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
 _HOW_IT_RUNS = (*WITHOUT_EFFECT, "threads", "device", *HOW_IT_READS)
 
 
-def study_parser(design: StudyDesign) -> Parser:
-    """Options of ``rapidash study`` for a task."""
+def study_parser(design: StudyDesign, name: str) -> Parser:
+    """Options of ``rapidash study`` for the study with this name."""
     names = "\n".join(f"  {variant.name}" for variant in design.variants)
     parser = Parser(
         "study",
@@ -25,7 +28,7 @@ def study_parser(design: StudyDesign) -> Parser:
         description=(
             "Train the variants of a task over several seeds, print a table with intervals and write report.html.\n"
             "An interrupted study continues with the same command; finished runs are never repeated.\n\n"
-            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {design.task}:\n{names}"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {name}:\n{names}"
         ),
         examples=(
             "  rapidash study nbody\n"
@@ -34,7 +37,7 @@ def study_parser(design: StudyDesign) -> Parser:
         ),
     )
     parser.add_config()
-    _add_common(parser, design)
+    _add_common(parser, design, name)
     parser.add_argument(
         "--seeds", type=whole_numbers, default=list(design.seeds), metavar="N|LIST", help="3 (0, 1, 2), or 0,1,7"
     )
@@ -64,8 +67,8 @@ def study_parser(design: StudyDesign) -> Parser:
     return parser
 
 
-def train_parser(design: StudyDesign, names: list[str]) -> Parser:
-    """Options of ``rapidash train`` for a design of one variant; ``names`` are all that the task has."""
+def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
+    """Options of ``rapidash train`` for one variant of a study; ``names`` are all that the study has."""
     (variant,) = design.variants
     listed = "\n".join(f"  {name}" for name in names)
     parser = Parser(
@@ -77,17 +80,18 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
             f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants:\n{listed}"
         ),
         examples=(
-            f'  rapidash train {design.task} --variant "{variant.name}" --seed 1\n'
-            f"  rapidash train {design.task} --model.channels 64 --train.steps 2000"
+            f'  rapidash train {name} --variant "{variant.name}" --seed 1\n'
+            f"  rapidash train {name} --model.channels 64 --train.steps 2000"
         ),
     )
     parser.add_config()
-    _add_common(parser, design)
+    _add_common(parser, design, name)
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
     what = "also give the test error (a finished training is not repeated for it) of predictions"
-    add_tta(parser, what, default=variant.tta, group=variant.tta_group)
+    average = variant.average
+    add_tta(parser, what, default=average.num if average else 0, group=average.group.name if average else None)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
@@ -170,12 +174,12 @@ def use_data(folder: str | None) -> None:
     os.environ[DATA_VARIABLE] = str(Path(folder).expanduser().resolve())
 
 
-def _add_common(parser: Parser, design: StudyDesign) -> None:
-    out = f"runs/train-{design.task}"
+def _add_common(parser: Parser, design: StudyDesign, name: str) -> None:
+    out = f"runs/train-{name}"
     if parser.prog.endswith("study"):
-        out = f"runs/{design.task}, with --full runs/{design.task}-full"
+        out = f"runs/{name}, with --full runs/{name}-full"
     parser.add_argument(
-        "--task", type=str, default=design.task, metavar="TASK", help="the same as TASK, for config files"
+        "--task", type=str, default=name, metavar="TASK", help="the same as TASK, for config files"
     )
     parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
     parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
@@ -224,18 +228,20 @@ def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:
 def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
-    if fixed := [name for name in _OF_THE_TASK if getattr(model, name, None) != getattr(variant.model, name, None)]:
-        parser.error(f"--model.{fixed[0]} is set by the task, which knows its inputs and outputs")
     check_tta(parser, options)
-    group = options.tta_group or (f"SO({model.dim})" if options.tta else None)
-    old = {**vars(variant.model), "tta": variant.tta, "tta_group": variant.tta_group}
+    group = options.tta_group or (f"SO({parse_group(model.symmetry).dim})" if options.tta else None)
+    average = variant.average
+    before = {"tta": average.num, "tta_group": average.group.name} if average else {"tta": 0, "tta_group": None}
+    old = {**vars(variant.model), **before}
     new = {**vars(model), "tta": options.tta, "tta_group": group}
     changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
     if not changes:
         return variant
     name = f"{variant.name} [{changes}]"
+    others = [method for method in variant.methods if method.average() is None]
     try:
-        return replace(variant, model=model, tta=options.tta, tta_group=group, name=name, neighbor=None, knob="")
+        methods = (*others, Average(group, options.tta)) if group is not None and options.tta else tuple(others)
+        return replace(variant, model=model, methods=methods, name=name, neighbor=None, knob="")
     except ValueError as error:
         parser.error(f"--tta, --tta_group: {error}")
 

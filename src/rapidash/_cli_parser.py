@@ -18,6 +18,7 @@ except ImportError as error:
     raise ImportError('the command line needs jsonargparse: pip install "rapidash[study]"') from error
 
 USAGE_ERROR = 2
+_SET_BY_THE_TASK = ("dim", "in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level")
 MAX_SEEDS = 10_000
 _MODE = "rapidash"  # YAML, looked at before it is expanded: whatever file the library reads, it reads it so
 
@@ -115,6 +116,8 @@ class Parser(jsonargparse.ArgumentParser):
         keys = [text.removeprefix("--") for text in options]
         if found := re.search(r"does not take the option '(.+?)'", message):
             return message + _hint(nearest_name(found[1], keys))
+        if found := re.search(rf"--?model\.({'|'.join(_SET_BY_THE_TASK)})\b|'model\.({'|'.join(_SET_BY_THE_TASK)})'", message):
+            return f"--model.{found[1] or found[2]} is set by the task, which knows its inputs and outputs"
         if found := re.search(r"unrecognized arguments?: (.*)", message):
             wrong = next((word for word in found[1].split() if word.startswith("-")), "")
             near = nearest_name(wrong.partition("=")[0], options) if wrong else None

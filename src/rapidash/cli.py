@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
-    from rapidash.train import Variant
+    from rapidash.methods import Variant
 
 FAILED, USAGE_ERROR = 1, 2
 _COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
@@ -112,7 +113,7 @@ def _study(words: list[str]) -> int:
 
     task, full, _, rest = _early(words)
     design = get_design(task, full=full)
-    parser = study_parser(design)
+    parser = study_parser(design, task)
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
@@ -154,7 +155,7 @@ def _planned_corruptions(
 ) -> "CorruptionPlan | None":
     """What --corruptions asks for; a wrong name is told before anything is trained."""
     from rapidash.study import plan_corruptions
-    from rapidash.train import get_task
+    from rapidash.tasks import get_task
 
     if words is None:
         if reference is not None:
@@ -202,7 +203,6 @@ def _train(words: list[str]) -> int:
     from dataclasses import replace
 
     from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
-    from rapidash.models import check_libraries
     from rapidash.study import RunConfig, Store, check_data, get_design, run_one
     from rapidash.train import find_device
 
@@ -214,21 +214,21 @@ def _train(words: list[str]) -> int:
         raise UsageError(unknown_name("variant", wanted, names))
     design = design.select([wanted])
     variant = design.variants[0]
-    parser = train_parser(design, names)
+    parser = train_parser(design, task, names)
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
     seed, fraction = options.seed, options.fraction
-    check_libraries(variant.model)
+    variant.model.check_libraries()
     use_data(options.data)
     find_device(changed.train.device)
-    run = RunConfig(task, variant, seed, changed.train, fraction, changed.task_options)
+    run = RunConfig(design.task, variant, seed, changed.train, fraction, changed.task_options, changed.measures)
     out = _output_folder(options.out or f"runs/train-{task}")
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
-        _check_model(task, changed.task_options, variant)
-        check_data(task, changed.task_options)
+        _check_model(design.task, changed.task_options, variant)
+        check_data(design.task, changed.task_options)
     record = run_one(run, out, progress=not options.quiet)
     if record is None:
         raise ValueError(f"another process is training this run in {out}")
@@ -237,7 +237,9 @@ def _train(words: list[str]) -> int:
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
     """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
-    from rapidash.train import AllocationLimit, get_task, machine_memory
+    from rapidash.methods import build_model
+    from rapidash.tasks import get_task
+    from rapidash.train import AllocationLimit, machine_memory
 
     for name, largest in _LARGEST.items():
         value = getattr(variant.model, name, 0)
@@ -245,7 +247,7 @@ def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant")
             raise UsageError(f"--model: {name} must be at most {largest}, got {value}")
     try:
         with AllocationLimit(machine_memory() // _COPIES_IN_TRAINING):
-            get_task(task, **task_options).build(variant)
+            build_model(get_task(task, **task_options), variant)
     except ValueError as error:
         raise UsageError(f"--model: {error}") from error
 
@@ -416,8 +418,19 @@ def _overview() -> str:
         "  rapidash COMMAND --help   options of a command, with units and defaults\n"
         "  rapidash --version        the version\n"
         "  --debug                   with any command: show the traceback of an error\n\n"
+        f"{_registered()}\n\n"
         "start with:\n  rapidash study nbody      under 10 minutes on two cores; writes runs/nbody/report.html"
     )
+
+
+def _registered() -> str:
+    """What there is to name in a configuration, of installed packages too, by kind."""
+    from rapidash.registry import REGISTRIES
+
+    shown = ("designs", "tasks", "networks", "methods", "objectives", "measures", "launchers")
+    titles = {"designs": "studies"}
+    lines = [f"{titles.get(group, group)}: {', '.join(REGISTRIES[group])}" for group in shown if len(REGISTRIES[group])]
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines)
 
 
 class _Early(NamedTuple):
@@ -436,7 +449,8 @@ def _early(words: list[str]) -> _Early:
     """
     from rapidash._cli_options import DEFAULT_TASK
     from rapidash._cli_settings import SettingsError, read_settings
-    from rapidash.study import DESIGNS, load_plugins
+    from rapidash.registry import DESIGNS
+    from rapidash.study import load_plugins
 
     first, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
     found: dict[str, Any] = {}
@@ -502,9 +516,13 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     ]
     details = record.get("test_details", {})
     rows += [(name, f"{value:.5g}  (test data)") for name, value in details.items() if value is not None]
-    before, after = (record["equivariance"][moment]["mean"] for moment in ("before", "after"))
+    measured = record.get("equivariance", {})
+    before, after = (measured.get(moment, {}).get("mean") for moment in ("before", "after"))
     if before is not None and after is not None:
         rows.append(("equivariance error", f"{before:.1e} before training, {after:.1e} after"))
+    if len(record["views"]) > 1:
+        shown = {view: entry["test_error"] for view, entry in record["views"].items() if "test_error" in entry}
+        rows += [(f"test_error, {view}", f"{error:.5g} {record['unit']}") for view, error in shown.items()]
     folder = out / "work" / run.key / MODEL_FOLDER
     gone = "" if folder.is_dir() else "  (was removed: with another --out it is trained again)"
     rows.append(("model", f"{folder}{gone}"))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.groups import Position, Vector, parse_group
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
-from rapidash.methods import Augment, Average, Variant
 from rapidash.registry import DESIGNS, TASKS
 from rapidash.study import StudyDesign
 from rapidash.symmetry import Ledger, symmetry_ledger

@@ -30,7 +30,18 @@ from rapidash.datasets import DataError, FileCloud, read_clouds
 from rapidash.datasets._cloud_files import as_entries, unforeseen
 from rapidash.datasets._reading import sentence
 from rapidash.groups import Group, parse_group
-from rapidash.methods import FULL, OrbitAverage, Task, Variant, build_model, in_view, modern_variant, predict_batches, view_ledger, view_names
+from rapidash.methods import (
+    FULL,
+    OrbitAverage,
+    Task,
+    Variant,
+    build_model,
+    in_view,
+    modern_variant,
+    predict_batches,
+    view_ledger,
+    view_names,
+)
 from rapidash.predict._card import model_card
 from rapidash.predict._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
 from rapidash.predict._near_origin import moved_back, moved_to_origin
