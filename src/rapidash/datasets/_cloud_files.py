@@ -97,7 +97,7 @@ def _npz(path: Path) -> Entries:
     if pos.dtype.kind not in "fiu" or pos.ndim not in (2, 3):
         raise DataError(f"{path}: 'pos' has shape {pos.shape} of {pos.dtype}, expected numbers (N, D) or (B, N, D)")
     if 0 in pos.shape:
-        raise DataError(f"{path}: 'pos' of shape {pos.shape} has no points")
+        raise DataError(f"{path}: it has no points: 'pos' has the shape {pos.shape}")
     if sizes is not None:
         _check_sizes(path, pos, sizes)
     if pos.ndim == 3:
@@ -201,11 +201,22 @@ def _with_rows(arrays: dict[str, Array], num_points: int, bad: dict[str, str]) -
 
 
 def as_entries(path: Path | str, clouds: Entries) -> Entries:
-    """The clouds of a file; where it cannot be read (any further), that is one bad entry more."""
+    """The clouds of a file; where it cannot be read (any further), whatever the reason, that is one bad entry more."""
     try:
         yield from clouds
     except DataError as error:
         yield str(path), DataError(str(error).removeprefix(str(path)).lstrip(":, "))
+    except Exception as error:  # of a reader: the other files are read all the same
+        yield str(path), unforeseen(error)
+
+
+def unforeseen(error: Exception) -> DataError:
+    """What a reader did not foresee, as a problem of the entry."""
+    if isinstance(error, MemoryError):
+        return DataError("it does not fit into memory")
+    bad = DataError(f"it cannot be read ({type(error).__name__}: {error})")
+    bad.__cause__ = error
+    return bad
 
 
 def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:
