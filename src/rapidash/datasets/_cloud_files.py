@@ -206,6 +206,8 @@ def as_entries(path: Path | str, clouds: Entries) -> Entries:
         yield from clouds
     except DataError as error:
         yield str(path), DataError(str(error).removeprefix(str(path)).lstrip(":, "))
+    except Warning:
+        raise  # a user made it an error
     except Exception as error:  # of a reader: the other files are read all the same
         yield str(path), unforeseen(error)
 

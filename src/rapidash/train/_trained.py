@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
+    NOT_DESCRIBED,
+    bounded_by,
+    check_sizes,
     find_pretrained,
     load_weights,
     model_dtype,
@@ -111,10 +114,12 @@ class TrainedModel:
         try:
             task = get_task(config["task"], **config["task_options"])
             variant = from_plain(Variant, config["variant"], complete=True)
-            with torch.random.fork_rng():
-                model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
+            dtype = torch_dtype(config["dtype"])
+            check_sizes(vars(variant.model), tensors)
+            with torch.random.fork_rng(), bounded_by(tensors):
+                model = task.build(variant).to(dtype=dtype)
             check_reference(config["reference"], task)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except NOT_DESCRIBED as error:
             said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
         load_weights(model, tensors, path)
@@ -237,14 +242,19 @@ class TrainedModel:
                     if isinstance(found, DataError):
                         raise found
                     labeled = found if found.label is not None else replace(found, label=category)
-                    clouds.append(self._checked(task, labeled))
-                    given.append(torch.from_numpy(found.arrays["pos"].astype(np.float64)))
-                    names.append(name)
+                    cloud = self._checked(task, labeled)
+                    pos = torch.from_numpy(found.arrays["pos"].astype(np.float64))
+                except Warning:
+                    raise  # a user made it an error
                 except Exception as error:  # a reader or a task that did not foresee something
                     bad = error if isinstance(error, DataError) else unforeseen(error)
                     if not skip_bad:
                         raise BadCloudError(name, str(bad)) from error
                     skipped.append(f"{name}: {bad}")
+                else:
+                    clouds.append(cloud)
+                    given.append(pos)
+                    names.append(name)
         if not clouds:
             first = f"; the first: {skipped[0]}" if skipped else ""
             raise DataError(f"no cloud to predict in {', '.join(map(str, paths))}: {len(skipped)} are bad{first}")

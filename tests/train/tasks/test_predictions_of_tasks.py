@@ -163,7 +163,10 @@ def test_averaging_over_rotations_makes_a_broken_symmetry_whole(shared_data, tmp
 BAD = {
     "element": ("1\n\nFe 0 0 0\n", r"frame 1: element Fe was not in the training data: H, C, N, O"),
     "text": ("2\n\nC 0 0 0\nC 0 0 one\n", r"frame 1: .* is not an element with three coordinates"),
-    "far": ("2\n\nC 0 0 0\nO 0 0 3.0\n", r"frame 1: its nearest atoms are 3 apart, expected 0\.5 to 1\.75 angstrom"),
+    "far": (
+        "3\n\nC 0 0 0\nO 0 0 3.0\nO 0 0 -3.0\n",
+        r"frame 1: its nearest atoms are 3 apart, expected 0\.5 to 1\.75 angstrom",
+    ),
     "nan": ("2\n\nC 0 0 0\nO 0 0 nan\n", r"frame 1: 'pos' has values that are not finite"),
 }
 
