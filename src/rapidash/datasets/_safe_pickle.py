@@ -39,9 +39,9 @@ def load_plain_pickle(path: Path) -> Any:
 
 
 def _check_places(content: bytes) -> None:
-    """Raises: UnpicklingError for a place in the list of what was read that such a file cannot need: it is allocated."""
+    """Raises: UnpicklingError for a place, in the list of what was read, that is larger than the file."""
     for code, value, _ in pickletools.genops(content):
-        if "PUT" in code.name and int(value) > len(content):
+        if "PUT" in code.name and int(value or 0) > len(content):
             raise pickle.UnpicklingError(f"it has an entry number {value}")
 
 
