@@ -27,6 +27,7 @@ from rapidash.datasets._reading import (
     words,
 )
 from rapidash.datasets._stated import check_arrays
+from rapidash.datasets._text import text_lines
 from rapidash.datasets._units import EV_PER, TOTALS, energy_kinds, prevailing
 from rapidash.groups import Scalar, Vector
 
@@ -271,7 +272,7 @@ def _published(folder: Path, part: str, fold: int, num_frames: int) -> NDArray[n
         known = ", ".join(sorted(other.name for other in folder.glob(f"index_{part}_*.csv")))
         raise ValueError(f"{fold=} is none of the published splits: expected {file.name} in {folder}, it has {known}")
     with readable(file):
-        indices = np.array([int(line) for line in file.read_text().split()], dtype=np.int64)
+        indices = np.array([int(word) for line in text_lines(file) for word in line.split()], dtype=np.int64)
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= num_frames:
         raise DataError(f"{file} names configurations outside of 0 to {num_frames - 1}, or none")
     return indices

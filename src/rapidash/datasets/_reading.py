@@ -144,26 +144,6 @@ def real_numbers(source: object, name: str, array: Array) -> NDArray[np.float64]
     return array.astype(np.float64)
 
 
-def read_listing(path: Path) -> list[str]:
-    """The names in a text file that lists others, separated by white space.
-
-    Raises: FileNotFoundError; DataError for a file that cannot be read or lists nothing.
-    """
-    with readable(path):
-        names = path.read_text(encoding="utf-8").split()
-    if not names:
-        raise DataError(f"{path} lists no file: it is empty, or only partly downloaded. Get it again.")
-    return names
-
-
-def listed_files(path: Path) -> list[Path]:
-    """The files beside a listing that it names, whatever folder it says. Raises: as ``read_listing``, and DataError."""
-    files = [path.parent / Path(name).name for name in read_listing(path)]
-    if missing := [file for file in files if not file.is_file()]:
-        raise DataError(f"{path} lists {missing[0].name}, which is not beside it: one of them is incomplete")
-    return files
-
-
 def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:
     """Compare a file with its published digests (SHA-256 or, with 32 digits, MD5). Raises: DataError naming both."""
     if expected is None:

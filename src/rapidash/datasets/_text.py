@@ -1,4 +1,4 @@
-"""Lines of a text file, one at a time: the one way in which every reader of text gets them."""
+"""Lines of a text file, one at a time: the one way in which every reader of text gets them; lists of files."""
 
 import io
 import re
@@ -41,13 +41,33 @@ def lines_of(file: IO[bytes], source: object, *, longest: int = LONGEST_LINE) ->
                 line = line.removeprefix(_BYTE_ORDER_MARK)
             yield _decoded(line.removesuffix("\n"))
     finally:
-        reader.detach()
+        if not file.closed:  # which is for whoever opened it
+            reader.detach()
 
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text that is there already, by the same rule."""
     lines = _LINE_END.split(text)
     return lines if lines[-1] else lines[:-1]
+
+
+def read_listing(path: Path) -> list[str]:
+    """The names in a text file that lists others, separated by white space.
+
+    Raises: FileNotFoundError; DataError for a file that cannot be read or lists nothing.
+    """
+    names = [name for line in text_lines(path) for name in line.split()]
+    if not names:
+        raise DataError(f"{path} lists no file: it is empty, or only partly downloaded. Get it again.")
+    return names
+
+
+def listed_files(path: Path) -> list[Path]:
+    """The files beside a listing that it names, whatever folder it says. Raises: as ``read_listing``, and DataError."""
+    files = [path.parent / Path(name).name for name in read_listing(path)]
+    if missing := [file for file in files if not file.is_file()]:
+        raise DataError(f"{path} lists {missing[0].name}, which is not beside it: one of them is incomplete")
+    return files
 
 
 def _decoded(line: str) -> str:

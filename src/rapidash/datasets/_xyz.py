@@ -1,6 +1,6 @@
 """Single molecules from the text formats of chemistry: xyz (with QM9's second line) and SDF (V2000)."""
 
-import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._columns import Columns
 from rapidash.datasets._elements import ATOMIC_NUMBER, element_numbers, is_element
-from rapidash.datasets._reading import DataError, readable
+from rapidash.datasets._reading import DataError
 from rapidash.datasets._stated import check_comment
-from rapidash.datasets._text import lines_of, split_lines
+from rapidash.datasets._text import split_lines, text_lines
 
-LARGEST = 1 << 20  # bytes of a file with one molecule
+_LONGEST_MOL = 4 + 999 + 1  # lines: a V2000 entry has at most 999 atoms; the one after them is looked at
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,6 @@ def parse_xyz(text: str) -> Geometry:
     return Geometry(z, table[:, :3], table[:, 3:], lines[1])
 
 
-def read_xyz(path: Path) -> Geometry:
-    """The molecule of a small xyz file, see `parse_xyz`. Raises: DataError."""
-    with readable(path):
-        if (size := path.stat().st_size) > LARGEST:
-            raise DataError(f"{path} has {size:,} bytes: too many for one molecule")
-        text = path.read_bytes()
-    return parse_xyz(as_text(text))
-
-
-def as_text(content: bytes) -> str:
-    """The text of a small file. Lines end as they do everywhere; bytes that are no UTF-8 are taken for Latin-1."""
-    return "\n".join(lines_of(io.BytesIO(content), "it"))
-
-
 def is_count(line: str) -> bool:
     """Whether a line is a single whole number, the number of atoms of a frame."""
     word = line.strip()
@@ -111,25 +97,33 @@ def parse_atoms(lines: Sequence[str], *, with_columns: bool = True) -> tuple[NDA
 
 def read_sdf(path: Path) -> Iterator[tuple[str, Geometry | DataError]]:
     """The entries of an SDF file with their titles, a ``DataError`` in the place of a bad one. Raises: DataError."""
-    with readable(path):
-        text = path.read_text(encoding="latin1")
-    entries = text.split("$$$$")
-    if entries and not entries[-1].strip():
-        entries.pop()
-    elif len(entries) > 0:
-        raise DataError(f"{path} does not end with '$$$$': it is cut short in entry {len(entries)}, or not an SDF file")
-    for number, entry in enumerate(entries, start=1):
-        lines = entry.removeprefix("\r").removeprefix("\n").splitlines()
+    lines: list[str] = []
+    number, has_begun = 1, False
+    for line in text_lines(path):
+        if not line.startswith("$$$$"):
+            has_begun = has_begun or bool(line.strip())
+            if len(lines) < _LONGEST_MOL:  # what follows are data fields
+                lines.append(line)
+            continue
         title = lines[0].strip() if lines else ""
         try:
             yield title or f"entry {number}", _parse_mol(lines)
         except DataError as error:
             yield title or f"entry {number}", error
+        lines, number, has_begun = [], number + 1, False
+    if has_begun:
+        raise DataError(f"{path} does not end with '$$$$': it is cut short in entry {number}, or not an SDF file")
 
 
 def _parse_mol(lines: list[str]) -> Geometry:
+    """One entry. Raises: DataError for another version than V2000, and for what it states and is not so."""
+    counts = lines[3] if len(lines) > 3 else ""
+    if (version := re.search(r"\b(V\d+)\s*$", counts)) and version[1] != "V2000":
+        raise DataError(f"it is written in {version[1]}, which is not read, only V2000: convert it")
+    if lines[1:2] and lines[1][20:22].upper() == "2D":
+        raise DataError("it says that its coordinates are 2D, a drawing: positions in space are expected")
     try:
-        num_atoms = int(lines[3][:3])
+        num_atoms = int(counts[:3])
         rows = [(line[:10], line[10:20], line[20:30], line[30:34].strip()) for line in lines[4 : 4 + num_atoms]]
         pos = np.array([[float(x) for x in row[:3]] for row in rows]).reshape(-1, 3)
     except (IndexError, ValueError) as error:
@@ -139,4 +133,11 @@ def _parse_mol(lines: list[str]) -> Geometry:
     unknown = [row[3] for row in rows if row[3] not in ATOMIC_NUMBER]
     if unknown:
         raise DataError(f"unknown element {unknown[0]!r}")
+    if _is_atom(after := "".join(lines[4 + num_atoms : 5 + num_atoms])):
+        raise DataError(f"it announces {num_atoms} atoms and more follow, the first: {after!r}")
     return Geometry(np.array([ATOMIC_NUMBER[row[3]] for row in rows]), pos, np.zeros((num_atoms, 0)), lines[0])
+
+
+def _is_atom(line: str) -> bool:
+    """Whether a line has coordinates with decimals in the three places where an atom has them."""
+    return all("." in line[k : k + 10] for k in (0, 10, 20))
