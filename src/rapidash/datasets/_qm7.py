@@ -26,7 +26,7 @@ from rapidash.datasets._reading import (
 )
 from rapidash.datasets._text import text_lines
 from rapidash.datasets._units import ANGSTROM_PER_BOHR, ATOMIZATIONS, EV_PER
-from rapidash.datasets._xyz import Geometry
+from rapidash.datasets._xyz import Geometry, parse_xyz
 from rapidash.groups import Scalar
 
 _OBTAIN = (
