@@ -1,5 +1,6 @@
 """QM7: atomization energies of 7,165 molecules with up to 7 heavy atoms of C, N, O and S."""
 
+import os
 import re
 from itertools import islice
 from pathlib import Path
@@ -145,7 +146,7 @@ def _from_xyz(path: Path) -> tuple[Listed, Array]:
     bad: Bad = {}
     for place, row in enumerate(rows):
         try:
-            file = next((f for f in (path.parent / row[0], path.parent / "qm7" / row[0]) if f.exists()), None)
+            file = next((f for f in (path.parent / row[0], path.parent / "qm7" / row[0]) if os.path.exists(f)), None)
             if file is None:
                 raise DataError("the file is missing, beside the table and in its folder qm7")
             geometry = parse_xyz("\n".join(islice(text_lines(file), _LONGEST)))

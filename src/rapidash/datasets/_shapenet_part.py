@@ -1,6 +1,7 @@
 """ShapeNet part: 16,881 shapes of 16 categories, every point labeled with one of 50 parts."""
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,7 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
             raise DataError(f"unknown category folder {category!r}")
         number = _FOLDERS.index(category)
         points = folder / category / "points" / f"{name}.pts"
-        if points.exists():
+        if os.path.exists(points):
             parts = read_table(folder / category / "points_label" / f"{name}.seg", columns=1)
             return read_table(points, columns=3), number, parts[:, 0] - 1 + _FIRST[number], None
         table = read_table(folder / category / f"{name}.txt", columns=(4, 7))

@@ -1,5 +1,6 @@
 """Labeled 3D shapes as clouds: one collector for all readers, with the checks and the usual normalization."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice
@@ -138,11 +139,11 @@ def read_table(path: Path, *, columns: int | tuple[int, ...], max_rows: int | No
         max_rows: rows to read; None for all.
     Raises: DataError for a missing or damaged file, or another number of columns.
     """
-    if not path.exists():
-        raise DataError(f"{path} is missing")
+    if not os.path.exists(path):  # also of a name that no file can have
+        raise DataError(f"{str(path)[-200:]} is missing")
     expected = (columns,) if isinstance(columns, int) else columns
-    lines = (line.split("#", 1)[0].strip() for line in text_lines(path))
-    rows = islice((_spaced(path, line) for line in lines if line), max_rows)
+    lines = (line for line in text_lines(path) if line and not line.isspace() and not line.lstrip().startswith("#"))
+    rows = (_spaced(path, line) for line in islice(lines, max_rows))
     first = next(rows, "")
     with readable(path):
         table = np.loadtxt(chain([first], rows), ndmin=2) if first else np.zeros((0, 0))
@@ -153,9 +154,7 @@ def read_table(path: Path, *, columns: int | tuple[int, ...], max_rows: int | No
 
 def _spaced(path: Path, row: str) -> str:
     """A row with spaces for its commas. Raises: DataError where a comma may be a decimal mark."""
-    if "," not in row:
-        return row
-    if _COMMA_IN_NUMBER.search(row) and _ONLY_SPACE.search(row):
+    if len(row.split(maxsplit=1)) > 1 and _COMMA_IN_NUMBER.search(row) and _ONLY_SPACE.search(row):
         raise DataError(f"{path}: in {row[:80]!r} commas may be decimal marks: write 0.5, not 0,5")
     return row.replace(",", " ")
 

@@ -1,9 +1,9 @@
 """Lines of a text file, one at a time: the one way in which every reader of text gets them; lists of files."""
 
 import io
+import os
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +11,7 @@ from rapidash.datasets._reading import DataError, readable
 
 LONGEST_LINE = 1 << 22  # characters: of a file of text; a longer one is of another kind
 _BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf"  # of UTF-8, as Latin-1 reads it
+_BLOCK = 1 << 16  # characters read at once
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _UTF16 = ("\u00ff\u00fe", "\u00fe\u00ff")
 
@@ -31,15 +32,24 @@ def text_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[str]:
 def lines_of(file: IO[bytes], source: object, *, longest: int = LONGEST_LINE) -> Iterator[str]:
     """As ``text_lines``, of an open file (``io.BytesIO(content)`` of bytes); ``source`` names it in errors."""
     reader = io.TextIOWrapper(file, encoding="latin1", newline=None)
+    number, rest = 1, ""
     try:
-        for number, line in enumerate(iter(partial(reader.readline, longest + 1), ""), start=1):
-            if len(line) > longest and not line.endswith("\n"):
-                raise DataError(f"{source}, line {number} has more than {longest} characters: it is no text file")
-            if number == 1:
-                if line.startswith(_UTF16):
+        while block := reader.read(_BLOCK):
+            if number == 1 and not rest:
+                if block.startswith(_UTF16):
                     raise DataError(f"{source} is text in UTF-16: save it as UTF-8")
-                line = line.removeprefix(_BYTE_ORDER_MARK)
-            yield _decoded(line.removesuffix("\n"))
+                block = block.removeprefix(_BYTE_ORDER_MARK)
+            text = rest + block
+            *lines, rest = text.split("\n")
+            for place, line in enumerate([*lines, rest] if len(text) > longest else ()):
+                if len(line) > longest:
+                    yield from map(_decoded, lines[:place])
+                    number += place
+                    raise DataError(f"{source}, line {number} has more than {longest} characters: it is no text file")
+            yield from lines if text.isascii() else map(_decoded, lines)
+            number += len(lines)
+        if rest:
+            yield _decoded(rest)
     finally:
         if not file.closed:  # which is for whoever opened it
             reader.detach()
@@ -65,7 +75,7 @@ def read_listing(path: Path) -> list[str]:
 def listed_files(path: Path) -> list[Path]:
     """The files beside a listing that it names, whatever folder it says. Raises: as ``read_listing``, and DataError."""
     files = [path.parent / Path(name).name for name in read_listing(path)]
-    if missing := [file for file in files if not file.is_file()]:
+    if missing := [file for file in files if not os.path.isfile(file)]:
         raise DataError(f"{path} lists {missing[0].name}, which is not beside it: one of them is incomplete")
     return files
 

@@ -14,6 +14,7 @@ from rapidash.datasets._reading import DataError
 from rapidash.datasets._stated import check_comment
 from rapidash.datasets._text import split_lines, text_lines
 
+_LARGEST = 1e6  # coordinates have ten places, four of them decimals
 _LONGEST_MOL = 4 + 999 + 1  # lines: a V2000 entry has at most 999 atoms; the one after them is looked at
 
 
@@ -133,6 +134,8 @@ def _parse_mol(lines: list[str]) -> Geometry:
     unknown = [row[3] for row in rows if row[3] not in ATOMIC_NUMBER]
     if unknown:
         raise DataError(f"unknown element {unknown[0]!r}")
+    if not (np.abs(pos) < _LARGEST).all():
+        raise DataError("it has coordinates that are not finite, or larger than its format has room for")
     if _is_atom(after := "".join(lines[4 + num_atoms : 5 + num_atoms])):
         raise DataError(f"it announces {num_atoms} atoms and more follow, the first: {after!r}")
     return Geometry(np.array([ATOMIC_NUMBER[row[3]] for row in rows]), pos, np.zeros((num_atoms, 0)), lines[0])
