@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._reading import DataError
 
-_ALWAYS, _GROWTH = 1 << 24, 8
+_ALWAYS, _GROWTH, _PER_VALUE = 1 << 22, 8, 8  # bytes in memory, for any file, by its size, and of a value
 _KINDS = "biuf"  # booleans, integers and floating-point numbers
 
 
@@ -129,7 +129,7 @@ class _Rebuilding:
     def of(self, value: Any) -> Any:
         """The value. Raises: UnpicklingError for other types, or more than the file can hold."""
         value = value.value if isinstance(value, _Array) else value
-        self.left -= value.nbytes if isinstance(value, np.ndarray) else 1
+        self.left -= value.nbytes if isinstance(value, np.ndarray) else _PER_VALUE
         if self.left < 0:
             raise pickle.UnpicklingError("it repeats what it holds until it is many times as large as the file")
         if isinstance(value, list | tuple):
