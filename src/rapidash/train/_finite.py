@@ -1,26 +1,51 @@
 """Whether inputs and predictions are finite, and what is said where they are not."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset
+from rapidash.datasets import DataError
 from rapidash.train._prediction import Output
 from rapidash.train._write_predictions import Predictions
 
 
-def check_inputs(data: CloudDataset, names: Sequence[str]) -> None:
-    """Raises: ValueError for a field that is not finite, with its cloud."""
+def check_inputs(data: CloudDataset, names: Sequence[str], dtype: torch.dtype) -> None:
+    """Raises: ValueError for a field that is not finite, or too large for the model's dtype, with its cloud."""
     owner = torch.repeat_interleave(torch.arange(len(data)), data.num_points)
     for name, tensor in data.tensors.items():
-        is_bad = ~tensor.isfinite().flatten(1).all(dim=1) if tensor.dim() > 1 else ~tensor.isfinite()
+        rows = tensor.flatten(1) if tensor.dim() > 1 else tensor[:, None]
+        is_bad = ~(rows.isfinite() & (rows.abs() <= _largest(dtype))).all(dim=1)
         if is_bad.any():
             row = int(is_bad.nonzero()[0])
             cloud = int(owner[row]) if data.fields[name].level == "point" else row
-            raise ValueError(f"{names[cloud]}: {name!r} has values that are not finite")
+            raise ValueError(f"{names[cloud]}: {too_large(name, rows[row], dtype)}")
+
+
+def check_tensors(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """As `check_inputs`, of the fields of one cloud. Raises: DataError, without its name."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not (tensor.abs() <= _largest(dtype)).all():
+            raise DataError(too_large(name, tensor.reshape(-1), dtype))
+
+
+def too_large(name: str, values: Tensor, dtype: torch.dtype) -> str:
+    """What is wrong with some values of a field."""
+    if not values.isfinite().all():
+        return f"{name!r} has values that are not finite"
+    return (
+        f"{name!r} has values as large as {float(values.abs().max()):.3g}, whose squares are beyond the range of "
+        f"{dtype}, in which the model computes: check their unit"
+    )
+
+
+def _largest(dtype: torch.dtype) -> float:
+    """What a model can square and add up; of float16, whose range is small, what it can hold."""
+    largest = float(torch.finfo(dtype).max)
+    return largest if dtype == torch.float16 else largest**0.5 / 1024
 
 
 def finite_clouds(outputs: Iterable[Output], batch: CloudBatch) -> Bool[Tensor, " B"]:

@@ -29,7 +29,7 @@ from rapidash.datasets._cloud_files import as_entries, unforeseen
 from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
-from rapidash.train._finite import check_inputs, checked_predictions, finite_clouds
+from rapidash.train._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
 from rapidash.train._log import progress_bar
 from rapidash.train._near_origin import moved_back, moved_to_origin
 from rapidash.train._prediction import FileTask, Output, category_number, check_reference
@@ -159,7 +159,7 @@ class TrainedModel:
             data.num_points,
         )
         names = tuple(f"cloud {index}" for index in range(len(needed)))
-        check_inputs(needed, names)
+        check_inputs(needed, names, self._dtype)
         made = self._predicted(
             needed, names, batch_size=batch_size, tta=tta, tta_group=tta_group, seed=seed, progress=progress
         )
@@ -198,6 +198,11 @@ class TrainedModel:
             for name, found in parts.items()
         }
         return Predictions(made, data, tuple(names), is_finite=None if is_finite.all() else is_finite)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which the model computes."""
+        return getattr(torch, model_dtype(self.model))
 
     @cached_property
     def _keeps_translations(self) -> bool:
@@ -282,7 +287,9 @@ class TrainedModel:
     def _checked(self, task: FileTask, found: FileCloud) -> dict[str, Tensor]:
         if len(found.arrays["pos"]) == 0:
             raise DataError("it has no points")
-        return task.read_cloud(found, self.reference)
+        tensors = task.read_cloud(found, self.reference)
+        check_tensors(tensors, self._dtype)
+        return tensors
 
     def _file_task(self) -> FileTask:
         if not isinstance(self.task, FileTask):
