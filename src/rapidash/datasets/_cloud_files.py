@@ -50,14 +50,16 @@ Entries = Iterator[tuple[str, FileCloud | DataError]]
 def read_clouds(path: Path | str) -> Entries:
     """The clouds of a file with their names, a ``DataError`` in the place of one that cannot be read.
 
-    ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
+    ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares. A frame is bad where
+    its comment states periods, a cell or another unit than angstrom, or its lines are not what it declares.
 
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
     for all of them) is taken along, and ``left_out`` says why one is not. Names of other formats are known: positions,
     coords, R, points; numbers, nuclear_charges, atomic_numbers, Z for z; charges for charge, beside num_atoms for z;
     velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms, and
-    beside R and Z also N, for num_points.
+    beside R and Z also N, for num_points. What arrays state of periods, a cell or another unit counts (pbc, cell,
+    units). An array is left out that would unpack to more than 256 MiB and 30 times the size of the file.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a file without faces. Other numbers that a ply has
     for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.

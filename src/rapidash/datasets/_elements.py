@@ -28,14 +28,14 @@ _RADII = (
 COVALENT_RADII = np.array([1.5, *map(float, _RADII.split()), *[1.7] * 22])  # by atomic number; beyond 96 a guess
 
 
-def is_element(word: str) -> bool:
-    """Whether it is a symbol in any case, or an atomic number."""
-    return word.capitalize() in _NUMBER
+def element_number(word: str) -> int:
+    """Atomic number of a symbol in any case, or of a number; 0 for one that is unknown."""
+    return _NUMBER.get(word) or _NUMBER.get(word.capitalize(), 0)
 
 
 def element_numbers(words: Sequence[str]) -> NDArray[np.int64]:
-    """Atomic numbers of symbols in any case, or of numbers. Raises: DataError for one that is unknown."""
-    names = [word.capitalize() for word in words]
-    if unknown := [word for word, name in zip(words, names) if name not in _NUMBER]:
-        raise DataError(f"unknown element {unknown[0]!r}")
-    return np.array([_NUMBER[name] for name in names], dtype=np.int64)
+    """Atomic numbers of some symbols, see `element_number`. Raises: DataError for one that is unknown."""
+    numbers = list(map(element_number, words))
+    if 0 in numbers:
+        raise DataError(f"unknown element {words[numbers.index(0)]!r}")
+    return np.array(numbers, dtype=np.int64)

@@ -41,6 +41,11 @@ class DataError(ValueError):
     """A file that does not hold what it should; the message names the file and, where there is one, the entry."""
 
 
+def sentence(words: str) -> str:
+    """The words with a full stop, unless they end with a mark already."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
 class SampleErrors:
     """Bad samples of a file: raise at the first, or count them and go on.
 
@@ -60,7 +65,9 @@ class SampleErrors:
         """Report one bad sample. Raises: DataError with on_error="raise"."""
         message = f"{self.source}, {entry}: {problem}"
         if self.on_error == "raise":
-            raise DataError(f"{message}. Mend or remove it, or pass on_error='skip' to leave such samples out.")
+            raise DataError(
+                f"{sentence(message)} Mend or remove it, or pass on_error='skip' to leave such samples out."
+            )
         self.skipped.append(message)
 
     def report(self, total: int) -> None:

@@ -36,12 +36,17 @@ _UNITS = ("r_unit", "pos_unit", "position_unit", "positions_unit", "coords_unit"
 _PERIODIC = "clouds have no cell, so neighbors across it would be lost"
 
 
+_MAY_STATE = re.compile(r"[=:{(\[]|cryst1|unitcell|\bin\b", re.IGNORECASE)  # in every statement below
+
+
 def check_comment(comment: str) -> None:
     """Raises: DataError for the comment of a frame that states a cell, periods, or another unit than angstrom.
 
     A cell counts as periodic unless pbc says F or 0 for every direction. Keys are in any case, with or without spaces
     around their sign.
     """
+    if not _MAY_STATE.search(comment):
+        return
     periods = [_inside(value) for value in _PBC.findall(comment)]
     if any(not _is_no(value) for value in periods):
         raise DataError(f'it is periodic (pbc): {_PERIODIC}; write pbc="F F F" where it is not')

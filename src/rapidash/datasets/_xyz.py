@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rapidash.datasets._columns import Columns
-from rapidash.datasets._elements import ATOMIC_NUMBER, element_numbers, is_element
+from rapidash.datasets._elements import ATOMIC_NUMBER, element_number
 from rapidash.datasets._reading import DataError
 from rapidash.datasets._stated import check_comment
 from rapidash.datasets._text import split_lines, text_lines
@@ -46,7 +46,11 @@ def parse_xyz(text: str) -> Geometry:
     if len(lines) < num_atoms + 2:
         raise DataError(f"it announces {num_atoms} atoms and has {max(len(lines) - 2, 0)} lines for them: cut short")
     after = lines[num_atoms + 2] if len(lines) > num_atoms + 2 else ""
-    if is_element((after.split() or [""])[0]) and len(after.split()) > 3 and not is_qm9_end(lines[num_atoms + 2 :][:3]):
+    if (
+        element_number((after.split() or [""])[0])
+        and len(after.split()) > 3
+        and not is_qm9_end(lines[num_atoms + 2 :][:3])
+    ):
         raise DataError(f"it announces {num_atoms} atoms and more follow, the first: {after!r}")
     check_comment(lines[1])
     if (declared := Columns.of_comment(lines[1])) is not None:
@@ -77,12 +81,12 @@ def parse_atoms(lines: Sequence[str], *, with_columns: bool = True) -> tuple[NDA
         with_columns: take the numbers after the coordinates, as many for each atom; False: whatever stands there.
     Raises: DataError for a line that is no atom.
     """
-    symbols: list[str] = []
+    numbers: list[int] = []
     rows: list[list[float]] = []
     for line in lines:
         words = line.replace("*^", "e").split()
-        symbols.append(words[0] if words else "")
-        if not is_element(symbols[-1]):
+        numbers.append(element_number(words[0]) if words else 0)
+        if not numbers[-1]:
             raise DataError(f"unknown element in {line!r}")
         try:
             row = [float(word) for word in words[1 : None if with_columns else 4]]
@@ -93,7 +97,7 @@ def parse_atoms(lines: Sequence[str], *, with_columns: bool = True) -> tuple[NDA
         if rows and len(row) != len(rows[0]):
             raise DataError(f"{line!r} has {len(row)} numbers, the atoms before it have {len(rows[0])}")
         rows.append(row)
-    return element_numbers(symbols), np.array(rows)
+    return np.array(numbers), np.array(rows)
 
 
 def read_sdf(path: Path) -> Iterator[tuple[str, Geometry | DataError]]:

@@ -26,6 +26,7 @@ from rapidash._pretrained import (
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
 from rapidash.datasets._cloud_files import as_entries, unforeseen
+from rapidash.datasets._reading import sentence
 from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
@@ -53,8 +54,7 @@ class BadCloudError(DataError):
 
     def __init__(self, name: str, problem: str, option: str = "skip_bad=True") -> None:
         self.name, self.problem = name, problem
-        stop = "" if problem.endswith((".", "?", "!")) else "."
-        super().__init__(f"{name}: {problem}{stop} Mend or remove it, or leave bad entries out with {option}.")
+        super().__init__(f"{name}: {sentence(problem)} Mend or remove it, or leave bad entries out with {option}.")
 
 
 @dataclass(frozen=True)
