@@ -193,7 +193,7 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
         (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "--tta_group: unknown symmetry 'SO(4)'"),
         (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),
-        (["water.xyz", "--category", "Cup"], 1, "category='Cup' (--category): qm9 uses none, it needs pos, z"),
+        (["water.xyz", "--category", "Cup"], 1, "category is 'Cup', and qm9 uses none: it needs pos, z"),
         (["water.xyz", "--device", "tpu"], 1, "device must be 'cpu', 'cuda' or 'cuda:INDEX', got 'tpu'"),
         (["water.xyz", "--data", "nowhere"], 1, "--data: nowhere does not exist"),
         (["water.xyz", "--skip-badd"], 2, "did you mean '--skip-bad'"),

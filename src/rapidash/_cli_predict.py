@@ -16,6 +16,7 @@ def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
     from rapidash.study import load_plugins
     from rapidash.train import TrainedModel, find_device
+    from rapidash.train._trained import BadCloudError
     from rapidash.train._write_predictions import check_fit, check_format, check_place, default_place
 
     def place(made: "Predictions") -> Path:
@@ -36,17 +37,20 @@ def predict(words: list[str]) -> int:
     load_plugins()
     trained = TrainedModel.from_pretrained(options.checkpoint)
     trained.model.to(find_device(options.device))
-    made = trained.predict_files(
-        options.files,
-        category=options.category,
-        skip_bad=options.skip_bad,
-        check=check,
-        batch_size=options.batch_size,
-        tta=options.tta,
-        tta_group=_group(options.tta_group, trained.task.dim),
-        seed=options.seed,
-        progress=not options.quiet,
-    )
+    try:
+        made = trained.predict_files(
+            options.files,
+            category=options.category,
+            skip_bad=options.skip_bad,
+            check=check,
+            batch_size=options.batch_size,
+            tta=options.tta,
+            tta_group=_group(options.tta_group, trained.task.dim),
+            seed=options.seed,
+            progress=not options.quiet,
+        )
+    except BadCloudError as error:
+        raise BadCloudError(error.name, error.problem, "--skip-bad") from error
     for message in made.skipped:
         print(f"rapidash: skipped {message}", file=sys.stderr)
     out = made.write(place(made))

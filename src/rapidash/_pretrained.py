@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from rapidash._files import atomic_write
 
@@ -18,6 +21,13 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MODEL_FOLDER = "model"  # in the directory of a run
 FORMAT_VERSION = 1
 _LIBRARY = "rapidash"
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_LARGEST_CONFIG = 1 << 24  # bytes
+_ALWAYS = 4096  # sizes up to here are never too large, but for the orientations, whose grid can take long
+_MOST_ORIENTATIONS = 256
+_GROWTH = 4
+_MOST_DEGREE = 10
+NOT_DESCRIBED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 def write_pretrained(folder: Path | str, model: nn.Module, config: Mapping[str, Any], *, kind: str, card: str) -> Path:
@@ -106,6 +116,48 @@ def read_pretrained(
     return config, tensors
 
 
+def check_sizes(sizes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Compare the sizes of a configuration with those of the saved weights, before anything is built.
+
+    Args:
+        sizes: the configuration of the network by entry; several sizes may stand in a list.
+        tensors: the weights.
+    Raises: ValueError for more layers than there are tensors, or a size that no tensor can have.
+    """
+    longest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    most = {"num_layers": len(tensors), "max_degree": _MOST_DEGREE}
+    most["num_orientations"] = max(longest, _MOST_ORIENTATIONS)
+    for name, value in sizes.items():
+        every = value if isinstance(value, list | tuple) else [value]
+        whole = [size for size in every if isinstance(size, int) and not isinstance(size, bool)]
+        total = sum(whole) if name == "num_layers" else max(whole, default=0)
+        limit = most.get(name, max(longest, _ALWAYS))
+        if total > limit:
+            raise ValueError(f"{name} is {total}, {WEIGHTS} has tensors for at most {limit}")
+
+
+@contextmanager
+def bounded_by(tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Stop the making of a network as soon as it has clearly more, or larger, parameters than were saved.
+
+    Raises: ValueError at that parameter, before it is filled.
+    """
+    most = _GROWTH * (sum(tensor.numel() for tensor in tensors.values()) + _ALWAYS)
+    made = [0, 0]
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        if tensor is not None and not is_lazy(tensor):
+            made[0], made[1] = made[0] + 1, made[1] + tensor.numel()
+        if made[0] > _GROWTH * (len(tensors) + _ALWAYS) or made[1] > most:
+            raise ValueError(f"it makes a network of more than {made[1]:,} parameters, {WEIGHTS} has far fewer")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path | str) -> None:
     """Load saved tensors into a model of the same configuration.
 
@@ -118,6 +170,12 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path |
         f"{name!r} has shape {tuple(tensors[name].shape)}, expected {shape}"
         for name, shape in expected.items()
         if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    state = model.state_dict()
+    problems += [
+        f"{name!r} has the type {tensors[name].dtype}, expected {state[name].dtype}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) == shape and tensors[name].dtype != state[name].dtype
     ]
     if problems:
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
@@ -135,11 +193,11 @@ def model_dtype(model: nn.Module) -> str:
 
 
 def torch_dtype(name: object) -> torch.dtype:
-    """The floating-point dtype with this name. Raises: ValueError for another name."""
-    found = getattr(torch, name, None) if isinstance(name, str) else None
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(f"'dtype' must be the name of a floating-point dtype such as 'float32', got {name!r}")
-    return found
+    """The floating-point dtype of networks with this name. Raises: ValueError for another name."""
+    if not isinstance(name, str) or name not in _DTYPES:
+        known = ", ".join(_DTYPES)
+        raise ValueError(f"'dtype' must be the name of a floating-point dtype, one of {known}, got {name!r}")
+    return _DTYPES[name]
 
 
 _READERS = {  # of every kind
@@ -152,13 +210,19 @@ _ENTRIES = {"library_name": str, "format_version": int, "kind": str, "weights_sh
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: the saved model is incomplete")
+    if (size := path.stat().st_size) > _LARGEST_CONFIG:
+        raise ValueError(f"{path} has {size:,} bytes, expected at most {_LARGEST_CONFIG:,}: it is no configuration")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply: it is no configuration of a model") from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path} is not a whole JSON file: {error}") from error
     if not isinstance(config, dict) or config.get("library_name") != _LIBRARY:
         found = config.get("library_name") if isinstance(config, dict) else type(config).__name__
-        raise ValueError(f"{path}: 'library_name' is {found!r}, expected {_LIBRARY!r}: it was saved by another library")
+        raise ValueError(
+            f"{path}: 'library_name' is {_short(found)}, expected {_LIBRARY!r}: it was saved by another library"
+        )
     _check_entries(path, config, _ENTRIES)
     if config["format_version"] != FORMAT_VERSION:
         raise ValueError(
@@ -173,7 +237,12 @@ def _check_entries(path: Path, config: Mapping[str, Any], entries: Mapping[str, 
         if name not in config:
             raise ValueError(f"{path}: the entry {name!r} is missing")
         if not isinstance(config[name], kind):
-            raise ValueError(f"{path}: {name!r} must be of type {kind.__name__}, got {config[name]!r}")
+            raise ValueError(f"{path}: {name!r} must be of type {kind.__name__}, got {_short(config[name])}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _library_version() -> str:

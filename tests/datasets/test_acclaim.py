@@ -138,3 +138,112 @@ def test_bad_skeletons_name_the_place(files: tuple[Path, Path], old: str, new: s
     files[0].write_text(ASF.replace(old, new))
     with pytest.raises(DataError, match=f"09.asf.*{message}"):
         read_asf(files[0])
+
+
+ONE_BONE = """:root
+order TX TY TZ RZ RY RX
+axis XYZ
+position 0 0 0
+orientation 0 0 0
+:bonedata
+begin
+id 1
+name arm
+direction 1 0 0
+length 2
+axis 0 0 0 XYZ
+dof rx
+end
+:hierarchy
+begin
+root arm
+end
+"""
+ONE_FRAME = ":DEGREES\n1\nroot 0 0 0 90 90 0\narm 0\n"
+
+
+def end_of_the_arm(folder: Path, asf: str = ONE_BONE, amc: str = ONE_FRAME) -> list[float]:
+    (folder / "a.asf").write_text(asf, encoding="utf-8")
+    (folder / "a.amc").write_text(amc, encoding="utf-8")
+    pos: list[float] = read_amc(folder / "a.amc", read_asf(folder / "a.asf"))[0, 1].round(12).tolist()
+    return pos
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [  # The bone is 2 along x. Turned by 90 degrees about z it is 2 along y, about y it is 2 along -z.
+        ("RZ RY RX", [0, 2, 0]),  # about z, and then about y, which leaves it
+        ("RY RZ RX", [0, 0, -2]),  # about y, and then about z, which leaves it
+        ("RX RZ RY", [0, 0, -2]),  # by 0 about z: the second number is that of z; then by 0 about y
+        ("RX RY RZ", [0, 0, -2]),
+    ],
+)
+def test_the_order_of_the_rotations_of_the_root_is_obeyed(tmp_path: Path, order: str, expected: list[float]) -> None:
+    numbers = {"RZ RY RX": "90 90 0", "RY RZ RX": "90 90 0", "RX RZ RY": "0 0 90", "RX RY RZ": "0 90 0"}[order]
+    asf, amc = ONE_BONE.replace("RZ RY RX", order), ONE_FRAME.replace("90 90 0", numbers)
+    assert end_of_the_arm(tmp_path, asf, amc) == expected
+
+
+def test_numbers_of_the_root_are_told_by_their_names(tmp_path: Path) -> None:
+    asf = ONE_BONE.replace("TX TY TZ RZ RY RX", "RZ TZ TX")
+    assert end_of_the_arm(tmp_path, asf, ONE_FRAME.replace("0 0 0 90 90 0", "90 5 7")) == [7, 2, 5]
+
+
+def test_the_position_of_the_root_is_where_it_begins(tmp_path: Path) -> None:
+    asf = ONE_BONE.replace("position 0 0 0", "Position 10 20 30")
+    assert end_of_the_arm(tmp_path, asf, ONE_FRAME.replace("root 0 0 0", "root 1 2 3")) == [11, 24, 33]
+
+
+def test_angles_in_radians_are_obeyed_in_the_skeleton_and_where_the_motion_says_nothing(tmp_path: Path) -> None:
+    asf = ":units\nangle rad\n" + ONE_BONE.replace("axis 0 0 0 XYZ", f"axis 0 0 {np.pi / 2!r} XYZ")
+    # The bone's own x axis is y: turned by 90 degrees about it, from x to -z.
+    amc = ONE_FRAME.replace("90 90 0", "0 0 0").replace("arm 0", "arm 90")
+    assert end_of_the_arm(tmp_path, asf, amc) == [0, 0, -2]
+    assert end_of_the_arm(tmp_path, asf, amc.replace(":DEGREES\n", "").replace("90", repr(np.pi / 2))) == [0, 0, -2]
+
+
+def test_letters_of_other_alphabets_end_no_line(tmp_path: Path) -> None:
+    asf = ONE_BONE.replace(":bonedata", "# \u0445 9 9 9\n:bonedata")
+    assert end_of_the_arm(tmp_path, asf, "# \u2028 root\n" + ONE_FRAME) == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("orientation 0 0 0", "orientation 0 0 90", r"a\.asf: ':root' begins with the orientation .*not read"),
+        ("position 0 0 0", "position 0 0 inf", r"a\.asf: ':root' has no .*position \(.*not finite"),
+        ("position 0 0 0", "position 0 0", r"a\.asf: ':root' has no .*position"),
+        ("RZ RY RX", "RZ RZ RX", r"a\.asf: the order of ':root' names a number twice"),
+        ("axis 0 0 0 XYZ", "axis 0 0 0 XXZ", r"a\.asf, line 14: .*axis 'XXZ', expected an order of X, Y, Z"),
+        ("dof rx", "dof rz rx", r"a\.asf, line 14: degrees of freedom rz rx, expected rx, ry, rz only, in this order"),
+        ("dof rx", "dof rx rx", r"a\.asf, line 14: degrees of freedom rx rx"),
+        ("root arm", "root arm\narm arm", r"a\.asf, line 18: bone 'arm' has a parent already"),
+        ("root arm", "arm arm", r"a\.asf, line 17: bone 'arm' or its parent 'arm' is not defined"),
+        (
+            "end\n:h",
+            "end\nbegin\nname arm\ndirection 1 0 0\nlength 2\naxis 0 0 0 XYZ\nend\n:h",
+            "'arm' is defined twice",
+        ),
+        ("length 2", "length 1e308\ndirection 9 0 0", "the bone that ends here is incomplete .*not finite"),
+        (":root", ":units\nangle gon\n:root", r"a\.asf: the unit of angles is 'gon', expected one of deg, rad"),
+        (":root", ":units\nlength 0\n:root", r"a\.asf: the unit of length is '0', expected a number above 0"),
+    ],
+)
+def test_what_a_skeleton_says_and_is_not_read_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        end_of_the_arm(tmp_path, asf=ONE_BONE.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (":DEGREES", ":SAMPLES-PER-SECOND 60", r"a\.amc, line 1: 60 frames per second, expected 120"),
+        ("arm 0\n", "arm 0\n3\nroot 0 0 0 0 0 0\narm 0\n", r"a\.amc, line 5: frame 3, expected 2: one is left out"),
+        ("arm 0", "arm 0,5", r"a\.amc, line 4: 'arm 0,5' is not a bone with numbers"),
+        ("arm 0", "arm 1e999", r"a\.amc, line 4: 'arm 1e999' is not a bone with numbers"),
+    ],
+)
+def test_what_a_motion_says_and_is_not_read_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert end_of_the_arm(tmp_path, amc=ONE_FRAME.replace(":DEGREES", ":SAMPLES-PER-SECOND 120")) == [0, 2, 0]
+    with pytest.raises(DataError, match=message):
+        end_of_the_arm(tmp_path, amc=ONE_FRAME.replace(old, new, 1))

@@ -218,3 +218,13 @@ def test_numbers_that_are_none_are_told(tmp_path: Path) -> None:
 def test_units_may_be_bytes_or_letters(tmp_path: Path, length: np.ndarray) -> None:
     write_md17(tmp_path, r_unit=length, e_unit=np.array([b"kcal/mol"]))
     assert md_dataset("water", data_dir=tmp_path).tensors["energy"][0].item() == pytest.approx(trajectory()[1][0])
+
+
+def test_lithium_and_its_bond_are_taken(tmp_path: Path) -> None:
+    frames = np.array([[[0, 0, 0], [0, 0, 2.67]]] * 5)
+    forces = np.full((5, 2, 3), 0.5)
+    np.savez(tmp_path / "md17_li2.npz", R=frames, z=np.array([3, 3]), E=np.full(5, -407.9), F=forces)
+    data = md_dataset("li2", data_dir=tmp_path, energy_unit="eV")
+    assert len(data) == 5
+    assert data.tensors["energy"].tolist() == [[-407.9]] * 5
+    assert data.tensors["pos"][1].tolist() == pytest.approx([0, 0, 2.67])

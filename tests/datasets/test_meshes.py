@@ -57,11 +57,60 @@ def test_colors_of_vertices_and_polygons_are_passed_over(tmp_path: Path) -> None
         (SQUARE + "3 0 1 2\n", "announces 2 faces and has 1: it is cut short"),
         (SQUARE + "3 0 1 2\n3 0 1", "face 1: 3 vertices announced, 2 found"),
         (SQUARE + "3 0 1 2\n3 0 1 4", "has a face with vertex 4, it has 4 vertices"),
+        (SQUARE + "3 0 1 2\n3 0 1 -1", "has a face with vertex -1, it has 4 vertices"),
+        (SQUARE + "3 0 1 2\n-1 0 1 2 3", "face 1: -1 vertices announced, 0 found, at least 3 needed"),
+        (SQUARE + "3 0 1 2\n9999999999 0 1 2", "face 1: 9999999999 vertices announced, 3 found"),
+        (SQUARE + "3 0 1 2\n3 0 1 9999999999999999999999", "face 1 is not a list of whole numbers"),
+        (SQUARE + "3 0 1 2\n3 0 1 1_0", "face 1 is not a list of whole numbers: '3 0 1 1_0'"),
+        (SQUARE + "3 0 1 2\n3 0 1 \u0662", "face 1 is not a list of whole numbers"),
+        (SQUARE.replace("2 1 0", "2 0,5 0") + "3 0 1 2\n3 0 2 3", "a vertex that is not three numbers: .*'0,5'"),
+        (SQUARE + "3 0 1 2\n3 0 2 3\n3 0 1 3", "goes on after the 2 faces that it announces"),
+        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 2 1 0\n", "goes on after the 1 faces that it announces"),
+        ("OFF\n\u0663 1 0\n", "no numbers of vertices and faces"),
+        ("OFF BINARY\n4 2 0\n", "is a binary OFF file, which is not read"),
+        ("4OFF\n1 1 0\n0 0 0 0\n", r"vertices of other than 3 dimensions \(4OFF\), which are not read"),
+        ("nOFF\n4\n1 1 0\n0 0 0 0\n", r"vertices of other than 3 dimensions \(nOFF\), which are not read"),
     ],
 )
 def test_bad_meshes_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=rf"toy\.off.*{message}"):
         read_off(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("note", ["in \u00c5, scanned", "\u5143\u7d20 1", "\u0445 2", "a\u2028b", "a\x0b\x0c\x1c b"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_letters_of_other_alphabets_end_no_line(tmp_path: Path, note: str, end: str) -> None:
+    text = SQUARE.replace("OFF\n", f"OFF\n# {note}\n") + "4 0 1 2 3\n3 0 1 2\n"
+    (tmp_path / "toy.off").write_bytes(text.replace("\n", end).encode())
+    assert read_off(tmp_path / "toy.off").triangles.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OFF\n4 4 0\n0 0 0 1 0 0\n0 1 0 0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF\n4 4\n0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF\n4 4\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF\n4\n4 0\n0\n0 0 1 0\n0 0 1 0 0 0 1 3 0\n1 2\n3 0 1 3 # a face\n3 0 2 3 255 0 0\n3 1 2 3\n",
+        "OFF 4 4 0 0 0 0 1 0 0 0 1 0 0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF 4 4 0 0 0 0 1 0 0 0 1 0 0 0 1 3 0 1 2 3 0 1 3 3 0 2 3 3 1 2 3",
+        "COFF 4 4 0\n0 0 0 1 1 1 1 1 0 0 1 1 1 1\n0 1 0 1 1 1 1 0 0 1\n1 1 1 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+    ],
+)
+def test_numbers_follow_each_other_freely(tmp_path: Path, text: str) -> None:
+    mesh = read_off(write(tmp_path, text))
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert mesh.triangles.tolist() == [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]
+
+
+def test_faces_keep_their_order_and_what_is_not_convex_its_area(tmp_path: Path) -> None:
+    text = "OFF\n5 3 0\n0 0 0\n2 0 0\n2 2 0\n1 0.5 0\n0 2 0\n3 0 1 2\n5 0 1 2 3 4\n4 0 1 2 4\n"
+    mesh = read_off(write(tmp_path, text))
+    assert mesh.triangles.shape == (6, 3)
+    assert mesh.triangles[[0, 4, 5]].tolist() == [[0, 1, 2], [0, 1, 2], [0, 2, 4]]
+    a, b, c = np.moveaxis(mesh.vertices[mesh.triangles[1:4]], 1, 0)
+    assert np.cross(b - a, c - a)[:, 2].sum() / 2 == 2.5
+    assert (np.cross(b - a, c - a)[:, 2] > 0).all()
 
 
 def test_points_are_uniform_on_the_surface() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rapidash.data import Field
-from rapidash.datasets._molecules import ATOMIC_NUMBER, Listed, Molecules
+from rapidash.datasets._elements import ATOMIC_NUMBER
+from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._reading import DataError, SampleErrors
 from rapidash.datasets._units import (
     ATOMIZATIONS,
@@ -188,6 +189,32 @@ $$$$
 """
 
 
+V3000 = "gdb_1\n\n\n  0  0  0     0  0            999 V3000\nM  V30 BEGIN CTAB\nM  END\n$$$$\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (V3000, "it is written in V3000, which is not read, only V2000"),
+        (
+            SDF.replace("  RDKit          3D", "     RDKit          2D"),
+            "it says that its coordinates are 2D, a drawing",
+        ),
+        (SDF.replace("  2  1", "  1  0"), "it announces 1 atoms and more follow, the first: '    0.0000    0.7572"),
+        (SDF.replace("  2  1", "  3  1"), "not a V2000 entry"),
+        (SDF.replace("  2  1", " -1  1"), "it announces -1 atoms and has 0"),
+        (SDF.replace("0.1173", "0,1173"), "not a V2000 entry"),
+        (SDF.replace("0.1173", "   nan"), "coordinates that are not finite"),
+        (SDF.replace("0.1173", " 1e300"), "coordinates that are not finite, or larger than its format has room for"),
+    ],
+)
+def test_what_an_entry_of_an_sdf_states_is_so_or_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "toy.sdf").write_text(text + SDF)
+    (_, error), (_, geometry) = list(read_sdf(tmp_path / "toy.sdf"))
+    assert message in str(error)
+    assert geometry.z.tolist() == [8, 1]
+
+
 def test_sdf_and_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "toy.sdf"
     path.write_text(SDF + SDF.replace("gdb_1", "gdb_2").replace(" O ", " Xx"))
@@ -199,5 +226,99 @@ def test_sdf_and_its_errors(tmp_path: Path) -> None:
     path.write_text(SDF + SDF[:120])
     with pytest.raises(DataError, match=r"toy\.sdf does not end with '\$\$\$\$': it is cut short in entry 2"):
         list(read_sdf(path))
+    for end in ("\r\n", "\r"):
+        (path.with_name("end.sdf")).write_bytes(SDF.replace("RDKit", "\u0445dkit").replace("\n", end).encode())
+        ((_, found),) = list(read_sdf(path.with_name("end.sdf")))
+        assert found.pos.tolist() == geometry.pos.tolist()
     path.write_text("a\nb\nc\nd\n$$$$\n")
     assert "not a V2000 entry" in str(next(iter(read_sdf(path)))[1])
+
+
+def pair(first: int, second: int, distance: float, *others: int) -> Molecules:
+    """Two atoms so far apart, others on a line 50 angstrom from each other."""
+    pos = np.array([[0, 0, 0], [0, 0, distance], *[[0, 50.0 * (k + 1), 0] for k in range(len(others))]])
+    return Molecules(np.array([len(pos)]), np.array([first, second, *others]), pos, names=["m"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "distance"),
+    [
+        (3, 3, 2.67),
+        (3, 1, 1.6),
+        (11, 1, 1.89),
+        (35, 6, 1.94),
+        (54, 9, 1.98),
+        (55, 1, 2.49),
+        (4, 9, 1.37),
+        (18, 18, 3.8),
+    ],
+)
+def test_bonds_outside_organic_chemistry_are_taken(first: int, second: int, distance: float) -> None:
+    """Li2, LiH, NaH, CBr, XeF, CsH, BeF at their bond lengths, Ar2 without a light element."""
+    assert pair(first, second, distance).problems(range(1, 119)) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "distance"), [(2, 2, 2.97), (4, 4, 2.45), (3, 3, 5.0), (1, 1, 2.5), (8, 1, 1.81), (2, 10, 3.0)]
+)
+def test_where_the_unit_is_in_doubt_a_warning_says_so(first: int, second: int, distance: float) -> None:
+    """He2, Be2, stretched Li2, H2 and OH (or OH in bohr), He with Ne."""
+    with pytest.warns(RuntimeWarning, match=r"the nearest atoms of m are .* in another unit\? 1 of 1 are taken"):
+        assert pair(first, second, distance).problems(range(1, 119)) == {}
+
+
+@pytest.mark.parametrize(
+    "molecule",
+    [
+        pair(8, 1, 1.81, 1),  # water in bohr
+        pair(6, 7, 2.17, 6, 7),  # cyanogen in bohr
+        pair(6, 1, 2.06, 3),  # methyl lithium in bohr: its nearest atoms are organic
+        pair(3, 3, 0.267),  # Li2 in nm
+        pair(3, 3, 267.0),  # and in pm
+        pair(2, 2, 297.0),  # He2 in pm
+    ],
+)
+def test_what_is_clearly_another_unit_is_refused(molecule: Molecules) -> None:
+    with pytest.raises(DataError, match="are the positions in another unit"):
+        molecule.checked(SampleErrors("f", "raise"))
+
+
+def nearest_by_definition(pos: np.ndarray) -> float:
+    return float(np.sqrt(min(np.square(pos[i + 1 :] - pos[i]).sum(1).min() for i in range(len(pos) - 1))))
+
+
+def test_nearest_atoms_of_large_molecules() -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.array([257, 2, 700, 256, 1])
+    pos = rng.normal(size=(sizes.sum(), 3))
+    molecules = Molecules(sizes, np.full(len(pos), 6), pos, names=list("abcde"))
+    parts = np.split(pos, np.cumsum(sizes)[:-1])
+    expected = [nearest_by_definition(part) for part in parts[:4]]
+    assert molecules.nearest_distances().tolist() == [*expected, np.inf]
+    pos[sizes[:2].sum() + 13] = pos[sizes[:2].sum() + 600]
+    assert molecules.nearest_distances().tolist() == [*expected[:2], 0.0, expected[3], np.inf]
+    pos[0] = np.nan
+    assert np.isnan(molecules.nearest_distances()[0])
+
+
+def test_nearest_atoms_of_very_many_need_no_table_of_pairs() -> None:
+    """100,000 atoms have 5e9 pairs; of a grid with one atom moved the answer is known, and of coinciding atoms."""
+    grid = np.stack(np.meshgrid(*[np.arange(50.0)] * 3), axis=-1).reshape(-1, 3)[:100_000]
+    grid[777] += [0.25, 0, 0]
+    once = Molecules(np.array([len(grid)]), np.full(len(grid), 6), grid, names=["m"])
+    assert once.nearest_distances().tolist() == [0.75]
+    same = Molecules(np.array([len(grid)]), np.full(len(grid), 6), np.zeros_like(grid), names=["m"])
+    assert same.nearest_distances().tolist() == [0.0]
+
+
+def test_molecules_far_away_keep_their_digits(tmp_path) -> None:
+    near = three()
+    far = three()
+    far.pos[2:5] += 1e6
+    sets = [m.dataset({}, source=tmp_path, dtype=torch.float32).tensors["pos"] for m in (near, far)]
+    assert torch.equal(sets[0], torch.from_numpy(near.pos).float())
+    assert torch.equal(sets[1][:2], sets[0][:2])
+    expected = torch.from_numpy(near.pos[2:5] - near.pos[2:5].mean(axis=0)).float()
+    torch.testing.assert_close(sets[1][2:5], expected, rtol=0, atol=1e-7)
+    kept = far.dataset({}, source=tmp_path, dtype=torch.float64).tensors["pos"]
+    assert torch.equal(kept, torch.from_numpy(far.pos))

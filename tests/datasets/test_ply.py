@@ -1,6 +1,7 @@
 """PLY files as programs write them: text and binary, lists of any length, elements in any order."""
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_triangles_and_larger_polygons_together(tmp_path: Path, kind: str) -> No
     np.testing.assert_array_equal(mesh.vertices, np.array(CORNERS))
     expected = [[2, 3, 4], [0, 1, 2], [0, 2, 3], [0, 1, 2], [0, 2, 3], [0, 3, 4]]
     assert sorted(mesh.triangles.tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_polygons_that_are_not_convex_keep_their_area(tmp_path: Path, kind: str) -> None:
+    corners: list[Row] = [(0, 0, 0), (2, 0, 0), (2, 2, 0), (1, 0.5, 0), (0, 2, 0)]
+    faces: list[Row] = [([0, 1, 2, 3, 4],), ([0, 1, 2],)]
+    mesh = read_ply(written(tmp_path, ply(kind, ("vertex", VERTEX, corners), ("face", FACE, faces))))
+    a, b, c = np.moveaxis(mesh.vertices[mesh.triangles], 1, 0)
+    area = np.cross(b - a, c - a)[:, 2] / 2
+    assert (area > 0).all()
+    assert area.sum() == 2.5 + 2  # worked out by hand: the square without the notch of 3 / 2; half of the square
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,10 +145,34 @@ def test_damage_is_told(tmp_path: Path, kind: str) -> None:
         (ply(kind, ("vertex", VERTEX, [])), "has no vertices"),
         (ply(kind, ("vertex", VERTEX, CORNERS), ("face", FACE, negative)), "a face with vertex -1, it has 5 vertices"),
         (ply(kind, ("vertex", VERTEX, CORNERS), ("face", FACE, two)), "face 0 has 2 vertices, at least 3 needed"),
+        (ply(kind, ("vertex", (*VERTEX, "float x"), [(0, 0, 0, 1)])), "its header declares 'x' twice"),
+        (ply(kind, *[("vertex", VERTEX, CORNERS)] * 2), "its header declares 'vertex' twice"),
+        (whole.replace(b" 1.0\n", b" 2.0\n", 1), "of another version of ply, in 'format .* 2.0'"),
         (ply(kind, ("point", VERTEX, CORNERS)), "its vertices have no 'x', expected x, y and z; it has none"),
     ):
         with pytest.raises(DataError, match=rf"file\.ply.*({message})"):
             read_ply(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_more_is_read_than_the_header_announces(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path, ply(kind, ("vertex", VERTEX, CORNERS)))
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)  # sparse: it needs no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"goes on after all that its header announces|no text file"):
+            read_ply(path)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_end_as_on_any_system(tmp_path: Path, end: bytes) -> None:
+    whole = ply("ascii", ("vertex", VERTEX, CORNERS), ("face", FACE, [([0, 1, 2],)]))
+    whole = whole.replace(b"made by hand", "\u0445 element, \u2028 property".encode())
+    assert read_ply(written(tmp_path, whole.replace(b"\n", end))).triangles.tolist() == [[0, 1, 2]]
 
 
 def test_a_comment_may_speak_of_the_end_of_the_header(tmp_path: Path) -> None:

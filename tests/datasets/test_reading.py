@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rapidash.datasets._reading import DataError, SampleErrors, check_split, read_npz, verify_checksum
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import DataError, SampleErrors, check_split, verify_checksum
 
 
 def test_damaged_archives_are_named(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def test_ase_atoms_with_and_without_results() -> None:
     assert set(data.fields) == {"pos", "z"}
     forces = np.array([[0, 0, 1.0], [0, 0, -1.0]])
     hydrogen.calc = SinglePointCalculator(hydrogen, energy=-31.7, forces=forces)
-    assert set(from_ase([water, hydrogen]).fields) == {"pos", "z"}  # only one of them has results
+    with pytest.warns(RuntimeWarning, match="structure 0 of 2 has no energy and forces: left out for all"):
+        assert set(from_ase([water, hydrogen]).fields) == {"pos", "z"}
     alone = from_ase(hydrogen, dtype=torch.float64)
     assert alone.tensors["energy"].tolist() == [[-31.7]]
     assert alone.tensors["forces"].tolist() == forces.tolist()
@@ -67,3 +68,28 @@ def test_structures_that_are_no_cloud() -> None:
         from_ase(3)
     with pytest.raises(ValueError, match="at least one structure"):
         from_ase([])
+
+
+def test_structures_without_some_of_the_results_are_told_by_number() -> None:
+    every = [ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]) for _ in range(9)]
+    for number, atoms in enumerate(every[:2]):
+        atoms.calc = SinglePointCalculator(atoms, energy=-31.7, **({"forces": np.ones((2, 3))} if number else {}))
+    with pytest.warns(RuntimeWarning) as told:
+        assert set(from_ase(every).fields) == {"pos", "z"}
+    assert [str(warning.message) for warning in told] == [
+        "structure 2, 3, 4, 5, 6 and 2 more of 9 has no energy: left out for all",
+        "structure 0, 2, 3, 4, 5 and 3 more of 9 has no forces: left out for all",
+    ]
+    with pytest.warns(RuntimeWarning, match="structure 0 of 2 has no forces: left out for all"):
+        assert set(from_ase(every[:2]).fields) == {"pos", "z", "energy"}
+
+
+def test_structures_far_away_keep_their_digits() -> None:
+    pos = np.array([[0, 0, 0.1173], [0, 0.7572, -0.4692], [0, -0.7572, -0.4692]])
+    near, far = (ase.Atoms("OH2", pos + offset) for offset in (0, 1e6))
+    with pytest.warns(RuntimeWarning, match="structure 1 lies so far from the origin that torch.float32"):
+        moved = from_ase([near, far]).tensors["pos"]
+    assert torch.equal(moved[:3], torch.from_numpy(pos).float())
+    torch.testing.assert_close(moved[3:], torch.from_numpy(pos - pos.mean(axis=0)).float(), rtol=0, atol=1e-7)
+    kept = from_ase(far, dtype=torch.float64).tensors["pos"]
+    assert torch.equal(kept, torch.from_numpy(pos + 1e6))

@@ -1,6 +1,7 @@
 """Saved models of tasks: what is wrong with a folder is said with file and entry."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None
         ({"reference": [1]}, r"config\.json: 'reference' must be of type dict, got \[1\]"),
         ({"training": None}, r"config\.json: 'training' must be of type dict, got None"),
         ({"results": 0.5}, r"config\.json: 'results' must be of type dict, got 0\.5"),
-        ({"dtype": "float33"}, "'dtype' must be the name of a floating-point dtype such as 'float32', got 'float33'"),
+        ({"dtype": "float33"}, "'dtype' must be the name of a floating-point dtype, one of float32, .*, got 'float33'"),
         ({"kind": "network"}, r"'kind' is 'network', expected 'task': .*Rapidash\.from_pretrained"),
         ({"kind": "mesh"}, r"'kind' is 'mesh', expected 'task': it was saved by another version"),
     ],
@@ -168,3 +169,44 @@ def test_outputs_are_asked_for_by_name(folder: Path) -> None:
     with pytest.raises(KeyError, match=r"unknown output 'position', expected one of 'positions'"):
         made["position"]
     assert isinstance(found.model, nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_layers": 1_000_000_000}, "num_layers is 1000000000, model.safetensors has tensors for at most"),
+        ({"num_layers": [1] * 100_000, "channels": 4}, "num_layers is 100000, "),
+        ({"channels": 1_000_000_000}, "channels is 1000000000, model.safetensors has tensors for at most 4096"),
+        ({"basis_hidden_dim": 10**12}, "basis_hidden_dim is 1000000000000, "),
+        ({"num_orientations": 100_000, "grid": "repulsion"}, "num_orientations is 100000, .* at most 256"),
+        ({"max_degree": 40}, "max_degree is 40, "),
+        ({"channels": 4096, "basis_dim": 4096, "widening": 4096}, "it makes a network of more than .* parameters"),
+    ],
+)
+def test_a_configuration_of_another_size_is_refused_before_it_is_built(
+    folder: Path, changes: dict, message: str
+) -> None:
+    variant = json.loads((folder / "config.json").read_text())["variant"]
+    change(folder, variant={**variant, "model": {**variant["model"], **changes}})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=rf"config\.json does not describe a model of a task: {message}"):
+        TrainedModel.from_pretrained(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_hostile_configurations_are_named(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    for changed, message in (
+        ("[" * 100_000, r"config\.json is nested too deeply"),
+        (text.replace('"dim": 3', '"dim": ' + "9" * 5000), r"config\.json is not a whole JSON file"),
+        (
+            text.replace("float32", "float8_e4m3fn"),
+            "'dtype' must be the name of a floating-point dtype, one of float32,",
+        ),
+        (text.replace("float32", "float64"), r"has the type torch\.float32, expected torch\.float64"),
+        (text + " " * (1 << 24), "bytes, expected at most 16,777,216: it is no configuration"),
+    ):
+        (folder / "config.json").write_text(changed)
+        with pytest.raises(ValueError, match=message) as found:
+            TrainedModel.from_pretrained(folder)
+        assert len(str(found.value)) < 1000

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rapidash.datasets._cifar10 import CIFAR10_CLASSES, cifar10_superpixels_dataset
     from rapidash.datasets._cloud_files import FileCloud, read_clouds
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
+    from rapidash.datasets._elements import ELEMENT_SYMBOLS
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._mnist import mnist_superpixels_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
-    from rapidash.datasets._molecules import ELEMENT_SYMBOLS
     from rapidash.datasets._motion_clips import MotionClips, read_motion_clips
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, qm9_dataset, qm9_split
@@ -81,7 +81,7 @@ _LAZY = {
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
-    "_molecules": ("ELEMENT_SYMBOLS",),
+    "_elements": ("ELEMENT_SYMBOLS",),
     "_motion_clips": ("MotionClips", "read_motion_clips"),
     "_qm7": ("qm7_dataset",),
     "_qm9": ("QM9_UNITS", "qm9_dataset", "qm9_split"),

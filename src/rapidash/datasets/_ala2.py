@@ -7,7 +7,8 @@ import torch
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, as_points, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, as_points, words
 from rapidash.datasets._units import EV_PER
 from rapidash.groups import Position, Scalar, Vector
 

@@ -1,6 +1,5 @@
 """Clouds from a user's own files: xyz, npz, ply and off, one reader for all."""
 
-import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,9 @@ import numpy as np
 from rapidash._names import unknown_name
 from rapidash.datasets._frames import read_xyz_frames
 from rapidash.datasets._meshes import Mesh, read_off, read_ply
-from rapidash.datasets._reading import Array, DataError, read_npz
+from rapidash.datasets._npz import NpzArrays, read_npz
+from rapidash.datasets._reading import Array, DataError
+from rapidash.datasets._stated import check_arrays
 
 ALIASES = {  # of arrays in npz files, the field's name first
     "pos": ("pos", "positions", "coords", "R", "points"),
@@ -49,14 +50,16 @@ Entries = Iterator[tuple[str, FileCloud | DataError]]
 def read_clouds(path: Path | str) -> Entries:
     """The clouds of a file with their names, a ``DataError`` in the place of one that cannot be read.
 
-    ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares.
+    ``.xyz``, ``.extxyz``: every frame; z, pos, and the numeric columns that extended xyz declares. A frame is bad where
+    its comment states periods, a cell or another unit than angstrom, or its lines are not what it declares.
 
     ``.npz``: pos (N, D) of one cloud, (B, N, D) of several of one size, (B, A, D) padded with num_points (B,), or
     (N, D) of all points with num_points (B,); every other array with a row per point (or, of clouds of one size, one
     for all of them) is taken along, and ``left_out`` says why one is not. Names of other formats are known: positions,
     coords, R, points; numbers, nuclear_charges, atomic_numbers, Z for z; charges for charge, beside num_atoms for z;
     velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms, and
-    beside R and Z also N, for num_points.
+    beside R and Z also N, for num_points. What arrays state of periods, a cell or another unit counts (pbc, cell,
+    units). An array is left out that would unpack to more than 256 MiB and 30 times the size of the file.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a file without faces. Other numbers that a ply has
     for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.
@@ -81,16 +84,22 @@ def _xyz(path: Path) -> Entries:
 
 def _npz(path: Path) -> Entries:
     given = read_npz(path, verify=False)
-    every = _array_names(path)
-    arrays = {_known_name(name, every): given[name] for name in every if name in given}
-    bad = {_known_name(name, every): f"{name!r} holds Python objects" for name in every if name not in given}
+    every = {*given, *given.objects}
+    arrays, bad = _small_enough(given, every)
+    bad |= {_known_name(name, every): f"{name!r} holds Python objects" for name in given.objects}
     if wrong := bad.get("pos") or bad.get("num_points"):
         raise DataError(f"{path}: {wrong}, expected numbers: clouds of several sizes stand one after the other")
     if "pos" not in arrays:
         raise DataError(f"{path} has no array 'pos' (or {', '.join(ALIASES['pos'][1:])}), it has {sorted(given)}")
+    try:
+        check_arrays(arrays)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     pos, sizes = arrays["pos"], arrays.pop("num_points", None)
     if pos.dtype.kind not in "fiu" or pos.ndim not in (2, 3):
         raise DataError(f"{path}: 'pos' has shape {pos.shape} of {pos.dtype}, expected numbers (N, D) or (B, N, D)")
+    if 0 in pos.shape:
+        raise DataError(f"{path}: it has no points: 'pos' has the shape {pos.shape}")
     if sizes is not None:
         _check_sizes(path, pos, sizes)
     if pos.ndim == 3:
@@ -102,10 +111,20 @@ def _npz(path: Path) -> Entries:
         yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos), bad), label=label, left_out=bad)
 
 
-def _array_names(path: Path) -> list[str]:
-    """All arrays of an npz file, also those of pickled objects, which are not read."""
-    with zipfile.ZipFile(path) as file:
-        return [name.removesuffix(".npy") for name in file.namelist()]
+def _small_enough(given: NpzArrays, every: Collection[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays by the names of fields, those that every cloud needs first, and why others are not unpacked."""
+    arrays: dict[str, Array] = {}
+    bad: dict[str, str] = {}
+    order = [name for field in ALIASES for name in given if _known_name(name, every) == field]
+    for name in dict.fromkeys([*order, *given]):
+        field = _known_name(name, every)
+        try:
+            arrays[field] = given[name]
+        except DataError as error:
+            if field in ("pos", "num_points"):
+                raise
+            bad[field] = str(error).removeprefix(f"{given.path}: ")
+    return arrays, bad
 
 
 def _known_name(name: str, given: Collection[str]) -> str:
@@ -120,12 +139,13 @@ def _known_name(name: str, given: Collection[str]) -> str:
 
 
 def _check_sizes(path: Path, pos: Array, sizes: Array) -> None:
+    most = pos.shape[pos.ndim - 2]
     expected = "(B,) whole numbers of at least 1" + (", at most A" if pos.ndim == 3 else " that add up to N")
-    fits = sizes.dtype.kind in "iu" and sizes.ndim == 1 and bool((sizes > 0).all())
+    fits = sizes.dtype.kind in "iu" and sizes.ndim == 1 and bool(((sizes > 0) & (sizes <= most)).all())
     if fits and pos.ndim == 3:
-        fits = len(sizes) == len(pos) and int(sizes.max(initial=0)) <= pos.shape[1]
+        fits = len(sizes) == len(pos)
     elif fits:
-        fits = int(sizes.astype(np.int64).sum()) == len(pos)
+        fits = int(sizes.sum(dtype=np.int64)) == len(pos)
     if not fits:
         raise DataError(f"{path}: 'num_points' {sizes.shape} does not fit 'pos' {pos.shape}, expected {expected}")
 
@@ -183,11 +203,24 @@ def _with_rows(arrays: dict[str, Array], num_points: int, bad: dict[str, str]) -
 
 
 def as_entries(path: Path | str, clouds: Entries) -> Entries:
-    """The clouds of a file; where it cannot be read (any further), that is one bad entry more."""
+    """The clouds of a file; where it cannot be read (any further), whatever the reason, that is one bad entry more."""
     try:
         yield from clouds
     except DataError as error:
         yield str(path), DataError(str(error).removeprefix(str(path)).lstrip(":, "))
+    except Warning:
+        raise  # a user made it an error
+    except Exception as error:  # of a reader: the other files are read all the same
+        yield str(path), unforeseen(error)
+
+
+def unforeseen(error: Exception) -> DataError:
+    """What a reader did not foresee, as a problem of the entry."""
+    if isinstance(error, MemoryError):
+        return DataError("it does not fit into memory")
+    bad = DataError(f"it cannot be read ({type(error).__name__}: {error})")
+    bad.__cause__ = error
+    return bad
 
 
 def _mesh(read: Callable[[Path], Mesh]) -> Callable[[Path], Entries]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rapidash.data import Field
-from rapidash.datasets._motion_clips import METERS_PER_UNIT, Motion, MotionClips, read_motion_clips
+from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, as_points, check_split
 from rapidash.groups import Position, Scalar, Vector
@@ -161,6 +161,6 @@ def _info(clips: MotionClips, cases: list[int]) -> dict[str, Any]:
         "bones": torch.from_numpy(clips.bones),
         "joints": clips.joints,
         "clips": tuple(clips.names[case] for case in cases),
-        "meters_per_unit": METERS_PER_UNIT,
+        "meters_per_unit": clips.meters_per_unit,
         "fps": clips.fps,
     }

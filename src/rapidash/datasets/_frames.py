@@ -1,20 +1,19 @@
-"""All frames of an xyz file, plain or extended, a bad one reported in its place."""
+"""The frames of an xyz file, plain or extended, one after the other, a bad one reported in its place."""
 
-import re
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from rapidash.datasets._molecules import ATOMIC_NUMBER
-from rapidash.datasets._reading import Array, DataError, readable
-from rapidash.datasets._xyz import parse_xyz
+from rapidash.datasets._columns import Columns
+from rapidash.datasets._reading import Array, DataError
+from rapidash.datasets._stated import check_comment
+from rapidash.datasets._text import text_lines
+from rapidash.datasets._xyz import is_count, is_qm9_end, parse_atoms
 
-_PROPERTIES = re.compile(r'\bproperties=(?:"([^"]*)"|(\S+))', re.IGNORECASE)
-_PBC = re.compile(r"""\bpbc\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|\S+)""", re.IGNORECASE)
-_LATTICE = re.compile(r"\blattice=", re.IGNORECASE)
-_RENAMED = {"species": "z", "Z": "z", "numbers": "z", "velo": "vel", "velocities": "vel"}
-_KINDS = {"R": np.float64, "I": np.int64}
+_AT_ONCE = 10_000  # lines that are held as text
+_MOST_NUMBERS = 1 << 27  # of a frame: 1 GiB
 
 
 def read_xyz_frames(path: Path) -> Iterator[tuple[str, dict[str, Array] | DataError]]:
@@ -22,111 +21,115 @@ def read_xyz_frames(path: Path) -> Iterator[tuple[str, dict[str, Array] | DataEr
 
     Arrays: z (N,) int64, pos (N, 3) in the file's unit, and in extended xyz the other numeric columns by their name.
     Nothing but blank lines may stand between frames (or, in files of QM9, its three lines after the atoms). After a bad
-    frame reading goes on at the next line that is a number of atoms.
+    frame reading goes on at the next line that is a number of atoms. The file is read once, from its beginning to its
+    end, and of its text one part of a frame is held at a time.
     Raises: DataError for a file that cannot be read or holds no frame.
     """
-    with readable(path):  # comments are in any encoding; the file may begin with a byte order mark
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    at, number = _next_count(lines, 0), 0
-    if at is None:
+    lines = _Lines(path)
+    first = lines.skip_blank()
+    problem = f"its first line is {first!r}, expected a number of atoms" if first and not is_count(first) else ""
+    lines.skip_to_count()
+    if lines.next is None:
         raise DataError(f"{path} has no line with a number of atoms: it is not an xyz file, or empty")
-    if (first := _next_text(lines, 0)) != at:
-        yield "frame 0", DataError(f"its first line is {lines[first]!r}, expected a number of atoms")
-        number = 1
-    while at is not None:
-        end = at + int(lines[at]) + 2
+    if problem:
+        yield "frame 0", DataError(problem)
+    for number in itertools.count(1 if problem else 0):
+        if lines.next is None:
+            return
         try:
-            yield f"frame {number}", _parse_frame(lines, at, end)
+            yield f"frame {number}", _read_frame(lines)
         except DataError as error:
             yield f"frame {number}", error
-            end = at + 2  # the count may be wrong: look for the next one below the comment
-        at, number = _next_count(lines, end), number + 1
+        lines.skip_to_count()
 
 
-def _next_count(lines: list[str], start: int) -> int | None:
-    """The first line from ``start`` on that is a single whole number."""
-    return next((at for at in range(start, len(lines)) if lines[at].strip().isdecimal()), None)
+class _Lines:
+    """The lines of a file with one to look ahead at: ``next``, None at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._rest = text_lines(path)
+        self.next = next(self._rest, None)
+
+    def take(self) -> str:
+        """The next line, which must be there."""
+        line = self.next
+        assert line is not None
+        self.next = next(self._rest, None)
+        return line
+
+    def at_count(self) -> bool:
+        """Whether the next line is a number of atoms."""
+        return self.next is not None and is_count(self.next)
+
+    def skip_to_count(self) -> None:
+        """Go on to the next number of atoms, or the end."""
+        while self.next is not None and not is_count(self.next):
+            self.take()
+
+    def skip_blank(self) -> str | None:
+        """Go on to the next line that is not blank, and return it without taking it."""
+        while self.next is not None and not self.next.strip():
+            self.take()
+        return self.next
 
 
-def _next_text(lines: list[str], start: int) -> int:
-    """The first line from ``start`` on that is not blank, or the end."""
-    return next((at for at in range(start, len(lines)) if lines[at].strip()), len(lines))
-
-
-def _parse_frame(every: list[str], at: int, end: int) -> dict[str, Array]:
-    """The frame between two lines, of which the first is its number of atoms."""
-    lines, announced = every[at:end], every[at].strip()
+def _read_frame(lines: _Lines) -> dict[str, Array]:
+    """The frame that begins with the next line, up to the next one."""
+    announced = lines.take().strip()
+    comment = lines.take() if lines.next is not None else None
     if int(announced) == 0:
         raise DataError("it has no atoms: it announces 0")
-    if end > len(every):
-        raise DataError(f"it announces {announced} atoms and the file ends {end - len(every)} lines short")
-    if (found := _next_count(lines, 2)) is not None:
-        raise DataError(f"it announces {announced} atoms, the next frame begins after {found - 2}: cut short")
-    arrays = _parse_atoms(lines)
-    after = _next_text(every, _end_of_qm9(every, end))
-    if after < len(every) and not every[after].strip().isdecimal():
+    if comment is None:
+        raise DataError(f"it announces {announced} atoms and the file ends {int(announced) + 1} lines short")
+    check_comment(comment)
+    columns = Columns.of_comment(comment)
+    arrays = _joined([_parsed(part, columns) for part in _parts(lines, int(announced), columns)])
+    if (more := _more(lines)) is not None:
         raise DataError(
-            f"it announces {announced} atoms and more lines follow, the first: {every[after]!r}; "
+            f"it announces {announced} atoms and more lines follow, the first: {more!r}; "
             "expected the number of atoms of the next frame, or the end of the file"
         )
     return arrays
 
 
-def _end_of_qm9(lines: list[str], end: int) -> int:
-    """Where a frame ends that has the frequencies, SMILES and InChI of QM9's files after its atoms."""
-    has_identifiers = end + 2 < len(lines) and lines[end + 2].startswith("InChI=")
-    return end + 3 if has_identifiers else end
+def _parts(lines: _Lines, announced: int, columns: Columns | None) -> Iterator[list[str]]:
+    """The lines of the atoms, some at a time. Raises: DataError where there are fewer than announced, or too many."""
+    width = columns.total if columns else 4
+    part: list[str] = []
+    for found in range(announced):
+        if lines.at_count():
+            raise DataError(f"it announces {announced} atoms, the next frame begins after {found}: cut short")
+        if lines.next is None:
+            raise DataError(f"it announces {announced} atoms and the file ends {announced - found} lines short")
+        if found * width > _MOST_NUMBERS:
+            raise DataError(f"it has more than {found} atoms with {width} columns: too many for one cloud")
+        part.append(lines.take())
+        if len(part) == _AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
-def _parse_atoms(lines: list[str]) -> dict[str, Array]:
-    comment = lines[1]
-    periodic = _PBC.search(comment)
-    if _LATTICE.search(comment) and (periodic is None or re.search(r"[T1]", periodic[1], re.IGNORECASE)):
-        raise DataError("it is periodic (Lattice): clouds have no cell, so neighbors across it would be lost")
-    declared = _PROPERTIES.search(comment)
-    if declared is None:
-        molecule = parse_xyz("\n".join(lines), with_columns=False)
-        return {"z": molecule.z, "pos": molecule.pos}
-    return _parse_columns(lines[2:], declared[1] or declared[2])
+def _parsed(lines: list[str], columns: Columns | None) -> dict[str, Array]:
+    if columns is not None:
+        return columns.read(lines)
+    z, pos = parse_atoms(lines, with_columns=False)
+    return {"z": z, "pos": pos}
 
 
-def _parse_columns(lines: list[str], properties: str) -> dict[str, Array]:
-    """Columns by the declaration of extended xyz, NAME:TYPE:WIDTH one after the other."""
-    parts = properties.split(":")
-    triples = list(zip(parts[::3], parts[1::3], parts[2::3]))
-    if len(parts) % 3 or not all(width.isdecimal() for _, _, width in triples):
-        raise DataError(f"Properties={properties} is not NAME:TYPE:WIDTH, repeated")
-    rows = [line.split() for line in lines]
-    total = sum(int(width) for _, _, width in triples)
-    for row, line in zip(rows, lines):
-        if len(row) < total:
-            raise DataError(f"{line!r} has {len(row)} columns, Properties={properties} declares {total}")
-    arrays: dict[str, Array] = {}
-    first = 0
-    for name, kind, width in triples:
-        words = [row[first : first + int(width)] for row in rows]
-        first += int(width)
-        name = _RENAMED.get(name, name)
-        if name == "z" and kind == "S":
-            arrays["z"] = _elements([row[0] for row in words])
-        elif kind in _KINDS:
-            arrays[name] = _numbers(words, _KINDS[kind], name)
-    if "pos" not in arrays or arrays["pos"].shape[1] != 3:
-        raise DataError(f"Properties={properties} declares no pos:R:3")
-    if "z" in arrays:
-        arrays["z"] = arrays["z"].reshape(-1)
-    return arrays
+def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _elements(symbols: list[str]) -> Array:
-    names = [symbol.capitalize() for symbol in symbols]
-    if unknown := [symbol for symbol, name in zip(symbols, names) if name not in ATOMIC_NUMBER]:
-        raise DataError(f"unknown element {unknown[0]!r}")
-    return np.array([ATOMIC_NUMBER[name] for name in names])
-
-
-def _numbers(words: list[list[str]], kind: type, name: str) -> Array:
-    try:
-        return np.array(words, dtype=kind)
-    except ValueError as error:
-        raise DataError(f"column {name!r} is not numeric: {error}") from error
+def _more(lines: _Lines) -> str | None:
+    """The first line before the next frame that does not belong there."""
+    first, tail = lines.next, list[str]()
+    while len(tail) < 3 and lines.next is not None and not lines.at_count():
+        if not tail and not lines.next.strip():
+            break
+        tail.append(lines.take())
+    after = lines.skip_blank()
+    if tail and not is_qm9_end(tail):
+        return first
+    return None if after is None or is_count(after) else after

@@ -1,11 +1,13 @@
 """HDF5 files, read with h5py where it is installed."""
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rapidash.datasets._npz import allowance
 from rapidash.datasets._reading import Array, DataError, readable
 
 
@@ -20,24 +22,37 @@ def read_h5(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = (
 
     arrays: dict[str, Array] = {}
     with readable(path):
+        left = allowance(path)
         try:
             with h5py.File(path, "r") as file:
                 for name in (*required, *optional):
                     known = name.split("|")
                     found: Any = next((file[key] for key in known if key in file), None)
                     if found is not None:
+                        left -= _checked_size(path, name, found, left)
                         arrays[known[0]] = np.asarray(found[()])
                     elif name in required:
                         raise DataError(f"{path} has no array {name!r}, it has {sorted(file)}")
         except (RuntimeError, TypeError, UnicodeDecodeError) as error:  # what h5py makes of damage inside
             raise OSError(str(error)) from error
-    for name, array in arrays.items():
-        if array.ndim == 0 or array.dtype.kind not in "biuf":
-            raise DataError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}, expected numbers by entry")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{path}: its arrays have different lengths {lengths}")
     return arrays
+
+
+def _checked_size(path: Path, name: str, found: Any, left: int) -> int:
+    """Bytes of an array, before it is read: a small file can announce any size.
+
+    Raises: DataError for a group, for what is no array of numbers, and for more than are ``left``.
+    """
+    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
+    if not shape or dtype is None or dtype.kind not in "biuf":
+        raise DataError(f"{path}: {name!r} is {dtype} of shape {shape}, expected numbers by entry")
+    size = math.prod(max(length, 1) for length in shape) * int(dtype.itemsize)
+    if size > left:
+        raise DataError(f"{path}: {name!r} of shape {shape} would take {size:,} bytes, the file has far fewer")
+    return size
 
 
 def labels_of(path: Path, arrays: dict[str, Array]) -> list[float]:

@@ -1,6 +1,7 @@
 """Molecular dynamics: many configurations of one molecule with energies and, mostly, forces."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rapidash.data import Field
 from rapidash.datasets._locate import locate
 from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._nbody import Split
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._reading import (
     Array,
     DataError,
@@ -19,10 +21,13 @@ from rapidash.datasets._reading import (
     ReadDataset,
     SampleErrors,
     check_split,
-    read_npz,
     readable,
+    real_numbers,
+    whole_numbers,
     words,
 )
+from rapidash.datasets._stated import check_arrays
+from rapidash.datasets._text import text_lines
 from rapidash.datasets._units import EV_PER, TOTALS, energy_kinds, prevailing
 from rapidash.groups import Scalar, Vector
 
@@ -136,6 +141,7 @@ def _find(name: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, _
 
 def _single(path: Path) -> _Trajectory:
     arrays = read_npz(path, verify=False)
+    _check_stated(path, arrays)
     keys = next(
         (
             keys
@@ -150,7 +156,7 @@ def _single(path: Path) -> _Trajectory:
             "z, R, E, F (MD17)"
         )
     z, pos, energy, forces = (arrays[key] for key in keys)
-    length, stated = (words(arrays[name].reshape(-1))[0] if name in arrays else None for name in ("r_unit", "e_unit"))
+    length, stated = (_word(arrays, name) for name in ("r_unit", "e_unit"))
     if length is not None and not (length.lower().startswith("ang") or length in ("A", "\u00c5", "\u212b")):
         raise DataError(f"{path}: positions in {length!r}, expected 'Ang': convert them")
     if stated is not None and stated.lower() not in _UNIT_NAMES:
@@ -159,7 +165,20 @@ def _single(path: Path) -> _Trajectory:
     return _shaped(path, z, pos, energy, forces, unit)
 
 
-def _of_collection(path: Path, name: str, arrays: dict[str, Array]) -> _Trajectory:
+def _check_stated(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Raises: DataError for a file that states a cell or another unit of length."""
+    try:
+        check_arrays(arrays)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _word(arrays: Mapping[str, Array], name: str) -> str | None:
+    """The one word in an array, None where there is none."""
+    return next(iter(words(arrays[name].reshape(-1))), None) if name in arrays else None
+
+
+def _of_collection(path: Path, name: str, arrays: Mapping[str, Array]) -> _Trajectory:
     energy = f"{name}/energy_eh" if f"{name}/energy_eh" in arrays else f"{name}/energy"
     if energy not in arrays or f"{name}/z" not in arrays:
         raise DataError(f"{path} has no energies or elements of {name!r}")
@@ -167,11 +186,13 @@ def _of_collection(path: Path, name: str, arrays: dict[str, Array]) -> _Trajecto
     return _shaped(path, arrays[f"{name}/z"], arrays[f"{name}/pos"], arrays[energy], arrays.get(f"{name}/forces"), unit)
 
 
-def _collection_info(name: str, arrays: dict[str, Array], sets: list[str]) -> dict[str, object]:
+def _collection_info(name: str, arrays: Mapping[str, Array], sets: list[str]) -> dict[str, object]:
     atoms = f"{name.split('_')[0]}_isolated_atoms"
     if f"{atoms}/z" not in arrays:
         return {"sets": sets}
-    return {"sets": sets, "atom_energies": dict(zip(arrays[f"{atoms}/z"].tolist(), arrays[f"{atoms}/energy"].tolist()))}
+    z = whole_numbers(f"isolated atoms of {name!r}", "z", arrays[f"{atoms}/z"].reshape(-1))
+    energy = real_numbers(f"isolated atoms of {name!r}", "energy", arrays[f"{atoms}/energy"].reshape(-1))
+    return {"sets": sets, "atom_energies": dict(zip(z.tolist(), energy.tolist()))}
 
 
 def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | None, unit: str | None) -> _Trajectory:
@@ -180,13 +201,14 @@ def _shaped(path: Path, z: Array, pos: Array, energy: Array, forces: Array | Non
             raise DataError(f"{path}: {name} are {array.dtype}, expected numbers")
     if (z != np.rint(z)).any():
         raise DataError(f"{path}: elements {z[z != np.rint(z)][:3]} are no atomic numbers")
+    z = whole_numbers(path, "elements", z)
     energy = energy.reshape(-1)
     if pos.shape != (len(energy), *z.shape, 3) or z.ndim != 1 or (forces is not None and forces.shape != pos.shape):
         shapes = f"positions {pos.shape}, energies {energy.shape}, elements {z.shape}"
         shapes += "" if forces is None else f", forces {forces.shape}"
         raise DataError(f"{path}: {shapes} do not belong together, expected (F, A, 3), (F,), (A,) and (F, A, 3)")
     pulls = None if forces is None else forces.astype(np.float64)
-    return _Trajectory(z.astype(np.int64), pos.astype(np.float64), energy.astype(np.float64), pulls, unit)
+    return _Trajectory(z, pos.astype(np.float64), energy.astype(np.float64), pulls, unit)
 
 
 def _listed(trajectory: _Trajectory, path: Path, energy_unit: str | None) -> Listed:
@@ -250,7 +272,7 @@ def _published(folder: Path, part: str, fold: int, num_frames: int) -> NDArray[n
         known = ", ".join(sorted(other.name for other in folder.glob(f"index_{part}_*.csv")))
         raise ValueError(f"{fold=} is none of the published splits: expected {file.name} in {folder}, it has {known}")
     with readable(file):
-        indices = np.array([int(line) for line in file.read_text().split()])
+        indices = np.array([int(word) for line in text_lines(file) for word in line.split()], dtype=np.int64)
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= num_frames:
         raise DataError(f"{file} names configurations outside of 0 to {num_frames - 1}, or none")
     return indices

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from rapidash.datasets._image_clouds import ImageSet, LabeledImages, image_clouds
 from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._nbody import Split
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._reading import (
     DataError,
     OnError,
     ReadDataset,
-    read_npz,
     readable,
     verify_checksum,
 )

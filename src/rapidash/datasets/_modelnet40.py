@@ -18,10 +18,9 @@ from rapidash.datasets._reading import (
     ReadDataset,
     SampleErrors,
     check_split,
-    listed_files,
-    read_listing,
 )
 from rapidash.datasets._shapes import ShapeCollector, held_out, read_table
+from rapidash.datasets._text import listed_files, read_listing
 
 MODELNET40_CLASSES = (
     *("airplane", "bathtub", "bed", "bench", "bookshelf", "bottle", "bowl", "car", "chair", "cone", "cup", "curtain"),

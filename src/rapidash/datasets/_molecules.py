@@ -1,5 +1,6 @@
 """Molecules as arrays: atoms of all molecules one after another, checked and turned into a data set."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,24 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rapidash.data import Field
+from rapidash.data._rounding import rounded
+from rapidash.datasets._elements import COVALENT_RADII
 from rapidash.datasets._reading import Array, DataError, ReadDataset, SampleErrors, as_points, none_usable
 from rapidash.datasets._units import energy_kinds, prevailing
 from rapidash.groups import Position, Scalar
 
-_SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
-    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
-    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
-    "Og"
-)
-ELEMENT_SYMBOLS = tuple(_SYMBOLS.split())  # of atomic number 1, 2, ...
-ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(ELEMENT_SYMBOLS, start=1)}
-
 _NEAREST = (0.5, 1.75)  # angstrom: the shortest distance in a molecule with a light element is a bond of it
 _LIGHT = 9
+_ORGANIC = [1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53]  # elements whose bonds with light ones are that short
+_BOND = 1.2  # times the sum of the covalent radii: bonds are shorter; in bohr, those of organic molecules are longer
+_APART = 40.0  # times that sum: no molecule
 _PAIRS_AT_ONCE = 4_000_000
+_SMALL = 256  # atoms: up to here the distances of all pairs, beyond a tree
 
 
 @dataclass
@@ -77,7 +76,7 @@ class Molecules:
                 f"{source}: numbers of atoms of shape {sizes.shape} and type {sizes.dtype}, expected one from 0 on for "
                 "each molecule: it is damaged"
             )
-        num_atoms = int(sizes.sum(dtype=np.int64))
+        num_atoms = sum(sizes.tolist())  # of any size
         per_atom = {"z": self.z.reshape(-1), "pos": self.pos, **self.per_atom}
         for rows, what, arrays in (num_atoms, "atoms", per_atom), (len(self), "molecules", self.per_molecule):
             for name, array in arrays.items():
@@ -107,7 +106,8 @@ class Molecules:
         """The sound molecules; the others are reported to ``errors``.
 
         A molecule is bad if its positions or targets are not finite, an element is not among ``elements``, or its
-        shortest distance is not that of a bond in angstrom: atoms coincide, or the unit is another one.
+        shortest distance is not that of a bond in angstrom: atoms coincide, or the unit is another one. Where elements
+        outside organic chemistry, or two atoms alone, are farther apart than a bond, a warning tells of the doubt.
         """
         already = len(errors.skipped)
         if not len(self):
@@ -137,29 +137,63 @@ class Molecules:
         for name, array in self.per_molecule.items():
             for index in np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)):
                 problems.setdefault(int(index), f"its {name!r} is not finite")
-        nearest = self.nearest_distances()
-        is_light = np.minimum.reduceat(self.z, start) <= _LIGHT if len(self) else np.zeros(0, dtype=bool)
-        too_far = (nearest > _NEAREST[1]) & is_light & (self.num_atoms > 1)
-        for index in np.flatnonzero((nearest < _NEAREST[0]) | too_far):
-            problems.setdefault(
-                int(index),
-                f"its nearest atoms are {nearest[index]:.3g} apart, expected {_NEAREST[0]} to {_NEAREST[1]} angstrom: "
-                "do atoms coincide, or are the positions in another unit?",
+        first, second, nearest = self._nearest_pairs()
+        apart = self._apart(first, second, nearest)
+        is_organic = np.isin(self.z[first], _ORGANIC) & np.isin(self.z[second], _ORGANIC) if len(self.z) else apart > 0
+        is_clear = (apart > _APART) | ((apart > _BOND) & is_organic & (self.num_atoms > 2))
+        for wrong in np.flatnonzero((nearest < _NEAREST[0]) | is_clear).tolist():
+            problems.setdefault(wrong, _distance_problem(nearest[wrong]))
+        doubtful = [place for place in np.flatnonzero(apart > _BOND).tolist() if place not in problems]
+        if doubtful:
+            warnings.warn(
+                f"the nearest atoms of {self.names[doubtful[0]]} are {nearest[doubtful[0]]:.3g} apart, more than a "
+                "bond of these elements in angstrom: are the positions in another unit? "
+                f"{len(doubtful)} of {len(self)} are taken all the same",
+                RuntimeWarning,
+                stacklevel=4,
             )
         return problems
 
+    def _apart(
+        self, first: NDArray[np.int64], second: NDArray[np.int64], nearest: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(B,) the shortest distance over the sum of the covalent radii, 0 where it is no sign of another unit.
+
+        That is up to 1.75 angstrom, for single atoms, and without a light element.
+        """
+        apart = np.zeros(len(self))
+        if not len(self):
+            return apart
+        is_light = np.minimum.reduceat(self.z, self._start) <= _LIGHT
+        judged = (nearest > _NEAREST[1]) & np.isfinite(nearest) & is_light
+        pairs = np.clip(np.stack([self.z[first[judged]], self.z[second[judged]]]), 0, len(COVALENT_RADII) - 1)
+        apart[judged] = nearest[judged] / COVALENT_RADII[pairs.astype(np.int64)].sum(axis=0)
+        return apart
+
     def nearest_distances(self) -> NDArray[np.float64]:
         """(B,) the shortest distance between two atoms of each molecule, infinite for a single atom."""
+        return self._nearest_pairs()[2]
+
+    def _nearest_pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """(B,) rows of the two nearest atoms of each molecule and their distance, infinite for a single atom."""
         nearest, sizes = np.full(len(self), np.inf), self.num_atoms.astype(np.int64)
-        for size in np.unique(sizes[sizes > 1]):
+        first, second = np.zeros((2, len(self)), dtype=np.int64)
+        for size in np.unique(sizes[(sizes > 1) & (sizes <= _SMALL)]):
             members = np.flatnonzero(sizes == size)
             step = max(1, _PAIRS_AT_ONCE // int(size * size))
             for part in (members[k : k + step] for k in range(0, len(members), step)):
                 pos = self.pos[self._start[part][:, None] + np.arange(size)].astype(np.float64)
                 square = np.square(pos[:, :, None] - pos[:, None]).sum(-1)
                 square[:, np.arange(size), np.arange(size)] = np.inf
-                nearest[part] = np.sqrt(square.min(axis=(1, 2)))
-        return nearest
+                flat = square.reshape(len(part), -1)
+                best = flat.argmin(axis=1)
+                nearest[part] = np.sqrt(flat[np.arange(len(part)), best])
+                first[part], second[part] = self._start[part] + best // size, self._start[part] + best % size
+        for index in np.flatnonzero(sizes > _SMALL).tolist():
+            begin = self._start[index]
+            one, other, nearest[index] = _nearest_pair(self.pos[begin : begin + sizes[index]].astype(np.float64))
+            first[index], second[index] = begin + one, begin + other
+        return first, second, nearest
 
     def dataset(
         self,
@@ -170,15 +204,41 @@ class Molecules:
         info: Mapping[str, Any] | None = None,
         skipped: tuple[str, ...] = (),
     ) -> ReadDataset:
-        """A data set with pos, z and the named fields: a row per molecule stays float64, integers stay integers."""
+        """A data set with pos, z and the named fields: a row per molecule stays float64, integers stay integers.
+
+        Molecules far from the origin are moved to it before their positions are rounded, see `centers_far_away`.
+        """
+        sizes = torch.from_numpy(self.num_atoms.astype(np.int64))
         declared = {"pos": Field(Position(), "angstrom"), "z": Field(Scalar(), "1"), **fields}
-        tensors = {"pos": as_points(self.pos, dtype), "z": as_points(self.z, torch.int64)}
+        tensors = {
+            "pos": rounded(as_points(self.pos, torch.float64), sizes, dtype),
+            "z": as_points(self.z, torch.int64),
+        }
         for name, spec in fields.items():
             array = (self.per_atom if spec.level == "point" else self.per_molecule)[name]
             kept = torch.int64 if array.dtype.kind in "iub" else dtype if spec.level == "point" else torch.float64
             tensors[name] = as_points(array if array.ndim > 1 else array[:, None], kept)
-        sizes = torch.from_numpy(self.num_atoms.astype(np.int64))
         return ReadDataset(tensors, declared, sizes, source=source, info=info, skipped=skipped)
+
+
+def _distance_problem(distance: float) -> str:
+    return (
+        f"its nearest atoms are {distance:.3g} apart, expected {_NEAREST[0]} to {_NEAREST[1]} angstrom: do atoms "
+        "coincide, or are the positions in another unit?"
+    )
+
+
+def _nearest_pair(pos: NDArray[np.float64]) -> tuple[int, int, float]:
+    """Rows of the two nearest of many points (N, 3), and their distance; nan where a position is not finite."""
+    if not np.isfinite(pos).all():
+        return 0, 0, np.nan
+    order = np.lexsort(pos.T)
+    if (twice := np.flatnonzero((np.diff(pos[order], axis=0) == 0).all(axis=1))).size:  # a tree would be slow
+        return int(order[twice[0]]), int(order[twice[0] + 1]), 0.0
+    distance, rows = cKDTree(pos).query(pos, k=2)
+    one = int(distance[:, 1].argmin())
+    other = int(rows[one, 1])
+    return one, other, float(np.sqrt(np.square(pos[one] - pos[other]).sum()))
 
 
 Bad = dict[int, tuple[str, str]]  # by place in a list: the name of a molecule and what is wrong with it

@@ -1,7 +1,7 @@
 """Motion-capture clips in the layouts in which they circulate: npz, published pickles, raw ASF and AMC."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,14 +10,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rapidash.datasets._acclaim import read_amc, read_asf
+from rapidash.datasets._acclaim import FRAMES_PER_SECOND, UNITS_PER_INCH, read_amc, read_asf
 from rapidash.datasets._locate import beside, locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, words
 from rapidash.datasets._safe_pickle import load_plain_pickle
 
 Motion = Literal["walk", "run", "walk-subjects"]
 
-METERS_PER_UNIT = 0.0254 / 0.45  # of the CMU skeleton files
+_METERS_PER_INCH = 0.0254
+_METERS_PER_UNIT = _METERS_PER_INCH / UNITS_PER_INCH
 _OBTAIN = (
     "Get ASF and AMC files of subject 35 (walk) or 9 (run) from mocap.cs.cmu.edu, the published pickles from the "
     "repository of the EGNO paper (motion/dataset), or the npz file of the same name."
@@ -53,6 +55,7 @@ class MotionClips:
         starts: per split the start frames of every clip of it, by clip number, in published order; empty without one.
         source: where they were read from.
         skipped: what is wrong with every clip left out, by clip number.
+        meters_per_unit: of the skeleton unit.
     """
 
     pos: tuple[NDArray[np.float64], ...]
@@ -64,6 +67,7 @@ class MotionClips:
     starts: dict[str, dict[int, NDArray[np.int64]]]
     source: Path
     skipped: dict[int, str] = field(default_factory=dict)
+    meters_per_unit: float = _METERS_PER_UNIT
 
 
 def read_motion_clips(
@@ -112,7 +116,7 @@ def _from_npz(path: Path, verify: bool) -> MotionClips:
     arrays = read_npz(path, ("pos", "case_len", "trial", "joint", "edges", "fps"), verify=verify)
     pos, fps, num_joints = arrays["pos"], arrays["fps"], arrays["joint"].size
     lengths = _whole_numbers(arrays["case_len"], f"{path}, 'case_len'", num_axes=1)
-    shapes = {"pos": (int(lengths.sum()), num_joints, 3), "trial": lengths.shape, "joint": (num_joints,)}
+    shapes = {"pos": (sum(lengths.tolist()), num_joints, 3), "trial": lengths.shape, "joint": (num_joints,)}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise DataError(f"{path}, {name!r}: shape {arrays[name].shape}, by 'case_len' and 'joint' expected {shape}")
@@ -131,7 +135,7 @@ def _from_npz(path: Path, verify: bool) -> MotionClips:
     )
 
 
-def _starts_of_npz(path: Path, arrays: dict[str, Array], num_clips: int) -> dict[str, dict[int, NDArray[np.int64]]]:
+def _starts_of_npz(path: Path, arrays: Mapping[str, Array], num_clips: int) -> dict[str, dict[int, NDArray[np.int64]]]:
     keys = [f"{split}_{kind}" for split in _SPLITS for kind in ("case", "start")]
     if missing := [key for key in keys if key not in arrays]:
         if len(missing) == len(keys):
@@ -221,7 +225,8 @@ def _from_acclaim(path: Path, motion: str, on_error: OnError) -> MotionClips:
         subjects=(path.stem,) * len(names),
         joints=skeleton.order,
         bones=skeleton.edges,
-        fps=120.0,
+        fps=FRAMES_PER_SECOND,
+        meters_per_unit=_METERS_PER_INCH / skeleton.length,
         starts=published_starts(motion) if len(names) == len(_TRIALS[motion]) else {},
         source=path.parent,
         skipped=skipped,

@@ -1,5 +1,8 @@
 """QM7: atomization energies of 7,165 molecules with up to 7 heavy atoms of C, N, O and S."""
 
+import os
+import re
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from rapidash.data import Field
 from rapidash.datasets._locate import locate
 from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, unreadable
 from rapidash.datasets._nbody import Split
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._reading import (
     Array,
     DataError,
@@ -17,9 +21,11 @@ from rapidash.datasets._reading import (
     ReadDataset,
     SampleErrors,
     check_split,
-    read_npz,
     readable,
+    real_numbers,
+    whole_numbers,
 )
+from rapidash.datasets._text import text_lines
 from rapidash.datasets._units import ANGSTROM_PER_BOHR, ATOMIZATIONS, EV_PER
 from rapidash.datasets._xyz import Geometry, parse_xyz
 from rapidash.groups import Scalar
@@ -29,6 +35,7 @@ _OBTAIN = (
     "or the npz file of that name."
 )
 _ELEMENTS = (1, 6, 7, 8, 16)
+_LONGEST = 1000  # lines of a file: its molecules have at most 23 atoms
 _SPLITS = ("train", "val", "test")
 _SPLIT_SEED = 42
 _ENERGIES = ("atomization", "atomization_dftb")
@@ -88,15 +95,20 @@ def _convert_energies(listed: Listed, path: Path) -> None:
 
 def _from_npz(path: Path, verify: bool) -> tuple[Listed, Array]:
     arrays = read_npz(path, ("n_atoms", "z", "pos", "atomization_pbe0_kcal", "split"), verify=verify)
-    index = arrays.get("qm7_id", np.arange(arrays["n_atoms"].size)).astype(np.int64).reshape(-1)
-    per_molecule: dict[str, Array] = {"index": index, "split": arrays["split"]}
+    index = whole_numbers(path, "qm7_id", arrays.get("qm7_id", np.arange(arrays["n_atoms"].size))).reshape(-1)
+    member = whole_numbers(path, "split", arrays["split"].reshape(-1))
+    if not np.isin(member, range(len(_SPLITS))).all():
+        raise DataError(f"{path}: 'split' has the values {np.unique(member)[:5]}, expected 0, 1 and 2")
+    per_molecule: dict[str, Array] = {"index": index, "split": member}
     for name, column in (("atomization", "atomization_pbe0_kcal"), ("atomization_dftb", "atomization_dftb_kcal")):
         if column in arrays:
-            per_molecule[name] = arrays[column].astype(np.float64).reshape(-1)
+            per_molecule[name] = real_numbers(path, column, arrays[column]).reshape(-1)
     names = [f"molecule {number}" for number in index]
-    molecules = Molecules(arrays["n_atoms"], arrays["z"].astype(np.int64), arrays["pos"], {}, per_molecule, names)
+    molecules = Molecules(
+        arrays["n_atoms"], whole_numbers(path, "z", arrays["z"]), arrays["pos"], {}, per_molecule, names
+    )
     molecules.check_lengths(path)
-    return Listed.whole(molecules), arrays["split"]
+    return Listed.whole(molecules), member
 
 
 def _from_mat(path: Path) -> tuple[Listed, Array]:
@@ -108,12 +120,13 @@ def _from_mat(path: Path) -> tuple[Listed, Array]:
     missing = [name for name in ("R", "Z", "T", "P") if name not in content]
     if missing:
         raise DataError(f"{path} has no variable {missing[0]!r}: it is another file than QM7's")
-    padded = np.asarray(content["R"], dtype=np.float64) * ANGSTROM_PER_BOHR
-    sizes, z, pos = from_padded(path, np.asarray(content["Z"]).astype(np.int64), padded)
+    padded, energy = (real_numbers(path, name, np.asarray(content[name])) for name in "RT")
+    elements = whole_numbers(path, "Z", np.asarray(content["Z"]))
+    sizes, z, pos = from_padded(path, elements, padded * ANGSTROM_PER_BOHR)
     index = np.arange(len(sizes))
-    energy = np.asarray(content["T"], dtype=np.float64).reshape(-1)
-    folds = [np.asarray(fold).reshape(-1).astype(np.int64) for fold in content["P"]]
-    if len(energy) != len(sizes) or sorted(np.concatenate(folds).tolist()) != index.tolist():
+    energy = energy.reshape(-1)
+    folds = [whole_numbers(path, "P", np.asarray(fold).reshape(-1)) for fold in np.atleast_1d(content["P"])]
+    if len(folds) < 3 or len(energy) != len(sizes) or sorted(np.concatenate(folds).tolist()) != index.tolist():
         raise DataError(
             f"{path}: {len(energy)} energies and folds of {sum(map(len, folds))} for {len(sizes)} molecules"
         )
@@ -126,22 +139,22 @@ def _from_mat(path: Path) -> tuple[Listed, Array]:
 
 def _from_xyz(path: Path) -> tuple[Listed, Array]:
     """A table with lines "0001.xyz -417.031 ..." (kcal/mol) and the files it names, beside it or in ``qm7``."""
-    with readable(path):
-        rows = [line.split() for line in path.read_text(encoding="latin1").splitlines() if line.strip()]
+    rows = [line.split() for line in text_lines(path) if line.strip()]
     places: list[int] = []
     geometries: list[Geometry] = []
     energies: list[tuple[float, ...]] = []
     bad: Bad = {}
     for place, row in enumerate(rows):
         try:
-            file = next((f for f in (path.parent / row[0], path.parent / "qm7" / row[0]) if f.exists()), None)
+            file = next((f for f in (path.parent / row[0], path.parent / "qm7" / row[0]) if os.path.exists(f)), None)
             if file is None:
                 raise DataError("the file is missing, beside the table and in its folder qm7")
-            with readable(file):
-                geometry = parse_xyz(file.read_text(encoding="latin1"))
+            geometry = parse_xyz("\n".join(islice(text_lines(file), _LONGEST)))
             values = tuple(float(word) for word in row[1:])
             if not values:
                 raise DataError("the table has no energy for it")
+            if len(row) != len(rows[0]):
+                raise DataError(f"its row of the table has {len(values)} numbers, the first has {len(rows[0]) - 1}")
         except DataError as error:
             bad[place] = row[0], str(error)
             continue
@@ -154,7 +167,7 @@ def _from_xyz(path: Path) -> tuple[Listed, Array]:
     if not places:
         raise unreadable(path, bad, len(rows))
     per_molecule: dict[str, Array] = {
-        "index": np.array([int("".join(filter(str.isdigit, rows[place][0])) or place) for place in places]),
+        "index": np.array([int("".join(re.findall("[0-9]", rows[place][0]))[:18] or place) for place in places]),
         "atomization": np.array([values[0] for values in energies]),
     }
     if all(len(values) > 1 for values in energies):

@@ -11,9 +11,19 @@ from rapidash.data import Field
 from rapidash.datasets._locate import locate
 from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._nbody import Split
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._qm9_files import read_qm9_npz, read_qm9_sdf, read_qm9_tar, read_qm9_xyz
 from rapidash.datasets._qm9_units import ELEMENTS
-from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz
+from rapidash.datasets._reading import (
+    Array,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    real_numbers,
+    whole_numbers,
+)
 from rapidash.datasets._units import DEBYE_PER_ATOMIC_UNIT, EV_PER
 from rapidash.groups import Scalar, Vector
 
@@ -132,22 +142,27 @@ def _b3lyp(
 
 def _shared(path: Path, verify: bool) -> Listed:
     arrays = read_npz(path, ("gdb_index", "n_atoms", "z", "pos"), verify=verify)
-    per_molecule: dict[str, Array] = {"index": arrays["gdb_index"].astype(np.int64).reshape(-1)}
+    per_molecule: dict[str, Array] = {"index": whole_numbers(path, "gdb_index", arrays["gdb_index"].reshape(-1))}
     if "rot_const_ghz" in arrays:
-        per_molecule |= dict(zip("abc", arrays["rot_const_ghz"].astype(np.float64).T))
+        constants = real_numbers(path, "rot_const_ghz", arrays["rot_const_ghz"])
+        if constants.shape[1:] != (3,):
+            raise DataError(f"{path}: 'rot_const_ghz' has the shape {constants.shape}, expected (B, 3)")
+        per_molecule |= dict(zip("abc", constants.T))
     for name in ("energy_hf", "energy_mp2", "atomization_mp2"):
         if f"{name}_eh" in arrays:
-            per_molecule[name] = arrays[f"{name}_eh"].astype(np.float64) * EV_PER["hartree"]
+            per_molecule[name] = real_numbers(path, f"{name}_eh", arrays[f"{name}_eh"]) * EV_PER["hartree"]
     for name in ("homo", "lumo"):
         if f"{name}_ev" in arrays:
-            per_molecule[name] = arrays[f"{name}_ev"].astype(np.float64)
+            per_molecule[name] = real_numbers(path, f"{name}_ev", arrays[f"{name}_ev"])
     for name in _VECTORS:
         if f"{name}_au" in arrays:
-            per_molecule[name] = arrays[f"{name}_au"].astype(np.float64) * DEBYE_PER_ATOMIC_UNIT
+            per_molecule[name] = real_numbers(path, f"{name}_au", arrays[f"{name}_au"]) * DEBYE_PER_ATOMIC_UNIT
     columns = {"mulliken": "mulliken_e", "loewdin": "loewdin_e", "mayer_valence": "mayer_valence"}
     per_atom = {name: arrays[column] for name, column in columns.items() if column in arrays}
     names = [f"molecule gdb {index}" for index in per_molecule["index"]]
-    molecules = Molecules(arrays["n_atoms"], arrays["z"], arrays["pos"], per_atom, per_molecule, names)
+    molecules = Molecules(
+        arrays["n_atoms"], whole_numbers(path, "z", arrays["z"]), arrays["pos"], per_atom, per_molecule, names
+    )
     molecules.check_lengths(path)
     if {"homo", "lumo"} <= set(per_molecule):
         per_molecule["gap"] = per_molecule["lumo"] - per_molecule["homo"]

@@ -1,27 +1,31 @@
 """The files in which the B3LYP data of QM9 circulate: xyz (folder or tar), SDF with CSV, npz."""
 
 import csv
+import lzma
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from rapidash.datasets._locate import any_case, beside
 from rapidash.datasets._molecules import Bad, Listed, Molecules, from_padded, unreadable
+from rapidash.datasets._npz import read_npz
 from rapidash.datasets._qm9_units import in_electron_volts
-from rapidash.datasets._reading import Array, DataError, read_npz, readable, verify_checksum
+from rapidash.datasets._reading import Array, DataError, readable, real_numbers, verify_checksum, whole_numbers
+from rapidash.datasets._text import lines_of, text_lines
 from rapidash.datasets._xyz import Geometry, parse_xyz, read_sdf
 
 TAR_MD5 = {"dsgdb9nsd.xyz.tar.bz2": "ad1ebd51ee7f5b3a6e32e974e5d54012"}  # of the deposit on Figshare
 
 _PROPERTIES = ("a", "b", "c", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv")
 _ALIASES = {"u": "u298", "h": "h298", "g": "g298"}
+_LONGEST = 1000  # lines of a file: its molecules have at most 29 atoms
 _COMPLETE, _EXCLUDED = 133_885, 3_054
-Entry = tuple[
-    int, Geometry | DataError, dict[str, float] | None
-]  # GDB number, geometry, properties in the file's units
+# GDB number, geometry, properties in the file's units
+Entry = tuple[int, Geometry | DataError, dict[str, float] | None]
 
 
 def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
@@ -30,9 +34,7 @@ def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
 
     def entries() -> Iterator[Entry]:
         for number, path in sorted(files.items()):
-            with readable(path):
-                text = path.read_text(encoding="latin1")
-            yield _xyz_entry(number, text)
+            yield _xyz_entry(number, text_lines(path))
 
     excluded = _excluded(folder, len(files), keep_uncharacterized)
     return _collect(folder, entries(), excluded)
@@ -49,9 +51,9 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
                 for member in archive:
                     content = archive.extractfile(member) if member.name.lower().endswith(".xyz") else None
                     if content is not None:
-                        text = content.read().decode("latin1")
-                        entries.append(_xyz_entry(_gdb_number(Path(member.name).name), text))
-        except tarfile.TarError as error:
+                        number = _gdb_number(Path(member.name).name)
+                        entries.append(_xyz_entry(number, lines_of(content, member.name)))
+        except (tarfile.TarError, lzma.LZMAError) as error:
             raise OSError(str(error)) from error
     entries.sort(key=lambda entry: entry[0])
     return _collect(path, entries, _excluded(path.parent, len(entries), keep_uncharacterized))
@@ -60,27 +62,45 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
 def read_qm9_sdf(path: Path, *, keep_uncharacterized: bool) -> Listed:
     """The molecules of ``gdb9.sdf`` with the properties of ``gdb9.sdf.csv`` beside it, its columns in any case."""
     table = beside(path, path.name + ".csv")
-    with readable(table), table.open(newline="", encoding="latin1") as file:
-        lines = csv.reader(file)
-        header = [name.strip().lower() for name in next(lines, [])]
-        rows = [dict(zip(header, line)) for line in lines]
-    if not rows or not {"mol_id", *_PROPERTIES} <= set(header):
-        raise DataError(f"{table} lacks columns: expected mol_id and {', '.join(_PROPERTIES)}")
-    by_name = {row.get("mol_id"): row for row in rows}
+    rows = _csv_rows(table)
 
     def entries() -> Iterator[Entry]:
         for title, geometry in read_sdf(path):
-            number = _gdb_number(title)
-            row = by_name.get(f"gdb_{number}")
+            number, row = _gdb_number(title), rows.get(title)
             if row is None:
-                yield number, DataError(f"{table.name} has no row gdb_{number}"), None
-                continue
-            try:
-                yield number, geometry, {name: float(row[name]) for name in _PROPERTIES}
-            except (KeyError, ValueError):
-                yield number, DataError(f"{table.name} has an empty or unreadable value in row gdb_{number}"), None
+                yield number, DataError(f"{table.name} has no row {title}"), None
+            elif isinstance(row, str):
+                yield number, DataError(f"{table.name} {row} in row {title}"), None
+            else:
+                yield number, geometry, row
 
     return _collect(path, entries(), _excluded(path.parent, len(rows), keep_uncharacterized))
+
+
+def _csv_rows(table: Path) -> dict[str, dict[str, float] | str]:
+    """The properties by mol_id, or what is wrong with those of a molecule."""
+    found: dict[str, dict[str, float] | str] = {}
+    lines = csv.reader(text_lines(table))
+    try:
+        header = [name.strip().lower() for name in next(lines, [])]
+        if len(set(header)) < len(header) or not {"mol_id", *_PROPERTIES} <= set(header):
+            raise DataError(f"{table} lacks columns, or has one twice: expected mol_id and {', '.join(_PROPERTIES)}")
+        for line in lines:
+            row = dict(zip(header, line))
+            name = row.get("mol_id", "").strip()
+            try:
+                values: dict[str, float] | str = {key: float(row[key]) for key in _PROPERTIES}
+            except (KeyError, ValueError):
+                values = "has an empty or unreadable value"
+            if line and len(line) != len(header):
+                values = f"has {len(line)} values, expected {len(header)},"
+            if line:
+                found[name] = values if name not in found else "has two lines"
+    except csv.Error as error:
+        raise DataError(f"{table}, line {lines.line_num}: {error}: it is damaged") from error
+    if not found:
+        raise DataError(f"{table} lacks rows: it is cut short")
+    return found
 
 
 def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
@@ -91,9 +111,11 @@ def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
     """
     arrays = read_npz(path, verify=False)
     sizes, z, pos, num_charges = _npz_atoms(path, arrays)
-    index = arrays.get("id", arrays.get("index", np.arange(sizes.size))).astype(np.int64).reshape(-1)
-    lowered = {_ALIASES.get(name.lower(), name.lower()): array for name, array in arrays.items() if name.lower() != "n"}
-    properties = {name: lowered[name].astype(np.float64).reshape(-1) for name in _PROPERTIES if name in lowered}
+    given = next((arrays[name] for name in ("id", "index") if name in arrays), np.arange(sizes.size))
+    index = whole_numbers(path, "id", given.reshape(-1))
+    lowered = {_ALIASES.get(name.lower(), name.lower()): name for name in arrays if name.lower() != "n"}
+    known = {name: lowered[name] for name in _PROPERTIES if name in lowered}
+    properties = {name: real_numbers(path, own, arrays[own]).reshape(-1) for name, own in known.items()}
     names = [f"molecule gdb {number}" for number in index]
     molecules = Molecules(sizes, z, pos, {}, {"index": index, **properties}, names)
     molecules.check_lengths(path)
@@ -108,14 +130,14 @@ def read_qm9_npz(path: Path, *, keep_uncharacterized: bool) -> Listed:
     return in_electron_volts(listed, path)
 
 
-def _npz_atoms(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array, Array, Array]:
+def _npz_atoms(path: Path, arrays: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
     """Numbers of atoms (B,), z (N,), pos (N, 3), and how many elements there are for each molecule (B,)."""
     if {"R", "Z", "N"} <= set(arrays):
-        sizes = arrays["N"].astype(np.int64)
-        return sizes, arrays["Z"].astype(np.int64), arrays["R"].astype(np.float64), sizes
+        sizes, z = (whole_numbers(path, name, arrays[name]) for name in ("N", "Z"))
+        return sizes, z, real_numbers(path, "R", arrays["R"]), sizes
     if {"positions", "charges", "num_atoms"} <= set(arrays):
-        charges, sizes = arrays["charges"].astype(np.int64), arrays["num_atoms"].astype(np.int64)
-        padded = from_padded(path, charges, arrays["positions"].astype(np.float64), sizes)
+        charges, sizes = (whole_numbers(path, name, arrays[name]) for name in ("charges", "num_atoms"))
+        padded = from_padded(path, charges, real_numbers(path, "positions", arrays["positions"]), sizes)
         return *padded, (charges != 0).sum(axis=1)
     raise DataError(
         f"{path} has the arrays {sorted(arrays)}, expected R, Z, N (DimeNet) or positions, charges, num_atoms "
@@ -123,12 +145,14 @@ def _npz_atoms(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array, Arra
     )
 
 
-def _xyz_entry(number: int, text: str) -> Entry:
+def _xyz_entry(number: int, lines: Iterator[str]) -> Entry:
     try:
-        geometry = parse_xyz(text)
+        geometry = parse_xyz("\n".join(islice(lines, _LONGEST)))
         values = [float(word) for word in geometry.comment.replace("*^", "e").split()[2:]]
         if not geometry.comment.startswith("gdb") or len(values) < len(_PROPERTIES):
             raise DataError(f"its second line is not 'gdb', a number and {len(_PROPERTIES)} properties")
+        if (stated := geometry.comment.split()[1]) != str(number):
+            raise DataError(f"its second line is of gdb {stated[:20]}")
     except DataError as error:
         return number, error, None
     except ValueError as error:
@@ -179,16 +203,15 @@ def _excluded(folder: Path, num_found: int, keep: bool) -> set[int]:
             f"uncharacterized.txt is not in {folder} with its {num_found} molecules: it lists the {_EXCLUDED} to leave "
             "out. Get it from figshare.com/collections/978904, or pass keep_uncharacterized=True."
         )
-    with readable(path):
-        words = [line.split() for line in path.read_text(encoding="latin1").splitlines()]
-    found = {int(line[0]) for line in words if line and line[0].isdigit()}
+    words = (line.split(maxsplit=1) for line in text_lines(path))
+    found = {int(line[0]) for line in words if line and re.fullmatch("[0-9]{1,9}", line[0])}
     if num_found >= _COMPLETE and len(found) != _EXCLUDED:
         raise DataError(f"{path} lists {len(found)} molecules, published are {_EXCLUDED}: it is cut short or changed")
     return found
 
 
 def _gdb_number(name: str) -> int:
-    match = re.search(r"(\d+)(?:\.xyz)?$", name, re.IGNORECASE)
+    match = re.search(r"([0-9]{1,18})(?:\.xyz)?$", name, re.IGNORECASE)
     if match is None:
-        raise DataError(f"{name!r} has no GDB number")
+        raise DataError(f"{name[:80]!r} has no GDB number")
     return int(match[1])

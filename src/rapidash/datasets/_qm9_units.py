@@ -33,14 +33,19 @@ def in_electron_volts(listed: Listed, source: Path) -> Listed:
     Totals, orbital energies and the zero-point energy have each their own unit, as files mix them. Raises: DataError
     where one cannot be told.
     """
-    _totals(listed, source)
-    _orbitals(listed, source)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such later
+        _totals(listed, source)
+        _orbitals(listed, source)
+        _zero_points(listed, source)
+    return listed
+
+
+def _zero_points(listed: Listed, source: Path) -> None:
     table = listed.molecules.per_molecule
     if "zpve" in table:
         atoms = listed.molecules.num_atoms.astype(np.int64)
         unit, _ = listed.tell_unit("zpve", atoms, ZERO_POINTS, elements=ELEMENTS, source=source)
         _scale(table, ("zpve",), unit)
-    return listed
 
 
 def _totals(listed: Listed, source: Path) -> None:

@@ -2,8 +2,6 @@
 
 import hashlib
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +35,15 @@ SHARED_SHA256 = {  # of the npz files that circulate beside the design of this p
     "shapes69.npz": "686804403ab74e326ffd4816ea5a783525628ea8642a22a7b68aa73723739538",
     "tabular_multiclass.npz": "3f4cb551b780d564192eca9698b4204e57b913b6cce746def67a2d805b0e32de",
 }
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, NotImplementedError)
 
 
 class DataError(ValueError):
     """A file that does not hold what it should; the message names the file and, where there is one, the entry."""
+
+
+def sentence(words: str) -> str:
+    """The words with a full stop, unless they end with a mark already."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 class SampleErrors:
@@ -63,7 +65,9 @@ class SampleErrors:
         """Report one bad sample. Raises: DataError with on_error="raise"."""
         message = f"{self.source}, {entry}: {problem}"
         if self.on_error == "raise":
-            raise DataError(f"{message}. Mend or remove it, or pass on_error='skip' to leave such samples out.")
+            raise DataError(
+                f"{sentence(message)} Mend or remove it, or pass on_error='skip' to leave such samples out."
+            )
         self.skipped.append(message)
 
     def report(self, total: int) -> None:
@@ -119,7 +123,11 @@ def readable(path: Path) -> Iterator[None]:
         raise FileNotFoundError(f"{error.filename or path} is missing: {path.parent} is incomplete") from error
     except PermissionError as error:
         raise DataError(f"{error.filename or path} may not be read: {error.strerror}") from error
-    except _DAMAGE as error:
+    except ImportError:
+        raise
+    except MemoryError as error:
+        raise DataError(f"{path} cannot be read: it does not fit into memory") from error
+    except Exception as error:  # damage can raise nearly everything
         kind = type(error).__name__
         raise DataError(
             f"{path} cannot be read ({kind}: {error}): it is damaged, only partly downloaded, or not of this format. "
@@ -127,59 +135,20 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_npz(path: Path, required: tuple[str, ...] = (), *, verify: bool = True) -> dict[str, Array]:
-    """The arrays of an npz file, none of them a pickled object.
-
-    Args:
-        path: the file.
-        required: names that must be there; the other arrays are read too, object arrays are left out.
-        verify: compare the checksum where one is published for the name of the file.
-    Raises: DataError for a wrong checksum, a damaged file or a missing array.
-    """
-    if verify:
-        verify_checksum(path, SHARED_SHA256.get(path.name.lower()))
-    arrays: dict[str, Array] = {}
-    objects: set[str] = set()
-    with readable(path), path.open("rb") as handle:  # np.load(path) leaves the file open where it raises
-        if not zipfile.is_zipfile(handle):
-            raise zipfile.BadZipFile("not a zip file")
-        handle.seek(0)
-        with np.load(handle, allow_pickle=False) as file:
-            for name in file.files:
-                try:
-                    arrays[name] = file[name]
-                except ValueError as error:
-                    if "Object arrays" not in str(error):
-                        raise
-                    objects.add(name)
-    missing = [name for name in required if name not in arrays]
-    if missing and missing[0] in objects:
-        raise DataError(f"{path}: {missing[0]!r} holds Python objects, which are not read: save numbers")
-    if missing:
-        raise DataError(
-            f"{path} has no array {missing[0]!r}, it has {sorted(arrays)}: is it another version or data set?"
-        )
-    return arrays
+def whole_numbers(source: object, name: str, array: Array) -> NDArray[np.int64]:
+    """An array of whole numbers as int64. Raises: DataError for other numbers, or what is no number."""
+    if array.dtype.kind in "iub" and (array.dtype != np.uint64 or int(array.max(initial=0)) < 1 << 63):
+        return array.astype(np.int64)
+    if array.dtype.kind == "f" and (np.abs(array) < 1 << 53).all() and (array == np.rint(array)).all():
+        return array.astype(np.int64)
+    raise DataError(f"{source}: {name!r} of {array.dtype} and shape {array.shape} must hold whole numbers")
 
 
-def read_listing(path: Path) -> list[str]:
-    """The names in a text file that lists others, separated by white space.
-
-    Raises: FileNotFoundError; DataError for a file that cannot be read or lists nothing.
-    """
-    with readable(path):
-        names = path.read_text(encoding="utf-8").split()
-    if not names:
-        raise DataError(f"{path} lists no file: it is empty, or only partly downloaded. Get it again.")
-    return names
-
-
-def listed_files(path: Path) -> list[Path]:
-    """The files beside a listing that it names, whatever folder it says. Raises: as ``read_listing``, and DataError."""
-    files = [path.parent / Path(name).name for name in read_listing(path)]
-    if missing := [file for file in files if not file.is_file()]:
-        raise DataError(f"{path} lists {missing[0].name}, which is not beside it: one of them is incomplete")
-    return files
+def real_numbers(source: object, name: str, array: Array) -> NDArray[np.float64]:
+    """An array of numbers as float64. Raises: DataError for what is no number."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{source}: {name!r} of {array.dtype} and shape {array.shape} must hold numbers")
+    return array.astype(np.float64)
 
 
 def verify_checksum(path: Path, expected: str | tuple[str, ...] | None) -> None:

@@ -1,6 +1,8 @@
 """Published pickles read without running code: arrays and plain containers are rebuilt here, all else is refused."""
 
+import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._reading import DataError
 
+_ALWAYS, _GROWTH, _PER_VALUE = 1 << 22, 8, 8  # bytes in memory, for any file, by its size, and of a value
 _KINDS = "biuf"  # booleans, integers and floating-point numbers
 
 
@@ -20,8 +23,9 @@ def load_plain_pickle(path: Path) -> Any:
     Raises: DataError for anything else in the file, and for a damaged one.
     """
     try:
-        with path.open("rb") as file:
-            return _rebuilt(_PlainUnpickler(file, encoding="latin1").load())
+        content = path.read_bytes()
+        _check_places(content)
+        return _Rebuilding(len(content)).of(_PlainUnpickler(io.BytesIO(content), encoding="latin1").load())
     except DataError:
         raise
     except FileNotFoundError:
@@ -32,6 +36,13 @@ def load_plain_pickle(path: Path) -> Any:
             "more than numbers, arrays, lists and dicts, which is refused because a pickle can run code. Get it again, "
             "or convert it to npz where you trust it."
         ) from error
+
+
+def _check_places(content: bytes) -> None:
+    """Raises: UnpicklingError for a place, in the list of what was read, that is larger than the file."""
+    for code, value, _ in pickletools.genops(content):
+        if "PUT" in code.name and int(value or 0) > len(content):
+            raise pickle.UnpicklingError(f"it has an entry number {value}")
 
 
 class _Dtype:
@@ -105,12 +116,26 @@ class _PlainUnpickler(pickle.Unpickler):
         return _ACCEPTED[module, name]
 
 
-def _rebuilt(value: Any) -> Any:
-    """The value with finished arrays in the place of those in the making."""
-    if isinstance(value, _Array):
-        return value.value
-    if isinstance(value, list | tuple):
-        return type(value)(_rebuilt(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _rebuilt(item) for key, item in value.items()}
-    return value
+class _Rebuilding:
+    """Values with finished arrays in the place of those in the making.
+
+    Args:
+        size: bytes of the file. What it holds may be many times as large where it repeats itself, up to a limit.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = _ALWAYS + _GROWTH * size
+
+    def of(self, value: Any) -> Any:
+        """The value. Raises: UnpicklingError for other types, or more than the file can hold."""
+        value = value.value if isinstance(value, _Array) else value
+        self.left -= value.nbytes if isinstance(value, np.ndarray) else _PER_VALUE
+        if self.left < 0:
+            raise pickle.UnpicklingError("it repeats what it holds until it is many times as large as the file")
+        if isinstance(value, list | tuple):
+            return type(value)(self.of(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self.of(item) for key, item in value.items()}
+        if not isinstance(value, np.ndarray | str | bytes | int | float | complex | None):
+            raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+        return value

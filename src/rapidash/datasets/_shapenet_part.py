@@ -1,6 +1,7 @@
 """ShapeNet part: 16,881 shapes of 16 categories, every point labeled with one of 50 parts."""
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,10 @@ from rapidash.datasets._reading import (
     ReadDataset,
     SampleErrors,
     check_split,
-    listed_files,
     readable,
 )
 from rapidash.datasets._shapes import ShapeCollector, read_table
+from rapidash.datasets._text import listed_files, text_lines
 
 # Categories in the order of their labels, their folder, and how many consecutive part labels each has.
 _CATEGORIES = (
@@ -103,7 +104,10 @@ def shapenet_part_dataset(
 def _txt_entries(folder: Path, split: str) -> list[Entry]:
     listing = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
     with readable(listing):
-        names = json.loads(listing.read_text())
+        try:
+            names = json.loads("\n".join(text_lines(listing)))
+        except RecursionError as error:
+            raise ValueError(str(error)) from error
     pairs = [tuple(name.split("/")[-2:]) for name in names] if _is_listing(names) else []
     if not pairs:
         raise DataError(f"{listing} is not a list of names like 'shape_data/02691156/1a04e3': get it again")
@@ -113,11 +117,11 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
             raise DataError(f"unknown category folder {category!r}")
         number = _FOLDERS.index(category)
         points = folder / category / "points" / f"{name}.pts"
-        if points.exists():
+        if os.path.exists(points):
             parts = read_table(folder / category / "points_label" / f"{name}.seg", columns=1)
-            return read_table(points, columns=3)[:, :3], number, parts[:, 0] - 1 + _FIRST[number], None
-        table = read_table(folder / category / f"{name}.txt", columns=4)
-        return table[:, :3], number, table[:, -1], table[:, 3:6] if table.shape[1] >= 7 else None
+            return read_table(points, columns=3), number, parts[:, 0] - 1 + _FIRST[number], None
+        table = read_table(folder / category / f"{name}.txt", columns=(4, 7))
+        return table[:, :3], number, table[:, -1], table[:, 3:6] if table.shape[1] == 7 else None
 
     return [("/".join(pair), partial(load, *pair)) for pair in pairs]
 

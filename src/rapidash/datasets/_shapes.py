@@ -1,7 +1,9 @@
 """Labeled 3D shapes as clouds: one collector for all readers, with the checks and the usual normalization."""
 
+import os
+import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from rapidash.data import Field
 from rapidash.datasets._reading import Array, DataError, ReadDataset, SampleErrors, readable
+from rapidash.datasets._text import text_lines
 from rapidash.groups import Position, Scalar, Vector
 
 _POINT_FIELDS = {
@@ -23,6 +26,8 @@ _POINT_FIELDS = {
 
 
 _SMALL = 1e-100
+_COMMA_IN_NUMBER = re.compile(r"\d,\d")
+_ONLY_SPACE = re.compile(r"[^,\s]\s+[^,\s]")  # between two numbers
 
 
 class ShapeCollector:
@@ -114,26 +119,44 @@ class ShapeCollector:
         if self.normalize and not (pos != pos[:1]).any():
             return "all its points coincide"
         for name, array in points.items():
-            if array is not None and len(array) != len(pos):
+            if array is None:
+                continue
+            if np.ndim(array) and len(array) != len(pos):
                 return f"it has {len(array)} rows of {name!r} for {len(pos)} points"
-            if array is not None and not np.isfinite(array).all():
+            if np.ndim(array) == 0 or (name == "normal" and array.shape != pos.shape):
+                return f"its {name!r} has the shape {np.shape(array)}, its points have {pos.shape}"
+            if not np.isfinite(array).all():
                 return f"its {name!r} is not finite"
         return None
 
 
-def read_table(path: Path, *, columns: int, max_rows: int | None = None) -> NDArray[np.float64]:
-    """The first rows of a text file of numbers, separated by commas or spaces.
+def read_table(path: Path, *, columns: int | tuple[int, ...], max_rows: int | None = None) -> NDArray[np.float64]:
+    """The first rows of a text file of numbers, separated by commas or spaces; the decimal mark is a point.
 
-    Raises: DataError for a missing or damaged file, or fewer columns than asked.
+    Args:
+        path: the file; blank lines and comments after # are passed over.
+        columns: how many numbers a row has, by its format; one of several.
+        max_rows: rows to read; None for all.
+    Raises: DataError for a missing or damaged file, or another number of columns.
     """
-    if not path.exists():
-        raise DataError(f"{path} is missing")
-    with readable(path), path.open(encoding="latin1") as file:
-        lines = [line.replace(",", " ") for line in islice(file, max_rows)]
-        table = np.loadtxt(lines, ndmin=2) if any(line.strip() for line in lines) else np.zeros((0, 0))
-    if table.shape[1] < columns:
-        raise DataError(f"{path} has {table.shape[1]} columns, expected {columns}")
+    if not os.path.exists(path):  # also of a name that no file can have
+        raise DataError(f"{str(path)[-200:]} is missing")
+    expected = (columns,) if isinstance(columns, int) else columns
+    lines = (line for line in text_lines(path) if line and not line.isspace() and not line.lstrip().startswith("#"))
+    rows = (_spaced(path, line) for line in islice(lines, max_rows))
+    first = next(rows, "")
+    with readable(path):
+        table = np.loadtxt(chain([first], rows), ndmin=2) if first else np.zeros((0, 0))
+    if table.shape[1] not in expected:
+        raise DataError(f"{path} has {table.shape[1]} columns, expected {' or '.join(map(str, expected))}")
     return table
+
+
+def _spaced(path: Path, row: str) -> str:
+    """A row with spaces for its commas. Raises: DataError where a comma may be a decimal mark."""
+    if len(row.split(maxsplit=1)) > 1 and _COMMA_IN_NUMBER.search(row) and _ONLY_SPACE.search(row):
+        raise DataError(f"{path}: in {row[:80]!r} commas may be decimal marks: write 0.5, not 0,5")
+    return row.replace(",", " ")
 
 
 def unit_ball(pos: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Two collections of shapes as npz: 69 classes of surfaces, and human segmentations of 19 categories."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,16 @@ from numpy.typing import NDArray
 
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
-from rapidash.datasets._reading import Array, OnError, ReadDataset, SampleErrors, check_split, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import (
+    Array,
+    DataError,
+    OnError,
+    ReadDataset,
+    SampleErrors,
+    check_split,
+    words,
+)
 from rapidash.datasets._shapes import ShapeCollector
 
 _OBTAIN_SHAPES = "It is an npz file with surface points of the Utrecht shape database (MaxRee94/ShapeDatabase_INFOMR)."
@@ -48,6 +58,7 @@ def shapes69_dataset(
     check_split(split)
     _, path = locate(("shapes69.npz",), dataset="shapes69", obtain=_OBTAIN_SHAPES, data_dir=data_dir)
     arrays = read_npz(path, ("points", "normals", "label", "class_name", "shape_id", "fold"), verify=verify)
+    _check_shapes(path, arrays, {"points": 3, "normals": 3, "label": 1, "shape_id": 1, "fold": 1})
     errors = SampleErrors(path, on_error)
     names = words(arrays["class_name"])
     shapes = ShapeCollector(path, errors, names, num_points=num_points, normalize=normalize)
@@ -55,7 +66,7 @@ def shapes69_dataset(
         shapes.add(
             f"shape {arrays['shape_id'][index]}",
             arrays["points"][index],
-            int(arrays["label"][index]),
+            float(arrays["label"][index]),
             normal=arrays["normals"][index],
         )
     return shapes.dataset(dtype)
@@ -96,24 +107,38 @@ def meshseg_dataset(
     )
     required = ("points", "normals", "category", "category_name", "segmentation", "reference", "is_test")
     arrays = read_npz(path, required, verify=verify)
+    axes = {"points": 3, "normals": 3, "category": 1, "segmentation": 3, "reference": 1, "is_test": 1}
+    _check_shapes(path, arrays, axes)
     errors = SampleErrors(path, on_error)
     names = words(arrays["category_name"])
     shapes = ShapeCollector(path, errors, names, num_points=num_points, normalize=normalize)
-    for index in _meshseg_part(split, arrays["category"], arrays["is_test"]).tolist():
+    for index in _meshseg_part(split, arrays["category"], arrays["is_test"].astype(bool)).tolist():
         people = arrays["segmentation"][index].astype(np.int64)
         person = int(arrays["reference"][index])
-        if not 0 <= person < len(people) or people[person].min() < 0:
+        if not 0 <= person < len(people) or (people[person] < 0).any():
             shapes.reject(f"shape {index}", f"its reference person {person} has no segmentation")
             continue
         shapes.add(
             f"shape {index}",
             arrays["points"][index],
-            int(arrays["category"][index]),
+            float(arrays["category"][index]),
             normal=arrays["normals"][index],
             segment=people[person],
             segments=people.T,
         )
     return shapes.dataset(dtype)
+
+
+def _check_shapes(path: Path, arrays: Mapping[str, Array], axes: Mapping[str, int]) -> None:
+    """Raises: DataError for arrays that have not these numbers of axes, an entry for every shape, or no numbers."""
+    size = len(arrays["points"]) if arrays["points"].ndim else 0
+    for name, number in axes.items():
+        array = arrays[name]
+        kinds = {"shape_id": "biufSU", "reference": "iu", "is_test": "biu"}.get(name, "biuf")
+        if array.ndim != number or len(array) != size or array.dtype.kind not in kinds:
+            raise DataError(
+                f"{path}: {name!r} is {array.dtype} {array.shape}, expected {number} axes of numbers, {size} shapes"
+            )
 
 
 def _meshseg_part(split: str, category: Array, is_test: Array) -> NDArray[np.int64]:

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from rapidash.data import Field
 from rapidash.datasets._locate import locate
-from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, read_npz, words
+from rapidash.datasets._npz import read_npz
+from rapidash.datasets._reading import Array, DataError, OnError, SampleErrors, check_split, words
 from rapidash.groups import Scalar
 
 TableSplit = Literal["train", "val", "test", "all"]
 
 _NUM_FOLDS = 5
+_MOST_CATEGORIES = 1_000_000
 _WHOLE = ("fold", "subject")
 _YES_OR_NO = ("observed", "is_test", "female", "fiq_observed")
 _OBTAIN_TABULAR = "It is an npz file of 21 classification tables of the UCI Machine Learning Repository."
@@ -129,9 +131,11 @@ def tabular_dataset(
         speakers, tensors["speaker"] = np.unique(own["speaker"], return_inverse=True)
         names["speaker"] = words(speakers)
     titles, counts = words(own["feature"]), own["n_categories"]
-    if counts.shape != (len(titles),) or counts.dtype.kind not in "iu" or (counts < 0).any():
+    is_count = counts.shape == (len(titles),) and counts.dtype.kind in "iu"
+    if not is_count or (counts < 0).any() or (counts > _MOST_CATEGORIES).any():
         raise DataError(
-            f"{path}, {table!r}: n_categories is {counts.dtype} {counts.shape}, expected {len(titles)} counts"
+            f"{path}, {table!r}: n_categories is {counts.dtype} {counts.shape}, expected {len(titles)} counts of at "
+            f"most {_MOST_CATEGORIES}"
         )
     columns = tuple(
         Column(title, "1" if count else "unit of the file", tuple(range(count)))
@@ -271,6 +275,11 @@ class _Reader:
         for name, values in arrays.items():
             if name in ranges:
                 yield name, values, f"0 to {ranges[name] - 1}", np.isin(values, range(ranges[name]))
+            elif name in _YES_OR_NO:
+                is_sound = np.isin(values, (0, 1)).reshape(len(values), -1)
+                yield name, values, "0 or 1", np.asarray(is_sound.all(axis=1))
+            elif name in _WHOLE:
+                yield name, values, "a whole number", (values == np.rint(values)) & (np.abs(values) < 2**53)
             elif values.ndim == 1:
                 yield name, values, "a finite number", np.isfinite(values)
 

@@ -1,13 +1,16 @@
 """ASE atoms as clouds, recognized by their methods: nothing is imported."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from rapidash.data import CloudDataset, Field
+from rapidash.data._rounding import centers_far_away, rounded
 from rapidash.groups import Position, Scalar, Vector
 
 __all__ = ["from_ase"]
@@ -18,7 +21,9 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
 
     Fields: pos (position, angstrom), z (scalar, (N,), int64: atomic numbers); where every structure has results,
         energy (scalar, (B, 1), eV, float64) and forces (vector, eV/angstrom), as stored: nothing is computed. Results
-        of atoms that were moved or exchanged since are left out, with a warning.
+        of atoms that were moved or exchanged since are left out, and so are those that not all structures have, with a
+        warning. A structure more than 100 times its own size from the origin is moved to it, with a warning, unless
+        ``dtype`` is float64: other types have too few digits for it.
     Raises: TypeError for an object without positions and numbers; ValueError for periodic structures (their neighbors
         across the cell would be lost), for structures without atoms, with an unknown element (0) or positions that are
         not finite, for results of another shape, or for none.
@@ -41,14 +46,49 @@ def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:
     fields = {"pos": Field(Position(), "angstrom"), "z": Field(Scalar())}
     pos = np.concatenate([np.asarray(item.get_positions(), dtype=np.float64) for item in structures])
     z = np.concatenate([np.asarray(item.get_atomic_numbers(), dtype=np.int64) for item in structures])
-    tensors = {"pos": torch.from_numpy(pos).to(dtype), "z": torch.from_numpy(z)}
+    sizes = torch.tensor([len(item.get_atomic_numbers()) for item in structures])
+    tensors = {"pos": _positions(torch.from_numpy(pos), sizes, dtype), "z": torch.from_numpy(z)}
+    _warn_of_gaps(results)
     if all("forces" in found for found in results):
         fields["forces"] = Field(Vector(), "eV/angstrom")
         tensors["forces"] = torch.from_numpy(np.concatenate([found["forces"] for found in results])).to(dtype)
     if all("energy" in found for found in results):
         fields["energy"] = Field(Scalar(), "eV", "cloud")
         tensors["energy"] = torch.tensor([[found["energy"].item()] for found in results], dtype=torch.float64)
-    return CloudDataset(tensors, fields, torch.tensor([len(item.get_atomic_numbers()) for item in structures]))
+    return CloudDataset(tensors, fields, sizes)
+
+
+def _positions(pos: Float[Tensor, "N 3"], sizes: Int[Tensor, " B"], dtype: torch.dtype) -> Float[Tensor, "N 3"]:
+    far = centers_far_away(pos, sizes).any(dim=1).nonzero()[:, 0].tolist()
+    if far and dtype != torch.float64:
+        warnings.warn(
+            f"structure {_listed(far)} lies so far from the origin that {dtype} has too few digits: moved to it; "
+            "pass dtype=torch.float64 to keep positions as they are",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return rounded(pos, sizes, dtype)
+
+
+def _warn_of_gaps(results: list[dict[str, Any]]) -> None:
+    """Tell which structures lack results that others have, so that they are left out for all."""
+    gaps: dict[tuple[int, ...], list[str]] = {}
+    for name in ("energy", "forces"):
+        without = tuple(number for number, found in enumerate(results) if name not in found)
+        if without and len(without) < len(results):
+            gaps.setdefault(without, []).append(name)
+    for without, names in gaps.items():
+        warnings.warn(
+            f"structure {_listed(without)} of {len(results)} has no {' and '.join(names)}: left out for all",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """The first numbers, and how many more there are."""
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return ", ".join(map(str, numbers[:5])) + more
 
 
 def _results(atoms: Any, number: int) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import torch
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
+    NOT_DESCRIBED,
+    bounded_by,
+    check_sizes,
     find_pretrained,
     load_weights,
     model_dtype,
@@ -66,12 +69,14 @@ def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend
     entry, tensors = read_pretrained(folder, kind="network", entries=_ENTRIES)
     try:
         arguments: dict[str, Any] = vars(from_plain(RapidashConfig, entry["model"]))
+        dtype = torch_dtype(entry["dtype"])
+        check_sizes(arguments, tensors)
         if arguments["grid"] == CUSTOM_GRID:
             arguments = {**arguments, "grid": tensors["grid"]}
-        with torch.random.fork_rng():
-            model = make(**arguments, backend=backend).to(torch_dtype(entry["dtype"]))
+        with torch.random.fork_rng(), bounded_by(tensors):
+            model = make(**arguments, backend=backend).to(dtype)
         model.accepts_any_split = entry["accepts_any_split"]
-    except (KeyError, TypeError, ValueError) as error:
+    except NOT_DESCRIBED as error:
         said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{find_pretrained(folder) / CONFIG} does not describe a network: {said}") from error
     load_weights(model, tensors, folder)

@@ -6,12 +6,14 @@ from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rapidash._names import unknown_name
 from rapidash._plain import is_of
 from rapidash.data import CloudBatch, Field
 from rapidash.datasets import DataError, FileCloud
+from rapidash.datasets._reading import whole_numbers
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,23 @@ def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Te
         if array.dtype.kind not in "fiu" or (array.shape != expected and (*array.shape, 1) != expected):
             shape = expected if spec.width else (size,)
             raise DataError(f"{name!r} has shape {array.shape} of {array.dtype}, expected numbers {shape}")
-        if not np.isfinite(array).all():
-            raise DataError(f"{name!r} has values that are not finite")
         if spec.width:
-            tensors[name] = torch.from_numpy(array.reshape(expected).astype(np.float64))
+            numbers = array.reshape(expected).astype(np.float64)
+            if not np.isfinite(numbers).all():
+                raise DataError(f"{name!r} has values that are not finite")
+            tensors[name] = torch.from_numpy(numbers)
         else:
-            whole = array.reshape(size).astype(np.int64)
-            if (whole != array.reshape(size)).any():
-                raise DataError(f"{name!r} has values that are not whole numbers")
-            tensors[name] = torch.from_numpy(whole)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise DataError(f"{name!r} has values that are not finite")
+            tensors[name] = torch.from_numpy(_whole(name, array.reshape(size)))
     return tensors
+
+
+def _whole(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    try:
+        return whole_numbers("", name, array)
+    except DataError:
+        raise DataError(f"{name!r} has values that are not whole numbers") from None
 
 
 def category_number(given: str | float | None, names: Sequence[str], *, why_none: str = "") -> int:
@@ -133,12 +142,12 @@ def category_number(given: str | float | None, names: Sequence[str], *, why_none
     if given is None:
         none = f"it has no category ({why_none})" if why_none else "it has no category"
         raise DataError(
-            f"{none}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for --category "
-            f"(category=...); it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
+            f"{none}: looked for one per cloud in the file, array 'label' or 'category' of npz, and for the option "
+            f"category; it is one of {', '.join(names)}, or its number, 0 to {len(names) - 1}"
         )
     word = str(given)
     if word in names:
         return names.index(word)
-    if word.isdecimal() and int(word) < len(names):
+    if word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < len(names):
         return int(word)
     raise DataError(f"{unknown_name('category', word, names)} (numbers: 0 to {len(names) - 1})")

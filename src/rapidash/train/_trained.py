@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
+    NOT_DESCRIBED,
+    bounded_by,
+    check_sizes,
     find_pretrained,
     load_weights,
     model_dtype,
@@ -22,11 +25,14 @@ from rapidash._pretrained import (
 )
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
-from rapidash.datasets._cloud_files import as_entries
+from rapidash.datasets._cloud_files import as_entries, unforeseen
+from rapidash.datasets._reading import sentence
 from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
+from rapidash.train._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
 from rapidash.train._log import progress_bar
+from rapidash.train._near_origin import moved_back, moved_to_origin
 from rapidash.train._prediction import FileTask, Output, category_number, check_reference
 from rapidash.train._registry import get_task
 from rapidash.train._task import Task
@@ -35,6 +41,20 @@ from rapidash.train._write_predictions import Predictions
 
 _ENTRIES = {"task": str, "task_options": dict, "variant": dict, "dtype": str}
 _ENTRIES |= {"reference": dict, "training": dict, "results": dict}
+
+
+class BadCloudError(DataError):
+    """A cloud of a file that cannot be predicted.
+
+    Args:
+        name: file and entry.
+        problem: what is wrong with it.
+        option: how to leave such clouds out.
+    """
+
+    def __init__(self, name: str, problem: str, option: str = "skip_bad=True") -> None:
+        self.name, self.problem = name, problem
+        super().__init__(f"{name}: {sentence(problem)} Mend or remove it, or leave bad entries out with {option}.")
 
 
 @dataclass(frozen=True)
@@ -94,10 +114,12 @@ class TrainedModel:
         try:
             task = get_task(config["task"], **config["task_options"])
             variant = from_plain(Variant, config["variant"], complete=True)
-            with torch.random.fork_rng():
-                model = task.build(variant).to(dtype=torch_dtype(config["dtype"]))
+            dtype = torch_dtype(config["dtype"])
+            check_sizes(vars(variant.model), tensors)
+            with torch.random.fork_rng(), bounded_by(tensors):
+                model = task.build(variant).to(dtype=dtype)
             check_reference(config["reference"], task)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except NOT_DESCRIBED as error:
             said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
         load_weights(model, tensors, path)
@@ -123,8 +145,10 @@ class TrainedModel:
             tta_group: a group or its name; default: that of the variant, or all rotations.
             seed: of the random elements; with equal seeds the result does not depend on ``batch_size``.
             progress: a bar on stderr, if that is a terminal.
-        Raises: ValueError for missing inputs, clouds that the training data do not cover, no cloud, a batch size below
-            1, a negative ``tta``, or a task without predictions for clouds of users.
+        Warns: where the predictions for some clouds are not finite; these are marked in ``is_finite``.
+        Raises: ValueError for missing inputs, values that are not finite, clouds that the training data do not cover,
+            no cloud, a batch size below 1, a negative ``tta``, or a task without predictions for clouds of users; where
+            no prediction is finite.
         """
         task = self._file_task()
         if missing := [name for name in task.inputs if name not in data.tensors]:
@@ -134,21 +158,56 @@ class TrainedModel:
             {name: spec.field for name, spec in task.inputs.items()},
             data.num_points,
         )
+        names = tuple(f"cloud {index}" for index in range(len(needed)))
+        check_inputs(needed, names, self._dtype)
+        made = self._predicted(
+            needed, names, batch_size=batch_size, tta=tta, tta_group=tta_group, seed=seed, progress=progress
+        )
+        return checked_predictions(made, self.model)
+
+    def _predicted(
+        self,
+        data: CloudDataset,
+        names: Sequence[str],
+        *,
+        batch_size: int = 64,
+        tta: int = 0,
+        tta_group: Group | str | None = None,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Predictions:
+        """As `predict`, of clouds with the task's inputs and nothing else, whether what comes out is finite or not."""
+        task = self._file_task()
         group = tta_group or self.variant.tta_group or f"SO({self.task.dim})"
         group = parse_group(group, self.task.dim) if isinstance(group, str) else group
+        near, centers = moved_to_origin(data) if self._keeps_translations else (data, torch.zeros(len(data), 1))
         parts: dict[str, list[Output]] = {}
-        with progress_bar(len(needed), "predict", "cloud", show=progress) as advance:
+        is_finite = torch.ones(len(data), dtype=torch.bool)
+        with progress_bar(len(data), "predict", "cloud", show=progress) as advance:
             for indices, batch, prediction in predict_batches(
-                self.model, needed, self.task.output, batch_size=batch_size, tta=tta, tta_group=group, seed=seed
+                self.model, near, self.task.output, batch_size=batch_size, tta=tta, tta_group=group, seed=seed
             ):
-                for name, output in task.outputs(prediction, batch, self.reference).items():
-                    parts.setdefault(name, []).append(output)
+                outputs = task.outputs(prediction, batch, self.reference)
+                raw = Output(prediction, self.task.output)
+                is_finite[indices] = finite_clouds([raw, *outputs.values()], batch).cpu()
+                for name, output in outputs.items():
+                    parts.setdefault(name, []).append(moved_back(output, centers[indices], batch.batch))
                 advance(len(indices))
-        outputs = {
+        made = {
             name: Output(torch.cat([output.values.cpu() for output in found]), found[0].field, found[0].labels)
             for name, found in parts.items()
         }
-        return Predictions(outputs, needed, tuple(f"cloud {index}" for index in range(len(needed))))
+        return Predictions(made, data, tuple(names), is_finite=None if is_finite.all() else is_finite)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which the model computes."""
+        return getattr(torch, model_dtype(self.model))
+
+    @cached_property
+    def _keeps_translations(self) -> bool:
+        """Whether moving a cloud moves its prediction along, or leaves it, by construction."""
+        return self.task.ledger(self.variant).effective.translations
 
     def predict_files(
         self,
@@ -161,12 +220,14 @@ class TrainedModel:
     ) -> Predictions:
         """Predictions for the clouds of files, see `rapidash.datasets.read_clouds` for their formats.
 
-        Values per point are for the points of the files, in their order.
+        Values per point are for the points of the files, in their order. A cloud far from the origin is predicted near
+        it, in the digits that the model has, where the symmetry of the variant says that this is the same.
 
         Args:
             paths: files, or one.
             category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
-            skip_bad: leave out clouds that cannot be read or that the task cannot take; they are listed in ``skipped``.
+            skip_bad: leave out clouds that cannot be read or that the task cannot take, whatever the reason; they are
+                listed in ``skipped``.
             check: called before all is predicted, with the predictions for the first cloud and the number of clouds; to
                 stop the work it raises.
             options: as for `predict`.
@@ -186,14 +247,19 @@ class TrainedModel:
                     if isinstance(found, DataError):
                         raise found
                     labeled = found if found.label is not None else replace(found, label=category)
-                    clouds.append(self._checked(task, labeled))
-                    given.append(torch.from_numpy(found.arrays["pos"].astype(np.float64)))
-                    names.append(name)
-                except DataError as error:
+                    cloud = self._checked(task, labeled)
+                    pos = torch.from_numpy(found.arrays["pos"].astype(np.float64))
+                except Warning:
+                    raise  # a user made it an error
+                except Exception as error:  # a reader or a task that did not foresee something
+                    bad = error if isinstance(error, DataError) else unforeseen(error)
                     if not skip_bad:
-                        hint = "mend or remove it, or leave bad entries out with skip_bad=True (--skip-bad)"
-                        raise DataError(f"{name}: {error}; {hint}") from error
-                    skipped.append(f"{name}: {error}")
+                        raise BadCloudError(name, str(bad)) from error
+                    skipped.append(f"{name}: {bad}")
+                else:
+                    clouds.append(cloud)
+                    given.append(pos)
+                    names.append(name)
         if not clouds:
             first = f"; the first: {skipped[0]}" if skipped else ""
             raise DataError(f"no cloud to predict in {', '.join(map(str, paths))}: {len(skipped)} are bad{first}")
@@ -204,24 +270,26 @@ class TrainedModel:
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
         if check is not None:
-            one = self.predict(data.subset(torch.arange(1)), **{**options, "tta": 0, "progress": False})
+            one = self._predicted(data.subset(torch.arange(1)), names[:1], **{**options, "tta": 0, "progress": False})
             check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
-        made = self.predict(data, **options)
+        made = checked_predictions(self._predicted(data, names, **options), self.model)
         made = made.at_points(given, rows) if rows else made
-        return replace(made, names=tuple(names), skipped=tuple(skipped))
+        return replace(made, skipped=tuple(skipped))
 
     def _check_category(self, task: FileTask, category: str | int | None) -> None:
         if category is None:
             return
         if "label" not in task.inputs:
             needed = ", ".join(task.inputs)
-            raise ValueError(f"category={category!r} (--category): {self.task_name} uses none, it needs {needed}")
+            raise ValueError(f"category is {category!r}, and {self.task_name} uses none: it needs {needed}")
         category_number(category, self.reference["class_names"])
 
     def _checked(self, task: FileTask, found: FileCloud) -> dict[str, Tensor]:
         if len(found.arrays["pos"]) == 0:
             raise DataError("it has no points")
-        return task.read_cloud(found, self.reference)
+        tensors = task.read_cloud(found, self.reference)
+        check_tensors(tensors, self._dtype)
+        return tensors
 
     def _file_task(self) -> FileTask:
         if not isinstance(self.task, FileTask):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,12 +34,14 @@ class Predictions:
         clouds: the clouds they are for.
         names: file and entry of each cloud.
         skipped: a message for every bad entry that was left out.
+        is_finite: (B,) whether all values for a cloud are finite; None where they are for every cloud.
     """
 
     outputs: dict[str, Output]
     clouds: CloudDataset
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    is_finite: Bool[Tensor, " B"] | None = None
 
     def __getitem__(self, name: str) -> Tensor:
         """The values of an output. Raises: KeyError naming those that there are."""
@@ -75,7 +77,8 @@ class Predictions:
         ASE reads ``energy`` and ``forces`` as results; an output that it would take for one in another unit (a dipole
         in debye) is called ``NAME_predicted``. ``.csv`` has a row per cloud: outputs per cloud with their unit in the
         head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
-        whole number.
+        whole number. Where the values for some clouds are not finite, ``is_finite`` stands beside them: an array of
+        npz, a key of extended xyz, a column of csv.
 
         Returns: the path.
         Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
@@ -166,6 +169,8 @@ def _npz(made: Predictions) -> bytes:
     arrays["num_points"] = made.clouds.num_points.numpy()
     arrays["entry"] = np.array(made.names)
     arrays["units"] = np.array(json.dumps({name: output.field.unit for name, output in made.outputs.items()}))
+    if made.is_finite is not None:
+        arrays["is_finite"] = made.is_finite.numpy()
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -185,6 +190,8 @@ def _xyz(made: Predictions) -> str:
     lines = []
     for index, (rows, entry) in enumerate(zip(_rows(made.clouds.num_points), made.names, strict=True)):
         values = [f"{_xyz_name(name, output)}={_quoted(output, index)}" for name, output in whole.items()]
+        if made.is_finite is not None:
+            values.append(f"is_finite={'T' if made.is_finite[index] else 'F'}")
         values += [f"entry={_text(entry)}", f"units={_text(units)}", 'pbc="F F F"']
         lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values])]
         lines += [" ".join([symbols[row], *(f"{number:.10g}" for number in numbers[row])]) for row in rows]
@@ -226,6 +233,8 @@ def _csv(made: Predictions) -> str:
         parts = output.labels or (("",) if values.shape[1] == 1 else tuple(map(str, range(values.shape[1]))))
         for part, column in zip(parts, values.T.tolist()):
             columns[name + (f"[{part}]" if part else "") + unit] = column
+    if made.is_finite is not None:
+        columns["is_finite"] = made.is_finite.tolist()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

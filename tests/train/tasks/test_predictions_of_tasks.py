@@ -163,7 +163,10 @@ def test_averaging_over_rotations_makes_a_broken_symmetry_whole(shared_data, tmp
 BAD = {
     "element": ("1\n\nFe 0 0 0\n", r"frame 1: element Fe was not in the training data: H, C, N, O"),
     "text": ("2\n\nC 0 0 0\nC 0 0 one\n", r"frame 1: .* is not an element with three coordinates"),
-    "far": ("2\n\nC 0 0 0\nO 0 0 3.0\n", r"frame 1: its nearest atoms are 3 apart, expected 0\.5 to 1\.75 angstrom"),
+    "far": (
+        "3\n\nC 0 0 0\nO 0 0 3.0\nO 0 0 -3.0\n",
+        r"frame 1: its nearest atoms are 3 apart, expected 0\.5 to 1\.75 angstrom",
+    ),
     "nan": ("2\n\nC 0 0 0\nO 0 0 nan\n", r"frame 1: 'pos' has values that are not finite"),
 }
 
@@ -174,7 +177,7 @@ def test_a_bad_molecule_is_named_or_skipped_and_counted(shared_data, tmp_path: P
     path = write_xyz(tmp_path / "some.xyz", model.task.dataset("test"), [0])
     text, message = BAD[kind]
     path.write_text(path.read_text() + text + path.read_text())
-    with pytest.raises(DataError, match=rf"some\.xyz, {message}.*--skip-bad"):
+    with pytest.raises(DataError, match=rf"some\.xyz, {message}.*skip_bad=True"):
         model.predict_files([path])
     found = model.predict_files([path], skip_bad=True)
     assert found.names == (f"{path}, frame 0", f"{path}, frame 2")
@@ -230,7 +233,7 @@ def test_particles_and_poses_of_npz_files(shared_data, tmp_path: Path) -> None:
         ({"vel": torch.zeros(31, 2)}, r"'vel' has shape \(31, 2\) of float32, expected numbers \(31, 3\)"),
         ({"joint": torch.full((31,), 31)}, "'joint' is out of range, expected 0 to 30"),
         ({"joint": torch.full((31,), 0.5)}, "'joint' has values that are not whole numbers"),
-        ({"vel": None, "joint": None}, r"it has no 'vel': .*; the file has pos; mend"),
+        ({"vel": None, "joint": None}, r"it has no 'vel': .*; the file has pos. Mend or remove it, or"),
         ({"vel": torch.zeros(2, 3)}, "'vel' has 2 rows, expected 31: one for every point"),
         ({"joint": torch.arange(30)}, "'joint' has 30 rows, expected 31: one for every point"),
         ({"joint": None, "pos": torch.zeros(5, 3), "vel": torch.zeros(5, 3)}, "it has 5 points and no 'joint'"),
