@@ -1,5 +1,7 @@
-"""Shared settings: one hypothesis profile, and where the shared data and reference cases are."""
+"""Shared settings: one hypothesis profile, signals as in the foreground, and where the shared data are."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,23 @@ settings.register_profile("rapidash", deadline=None, max_examples=20, suppress_h
 settings.load_profile("rapidash")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_the_foreground() -> Iterator[None]:
+    """A shell ignores SIGINT for what it starts in the background, and nohup SIGHUP; so would all that tests start."""
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -38,10 +38,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {*BELOW_TRAIN, "train", "study"},
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
-    "_cli_parser": set(),
+    "_cli_settings": set(),
+    "_cli_parser": {"_cli_settings"},
     "_cli_options": {"_cli_parser", "models", "study", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "study", "train"},
-    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "bench", "interop"},
+    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "_cli_settings", "bench", "interop"},
 }
 COMPILERS = {"numba", "llvmlite", "triton"}
 KERNEL_PLACES = (
@@ -191,7 +192,11 @@ def outside_imports(text: str) -> set[str]:
 def test_only_named_modules_need_more_than_the_core() -> None:
     """Modules that need an extra: the compiled kernels, the parser of the command line, and the test strategies."""
     allowed = dict.fromkeys(compiled_modules(), COMPILERS)
-    allowed |= {"_cli_parser.py": {"jsonargparse"}, "testing/strategies.py": {"hypothesis"}}
+    allowed |= {
+        "_cli_parser.py": {"jsonargparse"},
+        "_cli_settings.py": {"yaml"},
+        "testing/strategies.py": {"hypothesis"},
+    }
     needed = {relative(path): outside_imports(path.read_text(encoding="utf-8")) for path in sources()}
     extra = {path: names - CORE - allowed.get(path, set()) for path, names in needed.items()}
     assert not {path: names for path, names in extra.items() if names}

@@ -1,16 +1,17 @@
 """The options of `rapidash study` and `rapidash train`, whose defaults are those of the task's study."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from rapidash._cli_parser import Parser, shares, whole_numbers
-from rapidash.study import DESIGNS, LAUNCHERS, StudyDesign
+from rapidash._cli_parser import Parser, indices, shares, whole_numbers
+from rapidash.study import DESIGNS, LAUNCHERS, Resources, StudyDesign
 from rapidash.train import HOW_IT_READS, WITHOUT_EFFECT, TrainConfig, Variant, get_task
 
 DEFAULT_TASK = "nbody"
 DATA_VARIABLE = "RAPIDASH_DATA"
+MAX_WORKERS = 1024
 _OF_THE_TASK = ("in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level", "dim")
 _HOW_IT_RUNS = (*WITHOUT_EFFECT, "threads", "device", *HOW_IT_READS)
 
@@ -58,12 +59,7 @@ def study_parser(design: StudyDesign) -> Parser:
     )
     add_reference(parser, "with --corruptions: the variant whose errors are the unit (default: the first)")
     parser.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="where the runs are executed")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="local processes, each on train.threads threads or 1 (default: one per core)",
-    )
+    _add_resources(parser)
     _add_train(parser, design)
     return parser
 
@@ -96,6 +92,44 @@ def train_parser(design: StudyDesign, names: list[str]) -> Parser:
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
     return parser
+
+
+def _add_resources(parser: Parser) -> None:
+    """Where the runs of a study are executed, and with what: nothing of it changes a result."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="local: processes, each on train.threads threads or 1 (default: one per core, or per GPU)",
+    )
+    parser.add_argument("--devices", type=indices, metavar="LIST", help="local: GPUs such as 0,1 (default: all)")
+    parser.add_argument(
+        "--cpus", type=int, metavar="N", help="ray, slurm: cores of a run (default: train.threads or 1)"
+    )
+    parser.add_argument(
+        "--gpus", type=float, metavar="N", help="ray, slurm: GPUs of a run (default: 1 with --train.device cuda)"
+    )
+    parser.add_argument("--memory", type=float, metavar="GB", help="ray, slurm: memory of a run")
+    parser.add_argument("--time", type=float, metavar="HOURS", help="slurm: limit of a run (default: 24)")
+    parser.add_argument("--partition", type=str, metavar="NAME", help="slurm: where the runs are queued")
+    parser.add_argument("--account", type=str, metavar="NAME", help="slurm: who pays")
+    parser.add_argument("--max_jobs", type=int, metavar="N", help="slurm: runs at work at once")
+
+
+def chosen_resources(options: Any, parser: Parser) -> Resources:
+    """What the command line says of it; a wrong value, or one that the launcher does not take, is an error of usage."""
+    values = {entry.name: options[entry.name] for entry in fields(Resources)}
+    devices = values["devices"]
+    try:
+        if options.workers is not None and not 1 <= options.workers <= MAX_WORKERS:
+            raise ValueError(f"workers must be 1 to {MAX_WORKERS}, got {options.workers}")
+        if options.workers is not None and options.launcher != "local":
+            raise ValueError(f"workers is for the launcher 'local', not for {options.launcher!r}")
+        resources = Resources(**{**values, "devices": None if devices is None else tuple(devices)})
+        resources.check_launcher(options.launcher)
+    except ValueError as error:
+        parser.error(f"--{error}")
+    return resources
 
 
 def add_reference(parser: Parser, meaning: str) -> None:

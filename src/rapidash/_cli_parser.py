@@ -3,9 +3,11 @@
 import re
 import sys
 from argparse import SUPPRESS, Action, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+from rapidash._cli_settings import SettingsError, check_text, check_words, read_settings
 from rapidash._names import nearest_name
 from rapidash._plain import TYPE_WORDS
 
@@ -16,6 +18,22 @@ except ImportError as error:
     raise ImportError('the command line needs jsonargparse: pip install "rapidash[study]"') from error
 
 USAGE_ERROR = 2
+MAX_SEEDS = 10_000
+_MODE = "rapidash"  # YAML, looked at before it is expanded: whatever file the library reads, it reads it so
+
+
+def _load_settings(text: str, path: str = "") -> Any:
+    check_text(text, str(path or "settings"))
+    return jsonargparse.get_loader("yaml")(text)
+
+
+def _register_loader() -> None:
+    import yaml  # type: ignore[import-untyped]
+
+    jsonargparse.set_loader(_MODE, _load_settings, exceptions=(yaml.YAMLError,))
+
+
+_register_loader()
 
 
 class _Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -51,7 +69,21 @@ class Parser(jsonargparse.ArgumentParser):
             epilog=f"examples:\n{examples}" if examples else None,
             formatter_class=_Formatter,
             allow_abbrev=False,
+            parser_mode=_MODE,
         )
+        self._in_files: dict[str, str] = {}  # by option with dots, the file of settings that has it
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *rest: Any, **options: Any
+    ) -> Any:
+        """As the library's, of plain values only: what would import code, or fill the memory, is an error of usage."""
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            check_words(words)
+            self._in_files = _options_in_files(words)
+            return super().parse_args(words, *rest, **options)
+        except SettingsError as error:
+            self.error(str(error))
 
     def add_config(self) -> None:
         """The option ``--config FILE`` and, with it, ``--print_config``."""
@@ -64,8 +96,18 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """One line: what is wrong, and what may have been meant."""
-        print(f"{self.prog}: error: {self._explained(message)} (see {self.prog} --help)", file=sys.stderr)
+        shown = self._placed(self._explained(message))
+        print(f"{self.prog}: error: {shown} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(USAGE_ERROR)
+
+    def _placed(self, message: str) -> str:
+        """The message with the file that the option is from, if it is from one."""
+        words = set(re.findall(r"[\w.]+", message))
+        named = [key for key in self._in_files if key in words or key.rpartition(".")[2] in words]
+        found = max(named, key=len, default=None)
+        if found is None or self._in_files[found] in message:
+            return message
+        return f"{message}; {found} is set in {self._in_files[found]}"
 
     def _explained(self, message: str) -> str:
         message = _in_plain_words(message)
@@ -80,6 +122,27 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"expected one of (.+), got '(.*)'", message):
             return message + _hint(nearest_name(found[2], re.findall(r"'([^']*)'", found[1])))
         return message
+
+
+def _options_in_files(words: Sequence[str]) -> dict[str, str]:
+    """By option with dots, the last file of settings that sets it, unless a word of the command line does so later."""
+    found: dict[str, str] = {}
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--config":
+            given = value if equals else next(iter(words[index + 1 : index + 2]), "")
+            if given and Path(given).is_file():
+                found |= dict.fromkeys(_with_dots(read_settings(given)), given)
+        elif name.startswith("--"):
+            found.pop(name.removeprefix("--"), None)
+    return found
+
+
+def _with_dots(values: Mapping[Any, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in values.items():
+        keys += _with_dots(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"{prefix}{key}"]
+    return keys
 
 
 def _in_plain_words(message: str) -> str:
@@ -117,13 +180,28 @@ def _hint(near: str | None) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
+class _WrongValueError(ArgumentTypeError, ValueError):
+    """A value that an option does not take: an `ArgumentTypeError` to argparse, and a ValueError in a config file."""
+
+
 def whole_numbers(value: Any) -> list[int]:
     """``3`` (the numbers 0, 1, 2), ``"0,1,7"`` or ``[0, 1, 7]`` as a list: what seeds are given by."""
-    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
-        if int(value) < 1:
-            raise ArgumentTypeError(f"expected at least one seed, got {value!r}")
+    expected = "a number of seeds such as 3, or a list such as 0,1,7"
+    if isinstance(value, bool):
+        raise _WrongValueError(f"expected {expected}, got {value!r}")
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*\d{1,20}\s*", value)):
+        if not 1 <= int(value) <= MAX_SEEDS:
+            limit = "at least one seed" if int(value) < 1 else f"at most {MAX_SEEDS} seeds"
+            raise _WrongValueError(f"expected {limit}, got {value!r}; the one seed {value} is given as [{value}]")
         return list(range(int(value)))
-    return _listed(value, int, "a number of seeds such as 3, or a list such as 0,1,7")
+    return _listed(value, int, expected)
+
+
+def indices(value: Any) -> list[int]:
+    """``0``, ``"0,1"`` or ``[0, 1]`` as a list: which GPUs."""
+    if isinstance(value, bool):
+        raise _WrongValueError(f"expected indices of GPUs such as 0,1, got {value!r}")
+    return _listed([value] if isinstance(value, int) else value, int, "indices of GPUs such as 0,1")
 
 
 def shares(value: Any) -> list[float]:
@@ -134,6 +212,8 @@ def shares(value: Any) -> list[float]:
 def _listed(value: Any, kind: Callable[[Any], Any], expected: str) -> list[Any]:
     parts = value.strip("[] ").split(",") if isinstance(value, str) else value
     try:
+        if isinstance(parts, Mapping):
+            raise TypeError
         return [kind(part) for part in parts]
     except (TypeError, ValueError):
-        raise ArgumentTypeError(f"expected {expected}, got {value!r}") from None
+        raise _WrongValueError(f"expected {expected}, got {value!r}") from None

@@ -2,21 +2,33 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rapidash._names import unknown_name
-from rapidash._plain import type_words
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
     from rapidash.train import Variant
 
-FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR = 1, 2
+_COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
+_LARGEST = {"num_layers": 10_000, "num_orientations": 10_000, "max_degree": 100, "table_size": 100_000}  # of a network
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end, such as SIGTERM: what Ctrl-C does is done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class UsageError(ValueError):
@@ -32,7 +44,10 @@ class Command(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
+
+    SIGTERM and SIGHUP, unless they are ignored (nohup), end a command as Ctrl-C does, with 143 and 129.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -48,26 +63,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     data = os.environ.get("RAPIDASH_DATA")
     try:
-        return COMMANDS[words[0]].run(words[1:])
-    except KeyboardInterrupt:
-        print(f"rapidash: interrupted; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
-        return INTERRUPTED
+        with _terminations():
+            return COMMANDS[words[0]].run(words[1:])
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        by = f" by {signal.Signals(number).name}" if number != signal.SIGINT else ""
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(f"rapidash: interrupted{by}; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
+        return 128 + number
     except BrokenPipeError:  # `rapidash ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
         if debug or not _is_user_error(error):
             raise
-        print(f"rapidash: error: {error}", file=sys.stderr)
+        print(f"rapidash: error: {_one_line(error)}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, UsageError) else FAILED
     finally:  # --data has changed it
         os.environ.pop("RAPIDASH_DATA", None)
         os.environ.update({} if data is None else {"RAPIDASH_DATA": data})
 
 
+@contextlib.contextmanager
+def _terminations() -> Iterator[None]:
+    """Within the block, signals that would end the process without a word raise `Terminated`."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    changed = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
-    from rapidash._cli_options import changed_design, study_parser, use_data
+    from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
     from rapidash.study import StoreError, get_design, run_corruptions, run_study, study_table
     from rapidash.train import find_device
 
@@ -77,6 +116,7 @@ def _study(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
+    resources = chosen_resources(options, parser)
     use_data(options.data)
     out = _output_folder(options.out or f"runs/{task}" + ("-full" if options.full else ""))
     if options.launcher == "local":
@@ -84,7 +124,14 @@ def _study(words: list[str]) -> int:
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
     print(_plan(design, out), file=sys.stderr)
     try:
-        records = run_study(design, out, launcher=options.launcher, workers=options.workers, progress=not options.quiet)
+        records = run_study(
+            design,
+            out,
+            launcher=options.launcher,
+            workers=options.workers,
+            resources=resources,
+            progress=not options.quiet,
+        )
     except (KeyboardInterrupt, StoreError):
         with contextlib.suppress(Exception):  # what stopped the study is what must be told
             _write_report(out, quiet=True)
@@ -189,11 +236,16 @@ def _train(words: list[str]) -> int:
 
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
-    """Raises: UsageError for a network that the task cannot build."""
-    from rapidash.train import get_task
+    """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
+    from rapidash.train import AllocationLimit, get_task, machine_memory
 
+    for name, largest in _LARGEST.items():
+        value = getattr(variant.model, name, 0)
+        if sum(value if isinstance(value, tuple | list) else [value]) > largest:
+            raise UsageError(f"--model: {name} must be at most {largest}, got {value}")
     try:
-        get_task(task, **task_options).build(variant)
+        with AllocationLimit(machine_memory() // _COPIES_IN_TRAINING):
+            get_task(task, **task_options).build(variant)
     except ValueError as error:
         raise UsageError(f"--model: {error}") from error
 
@@ -323,11 +375,13 @@ def _bench(words: list[str]) -> int:
     options = parser.parse_args(words)
     import torch
 
-    from rapidash.train import find_device
+    from rapidash.train import MAX_THREADS, find_device
 
     find_device(options.device)
-    if min(options.rounds, options.threads) < 1:
-        raise ValueError(f"rounds and threads must be at least 1, got {options.rounds} and {options.threads}")
+    if options.rounds < 1 or not 1 <= options.threads <= MAX_THREADS:
+        raise ValueError(
+            f"rounds must be at least 1 and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
+        )
     torch.set_num_threads(options.threads)
     results = []
     for case in select_cases(options.cases or list(CASES)):
@@ -378,26 +432,27 @@ class _Early(NamedTuple):
 def _early(words: list[str]) -> _Early:
     """The task, the setting and the variant: later options and config files win, as in the parser.
 
-    Raises: UsageError for an unknown task, two different ones, or a value of another type.
+    Raises: UsageError for an unknown task, two different ones, or a file of settings that cannot be one.
     """
     from rapidash._cli_options import DEFAULT_TASK
+    from rapidash._cli_settings import SettingsError, read_settings
     from rapidash.study import DESIGNS, load_plugins
 
     first, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
-    kinds = {"task": str, "variant": str, "full": bool}
     found: dict[str, Any] = {}
     for index, word in enumerate(rest):
         name, equals, value = word.partition("=")
         following = value if equals else next(iter(rest[index + 1 : index + 2]), None)
         if name == "--config" and following is not None:
-            found |= {key: entry for key, entry in _config_values(following).items() if key in kinds}
+            try:
+                values = read_settings(following)
+            except SettingsError as error:
+                raise UsageError(f"--config: {error}") from error
+            found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full")}
         elif name in ("--task", "--variant") and following is not None:
             found[name.removeprefix("--")] = following
         elif name == "--full":
             found["full"] = True
-    for name, kind in kinds.items():
-        if not isinstance(found.get(name), kind | None):
-            raise UsageError(f"--config: {name} must be {type_words(kind)}, got {found[name]!r}")
     task = first or found.get("task") or DEFAULT_TASK
     load_plugins()
     if task not in DESIGNS:
@@ -412,18 +467,6 @@ def _check_early(options: Any, **expected: object) -> None:
     for name, value in expected.items():
         if getattr(options, name) != value:
             raise UsageError(f"{name} is {getattr(options, name)!r} in the settings and was taken for {value!r}")
-
-
-def _config_values(given: str) -> dict[str, Any]:
-    """The top level of a config file, or of YAML in its place; the parser reports what is wrong with it."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        path = Path(given)
-        values = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else given)
-    except (yaml.YAMLError, ValueError, OSError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _output_folder(path: str) -> Path:
@@ -444,9 +487,10 @@ def _plan(design: "StudyDesign", out: Path) -> str:
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     from rapidash._pretrained import MODEL_FOLDER
+    from rapidash.study import last_line
 
     if record["status"] != "done":
-        reason = str(record["error"]).strip().splitlines()[-1]
+        reason = last_line(str(record["error"]))
         place = out / "records" / f"{run.key}.json"
         print(f"rapidash: error: {run.label} failed: {reason}; the traceback is in {place}", file=sys.stderr)
         return FAILED
@@ -486,9 +530,20 @@ def _version() -> str:
 
 def _is_user_error(error: Exception) -> bool:
     """An error that says what the user can change; anything else is ours, and shows its traceback."""
-    if isinstance(error, ValueError | OSError | ImportError):
+    if isinstance(error, ValueError | OSError | ImportError) or _is_lack_of_memory(error):
         return True
     return type(error).__name__ in ("StoreError", "CheckpointError", "TrainingDivergedError")
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Of Python, NumPy or torch, whose allocator raises a RuntimeError."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)
+
+
+def _one_line(error: Exception) -> str:
+    if not _is_lack_of_memory(error):
+        return str(error)
+    return f"not enough memory: ask for less, or a larger machine ({' '.join(str(error).split())[:200]})"
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

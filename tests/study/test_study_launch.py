@@ -15,9 +15,12 @@ from types import SimpleNamespace
 import pytest
 from toy_plugin import variant
 
-from rapidash.study import Store, StoreError, StudyDesign, load_plugins, run_study
+from rapidash.study import Resources, Store, StoreError, StudyDesign, load_plugins, run_study
 from rapidash.study._pool import WorkerPool
 from rapidash.study._progress import StudyProgress
+from rapidash.study._run import failed_record
+from rapidash.study._study import launch_local
+from rapidash.train import read_checkpoint
 
 SCRIPT = """
 import sys, toy_plugin
@@ -60,11 +63,13 @@ def test_a_failing_and_a_dying_run_do_not_lose_the_others(tmp_path: Path, design
     assert outcomes(records) == {("failing", "failed"): 1, ("dying", "failed"): 1, ("equivariant", "done"): 1}
     by_name = {record["config"]["variant"]["name"]: record for record in records}
     assert "killed by SIGKILL, perhaps for want of memory" in by_name["dying"]["error"]
+    assert Counter(toy_log()) == {"failing": 1, "dying": 2, "equivariant": 1}  # a killed worker is given another chance
     assert "this model always fails" in by_name["failing"]["error"]
     assert by_name["equivariant"]["threads"] == 1
     shown = capfd.readouterr().err
     assert "[3/3]" in shown
     assert "failing · seed 0: failed: RuntimeError: this model always fails" in shown
+    assert shown.count("dying · seed 0: killed by SIGKILL, perhaps for want of memory; it continues from its last") == 1
     # on the next call, what failed is tried again and nothing else
     built = Counter(toy_log())
     run_study(design.select(["equivariant", "failing"]), tmp_path / "out", workers=1, progress=False)
@@ -213,9 +218,234 @@ def fake_submitit(submitted: list):
     return SimpleNamespace(AutoExecutor=Executor, helpers=SimpleNamespace(as_completed=reversed))
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_worker_killed_from_outside_goes_on_from_its_checkpoint(tmp_path: Path, design, toy_log, number) -> None:
+    """The record is that of a run that nobody has disturbed, and steps before the checkpoint are not repeated."""
+    settings = replace(design.train, checkpoint_every=1 if number == signal.SIGKILL else 100)
+    design = replace(design, variants=(variant("slow"),), seeds=(0,), train=settings)
+    (run,) = design.runs()
+    retried, ended = [], []
+    pool = WorkerPool(
+        tmp_path / "out",
+        1,
+        on_start=lambda run: None,
+        on_end=lambda run, record: ended.append(record),
+        on_retry=lambda run, reason: retried.append(reason),
+    )
+    study = threading.Thread(target=pool.run, args=([run],))
+    study.start()
+    work = Store(tmp_path / "out").work_dir(run.key)
+    checkpoint = work / "checkpoint.pt"
+    wait_until(checkpoint.exists if number == signal.SIGKILL else (tmp_path / "built.stepping").exists)
+    if number == signal.SIGHUP:  # a closed terminal reaches the workers too: they wait for the parent
+        os.kill(pool._pool[0].process.pid, number)
+        time.sleep(0.3)
+        assert pool._pool[0].process.is_alive()
+    else:
+        os.kill(pool._pool[0].process.pid, number)
+    study.join(90)
+    assert not study.is_alive()
+    assert retried == ([] if number == signal.SIGHUP else [f"killed by {number.name}" + perhaps(number)])
+    assert [record["status"] for record in ended] == ["done"]
+    assert Counter(toy_log()) == {"slow": 1 if number == signal.SIGHUP else 2}
+    undisturbed = run_study(design, tmp_path / "other", workers=1, progress=False)[0]
+    for name in ("test_error", "val_error", "best_step"):
+        assert ended[0][name] == undisturbed[name]
+    steps = [row["step"] for row in ended[0]["history"]]
+    assert steps == [row["step"] for row in undisturbed["history"]] == [4, 8]
+
+
+def perhaps(number: int) -> str:
+    return ", perhaps for want of memory" if number == signal.SIGKILL else ""
+
+
+CLI = "import sys; from rapidash.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["foreground", "nohup, in the background"])
+def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path: Path, design: StudyDesign, ignored: bool, monkeypatch) -> None:
+    (tmp_path / "slow_study.py").write_text(
+        "import toy_plugin\nfrom dataclasses import replace\nfrom rapidash.study import DESIGNS\n"
+        "design = toy_plugin.make_design()\n"
+        "variants = tuple(map(toy_plugin.variant, ('equivariant', 'slow')))\n"
+        "settings = replace(design.train, checkpoint_every=100, steps=40)\n"
+        "design = replace(design, variants=variants, seeds=(0,), train=settings)\n"
+        "DESIGNS['toy'] = lambda full: design\n"
+    )
+    monkeypatch.setenv("RAPIDASH_PLUGINS", "slow_study")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+
+    def ignore() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    command = [sys.executable, "-c", CLI, "study", "toy", "--out", str(tmp_path / "out"), "--workers", "1"]
+    study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=ignore if ignored else None)
+    try:
+        wait_until((tmp_path / "built.stepping").exists)
+        if ignored:
+            for number in (signal.SIGINT, signal.SIGHUP):
+                study.send_signal(number)
+        study.send_signal(signal.SIGTERM)
+        _, shown = study.communicate(timeout=90)
+    finally:
+        study.kill()
+    assert study.returncode == 143
+    assert "Traceback" not in shown
+    assert "rapidash: interrupted by SIGTERM; the same command continues where it stopped" in shown
+    assert (tmp_path / "out" / "report.html").stat().st_size > 1000
+    records = Store(tmp_path / "out").records()
+    assert outcomes(records) == {("equivariant", "done"): 1}
+    (slow,) = (
+        path.parent for path in (tmp_path / "out").rglob("checkpoint.pt") if path.parent.name != records[0]["key"]
+    )
+    assert 0 < read_checkpoint(slow / "checkpoint.pt")["state"]["progress"]["step"] < 40
+
+
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in ("sbatch", "srun"):
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_slurm_is_refused_where_there_is_none(tmp_path: Path, design: StudyDesign, monkeypatch) -> None:
+    submitted: list = []
+    monkeypatch.setitem(sys.modules, "submitit", fake_submitit(submitted))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(
+        ValueError, match=r"needs Slurm, but this machine has no sbatch and no srun: start the study on"
+    ):
+        run_study(design, tmp_path / "out", launcher="slurm", progress=False)
+    assert not submitted
+    assert not (tmp_path / "out").exists()
+
+
+def test_slurm_gets_what_a_run_needs(tmp_path: Path, design: StudyDesign, monkeypatch) -> None:
+    submitted: list = []
+    monkeypatch.setitem(sys.modules, "submitit", fake_submitit(submitted))
+    fake_slurm(tmp_path, monkeypatch)
+    monkeypatch.setattr("rapidash.study._cluster.run_one", lambda run, folder: failed_record(run, "not run"))
+    monkeypatch.setattr("rapidash.study._run.device_name", lambda name: name)
+    on_gpu = replace(design, train=replace(design.train, device="cuda", threads=4))
+    resources = Resources(memory=15.5, time=1.5, partition="gpu", account="lab", max_jobs=3)
+    run_study(on_gpu, tmp_path / "gpu", launcher="slurm", resources=resources, progress=False)
+    run_study(design, tmp_path / "cpu", launcher="slurm", progress=False)
+    assert submitted[1] == {
+        "name": "rapidash",
+        "timeout_min": 90,
+        "cpus_per_task": 4,
+        "gpus_per_node": 1,
+        "mem_gb": 15.5,
+        "slurm_partition": "gpu",
+        "slurm_account": "lab",
+        "slurm_array_parallelism": 3,
+    }
+    assert submitted[3] == {"name": "rapidash", "timeout_min": 1440, "cpus_per_task": 1}
+
+
+def test_ray_gets_what_a_run_needs(tmp_path: Path, design: StudyDesign, monkeypatch) -> None:
+    asked: list[dict] = []
+    ray = fake_ray()
+    remote = ray.remote
+    ray.remote = lambda **options: asked.append(options) or remote(**options)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr("rapidash.study._cluster.run_one", lambda run, folder: failed_record(run, "not run"))
+    monkeypatch.setattr("rapidash.study._run.device_name", lambda name: name)
+    mixed = replace(design, seeds=(0,), train_overrides={"components": {"device": "cuda", "threads": 2}})
+    run_study(mixed, tmp_path / "a", launcher="ray", progress=False)
+    run_study(mixed, tmp_path / "b", launcher="ray", resources=Resources(cpus=3, gpus=0.5, memory=2), progress=False)
+    needs = [(found["num_cpus"], found["num_gpus"], found.get("memory")) for found in asked]
+    assert needs == [(1, 0, None), (2, 1, None), (3, 0, 2 * 2**30), (3, 0.5, 2 * 2**30)]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "options", "message"),
+    [
+        ("local", {"partition": "gpu"}, "partition is for the launcher 'slurm', not for 'local'"),
+        ("ray", {"account": "lab"}, "account is for the launcher 'slurm', not for 'ray'"),
+        ("slurm", {"devices": (0,)}, "devices is for the launcher 'local', not for 'slurm'"),
+        ("local", {"memory": 4}, "memory is for the launcher 'ray' and 'slurm', not for 'local'"),
+        ("local", {"devices": (0,)}, "use train.device 'cuda'"),
+    ],
+)
+def test_resources_that_a_launcher_does_not_take_are_refused(
+    tmp_path: Path, design, launcher, options, message
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_study(design, tmp_path, launcher=launcher, resources=Resources(**options), progress=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cpus": 0},
+        {"memory": -1},
+        {"time": float("inf")},
+        {"gpus": -1},
+        {"devices": ()},
+        {"devices": (-1,)},
+        {"cpus": "2"},
+    ],
+    ids=str,
+)
+def test_resources_that_cannot_be_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Resources(**options)
+
+
+@pytest.mark.parametrize("launcher", ["ray", "slurm"])
+def test_a_cluster_chooses_the_gpu(tmp_path: Path, design: StudyDesign, monkeypatch, launcher: str) -> None:
+    monkeypatch.setitem(sys.modules, "ray", fake_ray())
+    monkeypatch.setitem(sys.modules, "submitit", fake_submitit([]))
+    fake_slurm(tmp_path, monkeypatch)
+    second = replace(design, train=replace(design.train, device="cuda:1"))
+    with pytest.raises(ValueError, match=r"train.device is 'cuda:1': .* use train.device 'cuda'"):
+        run_study(second, tmp_path / "out", launcher=launcher, progress=False)
+
+
+def test_each_gpu_has_a_worker_that_sees_no_other(tmp_path: Path, design: StudyDesign, monkeypatch) -> None:
+    """The processes are real; the GPUs are not, so that the runs fail and say what they saw."""
+    pools: list[WorkerPool] = []
+    real = WorkerPool.run
+    monkeypatch.setattr(WorkerPool, "run", lambda pool, runs: pools.append(pool))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    runs = replace(design, train=replace(design.train, device="cuda")).runs()
+
+    def launched(runs, **options) -> tuple[int, tuple[str, ...]]:
+        launch_local(runs, tmp_path, lambda run: None, lambda run, record: None, **options)
+        return pools[-1].workers, tuple(pools[-1].gpus)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert launched(runs) == (3, ("0", "1", "2"))
+    assert launched(runs[:2])[0] == 2
+    assert launched(runs, resources=Resources(devices=(2, 0))) == (2, ("2", "0"))
+    assert launched(runs, workers=5) == (5, ("0", "1", "2"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc,7")
+    assert launched(runs, resources=Resources(devices=(1,))) == (1, ("GPU-abc",))
+    with pytest.raises(ValueError, match="devices has 3, but torch sees 3 CUDA devices"):
+        launched(runs, resources=Resources(devices=(3,)))
+    one = replace(design, train=replace(design.train, device="cuda:1")).runs()
+    assert launched(one) == (1, ())
+    monkeypatch.setattr(WorkerPool, "run", real)
+    pool = WorkerPool(tmp_path, 3, lambda run: None, lambda run, record: None, gpus=("4", "GPU-abc"))
+    seen: list[str] = []
+
+    class Process:
+        def start(self) -> None:
+            seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+
+    monkeypatch.setattr("multiprocessing.context.SpawnContext.Process", lambda *_, **__: Process())
+    for _ in range(3):
+        pool._start()
+    assert seen == ["4", "GPU-abc", "4"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,GPU-abc,7"
+
+
 @pytest.mark.parametrize("launcher", ["ray", "slurm"])
 def test_a_cluster_runs_the_same_runs(tmp_path: Path, design: StudyDesign, monkeypatch, launcher: str) -> None:
     submitted: list = []
+    fake_slurm(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "ray", fake_ray())
     monkeypatch.setitem(sys.modules, "submitit", fake_submitit(submitted))
     design = replace(design, variants=(variant("equivariant"), variant("dying")))

@@ -62,6 +62,156 @@ def test_a_record_that_is_not_text_is_set_aside(tmp_path: Path, record) -> None:
         assert store.load(record["key"]) is None
 
 
+def changed(plain: dict, path: str, value: object) -> dict:
+    """A copy with another value at a path with dots; `...`: without it."""
+    copied = json.loads(json.dumps(plain))
+    *folders, last = path.split(".")
+    place = copied
+    for folder in folders:
+        place = place[int(folder) if isinstance(place, list) else folder]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return copied
+
+
+WRONG = [
+    ("config.variant", "text", "lacks variant|has 'text' as config.variant|lacks config.variant.name"),
+    ("config.variant.name", ..., "lacks config.variant.name"),
+    ("config.variant.name", ["a"], r"has \['a'\] as config.variant.name, expected text"),
+    ("config.variant.name", "", "has an empty config.variant.name"),
+    ("config.variant.augment", 5, "has 5 as config.variant.augment, expected text or null"),
+    ("config.seed", "0", "has '0' as config.seed, expected a whole number"),
+    ("config.seed", None, "lacks config.seed"),
+    ("config.seed", -1, "has config.seed -1"),
+    ("config.fraction", "all", "has 'all' as config.fraction, expected a number"),
+    ("config.fraction", 2, "and config.fraction 2"),
+    ("config.train", 5, "has 5 as config.train, expected an object"),
+    ("equivariance", "low", "has 'low' as equivariance, expected an object"),
+    ("equivariance.before.mean", "low", "as equivariance.before, expected an object, each a number or null"),
+    ("seconds_per_step", "fast", "has 'fast' as seconds_per_step, expected a number or null"),
+    ("test_details", [1], "has .* as test_details"),
+    ("test_error", "low", "has 'low' as test_error, expected a number"),
+    ("test_error", float("nan"), "has a number that is not finite in test_error"),
+    ("val_error", float("inf"), "has a number that is not finite in val_error"),
+    ("parameters", 10**400, "has a number that is not finite in parameters"),
+    ("history", {"step": 1}, "as history, expected"),
+    ("history.0.val_error", "low", "as history, expected"),
+    ("symmetry.effective", 3, "has 3 as symmetry.effective, expected text"),
+    ("error", 3, "has 3 as error, expected text or null"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, request):
+    """The record of a finished run, as this version writes it."""
+    import toy_plugin
+
+    design = toy_plugin.make_design()
+    return run_one(design.runs()[0], tmp_path_factory.mktemp("made"))
+
+
+@pytest.mark.parametrize(("path", "value", "message"), WRONG, ids=lambda value: str(value)[:30])
+def test_a_record_of_wrong_types_is_set_aside_with_file_and_key(tmp_path: Path, made, path, value, message) -> None:
+    store = Store(tmp_path)
+    store.save(made)
+    assert store.records() == [made]
+    file = store.record_path(made["key"])
+    file.write_text(json.dumps(changed(made, path, value)))
+    with pytest.warns(UserWarning, match=f"{made['key']}.json .*({message})"):
+        assert store.records() == []
+    assert file.with_name(f"{file.name}.corrupt").is_file()
+
+
+def test_nested_json_without_end_is_set_aside(tmp_path: Path, record) -> None:
+    store = Store(tmp_path)
+    store.save(record)
+    store.record_path(record["key"]).write_text("[" * 200_000)
+    with pytest.warns(UserWarning, match="is not JSON"):
+        assert store.records() == []
+
+
+def test_a_bad_record_in_a_folder_that_is_read_only_is_left_out(tmp_path: Path, record, monkeypatch) -> None:
+    store = Store(tmp_path)
+    store.save(record)
+    path = store.record_path(record["key"])
+    path.write_text("[]")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.warns(UserWarning, match=r"holds a list, not an object; it is left out"):
+        assert store.records() == []
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("variants", "text", "has 'text' as variants, expected"),
+        ("variants", None, "lacks variants"),
+        ("variants.0.name", ..., "lacks variants.0.name"),
+        ("variants.1.name", ["a"], r"has \['a'\] as variants.1.name, expected text"),
+        ("seeds", "012", "has '012' as seeds"),
+        ("seeds", ["0"], "as seeds, expected several, each a whole number"),
+        ("seeds", None, "lacks seeds"),
+        ("train_overrides", None, "lacks train_overrides"),
+        ("train_overrides", {"equivariant": 5}, "as train_overrides, expected an object, each an object"),
+        ("fractions", [1.0, "half"], "as fractions, expected several, each a number"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_design_of_wrong_types_is_set_aside_with_file_and_key(tmp_path: Path, design, path, value, message) -> None:
+    store = Store(tmp_path)
+    store.open_study(design)
+    right = json.loads((tmp_path / "study.json").read_text())
+    for use in (lambda: store.open_study(design), lambda: store.records()):
+        (tmp_path / "study.json").write_text(json.dumps(changed(right, path, value)))
+        with pytest.warns(UserWarning, match=f"study.json .*{message}.*set aside"):
+            use()
+        assert (tmp_path / "study.json.corrupt").is_file()
+    store.open_study(design)
+    assert json.loads((tmp_path / "study.json").read_text()) == right
+
+
+@pytest.mark.parametrize(
+    "change", [{"augment": 5}, {"name": 3}, {"inputs": "abc"}, {"tta": 1.5}, {"model": 5}], ids=str
+)
+def test_a_variant_of_wrong_types_is_an_error_that_names_the_field(run, change: dict) -> None:
+    plain = run().to_dict()
+    plain["variant"] |= change
+    with pytest.raises(ValueError, match=next(iter(change))):
+        RunConfig.from_dict(plain)
+    for wrong in ({"seed": "0"}, {"seed": True}, {"fraction": "half"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            RunConfig.from_dict({**run().to_dict(), **wrong})
+
+
+def test_a_long_error_is_kept_without_its_middle(tmp_path: Path, run) -> None:
+    text = "first line\n" + "x" * 5_000_000 + "\nRuntimeError: the last line"
+    record = failed_record(run(), text)
+    assert len(record["error"]) <= 10_000
+    assert record["error"].startswith("first line\nxxx")
+    assert record["error"].endswith("xxx\nRuntimeError: the last line")
+    left_out = int(record["error"].split("... ")[1].split()[0])
+    assert len(text) == left_out + len(record["error"]) - len(f"\n... {left_out} characters left out ...\n")
+    assert failed_record(run(), "x" * 10_000)["error"] == "x" * 10_000
+    Store(tmp_path).save(record)
+    assert Store(tmp_path).load(record["key"]) == record
+
+
+def test_half_a_letter_is_no_reason_to_lose_a_record(tmp_path: Path, run) -> None:
+    record = failed_record(run(), "a name that is no text: \udcff")
+    assert record["error"] == "a name that is no text: \\udcff"
+    path = replace(run(), task_options={"data_dir": "/data/\udcff"})
+    for made in (record, failed_record(path, "x")):
+        Store(tmp_path).save(made)
+        assert Store(tmp_path).load(made["key"]) == made
+    assert Store(tmp_path).load(path.key)["config"]["task_options"] == {"data_dir": "/data/\udcff"}
+
+
 def test_a_record_of_another_schema_is_left_alone(tmp_path: Path, record) -> None:
     store = Store(tmp_path)
     store.save(record)

@@ -1,5 +1,7 @@
 """A run that is killed and continued ends as the one that was not, bit for bit."""
 
+import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -111,7 +113,10 @@ def test_continuation_in_float64_without_average(tmp_path: Path, toy) -> None:
     assert_same(straight, toy.run(tmp_path / "killed", hooks=[Crash(-1)], **setting))
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
 def test_a_signal_saves_at_the_step_boundary_and_is_raised(tmp_path: Path, toy, number: int, error: type) -> None:
     straight = toy.run(tmp_path / "straight", hooks=[Signal(-1, 0)])
     handler = signal.getsignal(number)
@@ -120,6 +125,15 @@ def test_a_signal_saves_at_the_step_boundary_and_is_raised(tmp_path: Path, toy, 
     assert signal.getsignal(number) is handler
     assert read_checkpoint(tmp_path / "killed" / "checkpoint.pt")["state"]["progress"]["step"] == 7
     assert_same(straight, toy.run(tmp_path / "killed", hooks=[Signal(-1, 0)]))
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path, toy, monkeypatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        toy.run(tmp_path, hooks=[Signal(6, signal.SIGHUP)], checkpoint_every=1000)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path, toy) -> None:
@@ -183,12 +197,76 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, toy, d
     assert_same(straight, continued)
 
 
-def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path: Path, toy) -> None:
-    toy.run(tmp_path)
+@pytest.mark.parametrize("damage", ["changed", "empty"])
+def test_a_run_whose_checkpoints_are_damaged_begins_anew(tmp_path: Path, toy, damage: str) -> None:
+    straight = toy.run(tmp_path)
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
-        spoil(tmp_path / name, "changed")
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged"):
+        spoil(tmp_path / name, damage)
+    both = r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged.*begins anew"
+    with pytest.warns(UserWarning, match=both) as told:
+        again = toy.run(tmp_path)
+    assert len(told) == 1
+    assert "\n" not in str(told[0].message)
+    assert_same(straight, again)
+    assert {path.name for path in tmp_path.glob("*.corrupt")} == {
+        "checkpoint.pt.corrupt",
+        "checkpoint.previous.pt.corrupt",
+    }
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["state"]["progress"]["step"] == 12
+
+
+def sealed(payload: bytes) -> bytes:
+    return payload + b"\nrapidash-sha256:" + hashlib.sha256(payload).hexdigest().encode()
+
+
+def saved(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"no file of torch", "does not load it: UnpicklingError"),
+        (b"", "does not load it: EOFError"),
+        (saved([1, 2]), "it holds no checkpoint: list"),
+        (saved({"format": 1, "description": {}}), "no description or no state"),
+    ],
+    ids=["no torch", "empty", "list", "no state"],
+)
+def test_a_sealed_file_that_is_no_checkpoint_is_damaged(tmp_path: Path, toy, payload: bytes, reason: str) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(sealed(payload))
+    with pytest.raises(CheckpointError, match=reason) as raised:
+        read_checkpoint(path)
+    assert "documentation" not in str(raised.value)  # torch's advice is about files of one's own
+    straight = toy.run(tmp_path / "straight")
+    toy.run(tmp_path / "run", steps=6)
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(sealed(payload))
+    (tmp_path / "run" / "checkpoint.previous.pt").unlink()
+    with pytest.warns(UserWarning, match="begins anew"):
+        assert_same(straight, toy.run(tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one_before(tmp_path: Path, toy, monkeypatch) -> None:
+    toy.run(tmp_path, steps=12)
+    good = (tmp_path / "checkpoint.previous.pt").read_bytes()
+    spoil(tmp_path / "checkpoint.pt", "truncated")
+    monkeypatch.setattr("rapidash.train._checkpoint.Checkpoints.save", lambda *_: pytest.fail("stopped before saving"))
+    with pytest.warns(UserWarning, match="previous"), pytest.raises(pytest.fail.Exception):
+        toy.run(tmp_path, steps=12)
+    assert not (tmp_path / "checkpoint.pt").exists()
+    assert (tmp_path / "checkpoint.previous.pt").read_bytes() == good
+
+
+def test_a_checkpoint_of_another_format_is_left_alone(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("rapidash.train._checkpoint.FORMAT_VERSION", 7)
         toy.run(tmp_path)
+    with pytest.raises(CheckpointError, match="format 7"):
+        toy.run(tmp_path)
+    assert not list(tmp_path.glob("*.corrupt"))
 
 
 def test_a_checkpoint_lost_between_two_renames_is_no_loss(tmp_path: Path, toy) -> None:

@@ -8,6 +8,8 @@ from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._designs import DESIGNS, get_design
 from rapidash.study._one_metric import metric_faults
 from rapidash.study._plugins import load_plugins
+from rapidash.study._progress import last_line
+from rapidash.study._resources import Resources
 from rapidash.study._robustness import (
     Robustness,
     RobustnessRow,
@@ -41,6 +43,7 @@ __all__ = [
     "Interval",
     "PairedDifference",
     "Record",
+    "Resources",
     "Robustness",
     "RobustnessRow",
     "RunConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "false_discovery",
     "find_winner",
     "get_design",
+    "last_line",
     "load_plugins",
     "load_run",
     "mean_interval",

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from rapidash._names import unknown_name
-from rapidash._plain import content_key, from_plain, to_plain
+from rapidash._plain import content_key, from_plain, is_of, to_plain
 from rapidash.train import WITHOUT_EFFECT, TrainConfig, Variant
 
 DESIGN_SCHEMA = 1
@@ -180,10 +180,10 @@ def _check_distinct(what: str, values: Sequence[Any]) -> None:
 
 
 def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction of the training set must be in (0, 1], got {fraction}")
+    if not is_of(fraction, float) or not 0 < fraction <= 1:
+        raise ValueError(f"fraction of the training set must be in (0, 1], got {fraction!r}")
 
 
 def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    if not is_of(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")

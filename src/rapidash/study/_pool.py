@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,18 +22,24 @@ from rapidash.study._store import Record, Store, StoreError
 
 OnStart = Callable[[RunConfig], None]
 OnEnd = Callable[[RunConfig, Record], None]
+OnRetry = Callable[[RunConfig, str], None]
 
 _RETRY_SECONDS = 1.0  # until a run that another process holds is asked for again
 _GRACE_SECONDS = 60.0  # for a worker to save its checkpoint when it is told to stop
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_FROM_OUTSIDE = tuple(  # of a process that has done nothing wrong
+    getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU") if hasattr(signal, name)
+)
 
 
 @dataclass
 class _Worker:
-    """A process, the pipe to it, and the run it is at work on."""
+    """A process, the pipe to it, the GPU that it sees ("": all), and the run it is at work on."""
 
     process: SpawnProcess
     pipe: Connection
+    gpu: str = ""
     run: RunConfig | None = None
 
 
@@ -41,19 +48,24 @@ class WorkerPool:
     """Runs of a study on local processes.
 
     Every run uses ``train.threads`` threads, 1 by default, whatever the number of workers, so that its record does not
-    depend on it.
+    depend on it. A run whose worker is killed from outside is started once more, from its checkpoint.
 
     Args:
         study_dir: directory of the study.
         workers: processes, at least 1.
         on_start, on_end: called in this process when a run begins, and with its record when it has ended.
+        gpus: values of ``CUDA_VISIBLE_DEVICES``; the workers are spread over them, each sees one. Empty: all see all.
+        on_retry: called in this process when a run is started once more, with the reason.
     """
 
     study_dir: Path
     workers: int
     on_start: OnStart
     on_end: OnEnd
+    gpus: Sequence[str] = ()
+    on_retry: OnRetry | None = None
     _pool: list[_Worker] = field(default_factory=list)
+    _retried: set[str] = field(default_factory=set)  # keys of runs that were started once more
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -108,7 +120,7 @@ class WorkerPool:
                 kind, content = worker.pipe.recv()
             except (EOFError, OSError):
                 self._pool.remove(worker)
-                self._record_death(worker, run)
+                self._bury(worker, run, queue)
                 continue
             worker.run = None
             if kind == "stop":
@@ -118,9 +130,20 @@ class WorkerPool:
             else:
                 self.on_end(run, content)
 
-    def _record_death(self, worker: _Worker, run: RunConfig) -> None:
-        """A worker has died: unless it had just finished, its run has failed."""
+    def _bury(self, worker: _Worker, run: RunConfig, queue: deque[tuple[float, RunConfig]]) -> None:
+        """A worker has died: its run is tried once more if that was not its fault, and has failed otherwise."""
         worker.process.join()
+        worker.pipe.close()
+        if _was_killed(worker.process) and run.key not in self._retried:
+            self._retried.add(run.key)
+            if self.on_retry is not None:
+                self.on_retry(run, _cause(worker.process))
+            queue.append((0.0, run))
+        else:
+            self._record_death(worker, run)
+
+    def _record_death(self, worker: _Worker, run: RunConfig) -> None:
+        """Unless a worker had just finished, its run has failed."""
         store = Store(self.study_dir)
         with store.claim(run.key) as is_free:
             record = store.load(run.key) if is_free else None
@@ -134,10 +157,12 @@ class WorkerPool:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         process = context.Process(target=_work, args=(there, self.study_dir), daemon=True)
-        with _single_threaded():
+        taken = Counter(worker.gpu for worker in self._pool)
+        gpu = min(self.gpus, key=lambda name: taken[name], default="")
+        with _environment(_ONE_THREAD | ({_VISIBLE: gpu} if gpu else {})):
             process.start()
         there.close()
-        self._pool.append(_Worker(process, here))
+        self._pool.append(_Worker(process, here, gpu))
         return self._pool[-1]
 
     def _stop(self, *, at_once: bool) -> None:
@@ -157,7 +182,11 @@ class WorkerPool:
 
 def _work(pipe: Connection, study_dir: Path) -> None:
     """The life of a worker: one run after the other, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    for name in ("SIGINT", "SIGHUP"):  # Ctrl-C and a closed terminal reach all processes; the parent decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by it the parent ends a worker, also one that ignores it itself
+    warnings.formatwarning = _one_line
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     while True:
@@ -174,6 +203,11 @@ def _work(pipe: Connection, study_dir: Path) -> None:
             pipe.send(message)
 
 
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning without the line of code that gives it."""
+    return f"rapidash: warning: {message}\n"
+
+
 def _end_with_parent() -> None:
     """When the parent has died, however, let the training save its checkpoint and end."""
     parent = multiprocessing.parent_process()
@@ -183,10 +217,10 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Environment of a new process: no thread pools of the size of the machine in each of them."""
-    before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """The environment that a new process inherits: no thread pools of the size of the machine in each, and its GPU."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:
@@ -198,8 +232,19 @@ def _single_threaded() -> Iterator[None]:
 
 
 def _cause(process: SpawnProcess) -> str:
-    code = process.exitcode
+    code = _exit_code(process)
     if code is None or code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
     return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+
+
+def _was_killed(process: SpawnProcess) -> bool:
+    """Whether somebody else ended a process: the system for want of memory, a scheduler, a person."""
+    return -(_exit_code(process) or 0) in _FROM_OUTSIDE
+
+
+def _exit_code(process: SpawnProcess) -> int | None:
+    """Negative for a signal, also for one that the training caught to save a checkpoint."""
+    code = process.exitcode
+    return 128 - code if code is not None and code - 128 in _FROM_OUTSIDE else code

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from rapidash.study._design import RunConfig
 
+_MAX_LINE = 500
+
 
 class StudyProgress:
     """Progress on stderr.
@@ -36,6 +38,10 @@ class StudyProgress:
         self._running[run.key] = run.label
         self._refresh()
 
+    def retried(self, run: RunConfig, reason: str) -> None:
+        """The worker of a run was killed, and the run goes on."""
+        self._say(f"{run.label}: {reason}; it continues from its last checkpoint")
+
     def ended(self, run: RunConfig, record: Mapping[str, Any]) -> None:
         """A run has its record."""
         self._running.pop(run.key, None)
@@ -44,7 +50,7 @@ class StudyProgress:
         if record["status"] == "done":
             outcome = f"{record['metric']} {record['test_error']:.4g} {record.get('unit') or ''}".rstrip()
         else:
-            outcome = "failed: " + str(record["error"]).strip().splitlines()[-1]
+            outcome = "failed: " + last_line(str(record["error"]))
         self._say(f"[{self._ended}/{self._total}] {run.label}: {outcome}{seconds}")
         if self._bar is not None:
             self._bar.update(1)
@@ -59,6 +65,12 @@ class StudyProgress:
             self._bar.write(line, file=sys.stderr)
         elif self._show:
             print(line, file=sys.stderr, flush=True)
+
+
+def last_line(text: str) -> str:
+    """Of an error, what it says: short enough for a terminal."""
+    line = next(reversed(text.strip().splitlines()), "no reason is on record")
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}..."
 
 
 def _is_drawn(show: bool) -> bool:

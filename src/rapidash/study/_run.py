@@ -24,6 +24,8 @@ from rapidash.study._store import RECORD_SCHEMA, Record, Store, StoreError, is_f
 from rapidash.study._weights import save_weights
 from rapidash.train import CHECKPOINT, EvalResult, Split, Task, evaluate, get_task, train
 
+MAX_ERROR_LENGTH = 10_000
+
 
 def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False) -> Record | None:
     """Train, evaluate and measure one configuration, and write its record.
@@ -69,7 +71,7 @@ def failed_record(config: RunConfig, error: str, *, started: str | None = None, 
     return {
         **_provenance(config),
         "status": "failed",
-        "error": error.encode("utf-8", "backslashreplace").decode(),
+        "error": _bounded(error),
         "started": started or _now(),
         "seconds": seconds,
     }
@@ -226,6 +228,16 @@ def _provenance(config: RunConfig) -> Record:
         "device": device_name(config.train.device),
         "threads": config.train.threads or torch.get_num_threads(),
     }
+
+
+def _bounded(text: str) -> str:
+    """Text of at most 10,000 characters, the middle left out, that every file can hold: an error may be of any size."""
+    if left_out := max(0, len(text) - MAX_ERROR_LENGTH):
+        cut = f"\n... {left_out} characters left out ...\n"
+        half = (MAX_ERROR_LENGTH - len(cut)) // 2
+        cut = f"\n... {len(text) - 2 * half} characters left out ...\n"
+        text = text[:half] + cut + text[-half:]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _now() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rapidash._files import atomic_write
 from rapidash.study._design import StudyDesign, run_key
+from rapidash.study._valid import design_fault, record_fault
 from rapidash.train import WITHOUT_EFFECT
 
 RECORD_SCHEMA = 1
@@ -90,8 +91,8 @@ class Store:
         found = [record for path in paths if (record := self._load_file(path.stem)) is not None]
         keys = {record["key"] for record in found}
         found = [record for record in found if (now := _key_of_today(record)) == record["key"] or now not in keys]
-        design = self._read_object(self.directory / "study.json") or {}
-        order = {entry["name"]: place for place, entry in enumerate(design.get("variants", []))}
+        design = self._read_design() or {"variants": []}
+        order = {entry["name"]: place for place, entry in enumerate(design["variants"])}
 
         def place(record: Record) -> tuple[int, str, int]:
             name = record["config"]["variant"]["name"]
@@ -105,9 +106,9 @@ class Store:
         Raises: StoreError when it cannot be written (a full disk): the older record, if any, is intact.
         """
         assert not (fault := _fault(record, record["key"])), fault
-        text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+        text = _json(record)
         with _explained(f"the record of run {record['key']}"):
-            atomic_write(self.record_path(record["key"]), text + "\n")
+            atomic_write(self.record_path(record["key"]), text)
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -140,12 +141,21 @@ class Store:
         Raises: StoreError for another study, naming what differs, or when the file cannot be written.
         """
         path, plain = self.directory / "study.json", design.to_dict()
-        previous = self._read_object(path)
+        previous = self._read_design()
         if previous is not None:
             plain = _union(previous, plain, self.directory)
         if plain != previous:
             with _explained("study.json"):
-                atomic_write(path, json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+                atomic_write(path, _json(plain))
+
+    def _read_design(self) -> dict[str, Any] | None:
+        """``study.json``; None where it is absent or, set aside with a warning, no design."""
+        path = self.directory / "study.json"
+        plain = self._read_object(path)
+        if plain is not None and (fault := design_fault(plain)):
+            self._set_aside(path, fault)
+            return None
+        return plain
 
     def _read_object(self, path: Path) -> dict[str, Any] | None:
         """The JSON object in a file; None when the file is absent or, set aside with a warning, holds none."""
@@ -153,7 +163,7 @@ class Store:
             plain = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except ValueError as error:  # not JSON, or not even text
+        except (ValueError, RecursionError) as error:  # not JSON, not even text, or a million brackets
             self._set_aside(path, f"is not JSON, perhaps truncated ({error})")
             return None
         if not isinstance(plain, dict):
@@ -163,9 +173,14 @@ class Store:
 
     def _set_aside(self, path: Path, fault: str) -> None:
         aside = path.with_name(path.name + ".corrupt")
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
+        done = f"it is set aside as {aside.name} and will be written anew"
+        try:
             path.replace(aside)
-        warnings.warn(f"{path} {fault}; it is set aside as {aside.name} and will be written anew", stacklevel=4)
+        except FileNotFoundError:  # another process was faster
+            pass
+        except OSError:  # a folder that can only be read
+            done = "it is left out"
+        warnings.warn(f"{path} {fault}; {done}", stacklevel=4)
 
 
 def _key_of_today(record: Record) -> str:
@@ -174,6 +189,16 @@ def _key_of_today(record: Record) -> str:
         return run_key(record["config"])
     except (KeyError, TypeError, AttributeError):
         return str(record["key"])
+
+
+def _json(plain: Mapping[str, Any]) -> str:
+    """JSON with letters as they are; escaped where one is half a letter, as in the name of a file that is no text."""
+    text = json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(plain, indent=1, allow_nan=False)
+    return text + "\n"
 
 
 @contextlib.contextmanager
@@ -205,7 +230,7 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
     found = {**record, "variant": record["config"].get("variant")} if isinstance(record.get("config"), dict) else record
     if missing := [name for name in required if found.get(name) is None]:
         return f"lacks {', '.join(missing)}"
-    return "" if record["key"] == key else f"holds run {record['key']!r}"
+    return record_fault(record) or ("" if record["key"] == key else f"holds run {record['key']!r}")
 
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:

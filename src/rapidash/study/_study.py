@@ -1,28 +1,62 @@
 """A whole study: what is missing is run, what is recorded is kept."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
+
+import torch
 
 from rapidash._names import unknown_name
 from rapidash.models import check_libraries
-from rapidash.study._cluster import launch_ray, launch_slurm
+from rapidash.study._cluster import check_cluster, launch_ray, launch_slurm
 from rapidash.study._design import RunConfig, StudyDesign
-from rapidash.study._pool import OnEnd, OnStart, WorkerPool
+from rapidash.study._pool import OnEnd, OnRetry, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
+from rapidash.study._resources import DEFAULTS, Resources, uses_gpu
 from rapidash.study._run import check_data
 from rapidash.study._store import Record, Store
 
-Launch = Callable[[Sequence[RunConfig], Path, OnStart, OnEnd], None]
+
+class Launch(Protocol):
+    """Executes runs with the resources that each of them gets, and reports their beginnings and ends."""
+
+    def __call__(
+        self,
+        runs: Sequence[RunConfig],
+        study_dir: Path,
+        on_start: OnStart,
+        on_end: OnEnd,
+        *,
+        resources: Resources = ...,
+    ) -> None:
+        """Return when all runs have ended."""
 
 
 def launch_local(
-    runs: Sequence[RunConfig], study_dir: Path, on_start: OnStart, on_end: OnEnd, *, workers: int | None = None
+    runs: Sequence[RunConfig],
+    study_dir: Path,
+    on_start: OnStart,
+    on_end: OnEnd,
+    *,
+    workers: int | None = None,
+    resources: Resources = DEFAULTS,
+    on_retry: OnRetry | None = None,
 ) -> None:
-    """Run on processes of this machine, by default as many as it has cores; 1 when the runs share a GPU."""
-    on_cpu = all(run.train.device == "cpu" for run in runs)
-    WorkerPool(study_dir, workers or (min(available_cores(), len(runs)) if on_cpu else 1), on_start, on_end).run(runs)
+    """Run on processes of this machine: by default one per core, or one per GPU when the runs use them.
+
+    A worker sees its own GPU only, as ``"cuda"``. Runs that name one, such as ``"cuda:1"``, go there, one at a time.
+    """
+    gpus = visible_gpus(resources.devices) if any(run.train.device == "cuda" for run in runs) else ()
+    if resources.devices is not None and not gpus:
+        raise ValueError("devices are for runs on a GPU that do not say which: use train.device 'cuda'")
+    on_cpu = not any(map(uses_gpu, runs))
+    number = workers or min(len(runs), available_cores() if on_cpu else max(1, len(gpus)))
+    if any(uses_gpu(run) and run.train.device != "cuda" for run in runs):  # they name it among all
+        gpus = ()
+        number = workers or 1
+    WorkerPool(study_dir, number, on_start, on_end, gpus=gpus, on_retry=on_retry).run(runs)
 
 
 LAUNCHERS: dict[str, Launch] = {"local": launch_local, "ray": launch_ray, "slurm": launch_slurm}
@@ -34,6 +68,7 @@ def run_study(
     *,
     launcher: str = "local",
     workers: int | None = None,
+    resources: Resources | None = None,
     progress: bool = True,
 ) -> list[Record]:
     """Run what a study lacks: runs without record, interrupted ones from their checkpoint, failed ones again.
@@ -45,10 +80,12 @@ def run_study(
         design: what to run.
         study_dir: where records and work files are, see `Store`; a directory of another study is refused.
         launcher: a name in `LAUNCHERS`: ``"local"``, ``"ray"``, ``"slurm"``.
-        workers: processes of the local launcher; None: one per core, or 1 on a GPU.
+        workers: processes of the local launcher; None: one per core, or one per GPU.
+        resources: what a run gets where it is executed; it changes no result.
         progress: show progress on stderr.
     Returns: the records of the design's runs, in its order; failed ones are among them.
-    Raises: ValueError for an unknown launcher, or ``workers`` below 1 or with another launcher than the local one;
+    Raises: ValueError for an unknown launcher, ``workers`` below 1 or with another launcher than the local one, or
+        resources that the launcher does not take;
         ImportError naming a package that a baseline among the variants needs; FileNotFoundError and DataError for data
         that are missing or damaged; StoreError when the store cannot be written; KeyboardInterrupt after all workers
         have saved their checkpoints.
@@ -57,17 +94,23 @@ def run_study(
         raise ValueError(unknown_name("launcher", launcher, LAUNCHERS))
     if workers is not None and (launcher != "local" or workers < 1):
         raise ValueError(f"workers must be at least 1 and is for launcher 'local', got {workers} with {launcher!r}")
-    launch = partial(launch_local, workers=workers) if launcher == "local" else LAUNCHERS[launcher]
+    resources = resources or DEFAULTS
+    resources.check_launcher(launcher)
     for variant in design.variants:
         check_libraries(variant.model)
     store, runs = Store(study_dir), design.runs()
     missing = [run for run in runs if not is_done(store.load(run.key))]
     if missing:
+        if launcher in ("ray", "slurm"):
+            check_cluster(launcher, missing, resources)
         check_data(design.task, design.task_options)
     store.open_study(design)
     if missing:
         with StudyProgress(total=len(runs), done=len(runs) - len(missing), show=progress) as shown:
-            launch(missing, store.directory, shown.started, shown.ended)
+            launch = LAUNCHERS[launcher]
+            if launcher == "local":
+                launch = partial(launch_local, workers=workers, on_retry=shown.retried)
+            launch(missing, store.directory, shown.started, shown.ended, resources=resources)
     return [record for run in runs if (record := store.load(run.key)) is not None]
 
 
@@ -79,3 +122,18 @@ def is_done(record: Record | None) -> bool:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus(devices: Sequence[int] | None = None) -> tuple[str, ...]:
+    """What ``CUDA_VISIBLE_DEVICES`` must be for a process that is to see one GPU, for each of those that this one sees.
+
+    Args:
+        devices: indices, as torch counts them here; None: all.
+    Raises: ValueError for an index that is not there.
+    """
+    count = torch.cuda.device_count()
+    if wrong := [index for index in devices or () if index >= count]:
+        raise ValueError(f"devices has {wrong[0]}, but torch sees {count} CUDA devices (numbered from 0)")
+    listed = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    names = listed if len(listed) >= count else [str(index) for index in range(count)]
+    return tuple(names[index] for index in (range(count) if devices is None else dict.fromkeys(devices)))

@@ -1,7 +1,8 @@
 """Tasks, the training loop and its settings, evaluation."""
 
+from rapidash.train._budget import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
-from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
+from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
 from rapidash.train._ema import WeightAverage
 from rapidash.train._evaluate import EvalResult, evaluate, predict
 from rapidash.train._hooks import Hook, StatefulHook, SteppedHook
@@ -19,8 +20,10 @@ from rapidash.train._write_predictions import Predictions
 __all__ = [
     "CHECKPOINT",
     "HOW_IT_READS",
+    "MAX_THREADS",
     "TASKS",
     "WITHOUT_EFFECT",
+    "AllocationLimit",
     "CheckpointError",
     "DetailedTask",
     "EvalResult",
@@ -34,6 +37,7 @@ __all__ = [
     "StatefulHook",
     "SteppedHook",
     "Task",
+    "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainedModel",
@@ -44,6 +48,7 @@ __all__ = [
     "find_device",
     "get_task",
     "learning_rate",
+    "machine_memory",
     "parameter_groups",
     "predict",
     "read_checkpoint",

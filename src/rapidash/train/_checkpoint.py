@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,10 @@ _SEAL_BYTES = len(_SEAL) + 64
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written or read; the message says which file and what to do."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint whose content is lost."""
 
 
 class Checkpoints:
@@ -61,10 +64,12 @@ class Checkpoints:
         return next((path for path in (self.path, self.previous) if path.exists()), None)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest readable state; None when there is no checkpoint. Falls back to the previous one with a warning.
+        """The newest readable state; None when there is no checkpoint.
 
+        A damaged file is set aside as ``.corrupt``, with a warning: the one before it is read instead, and where none
+        is left the run begins anew.
         Raises:
-            CheckpointError: when no generation can be read.
+            CheckpointError: for a file of another format, or one that the system does not let us read.
             ValueError: for a checkpoint of another configuration, naming what differs.
         """
         damage: list[str] = []
@@ -73,15 +78,15 @@ class Checkpoints:
                 continue
             try:
                 content = read_checkpoint(path)
-            except CheckpointError as error:
-                damage.append(str(error))
+            except DamagedError as error:
+                damage.append(f"{error}, set aside as {_set_aside(path).name}")
                 continue
             self._check_description(content["description"], path)
             if damage:
                 warnings.warn(f"{damage[0]}. Continuing from the previous one, {path}", stacklevel=3)
             return content["state"]
         if damage:
-            raise CheckpointError("; ".join(damage) + ". Delete the run's directory to start afresh")
+            warnings.warn(f"{'; '.join(damage)}. No checkpoint is left: the run begins anew", stacklevel=3)
         return None
 
     def _check_description(self, saved: Mapping[str, str], path: Path) -> None:
@@ -100,6 +105,12 @@ class Checkpoints:
         )
 
 
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt")
+    path.replace(aside)
+    return aside
+
+
 def digest(description: Mapping[str, str]) -> str:
     """The hash of a configuration."""
     return hashlib.sha256(json.dumps(dict(description), sort_keys=True).encode()).hexdigest()
@@ -108,7 +119,8 @@ def digest(description: Mapping[str, str]) -> str:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The verified content of a checkpoint: ``format``, ``description``, ``state``; tensors on the CPU.
 
-    Raises: CheckpointError for a file that is truncated, changed, or of another format, naming it.
+    Raises: DamagedError for a file that is truncated, changed or no checkpoint, CheckpointError for one of another
+        format or that cannot be read, naming it.
     """
     try:
         data = path.read_bytes()
@@ -116,12 +128,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     payload, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     if seal != _SEAL + hashlib.sha256(payload).hexdigest().encode():
-        raise CheckpointError(f"checkpoint {path} is damaged ({len(data)} bytes, truncated or changed)")
+        raise DamagedError(f"checkpoint {path} is damaged ({len(data)} bytes, truncated or changed)")
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"checkpoint {path} is not one of this version: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"checkpoint {path} has format {found}, this version reads {FORMAT_VERSION}")
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises what its readers raise; their advice is about files of one's own
+        reason = f"torch {torch.__version__} does not load it: {type(error).__name__}"
+        raise DamagedError(f"checkpoint {path} is damaged ({len(data)} bytes; {reason})") from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise DamagedError(f"checkpoint {path} is damaged (it holds no checkpoint: {type(content).__name__})")
+    if content["format"] != FORMAT_VERSION:
+        raise CheckpointError(f"checkpoint {path} has format {content['format']}, this version reads {FORMAT_VERSION}")
+    if not all(isinstance(content.get(name), dict) for name in ("description", "state")):
+        raise DamagedError(f"checkpoint {path} is damaged (it has no description or no state)")
     return content

@@ -13,6 +13,7 @@ _CHOICES = {"optimizer": ("adamw", "muon"), "dtype": ("float32", "float64")}
 _COUNTS = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "eval_every": 1, "checkpoint_every": 1}  # least values
 
 
+MAX_THREADS = 1024  # more than any machine has cores; a million ends the process without a word
 WITHOUT_EFFECT = ("checkpoint_every", "log_tensorboard")  # settings that do not change what is trained
 
 
@@ -31,7 +32,7 @@ class TrainConfig:
         eval_every: steps between validations; there is one after the last step in any case.
         checkpoint_every: steps between checkpoints; there is one after the last step in any case.
         optimizer: ``"adamw"``, or ``"muon"``: Muon for hidden matrices, AdamW for the rest.
-        threads: CPU threads of torch during training; None leaves them as they are.
+        threads: CPU threads of torch during training, at most 1024; None leaves them as they are.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         dtype: of weights and data, ``"float32"`` or ``"float64"``.
         log_tensorboard: write TensorBoard events to ``run_dir/tensorboard``.
@@ -58,6 +59,8 @@ class TrainConfig:
             _check_count(name, getattr(self, name), least)
         if self.threads is not None:
             _check_count("threads", self.threads, 1)
+            if self.threads > MAX_THREADS:
+                raise ValueError(f"threads must be at most {MAX_THREADS}, got {self.threads}")
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps must be at most steps={self.steps}, got {self.warmup_steps}")
         for name in ("learning_rate", "weight_decay", "grad_clip", "ema_decay"):

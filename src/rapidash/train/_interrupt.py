@@ -1,14 +1,14 @@
-"""Ctrl-C and SIGTERM, held back until the loop can save."""
+"""Ctrl-C, SIGTERM and a closed terminal, held back until the loop can save."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Interrupts:
-    """Within the block, SIGINT and SIGTERM are remembered instead of raised; a second one takes effect at once.
+    """Within the block, SIGINT, SIGTERM and SIGHUP are remembered instead of raised; a second one takes effect at once.
 
     Handlers exist in the main thread only; in another one the block changes nothing. Signals that the process ignores
     stay ignored.
@@ -34,7 +34,8 @@ class Interrupts:
     def raise_received(self) -> None:
         """Let the remembered signal do what it would have done, as an exception.
 
-        Raises: KeyboardInterrupt for SIGINT, SystemExit(143) for SIGTERM, or what the process's own handler raises.
+        Raises: KeyboardInterrupt for SIGINT, SystemExit(143) for SIGTERM, SystemExit(129) for SIGHUP, or what the
+            process's own handler raises.
         """
         if self.received is None:
             return
@@ -42,9 +43,9 @@ class Interrupts:
         self._restore()
         if callable(handler):
             signal.raise_signal(self.received)
-        if self.received == signal.SIGTERM:
-            raise SystemExit(128 + self.received)
-        raise KeyboardInterrupt
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.received)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:

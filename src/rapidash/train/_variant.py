@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rapidash._plain import check_types
 from rapidash.groups import parse_group
 from rapidash.models import NetworkConfig
 
@@ -19,8 +20,8 @@ class Variant:
         tta_group: name of the group of the test-time average; needed when ``tta`` > 0.
         neighbor: name of the variant from which this one differs in one knob, for paired differences.
         knob: that knob, in words.
-    Raises: ValueError for an empty name, a negative ``tta``, averaging without a group or a group without
-        averaging, or an unknown group.
+    Raises: ValueError for a field of another type, an empty name, a negative ``tta``, averaging without a group or a
+        group without averaging, or an unknown group.
     """
 
     name: str
@@ -33,6 +34,9 @@ class Variant:
     knob: str = ""
 
     def __post_init__(self) -> None:
+        check_types(self)
+        if not isinstance(self.model, NetworkConfig):
+            raise ValueError(f"variant {self.name!r}: model must be the configuration of a network, got {self.model!r}")
         if not self.name:
             raise ValueError("a variant needs a name")
         if self.tta < 0:

@@ -17,8 +17,9 @@ from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_fra
 from rapidash.train._prediction import Input, Output, cloud_tensors
 from rapidash.train._task import Split
 from rapidash.train._variant import Variant
-from rapidash.train.tasks._split_sizes import split_sizes
+from rapidash.train.tasks._split_sizes import check_split_sizes, split_sizes
 
+MAX_CLOUDS = 10_000_000  # of a split: they are simulated, and kept in memory
 VELOCITY = "velocity"
 DISPLACEMENT = "displacement from the centroid"
 
@@ -103,8 +104,9 @@ class NBodyTask:
     """The field's charged 5-particle benchmark.
 
     Args:
-        num_train, num_val, num_test: sizes of the splits; the benchmark has 3000, 2000 and 2000.
+        num_train, num_val, num_test: sizes of the splits, 1 to 10 million; the benchmark has 3000, 2000 and 2000.
         data_seed: seed of the simulation.
+    Raises: ValueError for another size.
     Source: Satorras et al., ICML 2021, after Kipf et al., ICML 2018; simulated by `rapidash.datasets`.
     """
 
@@ -118,6 +120,12 @@ class NBodyTask:
     metric: str = field(default="MSE of positions", init=False)
     unit: str = field(default="length^2", init=False)
     output: Field = field(default=Field(Position(), "length"), init=False)
+
+    def __post_init__(self) -> None:
+        check_split_sizes(self)
+        for split, size in split_sizes(self).items():
+            if size is None or size > MAX_CLOUDS:
+                raise ValueError(f"num_{split} must be 1 to {MAX_CLOUDS}, got {size}")
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split, simulated on the first call and cached."""
