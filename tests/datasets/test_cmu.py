@@ -181,6 +181,17 @@ def test_raw_files_give_the_published_order_and_split(tmp_path: Path) -> None:
     assert data.tensors["pos"][0].tolist() == [7, start + 1, 0]
 
 
+def test_the_unit_of_length_is_that_of_the_skeleton(tmp_path: Path) -> None:
+    write_acclaim(tmp_path)
+    for units, expected in (("", 0.0254 / 0.45), (":units\nlength 0.9\n", 0.0254 / 0.9)):
+        text = "\n".join(
+            line for line in ASF.splitlines() if not line.strip().startswith(("length 0.45", ":units", "mass"))
+        )
+        (tmp_path / "09.asf").write_text(units + text)
+        data = cmu_dataset("train", motion="run", data_dir=tmp_path)
+        assert data.info["meters_per_unit"] == pytest.approx(expected)
+
+
 def test_a_clip_that_cannot_be_read_leaves_the_split_of_the_others(tmp_path: Path) -> None:
     write_acclaim(tmp_path)
     whole = cmu_dataset("train", motion="run", data_dir=tmp_path)

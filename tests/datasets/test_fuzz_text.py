@@ -310,3 +310,22 @@ def test_a_huge_count_needs_no_memory(tmp_path: Path, reader: str, old: bytes, c
         assert tracemalloc.get_traced_memory()[1] < 50e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("reader", [name for name in READERS if name not in ("qm9, tar", "shapenet")])
+@pytest.mark.filterwarnings("ignore:skipped:RuntimeWarning")
+def test_a_file_that_is_larger_than_the_memory_needs_little_of_it(tmp_path: Path, reader: str) -> None:
+    name, good, read = READERS[reader]
+    with (tmp_path / name).open("wb") as file:
+        file.write(good)
+        file.truncate(1 << 36)  # sparse: it needs no room on the disk
+    tracemalloc.start()
+    try:
+        if reader == "qm9, xyz":  # a bad molecule, left out
+            read(tmp_path / name)
+        else:
+            with pytest.raises(DataError):
+                read(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()

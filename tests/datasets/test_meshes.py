@@ -89,6 +89,8 @@ def test_letters_of_other_alphabets_end_no_line(tmp_path: Path, note: str, end: 
     "text",
     [
         "OFF\n4 4 0\n0 0 0 1 0 0\n0 1 0 0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF\n4 4\n0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
+        "OFF\n4 4\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
         "OFF\n4\n4 0\n0\n0 0 1 0\n0 0 1 0 0 0 1 3 0\n1 2\n3 0 1 3 # a face\n3 0 2 3 255 0 0\n3 1 2 3\n",
         "OFF 4 4 0 0 0 0 1 0 0 0 1 0 0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n",
         "OFF 4 4 0 0 0 0 1 0 0 0 1 0 0 0 1 3 0 1 2 3 0 1 3 3 0 2 3 3 1 2 3",

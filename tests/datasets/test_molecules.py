@@ -189,6 +189,32 @@ $$$$
 """
 
 
+V3000 = "gdb_1\n\n\n  0  0  0     0  0            999 V3000\nM  V30 BEGIN CTAB\nM  END\n$$$$\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (V3000, "it is written in V3000, which is not read, only V2000"),
+        (
+            SDF.replace("  RDKit          3D", "     RDKit          2D"),
+            "it says that its coordinates are 2D, a drawing",
+        ),
+        (SDF.replace("  2  1", "  1  0"), "it announces 1 atoms and more follow, the first: '    0.0000    0.7572"),
+        (SDF.replace("  2  1", "  3  1"), "not a V2000 entry"),
+        (SDF.replace("  2  1", " -1  1"), "it announces -1 atoms and has 0"),
+        (SDF.replace("0.1173", "0,1173"), "not a V2000 entry"),
+        (SDF.replace("0.1173", "   nan"), "coordinates that are not finite"),
+        (SDF.replace("0.1173", " 1e300"), "coordinates that are not finite, or larger than its format has room for"),
+    ],
+)
+def test_what_an_entry_of_an_sdf_states_is_so_or_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "toy.sdf").write_text(text + SDF)
+    (_, error), (_, geometry) = list(read_sdf(tmp_path / "toy.sdf"))
+    assert message in str(error)
+    assert geometry.z.tolist() == [8, 1]
+
+
 def test_sdf_and_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "toy.sdf"
     path.write_text(SDF + SDF.replace("gdb_1", "gdb_2").replace(" O ", " Xx"))
@@ -200,6 +226,10 @@ def test_sdf_and_its_errors(tmp_path: Path) -> None:
     path.write_text(SDF + SDF[:120])
     with pytest.raises(DataError, match=r"toy\.sdf does not end with '\$\$\$\$': it is cut short in entry 2"):
         list(read_sdf(path))
+    for end in ("\r\n", "\r"):
+        (path.with_name("end.sdf")).write_bytes(SDF.replace("RDKit", "\u0445dkit").replace("\n", end).encode())
+        ((_, found),) = list(read_sdf(path.with_name("end.sdf")))
+        assert found.pos.tolist() == geometry.pos.tolist()
     path.write_text("a\nb\nc\nd\n$$$$\n")
     assert "not a V2000 entry" in str(next(iter(read_sdf(path)))[1])
 

@@ -208,6 +208,44 @@ def test_damaged_archives_and_tables_are_named(tmp_path: Path) -> None:
         qm9_dataset("val", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",6.469,", ",6,469,", "gdb9.sdf.csv has 21 values, expected 20, in row gdb_"),
+        (",6.469,", ",x,", "gdb9.sdf.csv has an empty or unreadable value in row gdb_"),
+    ],
+)
+def test_rows_of_the_table_beside_an_sdf(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write_sdf(tmp_path)
+    table = tmp_path / "gdb9.sdf.csv"
+    whole = table.read_text()
+    head, *rows = whole.splitlines()
+    order = [*range(1, len(head.split(","))), 0]  # the columns in another order
+    table.write_text("\r\n".join(",".join(line.split(",")[k] for k in order) for line in (head, *rows)))
+    again = qm9_dataset("train", data_dir=tmp_path)
+    table.write_text(whole)
+    assert torch.equal(again.tensors["cv"], qm9_dataset("train", data_dir=tmp_path).tensors["cv"])
+    table.write_text(whole.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        qm9_dataset("train", data_dir=tmp_path)
+    table.write_text(whole + rows[0])
+    split = next(split for split, numbers in qm9_split(SIZE).items() if 0 in numbers)
+    with pytest.raises(DataError, match="has two lines in row gdb_1"):
+        qm9_dataset(split, data_dir=tmp_path)
+    table.write_text(whole.replace("mol_id,A,B", "mol_id,A,A"))
+    with pytest.raises(DataError, match="lacks columns, or has one twice"):
+        qm9_dataset("train", data_dir=tmp_path)
+
+
+def test_a_file_of_another_molecule_than_its_name_says(tmp_path: Path) -> None:
+    write_xyz(tmp_path)
+    number = int(qm9_split(SIZE)["val"][0]) + 1
+    path = tmp_path / f"dsgdb9nsd_{number:06d}.xyz"
+    path.write_text(xyz(number).replace(f"gdb {number}\t", "gdb 999\t"))
+    with pytest.raises(DataError, match="its second line is of gdb 999"):
+        qm9_dataset("val", data_dir=tmp_path)
+
+
 def test_missing_files_and_bad_names(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no QM9 \(b3lyp\): looked for 'qm9_eV.npz' or .*figshare"):
         qm9_dataset("val", data_dir=tmp_path)

@@ -14,6 +14,7 @@ from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_d
 from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
 from rapidash.datasets._shapes import ShapeCollector, held_out, read_table, unit_ball
 from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
+from rapidash.datasets._text import listed_files, read_listing
 from rapidash.groups import Position, Scalar, Vector
 
 SIZE, POINTS = 10, 16
@@ -97,6 +98,10 @@ def test_arrays_must_fit() -> None:
     shapes = collector()
     shapes.add("x", clouds()[0][0], 1, normal=clouds()[1][0])
     shapes.add("y", clouds()[0][0], 1)
+    with pytest.raises(DataError, match=r"its 'normal' has the shape \(16, 2\), its points have \(16, 3\)"):
+        collector().add("x", clouds()[0][0], 1, normal=np.ones((POINTS, 2)))
+    with pytest.raises(DataError, match=r"its 'normal' has the shape \(\), its points have \(16, 3\)"):
+        collector().add("x", clouds()[0][0], 1, normal=np.float64(1))
     with pytest.raises(DataError, match="1 of 2 shapes have 'normal'"):
         shapes.dataset(torch.float32)
     with pytest.raises(ValueError, match="num_points"):
@@ -120,10 +125,35 @@ def test_tables(tmp_path: Path) -> None:
         "": "0 columns",
         "1 2 3\n4 5": "cannot be read",
         "a b c": "cannot",
+        "0,5 0,25 -0,5\n": r"in '0,5 0,25 -0,5' commas may be decimal marks: write 0.5, not 0,5",
+        "0,5\t0,25\t-0,5\n": "commas may be decimal marks",
+        "1,5 2 3\n": "commas may be decimal marks",
+        "1 2 3 4\n": "has 4 columns, expected 3",
+        "1;2;3\n": "cannot be read",
+        "1 2 \u0663\n": "cannot be read",
+        "1 2 1_0\n": "cannot be read",
     }.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             read_table(path, columns=3)
+
+
+@pytest.mark.parametrize(
+    "text", ["1, 2, 3\n4,5,6\n", "1,2, 3,\n4\t5 6", "# \u0445 \u2028 1 2\r\n\r\n1 2 3 # a\r\n4 ,5 ,6\r\n"]
+)
+def test_separators_comments_and_blank_lines_of_tables(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    assert read_table(tmp_path / "t.txt", columns=(2, 3)).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert read_table(tmp_path / "t.txt", columns=3, max_rows=1).tolist() == [[1, 2, 3]]
+
+
+def test_lists_of_files_begin_with_any_mark_and_end_lines_as_they_like(tmp_path: Path) -> None:
+    path = tmp_path / "files.txt"
+    path.write_bytes("\ufeffdata/\u0445.h5\r\ndata/b.h5\r".encode())
+    assert read_listing(path) == ["data/\u0445.h5", "data/b.h5"]
+    path.write_text("a" * 5000)
+    with pytest.raises(DataError, match="which is not beside it"):
+        listed_files(path)
 
 
 # ---- ModelNet40 ----
@@ -312,6 +342,15 @@ def write_part_h5(folder: Path) -> None:
         hdf5(folder / f"ply_data_{split}0.h5", data=clouds()[0], label=label[:, None], pid=part)
 
 
+@pytest.mark.parametrize("num_columns", [3, 5, 6, 8])
+def test_columns_that_part_files_do_not_have(tmp_path: Path, num_columns: int) -> None:
+    write_part_txt(tmp_path)
+    for path in tmp_path.glob("*/*.txt"):
+        np.savetxt(path, np.resize(np.loadtxt(path), (16, num_columns)))
+    with pytest.raises(DataError, match=f"has {num_columns} columns, expected 4 or 7"):
+        shapenet_part_dataset("train", data_dir=tmp_path)
+
+
 @pytest.mark.parametrize("write", [write_part_txt, write_part_txt_without_normals, write_part_pts, write_part_h5])
 def test_every_layout_of_shapenet_part(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
@@ -371,6 +410,19 @@ def test_shapes69_layout(tmp_path: Path) -> None:
         shapes69_dataset("val", data_dir=tmp_path, verify=False)
     np.savez(tmp_path / "shapes69.npz", **(arrays | {"label": np.full(SIZE, 2)}))
     with pytest.raises(DataError, match="label 2 is out of range"):
+        shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"label": np.full(SIZE, np.nan)}, {"label": np.zeros(3, dtype=int)}, {"points": np.zeros((SIZE, 3))}],
+)
+def test_arrays_of_shapes69_that_do_not_fit(tmp_path: Path, changes: dict[str, np.ndarray]) -> None:
+    pos, normals = clouds()
+    arrays = {"points": pos, "normals": normals, "label": np.arange(SIZE) % 2, "class_name": np.array(["a", "b"])}
+    arrays |= {"shape_id": np.array([f"s{k}" for k in range(SIZE)]), "fold": np.arange(SIZE) % 5}
+    np.savez(tmp_path / "shapes69.npz", **(arrays | changes))
+    with pytest.raises(DataError, match=r"its label nan is out of range|expected \d axes of numbers"):
         shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
 
 

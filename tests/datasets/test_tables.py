@@ -233,3 +233,27 @@ def test_other_types_of_numbers_are_read_alike(tmp_path: Path) -> None:
     write_heart(tmp_path, y=np.int64(1))
     with pytest.raises(DataError, match="expected numbers"):
         heart_disease_dataset(data_dir=tmp_path, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("female", 2.0, "its female is 2.0, expected 0 or 1"),
+        ("fiq_observed", np.nan, "its fiq_observed is nan, expected 0 or 1"),
+        ("abide_sub_id", 50000.5, "its subject is 50000.5, expected a whole number"),
+        ("abide_sub_id", 1e300, "its subject is 1e.300, expected a whole number"),
+        ("abide_sub_id", np.inf, "its subject is inf, expected a whole number"),
+    ],
+)
+def test_numbers_that_are_no_answer_and_no_count(tmp_path: Path, name: str, value: float, message: str) -> None:
+    given = np.arange(SIZE, dtype=float) if name == "abide_sub_id" else np.ones(SIZE)
+    given[7] = value
+    write_abide(tmp_path, **{name: given})
+    with pytest.raises(DataError, match=f"row 7: {message}"):
+        abide_dataset(data_dir=tmp_path, verify=False)
+
+
+def test_a_category_for_every_number_there_is(tmp_path: Path) -> None:
+    write_tabular(tmp_path, n_categories=np.array([0, 2**62]))
+    with pytest.raises(DataError, match=r"'toy': n_categories is int64 .* expected 2 counts of at most 1000000"):
+        tabular_dataset("toy", data_dir=tmp_path, verify=False)

@@ -147,7 +147,7 @@ def test_the_category_comes_from_the_file_or_is_given(tmp_path: Path, quadrants:
     both = quadrants.predict_files([plain, labeled], category="Chair")["part"].unflatten(0, (2, NUM_POINTS))
     assert both.tolist() == [(12 + where).tolist(), where.tolist()]
     with pytest.raises(
-        DataError, match=r"plain\.npz: it has no category: .*'label' .*--category .*Airplane, Bag.* 0 to 15"
+        DataError, match=r"plain\.npz: it has no category: .*'label' .*option category.*Airplane, Bag.* 0 to 15"
     ):
         quadrants.predict_files([labeled, plain])
     found = quadrants.predict_files([labeled, plain], skip_bad=True)
@@ -184,7 +184,7 @@ GOOD = np.random.default_rng(0).normal(size=(2, NUM_POINTS, 3))
 )
 def test_a_bad_shape_is_named_or_skipped_and_counted(tmp_path: Path, quadrants, change: dict, message: str) -> None:
     path = save_npz(tmp_path / "some.npz", **{"pos": GOOD, "label": ["Chair", "Chair"], **change})
-    with pytest.raises(DataError, match=rf"some\.npz, cloud 1: {message}.*--skip-bad"):
+    with pytest.raises(DataError, match=rf"some\.npz, cloud 1: {message}.*skip_bad=True"):
         quadrants.predict_files([path])
     found = quadrants.predict_files([path], skip_bad=True)
     assert (found.names, len(found.skipped)) == ((f"{path}, cloud 0",), 1)

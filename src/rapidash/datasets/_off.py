@@ -22,12 +22,16 @@ Numbers = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class _Head:
-    """What an OFF file announces: its counts, how many numbers each vertex has, and what follows on that line."""
+    """What an OFF file announces: its counts, how many numbers each vertex has, and what follows on that line.
+
+    Numbers that follow each other freely begin with the count of edges where ``lacks_edges``.
+    """
 
     num_vertices: int
     num_faces: int
     width: int
     rest: str
+    lacks_edges: bool
 
 
 def read_off_numbers(path: Path, *, needs_faces: bool = True) -> Numbers:
@@ -63,7 +67,8 @@ def _read(path: Path, *, by_line: bool, has_colors: bool) -> Numbers:
             rows = islice(lines, head.num_vertices)
             vertices = np.loadtxt(rows, usecols=(0, 1, 2), comments=None, ndmin=2)
         else:
-            lines = chain([head.rest] if head.rest else [], lines)
+            begin = head.rest if not head.lacks_edges else "".join(next(lines, "").split(maxsplit=1)[1:])
+            lines = chain([begin] if begin else [], lines)
             vertices = _free_vertices(path, head, lines, words)
     except DataError:
         raise
@@ -99,7 +104,8 @@ def _open(path: Path) -> tuple[_Head, Iterator[str]]:
     except ValueError as error:
         raise DataError(f"{path} has no numbers of vertices and faces after 'OFF', but {counts[:80]!r}") from error
     width = 3 + sum(number for number, has in zip(_FURTHER, header.groups()) if has)
-    return _Head(num_vertices, num_faces, width, "".join(counts.split(maxsplit=3)[3:])), lines
+    words = counts.split(maxsplit=3)
+    return _Head(num_vertices, num_faces, width, "".join(words[3:]), len(words) == 2), lines
 
 
 def _free_vertices(path: Path, head: _Head, lines: Iterator[str], words: deque[str]) -> NDArray[np.float64]:
