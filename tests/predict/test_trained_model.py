@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from rapidash.methods import Augment, Average
 from rapidash.models import Rapidash, RapidashConfig
-from rapidash.train import TASKS, FileTask, TrainedModel, Variant, get_task
+from rapidash.predict import TrainedModel
+from rapidash.registry import TASKS
+from rapidash.tasks import FileTask, get_task
+from rapidash.train import Variant
 
 SIZES = {"num_train": 4, "num_val": 2, "num_test": 3}
 TINY = RapidashConfig(symmetry="T(3)", space="R3", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)
-VARIANT = Variant("tiny", TINY, augment="SO(3)", tta=2, tta_group="SO(3)")
+VARIANT = Variant("tiny", TINY, methods=(Augment("SO(3)"), Average("SO(3)", 2)))
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def test_averaging_uses_the_group_of_the_variant(folder: Path) -> None:
     data = found.task.dataset("test")
     plain = found.predict(data)["positions"]
     assert not torch.allclose(found.predict(data, tta=2)["positions"], plain)
-    still = Variant("tiny", TINY, tta=1, tta_group="trivial")
+    still = Variant("tiny", TINY, methods=(Average("trivial", 1),))
     alone = TrainedModel("nbody", SIZES, still, found.model)
     torch.testing.assert_close(alone.predict(data, tta=2)["positions"], plain)
 

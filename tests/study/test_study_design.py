@@ -7,7 +7,8 @@ import pytest
 from toy_plugin import variant
 
 from rapidash.models import RapidashConfig
-from rapidash.study import DESIGNS, RunConfig, StudyDesign, get_design
+from rapidash.registry import DESIGNS
+from rapidash.study import RunConfig, StudyDesign, get_design
 from rapidash.train import TrainConfig, Variant
 
 
