@@ -190,13 +190,16 @@ def test_a_variant_of_wrong_types_is_an_error_that_names_the_field(run, change: 
 
 
 def test_a_long_error_is_kept_without_its_middle(tmp_path: Path, run) -> None:
-    text = "first line\n" + "x" * 5_000_000 + "\nRuntimeError: the last line"
-    record = failed_record(run(), text)
-    assert len(record["error"]) <= 10_000
-    assert record["error"].startswith("first line\nxxx")
-    assert record["error"].endswith("xxx\nRuntimeError: the last line")
-    left_out = int(record["error"].split("... ")[1].split()[0])
-    assert len(text) == left_out + len(record["error"]) - len(f"\n... {left_out} characters left out ...\n")
+    record = failed_record(run(), "first line\n" + "x" * 5_000_000 + "\nRuntimeError: the cause" + "y" * 9_000)
+    first, long, last = record["error"].split("\n")
+    assert first == "first line"
+    assert long == "x" * 470 + " ... 4999060 characters left out ... " + "x" * 470  # 2 * 470 are kept
+    assert last.startswith("RuntimeError: the causeyyy")
+    lines = [f"line {number}" for number in range(100_000)]
+    many = failed_record(run(), "\n".join(lines))["error"]
+    assert 9_900 < len(many) <= 10_000
+    assert many.startswith("line 0\nline 1\n")
+    assert many.endswith("\nline 99999")
     assert failed_record(run(), "x" * 10_000)["error"] == "x" * 10_000
     Store(tmp_path).save(record)
     assert Store(tmp_path).load(record["key"]) == record
