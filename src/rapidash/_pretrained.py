@@ -125,7 +125,7 @@ def check_sizes(sizes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None
     Raises: ValueError for more layers than there are tensors, or a size that no tensor can have.
     """
     longest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
-    most = {"num_layers": len(tensors), "max_degree": _MOST_DEGREE}
+    most = {"num_layers": max(len(tensors), _ALWAYS), "max_degree": _MOST_DEGREE}
     most["num_orientations"] = max(longest, _MOST_ORIENTATIONS)
     for name, value in sizes.items():
         every = value if isinstance(value, list | tuple) else [value]

@@ -147,7 +147,7 @@ def test_classes_of_nan_are_not_the_first_class() -> None:
     variant = Variant("any", RapidashConfig(**SMALL))
     torch.manual_seed(0)
     task = get_task("shapes")
-    names = [f"class {number}" for number in range(task.build(variant).backbone.config.out_scalars)]
+    names = [f"class {number}" for number in range(task.build(variant).backbone.io.out_scalars)]
     model = TrainedModel("shapes", {}, variant, task.build(variant).eval(), {"class_names": names})
     with torch.no_grad():
         for parameter in model.model.parameters():

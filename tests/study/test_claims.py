@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_plugin import ToyTask, make_design
 
-import rapidash.study._run as run_module
+import rapidash.study._views as views_module
 from rapidash.groups import E, T, parse_group
 from rapidash.models import RapidashConfig
 from rapidash.study import run_one, study_table
@@ -120,7 +120,7 @@ def test_random_streams_and_mode_stay_as_they_were(model) -> None:
 
 def test_measuring_changes_no_digit_of_the_results(tmp_path, run, monkeypatch) -> None:
     measured = run_one(run(), tmp_path / "measured")
-    monkeypatch.setattr(run_module, "measure_symmetry", lambda *_: {})
+    monkeypatch.setattr(views_module, "measure_symmetry", lambda *_: {})
     plain = run_one(run(), tmp_path / "plain")
     assert "equivariance" not in plain
     for key in ("test_error", "test_error_rotated", "val_error", "best_step"):

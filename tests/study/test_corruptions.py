@@ -209,4 +209,4 @@ def test_a_cloud_that_lost_points_is_connected_whole(kind: str) -> None:
 
 
 def first_rule(model: torch.nn.Module) -> EdgeRule:
-    return model.rules[0] if isinstance(model, Rapidash) else model.rule
+    return model.rules[0]

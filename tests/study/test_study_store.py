@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from toy_plugin import variant
 
+from rapidash.methods import Augment
 from rapidash.study import RunConfig, Store, StoreError, StudyDesign, run_one
 from rapidash.study._run import failed_record
 
@@ -177,7 +178,7 @@ def test_a_design_of_wrong_types_is_set_aside_with_file_and_key(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "change", [{"augment": 5}, {"name": 3}, {"inputs": "abc"}, {"tta": 1.5}, {"model": 5}], ids=str
+    "change", [{"methods": 5}, {"name": 3}, {"inputs": "abc"}, {"objective": 1.5}, {"model": 5}], ids=str
 )
 def test_a_variant_of_wrong_types_is_an_error_that_names_the_field(run, change: dict) -> None:
     plain = run().to_dict()
@@ -285,8 +286,8 @@ def test_a_study_may_grow_but_not_change(tmp_path: Path, design: StudyDesign) ->
     assert len(json.loads(path.read_text())["variants"]) == 3
     with pytest.raises(StoreError, match=r"another study: train.steps is 8 there, 9 here"):
         store.open_study(replace(design, train=replace(design.train, steps=9)))
-    with pytest.raises(StoreError, match=r"another variant 'components': augment is None there, 'SO\(3\)' here"):
-        store.open_study(replace(design, variants=(variant("components", augment="SO(3)"),)))
+    with pytest.raises(StoreError, match=r"another variant 'components': methods is \[\] there, .*SO\(3\).* here"):
+        store.open_study(replace(design, variants=(variant("components", methods=(Augment("SO(3)"),)),)))
     with pytest.raises(StoreError, match="the training of 'components' differs"):
         store.open_study(replace(design, train_overrides={"components": {"learning_rate": 0.1}}))
     assert len(json.loads(path.read_text())["variants"]) == 3

@@ -40,6 +40,8 @@ class Variant:
         for method in self.methods:
             if not isinstance(method, Method):
                 raise ValueError(f"variant {self.name!r}: methods must be training methods, got {method!r}")
+        if self.objective is not None and not isinstance(self.objective, Objective):
+            raise ValueError(f"variant {self.name!r}: objective must be an objective or None, got {self.objective!r}")
         if not self.name:
             raise ValueError("a variant needs a name")
         if self.neighbor == self.name:
