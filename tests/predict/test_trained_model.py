@@ -202,7 +202,10 @@ def test_hostile_configurations_are_named(folder: Path) -> None:
     text = (folder / "config.json").read_text()
     for changed, message in (
         ("[" * 100_000, r"config\.json is nested too deeply"),
-        (text.replace('"num_orientations": 12', '"num_orientations": ' + "9" * 5000), r"config\.json is not a whole JSON file"),
+        (
+            text.replace('"num_orientations": 12', '"num_orientations": ' + "9" * 5000),
+            r"config\.json is not a whole JSON file",
+        ),
         (
             text.replace("float32", "float8_e4m3fn"),
             "'dtype' must be the name of a floating-point dtype, one of float32,",

@@ -103,6 +103,7 @@ class Batch:
         sizes = []
         for step, block in zip(model.steps, model.blocks):
             target = hierarchy.batch[step.scale + (step.stage == "down")]
+            assert isinstance(block, ConvNextBlock)
             hidden, width = block.linear_1.weight.shape
             sizes.append((len(target) * orientations, int(width), int(hidden)))
         return sizes

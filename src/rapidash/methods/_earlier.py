@@ -6,7 +6,10 @@ from typing import Any
 
 from rapidash.models import DGCNNConfig, EGNNConfig, Interface
 
-_BASELINES = {"EGNN": (EGNNConfig, "E"), "DGCNN": (DGCNNConfig, "T")}
+_BASELINES: dict[str, tuple[type[EGNNConfig] | type[DGCNNConfig], str]] = {
+    "EGNN": (EGNNConfig, "E"),
+    "DGCNN": (DGCNNConfig, "T"),
+}
 
 
 def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:

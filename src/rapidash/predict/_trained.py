@@ -25,7 +25,7 @@ from rapidash._pretrained import (
     torch_dtype,
     write_pretrained,
 )
-from rapidash.data import CloudDataset
+from rapidash.data import CloudBatch, CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
 from rapidash.datasets._cloud_files import as_entries, unforeseen
 from rapidash.datasets._reading import sentence
@@ -138,8 +138,9 @@ class TrainedModel:
             said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
         load_weights(model, tensors, path)
-        found = [config[name] for name in ("reference", "training", "results")]
-        return cls(config["task"], config["task_options"], variant, model.eval(), *found, config.get("view", FULL))
+        found = {name: config[name] for name in ("reference", "training", "results")}
+        view = config.get("view", FULL)
+        return cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
 
     @property
     def views(self) -> list[str]:
@@ -227,6 +228,7 @@ class TrainedModel:
             for indices, batch, prediction in predict_batches(
                 self.model, near, self.task.output, batch_size=batch_size, average=average, seed=seed
             ):
+                assert isinstance(batch, CloudBatch)
                 outputs = task.outputs(prediction, batch, self.reference)
                 raw = Output(prediction, self.task.output)
                 is_finite[indices] = finite_clouds([raw, *outputs.values()], batch).cpu()

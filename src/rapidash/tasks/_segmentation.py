@@ -13,6 +13,7 @@ from rapidash.data import CloudBatch, CorruptionKind, Field
 from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.methods import Variant
+from rapidash.models import Network, cloud_network
 from rapidash.tasks._file_task import Input, Output, category_number
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
@@ -38,7 +39,9 @@ class PointLabeler(nn.Module):
         self.num_categories, self.uses_normals = num_categories, uses_normals
         self.inputs = point_inputs(variant, ("displacement from the centroid", "normal")[: 1 + uses_normals])
         shape = {"out_scalars": num_labels, "out_vectors": 0, "level": "node"}
-        self.backbone = variant.model.build(self.inputs.interface(scalars=1 + num_categories, **shape))
+        self.backbone: Network = cloud_network(
+            variant.model, self.inputs.interface(scalars=1 + num_categories, **shape)
+        )
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N K"]:
         """A logit for every label."""

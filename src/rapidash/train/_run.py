@@ -154,7 +154,9 @@ class Run:
         self.average.update()
         self.controls.after()
         self.progress.extra_passes = self.controls.extra_passes
-        return {"train_loss": outcome.loss} | {f"loss/{name}": term for name, term in (outcome.parts | terms).items()}
+        return {"train_loss": outcome.loss} | {
+            f"loss/{name}": term for name, term in {**outcome.parts, **terms}.items()
+        }
 
     def validate(self) -> dict[str, int | float]:
         """Add a row to the history; keep the weights of every view when they are the best so far."""
