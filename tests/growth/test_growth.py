@@ -133,9 +133,8 @@ def test_a_killed_study_continues_bit_for_bit(study: Path, tmp_path: Path) -> No
             assert record[key] == other[key], (name, key)
         rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in r["history"]] for r in (record, other)]
         assert rows[0] == rows[1], name
-        states = [
-            read_checkpoint(folder / "work" / record["key"] / "checkpoint.pt")["state"] for folder in (study, out)
-        ]
+        places = [folder / "work" / record["key"] / "checkpoint.pt" for folder in (study, out)]
+        states = [read_checkpoint(place)["state"] for place in places]
         for part in ("model", "average", "best", "best_of_views", "controls"):
             torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
 
