@@ -72,7 +72,7 @@ def changed(plain: dict, path: str, value: object) -> dict:
     if value is ...:
         del place[last]
     else:
-        place[last] = value
+        place[int(last) if isinstance(place, list) else last] = value
     return copied
 
 

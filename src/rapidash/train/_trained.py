@@ -30,7 +30,7 @@ from rapidash.datasets._reading import sentence
 from rapidash.groups import Group, parse_group
 from rapidash.train._card import model_card
 from rapidash.train._evaluate import predict_batches
-from rapidash.train._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
+from rapidash.train._finite import check_inputs, check_tensors, checked_predictions, explained_by_weights, finite_clouds
 from rapidash.train._log import progress_bar
 from rapidash.train._near_origin import moved_back, moved_to_origin
 from rapidash.train._prediction import FileTask, Output, category_number, check_reference
@@ -183,7 +183,10 @@ class TrainedModel:
         near, centers = moved_to_origin(data) if self._keeps_translations else (data, torch.zeros(len(data), 1))
         parts: dict[str, list[Output]] = {}
         is_finite = torch.ones(len(data), dtype=torch.bool)
-        with progress_bar(len(data), "predict", "cloud", show=progress) as advance:
+        with (
+            explained_by_weights(self.model),
+            progress_bar(len(data), "predict", "cloud", show=progress) as advance,
+        ):
             for indices, batch, prediction in predict_batches(
                 self.model, near, self.task.output, batch_size=batch_size, tta=tta, tta_group=group, seed=seed
             ):
