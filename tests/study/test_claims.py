@@ -128,7 +128,8 @@ def test_the_translations_of_a_plane_are_measured_in_it() -> None:
     assert shifts[:, :2].abs().min() > 0
 
 
-@pytest.mark.parametrize("model", [Doubling(), Noisy()])
+@pytest.mark.filterwarnings("ignore:two evaluations of output:RuntimeWarning")  # said of Noisy, as it must be
+@pytest.mark.parametrize("model", [Doubling(), Noisy()], ids=["doubling", "noisy"])
 def test_random_streams_and_mode_stay_as_they_were(model) -> None:
     task = ToyTask()
     model.train()
