@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 Check = Callable[[Any], bool]
-Kinds = Mapping[str, tuple[str, Check]]
+Kinds = dict[str, tuple[str, Check]]
 
 _LARGEST: Final = 1e300
 
