@@ -77,13 +77,12 @@ def check_network(
     if not io.dim:
         return
     _check_protocol(config, network, io)
-    clouds = _Clouds(io, seed)
-    network = network.double()
+    _check_outputs(config, io, seed)
+    clouds, network = _Clouds(io, seed), network.double()
     _check_calibration(config, network, io, clouds, seed)
     _perturb(network, seed)
-    network.eval()
-    _check_outputs(config, network, io, clouds, seed)
-    _check_clouds(network, io, clouds, tolerance, seed)
+    _check_order(network, io, clouds, tolerance, seed)
+    _check_clouds(network, io, clouds, tolerance)
     _check_blocks(network, clouds, tolerance)
     _check_symmetry(network, clouds, tolerance, num_elements)
     _check_takes(config, network, io, clouds)
@@ -186,34 +185,46 @@ def _perturb(network: nn.Module, seed: int) -> None:
         parameter += 0.1 * torch.randn(parameter.shape, generator=rng, dtype=torch.float64).to(parameter)
 
 
-def _check_outputs(config: NetworkConfig, network: nn.Module, io: Interface, clouds: _Clouds, seed: int) -> None:
-    """Shapes, both dtypes, and the same output for the same input."""
-    name, rows = type(network).__name__, sum(_SIZES) if io.level == "node" else len(_SIZES)
+def _check_outputs(config: NetworkConfig, io: Interface, seed: int) -> None:
+    """Shapes, both dtypes, inputs that stay, and the same output for the same input."""
+    rows = sum(_SIZES) if io.level == "node" else len(_SIZES)
     shapes = ((rows, io.out_scalars), (rows, io.out_vectors, io.dim))
-    given = {key: values.clone() for key, values in clouds.inputs.items()}
     for dtype in (torch.float32, torch.float64):
-        part = clouds if dtype == torch.float64 else _Clouds(io, seed, dtype)
+        clouds, given = _Clouds(io, seed, dtype), _Clouds(io, seed, dtype).inputs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            twin = config.build(io).to(dtype).eval()
-        for what, values, shape in zip(RapidashOutput._fields, part.run(twin), shapes):
+            network = config.build(io).to(dtype).eval()
+        name, first = type(network).__name__, clouds.run(network)
+        for what, values, shape in zip(RapidashOutput._fields, first, shapes):
             demand(
                 values.shape == shape and values.dtype == dtype,
                 f"{name} in {dtype} gives {what} of shape {tuple(values.shape)} and {values.dtype}, expected {shape} "
                 f"for level {io.level!r}, and its own dtype: do not name a dtype inside",
             )
-    first, second = clouds.run(network), clouds.run(network)
-    demand(
-        all(torch.equal(*pair) for pair in zip(first, second)),
-        f"{name} gives two outputs for one input in eval mode: draw random numbers in training mode only",
-    )
-    differs = first_difference(given, clouds.inputs)
-    demand(differs is None, f"{name} wrote into its input {differs}: make a copy")
+        differs = first_difference(given, clouds.inputs)
+        demand(differs is None, f"{name} wrote into its input {differs}: make a copy")
+        demand(
+            all(torch.equal(*pair) for pair in zip(first, clouds.run(network))),
+            f"{name} gives two outputs for one input in eval mode: draw random numbers in training mode only",
+        )
 
 
-def _check_clouds(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: float, seed: int) -> None:
-    """A cloud alone is what it is in a batch, and the order of its points does not matter."""
-    name, together = type(network).__name__, clouds.run(network)
+def _check_order(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: float, seed: int) -> None:
+    """The order of the points of a cloud does not matter."""
+    rng = seeded("check network", "order", seed)
+    starts = torch.tensor([0, *_SIZES]).cumsum(0)
+    order = torch.cat([start + torch.randperm(size, generator=rng) for start, size in zip(starts, _SIZES)])
+    for values, expected in zip(clouds.run(network, order), clouds.run(network)):
+        demand(
+            is_close(values, expected[order] if io.level == "node" else expected, tolerance),
+            f"{type(network).__name__} sees the order of the points: outputs at points must move with them, those of "
+            "clouds must stay",
+        )
+
+
+def _check_clouds(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: float) -> None:
+    """A cloud alone is what it is in a batch."""
+    together = clouds.run(network)
     for place in range(len(_SIZES)):
         rows = clouds.batch == place
         with torch.no_grad():
@@ -221,15 +232,8 @@ def _check_clouds(network: nn.Module, io: Interface, clouds: _Clouds, tolerance:
         kept = rows if io.level == "node" else torch.arange(len(_SIZES)) == place
         demand(
             all(is_close(one, every[kept], tolerance) for one, every in zip(alone, together)),
-            f"{name} gives another output for a cloud alone than in a batch: clouds must not see each other",
-        )
-    rng = seeded("check network", "order", seed)
-    starts = torch.tensor([0, *_SIZES]).cumsum(0)
-    order = torch.cat([start + torch.randperm(size, generator=rng) for start, size in zip(starts, _SIZES)])
-    for values, expected in zip(clouds.run(network, order), together):
-        demand(
-            is_close(values, expected[order] if io.level == "node" else expected, tolerance),
-            f"{name} sees the order of the points: outputs at points must move with them, those of clouds must stay",
+            f"{type(network).__name__} gives another output for a cloud alone than in a batch: clouds must not see "
+            "each other",
         )
 
 
@@ -250,15 +254,15 @@ def _check_blocks(network: nn.Module, clouds: _Clouds, tolerance: float) -> None
     assert isinstance(blocks, nn.ModuleList)
     for index, block in enumerate(blocks):
         blocks[index] = wrapper = _Counting(block)
+        advice = f"{name}: a wrapper in the place of block {index}, which calls it, must change nothing: call "
+        advice += "self.blocks[i](...) in forward, and use no attribute of a block"
         try:
             same = all(is_close(*pair, tolerance) for pair in zip(clouds.run(network), expected))
+        except AttributeError as error:
+            raise AssertionError(f"{advice} ({error})") from error
         finally:
             blocks[index] = block
-        demand(
-            wrapper.calls > 0 and same,
-            f"{name} does not call a wrapper in the place of block {index}, or gives another output then: call "
-            "self.blocks[i](...) in forward, and use no attribute of a block",
-        )
+        demand(wrapper.calls > 0 and same, f"{advice} (called {wrapper.calls} times)")
 
 
 def _check_symmetry(network: nn.Module, clouds: _Clouds, tolerance: float, num_elements: int) -> None:
