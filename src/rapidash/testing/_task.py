@@ -55,9 +55,10 @@ def check_task(
         _check_errors(where, task, model, data.subset(torch.arange(batch.num_samples)), batch)
         _check_moves(where, task, batch, prediction, ledger, metric_tolerance)
         error = claimed_error(model, task, batch, ledger)
+        claimed = "" if ledger.claimed_exactly is None else ledger.claimed_exactly.name
         demand(
             error < EXACT,
-            f"{where}: the ledger says that {ledger.claimed_exactly} holds exactly, the network with random weights is "
+            f"{where}: the ledger says that {claimed} holds exactly, the network with random weights is "
             f"off by {error:.2g}: correct the network, or name every input that breaks the symmetry in the ledger",
         )
 
