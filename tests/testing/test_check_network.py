@@ -48,6 +48,16 @@ def test_outputs_of_clouds_pass(config: NetworkConfig, io: Interface) -> None:
     check_network(config, io)
 
 
+def test_a_network_of_several_scales_passes_but_for_the_order() -> None:
+    """The points that it keeps are sampled from the first of a cloud on."""
+    config = RapidashConfig(
+        grid="platonic", channels=(8, 8), num_layers=(1, 1), edges=("knn-4", "fc"), basis_dim=8, basis_hidden_dim=8
+    )
+    check_network(config, sizes=(9, 7), is_ordered=True)
+    with pytest.raises(AssertionError, match="sees the order of the points"):
+        check_network(config, sizes=(9, 7))
+
+
 def test_all_of_the_package_are_listed() -> None:
     assert {config.kind for config in NETWORK_CASES.values()} == {
         name for name in NETWORKS.own_names() if "toy" not in name

@@ -1,6 +1,7 @@
 """Whether the configuration of a network keeps the promises that tasks, methods and saved models rely on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -13,7 +14,6 @@ from rapidash.groups import Group, parse_group
 from rapidash.models import Interface, Network, NetworkConfig, RapidashOutput, Takes
 from rapidash.testing._demand import demand, first_difference, is_close, is_frozen, largest
 
-_SIZES = (5, 3, 6)  # points of the clouds
 _PROTOCOL = ("io", "symmetry", "exact_symmetry", "blocks", "calibrate")
 _KINDS = get_args(Takes)
 
@@ -21,9 +21,10 @@ _KINDS = get_args(Takes)
 class _Clouds:
     """Random clouds with every input that an interface names."""
 
-    def __init__(self, io: Interface, seed: int, dtype: torch.dtype = torch.float64) -> None:
-        rng, num = seeded("check network", seed), sum(_SIZES)
-        self.batch = torch.arange(len(_SIZES)).repeat_interleave(torch.tensor(_SIZES))
+    def __init__(self, io: Interface, sizes: Sequence[int], seed: int, dtype: torch.dtype = torch.float64) -> None:
+        rng, num = seeded("check network", seed), sum(sizes)
+        self.sizes = tuple(sizes)
+        self.batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(self.sizes))
         shapes = {
             "pos": (num, io.dim),
             "scalars": (num, io.in_scalars),
@@ -46,14 +47,22 @@ class _Clouds:
     def moved(self, g: Tensor) -> "_Clouds":
         found = object.__new__(_Clouds)
         linear, shift = g[:-1, :-1], g[:-1, -1]
-        found.batch, found.inputs = self.batch, {**self.inputs, "pos": self.inputs["pos"] @ linear.T + shift}
+        found.sizes, found.batch = self.sizes, self.batch
+        found.inputs = {**self.inputs, "pos": self.inputs["pos"] @ linear.T + shift}
         if "vectors" in self.inputs:
             found.inputs["vectors"] = self.inputs["vectors"] @ linear.T
         return found
 
 
 def check_network(
-    config: NetworkConfig, io: Interface | None = None, *, tolerance: float = 1e-8, num_elements: int = 6, seed: int = 0
+    config: NetworkConfig,
+    io: Interface | None = None,
+    *,
+    sizes: Sequence[int] = (5, 3, 6),
+    is_ordered: bool = False,
+    tolerance: float = 1e-8,
+    num_elements: int = 6,
+    seed: int = 0,
 ) -> None:
     """Raise AssertionError unless a network does what tasks, methods, measures and saved models rely on.
 
@@ -63,9 +72,11 @@ def check_network(
     ``calibrate`` leaves finite weights and all it measured in the state dict.
 
     Args:
-        config: the knobs of a small network, which takes clouds of 3 to 6 points.
+        config: the knobs of a small network.
         io: inputs and outputs; None: some of each kind that fits what it takes, at every point. With ``dim`` 0, for
             data without positions, only the first three are checked: how such a network is called is the task's affair.
+        sizes: numbers of points of the clouds, as many as its edges need.
+        is_ordered: it depends on the order of the points by design, as one that samples from the first one on.
         tolerance: relative, in float64.
         num_elements: of the exact symmetry.
         seed: of weights, clouds and elements.
@@ -77,11 +88,12 @@ def check_network(
     if not io.dim:
         return
     _check_protocol(config, network, io)
-    _check_outputs(config, io, seed)
-    clouds, network = _Clouds(io, seed), network.double()
+    _check_outputs(config, io, sizes, seed)
+    clouds, network = _Clouds(io, sizes, seed), network.double()
     _check_calibration(config, network, io, clouds, seed)
     _perturb(network, seed)
-    _check_order(network, io, clouds, tolerance, seed)
+    if not is_ordered:
+        _check_order(network, io, clouds, tolerance, seed)
     _check_clouds(network, io, clouds, tolerance)
     _check_blocks(network, clouds, tolerance)
     _check_symmetry(network, clouds, tolerance, num_elements)
@@ -156,6 +168,7 @@ def _check_protocol(config: NetworkConfig, network: nn.Module, io: Interface) ->
 def _check_calibration(config: NetworkConfig, network: nn.Module, io: Interface, clouds: _Clouds, seed: int) -> None:
     name = type(network).__name__
     network.train()
+    assert isinstance(network, Network)
     network.calibrate(clouds.inputs["pos"], clouds.batch, **clouds.features())
     wrong = [key for key, value in network.state_dict().items() if not bool(torch.isfinite(value).all())]
     demand(not wrong, f"{name}.calibrate makes {', '.join(wrong)} infinite or NaN")
@@ -182,15 +195,15 @@ def _perturb(network: nn.Module, seed: int) -> None:
     """Move all weights off their initial values, some of which are zero: symmetries hold whatever they are."""
     rng = seeded("check network", "weights", seed)
     for parameter in network.parameters():
-        parameter += 0.1 * torch.randn(parameter.shape, generator=rng, dtype=torch.float64).to(parameter)
+        parameter.add_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64).to(parameter), alpha=0.1)
 
 
-def _check_outputs(config: NetworkConfig, io: Interface, seed: int) -> None:
+def _check_outputs(config: NetworkConfig, io: Interface, sizes: Sequence[int], seed: int) -> None:
     """Shapes, both dtypes, inputs that stay, and the same output for the same input."""
-    rows = sum(_SIZES) if io.level == "node" else len(_SIZES)
+    rows = sum(sizes) if io.level == "node" else len(sizes)
     shapes = ((rows, io.out_scalars), (rows, io.out_vectors, io.dim))
     for dtype in (torch.float32, torch.float64):
-        clouds, given = _Clouds(io, seed, dtype), _Clouds(io, seed, dtype).inputs
+        clouds, given = _Clouds(io, sizes, seed, dtype), _Clouds(io, sizes, seed, dtype).inputs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = config.build(io).to(dtype).eval()
@@ -212,8 +225,8 @@ def _check_outputs(config: NetworkConfig, io: Interface, seed: int) -> None:
 def _check_order(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: float, seed: int) -> None:
     """The order of the points of a cloud does not matter."""
     rng = seeded("check network", "order", seed)
-    starts = torch.tensor([0, *_SIZES]).cumsum(0)
-    order = torch.cat([start + torch.randperm(size, generator=rng) for start, size in zip(starts, _SIZES)])
+    starts = torch.tensor([0, *clouds.sizes]).cumsum(0)
+    order = torch.cat([start + torch.randperm(size, generator=rng) for start, size in zip(starts, clouds.sizes)])
     for values, expected in zip(clouds.run(network, order), clouds.run(network)):
         demand(
             is_close(values, expected[order] if io.level == "node" else expected, tolerance),
@@ -225,11 +238,11 @@ def _check_order(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: 
 def _check_clouds(network: nn.Module, io: Interface, clouds: _Clouds, tolerance: float) -> None:
     """A cloud alone is what it is in a batch."""
     together = clouds.run(network)
-    for place in range(len(_SIZES)):
+    for place in range(len(clouds.sizes)):
         rows = clouds.batch == place
         with torch.no_grad():
             alone = network(clouds.inputs["pos"][rows], **clouds.features(rows))
-        kept = rows if io.level == "node" else torch.arange(len(_SIZES)) == place
+        kept = rows if io.level == "node" else torch.arange(len(clouds.sizes)) == place
         demand(
             all(is_close(one, every[kept], tolerance) for one, every in zip(alone, together)),
             f"{type(network).__name__} gives another output for a cloud alone than in a batch: clouds must not see "

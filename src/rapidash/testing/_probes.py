@@ -32,7 +32,7 @@ class Before(Method):
         log: filled during the run: batches by step, and the states of torch's global generator by moment.
     """
 
-    kind = "a probe before"  # type: ignore[assignment]
+    kind = "a probe before"
 
     def __init__(self, log: dict[str, Any]) -> None:
         self.log = log
@@ -55,7 +55,7 @@ class Behind(Method):
         ends_at: the step before which the run ends with `InterruptedRunError`; None: never.
     """
 
-    kind = "a probe behind"  # type: ignore[assignment]
+    kind = "a probe behind"
 
     def __init__(self, log: dict[str, Any], ends_at: int | None = None) -> None:
         self.log, self.ends_at = log, ends_at

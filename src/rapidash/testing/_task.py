@@ -123,7 +123,7 @@ def _fresh(task: Task, variant: Variant, batch: Batch, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for parameter in model.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
     return model
 
 
