@@ -190,6 +190,7 @@ class ToyControl(Control):
         return batch
 
     def terms(self, view: StepView) -> Mapping[str, Tensor]:
+        self._draw("terms")
         weight = next(view.model.parameters())
         scale = self.weight * (self.count if self.fault == "loses its state" else 1)
         if self.fault == "counts nothing":
@@ -226,7 +227,7 @@ class ToyControl(Control):
         self.count = state.get("count", 0)
 
     def _draw(self, part: str) -> None:
-        if self.fault == f"draws in {part}" or (self.fault == "off: draws" and self.weight == 0 and part == "after"):
+        if self.fault == f"draws in {part}" or (self.fault == "off: draws" and self.weight == 0 and part == "values"):
             torch.randn(())
 
 
@@ -249,6 +250,11 @@ def test_the_toy_passes_without_a_fault(toy: Any) -> None:
     toy(Toy(), off=Toy(weight=0.0))
 
 
+@pytest.mark.parametrize("part", ["terms", "after"])
+def test_draws_that_a_run_keeps_apart_pass(toy: Any, part: str) -> None:
+    toy(Toy(f"draws in {part}"), off=Toy(weight=0.0))
+
+
 FAULTS = {
     "forgets": "comes back from its plain form as another one",
     "no such view": "primary_view is 'nowhere'",
@@ -256,7 +262,6 @@ FAULTS = {
     "claims, zero at first": r"shifts\(6\) holds exactly, the model is off by .* after training",
     "draws in before": r"moves torch's global generator in before\(\)",
     "draws in batch": r"moves torch's global generator in batch\(\)",
-    "draws in after": r"moves torch's global generator in after\(\)",
     "draws in values": r"moves torch's global generator in values\(\)",
     "counts nothing": "calls the model 1 times more in a step than plain training, counted are 0",
     "new values": "have other names at later validations",
@@ -265,7 +270,7 @@ FAULTS = {
     "an old buffer": "has other weights age",
     "late passes": "a continued run counts other passes",
     "off: passes": "takes 8 more passes",
-    "off: draws": r"does nothing, and moves torch's global generator in after\(\)",
+    "off: draws": r"does nothing, and moves torch's global generator in values\(\)",
     "off: pulls": "gives another train_loss than plain training at step 3|gives another val_error",
     "off: renames": "the weight backbone.* after training is another one",
     "off: predicts later": "the trained model predicts otherwise",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.data import Batch
-from rapidash.methods import Control, Method, StepView
+from rapidash.methods import Control, Method
 
 DROPPED = 0.1  # share of the entries of a prediction
 
@@ -73,7 +73,7 @@ class Behind(Method):
 
 
 class _Watch(Control):
-    """Writes down batches and the states of the generator, but for `terms`, whose draws a run keeps to themselves."""
+    """Writes down batches and the generator, but not around `terms` and `after`, whose draws a run keeps apart."""
 
     def __init__(self, log: dict[str, Any], place: str, ends_at: int | None = None) -> None:
         self.log, self.place, self.ends_at, self.step = log, place, ends_at, 0
@@ -88,9 +88,6 @@ class _Watch(Control):
         self.log[f"{self.place} batch {self.step}"] = {name: tensor.clone() for name, tensor in batch.tensors.items()}
         self._write("batch")
         return batch
-
-    def after(self, view: StepView) -> None:
-        self._write("after")
 
     def values(self) -> Mapping[str, float]:
         self._write("values")
