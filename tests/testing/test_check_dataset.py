@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, CloudDataset, Field, RowBatch, RowDataset
-from rapidash.groups import Permutation, Position, Scalar
+from rapidash.groups import SE, Permutation, Permutations, Position, Scalar
 from rapidash.testing import check_dataset
 
 
@@ -28,9 +28,9 @@ def clouds() -> CloudDataset:
     return CloudDataset({"pos": pos, "label": torch.arange(3)}, fields, num_points)
 
 
-@pytest.mark.parametrize("data", [rows(), clouds()], ids=["rows", "clouds"])
-def test_data_of_the_package_pass(data: RowDataset | CloudDataset) -> None:
-    check_dataset(data)
+def test_data_of_the_package_pass() -> None:
+    check_dataset(rows(), group=Permutations(4))
+    check_dataset(clouds(), group=SE(3))
 
 
 class FaultyData(RowDataset):
@@ -156,3 +156,43 @@ def test_a_fault_of_data_sets_is_seen() -> None:
 
     with pytest.raises(AssertionError, match="batch of no index raises KeyError instead of ValueError"):
         check_dataset(Strict(rows().tensors, rows().fields))
+
+
+class Stays(RowBatch):
+    def transform(self, g: Tensor) -> RowBatch:
+        return self
+
+
+class MovesAlike(RowBatch):
+    def transform(self, g: Tensor) -> RowBatch:
+        return super().transform(g[0] if g.dim() == 3 else g)
+
+    def act(self, field: Field, g: Tensor, values: Tensor) -> Tensor:
+        return super().act(field, g[0] if g.dim() == 3 else g, values)
+
+
+class SingleStays(RowBatch):
+    def transform(self, g: Tensor) -> RowBatch:
+        return super().transform(g) if g.dim() == 3 else self
+
+
+class TakesMore(RowBatch):
+    def transform(self, g: Tensor) -> RowBatch:
+        return super().transform(g[: self.num_samples] if g.dim() == 3 else g)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Stays, "moves 'signal' otherwise than act with its field"),
+        (MovesAlike, "otherwise than sample by sample"),
+        (SingleStays, r"one element \(n, n\) moves 'signal' otherwise"),
+        (TakesMore, "transform takes 6 elements for 5 samples"),
+    ],
+)
+def test_a_fault_of_motions_is_seen(kind: type[RowBatch], message: str) -> None:
+    data = FaultyData(rows().tensors, rows().fields)
+    data.spoil = as_(kind)
+    check_dataset(data)
+    with pytest.raises(AssertionError, match=message):
+        check_dataset(data, group=Permutations(4))

@@ -3,21 +3,30 @@
 import torch
 from torch import Tensor
 
+from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset
-from rapidash.testing._demand import demand, first_difference
+from rapidash.groups import MatrixGroup
+from rapidash.testing._demand import demand, first_difference, is_close
 
 _PARTS = ("tensors", "fields", "num_samples", "__getitem__", "to", "transform", "act", "with_tensor", "repeat")
 
 
-def check_dataset(dataset: Dataset, *, num_samples: int = 6, what: str = "the dataset") -> None:
+_CLOSE = 1e-9  # relative, in float64
+
+
+def check_dataset(
+    dataset: Dataset, *, group: MatrixGroup | None = None, num_samples: int = 6, what: str = "the dataset"
+) -> None:
     """Raise AssertionError unless a dataset and its batches are what `rapidash.data` promises of them.
 
     Checked are, on the first samples: both have every part of their protocol; every tensor has a field; a batch has the
     samples that were asked for, in their order and as often; a subset has the same samples; a batch is a value, which
-    ``to``, ``with_tensor`` and ``repeat`` leave alone; an empty batch and an index outside are refused.
+    ``to``, ``with_tensor`` and ``repeat`` leave alone; an empty batch and an index outside are refused; and with a
+    group, ``transform`` and ``act`` move every sample by its own element, as the fields say.
 
     Args:
         dataset: at least two samples.
+        group: whose elements move the samples; None: they are not moved.
         num_samples: how many are looked at.
         what: the dataset in words, for messages.
     """
@@ -38,6 +47,8 @@ def check_dataset(dataset: Dataset, *, num_samples: int = 6, what: str = "the da
     _check_choices(what, dataset, indices, batch)
     _check_values(what, batch)
     _check_refusals(what, dataset)
+    if group is not None:
+        _check_motions(what, dataset, indices, group)
 
 
 def rows_of(batch: Batch, level: str) -> int | None:
@@ -121,3 +132,33 @@ def _check_refusals(what: str, dataset: Dataset) -> None:
                 f"{what}: batch of {case} raises {type(error).__name__} instead of {expected.__name__}"
             ) from error
         raise AssertionError(f"{what}: batch of {case} raises nothing, {expected.__name__} is expected")
+
+
+def _check_motions(what: str, dataset: Dataset, indices: Tensor, group: MatrixGroup) -> None:
+    """Elements move samples as the fields say, each its own."""
+    g = group.sample(len(indices), generator=seeded("check dataset", group.name))
+    batch = dataset.batch(indices).to(dtype=torch.float64)
+    moved = batch.transform(g).tensors
+    alone = [dataset.batch(i[None]).to(dtype=torch.float64).transform(element[None]) for i, element in zip(indices, g)]
+    same = batch.transform(g[0]).tensors
+    repeated = batch.transform(g[:1].expand_as(g)).tensors
+    for name, field in batch.fields.items():
+        acted = batch.act(field, g, batch.tensors[name])
+        demand(
+            is_close(moved[name], acted, _CLOSE),
+            f"{what}: transform by elements of {group.name} moves {name!r} otherwise than act with its field does",
+        )
+        joined = torch.cat([sample.tensors[name] for sample in alone])
+        demand(
+            is_close(moved[name], joined, _CLOSE),
+            f"{what}: transform moves {name!r} of a batch otherwise than sample by sample: sample b moves by element b",
+        )
+        demand(
+            is_close(same[name], repeated[name], _CLOSE),
+            f"{what}: one element (n, n) moves {name!r} otherwise than the same one for every sample (B, n, n)",
+        )
+    try:
+        batch.transform(torch.cat([g, g[:1]]))
+    except ValueError:
+        return
+    raise AssertionError(f"{what}: transform takes {len(g) + 1} elements for {len(g)} samples: raise ValueError")

@@ -96,7 +96,7 @@ def _check_splits(task: Task, num_samples: int) -> Dataset:
     for split in splits:
         differs = first_difference(dict(first[split].tensors), dict(again[split].tensors))
         demand(differs is None, f"{name}.dataset({split!r}) gives other {differs!r} when it is asked again")
-        check_dataset(first[split], num_samples=num_samples, what=f"{name}.dataset({split!r})")
+        check_dataset(first[split], group=_moves(task), num_samples=num_samples, what=f"{name}.dataset({split!r})")
     for split, other in (("train", "val"), ("train", "test"), ("val", "test")):
         differs = first_difference(dict(first[split].tensors), dict(first[other].tensors))
         demand(differs is not None, f"{name}: {split} and {other} are the same samples: what is tested was learned")
@@ -176,9 +176,15 @@ def _check_errors(where: str, task: Task, model: nn.Module, data: Dataset, batch
     )
 
 
+def _moves(task: Task) -> MatrixGroup | None:
+    """The group that turns test data, as `rapidash.methods.Task` says."""
+    found: MatrixGroup | None = getattr(task, "moves", SO(task.dim) if task.dim else None)
+    return found
+
+
 def _check_moves(where: str, task: Task, batch: Batch, prediction: Tensor, ledger: Ledger, tolerance: float) -> None:
     """Inputs, target and prediction moved together are as wrong as before."""
-    moves: MatrixGroup | None = getattr(task, "moves", SO(task.dim) if task.dim else None)
+    moves = _moves(task)
     errors = task.errors(prediction, batch)
     for group in [ledger.effective] if moves is None else [ledger.effective, moves]:
         elements = moving_elements(group, batch, batch.num_samples)
