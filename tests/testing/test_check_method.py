@@ -59,11 +59,14 @@ def test_methods_of_another_package_pass(growth: None, tmp_path: Path) -> None:
     from rapidash_growth.gate import Gate
     from rapidash_growth.network import GrowthMLP
     from rapidash_growth.noise import Noise
+    from rapidash_growth.shifts import SameUnderShifts
     from rapidash_growth.task import RingTask
 
     base = Variant("a", GrowthMLP())
     check_method(Gate(), RingTask(16), replace(base, methods=(Noise(),)), tmp_path / "gate")
     check_method(Noise(), RingTask(16), replace(base, methods=(Gate(),)), tmp_path / "noise", off=Noise(0.0))
+    other = replace(base, objective=SameUnderShifts())
+    check_method(Noise(), RingTask(16), other, tmp_path / "another objective", off=Noise(0.0))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ class SameUnderShifts(Objective):
                 torch.cat([features(model, part), torch.ones(len(part), 1).to(parameter)], dim=1)
                 for part in (known, asked)
             )
-            probe = torch.linalg.lstsq(x, known["target"]).solution
+            probe = torch.linalg.lstsq(
+                x, known["target"], driver="gels"
+            ).solution  # the default is not bit for bit the same
             return Score(
                 float((z @ probe - asked["target"]).square().mean()), {"deviation of features": float(z.std())}
             )
