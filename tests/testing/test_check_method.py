@@ -102,7 +102,13 @@ class Toy(Method):
         return None if self.is_plain else ToyControl(self, model)
 
     def views(self, model: nn.Module) -> Mapping[str, Any]:
-        faults = {"view draws": drawn, "view draws nothing": drawn_idly, "view keeps": kept, "view scales": scaled}
+        faults = {
+            "view wakes": awake,
+            "view draws": drawn,
+            "view draws nothing": drawn_idly,
+            "view keeps": kept,
+            "view scales": scaled,
+        }
         return {"other": faults[self.fault]} if self.fault in faults and self.weight else {}
 
     def finish(self, model: nn.Module) -> nn.Module:
@@ -147,6 +153,12 @@ class Renamed(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.core(batch["signal"])
+
+
+@contextmanager
+def awake(model: nn.Module) -> Iterator[None]:
+    model.backbone.head.train()
+    yield
 
 
 @contextmanager
@@ -280,6 +292,7 @@ FAULTS = {
     "view draws": "the view 'other' of one model gives two predictions",
     "view draws nothing": "its views move torch's global generator",
     "view keeps": "when the view 'other' is left, the model is another one than before .in what it predicts",
+    "view wakes": "is another one than before .backbone.head, training",
     "view scales": "when the view 'other' is left, the model is another one than before .backbone",
     "finish nothing": "finish returned NoneType",
     "finish scales": "finish changes the function",

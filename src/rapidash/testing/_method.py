@@ -302,7 +302,7 @@ def _without_twin(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
 def _check_views(case: _Case, method: Method, model: nn.Module) -> None:
     """Views can be entered and left, also by an error; they depend on nothing but the model."""
     name, variant = type(method).__name__, case.variant(method)
-    before, expected = {k: v.clone() for k, v in model.state_dict().items()}, case.predicted(model)
+    before, expected = _condition(model), case.predicted(model)
     random = torch.get_rng_state()
     for view in view_names(variant.methods, model):
         seen: list[Tensor] = []
@@ -310,18 +310,22 @@ def _check_views(case: _Case, method: Method, model: nn.Module) -> None:
             with in_view(model, methods, view):
                 seen.append(case.predicted(model))
         demand(torch.equal(*seen), f"{name}: the view {view!r} of one model gives two predictions: draw nothing in it")
-        try:
-            with in_view(model, variant.methods, view):
-                raise InterruptedRunError
-        except InterruptedRunError:
-            pass
-        differs = first_difference(before, model.state_dict())
+        with suppress(InterruptedRunError), in_view(model, variant.methods, view):
+            raise InterruptedRunError
+        differs = first_difference(before, _condition(model)) or "in what it predicts"
         demand(
-            differs is None and torch.equal(case.predicted(model), expected),
-            f"{name}: when the view {view!r} is left, the model is another one than before ({differs or 'in what it '}"
-            f"{'' if differs else 'predicts'}): restore it in a finally",
+            differs == "in what it predicts" and torch.equal(case.predicted(model), expected),
+            f"{name}: when the view {view!r} is left, the model is another one than before ({differs}): restore it in "
+            "a finally",
         )
     demand(torch.equal(random, torch.get_rng_state()), f"{name}: its views move torch's global generator")
+
+
+def _condition(model: nn.Module) -> dict[str, Any]:
+    """Weights and buffers, which of them are trained, and the modes of all parts."""
+    found: dict[str, Any] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found |= {f"{name}, requires_grad": weight.requires_grad for name, weight in model.named_parameters()}
+    return found | {f"{name or 'the model'}, training": module.training for name, module in model.named_modules()}
 
 
 def _check_finish(case: _Case, method: Method, model: nn.Module) -> None:
