@@ -11,8 +11,9 @@ import torch
 
 from rapidash import cli
 from rapidash.datasets import SHAPENET_CATEGORIES
+from rapidash.predict import TrainedModel
 from rapidash.study import get_design
-from rapidash.train import TrainedModel, get_task
+from rapidash.tasks import get_task
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALL = ["--quiet", "--train.steps", "2", "--train.warmup_steps", "1", "--train.threads", "1"]

@@ -13,16 +13,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "rapidash"
 
-SHARED = {"_files", "_names", "_plain", "_pretrained", "_seed"}  # private modules at the root that anything may import
+SHARED = {"_files", "_names", "_plain", "_pretrained", "_registry", "_seed", "registry"}  # at the root, for all
 BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
-BELOW_TRAIN = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
-BELOW_CLI = {*BELOW_TRAIN, "train", "study", "report"}
+BELOW_METHODS = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
+BELOW_VERBS = {*BELOW_METHODS, "methods"}  # the packages of methods: none imports another
+BELOW_TASKS = {*BELOW_VERBS, "relax"}
+BELOW_PREDICT = {*BELOW_TASKS, "tasks", "train"}
+BELOW_CLI = {*BELOW_PREDICT, "predict", "study", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_files": set(),
     "_names": set(),
     "_plain": set(),
     "_pretrained": set(),
+    "_registry": set(),
     "_seed": set(),
+    "registry": set(),
     "groups": set(),
     "geometry": {"groups"},
     "ops": {"groups", "geometry"},
@@ -32,16 +37,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"groups", "geometry", "data"},
     "symmetry": {*BELOW_MODELS, "models", "data", "datasets"},
     "measure": {*BELOW_MODELS, "models", "data", "datasets", "symmetry"},
-    "testing": BELOW_TRAIN,
-    "train": BELOW_TRAIN,
-    "study": {*BELOW_TRAIN, "train"},
-    "report": {*BELOW_TRAIN, "train", "study"},
+    "methods": BELOW_METHODS,
+    "relax": BELOW_VERBS,
+    "tasks": BELOW_VERBS,
+    "train": BELOW_VERBS,
+    "testing": BELOW_PREDICT,
+    "predict": BELOW_PREDICT,
+    "study": {*BELOW_PREDICT, "predict"},
+    "report": {*BELOW_PREDICT, "predict", "study"},
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
     "_cli_parser": {"_cli_settings"},
-    "_cli_options": {"_cli_parser", "models", "study", "train"},
-    "_cli_predict": {"_cli_options", "_cli_parser", "groups", "study", "train"},
+    "_cli_options": {"_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
+    "_cli_predict": {"_cli_options", "_cli_parser", "groups", "predict", "study", "train"},
     "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "_cli_settings", "bench", "interop"},
 }
 COMPILERS = {"numba", "llvmlite", "triton"}

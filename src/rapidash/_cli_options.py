@@ -178,9 +178,7 @@ def _add_common(parser: Parser, design: StudyDesign, name: str) -> None:
     out = f"runs/train-{name}"
     if parser.prog.endswith("study"):
         out = f"runs/{name}, with --full runs/{name}-full"
-    parser.add_argument(
-        "--task", type=str, default=name, metavar="TASK", help="the same as TASK, for config files"
-    )
+    parser.add_argument("--task", type=str, default=name, metavar="TASK", help="the same as TASK, for config files")
     parser.add_argument("--full", action="store_true", help="the benchmark's setting instead of the quick one")
     parser.add_argument("--out", type=str, metavar="DIR", help=f"where records and report go (default: {out})")
     add_data(parser)

@@ -116,7 +116,9 @@ class Parser(jsonargparse.ArgumentParser):
         keys = [text.removeprefix("--") for text in options]
         if found := re.search(r"does not take the option '(.+?)'", message):
             return message + _hint(nearest_name(found[1], keys))
-        if found := re.search(rf"--?model\.({'|'.join(_SET_BY_THE_TASK)})\b|'model\.({'|'.join(_SET_BY_THE_TASK)})'", message):
+        if found := re.search(
+            rf"--?model\.({'|'.join(_SET_BY_THE_TASK)})\b|'model\.({'|'.join(_SET_BY_THE_TASK)})'", message
+        ):
             return f"--model.{found[1] or found[2]} is set by the task, which knows its inputs and outputs"
         if found := re.search(r"unrecognized arguments?: (.*)", message):
             wrong = next((word for word in found[1].split() if word.startswith("-")), "")

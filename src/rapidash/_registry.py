@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from rapidash._names import unknown_name
 
 T = TypeVar("T")
+_NONE = object()
 
 
 class PluginError(ImportError):
@@ -52,13 +53,15 @@ class Registry(Generic[T]):
     def __delitem__(self, name: str) -> None:
         del self._entries[name]
 
-    def get(self, name: str) -> T:
-        """The thing with this name.
+    def get(self, name: str, default: Any = _NONE) -> T:
+        """The thing with this name; for an unknown one the default, if there is one.
 
         Raises: ValueError for an unknown name, with the nearest one; PluginError for one of another package that cannot
             be imported.
         """
         if not isinstance(name, str) or name not in self:
+            if default is not _NONE:
+                return default
             raise ValueError(unknown_name(self.what, str(name), list(self)))
         if name not in self._entries:
             self._import_foreign(name)
@@ -68,7 +71,8 @@ class Registry(Generic[T]):
             self[name] = getattr(import_module(module), attribute)
         return self._entries[name]
 
-    __getitem__ = get
+    def __getitem__(self, name: str) -> T:
+        return self.get(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._entry_points()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
-    from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
     from rapidash.methods import Variant
+    from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
 
 FAILED, USAGE_ERROR = 1, 2
 _COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this

@@ -58,7 +58,7 @@ def test_masks_and_tables_of_whole_numbers_are_permuted() -> None:
         ({"v": np.ones((6, 3))}, {"v": Vector()}, r"input 'v' is a ndarray, which Vector cannot move.*from_numpy"),
         ({"v": [1.0, 2.0, 3.0]}, {"v": Vector()}, "input 'v' is a list of 3"),
     ],
-    ids=str,
+    ids=["whole numbers", "by name", "truth values", "bytes", "array", "list"],
 )
 def test_what_cannot_be_moved_is_never_passed_over(x: object, inputs: object, name: str) -> None:
     action = Action(SO(3), inputs, Scalar())

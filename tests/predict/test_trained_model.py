@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from rapidash.methods import Augment, Average
 from rapidash.models import Rapidash, RapidashConfig
-from rapidash.train import TASKS, FileTask, TrainedModel, Variant, get_task
+from rapidash.predict import TrainedModel
+from rapidash.registry import TASKS
+from rapidash.tasks import FileTask, get_task
+from rapidash.train import Variant
 
 SIZES = {"num_train": 4, "num_val": 2, "num_test": 3}
 TINY = RapidashConfig(symmetry="T(3)", space="R3", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)
-VARIANT = Variant("tiny", TINY, augment="SO(3)", tta=2, tta_group="SO(3)")
+VARIANT = Variant("tiny", TINY, methods=(Augment("SO(3)"), Average("SO(3)", 2)))
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def test_what_is_known_of_the_folder_above_does_not_matter(folder: Path) -> None
     [
         ({"task": "nbodi"}, r"config\.json does not describe a model of a task: unknown task 'nbodi', .*'nbody'"),
         ({"task": "absent"}, "the entry 'task' is missing"),
-        ({"task_options": {"num_tests": 3}}, "no option 'num_tests'"),
+        ({"task_options": {"num_tests": 3}}, "unknown option of task 'nbody': 'num_tests'"),
         ({"task": ["nbody"]}, r"config\.json: 'task' must be of type str, got \['nbody'\]"),
         ({"task_options": 3}, r"config\.json: 'task_options' must be of type dict, got 3"),
         ({"task": "qm9", "task_options": {"target": 3}}, "option 'target' of task 'qm9': expected text, got 3"),
@@ -98,6 +102,13 @@ def saved_with(folder: Path, name: str, reference: dict) -> TrainedModel:
         ("qm9", {**MOLECULES, "elements": [1, "C"]}, r"'elements' in 'reference' must be of type list\[int\]"),
         ("qm9", {**MOLECULES, "mean": True}, "'mean' in 'reference' must be of type float, got True"),
         ("shapenet-part", {**PARTS, "class_names": "Bag"}, r"'class_names' in 'reference' must be .* list\[str\]"),
+        (
+            "shapenet-part",
+            {**PARTS, "num_points": [130, 10**9]},
+            r"'num_points' .* 1 to 100000, got \[130, 1000000000\]",
+        ),
+        ("shapenet-part", {**PARTS, "num_points": [0, 130]}, r"'num_points' .* 1 to 100000, got \[0, 130\]"),
+        ("meshseg", {**PARTS, "num_points": [130, 120]}, r"'num_points' .* 1 to 100000, got \[130, 120\]"),
         ("shapenet-part", {**PARTS, "num_points": [130]}, r"'num_points' in 'reference' must be .* tuple\[int, int\]"),
     ],
 )
@@ -146,7 +157,7 @@ def test_averaging_uses_the_group_of_the_variant(folder: Path) -> None:
     data = found.task.dataset("test")
     plain = found.predict(data)["positions"]
     assert not torch.allclose(found.predict(data, tta=2)["positions"], plain)
-    still = Variant("tiny", TINY, tta=1, tta_group="trivial")
+    still = Variant("tiny", TINY, methods=(Average("trivial", 1),))
     alone = TrainedModel("nbody", SIZES, still, found.model)
     torch.testing.assert_close(alone.predict(data, tta=2)["positions"], plain)
 
@@ -157,7 +168,7 @@ def test_a_task_without_predictions_for_files_says_so(toy, tmp_path: Path, monke
     found = TrainedModel("toy", {}, VARIANT, toy.Network())
     again = TrainedModel.from_pretrained(found.save_pretrained(tmp_path))
     assert torch.equal(again.model.head.weight, found.model.head.weight)
-    with pytest.raises(ValueError, match=r"task 'toy' does not say how .* see rapidash\.train\.FileTask"):
+    with pytest.raises(ValueError, match=r"task 'toy' does not say how .* see rapidash\.tasks\.FileTask"):
         again.predict_files(["some.xyz"])
     with pytest.raises(ValueError, match="does not say how"):
         again.predict(toy.task.dataset("test"))
@@ -198,7 +209,10 @@ def test_hostile_configurations_are_named(folder: Path) -> None:
     text = (folder / "config.json").read_text()
     for changed, message in (
         ("[" * 100_000, r"config\.json is nested too deeply"),
-        (text.replace('"dim": 3', '"dim": ' + "9" * 5000), r"config\.json is not a whole JSON file"),
+        (
+            text.replace('"num_orientations": 12', '"num_orientations": ' + "9" * 5000),
+            r"config\.json is not a whole JSON file",
+        ),
         (
             text.replace("float32", "float8_e4m3fn"),
             "'dtype' must be the name of a floating-point dtype, one of float32,",

@@ -14,7 +14,8 @@ from rapidash.models import RapidashConfig
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import color, measurement_page, write_measurement
 from rapidash.study import RunConfig, TrainedRun
-from rapidash.train import TrainConfig, Variant, get_task
+from rapidash.tasks import get_task
+from rapidash.train import TrainConfig, Variant
 from tests.report.test_browser import BROWSER, browse
 
 SMALL = {"num_axes": 2, "num_yaws": 8, "num_pitches": 5, "map_rows": 4, "num_clouds": 2}

@@ -10,7 +10,7 @@ from toy_plugin import ToyTask
 
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, SEVERITIES, corrupt_dataset
 from rapidash.geometry import EdgeRule
-from rapidash.models import EGNNConfig, Interface, Rapidash, RapidashConfig
+from rapidash.models import EGNNConfig, Interface, RapidashConfig
 from rapidash.study import (
     CorruptionPlan,
     Store,
@@ -209,4 +209,4 @@ def test_a_cloud_that_lost_points_is_connected_whole(kind: str) -> None:
 
 
 def first_rule(model: torch.nn.Module) -> EdgeRule:
-    return model.rules[0] if isinstance(model, Rapidash) else model.rule
+    return model.rules[0]

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from toy_plugin import variant
 
+from rapidash.methods import Augment
 from rapidash.models import RapidashConfig
-from rapidash.study import DESIGNS, RunConfig, StudyDesign, get_design
+from rapidash.registry import DESIGNS
+from rapidash.study import RunConfig, StudyDesign, get_design
 from rapidash.train import TrainConfig, Variant
 
 
@@ -32,7 +34,7 @@ def test_the_key_depends_on_content_only(run) -> None:
         run("equivariant"),
         replace(base, task_options={"size": 10}),
         replace(base, variant=replace(base.variant, model=RapidashConfig(channels=8))),
-        replace(base, variant=replace(base.variant, augment="SO(3)")),
+        replace(base, variant=replace(base.variant, methods=(Augment("SO(3)"),))),
     ]
     assert len({base.key, *(other.key for other in others)}) == len(others) + 1
 
@@ -40,7 +42,7 @@ def test_the_key_depends_on_content_only(run) -> None:
 def test_a_configuration_survives_json() -> None:
     model = RapidashConfig(channels=(8, 16), edges=("knn-4", "fc"), layer_scale=1e-6)
     original = RunConfig(
-        "toy", Variant("v", model, ("a", "b"), augment="SO(3)"), 3, TrainConfig(threads=2), 0.5, {"size": 4}
+        "toy", Variant("v", model, ("a", "b"), methods=(Augment("SO(3)"),)), 3, TrainConfig(threads=2), 0.5, {"size": 4}
     )
     restored = RunConfig.from_dict(json.loads(json.dumps(original.to_dict())))
     assert restored == original

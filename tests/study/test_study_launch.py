@@ -265,7 +265,7 @@ CLI = "import sys; from rapidash.cli import main; sys.exit(main(sys.argv[1:]))"
 @pytest.mark.parametrize("ignored", [False, True], ids=["foreground", "nohup, in the background"])
 def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path: Path, design: StudyDesign, ignored: bool, monkeypatch) -> None:
     (tmp_path / "slow_study.py").write_text(
-        "import toy_plugin\nfrom dataclasses import replace\nfrom rapidash.study import DESIGNS\n"
+        "import toy_plugin\nfrom dataclasses import replace\nfrom rapidash.registry import DESIGNS\n"
         "design = toy_plugin.make_design()\n"
         "variants = tuple(map(toy_plugin.variant, ('equivariant', 'slow')))\n"
         "settings = replace(design.train, checkpoint_every=100, steps=40)\n"

@@ -13,11 +13,13 @@ from safetensors.torch import save_file
 from toy_plugin import Equivariant, ToyTask, variant
 
 from rapidash.groups import SO
+from rapidash.methods import Average
+from rapidash.predict import TrainedModel
 from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._claims import measure_equivariance
 from rapidash.study._run import fresh_model, training_subset
 from rapidash.study._weights import save_weights
-from rapidash.train import TrainedModel, evaluate, read_checkpoint
+from rapidash.train import evaluate, read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._run import Run
 
@@ -30,7 +32,7 @@ def comparable(record: dict) -> dict:
 
 
 def test_the_record_says_what_was_done_and_measured(tmp_path: Path, run) -> None:
-    config = replace(run("equivariant"), variant=variant("equivariant", tta=2, tta_group="SO(3)"))
+    config = replace(run("equivariant"), variant=variant("equivariant", methods=(Average("SO(3)", 2),)))
     record = run_one(config, tmp_path)
     assert record == json.loads(Store(tmp_path).record_path(config.key).read_text())
     assert record["status"] == "done"
@@ -53,7 +55,7 @@ def test_the_record_says_what_was_done_and_measured(tmp_path: Path, run) -> None
 
 def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, monkeypatch) -> None:
     plain = run_one(run(), tmp_path)
-    average = {"name": "averaged", "tta": 4, "tta_group": "SO(3)"}
+    average = {"name": "averaged", "methods": (Average("SO(3)", 4),)}
     config = replace(run(), variant=replace(run().variant, **average))
     afresh = run_one(config, tmp_path / "afresh")
     with monkeypatch.context() as patch:
@@ -70,7 +72,7 @@ def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, m
             with pytest.raises(pytest.fail.Exception):
                 run_one(other, tmp_path)
     (tmp_path / "work" / plain["key"] / "checkpoint.pt").unlink()
-    again = replace(config, variant=replace(config.variant, tta=2))
+    again = replace(config, variant=replace(config.variant, methods=(Average("SO(3)", 2),)))
     (tmp_path / "work" / config.key / "checkpoint.pt").unlink()
     assert run_one(again, tmp_path)["train_seconds"] != plain["train_seconds"]  # nothing to adopt: it trains
 
@@ -87,7 +89,7 @@ def test_the_time_of_a_training_is_counted_in_every_session_and_once(tmp_path: P
     assert plain["seconds"] < 1000
     store.record_path(plain["key"]).unlink()  # as if it had been interrupted after the last checkpoint
     assert run_one(run(), tmp_path)["seconds"] > 1000
-    averaged = replace(run(), variant=replace(run().variant, name="averaged", tta=2, tta_group="SO(3)"))
+    averaged = replace(run(), variant=replace(run().variant, name="averaged", methods=(Average("SO(3)", 2),)))
     assert run_one(averaged, tmp_path)["seconds"] < 1000
 
 
@@ -96,7 +98,7 @@ def test_a_training_that_does_not_fit_any_more_is_made_anew(tmp_path: Path, run)
     path = tmp_path / "work" / plain["key"] / "checkpoint.pt"
     content = read_checkpoint(path)
     Checkpoints(path.parent, {**content["description"], "train_set": "other clouds"}).save(content["state"])
-    averaged = replace(run(), variant=replace(run().variant, name="averaged", tta=2, tta_group="SO(3)"))
+    averaged = replace(run(), variant=replace(run().variant, name="averaged", methods=(Average("SO(3)", 2),)))
     record = run_one(averaged, tmp_path)
     assert record["status"] == "done"
     assert record["test_error"] == plain["test_error"]

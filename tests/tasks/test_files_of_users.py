@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rapidash.datasets import DataError
-from rapidash.train import get_task
+from rapidash.tasks import get_task
 
 FILES = {
     "cmu": "cmu_mocap_walk.npz",

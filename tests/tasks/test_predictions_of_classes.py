@@ -10,7 +10,7 @@ from data_files import save_ply, write_box, write_mnist, write_modelnet40
 from task_checks import untrained
 
 from rapidash.datasets import MODELNET40_CLASSES, DataError
-from rapidash.train import TrainedModel
+from rapidash.predict import TrainedModel
 
 POINTS = 40
 ASPECT = np.array([3.0, 2.0, 1.0])

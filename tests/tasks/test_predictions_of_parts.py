@@ -11,7 +11,8 @@ from task_checks import untrained
 from torch import nn
 
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError
-from rapidash.train import FileTask, TrainedModel
+from rapidash.predict import TrainedModel
+from rapidash.tasks import FileTask
 
 NUM_POINTS = 130  # 8 are left on the coarsest of three scales
 CHAIR = SHAPENET_CATEGORIES.index("Chair")

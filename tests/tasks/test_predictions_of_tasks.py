@@ -10,8 +10,9 @@ from torch import nn
 
 from rapidash.datasets import ELEMENT_SYMBOLS, DataError, md_dataset, qm9_dataset
 from rapidash.groups import E
+from rapidash.predict import TrainedModel
 from rapidash.study import get_design
-from rapidash.train import FileTask, TrainedModel, get_task
+from rapidash.tasks import FileTask, get_task
 
 MOLECULES = [("qm9", {"target": "energy_mp2"}), ("qm9", {"target": "homo"}), ("qm9", {"target": "dipole"}), ("md", {})]
 OTHERS = [("nbody", {"num_train": 8, "num_val": 2, "num_test": 4}), ("cmu", {})]

@@ -6,7 +6,7 @@ from data_files import write_modelnet40, write_scanobjectnn
 from task_checks import check_gradients, first_clouds, small
 
 from rapidash.study import get_design
-from rapidash.train import get_task
+from rapidash.tasks import get_task
 
 WRITERS = {"modelnet40": write_modelnet40, "scanobjectnn": write_scanobjectnn}
 NUM_CLASSES = {"modelnet40": 40, "scanobjectnn": 15}

@@ -8,6 +8,7 @@ from torch import Tensor
 from rapidash._seed import seeded
 from rapidash.geometry import Hierarchy
 from rapidash.models import Interface, Rapidash, RapidashConfig
+from rapidash.nn import ConvNextBlock
 
 SIZES = Interface(in_scalars=11)  # of every case
 
@@ -103,6 +104,7 @@ class Batch:
         sizes = []
         for step, block in zip(model.steps, model.blocks):
             target = hierarchy.batch[step.scale + (step.stage == "down")]
+            assert isinstance(block, ConvNextBlock)
             hidden, width = block.linear_1.weight.shape
             sizes.append((len(target) * orientations, int(width), int(hidden)))
         return sizes

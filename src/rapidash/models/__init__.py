@@ -6,7 +6,7 @@ from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
-from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes
+from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
 from rapidash.models._rapidash import Rapidash
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "RapidashOutput",
     "Takes",
     "choose_table_size",
+    "cloud_network",
     "kernel_error",
 ]

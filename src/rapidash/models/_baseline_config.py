@@ -56,7 +56,7 @@ class BaselineConfig(NetworkConfig):
         parse_edges(self.edges)
 
     @property
-    def space(self) -> str:
+    def space(self) -> str:  # type: ignore[override]
         """The base space of the features, without orientations."""
         return f"R{self.symmetry[-2]}"
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -133,3 +133,14 @@ class Network(Protocol):
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> RapidashOutput:
         """Scalars and vectors of every point or cloud."""
+
+
+def cloud_network(config: NetworkConfig, io: Interface) -> Network:
+    """The network of a configuration with fresh weights, for a task whose data are clouds.
+
+    Raises: ValueError for a network of other data; and as `NetworkConfig.build`.
+    """
+    network: Any = config.build(io)
+    if missing := [name for name in ("io", "symmetry", "blocks", "calibrate") if not hasattr(network, name)]:
+        raise ValueError(f"the network {config.kind!r} is not for clouds of points: it has no {', '.join(missing)}")
+    return network

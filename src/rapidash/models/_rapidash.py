@@ -34,6 +34,7 @@ from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
 from rapidash.nn import (
+    Block,
     ConvNextBlock,
     EdgeKernel,
     ExactKernel,
@@ -405,6 +406,7 @@ class Rapidash(nn.Module):
         pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
         skips: list[Tensor] = []
         for (stage, scale), block in zip(self.steps, self.blocks):
+            assert isinstance(block, Block)
             edges, source, target = kernels[2 * scale], pair_scales[scale], pair_scales[scale]
             if stage == "down":
                 skips.append(x)

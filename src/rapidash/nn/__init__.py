@@ -1,6 +1,6 @@
 """Layers: the kernel basis, the group convolution, the ConvNeXt block, lifting and projection."""
 
-from rapidash.nn._block import ConvNextBlock
+from rapidash.nn._block import Block, ConvNextBlock
 from rapidash.nn._check_types import check_types
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
@@ -10,6 +10,7 @@ from rapidash.nn._lifting import lift, project_scalars, project_vectors
 from rapidash.nn._pair_attributes import PairAttributes
 
 __all__ = [
+    "Block",
     "ConvNextBlock",
     "EdgeKernel",
     "ExactKernel",

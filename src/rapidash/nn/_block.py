@@ -1,5 +1,7 @@
 """The ConvNeXt block on group features."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +12,44 @@ from rapidash.nn._kernel import EdgeKernel
 from rapidash.ops import channel_mlp
 
 
-class ConvNextBlock(nn.Module):
+class Block(nn.Module, ABC):
+    """A layer of a network on group features, or a wrapper of one: what a network calls, and calibrates.
+
+    Shape: x (S, O, C) -> (T, O, C').
+    """
+
+    @abstractmethod
+    def forward(
+        self,
+        x: Float[Tensor, "S O C"],
+        edges: EdgeKernel,
+        fiber_basis: Float[Tensor, "O O basis"] | None,
+        grid: Float[Tensor, "O D"],
+        pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
+    ) -> Float[Tensor, "T O C2"]:
+        """The features after the layer.
+
+        Args:
+            x: features.
+            edges: the kernels of the edges.
+            fiber_basis: the kernel basis on pairs of orientations, None without orientations.
+            grid: the orientations.
+            pairs: pair scalars at the sources and at the targets.
+        """
+
+    @abstractmethod
+    def calibrate(
+        self,
+        x: Float[Tensor, "S O C"],
+        edges: EdgeKernel,
+        fiber_basis: Float[Tensor, "O O basis"] | None,
+        grid: Float[Tensor, "O D"],
+        pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
+    ) -> None:
+        """Rescale the fresh layer on this input."""
+
+
+class ConvNextBlock(Block):
     """Group convolution, LayerNorm, Linear C -> wC, GELU, Linear wC -> C', layer scale, residual.
 
     Args:

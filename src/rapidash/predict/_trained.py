@@ -25,7 +25,7 @@ from rapidash._pretrained import (
     torch_dtype,
     write_pretrained,
 )
-from rapidash.data import CloudDataset
+from rapidash.data import CloudBatch, CloudDataset
 from rapidash.datasets import DataError, FileCloud, read_clouds
 from rapidash.datasets._cloud_files import as_entries, unforeseen
 from rapidash.datasets._reading import sentence
@@ -43,7 +43,13 @@ from rapidash.methods import (
     view_names,
 )
 from rapidash.predict._card import model_card
-from rapidash.predict._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
+from rapidash.predict._finite import (
+    check_inputs,
+    check_tensors,
+    checked_predictions,
+    explained_by_weights,
+    finite_clouds,
+)
 from rapidash.predict._near_origin import moved_back, moved_to_origin
 from rapidash.predict._write_predictions import Predictions
 from rapidash.tasks import FileTask, Output, category_number, check_reference, get_task
@@ -78,7 +84,7 @@ class TrainedModel:
         reference: what the task's predictions need of its training data, see `FileTask`.
         training: how it was trained, as plain values.
         results: what was measured, as plain values: ``metric``, ``unit``, ``test_error``, ...
-        view: of the model, which its weights belong to and which predicts, e.g. ``"projected"``; `view_model` enters it.
+        view: of the model, to which its weights belong and which predicts, e.g. ``"projected"``, see `view_model`.
     """
 
     task_name: str
@@ -138,8 +144,9 @@ class TrainedModel:
             said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{find_pretrained(path) / CONFIG} does not describe a model of a task: {said}") from error
         load_weights(model, tensors, path)
-        found = [config[name] for name in ("reference", "training", "results")]
-        return cls(config["task"], config["task_options"], variant, model.eval(), *found, config.get("view", FULL))
+        found = {name: config[name] for name in ("reference", "training", "results")}
+        view = config.get("view", FULL)
+        return cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
 
     @property
     def views(self) -> list[str]:
@@ -224,10 +231,15 @@ class TrainedModel:
         near, centers = moved_to_origin(data) if self._keeps_translations else (data, torch.zeros(len(data), 1))
         parts: dict[str, list[Output]] = {}
         is_finite = torch.ones(len(data), dtype=torch.bool)
-        with self.view_model(), progress_bar(len(data), "predict", "cloud", show=progress) as advance:
+        with (
+            self.view_model(),
+            explained_by_weights(self.model),
+            progress_bar(len(data), "predict", "cloud", show=progress) as advance,
+        ):
             for indices, batch, prediction in predict_batches(
                 self.model, near, self.task.output, batch_size=batch_size, average=average, seed=seed
             ):
+                assert isinstance(batch, CloudBatch)
                 outputs = task.outputs(prediction, batch, self.reference)
                 raw = Output(prediction, self.task.output)
                 is_finite[indices] = finite_clouds([raw, *outputs.values()], batch).cpu()

@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.models import Rapidash
-from rapidash.nn import ConvNextBlock, EdgeKernel
+from rapidash.nn import Block, ConvNextBlock, EdgeKernel
 
 MakeFree = Callable[[Rapidash, ConvNextBlock], nn.Module]
 
 
-class RelaxedBlock(nn.Module):
+class RelaxedBlock(Block):
     r"""A block of a network and a free branch, :math:`f(x) = f_{eq}(x) + \gamma\, f_{free}(x)`.
 
     It is a block: a network calls and calibrates it like the one inside. While ``is_projected`` the branch is not
@@ -26,7 +26,7 @@ class RelaxedBlock(nn.Module):
     Shape: x (N, O, C) -> (N, O, C).
     """
 
-    def __init__(self, block: ConvNextBlock, free: nn.Module, *, gate: float = 1.0) -> None:
+    def __init__(self, block: Block, free: nn.Module, *, gate: float = 1.0) -> None:
         super().__init__()
         self.block, self.free = block, free
         self.gate = nn.Parameter(torch.tensor(float(gate)))

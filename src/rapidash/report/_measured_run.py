@@ -44,11 +44,13 @@ def measure_run(
         num_elements: random elements of each group.
         num_clouds: clouds of the validation set, at least 1.
         seed: of the random elements.
-    Raises: ValueError for an unknown group, or a model whose output is zero.
+    Raises: ValueError for an unknown group, or a model whose output is zero, or data that are no clouds.
     """
     if num_clouds < 1:
         raise ValueError(f"num_clouds must be at least 1, got {num_clouds}")
     task, dim, data = run.task, run.task.dim, run.task.dataset("val")
+    if not isinstance(data, CloudDataset):
+        raise ValueError(f"the page of measures is for clouds of points, the data of {task.name} are no clouds")
     batch = data.batch(torch.arange(min(num_clouds, len(data)))).to(device="cpu", dtype=torch.float64)
     model = run.model.to(device="cpu", dtype=torch.float64).eval()
     few = data.batch(torch.arange(min(8, num_clouds, len(data)))).to(device="cpu", dtype=torch.float64)

@@ -42,7 +42,7 @@ def measure_symmetry(model: nn.Module, task: Task, dataset: Dataset, ledger: Led
         for name, group in zip(names, groups)
     }
     twin, batch = _in_float64(model, dataset)
-    parts = _parts(ledger, batch)
+    parts = _parts(ledger, _spread(batch))
     errors = _errors_of_parts(twin, batch, task, ledger.effective, parts)
     if "translations" in parts and isinstance(ledger.effective, Group):
         shifts = errors.pop("translations")
@@ -153,7 +153,7 @@ def _spread(batch: Batch) -> float:
     return (float(batch.pos.std(correction=0)) if isinstance(batch, CloudBatch) else 0.0) or 1.0
 
 
-def _parts(ledger: Ledger, batch: Batch) -> dict[str, Float[Tensor, "G n n"]]:
+def _parts(ledger: Ledger, length: float) -> dict[str, Float[Tensor, "G n n"]]:
     """Random rotations and reflections that the ledger claims exactly, and translations that it claims; none empty.
 
     Of a group that does not move space, random elements.
@@ -166,7 +166,6 @@ def _parts(ledger: Ledger, batch: Batch) -> dict[str, Float[Tensor, "G n n"]]:
         drawn = claimed.sample(16 * CLAIM_ELEMENTS, generator=seeded("claim", claimed.name))
         moved = drawn[(drawn - claimed.identity()).abs().amax(dim=(1, 2)) > 1e-9][:CLAIM_ELEMENTS]
         return {"elements": moved} if len(moved) else {}
-    length = _spread(batch)
     if isinstance(claimed, Group):
         turns = claimed.without_translations()
         drawn = turns.sample(16 * CLAIM_ELEMENTS, generator=seeded("claim", claimed.name))

@@ -64,7 +64,7 @@ def run_corruptions(
         missing = [record for record in records if _needs(store, record, name)]
         if not missing:
             continue
-        test_set = _unturned(task).dataset("test") if test_set is None else test_set
+        test_set = _test_clouds(task) if test_set is None else test_set
         try:
             _test_runs(store, missing, name, task, test_set, report)
         except _NotPossibleError as error:
@@ -152,6 +152,14 @@ def _add_result(store: Store, record: Record, name: str, task: Task, corrupted: 
         "errors": {**stored.get("errors", {}), **row},
     }
     write_object(path, plain)
+
+
+def _test_clouds(task: Task) -> CloudDataset:
+    """The test data, not yet turned. Raises: ValueError for data that are no clouds."""
+    data = _unturned(task).dataset("test")
+    if not isinstance(data, CloudDataset):
+        raise ValueError(f"corruptions are for clouds of points, the data of {task.name} are {type(data).__name__}")
+    return data
 
 
 def _connect_small_clouds(model: nn.Module) -> None:

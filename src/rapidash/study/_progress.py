@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from rapidash.study._design import RunConfig
 
-_MAX_LINE = 500
+_MAX_LINE = 1_000
 
 
 class StudyProgress:

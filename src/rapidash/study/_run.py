@@ -224,13 +224,21 @@ def _provenance(config: RunConfig) -> Record:
 
 
 def _bounded(text: str) -> str:
-    """Text of at most 10,000 characters, the middle left out, that every file can hold: an error may be of any size."""
-    if left_out := max(0, len(text) - MAX_ERROR_LENGTH):
-        cut = f"\n... {left_out} characters left out ...\n"
-        half = (MAX_ERROR_LENGTH - len(cut)) // 2
-        cut = f"\n... {len(text) - 2 * half} characters left out ...\n"
-        text = text[:half] + cut + text[-half:]
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text of at most 10,000 characters that every file can hold: an error may be of any size.
+
+    Long lines lose their middle first, so that the last one still says which error it was.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(text) > MAX_ERROR_LENGTH:
+        text = "\n".join(_without_middle(line, MAX_ERROR_LENGTH // 10, " ") for line in text.split("\n"))
+    return _without_middle(text, MAX_ERROR_LENGTH, "\n")
+
+
+def _without_middle(text: str, length: int, space: str) -> str:
+    if len(text) <= length:
+        return text
+    half = length // 2 - 30  # room for the note
+    return f"{text[:half]}{space}... {len(text) - 2 * half} characters left out ...{space}{text[-half:]}"
 
 
 def _now() -> str:

@@ -38,7 +38,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one view at one moment: errors of its symmetry, as a record has them, and further figures."""
+    """What was measured of one view at one moment: the errors of its symmetry as a record has them, and figures."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]
@@ -160,12 +160,10 @@ class Views:
                 yield Measurement(f"test error, {metric}", score.averaged.error, unit, view=AVERAGED, better="lower")
             for name, value in score.plain.details.items():
                 yield Measurement(name, finite_or_none(value), "", view=view)
-        for moment, measured in (("before", before), ("after", after)):
+        moments: tuple[tuple[Moment, Mapping[str, Measured]], ...] = (("before", before), ("after", after))
+        for moment, measured in moments:
             for view, found in measured.items():
-                for error in found.symmetry.values():
-                    value = error.get("mean", error.get("max"))
-                    if value is not None:
-                        yield Measurement("equivariance error", value, "1", error["group"], moment, view, "lower")  # type: ignore[arg-type]
+                yield from (_error(entry, moment, view) for entry in found.symmetry.values() if "mean" in entry)
                 yield from found.figures
         last = result.history[-1]
         for name, value in last.items():
@@ -188,6 +186,10 @@ class Views:
                 yield AveragedModel(twin, self.task.output, self.variant.average).eval()
             else:
                 yield twin
+
+
+def _error(entry: Mapping[str, Any], moment: Moment, view: str) -> Measurement:
+    return Measurement("equivariance error", entry["mean"], "1", entry["group"], moment, view, "lower")
 
 
 def finite_or_none(value: float) -> float | None:

@@ -13,6 +13,7 @@ from rapidash.data import CloudBatch, Field
 from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.methods import Variant
+from rapidash.models import Network, cloud_network
 from rapidash.tasks._file_task import Input, Output, cloud_tensors
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
@@ -44,7 +45,7 @@ class CloudClassifier(nn.Module):
         self.inputs = point_inputs(variant, ("displacement from the centroid",))
         shape = {"out_scalars": num_classes, "out_vectors": 0, "level": "graph", "pool": "mean"}
         num_scalars = 1 + len(self.scalar_units)
-        self.backbone = variant.model.build(self.inputs.interface(scalars=num_scalars, **shape))
+        self.backbone: Network = cloud_network(variant.model, self.inputs.interface(scalars=num_scalars, **shape))
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:
         """A logit for every class."""

@@ -149,8 +149,8 @@ def cloud_means(values: Float[Tensor, " N"], batch: CloudBatch) -> Float[Tensor,
 
 def network_ledger(network: nn.Module) -> Ledger:
     """Effective symmetry of a task's network, from its parts ``inputs`` (`PointInputs`) and ``backbone``."""
-    model, inputs = network.backbone, network.inputs
-    assert isinstance(model, Network)
+    model: Network = network.backbone  # type: ignore[assignment]
+    inputs = network.inputs
     assert isinstance(inputs, PointInputs)
     exception = getattr(model, "tie_exception", "")
     return symmetry_ledger(model.symmetry, inputs.entries, exact=model.exact_symmetry, except_for=exception)

@@ -15,6 +15,7 @@ from rapidash.datasets._motion_clips import Motion
 from rapidash.datasets._reading import OnError
 from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Split, Variant
+from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._file_task import Input, Output, cloud_tensors
 from rapidash.tasks._mirror_images import with_mirror_images
@@ -53,7 +54,7 @@ class CmuNetwork(nn.Module):
             "level": "node",
         }
         num_scalars = 1 + NUM_JOINTS if uses_joints else 1
-        self.backbone = variant.model.build(self.inputs.interface(scalars=num_scalars, **shape))
+        self.backbone: Network = cloud_network(variant.model, self.inputs.interface(scalars=num_scalars, **shape))
         if uses_joints:
             self.codes = nn.Embedding(NUM_JOINTS, NUM_CODES)
 

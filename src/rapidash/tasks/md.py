@@ -13,6 +13,7 @@ from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
 from rapidash.datasets._reading import OnError
 from rapidash.groups import DirectSum, Scalar, Vector
 from rapidash.methods import Split, Variant
+from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
 from rapidash.tasks._file_task import Input, Output
@@ -41,7 +42,7 @@ class MdNetwork(nn.Module):
         super().__init__()
         self.inputs = point_inputs(variant, ())
         shape = {"out_scalars": 1, "out_vectors": 0, "level": "node"}
-        self.backbone = variant.model.build(self.inputs.interface(scalars=len(ELEMENTS), **shape))
+        self.backbone: Network = cloud_network(variant.model, self.inputs.interface(scalars=len(ELEMENTS), **shape))
         self.register_buffer("energy_unit", torch.ones(()))  # eV
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 4"]:

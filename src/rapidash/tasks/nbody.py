@@ -13,7 +13,7 @@ from rapidash.datasets import FileCloud, nbody_dataset
 from rapidash.geometry import centroids
 from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Split, Variant
-from rapidash.models import Interface
+from rapidash.models import Interface, Network, cloud_network
 from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_frame, symmetry_ledger
 from rapidash.tasks._file_task import Input, Output, cloud_tensors
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
@@ -62,7 +62,7 @@ class NBodyNetwork(nn.Module):
             out_vectors=1,
             level="node",
         )
-        self.backbone = variant.model.build(sizes)
+        self.backbone: Network = cloud_network(variant.model, sizes)
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N 3"]:
         """Positions of frame 40."""
@@ -159,9 +159,8 @@ class NBodyTask:
         with torch.random.fork_rng():
             network = NBodyNetwork(variant)
         model = network.backbone
-        return symmetry_ledger(
-            model.symmetry, network.inputs, exact=model.exact_symmetry, except_for=model.tie_exception
-        )
+        exception = getattr(model, "tie_exception", "")
+        return symmetry_ledger(model.symmetry, network.inputs, exact=model.exact_symmetry, except_for=exception)
 
     def loss(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Float[Tensor, ""]:
         """Mean squared error over all coordinates."""

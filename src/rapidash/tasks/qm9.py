@@ -16,6 +16,7 @@ from rapidash.datasets._reading import OnError
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
 from rapidash.methods import Split, Variant
+from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
 from rapidash.tasks._file_task import Input, Output
@@ -54,7 +55,7 @@ class Qm9Network(nn.Module):
             "level": "node" if is_vector else "graph",
             "pool": "sum" if is_sum else "mean",
         }
-        self.backbone = variant.model.build(self.inputs.interface(scalars=len(ELEMENTS), **shape))
+        self.backbone: Network = cloud_network(variant.model, self.inputs.interface(scalars=len(ELEMENTS), **shape))
         self.register_buffer("target_unit", torch.ones(()))  # in units of the target: calibrate sets it
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "B K"]:

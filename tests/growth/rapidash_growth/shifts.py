@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.methods import Objective, Score, Step, in_eval_mode
-from rapidash_growth.ring import Shifts
+from rapidash_growth.ring import Rings, Shifts
 
 
 def features(model: nn.Module, batch: object) -> Tensor:
@@ -27,18 +27,15 @@ class SameUnderShifts(Objective):
     def score(self, model, task, data, *, train, batch_size, seed=0, average=None) -> Score:
         if average is not None:
             raise ValueError("this objective makes no predictions that could be averaged")
-        parameter = next(model.parameters())
-        known, asked = (
-            part.batch(torch.arange(len(part))).to(parameter.device, parameter.dtype) for part in (train, data)
-        )
         with in_eval_mode(model), torch.no_grad():
-            x, z = (
-                torch.cat([features(model, part), torch.ones(len(part), 1).to(parameter)], dim=1)
-                for part in (known, asked)
-            )
-            probe = torch.linalg.lstsq(
-                x, known["target"], driver="gels"
-            ).solution  # the default is not bit for bit the same
-            return Score(
-                float((z @ probe - asked["target"]).square().mean()), {"deviation of features": float(z.std())}
-            )
+            (x, y), (z, target) = (probed(model, part) for part in (train, data))
+        probe = torch.linalg.lstsq(x, y, driver="gels").solution  # the default's last bits differ from call to call
+        error = float((z @ probe - target).square().mean())
+        return Score(error, {"deviation of features": float(z.std())})
+
+
+def probed(model: nn.Module, data: Rings) -> tuple[Tensor, Tensor]:
+    """Features with a constant beside them, and targets, in float64."""
+    batch = data.batch(torch.arange(len(data)))
+    found = features(model, batch.to(dtype=next(model.parameters()).dtype)).double()
+    return torch.cat([found, torch.ones(len(found), 1, dtype=torch.float64)], dim=1), batch["target"]

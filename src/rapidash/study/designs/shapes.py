@@ -27,7 +27,7 @@ def make_design(full: bool) -> StudyDesign:
     egnn = EGNNConfig(channels=32, num_layers=3, edges="knn-8", pools_features=True)
     dgcnn = DGCNNConfig(channels=32, num_layers=3, edges="knn-8", pools_features=True, is_dynamic=True, norm="batch")
     if full:
-        egnn, dgcnn = (replace(model, edges="knn-12") for model in (egnn, dgcnn))
+        egnn, dgcnn = replace(egnn, edges="knn-12"), replace(dgcnn, edges="knn-12")
     quick = TrainConfig(
         steps=400,
         batch_size=16,

@@ -1,0 +1,5 @@
+"""The toy task of the training tests."""
+
+from tests.train.conftest import toy
+
+__all__ = ["toy"]
