@@ -166,7 +166,8 @@ class TrainedModel:
             raise ValueError(f"the view {self.view!r} uses all parts: only {self.variant.primary_view!r} is finished")
         model = copy.deepcopy(self.model)
         for method in reversed(self.variant.methods):
-            model = method.finish(model)
+            if method.primary_view in (FULL, self.view):  # else its parts are in use in this view
+                model = method.finish(model)
         return model
 
     def predict(

@@ -45,7 +45,7 @@ class Controls:
         made = [(f"objective {objective.kind}", objective.control(model, total_steps))]
         made += zip(stream_names(methods), [method.control(model, total_steps) for method in methods], strict=True)
         self._named = [_Named(stream, control) for stream, control in made if control is not None]
-        self.extra_passes = 0  # of the model, in terms of the loss
+        self.extra_passes = 0  # of the model, by controls
         self._views: list[tuple[_Named, StepView]] = []
         self._check_owners()
 
@@ -88,10 +88,13 @@ class Controls:
         return terms
 
     def after(self) -> None:
-        """Let every control act after the optimizer step."""
+        """Let every control act after the optimizer step; its passes count too, and its draws are its own."""
         for named, view in self._views:
             if named.does("after"):
-                named.control.after(view)
+                counted = view.passes
+                with _own_draws(self._stream(named, "draws after", view.step), view.batch):
+                    named.control.after(view)
+                self.extra_passes += view.passes - counted
         self._views = []
 
     def values(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """One training run as an object: its state, one step, validation, saving and continuing."""
 
 import hashlib
+import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rapidash._plain import to_plain
 from rapidash._seed import seeded
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Score, Task, in_view, view_names
@@ -273,8 +275,8 @@ def _fingerprint(dataset: Dataset) -> str:
 
 
 def _in_words(part: Method | Objective) -> str:
-    """A method or an objective with its settings; an object that is no dataclass by its type."""
-    return repr(part) if is_dataclass(part) else type(part).__qualname__
+    """A method or an objective with all its settings; an object that is no dataclass by its type."""
+    return json.dumps(to_plain(part), sort_keys=True) if is_dataclass(part) else type(part).__qualname__
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

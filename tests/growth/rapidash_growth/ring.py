@@ -81,6 +81,8 @@ class Rings:
         return replace(self, tensors={name: torch.cat([tensor] * num) for name, tensor in self.tensors.items()})
 
     def batch(self, indices: Tensor) -> "Rings":
+        if not len(indices):
+            raise ValueError("a batch needs at least one ring")
         return replace(self, tensors={name: tensor[indices] for name, tensor in self.tensors.items()})
 
     subset = batch
