@@ -260,11 +260,11 @@ def test_a_changed_model_has_another_name_and_record(capsys) -> None:
 def test_a_baseline_is_trained_like_any_variant_and_has_its_own_settings(capsys, monkeypatch) -> None:
     assert run("train", "cmu", "--variant", "EGNN", "--model.channels", "8", "--print_config") == 0
     model = yaml.safe_load(capsys.readouterr().out)["model"]
-    assert (model["kind"], model["channels"]) == ("EGNN", 8)
+    assert (model["symmetry"], model["channels"]) == ("E(3)", 8)
     assert run("train", "cmu", "--variant", "EGNN", "--model.num_orientations", "8") == 2
     assert "num_orientations" in capsys.readouterr().err
     assert run("train", "cmu", "--variant", "EGNN", "--model.norm", "batch") == 2
-    assert "no setting of a baseline of kind 'EGNN'" in capsys.readouterr().err
+    assert "--model.norm" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "egnn_pytorch", None)
     assert run("train", "cmu", "--variant", "EGNN", "--out", "out") == 1
     assert 'the baseline EGNN needs egnn-pytorch: pip install "rapidash[study]"' in capsys.readouterr().err

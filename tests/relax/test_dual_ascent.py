@@ -1,6 +1,7 @@
 """Damped dual ascent on a quadratic, whose end is known in closed form."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ DUAL_RATE = 1 / (RATE * (TAU * STEPS) ** 2)  # 1 / 288
 
 
 def ascend(h: float, b: float, damping: float | str) -> tuple[float, float, int]:
-    """Gate and multiplier at the end of min h (gamma - b)^2 / 2 subject to gamma = 0, and how often the gate crossed 0."""
+    """Gate and multiplier at the end of min h (gamma - b)^2 / 2 with gamma = 0, and how often the gate crossed 0."""
     gate = nn.Parameter(torch.ones((), dtype=torch.float64))
     ascent = DualAscent([gate], STEPS, lr=RATE, tau=TAU, damping=damping)
     descent = torch.optim.SGD([gate], lr=RATE)
@@ -24,7 +25,7 @@ def ascend(h: float, b: float, damping: float | str) -> tuple[float, float, int]
         descent.step()
         ascent.step()
         signs.append(float(gate.detach()) > 0)
-    crossings = sum(before != after for before, after in zip(signs, signs[1:]))
+    crossings = sum(before != after for before, after in pairwise(signs))
     return float(gate.detach()), float(ascent.multipliers[0]), crossings
 
 

@@ -10,7 +10,7 @@ from toy_plugin import ToyTask
 
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, SEVERITIES, corrupt_dataset
 from rapidash.geometry import EdgeRule
-from rapidash.models import EGNNConfig, Interface, Rapidash, RapidashConfig
+from rapidash.models import EGNNConfig, Interface, RapidashConfig
 from rapidash.study import (
     CorruptionPlan,
     Store,

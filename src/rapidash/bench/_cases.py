@@ -8,6 +8,7 @@ from torch import Tensor
 from rapidash._seed import seeded
 from rapidash.geometry import Hierarchy
 from rapidash.models import Interface, Rapidash, RapidashConfig
+from rapidash.nn import ConvNextBlock
 
 SIZES = Interface(in_scalars=11)  # of every case
 

@@ -258,13 +258,18 @@ def _axis(axis: str | Sequence[float]) -> tuple[float, ...]:
 def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     """Read a group from its name: ``T(3)``, ``E(3)``, ``SE(3)``, ``SO(3)``, ``O(3)``, ``SO2(z)``, ``SO2(0,1,1)``.
 
+    Finite ones are ``C4``, ``D4`` (of the plane), ``C4(x)``, ``octahedral``, ``full octahedral``.
+
     Args:
         symmetry: a name, or a group.
         dim: dimension that it must have; None: the one in its name, 3 for those without one.
     Raises: ValueError for an unknown name (with the nearest valid one) or another dimension than ``dim``.
     """
     if dim is None:
-        return symmetry if isinstance(symmetry, Group) else parse_group(symmetry, 2 if "(2)" in symmetry else 3)
+        if isinstance(symmetry, Group):
+            return symmetry
+        in_the_plane = "(2)" in symmetry or re.fullmatch(r"[CD]\d+", symmetry)
+        return parse_group(symmetry, 2 if in_the_plane else 3)
     if isinstance(symmetry, Group):
         if symmetry.dim != dim:
             raise ValueError(f"symmetry {symmetry} acts on R^{symmetry.dim}, but dim={dim}")
@@ -276,6 +281,8 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
         return parse_group(maker(d), dim)
     if text == "trivial":
         return trivial(dim)
+    if (finite := _finite_group(symmetry)) is not None:
+        return parse_group(finite, dim)
     if found := re.fullmatch(r"(.+),translationsacross(.+)only", text):
         whole = parse_group(found[1], dim)
         return Group(dim, whole.linear, False, _AXES.get(found[2]) or _numbers(found[2], symmetry))
@@ -287,6 +294,12 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     near = get_close_matches(text.upper(), known, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"unknown symmetry {symmetry!r}, expected one of {', '.join(known)}{hint}")
+
+
+def _finite_group(name: str) -> Group | None:
+    from rapidash.groups._named import finite_group  # which makes groups of this file
+
+    return finite_group(name.strip())
 
 
 def _numbers(text: str, symmetry: str) -> tuple[float, ...]:

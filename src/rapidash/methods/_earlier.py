@@ -26,7 +26,7 @@ def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:
         methods.append({"kind": "augment", "group": plain["augment"]})
     if plain.get("tta"):
         methods.append({"kind": "average", "group": plain["tta_group"], "num": plain["tta"]})
-    return {**rest, "model": _modern_model(plain["model"]), "methods": methods}
+    return {**rest, "model": _modern_model(plain["model"]), "methods": methods, "objective": None}
 
 
 def _modern_model(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class Variant:
         objective: what a run minimizes and is scored by; None: the loss and the metric of the task.
         neighbor: name of the variant from which this one differs in one knob, for paired differences.
         knob: that knob, in words.
-    Raises: ValueError for a field of another type, an empty name, a variant that is its own neighbor, several averages at test time, or a method
+    Raises: ValueError for a field of another type, an empty name, a variant that is its own neighbor,
+        several averages at test time, or a method
         that does not fit the network.
     """
 

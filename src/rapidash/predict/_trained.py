@@ -78,7 +78,7 @@ class TrainedModel:
         reference: what the task's predictions need of its training data, see `FileTask`.
         training: how it was trained, as plain values.
         results: what was measured, as plain values: ``metric``, ``unit``, ``test_error``, ...
-        view: of the model, which its weights belong to and which predicts, e.g. ``"projected"``; `view_model` enters it.
+        view: of the model, to which its weights belong and which predicts, e.g. ``"projected"``, see `view_model`.
     """
 
     task_name: str

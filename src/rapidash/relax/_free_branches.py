@@ -33,7 +33,7 @@ class FiberMLP(nn.Module):
 
 
 class OffsetMLP(nn.Module):
-    r"""An MLP on the normalized components of the moments :math:`m_i = \sum_j d_{ij}\,(K \phi(a_{ij})) * f_j`, on scalar features.
+    r"""An MLP on the normalized components of :math:`m_i = \sum_j d_{ij}\,(K \phi(a_{ij})) * f_j`, for scalar features.
 
     The components of the offsets d change under rotations, which it breaks; translations and the order of the points
     play no part.

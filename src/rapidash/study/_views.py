@@ -38,7 +38,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one view at one moment: errors of its symmetry, as a record has them, and further figures."""
+    """What was measured of one view at one moment: the errors of its symmetry as a record has them, and figures."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]
