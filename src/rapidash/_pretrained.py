@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 _LIBRARY = "rapidash"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _LARGEST_CONFIG = 1 << 24  # bytes
-_ALWAYS = 4096  # sizes up to here are never too large, but for the orientations, whose grid can take long
+_ALWAYS = 4096  # sizes and layers up to here are never too many, but for the orientations, whose grid can take long
 _MOST_ORIENTATIONS = 256
 _GROWTH = 4
 _MOST_DEGREE = 10
@@ -122,7 +122,8 @@ def check_sizes(sizes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None
     Args:
         sizes: the configuration of the network by entry; several sizes may stand in a list.
         tensors: the weights.
-    Raises: ValueError for more layers than there are tensors, or a size that no tensor can have.
+    Raises: ValueError for a size that no tensor can have, or many more layers than there are tensors: a task may have a
+        network of its own, of other layers than the configuration says.
     """
     longest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
     most = {"num_layers": max(len(tensors), _ALWAYS), "max_degree": _MOST_DEGREE}

@@ -65,7 +65,9 @@ METHODS: Registry[Any] = Registry(
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry("measures", "measure", {})
 DESIGNS: Registry[Any] = Registry(
-    "designs", "study", {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in _TASK_CLASSES}
+    "designs",
+    "study",
+    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, "nbody-methods")},
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",

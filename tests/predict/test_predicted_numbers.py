@@ -131,6 +131,18 @@ def test_where_none_is_finite_that_is_an_error(tmp_path: Path) -> None:
         three_clouds(model, tmp_path)
 
 
+def test_weights_that_are_not_finite_are_named_also_where_a_layer_refuses_what_they_make(tmp_path: Path) -> None:
+    """A tabulated kernel cannot look up NaN, and says so of positions."""
+    variant = Variant("any", RapidashConfig(**SMALL, kernel="tabulated"))
+    model = TrainedModel("nbody", {}, variant, get_task("nbody").build(variant).eval())
+    assert three_clouds(model, tmp_path).is_finite is None
+    with torch.no_grad():
+        for tensor in model.model.state_dict().values():
+            tensor.mul_(torch.nan) if tensor.is_floating_point() else None
+    with pytest.raises(ValueError, match=r"The weights of the model are not finite \(.*\): its training diverged"):
+        three_clouds(model, tmp_path)
+
+
 def test_numbers_beyond_the_range_of_the_model_are_a_bad_entry(tmp_path: Path) -> None:
     rest = {"vel": np.ones((2, 5, 3)), "charge": np.ones((2, 5))}
     path = npz(tmp_path / "a.npz", np.stack([1e30 * POS, POS]), **rest)

@@ -102,6 +102,13 @@ def saved_with(folder: Path, name: str, reference: dict) -> TrainedModel:
         ("qm9", {**MOLECULES, "elements": [1, "C"]}, r"'elements' in 'reference' must be of type list\[int\]"),
         ("qm9", {**MOLECULES, "mean": True}, "'mean' in 'reference' must be of type float, got True"),
         ("shapenet-part", {**PARTS, "class_names": "Bag"}, r"'class_names' in 'reference' must be .* list\[str\]"),
+        (
+            "shapenet-part",
+            {**PARTS, "num_points": [130, 10**9]},
+            r"'num_points' .* 1 to 100000, got \[130, 1000000000\]",
+        ),
+        ("shapenet-part", {**PARTS, "num_points": [0, 130]}, r"'num_points' .* 1 to 100000, got \[0, 130\]"),
+        ("meshseg", {**PARTS, "num_points": [130, 120]}, r"'num_points' .* 1 to 100000, got \[130, 120\]"),
         ("shapenet-part", {**PARTS, "num_points": [130]}, r"'num_points' in 'reference' must be .* tuple\[int, int\]"),
     ],
 )

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.groups import E, grid_symmetries, motion
 from rapidash.methods import FULL, Augment, Average, Variant, build_model, in_view, view_ledger, view_names
-from rapidash.models import DGCNNConfig, RapidashConfig
-from rapidash.relax import ACE, RelaxedBlock, project, relaxed_blocks
+from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
+from rapidash.relax import ACE, RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
 from rapidash.relax._ace import PROJECTED
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig, train
@@ -136,3 +136,29 @@ def test_what_it_does_not_fit_is_said() -> None:
         ACE(hidden=0)
     twice = Variant("a", SMALL, methods=(ACE(), Average("SO(3)", 2)))
     assert twice.primary_view == PROJECTED
+
+
+@pytest.mark.parametrize("space", ["R3xS2", "R3"])
+def test_relaxed_networks_compile_export_and_run_under_autocast(space: str) -> None:
+    torch.manual_seed(0)
+    method = ACE(hidden=8)
+    network = Rapidash(
+        space=space, grid="platonic", in_scalars=1, channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8
+    )
+    model = relax_blocks(network, method._make_free).eval()
+    pos, batch, ones = torch.randn(6, 3), torch.tensor([0, 0, 0, 1, 1, 1]), torch.ones(6, 1)
+    model.calibrate(pos, batch, scalars=ones)
+    edges = model.connect(pos, batch)
+    for on in (True, False):
+        with relaxation(model, on=on), torch.no_grad():
+            expected = model(pos, batch, scalars=ones, hierarchy=edges).scalars
+            torch.compiler.reset()
+            compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+            found = compiled(pos, batch, scalars=ones, hierarchy=edges).scalars
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+            exported = torch.export.export(model, (pos, batch), {"scalars": ones, "hierarchy": edges}).module()
+            found = exported(pos, batch, scalars=ones, hierarchy=edges).scalars
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                rounded = model(pos, batch, scalars=ones, hierarchy=edges).scalars
+            torch.testing.assert_close(rounded.float(), expected, rtol=0.1, atol=0.1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rapidash.report import read_study, summarize, write_report
-from rapidash.report._valid import LONGEST_TEXT
+from rapidash.report._printable import LONGEST_TEXT
 from rapidash.study import study_table
 from tests.report._studies import WriteStudy, make_design, make_record, make_study
 
@@ -27,10 +27,10 @@ BAD = [
     ("config.variant", "E(3)", "config.variant: expected an object, found 'E(3)'"),
     ("config.variant.name", None, "config.variant.name: expected a name, found nothing"),
     ("config.variant.name", ["a"], "config.variant.name: expected a name, found ['a']"),
-    ("config.seed", "zero", "config.seed: expected a whole number, found 'zero'"),
-    ("config.seed", None, "config.seed: expected a whole number, found nothing"),
-    ("config.seed", True, "config.seed: expected a whole number, found True"),
-    ("config.fraction", "half", "config.fraction: expected a number above 0, found 'half'"),
+    ("config.seed", "zero", "config.seed: expected a whole number of at least 0, found 'zero'"),
+    ("config.seed", None, "config.seed: expected a whole number of at least 0, found nothing"),
+    ("config.seed", True, "config.seed: expected a whole number of at least 0, found True"),
+    ("config.fraction", "half", "config.fraction: expected a share in (0, 1], found 'half'"),
     ("equivariance", "low", "equivariance: expected an object, found 'low'"),
     ("equivariance.after.mean", "low", "equivariance.after.mean: expected a number of at least 0, found 'low'"),
     ("equivariance.after.mean", float("nan"), "equivariance.after.mean: expected a number of at least 0, found nan"),
@@ -83,7 +83,7 @@ def test_a_record_nested_too_deeply_is_named(write_study: WriteStudy) -> None:
         ("variants", "all", "variants: expected a list, found 'all'"),
         ("variants", [{"model": {}}], "variants.0: expected a name, or an object with a name"),
         ("seeds", "three", "seeds: expected a list, found 'three'"),
-        ("fractions", [1.0, "half"], "fractions.1: expected a number above 0, found 'half'"),
+        ("fractions", [1.0, "half"], "fractions.1: expected a share in (0, 1], found 'half'"),
         ("train", 5, "train: expected an object, found 5"),
         ("train_overrides", {"E(3) on R3": 1}, "train_overrides.E(3) on R3: expected an object, found 1"),
         ("task_options", [], "task_options: expected an object, found []"),

@@ -10,7 +10,7 @@ from toy_plugin import ToyTask, make_design
 import rapidash.study._views as views_module
 from rapidash.groups import E, T, parse_group
 from rapidash.models import RapidashConfig
-from rapidash.study import run_one, study_table
+from rapidash.study import Store, run_one, study_table
 from rapidash.study._claims import _parts, claim_errors, measure_symmetry, refuted, worst_errors
 from rapidash.symmetry import GeometricInput, global_frame, symmetry_ledger
 from rapidash.tasks.nbody import NBodyNetwork, NBodyTask
@@ -57,6 +57,26 @@ def test_a_false_claim_of_translations_is_found_out(tmp_path, run, monkeypatch) 
     for moment in ("before", "after"):
         assert record["exact_symmetry"][moment] == {"translations": measured[moment]["max"]}
         assert measured[moment]["max"] >= measured[moment]["mean"] > 1e-2
+
+
+def test_a_model_that_gives_nan_under_motions_is_a_failed_run_that_says_so(tmp_path, run, monkeypatch) -> None:
+    class Fragile(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner, self.seen = inner, None
+
+        def forward(self, batch):
+            out = self.inner(batch)
+            self.seen = batch.pos if self.seen is None else self.seen  # every other pose is too much
+            is_moved = self.seen.shape == batch.pos.shape and not torch.equal(self.seen, batch.pos)
+            return out * math.nan if is_moved and not self.training else out
+
+    build = ToyTask.build
+    monkeypatch.setattr(ToyTask, "build", lambda self, variant: Fragile(build(self, variant)))
+    record = run_one(run(), tmp_path)
+    assert record["status"] == "failed"
+    assert record["error"].strip().endswith("output 'output' is not finite: check the input before measuring symmetry")
+    assert Store(tmp_path).load(record["key"]) == record
 
 
 def test_the_table_flags_a_false_claim_and_no_other(tmp_path, monkeypatch) -> None:
@@ -108,7 +128,8 @@ def test_the_translations_of_a_plane_are_measured_in_it() -> None:
     assert shifts[:, :2].abs().min() > 0
 
 
-@pytest.mark.parametrize("model", [Doubling(), Noisy()])
+@pytest.mark.filterwarnings("ignore:two evaluations of output:RuntimeWarning")  # said of Noisy, as it must be
+@pytest.mark.parametrize("model", [Doubling(), Noisy()], ids=["doubling", "noisy"])
 def test_random_streams_and_mode_stay_as_they_were(model) -> None:
     task = ToyTask()
     model.train()

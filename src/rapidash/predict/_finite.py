@@ -1,7 +1,8 @@
 """Whether inputs and predictions are finite, and what is said where they are not."""
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool
@@ -72,9 +73,26 @@ def checked_predictions(made: Predictions, model: nn.Module) -> Predictions:
     return made
 
 
-def _reason(model: nn.Module) -> str:
+@contextlib.contextmanager
+def explained_by_weights(model: nn.Module) -> Iterator[None]:
+    """Says of an error of a model whose weights are not finite that this is why. Raises: ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        if not (fault := _fault_of_weights(model)):
+            raise
+        raise ValueError(fault) from error
+
+
+def _fault_of_weights(model: nn.Module) -> str:
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             return f"The weights of the model are not finite ({name}): its training diverged, train it again"
+    return ""
+
+
+def _reason(model: nn.Module) -> str:
+    if fault := _fault_of_weights(model):
+        return fault
     dtype = next((tensor.dtype for tensor in model.parameters()), torch.float32)
     return f"The numbers in the clouds are too large, or too small, for the {dtype} of the model: check their units"

@@ -43,7 +43,13 @@ from rapidash.methods import (
     view_names,
 )
 from rapidash.predict._card import model_card
-from rapidash.predict._finite import check_inputs, check_tensors, checked_predictions, finite_clouds
+from rapidash.predict._finite import (
+    check_inputs,
+    check_tensors,
+    checked_predictions,
+    explained_by_weights,
+    finite_clouds,
+)
 from rapidash.predict._near_origin import moved_back, moved_to_origin
 from rapidash.predict._write_predictions import Predictions
 from rapidash.tasks import FileTask, Output, category_number, check_reference, get_task
@@ -224,7 +230,11 @@ class TrainedModel:
         near, centers = moved_to_origin(data) if self._keeps_translations else (data, torch.zeros(len(data), 1))
         parts: dict[str, list[Output]] = {}
         is_finite = torch.ones(len(data), dtype=torch.bool)
-        with self.view_model(), progress_bar(len(data), "predict", "cloud", show=progress) as advance:
+        with (
+            self.view_model(),
+            explained_by_weights(self.model),
+            progress_bar(len(data), "predict", "cloud", show=progress) as advance,
+        ):
             for indices, batch, prediction in predict_batches(
                 self.model, near, self.task.output, batch_size=batch_size, average=average, seed=seed
             ):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rapidash.report._valid import design_fault, printable, record_fault
-from rapidash.study import metric_faults
+from rapidash.report._printable import printable
+from rapidash.study import design_fault, metric_faults, record_fault
 
 RECORD_SCHEMA: Final = 1
 _WORDS: Final = ("neighbor", "knob")  # parts of a variant that describe it and change no result

@@ -33,6 +33,7 @@ from rapidash.study._statistics import (
 from rapidash.study._store import Record, Store, StoreError
 from rapidash.study._study import run_study
 from rapidash.study._table import study_table, verdict_sentence
+from rapidash.study._valid import design_fault, record_fault
 from rapidash.study._weights import TrainedRun, load_run
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "check_data",
     "compare_robustness",
     "compare_variants",
+    "design_fault",
     "false_discovery",
     "find_winner",
     "get_design",
@@ -68,6 +70,7 @@ __all__ = [
     "plan_corruptions",
     "ratio_interval",
     "read_robustness",
+    "record_fault",
     "refutation",
     "refuted",
     "robustness_table",

@@ -153,8 +153,8 @@ class Store:
         """``study.json``; None where it is absent or, set aside with a warning, no design."""
         path = self.directory / "study.json"
         plain = self._read_object(path)
-        if plain is not None and (fault := design_fault(plain)):
-            self._set_aside(path, fault)
+        if plain is not None and (fault := design_fault(plain, to_resume=True)):
+            self._set_aside(path, f"is no design: {fault}")
             return None
         if plain is None:
             return None
@@ -233,7 +233,9 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
     found = {**record, "variant": record["config"].get("variant")} if isinstance(record.get("config"), dict) else record
     if missing := [name for name in required if found.get(name) is None]:
         return f"lacks {', '.join(missing)}"
-    return record_fault(record) or ("" if record["key"] == key else f"holds run {record['key']!r}")
+    if fault := record_fault(record, to_resume=True):
+        return f"is no record: {fault}"
+    return "" if record["key"] == key else f"holds run {record['key']!r}"
 
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:

@@ -1,146 +1,192 @@
-"""What a record and a design must look like to be read: every field of its type, every number finite."""
+"""What a record and a design must look like to be read: the type of every key, and numbers that are finite."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from rapidash._plain import is_of, type_words
+Check = Callable[[Any], bool]
+Kinds = dict[str, tuple[str, Check]]
 
-_MEASURED = dict[str, float | None]
-_NEEDED_OF_A_RECORD = ("key", "config.task", "config.variant.name", "config.seed", "config.train")
-_RECORD: dict[str, Any] = {
-    "key": str,
-    "error": str | None,
-    "config.task": str,
-    "config.task_options": dict[str, Any],
-    "config.variant": dict[str, Any],
-    "config.variant.name": str,
-    "config.variant.model": dict[str, Any],
-    "config.variant.inputs": list[str],
-    "config.variant.neighbor": str | None,
-    "config.variant.knob": str,
-    "config.variant.methods": list[dict[str, Any]],
-    "config.variant.objective": dict[str, Any] | None,
-    "config.variant.augment": str | None,  # of earlier versions
-    "config.variant.tta": int,
-    "config.variant.tta_group": str | None,
-    "config.measures": list[str],
-    "measurements": list[dict[str, Any]],
-    "views": dict[str, Any],
-    "config.seed": int,
-    "config.fraction": float,
-    "config.train": dict[str, Any],
-    "commit": str | None,
-    "versions": dict[str, str],
-    "device": str,
-    "threads": int,
-    "started": str,
-    "seconds": float | None,
-    "parameters": int,
-    "num_train": int,
-    "history": list[_MEASURED],
-    "best_step": int,
-    "val_error": float,
-    "test_error": float,
-    "test_error_rotated": float | None,
-    "test_error_tta": float | None,
-    "test_details": _MEASURED,
-    "metric": str,
-    "unit": str,
-    "seconds_per_step": float | None,
-    "train_seconds": float | None,
-    "peak_memory_bytes": int | None,
-    "symmetry": dict[str, Any],
-    "symmetry.layers": str,
-    "symmetry.effective": str,
-    "symmetry.reasons": list[str],
-    **{
-        f"{entry}{field}": kind
-        for entry in ("equivariance", "equivariance_reflections")
-        for field, kind in (("", dict[str, Any]), (".group", str), (".before", _MEASURED), (".after", _MEASURED))
-    },
-}
-_NEEDED_OF_A_DESIGN = ("variants", "seeds", "fractions", "train_overrides")
-_DESIGN: dict[str, Any] = {
-    "task": str,
-    "task_options": dict[str, Any],
-    "variants": list[dict[str, Any]],
-    "seeds": list[int],
-    "fractions": list[float],
-    "train": dict[str, Any],
-    "train_overrides": dict[str, dict[str, Any]],
-    "setting": str,
-    "measures": list[str],
-}
-_VARIANT: dict[str, Any] = {"name": str, "neighbor": str | None, "knob": str, "model": dict[str, Any]}
-_NO_VALUE = object()
+_LARGEST: Final = 1e300
 
 
-def record_fault(record: Mapping[str, Any]) -> str:
-    """The first key of a record that is not what it must be, and how; empty when all are right."""
-    if fault := _fault(record, _RECORD, _NEEDED_OF_A_RECORD):
-        return fault
-    config = record["config"]
-    if config["seed"] < 0 or not 0 < config.get("fraction", 1) <= 1:
-        found = f"config.seed {config['seed']} and config.fraction {config.get('fraction', 1)}"
-        return f"has {found}, expected at least 0 and a share in (0, 1]"
-    return "" if config["variant"]["name"] else "has an empty config.variant.name"
+def record_fault(record: Mapping[str, Any], *, to_resume: bool = False) -> str:
+    """The first key of a record that is not what it must be, with what was expected and found; empty where all are.
+
+    Args:
+        record: as `json` reads it.
+        to_resume: what a study needs to go on is asked for too: task and training, and no errors of a run that has
+            diverged, which a report shows as such.
+    """
+    if to_resume:
+        return _fault(record, _RESUMED_RECORD, _NEEDED_TO_RESUME)
+    return _fault(record, _RECORD, _NEEDED)
 
 
-def design_fault(design: Mapping[str, Any]) -> str:
-    """The same of ``study.json``."""
-    if fault := _fault(design, _DESIGN, _NEEDED_OF_A_DESIGN):
-        return fault
-    for index, variant in enumerate(design["variants"]):
-        if fault := _fault(variant, _VARIANT, ("name",), prefix=f"variants.{index}."):
-            return fault
+def design_fault(design: Mapping[str, Any], *, to_resume: bool = False) -> str:
+    """The same of ``study.json``, which may leave out anything that is only read, and nothing to resume."""
+    if to_resume:
+        return _fault(design, _RESUMED_DESIGN, ("variants", "seeds", "fractions", "train_overrides"))
+    return _fault(design, _DESIGN, ())
+
+
+def _fault(plain: Mapping[str, Any], kinds: Kinds, needed: tuple[str, ...]) -> str:
+    for path, (expected, is_right) in kinds.items():
+        values = _values(plain, path.split("."))
+        if path in needed and not any(value is not None for _, value, _ in values):
+            return f"{path}: expected {expected}, found nothing"
+        for key, value, is_optional in values:
+            if not (is_right(value) or (is_optional and value is None)):
+                return f"{key}: expected {expected}, found {_found(value)}"
     return ""
 
 
-def _fault(plain: Mapping[str, Any], kinds: Mapping[str, Any], needed: tuple[str, ...], *, prefix: str = "") -> str:
-    for key in needed:
-        if _value(plain, key) in (_NO_VALUE, None):
-            return f"lacks {prefix}{key}"
-    for key, kind in kinds.items():
-        value = _value(plain, key)
-        if value is _NO_VALUE:
-            continue
-        if not is_of(value, kind):
-            return f"has {_shown(value)} as {prefix}{key}, expected {_words(kind)}"
-        if any(not math.isfinite(number) for number in _numbers(value)):
-            return f"has a number that is not finite in {prefix}{key}"
-    return ""
+def _values(plain: Any, path: list[str], prefix: str = "", is_optional: bool = True) -> list[tuple[str, Any, bool]]:
+    """Every value that a path leads to, with its key in full, and whether null may stand for it; ``*`` is every item.
+
+    A key may be null where it may be left out; an item of a list may not.
+    """
+    if not path:
+        return [(prefix.rstrip("."), plain, is_optional)]
+    items: Iterable[tuple[Any, Any]] = ()
+    if path[0] != "*":
+        items = [(path[0], plain[path[0]])] if isinstance(plain, Mapping) and path[0] in plain else ()
+    elif isinstance(plain, Mapping | list):
+        items = plain.items() if isinstance(plain, Mapping) else enumerate(plain)
+    in_object = isinstance(plain, Mapping)
+    return [found for key, value in items for found in _values(value, path[1:], f"{prefix}{key}.", in_object)]
 
 
-def _value(plain: Any, path: str) -> Any:
-    """What is at a path with dots."""
-    for key in path.split("."):
-        if not isinstance(plain, Mapping) or key not in plain:
-            return _NO_VALUE
-        plain = plain[key]
-    return plain
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield value if abs(value) < 2**1000 else math.inf  # no float holds it
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _numbers(entry)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _numbers(entry)
-
-
-def _words(kind: Any) -> str:
-    origin, entries = get_origin(kind), get_args(kind)
-    if origin is dict:
-        return "an object" + ("" if entries[1] is Any else f", each {_words(entries[1])}")
-    return f"several, each {_words(entries[0])}" if origin is list else type_words(kind)
-
-
-def _shown(value: Any) -> str:
-    text = "null" if value is None else repr(value)
+def _found(value: Any) -> str:
+    text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _is_nan_or_number(value: Any) -> bool:
+    return _is_number(value) or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _names_a_variant(value: Any) -> bool:
+    return bool(value.get("name") if isinstance(value, Mapping) else isinstance(value, str) and value)
+
+
+_TEXT: Final = ("text", lambda value: isinstance(value, str))
+_NAME: Final = ("a name", lambda value: isinstance(value, str) and bool(value))
+_KEY: Final = ("a name without slashes", lambda value: isinstance(value, str) and not set(value) & set("/\\"))
+_NUMBER: Final = ("a finite number", _is_number)
+_ERROR: Final = ("a number", _is_nan_or_number)  # NaN and infinity: the run has diverged
+_POSITIVE: Final = ("a number above 0", lambda value: _is_number(value) and value > 0)
+_SHARE: Final = ("a share in (0, 1]", lambda value: _is_number(value) and 0 < value <= 1)
+_SIZE: Final = ("a number of at least 0", lambda value: _is_number(value) and value >= 0)
+_COUNT: Final = (
+    "a whole number of at least 0",
+    lambda value: isinstance(value, int) and _is_number(value) and value >= 0,
+)
+_FLAG: Final = ("true or false", lambda value: isinstance(value, bool))
+_OBJECT: Final = ("an object", lambda value: isinstance(value, Mapping))
+_LIST: Final = ("a list", lambda value: isinstance(value, list))
+
+_MEASURED: Final = {
+    f"{entry}{path}": kind
+    for entry in ("equivariance", "equivariance_reflections", "equivariance_translations", "exact_symmetry")
+    for path, kind in (
+        ("", _OBJECT),
+        (".group", _TEXT),
+        (".before", _OBJECT),
+        (".before.*", _SIZE),
+        (".after", _OBJECT),
+        (".after.*", _SIZE),
+    )
+}
+
+_NEEDED: Final = ("config", "config.variant", "config.variant.name", "config.seed")
+_NEEDED_TO_RESUME: Final = ("key", *_NEEDED, "config.task", "config.train")
+_RECORD: Final[Kinds] = {
+    "key": _KEY,
+    "status": _TEXT,
+    "error": _TEXT,
+    "config": _OBJECT,
+    "config.task": _TEXT,
+    "config.task_options": _OBJECT,
+    "config.variant": _OBJECT,
+    "config.variant.name": _NAME,
+    "config.variant.knob": _TEXT,
+    "config.variant.neighbor": _TEXT,
+    "config.variant.model": _OBJECT,
+    "config.variant.inputs": _LIST,
+    "config.variant.inputs.*": _TEXT,
+    "config.variant.methods": _LIST,
+    "config.variant.methods.*": _OBJECT,
+    "config.variant.methods.*.kind": _TEXT,
+    "config.variant.objective": _OBJECT,
+    "config.variant.augment": _TEXT,  # of earlier versions, as the next two
+    "config.variant.tta": _COUNT,
+    "config.variant.tta_group": _TEXT,
+    "config.measures": _LIST,
+    "config.measures.*": _TEXT,
+    "measurements": _LIST,
+    "measurements.*": _OBJECT,
+    "measurements.*.name": _TEXT,
+    "measurements.*.value": _NUMBER,
+    "views": _OBJECT,
+    "views.*": _OBJECT,
+    "config.seed": _COUNT,
+    "config.fraction": _SHARE,
+    "config.train": _OBJECT,
+    "config.train.steps": _NUMBER,
+    **dict.fromkeys(("commit", "device", "started", "metric", "unit"), _TEXT),
+    "versions": _OBJECT,
+    "versions.*": _TEXT,
+    "threads": _COUNT,
+    "seconds": _SIZE,
+    "parameters": _SIZE,
+    "num_train": _POSITIVE,
+    "history": _LIST,
+    "history.*": _OBJECT,
+    "history.*.*": _ERROR,
+    "best_step": _SIZE,
+    "seconds_per_step": _SIZE,
+    "train_seconds": _SIZE,
+    "peak_memory_bytes": _SIZE,
+    "val_error": _ERROR,
+    "test_error": _ERROR,
+    "test_error_rotated": _NUMBER,
+    "test_error_tta": _NUMBER,
+    "test_details": _OBJECT,
+    "test_details.*": _NUMBER,
+    "symmetry": _OBJECT,
+    "symmetry.layers": _TEXT,
+    "symmetry.effective": _TEXT,
+    "symmetry.reasons": _LIST,
+    "symmetry.reasons.*": _TEXT,
+    "symmetry.exact": _FLAG,
+    "symmetry.oracle": _FLAG,
+    **_MEASURED,
+}
+_RESUMED_RECORD: Final[Kinds] = _RECORD | dict.fromkeys(("history.*.*", "val_error", "test_error"), _NUMBER)
+_DESIGN: Final[Kinds] = {
+    "task": _TEXT,
+    "name": _TEXT,
+    "setting": _TEXT,
+    "task_options": _OBJECT,
+    "variants": _LIST,
+    "variants.*": ("a name, or an object with a name", _names_a_variant),
+    "variants.*.name": _NAME,
+    "variants.*.knob": _TEXT,
+    "variants.*.neighbor": _TEXT,
+    "variants.*.model": _OBJECT,
+    "seeds": _LIST,
+    "seeds.*": _COUNT,
+    "fractions": _LIST,
+    "fractions.*": _SHARE,
+    "train": _OBJECT,
+    "train_overrides": _OBJECT,
+    "train_overrides.*": _OBJECT,
+}
+_RESUMED_DESIGN: Final[Kinds] = _DESIGN | {
+    "variants.*": ("an object with a name", lambda value: isinstance(value, Mapping) and bool(value.get("name")))
+}

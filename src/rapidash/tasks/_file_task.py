@@ -83,14 +83,18 @@ class FileTask(Protocol):
 def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
     """The entries that are missing in the reference of a task, by its ``reference_kinds``, where it has them.
 
-    Raises: ValueError for an entry of another type.
+    Raises: ValueError for an entry of another type, or one that the task's own ``check_reference`` refuses.
     """
     kinds: Mapping[str, Any] = getattr(task, "reference_kinds", {})
     for name, kind in kinds.items():
         if name in reference and not is_of(reference[name], kind):
             named = kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind
             raise ValueError(f"{name!r} in 'reference' must be of type {named}, got {reference[name]!r}")
-    return [name for name in kinds if name not in reference]
+    missing = [name for name in kinds if name not in reference]
+    own_check = getattr(task, "check_reference", None)
+    if own_check is not None and not missing:
+        own_check(reference)
+    return missing
 
 
 def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,8 @@ from rapidash.tasks._file_task import Input, Output, category_number
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
 from rapidash.tasks._shape_files import SHAPE_INPUTS, read_shape_by_points
+
+MOST_POINTS: Final = 100_000  # of a cloud that a saved model may ask for; training data have some thousands
 
 
 class PointLabeler(nn.Module):
@@ -90,6 +92,15 @@ class SegmentationTask(PosedTask):
         data = self.read("val")
         sizes = [int(data.num_points.min()), int(data.num_points.max())]
         return {"class_names": list(data.info["class_names"]), "num_points": sizes}
+
+    def check_reference(self, reference: Mapping[str, Any]) -> None:
+        """Raises: ValueError for clouds of no points, or of more than any training data have."""
+        fewest, most = reference["num_points"]
+        if not 1 <= fewest <= most <= MOST_POINTS:
+            raise ValueError(
+                f"'num_points' in 'reference' must be the fewest and most points of a cloud, 1 to {MOST_POINTS}, "
+                f"got {[fewest, most]}"
+            )
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One shape, sampled and scaled as those of the training data, and its category."""
