@@ -38,6 +38,7 @@ _TASK_CLASSES = {
     "shapenet-part": "ShapeNetPartTask",
     "meshseg": "MeshsegTask",
     "mnist-sp": "MnistSpTask",
+    "tables": "TablesTask",
 }
 
 
@@ -52,6 +53,7 @@ NETWORKS: Registry[Any] = Registry(
         "rapidash": "rapidash.models:RapidashConfig",
         "EGNN": "rapidash.models:EGNNConfig",
         "DGCNN": "rapidash.models:DGCNNConfig",
+        "mlp": "rapidash.models:MLPConfig",
     },
 )
 TASKS: Registry[Any] = Registry(

@@ -104,7 +104,7 @@ class Batch:
         sizes = []
         for step, block in zip(model.steps, model.blocks):
             target = hierarchy.batch[step.scale + (step.stage == "down")]
-            assert isinstance(block, ConvNextBlock)
-            hidden, width = block.linear_1.weight.shape
+            inner = next(part for part in block.modules() if isinstance(part, ConvNextBlock))  # of a wrapper too
+            hidden, width = inner.linear_1.weight.shape
             sizes.append((len(target) * orientations, int(width), int(hidden)))
         return sizes

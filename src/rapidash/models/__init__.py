@@ -6,6 +6,7 @@ from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
+from rapidash.models._mlp import MLPConfig
 from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
 from rapidash.models._rapidash import Rapidash
 
@@ -18,6 +19,7 @@ __all__ = [
     "EGNNConfig",
     "Interface",
     "KernelError",
+    "MLPConfig",
     "Network",
     "NetworkConfig",
     "Rapidash",

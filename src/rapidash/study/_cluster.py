@@ -14,7 +14,12 @@ from rapidash.study._resources import DEFAULTS, Resources, check_devices
 from rapidash.study._run import failed_record, run_one
 from rapidash.study._store import Record, Store, StoreError
 
-_ENVIRONMENT = ("RAPIDASH_DATA", "RAPIDASH_CACHE", "RAPIDASH_PLUGINS")  # Slurm passes all of it on, Ray does not
+_ENVIRONMENT = (
+    "RAPIDASH_DATA",
+    "RAPIDASH_CACHE",
+    "RAPIDASH_PLUGINS",
+    "PYTHONPATH",
+)  # Slurm passes all of it on, Ray does not
 _SLURM_HOURS = 24
 _PACKAGE_OF = {"ray": ("ray", "ray"), "slurm": ("submitit", "submitit")}
 

@@ -1,0 +1,132 @@
+"""Tables: the class of a row, for data without positions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from rapidash.data import Batch, Field, RowDataset
+from rapidash.datasets import Table, abide_dataset, heart_disease_dataset, tabular_dataset
+from rapidash.datasets._reading import OnError
+from rapidash.datasets._tables import TableSplit
+from rapidash.groups import MatrixGroup, Scalar, trivial
+from rapidash.methods import Split, Variant
+from rapidash.models import Interface
+from rapidash.symmetry import Ledger
+
+_OWN_FILES = {"heart-disease": heart_disease_dataset, "abide": abide_dataset}
+
+
+class RowClassifier(nn.Module):
+    """Logits of the classes (B, K) from the prepared columns of a row."""
+
+    def __init__(self, variant: Variant, num_columns: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = variant.model.build(Interface(dim=0, in_scalars=num_columns, out_scalars=num_classes))
+
+    def forward(self, batch: Batch) -> Float[Tensor, "B K"]:
+        """A logit for every class."""
+        return self.backbone(batch["x"])
+
+
+@dataclass(frozen=True)
+class TablesTask:
+    """Which class a row of a table belongs to.
+
+    Numbers are scaled to mean 0 and deviation 1 over the observed values of the training part, categories become one
+    column each, missing values 0, and every column that lacks values anywhere has another one that says where.
+
+    Args:
+        table: ``"heart-disease"``, ``"abide"`` (non-commercial use only), or one of the 21 tables of
+            `rapidash.datasets.tabular_dataset`, e.g. ``"letter"``.
+        test_fold: which of the five folds is the test, 0 to 4; the next one is the validation.
+        data_dir: folder or file; default: RAPIDASH_DATA.
+        on_error: "skip" leaves bad rows out, counted and reported; "raise" stops at the first.
+        verify: compare the published checksum.
+    """
+
+    table: str = "heart-disease"
+    test_fold: int = 0
+    data_dir: str | None = None
+    on_error: OnError = "raise"
+    verify: bool = True
+
+    name: str = field(default="tables", init=False)
+    dim: int = field(default=0, init=False)
+    metric: str = field(default="error rate", init=False)
+    unit: str = field(default="%", init=False)
+    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
+
+    def read(self, split: TableSplit) -> Table:
+        """The rows of a split as the file has them."""
+        options: dict[str, Any] = {
+            "test_fold": self.test_fold,
+            "data_dir": self.data_dir,
+            "on_error": self.on_error,
+            "verify": self.verify,
+            "dtype": torch.float64,
+        }
+        return _OWN_FILES.get(self.table, partial(tabular_dataset, self.table))(split, **options)
+
+    def dataset(self, split: Split) -> RowDataset:
+        """The prepared rows of a split: x (B, d) and label (B,)."""
+        table = self.read(split)
+        fields = {"x": Field(Scalar(), level="cloud"), "label": Field(Scalar(), level="cloud")}
+        return RowDataset({"x": self._prepared(table), "label": table.tensors["label"]}, fields)
+
+    def build(self, variant: Variant) -> nn.Module:
+        """The network of a variant with fresh weights from torch's global generator."""
+        known = self.read("all")
+        return RowClassifier(variant, self._prepared(known).shape[1], len(known.names["label"]))
+
+    def ledger(self, variant: Variant) -> Ledger:
+        """None: the columns of a table mean different things, and no motion acts on them."""
+        none: MatrixGroup = trivial(3)
+        return Ledger(none, none, ("the columns of a table mean different things: no group acts on them",), True, False)
+
+    def loss(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
+        """Cross-entropy, nats."""
+        return cross_entropy(prediction, batch["label"])
+
+    def errors(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, " B"]:
+        """100 for every row whose largest logit is not that of its class, else 0."""
+        return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)
+
+    def _prepared(self, table: Table) -> Float[Tensor, "B d"]:
+        scales = _scales(self)
+        x, observed = table.tensors["x"], _observed(table.tensors)
+        columns: list[Tensor] = []
+        for index, column in enumerate(table.columns):
+            there = observed[:, index]
+            mean, deviation, is_complete = scales[index]
+            if column.categories:
+                values = torch.tensor(column.categories, dtype=torch.float64)
+                place = (x[:, index, None] - values).abs().argmin(dim=1)
+                columns.append(one_hot(place, len(values)) * there[:, None])
+            else:
+                columns.append(((x[:, index] - mean) / deviation * there)[:, None])
+            if not is_complete:
+                columns.append(there[:, None])
+        return torch.cat([part.double() for part in columns], dim=1)
+
+
+@lru_cache(maxsize=8)
+def _scales(task: TablesTask) -> list[tuple[float, float, bool]]:
+    """For each column mean and deviation over the training part, and whether no value is missing in any part."""
+    train, every = task.read("train"), task.read("all")
+    complete = _observed(every.tensors).all(dim=0).tolist()
+    scales = []
+    for values, there, is_complete in zip(train.tensors["x"].T, _observed(train.tensors).T, complete):
+        known = values[there]
+        deviation = float(known.std(correction=0)) if len(known) else 0.0
+        scales.append((float(known.mean()) if len(known) else 0.0, deviation or 1.0, bool(is_complete)))
+    return scales
+
+
+def _observed(tensors: Mapping[str, Tensor]) -> Tensor:
+    return tensors["observed"] if "observed" in tensors else torch.ones(tensors["x"].shape, dtype=torch.bool)
