@@ -15,9 +15,9 @@ import torch
 
 from rapidash._files import atomic_write
 from rapidash._seed import seeded
-from rapidash.models import Rapidash, RapidashConfig, kernel_error
+from rapidash.methods import Variant
+from rapidash.models import Interface, Rapidash, RapidashConfig, kernel_error
 from rapidash.study import StudyDesign, get_design, load_run, mean_interval, paired_difference, run_study
-from rapidash.train import Variant
 
 SIZES = (16, 32, 64, 128)
 RANDOM = {
@@ -34,10 +34,10 @@ def random_errors(**options: str) -> dict[tuple[str, int], float]:
     found: dict[tuple[str, int], list[float]] = {}
     for seed in range(3):
         torch.manual_seed(seed)
-        config = replace(RapidashConfig(in_scalars=4, channels=128, num_orientations=8), **options)
+        config = replace(RapidashConfig(channels=128, num_orientations=8), **options)
         pos, scalars = (torch.randn(4 * num, width, generator=seeded("table", seed)) for width in (3, 4))
         batch = torch.arange(4).repeat_interleave(num)
-        model = Rapidash.from_config(config)
+        model = Rapidash.from_config(config, Interface(in_scalars=4))
         model.calibrate(pos, batch, scalars=scalars)
         for kind in INTERPOLATIONS:
             network = model.with_kernel("tabulated", interpolation=kind)

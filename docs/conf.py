@@ -38,6 +38,9 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autosummary_imported_members = True
 autosummary_ignore_module_all = False
+autosummary_context = {  # names that a module has beside its own; described once, where they belong
+    "described_elsewhere": {"rapidash.train": ["EvalResult", "Task", "Variant", "evaluate", "predict"]}
+}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

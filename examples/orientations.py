@@ -66,7 +66,7 @@ axis.grid(color="0.9")
 axis.legend(title="grid")
 
 # %%
-# A study reports the same number before and after training: training on turned data (``augment="SO(3)"``), or a
-# random turn of the grid in every step (``grid_rotation`` of the network), can train the error away or leave it.
+# A study reports the same number before and after training: training on turned data (the method ``Augment("SO(3)")``),
+# or a random turn of the grid in every step (``grid_rotation`` of the network), can train the error away or leave it.
 
 assert errors["fibonacci"][-1] < 0.5 * errors["fibonacci"][0]

@@ -36,6 +36,22 @@ def test_code_of_the_guide_runs(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+def test_files_of_add_your_own_are_short_and_its_entry_points_name_them() -> None:
+    page = (DOCS / "add_your_own.rst").read_text(encoding="utf-8")
+    files = dict(
+        re.findall(r"^# my_package/(\w+)\.py\n(.*?)(?=^# my_package|\Z)", python_of(page), re.MULTILINE | re.DOTALL)
+    )
+    assert set(files) == {"network", "data", "task", "agree", "absolute", "swap", "design"}
+    groups = re.findall(r'entry-points\."rapidash\.(\w+)"\]\n +(\S+) = "my_package\.(\w+):(\w+)"', page)
+    assert len(groups) == page.count("entry-points.") == 6
+    for group, name, file, attribute in groups:
+        definition = rf'@{group.upper()}\.register\("{name}"\)\n(@dataclass.*\n)?(class|def) {attribute}\b'
+        assert re.search(definition, files[file]), (group, name)
+    blocks = re.findall(r"code-block:: python\n\n(    # my_package(?:.*\n)(?:    .*\n|\n)+)", page)
+    assert len(blocks) == len(files)
+    assert max(len([line for line in block.splitlines() if line.strip()]) for block in blocks) < 30
+
+
 def test_wrong_code_is_noticed(tmp_path: Path) -> None:
     page = "Title\n=====\n\n.. code-block:: python\n\n    x = 1\n\n    assert x == 2\n\nText.\n"
     assert python_of(page) == "x = 1\n\nassert x == 2\n\n"
