@@ -81,7 +81,7 @@ def test_networks_that_do_not_fit_are_named(folder: Path) -> None:
         MLPConfig().build(Interface(in_vectors=1))
     with pytest.raises(ValueError, match="the network 'mlp' is not for clouds of points: it has no io, symmetry"):
         cloud_network(MLPConfig(), Interface(in_scalars=1))
-    with pytest.raises(ValueError, match="dim must be 2 or 3, got 0"):
+    with pytest.raises(ValueError, match=r"symmetry E\(3\) acts on R\^3, but dim=0"):
         build_model(task, Variant("a", RapidashConfig()))
     with pytest.raises(ValueError, match=r"unknown table 'tini'.* has \['tiny'\]"):
         get_task("tables", table="tini", data_dir=str(folder), verify=False).dataset("train")

@@ -21,7 +21,7 @@ def make_design(full: bool) -> StudyDesign:
     flat = Variant("E(3) on R3", replace(base, space="R3"), neighbor=root.name, knob="no orientations")
     plain = Variant(
         "T(3) on R3",
-        replace(flat.model, symmetry="T(3)"),
+        replace(base, space="R3", symmetry="T(3)"),
         neighbor=flat.name,
         knob="kernels and inputs see all components",
     )
