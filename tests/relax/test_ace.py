@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.groups import E, grid_symmetries, motion
+from rapidash.groups import SO, E, Position, Scalar, grid_symmetries, motion
+from rapidash.measure import Action, as_module, layerwise_equivariance_error, rapidash_layers
 from rapidash.methods import FULL, Augment, Average, Variant, build_model, in_view, view_ledger, view_names
 from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
 from rapidash.relax import ACE, RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
@@ -162,3 +163,25 @@ def test_relaxed_networks_compile_export_and_run_under_autocast(space: str) -> N
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 rounded = model(pos, batch, scalars=ones, hierarchy=edges).scalars
             torch.testing.assert_close(rounded.float(), expected, rtol=0.1, atol=0.1)
+
+
+def test_layers_of_a_relaxed_network_are_measured_one_by_one() -> None:
+    """A wrapped block is a block: the error of the full network lies in the blocks, and goes with the branches."""
+    torch.manual_seed(0)
+    network = Rapidash(space="R3", in_scalars=1, channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8)
+    model = relax_blocks(network, ACE(hidden=8)._make_free).double().eval()
+    x = {"pos": torch.randn(6, 3, dtype=torch.float64), "scalars": torch.ones(6, 1, dtype=torch.float64)}
+    model.calibrate(x["pos"], torch.zeros(6, dtype=torch.long), scalars=x["scalars"])
+    action = Action(SO(3), {"pos": Position(), "scalars": Scalar()}, {"scalars": Scalar()})
+
+    def parts(on: bool) -> dict[str, float]:
+        with relaxation(model, on=on):
+            adapter = as_module(lambda pos, scalars: {"scalars": model(pos, scalars=scalars).scalars}, model)
+            report = layerwise_equivariance_error(adapter, x, action, rapidash_layers(adapter)).report()
+        return {row["layer"]: row["contribution"] for row in report.rows}
+
+    full, projected = parts(True), parts(False)
+    blocks = [name for name in full if name.rpartition(".")[0].endswith("blocks")]
+    assert len(blocks) == 2
+    assert all(full[name] > 1e-4 for name in blocks)
+    assert all(projected[name] < 1e-10 for name in blocks)

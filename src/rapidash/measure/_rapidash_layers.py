@@ -11,7 +11,7 @@ from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representa
 from rapidash.measure._action import Action
 from rapidash.measure._layerwise import Hidden
 from rapidash.models import Rapidash
-from rapidash.nn import ConvNextBlock, ExactKernel, TabulatedKernel
+from rapidash.nn import ExactKernel, TabulatedKernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +83,7 @@ def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
         layers[f"{prefix}spatial_basis"] = signal
         layers[f"{prefix}spherical_basis"] = Scalar()
         layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), (Scalar(), Vector()))
-        for index, block in enumerate(network.blocks):
-            assert isinstance(block, ConvNextBlock)
+        for index in range(len(network.blocks)):
             layers[f"{prefix}blocks.{index}"] = ((signal, kernel, Scalar(), Scalar(), Scalar()), signal)
     return layers
 
