@@ -40,7 +40,7 @@ def _small_heap() -> Iterator[None]:
         (Augment("SO(3)"), Variant("a", EGNNConfig(channels=8, num_layers=2), methods=TURNED), Augment("trivial")),
         (Augment("O(3)"), Variant("a", DGCNNConfig(channels=8, num_layers=2)), Augment("trivial")),
         (Average("SO(3)", 2), Variant("a", DGCNNConfig(channels=8, num_layers=2), methods=TURNED), None),
-        (Average("trivial", 0), Variant("a", SMALL), None),
+        (Average("C4(x)", 0), Variant("a", DGCNNConfig(channels=8, num_layers=2)), None),
         (ACE_8, Variant("a", SMALL, methods=TURNED), ACE(gate=0.0)),
         (ACE_8, Variant("a", replace(SMALL, space="R3"), methods=(Average("SO(3)", 2),)), ACE(gate=0.0)),
     ],

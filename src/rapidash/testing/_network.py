@@ -12,6 +12,7 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.groups import Group, parse_group
 from rapidash.models import Interface, Network, NetworkConfig, RapidashOutput, Takes
+from rapidash.nn import Block
 from rapidash.testing._demand import demand, first_difference, is_close, is_frozen, largest
 
 _PROTOCOL = ("io", "symmetry", "exact_symmetry", "blocks", "calibrate")
@@ -250,7 +251,7 @@ def _check_clouds(network: nn.Module, io: Interface, clouds: _Clouds, tolerance:
         )
 
 
-class _Counting(nn.Module):
+class _Counting(Block):
     """A block around a block, as methods put it in its place."""
 
     def __init__(self, block: nn.Module) -> None:
@@ -260,6 +261,9 @@ class _Counting(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
         return self.block(*args, **kwargs)
+
+    def calibrate(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("a network that is run does not calibrate")
 
 
 def _check_blocks(network: nn.Module, clouds: _Clouds, tolerance: float) -> None:
