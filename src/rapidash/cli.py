@@ -430,7 +430,7 @@ def _registered() -> str:
     shown = ("designs", "tasks", "networks", "methods", "objectives", "measures", "launchers")
     titles = {"designs": "studies"}
     lines = [f"{titles.get(group, group)}: {', '.join(REGISTRIES[group])}" for group in shown if len(REGISTRIES[group])]
-    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines)
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
 
 
 class _Early(NamedTuple):

@@ -150,7 +150,7 @@ def test_an_exact_average_on_a_grid_that_is_not(batch: CloudBatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "size", "dim"),
-    [("C4", 4, 2), ("D3", 6, 2), ("C6(x)", 6, 3), ("octahedral", 24, 3), ("full octahedral", 48, 3)],
+    [("C4", 4, 2), ("D3", 6, 2), ("C6(x)", 6, 3), ("octahedral", 24, 3), ("full octahedral", 48, 3), ("C(5)", 5, 2)],
 )
 def test_finite_groups_by_name(name: str, size: int, dim: int) -> None:
     group = parse_group(name)
@@ -159,8 +159,8 @@ def test_finite_groups_by_name(name: str, size: int, dim: int) -> None:
     assert (len(elements), group.dim) == (size, dim)
     products = (elements[:, None] @ elements[None]).flatten(0, 1)
     assert all(group.contains(product) for product in products)
-    with pytest.raises(ValueError, match="acts on R"):
-        parse_group(name, 5 - dim)
+    assert parse_group(group.name, dim) == group
+    assert parse_group(Group(dim, group.linear).name, dim) == Group(dim, group.linear)
 
 
 def test_an_average_at_validation_is_none(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     if dim is None:
         if isinstance(symmetry, Group):
             return symmetry
-        in_the_plane = "(2)" in symmetry or re.fullmatch(r"[CD]\d+", symmetry)
+        in_the_plane = re.fullmatch(r"(T|E|SE|SO|O)\(2\)|[CD]\(?\d+\)?", symmetry.replace(" ", ""))
         return parse_group(symmetry, 2 if in_the_plane else 3)
     if isinstance(symmetry, Group):
         if symmetry.dim != dim:
@@ -281,7 +281,7 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
         return parse_group(maker(d), dim)
     if text == "trivial":
         return trivial(dim)
-    if (finite := _finite_group(symmetry)) is not None:
+    if (finite := _finite_group(symmetry, dim)) is not None:
         return parse_group(finite, dim)
     if found := re.fullmatch(r"(.+),translationsacross(.+)only", text):
         whole = parse_group(found[1], dim)
@@ -296,10 +296,12 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     raise ValueError(f"unknown symmetry {symmetry!r}, expected one of {', '.join(known)}{hint}")
 
 
-def _finite_group(name: str) -> Group | None:
+def _finite_group(name: str, dim: int) -> Group | None:
     from rapidash.groups._named import finite_group  # which makes groups of this file
 
-    return finite_group(name.strip())
+    about_the_origin = name.strip().removesuffix(f" with T({dim})")
+    found = finite_group(about_the_origin, dim)
+    return found if found is None or about_the_origin == name.strip() else Group(dim, found.linear)
 
 
 def _numbers(text: str, symmetry: str) -> tuple[float, ...]:

@@ -12,20 +12,21 @@ FINITE_NAMES = ("C4", "D4", "C4(z)", "octahedral", "full octahedral")  # as exam
 _AXES = {"x": 0, "y": 1, "z": 2}
 
 
-def finite_group(name: str) -> Group | None:
-    """The finite group with a name, None for another name.
+def finite_group(name: str, dim: int) -> Group | None:
+    """The finite group with a name, as people write it or as a group prints it; None for another name.
 
-    ``C4`` and ``D4`` (any number) are rotations, and rotations and mirrors, of the plane; ``C4(x)`` rotations of space
-    about an axis; ``octahedral`` and ``full octahedral`` the 24 rotations and the 48 symmetries of the cube.
+    ``C4`` and ``D4`` (any number; also ``C(4)``) are rotations, and rotations and mirrors, of the plane, in space about
+    the z axis; ``C4(x)`` rotations of space about another axis; ``octahedral`` and ``full octahedral`` (``O`` and
+    ``Oh``) the 24 rotations and the 48 symmetries of the cube.
     """
-    if name in ("octahedral", "full octahedral"):
-        return octahedral(reflections=name.startswith("full"))
-    found = re.fullmatch(r"([CD])(\d{1,4})(?:\(([xyz])\))?", name)
+    if name in ("octahedral", "O", "full octahedral", "Oh"):
+        return octahedral(reflections=name in ("full octahedral", "Oh"))
+    found = re.fullmatch(r"([CD])\(?(\d{1,4})\)?(?:\(([xyz])\))?", name)
     if found is None or int(found[2]) < 1 or (found[1] == "D" and found[3]):
         return None
     order = int(found[2])
     if found[3] is None:
-        return (cyclic if found[1] == "C" else dihedral)(order)
+        return (cyclic if found[1] == "C" else dihedral)(order, dim)
     about = torch.zeros(3, dtype=torch.float64)
     about[_AXES[found[3]]] = 1.0
     turns = rotation_about(about, 2 * torch.pi * torch.arange(order, dtype=torch.float64) / order)
