@@ -21,7 +21,7 @@ class RunConfig:
     """Everything that determines the result of one run, as plain values.
 
     Args:
-        task: name of the task, for `rapidash.train.get_task`.
+        task: name of the task, for `rapidash.tasks.get_task`.
         variant: what is trained.
         seed: of weights, data order, subset, augmentation and measurements.
         train: settings of the training.
