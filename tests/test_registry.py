@@ -34,6 +34,19 @@ def test_unknown_and_taken_names_are_errors() -> None:
         things.name_of(object)
 
 
+def test_a_name_that_is_taken_is_left_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    found = [EntryPoint(name, f"m:{place}", "g") for name, place in (("cube", "a"), ("cone", "b"), ("cone", "c"))]
+    monkeypatch.setattr("rapidash._registry.entry_points", lambda group: found)
+    things: Registry[object] = Registry("things", "thing", {"cube": 1})
+    with pytest.warns(UserWarning, match=r"the thing 'co?u?[nb]e' of another package is left out") as said:
+        assert list(things) == ["cube", "cone"]
+    assert len(said) == 2
+    assert things.get("cube") == 1
+    assert things._entry_points()["cone"].value == "m:b"
+
+
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_everything_that_ships_can_be_imported(group: str) -> None:
     registry = REGISTRIES[group]

@@ -7,7 +7,8 @@ from typing import Any
 
 from rapidash._cli_parser import Parser, indices, shares, whole_numbers
 from rapidash.groups import parse_group
-from rapidash.methods import HOW_IT_READS, Average, Variant
+from rapidash.methods import HOW_IT_READS, Average, OrbitAverage, Variant
+from rapidash.models import NetworkConfig
 from rapidash.registry import DESIGNS, LAUNCHERS
 from rapidash.study import Resources, StudyDesign
 from rapidash.tasks import get_task
@@ -90,7 +91,7 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
     what = "also give the test error (a finished training is not repeated for it) of predictions"
-    average = variant.average
+    average = _sampled_average(variant)
     add_tta(parser, what, default=average.num if average else 0, group=average.group.name if average else None)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")
@@ -227,21 +228,39 @@ def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
     check_tta(parser, options)
-    group = options.tta_group or (f"SO({parse_group(model.symmetry).dim})" if options.tta else None)
-    average = variant.average
-    before = {"tta": average.num, "tta_group": average.group.name} if average else {"tta": 0, "tta_group": None}
+    group = options.tta_group or (_all_rotations(model, parser) if options.tta else None)
+    average = _sampled_average(variant)
+    before = {"tta": average.num if average else 0, "tta_group": average.group.name if average else None}
     old = {**vars(variant.model), **before}
     new = {**vars(model), "tta": options.tta, "tta_group": group}
     changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
     if not changes:
         return variant
     name = f"{variant.name} [{changes}]"
-    others = [method for method in variant.methods if method.average() is None]
+    others = tuple(method for method in variant.methods if method.average() is None)
     try:
-        methods = (*others, Average(group, options.tta)) if group is not None and options.tta else tuple(others)
+        methods = others if average else variant.methods
+        if group is not None:
+            methods = (*others, Average(group, options.tta))
         return replace(variant, model=model, methods=methods, name=name, neighbor=None, knob="")
     except ValueError as error:
         parser.error(f"--tta, --tta_group: {error}")
+
+
+def _sampled_average(variant: Variant) -> OrbitAverage | None:
+    """The average over sampled elements, which ``--tta`` sets; one over all elements of a group stays."""
+    average = variant.average
+    return average if average is not None and average.num > 0 else None
+
+
+def _all_rotations(model: NetworkConfig, parser: Parser) -> str:
+    """The name of the group of rotations of the space in which a network works."""
+    try:
+        return f"SO({parse_group(model.symmetry).dim})"
+    except ValueError:
+        parser.error(
+            f"--tta: a network of symmetry {model.symmetry!r} has no motions to average over; give --tta_group"
+        )
 
 
 def instance(parser: Parser, kind: type, values: dict[str, Any], group: str) -> Any:

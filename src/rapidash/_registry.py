@@ -1,5 +1,6 @@
 """Named things of every kind (networks, tasks, methods, ...): imported when asked for, also from other packages."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -109,9 +110,19 @@ class Registry(Generic[T]):
         return self._entries[name] == f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', '')}"
 
     def _entry_points(self) -> dict[str, EntryPoint]:
+        """What other packages add; a name that is taken already is left out, with a warning that says by whom."""
         if self._foreign is None:
-            found = entry_points(group=f"rapidash.{self.group}")
-            self._foreign = {entry.name: entry for entry in found}
+            self._foreign = {}
+            for entry in entry_points(group=f"rapidash.{self.group}"):
+                other = self._foreign.get(entry.name)
+                if entry.name in self._entries or (other is not None and other.value != entry.value):
+                    owner = "rapidash" if other is None else _package(other)
+                    warnings.warn(
+                        f"the {self.what} {entry.name!r} of {_package(entry)} is left out: {owner} has that name too",
+                        stacklevel=2,
+                    )
+                    continue
+                self._foreign[entry.name] = entry
         return self._foreign
 
     def _import_foreign(self, name: str) -> None:
@@ -119,10 +130,13 @@ class Registry(Generic[T]):
         try:
             thing = entry.load()
         except Exception as error:  # whatever another package does when it is imported
-            source = f" of the package {entry.dist.name}" if entry.dist is not None else ""
             raise PluginError(
-                f"{self.what} {name!r}: the entry point {entry.value!r}{source} cannot be imported: "
+                f"{self.what} {name!r}: the entry point {entry.value!r} of {_package(entry)} cannot be imported: "
                 f"{type(error).__name__}: {error}. Mend or uninstall that package; the others work"
             ) from error
         if name not in self._entries:  # else it registered itself when it was imported
             self[name] = thing
+
+
+def _package(entry: EntryPoint) -> str:
+    return "another package" if entry.dist is None else f"the package {entry.dist.name}"

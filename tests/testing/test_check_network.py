@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from rapidash.geometry import centroids
 from rapidash.groups import parse_group
-from rapidash.models import DGCNNConfig, EGNNConfig, Interface, NetworkConfig, RapidashConfig, RapidashOutput, Takes
+from rapidash.models import (
+    DGCNNConfig,
+    EGNNConfig,
+    Interface,
+    MLPConfig,
+    NetworkConfig,
+    RapidashConfig,
+    RapidashOutput,
+    Takes,
+)
 from rapidash.registry import NETWORKS
 from rapidash.testing import check_network
 
@@ -59,9 +68,12 @@ def test_a_network_of_several_scales_passes_but_for_the_order() -> None:
 
 
 def test_all_of_the_package_are_listed() -> None:
-    assert {config.kind for config in NETWORK_CASES.values()} == {
-        name for name in NETWORKS.own_names() if "toy" not in name
-    }
+    named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind}
+    assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
+
+
+def test_a_network_of_the_package_without_positions() -> None:
+    check_network(MLPConfig(hidden_dim=8, num_layers=1), Interface(dim=0, in_scalars=4, out_scalars=2, pool="mean"))
 
 
 def test_a_network_of_another_package_without_positions(growth: None) -> None:

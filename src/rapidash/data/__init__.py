@@ -1,5 +1,6 @@
 """Point clouds and rows with declared fields: batches, data sets and corruptions."""
 
+from rapidash._seed import seeded
 from rapidash.data._cloud import CloudBatch, CloudDataset
 from rapidash.data._corruption_error import CorruptionError, corruption_error, relative_errors
 from rapidash.data._corruptions import (
@@ -40,4 +41,5 @@ __all__ = [
     "corruption_error",
     "moved",
     "relative_errors",
+    "seeded",
 ]

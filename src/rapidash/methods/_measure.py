@@ -48,7 +48,7 @@ class Subject:
         ledger: the symmetry that this view claims.
         moment: ``"before"`` (fresh and calibrated) or ``"after"`` training.
         view: of the model.
-        seed: of the run; a measure draws from streams that it names, `rapidash._seed.seeded`.
+        seed: of the run; a measure draws from streams that it names, `rapidash.data.seeded`.
     """
 
     model: nn.Module

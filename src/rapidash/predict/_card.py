@@ -44,7 +44,7 @@ def model_card(
         facts.append(f"Needs of every cloud: {', '.join(needed)}")
         file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else file
         file += " --category NAME" if "label" in task.inputs else ""
-    for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over random motions")):
+    for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over motions")):
         if results.get(name) is not None:
             metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
             facts.append(f"{metric} {words}: {results[name]:.4g} {unit}")

@@ -75,7 +75,8 @@ def check_network(
     Args:
         config: the knobs of a small network.
         io: inputs and outputs; None: some of each kind that fits what it takes, at every point. With ``dim`` 0, for
-            data without positions, only the first three are checked: how such a network is called is the task's affair.
+            data without positions, only registration, plain form and initial weights are checked: how such a network is
+            called is the task's affair.
         sizes: numbers of points of the clouds, as many as its edges need.
         is_ordered: it depends on the order of the points by design, as one that samples from the first one on.
         tolerance: relative, in float64.

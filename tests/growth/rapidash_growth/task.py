@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from rapidash._seed import seeded
-from rapidash.data import Field
+from rapidash.data import Field, seeded
 from rapidash.groups import Permutation, Scalar
 from rapidash.methods import Variant
 from rapidash.models import Interface
