@@ -1,4 +1,4 @@
-"""Shared settings: one hypothesis profile, shapes checked where asked for, signals as in the foreground, the shared data."""
+"""Shared settings: a hypothesis profile, shapes checked where asked for, signals as in the foreground, shared data."""
 
 import os
 import signal
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 
 settings.register_profile("rapidash", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rapidash")
 
 if os.environ.get("RAPIDASH_CHECK_SHAPES"):  # before any import of the package: `make nightly` sets it
-    install_import_hook("rapidash", "beartype.beartype")
+    from tests._checked_shapes import check_shapes
+
+    check_shapes()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
