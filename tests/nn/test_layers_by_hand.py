@@ -181,10 +181,10 @@ def test_the_convolution_on_points_with_a_pair_by_hand() -> None:
         conv.bias.fill_(100.0)
     edges = edges_of(exact([[3.0, 1.0]], [[4.0, 2.0]], [[5.0, 3.0]]))
     charges = exact([2.0], [3.0])
-    found = conv(exact([[10.0]], [[1000.0]]), edges, None, exact([0.0])[:0], (charges, charges))
+    found = conv(exact([[10.0]], [[1000.0]]), edges, None, exact([0.0] * 3)[:0], (charges, charges))
     assert found.flatten().tolist() == [100.0 + 7 * 10.0 + 16 * 1000.0, 100.0 + 32 * 1000.0]
     source, target = exact([2.0], [3.0]), exact([5.0], [7.0])  # of two scales
-    found = conv(exact([[10.0]], [[1000.0]]), edges, None, exact([0.0])[:0], (source, target))
+    found = conv(exact([[10.0]], [[1000.0]]), edges, None, exact([0.0] * 3)[:0], (source, target))
     assert found.flatten().tolist() == [100.0 + (3 + 10) * 10.0 + (4 + 30) * 1000.0, 100.0 + (5 + 63) * 1000.0]
 
 
@@ -254,7 +254,7 @@ def test_calibration_on_points_by_hand() -> None:
         conv.kernel.weight.fill_(2.0)
         conv.pair_kernels[0].weight.fill_(-8.0)
     edges, charges = edges_of(exact([[1.0]], [[2.0]], [[3.0]])), exact([0.0], [0.0])
-    conv.calibrate(exact([[1.0]], [[3.0]]), edges, None, exact([0.0])[:0], (charges, charges))
+    conv.calibrate(exact([[1.0]], [[3.0]]), edges, None, exact([0.0] * 3)[:0], (charges, charges))
     assert conv.kernel.weight.item() == pytest.approx(1.0)
     assert conv.pair_kernels[0].weight.item() == pytest.approx(-4.0)
 
@@ -269,7 +269,7 @@ def test_the_block_is_its_list_of_maps(is_residual: bool, layer_scale: float | N
     conv = GroupConv(2, 1, has_orientations=False)
     block = filled(ConvNextBlock(conv, 2, 2, widening=2, layer_scale=layer_scale, is_residual=is_residual))
     edges = ExactKernel(edges_of(waves(3, 1, 1)).graph, waves(3, 3), None, backend, waves(3, 1, 1))
-    x, grid = waves(2, 1, 2, phase=4.0), exact([0.0])[:0]
+    x, grid = waves(2, 1, 2, phase=4.0), exact([0.0] * 3)[:0]
     convolved = conv(x, edges, None, grid)
     found = block(x, edges, None, grid)
     for point in range(2):
@@ -297,7 +297,7 @@ def test_the_block_is_its_list_of_maps(is_residual: bool, layer_scale: float | N
 def test_a_block_with_an_output_is_the_block_and_then_the_map(layer_scale: float | None) -> None:
     conv = GroupConv(2, 1, has_orientations=False)
     block, output = filled(ConvNextBlock(conv, 2, 2, widening=2, layer_scale=layer_scale)), filled(nn.Linear(2, 1))
-    edges, x, grid = edges_of(waves(3, 1, 1)), waves(2, 1, 2, phase=4.0), exact([0.0])[:0]
+    edges, x, grid = edges_of(waves(3, 1, 1)), waves(2, 1, 2, phase=4.0), exact([0.0] * 3)[:0]
     plain = block(x, edges, None, grid)
     torch.testing.assert_close(block(x, edges, None, grid, output=output), output(plain), rtol=1e-12, atol=1e-12)
 

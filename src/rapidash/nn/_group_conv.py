@@ -56,7 +56,7 @@ class GroupConv(nn.Module):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> Float[Tensor, "T O C"]:
         """Convolve; ``pairs`` holds the pair scalars at the sources and at the targets."""
@@ -91,7 +91,7 @@ class GroupConv(nn.Module):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> None:
         """Rescale the kernels so that the standard deviation of the features is kept on this input."""
