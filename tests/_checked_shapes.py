@@ -1,8 +1,10 @@
 """Every call of the package with the shapes of its annotations checked, and nothing but the shapes."""
 
+import importlib.util
 import typing
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,19 @@ _CONF = BeartypeConf(is_pep484_tower=True)
 
 def check_shapes() -> None:
     """Check from here on, before any import of the package; an argument that a check refuses counts as refused."""
-    install_import_hook("rapidash", f"{__name__}.shapes_only")
+    install_import_hook(_modules_with_shapes(), f"{__name__}.shapes_only")
     pytest.raises = _raises_or_refuses  # type: ignore[assignment]
+
+
+def _modules_with_shapes() -> list[str]:
+    """The modules of the package that annotate shapes; the kernels, which a compiler reads, do not."""
+    spec = importlib.util.find_spec("rapidash")
+    assert spec is not None
+    assert spec.origin is not None
+    root = Path(spec.origin).parent
+    files = [path for path in root.rglob("*.py") if "from jaxtyping import" in path.read_text()]
+    names = [path.relative_to(root.parent).with_suffix("").parts for path in files]
+    return [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in names]
 
 
 def shapes_only(function: Callable[..., Any]) -> Callable[..., Any]:
