@@ -270,8 +270,11 @@ def test_the_block_is_its_list_of_maps(is_residual: bool, layer_scale: float | N
     block = filled(ConvNextBlock(conv, 2, 2, widening=2, layer_scale=layer_scale, is_residual=is_residual))
     edges = ExactKernel(edges_of(waves(3, 1, 1)).graph, waves(3, 3), None, backend, waves(3, 1, 1))
     x, grid = waves(2, 1, 2, phase=4.0), exact([0.0] * 3)[:0]
-    convolved = conv(x, edges, None, grid)
-    found = block(x, edges, None, grid)
+    convolved, found = conv(x, edges, None, grid).detach(), block(x, edges, None, grid).detach()
+    w1, b1, w2, b2 = (
+        part.tolist() for layer in (block.linear_1, block.linear_2) for part in (layer.weight, layer.bias)
+    )
+    scale = [1.0, 1.0] if layer_scale is None else block.layer_scale.tolist()
     for point in range(2):
         u, v = convolved[point, 0].tolist()
         mean, variance = (u + v) / 2, ((u - v) / 2) ** 2
@@ -279,16 +282,10 @@ def test_the_block_is_its_list_of_maps(is_residual: bool, layer_scale: float | N
             (value - mean) / math.sqrt(variance + 1e-5) * w + b
             for value, w, b in zip((u, v), block.norm.weight.tolist(), block.norm.bias.tolist())
         ]
-        hidden = [
-            gelu(sum(w * n for w, n in zip(row, normal)) + b)
-            for row, b in zip(block.linear_1.weight.tolist(), block.linear_1.bias.tolist())
-        ]
+        hidden = [gelu(sum(w * n for w, n in zip(row, normal)) + b) for row, b in zip(w1, b1)]
         assert len(hidden) == 4
         for c in range(2):
-            value = sum(w * h for w, h in zip(block.linear_2.weight[c].tolist(), hidden)) + float(
-                block.linear_2.bias[c]
-            )
-            value *= 1.0 if layer_scale is None else float(block.layer_scale[c])
+            value = scale[c] * (sum(w * h for w, h in zip(w2[c], hidden)) + b2[c])
             value += float(x[point, 0, c]) if is_residual else 0.0
             assert float(found[point, 0, c]) == pytest.approx(value, rel=1e-10, abs=1e-12)
 
