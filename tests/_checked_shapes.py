@@ -16,7 +16,9 @@ _CONF = BeartypeConf(is_pep484_tower=True)
 
 def check_shapes() -> None:
     """Check from here on, before any import of the package; an argument that a check refuses counts as refused."""
-    install_import_hook(_modules_with_shapes(), f"{__name__}.shapes_only")
+    modules = _modules_with_shapes()
+    manager = install_import_hook("rapidash", f"{__name__}.shapes_only")
+    manager.hook.should_instrument = modules.__contains__  # type: ignore[attr-defined]  # not all below "rapidash"
     pytest.raises = _raises_or_refuses  # type: ignore[assignment]
 
 
