@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rapidash.geometry import Graph
-from rapidash.models import DGCNN, EGNN, BaselineConfig, Rapidash
+from rapidash.models import DGCNNConfig, EGNNConfig, Interface, Rapidash
 from rapidash.nn import ExactKernel, KernelBasis, lift
 
 POS, ONES, VECTORS, BATCH = torch.rand(5, 3), torch.ones(5, 1), torch.rand(5, 1, 3), torch.zeros(5, dtype=torch.long)
@@ -92,15 +92,15 @@ def test_edges_of_other_points() -> None:
         model(POS, scalars=ONES, hierarchy=edges.graphs)
 
 
-@pytest.mark.parametrize("kind", [EGNN, DGCNN])
-def test_baselines(kind: type[EGNN] | type[DGCNN]) -> None:
-    model = kind(BaselineConfig(kind=kind.__name__, in_scalars=1, channels=8, num_layers=1))  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", [EGNNConfig, DGCNNConfig])
+def test_baselines(kind: type[EGNNConfig] | type[DGCNNConfig]) -> None:
+    model = kind(channels=8, num_layers=1).build(Interface(in_scalars=1))
     expected = model(POS, scalars=ONES).scalars
     with pytest.raises(ValueError, match=message("pos", "float64")):
         model(POS.double(), scalars=ONES)
     with pytest.raises(ValueError, match=message("scalars", "float64")):
         model(POS, scalars=ONES.double())
-    if kind is EGNN:
+    if kind is EGNNConfig:
         with pytest.raises(ValueError, match=message("scalars", "bool")):
             model(POS, scalars=ONES.bool())
     else:  # joined with the coordinates
