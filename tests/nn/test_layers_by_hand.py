@@ -16,6 +16,7 @@ from rapidash.nn import (
     KernelBasis,
     KernelTable,
     PairAttributes,
+    TabulatedKernel,
     lift,
     project_scalars,
     project_vectors,
@@ -113,18 +114,6 @@ def test_sums_over_edges_with_a_window() -> None:
     assert cut.vector_conv(x, weight).tolist() == [[[[3.0, 60.0]], [[1.5, 0.0]]], [[[6.0, 120.0]], [[-0.5, 0.0]]]]
 
 
-@pytest.mark.parametrize("window", [None, exact(1.0, 0.5, 0.25)], ids=["everywhere", "window"])
-def test_reversed_edges_keep_offset_window_and_basis(window: Tensor | None) -> None:
-    basis, offset = exact([[1.0]], [[3.0]], [[5.0]]), exact([0.0, 0.0], [1.0, 2.0], [3.0, -1.0])
-    edges = edges_of(basis, offset=offset, window=window)
-    back = edges.permuted(*edges.graph.flip())
-    for place, (source, target) in enumerate(back.graph.edge_index.T.tolist()):
-        before = EDGES.T.tolist().index([target, source])
-        assert torch.equal(back.basis[place], basis[before])
-        assert torch.equal(back.offset[place], offset[before])
-        assert window is None or (back.window is not None and back.window[place] == window[before])
-
-
 # ---------------------------------------------------------------- tables
 
 
@@ -167,6 +156,35 @@ def test_a_table_of_two_attributes_agrees_with_the_definition_in_every_corner(in
     other = kernel.with_attributes(moved)
     wanted = ExactKernel(graph, offset, window, "reference", basis(moved)).conv(x, weight)
     torch.testing.assert_close(other.conv(x, weight), wanted, rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["exact", "tabulated"])
+@pytest.mark.parametrize("has_window", [False, True], ids=["everywhere", "window"])
+def test_reversed_edges_keep_what_belongs_to_them(kind: str, has_window: bool) -> None:
+    """The edge j -> i of offset d becomes i -> j with the same offset, window and kernel."""
+    pairs = [(0, 1), (2, 0), (1, 0), (2, 1)]
+    graph = Graph.from_edge_index(torch.tensor(pairs).T, 3, 2)
+    flipped, order = graph.flip()
+    assert order.tolist() != [0, 1, 2, 3]
+    basis, offset = filled(KernelBasis(2, 3, 2, 1)), waves(4, 3)
+    window = exact(1.0, 0.5, 0.25, 2.0) if has_window else None
+    values = waves(4, 1, 2, phase=1.0).abs() / 3
+    edges: ExactKernel | TabulatedKernel = ExactKernel(graph, offset, window, "reference", basis(values))
+    if kind == "tabulated":
+        table = KernelTable(64, (True, False), "cubic").double()
+        edges = table(basis, graph, offset, window, values, torch.tensor(1.0).double(), "reference")
+    back, weight, x = edges.permuted(flipped, order), waves(2, 2), waves(2, 1, 2)
+    kernel = basis(values[:, 0]) @ weight.T
+    factor = torch.ones(4).double() if window is None else window
+    sums, moments = torch.zeros(3, 1, 2).double(), torch.zeros(3, 3, 1, 2).double()
+    for e in range(4):
+        term = factor[e] * kernel[e].detach() * x[graph.target[e], 0]
+        sums[graph.source[e], 0] += term
+        moments[:, graph.source[e], 0] += offset[e][:, None] * term
+    torch.testing.assert_close(back.conv(x, weight).detach(), sums, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(back.vector_conv(x, weight).detach(), moments, rtol=1e-4, atol=1e-4)
+    if isinstance(back, TabulatedKernel):
+        assert torch.equal(back.attributes, values[order])
 
 
 # ---------------------------------------------------------------- the group convolution
