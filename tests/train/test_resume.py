@@ -128,7 +128,7 @@ def test_a_signal_saves_at_the_step_boundary_and_is_raised(tmp_path: Path, toy, 
 def test_an_ignored_signal_stays_ignored(tmp_path: Path, toy, monkeypatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
     try:
-        toy.run(tmp_path, hooks=[Signal(6, signal.SIGHUP)], checkpoint_every=1000)
+        toy.run(tmp_path, methods=toy.acts(Signal(6, signal.SIGHUP)), checkpoint_every=1000)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
