@@ -23,8 +23,9 @@ def mirrored(x: Tensor) -> Tensor:
 
 
 def test_the_lie_derivative_of_a_mirror() -> None:
-    derivative = lie_derivative(mirrored, X, PLANE).value
-    torch.testing.assert_close(derivative, torch.tensor([[[0.0, -2.0], [-4.0, 0.0]]]).double())
+    derivative = lie_derivative(mirrored, X, PLANE)
+    assert derivative.method == "forward"
+    torch.testing.assert_close(derivative.value, torch.tensor([[[0.0, -2.0], [-4.0, 0.0]]]).double())
     as_scalars = lie_derivative(mirrored, X, Action(SO(2), Vector(), Scalar())).value  # W A x alone
     torch.testing.assert_close(as_scalars, torch.tensor([[[0.0, -1.0], [-2.0, 0.0]]]).double())
     shifts = lie_derivative(mirrored, X, Action(T(2), Position(), Position())).value  # W e - e

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rapidash.geometry import Graph, Hierarchy, pair_invariants
 from rapidash.groups import SO2, E, Group, T
+from rapidash.models import Rapidash
 from rapidash.models._pooling import pool_points
 from rapidash.models._readout import Readout
 from rapidash.models._scales import Step, block_order, block_widths
@@ -122,3 +123,15 @@ def test_the_order_and_the_widths_of_blocks() -> None:
     assert both == [*down, Step("scale", 1), Step("up", 0), Step("scale", 0), Step("scale", 0)]
     assert block_widths(both, [8, 12]) == [(8, 8), (8, 8), (8, 12), (12, 12), (12, 12), (12, 8), (8, 8), (8, 8)]
     assert block_order([2], has_way_up=True) == [Step("scale", 0)] * 2
+
+
+def test_calibration_fixes_the_range_of_every_set_of_edges() -> None:
+    """1.25 times the longest edge: of the fine scale 4, to the coarse points 1, and 4 between these."""
+    model = Rapidash(
+        in_scalars=1, channels=4, num_layers=[1, 1], edges=["fc", "fc"], basis_dim=4, basis_hidden_dim=4, level="node"
+    ).double()
+    assert model.table_reach.tolist() == [0.0, 0.0, 0.0]
+    pos = exact([0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [4.0, 0.0, 0.0])
+    model.calibrate(pos, torch.zeros(4, dtype=torch.long), scalars=torch.ones(4, 1).double())
+    assert model.table_reach.tolist() == [5.0, 1.25, 5.0]
+    assert model.is_calibrated

@@ -142,6 +142,7 @@ def test_what_a_ledger_says_word_for_word() -> None:
         (SO2("z"), SO2("x").without_translations(), Group(3, SO2("x").linear)),  # only the translations fit
         (SO2("z"), parse_group("C2(x)"), None),  # a half turn about x maps turns about z to such
         (parse_group("T(3), translations across y only"), SO2("y").without_translations(), None),
+        (parse_group("T(3), translations across y only"), SO(3), SO(3)),  # its plane is turned, and the origin moved
     ],
     ids=str,
 )
@@ -155,3 +156,11 @@ def test_the_symmetry_of_an_average(kept: Group, over: Group, expected: Group | 
         assert not E(3).is_subgroup(found)
     else:
         assert found == expected
+
+
+def test_which_of_two_groups_maps_the_other_to_itself() -> None:
+    """Turns map translations to translations; a translation moves the center of turns."""
+    assert averaged_symmetry(T(3), SO(3))[1] == "T(3) is kept, which SO(3) maps to itself, and becomes SE(3)"
+    assert averaged_symmetry(SO(3), T(3))[1] == "SO(3) is kept, which maps T(3) to itself, and becomes SE(3)"
+    assert averaged_symmetry(E(3), SO(3))[1] == "E(3) holds already"
+    assert averaged_symmetry(SO(3), O(3))[1] == "SO(3) becomes O(3)"

@@ -117,3 +117,33 @@ def test_terms_of_one_name_are_refused(toy) -> None:
 
     with pytest.raises(ValueError, match="two methods have a term named 'same'"):
         run(toy, Same(), Same())
+
+
+class Costly(Watch):
+    """Takes two passes, counts its steps, and reports a value."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.done = name, 0
+
+    def terms(self, view: StepView) -> Mapping[str, Tensor]:
+        view.predict(view.batch)
+        view.predict(view.batch)
+        return {}
+
+    def after(self, view: StepView) -> None:
+        self.done += 1
+
+    def values(self) -> Mapping[str, float]:
+        return {self.name: self.done}
+
+
+def test_passes_values_and_what_follows_a_step_are_those_of_all_controls(toy) -> None:
+    made = Controls(toy.Network(), Supervised(), toy.acts(Costly("a"), Watch(), Costly("b")), total_steps=20, seed=SEED)
+    batch = toy.task.dataset("train").batch(torch.arange(4)).to(dtype=torch.float32)
+    for _ in range(3):
+        made.terms(STEP, batch, Step(torch.zeros(()), batch["pos"]))
+        made.after()
+        made.after()  # nothing more, until the next step
+    assert made.extra_passes == 3 * (2 + 0 + 2)
+    assert made.values() == {"a": 3.0, "b": 3.0}
