@@ -15,6 +15,7 @@ test: $(STAMP)
 
 nightly: $(STAMP)
 	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup -m "not gpu"
+	$(CPU_ONLY) RAPIDASH_CHECK_SHAPES=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

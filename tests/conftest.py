@@ -1,14 +1,23 @@
-"""Shared settings: one hypothesis profile, signals as in the foreground, and where the shared data are."""
+"""Shared settings: a hypothesis profile, shapes checked where asked for, signals as in the foreground, shared data."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("rapidash", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rapidash")
+
+CHECKS_SHAPES = bool(os.environ.get("RAPIDASH_CHECK_SHAPES"))
+
+if CHECKS_SHAPES:  # before any import of the package: `make nightly` sets it
+    from tests._checked_shapes import check_shapes
+
+    check_shapes()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -37,3 +46,19 @@ def reference_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no reference cases at {path}")
     return path
+
+
+@pytest.fixture
+def shape_checks_off() -> Iterator[None]:
+    """Error messages are tested without run-time shape checks, which would fire first."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def unwrapped() -> None:
+    """The functions as they are written: a compiler cannot read the checks around them."""
+    if CHECKS_SHAPES:
+        pytest.skip("shapes are checked")

@@ -10,7 +10,7 @@ from torch import Tensor
 from rapidash.geometry import build_hierarchy, find_tie, parse_edges, tie_exception
 from rapidash.groups import E, Position, Scalar
 from rapidash.measure import Action, check_equivariance
-from rapidash.models import EGNN, EGNNConfig, Interface, Rapidash
+from rapidash.models import EGNNConfig, Interface, Rapidash
 from rapidash.symmetry import symmetry_ledger
 
 GRID = torch.tensor(list(itertools.product(range(4), repeat=3)), dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_the_exception_in_words() -> None:
     ledger = symmetry_ledger(E(3), except_for=several)
     assert ledger.reasons[-1] == f"not exact for {several}"
     assert "not exact" not in str(symmetry_ledger(E(3)))
-    baseline = EGNN(EGNNConfig(channels=4, num_layers=1, edges="radius-1.5"), Interface(in_scalars=1))
+    baseline = EGNNConfig(channels=4, num_layers=1, edges="radius-1.5").build(Interface(in_scalars=1))
     assert baseline.tie_exception.startswith("clouds with points at the distance 1.5")
 
 

@@ -130,3 +130,32 @@ def test_impossible_planes_of_translations_are_refused() -> None:
         Group(3, SO2("z").linear, translations=False, across=(0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="keep one height only"):
         T(3).keeping_height((0.0, 1.0, 0.0)).keeping_height((1.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("name", ["T(3)", "SE(2)", "SO2(z)", "E(3), translations across y only"])
+def test_the_scale_is_the_deviation_of_translations_and_leaves_the_rest(name: str) -> None:
+    group = Group(3, parse_group("O2(y)").linear, False, (0.0, 1.0, 0.0)) if "across" in name else parse_group(name)
+    unit, large, still = (group.sample(4000, generator=seeded("scale"), scale=scale) for scale in (1.0, 5.0, 0.0))
+    dim = group.dim
+    assert torch.equal(unit[:, :dim, :dim], large[:, :dim, :dim])
+    torch.testing.assert_close(large[:, :dim, dim], 5.0 * unit[:, :dim, dim])
+    assert not still[:, :dim, dim].any()
+    along = unit[:, :dim, dim] @ group.translation_basis().T
+    assert along.std(dim=0).tolist() == pytest.approx([1.0] * along.shape[1], abs=0.05)
+    assert along.mean(dim=0).abs().max() < 0.06
+
+
+def test_products_inverses_and_motions_by_hand() -> None:
+    """A quarter turn about z, then (1, 2, 3): e_x goes to e_y + (1, 2, 3), and back."""
+    turn = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    g = motion(turn, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    there = g @ torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+    assert there.tolist() == [1.0, 3.0, 3.0, 1.0]
+    assert (SE(3).inverse(g) @ there).tolist() == [1.0, 0.0, 0.0, 1.0]
+    about_x, about_y, about_z = SO(3).generators()[:, :3, :3]
+    assert (about_x @ torch.tensor([0.0, 1.0, 0.0]).double()).tolist() == [0.0, 0.0, 1.0]
+    assert (about_y @ torch.tensor([0.0, 0.0, 1.0]).double()).tolist() == [1.0, 0.0, 0.0]
+    assert (about_z @ torch.tensor([1.0, 0.0, 0.0]).double()).tolist() == [0.0, 1.0, 0.0]
+    assert (SO(2).generators()[0, :2, :2] @ torch.tensor([1.0, 0.0]).double()).tolist() == [0.0, 1.0]
+    assert SO2("x").generators()[0, :3, :3].tolist() == about_x.tolist()
+    assert SE(3).generators()[3:, :3, 3].tolist() == torch.eye(3).tolist()

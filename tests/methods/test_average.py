@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, Field
-from rapidash.groups import SE, SO, SO2, E, Group, O, Scalar, T, cyclic, octahedral, parse_group, trivial
+from rapidash.groups import SE, SO, SO2, E, Group, O, Scalar, T, Vector, cyclic, octahedral, parse_group, trivial
 from rapidash.methods import (
     AVERAGED,
     Average,
@@ -170,3 +170,34 @@ def test_an_average_at_validation_is_none(tmp_path: Path) -> None:
     assert average.modify(model, None) is model  # type: ignore[arg-type]
     assert average.control(model, 3) is None
     assert average.views(model) == {}
+
+
+def test_an_average_moves_its_predictions_back(batch: CloudBatch) -> None:
+    """x -> W x averaged over the quarter turns about z keeps of W = e_x e_y^T the antisymmetric half."""
+    first = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+
+    class Shear(nn.Module):
+        def forward(self, data: CloudBatch) -> Tensor:
+            return data["vel"] @ first.T
+
+    found = AveragedModel(Shear(), Field(Vector()), OrbitAverage(parse_group("C4(z)"), 0))(batch)
+    rotated = torch.tensor([[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(found, batch["vel"] @ rotated.T)
+    g = parse_group("SO(3)").sample(3, generator=seeded("one"))
+    one = orbit_average(Shear(), batch, Field(Vector()), [g], parse_group("SO(3)"))
+    turns = g[batch.batch, :3, :3]
+    expected = torch.einsum("nji,jk,nkl,nl->ni", turns, first, turns, batch["vel"])
+    torch.testing.assert_close(one, expected)
+
+
+def test_elements_differ_from_sample_to_sample_and_time_to_time() -> None:
+    average = OrbitAverage(SO(3), 3)
+    elements = average.elements(4, seed=0)
+    assert [g.shape for g in elements] == [(4, 4, 4)] * 3
+    everything = torch.cat(elements).flatten(1)
+    assert torch.pdist(everything).min() > 1e-3
+    for g, again, more in zip(elements, average.elements(4, seed=0), OrbitAverage(SO(3), 5).elements(4, seed=0)):
+        assert torch.equal(g, again)
+        assert torch.equal(g, more)
+    assert not torch.equal(elements[0], average.elements(4, seed=1)[0])
+    assert torch.equal(elements[1], SO(3).sample(4, generator=seeded(0, "tta", 1)))

@@ -7,6 +7,8 @@ import torch
 
 from tests.models.conftest import random_inputs, small_network
 
+pytestmark = pytest.mark.usefixtures("unwrapped")
+
 NETWORKS: dict[str, dict[str, Any]] = {
     "R3xS2": {"in_vectors": 1, "out_vectors": 1},
     "R3, vectors from edges": {"space": "R3", "out_vectors": 1},

@@ -10,6 +10,8 @@ from rapidash.geometry import Graph
 from rapidash.models import DGCNNConfig, EGNNConfig, Interface, Rapidash
 from rapidash.nn import ExactKernel, KernelBasis, lift
 
+pytestmark = pytest.mark.usefixtures("shape_checks_off")
+
 POS, ONES, VECTORS, BATCH = torch.rand(5, 3), torch.ones(5, 1), torch.rand(5, 1, 3), torch.zeros(5, dtype=torch.long)
 ORIENTED: dict[str, Any] = {"in_vectors": 1, "in_pairs": 1, "num_orientations": 4, "basis_dim": 8}
 

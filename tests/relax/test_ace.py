@@ -88,6 +88,7 @@ def test_the_projection_drops_the_branches_and_stays_the_same_function(tmp_path:
         project(plain)
 
 
+@pytest.mark.usefixtures("shape_checks_off")
 def test_a_relaxed_block_adds_the_gated_branch_by_hand() -> None:
     class Double(nn.Module):
         def forward(self, x: Tensor, *others: object) -> Tensor:
@@ -139,6 +140,7 @@ def test_what_it_does_not_fit_is_said() -> None:
     assert twice.primary_view == PROJECTED
 
 
+@pytest.mark.usefixtures("unwrapped")
 @pytest.mark.parametrize("space", ["R3xS2", "R3"])
 def test_relaxed_networks_compile_export_and_run_under_autocast(space: str) -> None:
     torch.manual_seed(0)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from rapidash.groups import SE, SO, SO2, E, O, T, parse_group, trivial
-from rapidash.symmetry import GeometricInput, combine_inputs, global_frame, symmetry_ledger
+from rapidash.groups import SE, SO, SO2, E, Group, O, T, octahedral, parse_group, trivial
+from rapidash.symmetry import GeometricInput, averaged_symmetry, combine_inputs, global_frame, symmetry_ledger
 
 POSITION = {way: GeometricInput("coordinates", "position", way) for way in ("scalars", "vectors")}
 NORMALS = {way: GeometricInput("normals", "vector", way) for way in ("scalars", "vectors")}
@@ -77,3 +77,90 @@ def test_inputs_are_combined_scalars_first() -> None:
 def test_contradictory_declarations_are_refused(arguments, message) -> None:
     with pytest.raises(ValueError, match=message):
         GeometricInput(*arguments)
+
+
+CUBE = Group(3, octahedral().linear)
+FRAME = {
+    way: GeometricInput("frame", "constant", way, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))) for way in ("scalars", "vectors")
+}
+
+
+def test_the_claim_is_exact_where_the_exact_part_holds_all_of_it() -> None:
+    """The rotations of a cube are a part of SE(3) and not the other way round."""
+    ledger = symmetry_ledger(SE(3), exact=CUBE)
+    assert CUBE.is_subgroup(SE(3))
+    assert not SE(3).is_subgroup(CUBE)
+    assert not ledger.exact
+    assert ledger.exact_part == CUBE
+    assert ledger.claimed_exactly == CUBE
+    assert "exactly for those of the orientation grid" in ledger.reasons[-1]
+    whole = symmetry_ledger(SE(3), exact=E(3))
+    assert (whole.exact, whole.exact_part, whole.claimed_exactly) == (True, None, SE(3))
+    reduced = symmetry_ledger(SE(3), [global_frame(3)], exact=CUBE)
+    assert (reduced.effective, reduced.exact, reduced.claimed_exactly) == (T(3), True, T(3))
+
+
+def test_the_exact_part_is_reduced_by_the_inputs_as_the_symmetry_is() -> None:
+    ledger = symmetry_ledger(SE(3), [POSITION["vectors"], GRAVITY], exact=CUBE)
+    assert ledger.effective == SO2((0.0, 0.0, -1.0)).without_translations()
+    assert ledger.exact_part is not None
+    assert len(ledger.exact_part.elements()) == 4  # the quarter turns about gravity
+    assert not ledger.exact_part.translations
+
+
+def test_a_constant_as_scalars_is_the_same_number_for_every_cloud() -> None:
+    ledger = symmetry_ledger(SE(3), [FRAME["scalars"]])
+    assert ledger.effective == SE(3)
+    assert ledger.reasons[1] == "frame as scalars do not change: nothing is lost"
+    assert symmetry_ledger(E(3), [FRAME["scalars"], POSITION["vectors"]]).effective == O(3)
+    assert symmetry_ledger(SE(3), [FRAME["vectors"]]).effective == T(3)
+    mass = symmetry_ledger(SE(3), [GeometricInput("mass", "invariant", "scalars")])
+    assert (mass.effective, mass.oracle, mass.exact) == (SE(3), False, True)
+
+
+def test_what_a_ledger_says_word_for_word() -> None:
+    ledger = symmetry_ledger(E(3), [POSE["scalars"]], except_for="ties")
+    assert ledger.effective == T(3)
+    assert ledger.reasons == (
+        "the kernels see only what E(3) leaves unchanged",
+        "pose as scalars change under rotations: E(3) is reduced to T(3)",
+        "not exact for ties",
+        "the pose comes from outside (an oracle), and motions act on cloud and pose together",
+    )
+    again = symmetry_ledger(T(3), [NORMALS["scalars"]]).reasons
+    assert again[-1] == "normals as scalars change under rotations, of which T(3) has none"
+
+
+@pytest.mark.parametrize(
+    ("kept", "over", "expected"),
+    [
+        (SO2("z"), SO2("z"), SO2("z")),
+        (T(3), SO(3), SE(3)),
+        (SE(3), O(3), E(3)),
+        (trivial(3), O(3), O(3)),
+        (SO(3), T(3), SE(3)),  # a turn maps translations to translations, about whichever origin
+        (SO2("z"), SO2("x").without_translations(), Group(3, SO2("x").linear)),  # only the translations fit
+        (SO2("z"), parse_group("C2(x)"), None),  # a half turn about x maps turns about z to such
+        (parse_group("T(3), translations across y only"), SO2("y").without_translations(), None),
+        (parse_group("T(3), translations across y only"), SO(3), SO(3)),  # its plane is turned, and the origin moved
+    ],
+    ids=str,
+)
+def test_the_symmetry_of_an_average(kept: Group, over: Group, expected: Group | None) -> None:
+    found, reason = averaged_symmetry(kept, over)
+    assert over.is_subgroup(found)
+    if expected is None:
+        assert kept.is_subgroup(found)
+        assert "is kept" in reason
+        assert found.is_subgroup(E(3))
+        assert not E(3).is_subgroup(found)
+    else:
+        assert found == expected
+
+
+def test_which_of_two_groups_maps_the_other_to_itself() -> None:
+    """Turns map translations to translations; a translation moves the center of turns."""
+    assert averaged_symmetry(T(3), SO(3))[1] == "T(3) is kept, which SO(3) maps to itself, and becomes SE(3)"
+    assert averaged_symmetry(SO(3), T(3))[1] == "SO(3) is kept, which maps T(3) to itself, and becomes SE(3)"
+    assert averaged_symmetry(E(3), SO(3))[1] == "E(3) holds already"
+    assert averaged_symmetry(SO(3), O(3))[1] == "SO(3) becomes O(3)"

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from rapidash.methods import ParamGroup
 from rapidash.train import TrainConfig, learning_rate, parameter_groups
-from rapidash.train._optim import build_optimizers
+from rapidash.train._optim import build_optimizers, is_hidden_matrix, set_learning_rate
 
 
 def test_schedule_by_hand() -> None:
@@ -63,3 +64,43 @@ def test_frozen_parameters_are_left_out() -> None:
     model[0].requires_grad_(False)
     (optimizer,) = build_optimizers(model, TrainConfig())
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
+
+
+def owned(optimizer: str, **settings: float) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Two layers, the second of which has an optimizer of its own; weights and gradients are 1."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.ones_like(parameter)
+    group = ParamGroup(list(model[1].parameters()), optimizer=optimizer, **settings)
+    rest, own = build_optimizers(model, TrainConfig(learning_rate=0.1, weight_decay=0.5), [group])
+    assert {id(p) for g in rest.param_groups for p in g["params"]} == {id(p) for p in model[0].parameters()}
+    set_learning_rate([rest, own], 0.01)
+    for each in (rest, own):
+        each.step()
+    return model, own
+
+
+def test_owned_parameters_keep_their_own_rate_and_follow_plain_descent() -> None:
+    model, own = owned("sgd", lr=0.2, weight_decay=0.25)
+    assert isinstance(own, torch.optim.SGD)
+    # w - lr (grad + decay w), for weights and biases alike
+    torch.testing.assert_close(model[1].weight.detach(), torch.full((2, 2), 1.0 - 0.2 * 1.25).double())
+    torch.testing.assert_close(model[1].bias.detach(), torch.full((2,), 1.0 - 0.2 * 1.25).double())
+    # AdamW: a first step of size lr, decay lr * 0.5 on matrices only, at the rate of this step
+    torch.testing.assert_close(model[0].weight.detach(), torch.full((2, 2), 1.0 - 0.005 - 0.01).double())
+    torch.testing.assert_close(model[0].bias.detach(), torch.full((2,), 1.0 - 0.01).double())
+
+
+def test_owned_parameters_without_a_rate_follow_the_schedule() -> None:
+    model, own = owned("sgd")
+    torch.testing.assert_close(model[1].weight.detach(), torch.full((2, 2), 1.0 - 0.01).double())
+    model, own = owned("adamw", weight_decay=0.25)
+    assert isinstance(own, torch.optim.AdamW)
+    torch.testing.assert_close(model[1].weight.detach(), torch.full((2, 2), 1.0 - 0.0025 - 0.01).double())
+
+
+def test_the_smaller_side_decides_what_muon_takes() -> None:
+    sizes = [(16, 16), (15, 40), (40, 15), (64, 16), (2, 16, 16)]
+    assert [is_hidden_matrix(torch.zeros(size)) for size in sizes] == [True, False, False, True, False]

@@ -29,8 +29,8 @@ class Hierarchy:
 
     graphs: tuple[Graph, ...]
     down: tuple[Graph, ...]
-    samples: tuple[Int[Tensor, " M"], ...]
-    batch: tuple[Int[Tensor, " N"], ...]
+    samples: tuple[Int[Tensor, " _"], ...]
+    batch: tuple[Int[Tensor, " _"], ...]
     num_clouds: int
 
     @cached_property
@@ -38,7 +38,7 @@ class Hierarchy:
         """The edges of `down` reversed, with the permutation that takes their attributes along."""
         return tuple(graph.flip() for graph in self.down)
 
-    def positions(self, pos: Float[Tensor, "N D"]) -> list[Float[Tensor, "M D"]]:
+    def positions(self, pos: Float[Tensor, "N D"]) -> list[Float[Tensor, "_ D"]]:
         """Positions of the points of every scale, differentiable in the given ones."""
         scales = [pos]
         for index in self.samples:

@@ -45,7 +45,7 @@ class PairInvariants(ABC):
         return 1
 
     @abstractmethod
-    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O A"]:
+    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "grid D"]) -> Float[Tensor, "E O A"]:
         """Attributes of every edge seen from every orientation (on R^D the grid is empty and O = 1)."""
 
     def spherical(self, grid: Float[Tensor, "O D"]) -> Float[Tensor, "O O A"]:
@@ -60,7 +60,7 @@ class Distance(PairInvariants):
     signed = (False,)
     spatial_dim = 1
 
-    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O A"]:
+    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "grid D"]) -> Float[Tensor, "E 1 A"]:
         """The length of the offset."""
         return safe_norm(offset)[:, None, None]
 
@@ -75,7 +75,7 @@ class Offset(PairInvariants):
         """D."""
         return self.group.dim
 
-    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O A"]:
+    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "grid D"]) -> Float[Tensor, "E 1 A"]:
         """The components of the offset."""
         return offset.unsqueeze(1)
 
@@ -91,7 +91,7 @@ class HeightAndRadius(PairInvariants):
         super().__init__(group)
         self.axis = _axis(group)
 
-    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O A"]:
+    def spatial(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "grid D"]) -> Float[Tensor, "E 1 A"]:
         """Component along the axis and distance from it."""
         return _along_and_across(offset, offset.new_tensor(self.axis)[None])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy import stats
 from torch import Tensor, nn
 
@@ -74,7 +74,7 @@ class PointNet(nn.Module):
 
 
 def symmetry_breaking_score(
-    data: Float[Tensor, "B ..."] | CloudDataset,
+    data: Shaped[Tensor, "B ..."] | CloudDataset,
     group: MatrixGroup,
     representation: Representation | None = None,
     *,

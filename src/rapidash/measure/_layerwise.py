@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
@@ -46,13 +46,13 @@ class LayerwiseError:
 
     layers: tuple[tuple[str, str], ...]
     rms: Float[Tensor, "d L"]
-    contributions: Float[Tensor, "d L ..."] | None = field(repr=False)
-    total: Float[Tensor, "d ..."] = field(repr=False)
+    contributions: Inexact[Tensor, "d L ..."] | None = field(repr=False)
+    total: Inexact[Tensor, "d ..."] = field(repr=False)
     names: tuple[str, ...]
     method: LayerMethod
 
     @property
-    def remainder(self) -> Float[Tensor, "d ..."]:
+    def remainder(self) -> Inexact[Tensor, "d ..."]:
         """What no layer contributes: operations between them that do not commute with the declared representations.
 
         Raises: ValueError for "hutchinson".

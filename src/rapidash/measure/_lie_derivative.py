@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from rapidash._seed import seeded
@@ -39,12 +39,12 @@ class LieDerivative:
         method: the one that gave the values: "forward", "double_backward" or "difference".
     """
 
-    values: Mapping[str, Float[Tensor, "d ..."]]
+    values: Mapping[str, Inexact[Tensor, "d ..."]]
     names: tuple[str, ...]
     method: str
 
     @property
-    def value(self) -> Float[Tensor, "d ..."]:
+    def value(self) -> Inexact[Tensor, "d ..."]:
         """The values of the only output.
 
         Raises: ValueError if there are several.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from rapidash.groups import enumerated
@@ -65,7 +65,7 @@ class LossShare:
 def symmetry_loss_share(
     fn: Function,
     x: Any,
-    target: Float[Tensor, "..."],
+    target: Inexact[Tensor, "..."],
     action: Action,
     *,
     num_elements: int | None = None,

@@ -57,7 +57,7 @@ class Readout(nn.Module):
         self.gate = nn.Linear(channels, out_vectors * channels) if uses_edges else None
 
     def forward(
-        self, hidden: Float[Tensor, "M O C"], edges: EdgeKernel, grid: Float[Tensor, "O D"], hierarchy: Hierarchy
+        self, hidden: Float[Tensor, "M O C"], edges: EdgeKernel, grid: Float[Tensor, "grid D"], hierarchy: Hierarchy
     ) -> tuple[Float[Tensor, "R S"], Float[Tensor, "R V D"]]:
         """``edges`` are those of the finest scale."""
         values = self.linear(hidden)
@@ -79,7 +79,7 @@ class Readout(nn.Module):
         return is_plain and self.linear.out_features <= self.linear.in_features and not is_watched
 
     def outputs(
-        self, values: Float[Tensor, "M O K"], grid: Float[Tensor, "O D"], hierarchy: Hierarchy
+        self, values: Float[Tensor, "M O K"], grid: Float[Tensor, "grid D"], hierarchy: Hierarchy
     ) -> tuple[Float[Tensor, "R S"], Float[Tensor, "R V D"]]:
         """The outputs of a readout without edges from the values of `linear`."""
         scalars, rest = project_scalars(values[..., : self.out_scalars]), values[..., self.out_scalars :]

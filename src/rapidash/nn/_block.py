@@ -24,7 +24,7 @@ class Block(nn.Module, ABC):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> Float[Tensor, "T O C2"]:
         """The features after the layer.
@@ -43,7 +43,7 @@ class Block(nn.Module, ABC):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> None:
         """Rescale the fresh layer on this input."""
@@ -91,7 +91,7 @@ class ConvNextBlock(Block):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
         *,
         output: nn.Linear | None = None,
@@ -117,7 +117,7 @@ class ConvNextBlock(Block):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> None:
         """Rescale the kernels on this input, see `GroupConv.calibrate`."""

@@ -56,7 +56,7 @@ class GroupConv(nn.Module):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> Float[Tensor, "T O C"]:
         """Convolve; ``pairs`` holds the pair scalars at the sources and at the targets."""
@@ -91,19 +91,18 @@ class GroupConv(nn.Module):
         x: Float[Tensor, "S O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "S P"], Float[Tensor, "T P"]] | None = None,
     ) -> None:
         """Rescale the kernels so that the standard deviation of the features is kept on this input."""
         messages = self._spatial(x, edges, pairs)
-        scale = _ratio(x, messages)
-        for kernel in (self.kernel, *self.pair_kernels):
-            kernel.weight *= scale
-        if self.fiber_kernel is not None:
-            scale = _ratio(messages, self._fiber(messages, x, edges, fiber_basis, grid))
-            self.fiber_kernel.weight *= scale
-            if self.odd_fiber_kernel is not None:
-                self.odd_fiber_kernel.weight *= scale
+        out = self._fiber(messages, x, edges, fiber_basis, grid)
+        for kernel in (self.kernel, *self.pair_kernels, self.odd_kernel):
+            if kernel is not None:
+                kernel.weight *= _ratio(x, messages)
+        for kernel in (self.fiber_kernel, self.odd_fiber_kernel):
+            if kernel is not None:
+                kernel.weight *= _ratio(messages, out)
 
 
 def _ratio(before: Tensor, after: Tensor) -> Tensor:

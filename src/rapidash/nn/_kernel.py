@@ -86,7 +86,7 @@ class TabulatedKernel(EdgeKernel):
         basis: at the coarse nodes.
     """
 
-    refine: tuple[Float[Tensor, "fine coarse"], ...]
+    refine: tuple[Float[Tensor, "_ _"], ...]
     attributes: Float[Tensor, "E O axes"]
     locate: Callable[[Tensor], Tensor]
     coords: Float[Tensor, "E O axes"]

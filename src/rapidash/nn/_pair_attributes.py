@@ -19,6 +19,6 @@ class PairAttributes(nn.Module):
         super().__init__()
         self.invariants = invariants
 
-    def forward(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O A"]:
+    def forward(self, offset: Float[Tensor, "E D"], grid: Float[Tensor, "grid D"]) -> Float[Tensor, "E O A"]:
         """See the class."""
         return self.invariants.spatial(offset, grid)

@@ -37,7 +37,7 @@ class RelaxedBlock(Block):
         x: Float[Tensor, "N O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "N P"], Float[Tensor, "N P"]] | None = None,
     ) -> Float[Tensor, "N O C"]:
         """See the class; the arguments are those of `ConvNextBlock`."""
@@ -49,7 +49,7 @@ class RelaxedBlock(Block):
         x: Float[Tensor, "N O C"],
         edges: EdgeKernel,
         fiber_basis: Float[Tensor, "O O basis"] | None,
-        grid: Float[Tensor, "O D"],
+        grid: Float[Tensor, "grid D"],
         pairs: tuple[Float[Tensor, "N P"], Float[Tensor, "N P"]] | None = None,
     ) -> None:
         """Rescale the kernels of the equivariant block."""
