@@ -108,7 +108,8 @@ def _terminations() -> Iterator[None]:
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
-    from rapidash.study import StoreError, get_design, run_corruptions, run_study, study_table
+    from rapidash.report import terminal_table
+    from rapidash.study import StoreError, get_design, read_study, run_corruptions, run_study, summarize
     from rapidash.train import find_device
 
     task, full, _, rest = _early(words)
@@ -137,7 +138,7 @@ def _study(words: list[str]) -> int:
         with contextlib.suppress(Exception):  # what stopped the study is what must be told
             _write_report(out, quiet=True)
         raise
-    print(study_table(records))
+    print(terminal_table(summarize(read_study(out))))
     if corruptions is not None and any(record["status"] == "done" for record in records):
         run_corruptions(out, corruptions, report=lambda line: print(line, file=sys.stderr))
     _print_robustness(records, out)
@@ -173,7 +174,8 @@ def _planned_corruptions(
 
 def _print_robustness(records: "Sequence[Record]", directory: Path) -> None:
     """The table of errors under corruptions, where the models were tested."""
-    from rapidash.study import read_robustness, robustness_table
+    from rapidash.report import robustness_table
+    from rapidash.study import read_robustness
 
     if (found := read_robustness(directory, records)) is not None:
         print(robustness_table(found, records))
@@ -256,8 +258,8 @@ def _report(words: list[str]) -> int:
     """Write the report of a study's directory again."""
     from rapidash._cli_options import add_reference
     from rapidash._cli_parser import Parser
-    from rapidash.report import read_study
-    from rapidash.study import change_reference, study_table
+    from rapidash.report import terminal_table
+    from rapidash.study import change_reference, read_study, summarize
 
     parser = Parser(
         "report",
@@ -285,7 +287,7 @@ def _report(words: list[str]) -> int:
     if options.reference is not None:
         known = list(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
         change_reference(directory, options.reference, known)
-    print(study_table(records))
+    print(terminal_table(summarize(study)))
     _print_robustness(records, directory)
     try:
         _write_report(directory, out=None if options.out is None else Path(options.out))
