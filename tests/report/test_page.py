@@ -11,7 +11,7 @@ import pytest
 
 from rapidash.report import write_report
 from rapidash.report._provenance import settings
-from rapidash.report._records import Run
+from rapidash.study import Run
 from tests.report._studies import WriteStudy, make_record, make_study
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rapidash.report import read_study
+from rapidash.study import read_study
 from tests.report._studies import VARIANTS, WriteStudy, make_design, make_record, make_study
 
 

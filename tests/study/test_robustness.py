@@ -2,8 +2,9 @@
 
 import pytest
 
-from rapidash.study import CorruptionPlan, compare_robustness, robustness_table
-from tests.study.test_study_table import record
+from rapidash.report import robustness_table
+from rapidash.study import CorruptionPlan, compare_robustness
+from tests.report._studies import small_record as record
 
 PLAN = CorruptionPlan(("jitter", "rotate"), skipped={"scale": "it deforms space"})
 

@@ -38,7 +38,7 @@ def markdown_table(summary: StudySummary) -> str:
     lines = [
         f"# Which symmetry does {_escape(summary.study.task)} want?",
         "",
-        *(_escape(line) + "\n" for line in found.lead),
+        *(f"{_escape(line)}\n" for line in found.lead),
         _escape(found.headline),
         "",
     ]

@@ -40,11 +40,12 @@ DEFINITIONS: Final = (
     ),
     (
         "Difference to the neighbor, and p",
-        "Differences are taken seed by seed; the interval is that of the paired t-test. Every comparison, with a neighbor "
-        "or with the best variant, has one p, adjusted for all of them together (false-discovery rate, Benjamini and "
-        "Hochberg); a difference is called clear if it is at most 0.05. It is of the exact sign-flip test, which needs "
-        "no normality, where that could find a single difference among so many: its least value for n seeds is "
-        "2^(1 - n), 0.25 with three. Otherwise it is of the paired t-test; the note above the table says which.",
+        "Differences are taken seed by seed; the interval is that of the paired t-test. Every comparison, with a "
+        "neighbor or with the best variant, has one p, adjusted for all of them together (false-discovery rate, "
+        "Benjamini and Hochberg); a difference is called clear if it is at most 0.05. It is of the exact sign-flip "
+        "test, which needs no normality, where that could find a single difference among so many: its least value for "
+        "n seeds is 2^(1 - n), 0.25 with three. Otherwise it is of the paired t-test; the note above the table says "
+        "which.",
     ),
     (
         "Not distinguishable from the best",

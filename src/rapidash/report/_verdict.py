@@ -63,14 +63,14 @@ def _lead(summary: StudySummary) -> tuple[str, ...]:
     """What each knob does to the error: a sentence of the clear differences, largest first, and one of the others."""
     compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
     compared.sort(key=lambda pair: -abs(pair[1].difference))
-    clear = [f"{_turned(v, c)} {_effect(c)} ({_evidence(c)})" for v, c in compared if c.is_clear]
-    unclear = [f"{_turned(v, c)} ({_evidence(c)})" for v, c in compared if not c.is_clear and c.p_value is not None]
+    clear = [f"{_turned(v, c)}: {_effect(c)}, {_evidence(c)}" for v, c in compared if c.is_clear]
+    unclear = [f"{_turned(v, c)}: {_evidence(c)}" for v, c in compared if not c.is_clear and c.p_value is not None]
     lines = ("; ".join(clear), f"No clear difference: {'; '.join(unclear)}" if unclear else "")
     return tuple(f"{line[:1].upper()}{line[1:]}." for line in lines if line)
 
 
 def _turned(variant: VariantSummary, comparison: Comparison) -> str:
-    return f"{variant.knob or 'one knob'} ({comparison.other} {ARROW} {comparison.name}):"
+    return f"{variant.knob or 'one knob'} ({comparison.other} {ARROW} {comparison.name})"
 
 
 def _effect(comparison: Comparison) -> str:
@@ -103,7 +103,8 @@ def _headline(summary: StudySummary) -> str:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
     count = summary.judgment.num_seeds
     if count < 2:
-        return f"{best.name} has the lowest error of one seed: {error}{symmetry}. One seed cannot rank variants."
+        seed = _seeds(summary).replace("1 ", "one ")
+        return f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants."
     fewer = f" {_fewer(summary)}" if summary.fewer else ""
     if (tied := summary.undecided) or len(summary.ranked) == len([v for v in summary.ranked if v.oracle]) + 1:
         others = f"but {listed([variant.name for variant in tied])} cannot be told from it"
@@ -116,7 +117,7 @@ def _seeds(summary: StudySummary) -> str:
     """The seeds over which the best was chosen."""
     count, best = summary.judgment.num_seeds, summary.best
     is_all = best is None or best.test is None or len(best.test.by_seed) == count
-    return plural(count, "seed") if is_all else f"{plural(count, 'common seed')}"
+    return plural(count, "seed" if is_all else "common seed")
 
 
 def _fewer(summary: StudySummary) -> str:

@@ -205,6 +205,7 @@ def study_of(records: Iterable[Mapping[str, Any]], design: Mapping[str, Any] | N
     found: dict[str, Run] = {}
     for index, record in enumerate(records):
         name = f"records/{record.get('key', index)}.json"
+        name = f"{name}, {index + 1}. record" if name in found else name
         try:
             found[name] = _checked_run(printable(dict(record)))
         except ValueError as error:
@@ -294,7 +295,9 @@ def _in_one_form(planned: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Ma
 def _newest_of_each_cell(runs: list[Run]) -> tuple[Run, ...]:
     """One run per (variant, seed, fraction): a finished one before others, the latest started among equals."""
     ordered = sorted(runs, key=lambda run: (run.is_done, run.text("started")))
-    return tuple({(run.variant, run.seed, run.fraction): run for run in ordered}.values())
+    newest = {(run.variant, run.seed, run.fraction): run for run in ordered}
+    kept = {id(run) for run in newest.values()}
+    return tuple(run for run in runs if id(run) in kept)
 
 
 def _sequence(value: Any) -> list[Any]:
