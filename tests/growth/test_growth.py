@@ -75,8 +75,8 @@ def test_no_file_of_the_library_names_the_package() -> None:
 def test_help_lists_what_the_package_adds() -> None:
     shown = " ".join(rapidash("--help").stdout.split())
     for line in (
-        "mnist-sp, growth-ring tasks:",
-        "networks: rapidash, EGNN, DGCNN, growth-mlp methods:",
+        "growth-ring tasks:",
+        "mnist-sp, growth-ring networks: rapidash, EGNN, DGCNN, growth-mlp methods:",
         "growth-gate, growth-noise, growth-broken objectives: supervised, growth-shifts measures: growth-size",
     ):
         assert line in shown

@@ -14,6 +14,7 @@ from rapidash.report._phrases import (
     p_text,
     variant_title,
     view_title,
+    views_note,
 )
 from rapidash.report._robustness import robustness_section
 from rapidash.report._verdict import verdict
@@ -46,7 +47,7 @@ def markdown_table(summary: StudySummary) -> str:
         rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]
         lines += [_line(_HEAD), _line(("---",) * 5 + ("---:",) * 4), *map(_line, rows), ""]
-        lines += [f"{_escape(note)}\n" for note in [p_note(summary)] if note]
+        lines += [f"{_escape(note)}\n" for note in (views_note(summary), p_note(summary)) if note]
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]

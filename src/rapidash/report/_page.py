@@ -16,6 +16,7 @@ from rapidash.report._phrases import (
     p_note,
     p_text,
     size_text,
+    views_note,
 )
 from rapidash.report._robustness import robustness_section
 from rapidash.report._scale import Scale
@@ -155,7 +156,7 @@ def _table_note(summary: StudySummary) -> str:
     note = f"{metric_with_unit(summary)}: mean over seeds with its 95 % interval; a dot is a seed. "
     if len(summary.study.fractions) > 1:
         note += f"All numbers are at {100 * summary.fraction:g} % of the training data. "
-    note += f"{p_note(summary)} " if p_note(summary) else ""
+    note += "".join(f"{text} " for text in (views_note(summary), p_note(summary)) if text)
     return note + "The dots of a column share one axis. Open a symmetry for its reason."
 
 
@@ -243,16 +244,16 @@ def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]
         tags.append({"kind": "good", "text": "lowest mean"})
     comparison = summary.to_best.get(variant.name)
     if comparison is not None and comparison.p_adjusted is not None and variant in summary.undecided:
-        tags.append({"kind": "plain", "text": "not distinguishable"})
+        tags.append({"kind": "mute", "text": "not distinguishable"})
     if variant.refuted_claim:
         tags.append({"kind": "bad", "text": "symmetry not kept"})
     if variant.oracle:
-        tags.append({"kind": "plain", "text": "oracle"})
+        tags.append({"kind": "mute", "text": "oracle"})
     failed = sum(not run.is_done for run in variant.runs)
     if failed:
         tags.append({"kind": "bad", "text": f"{failed} failed"})
     if variant.test is not None and len(variant.test.by_seed) < len(summary.seeds):
-        tags.append({"kind": "plain", "text": fmt.plural(len(variant.test.by_seed), "seed")})
+        tags.append({"kind": "mute", "text": fmt.plural(len(variant.test.by_seed), "seed")})
     return tags
 
 

@@ -75,6 +75,16 @@ def view_title(name: str) -> str:
     return f"\N{RIGHTWARDS ARROW WITH HOOK} {name}"
 
 
+def views_note(summary: StudySummary) -> str:
+    """What rows of views are; empty where there are none."""
+    if not any(variant.views for variant in summary.variants):
+        return ""
+    sign = view_title("").strip()
+    return (
+        f"{sign} is another view of the same trained model, tested by itself; the variant is judged by the one named."
+    )
+
+
 def variant_title(variant: VariantSummary) -> str:
     """Letter and name, the view that counts, and whether it is an oracle."""
     view = f" [{variant.view}]" if variant.view and variant.views else ""
@@ -88,7 +98,7 @@ def figure_table(summary: StudySummary) -> tuple[Sequence[str], list[Sequence[st
     """Head and rows of the table of figures, a column per variant that has one."""
     lines = figure_lines(summary)
     shown = [variant for variant in summary.variants if any(variant.name in found for _, found in lines)]
-    rows = [
+    rows: list[Sequence[str]] = [
         (title, *(moments_text(found[v.name].moments) if v.name in found else fmt.NOTHING for v in shown))
         for title, found in lines
     ]

@@ -15,6 +15,7 @@ from rapidash.report._phrases import (
     p_text,
     variant_title,
     view_title,
+    views_note,
 )
 from rapidash.report._robustness import TableCell, robustness_section
 from rapidash.report._verdict import verdict
@@ -56,7 +57,7 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
     lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
-    lines += ["", escape(note)] if (note := p_note(summary)) else []
+    lines += [f"\n{escape(note)}" for note in (views_note(summary), p_note(summary)) if note]
     lines += _robustness(summary)
     lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
     return "\n".join(lines)

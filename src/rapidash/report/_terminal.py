@@ -17,6 +17,7 @@ from rapidash.report._phrases import (
     size_text,
     variant_title,
     view_title,
+    views_note,
 )
 from rapidash.report._sections import Section
 from rapidash.report._verdict import verdict
@@ -91,7 +92,7 @@ def _notes(summary: StudySummary) -> list[str]:
         "variant differs in one knob, are paired by seed. Equivariance error: relative, under rotations, before "
         f"{fmt.ARROW} after training. Memory: growth of the process during training."
     )
-    return [note for note in (text, p_note(summary)) if note]
+    return [note for note in (text, views_note(summary), p_note(summary)) if note]
 
 
 def _also_measured(summary: StudySummary) -> list[str]:

@@ -49,7 +49,6 @@ def verdict(summary: StudySummary) -> Verdict:
     findings = (
         _symmetry_finding(summary),
         _distance_finding(summary),
-        _knob_finding(summary),
         _cost_finding(summary),
         _equivariance_finding(summary),
         _rotation_finding(summary),
@@ -60,17 +59,19 @@ def verdict(summary: StudySummary) -> Verdict:
 
 
 def _lead(summary: StudySummary) -> tuple[str, ...]:
-    """What each knob does to the error: a sentence of the clear differences, largest first, and one of the others."""
+    """What each knob does to the error, a sentence each: the clear differences, largest first, and then the others."""
     compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
     compared.sort(key=lambda pair: -abs(pair[1].difference))
-    clear = [f"{_turned(v, c)}: {_effect(c)}, {_evidence(c)}" for v, c in compared if c.is_clear]
-    unclear = [f"{_turned(v, c)}: {_evidence(c)}" for v, c in compared if not c.is_clear and c.p_value is not None]
-    lines = ("; ".join(clear), f"No clear difference: {'; '.join(unclear)}" if unclear else "")
-    return tuple(f"{line[:1].upper()}{line[1:]}." for line in lines if line)
+    clear = [_knob_sentence(v, c) for v, c in compared if c.is_clear]
+    unclear = [_knob_sentence(v, c) for v, c in compared if not c.is_clear and c.p_value is not None]
+    return tuple(" ".join(sentences) for sentences in (clear, unclear) if sentences)
 
 
-def _turned(variant: VariantSummary, comparison: Comparison) -> str:
-    return f"{variant.knob or 'one knob'} ({comparison.other} {ARROW} {comparison.name})"
+def _knob_sentence(variant: VariantSummary, comparison: Comparison) -> str:
+    knob = variant.knob or "one knob"
+    effect = _effect(comparison) if comparison.is_clear else "no clear difference"
+    turned = f"{knob[:1].upper()}{knob[1:]} ({comparison.other} {ARROW} {comparison.name})"
+    return f"{turned}: {effect}, {_evidence(comparison)}."
 
 
 def _effect(comparison: Comparison) -> str:
@@ -190,20 +191,6 @@ def _distance_finding(summary: StudySummary) -> Finding | None:
     text = f"Error relative to {summary.best.name}, each with its own 95 % interval"
     note = '; "not distinguishable" allows for the number of comparisons' if summary.undecided else ""
     return Finding("By how much", f"{text}{note}:", tuple(items))
-
-
-def _knob_finding(summary: StudySummary) -> Finding | None:
-    """What turning one knob did to the error, clear differences first."""
-    compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
-    if not compared:
-        return None
-    compared.sort(key=lambda pair: (not pair[1].is_clear, -abs(pair[1].difference)))
-    items = tuple(
-        f"{variant.knob or 'one knob'} ({comparison.other} to {comparison.name}): {_evidence(comparison)}"
-        f"{'' if comparison.is_clear else ', no clear difference'}"
-        for variant, comparison in compared
-    )
-    return Finding("One knob at a time", "Error after the change relative to before it:", items)
 
 
 def _cost_finding(summary: StudySummary) -> Finding | None:

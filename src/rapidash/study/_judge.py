@@ -126,6 +126,7 @@ def compare(errors: Errors, pairs: Iterable[Pair]) -> tuple[Test, dict[Pair, Com
 def _comparison(errors: Errors, name: str, other: str, p_value: float | None, p_adjusted: float | None) -> Comparison:
     first, second = errors[name], errors[other]
     shared = first.keys() & second.keys()
-    difference = paired_difference(first, second)
-    ratio = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else (None, None, None)
-    return Comparison(name, other, len(shared), *difference, *ratio, p_value, p_adjusted)
+    mean, low, high = paired_difference(first, second)
+    ratio = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else None
+    top, least, most = (None, None, None) if ratio is None else ratio
+    return Comparison(name, other, len(shared), mean, low, high, top, least, most, p_value, p_adjusted)

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._judge import Comparison, Judgment, judge
@@ -325,7 +325,7 @@ def _equivariance_of_view(runs: tuple[Run, ...], view: str) -> dict[str, dict[st
 def _figures(runs: tuple[Run, ...]) -> tuple[FigureSummary, ...]:
     """All measurements that no column shows, in the order of the records."""
     values: dict[tuple[str, str, str], dict[str, dict[int, float]]] = {}
-    said: dict[tuple[str, str, str], Mapping[str, str]] = {}
+    said: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for run in runs:
         for entry in run.measurements:
             key = (entry["name"], entry["group"], entry["view"])
@@ -335,17 +335,17 @@ def _figures(runs: tuple[Run, ...]) -> tuple[FigureSummary, ...]:
                 by_moment.setdefault(entry["moment"], {})[run.seed] = entry["value"]
     views, primary = {view for _, _, view in values}, _primary(runs)
     found = []
-    for (name, group, view), by_moment in values.items():
+    for key, by_moment in values.items():
+        name, group, view = key
         order = dict.fromkeys((*MOMENTS, *by_moment))
         moments = {moment: value for moment in order if (value := estimate(by_moment.get(moment, {}))) is not None}
         if moments:
-            entry = said[name, group, view]
             shown = "" if len(views) == 1 or view == primary else view
-            found.append(FigureSummary(name, group, shown, entry["unit"], entry["better"], moments))
+            found.append(FigureSummary(name, group, shown, said[key]["unit"], said[key]["better"], moments))
     return tuple(found)
 
 
-def _has_column(run: Run, entry: Mapping[str, str]) -> bool:
+def _has_column(run: Run, entry: Mapping[str, Any]) -> bool:
     """Whether the row of the variant or of one of its views shows a measurement."""
     first = run.text("equivariance", "group")
     shown = (f"test error, {run.text('metric')}", f"test error on moved data, {run.text('metric')}")

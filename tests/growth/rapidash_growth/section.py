@@ -5,11 +5,8 @@ from rapidash.study import StudySummary
 
 
 def openness(summary: StudySummary) -> Section:
-    rows = []
-    for variant in summary.variants:
-        for figure in variant.figures:
-            if figure.name == "gate":
-                rows.append((variant.name, f"{figure.moments['after'].mean:.3f}"))
+    gates = [(variant.name, figure) for variant in summary.variants for figure in variant.figures]
+    rows = [(name, f"{figure.moments['after'].mean:.3f}") for name, figure in gates if figure.name == "gate"]
     return Section("How open the gates are", "A closed gate is at 0.", ("variant", "gate"), rows, ("The first look.",))
 
 
