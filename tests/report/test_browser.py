@@ -138,7 +138,8 @@ def test_the_views_of_a_variant_stay_below_it_and_fit_a_phone(write_study: Write
     page = write_report(write_study(records, design))
     order = """
     page.querySelectorAll("#variants thead button")[2].click();
-    result.rows = all("#variants tbody tr").map((row) => row.dataset.variant + (row.className.includes("view") ? "v" : ""));
+    const mark = (row) => row.dataset.variant + (row.className.includes("view") ? "v" : "");
+    result.rows = all("#variants tbody tr").map(mark);
     """
     result, console = browse(page, order)
     assert console == []

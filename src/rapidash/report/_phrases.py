@@ -80,9 +80,7 @@ def views_note(summary: StudySummary) -> str:
     if not any(variant.views for variant in summary.variants):
         return ""
     sign = view_title("").strip()
-    return (
-        f"{sign} is another view of the same trained model, tested by itself; the variant is judged by the one named."
-    )
+    return f"{sign} is another view of the same trained model, tested by itself; the variant is judged by its own row."
 
 
 def variant_title(variant: VariantSummary) -> str:
