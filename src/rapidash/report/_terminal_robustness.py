@@ -1,28 +1,23 @@
 """Errors under corruptions for a terminal."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from rapidash.report._aligned import aligned, filled
-from rapidash.study import Interval, Robustness, letter, mean_interval
+from rapidash.study import Interval, Robustness, StudySummary, mean_interval
 
 
-def robustness_table(found: Robustness, records: Sequence[Mapping[str, Any]]) -> str:
+def robustness_table(found: Robustness, summary: StudySummary) -> str:
     """Errors under corruptions in aligned text: a column per variant, a line per corruption.
 
     Args:
         found: of a study.
-        records: all records of the study; they give the variants the letters of the main table, and the unit.
+        summary: of the same study; it gives the variants their letters, and the unit.
     """
     if not found.rows:
         return f"no run has been tested under all of {', '.join(found.corruptions)} yet\n"
-    marks = {
-        name: letter(index)
-        for index, name in enumerate(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
-    }
-    unit = next((record["unit"] for record in records if record.get("unit")), "")
+    unit = summary.unit
     lines = [
-        ("under corruptions", *(marks[row.name] for row in found.rows)),
+        ("under corruptions", *(summary[row.name].letter for row in found.rows)),
         ("mean corruption error", *(_over_seeds(row.mce) for row in found.rows)),
         *((name, *(_over_seeds(row.ce[name]) for row in found.rows)) for name in found.corruptions),
         (f"error, clean ({unit})", *(_over_seeds(row.clean) for row in found.rows)),
