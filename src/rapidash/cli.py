@@ -17,7 +17,7 @@ from rapidash._names import unknown_name
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.methods import Variant
-    from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign
+    from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign, StudySummary
 
 FAILED, USAGE_ERROR = 1, 2
 _COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
@@ -108,7 +108,8 @@ def _terminations() -> Iterator[None]:
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
-    from rapidash.study import StoreError, get_design, run_corruptions, run_study, study_table
+    from rapidash.report import terminal_table
+    from rapidash.study import StoreError, get_design, read_study, run_corruptions, run_study, summarize
     from rapidash.train import find_device
 
     task, full, _, rest = _early(words)
@@ -137,10 +138,11 @@ def _study(words: list[str]) -> int:
         with contextlib.suppress(Exception):  # what stopped the study is what must be told
             _write_report(out, quiet=True)
         raise
-    print(study_table(records))
+    summary = summarize(read_study(out))
+    print(terminal_table(summary))
     if corruptions is not None and any(record["status"] == "done" for record in records):
         run_corruptions(out, corruptions, report=lambda line: print(line, file=sys.stderr))
-    _print_robustness(records, out)
+    _print_robustness(summary)
     if options.measure:
         _measure_variants(records, out)
     _write_report(out)
@@ -171,12 +173,13 @@ def _planned_corruptions(
         raise UsageError(f"--corruptions: {error}") from error
 
 
-def _print_robustness(records: "Sequence[Record]", directory: Path) -> None:
+def _print_robustness(summary: "StudySummary") -> None:
     """The table of errors under corruptions, where the models were tested."""
-    from rapidash.study import read_robustness, robustness_table
+    from rapidash.report import robustness_table
+    from rapidash.study import read_robustness
 
-    if (found := read_robustness(directory, records)) is not None:
-        print(robustness_table(found, records))
+    if (found := read_robustness(summary.study.directory, summary.study.records)) is not None:
+        print(robustness_table(found, summary))
 
 
 def _measure_variants(records: "Sequence[Record]", out: Path) -> None:
@@ -256,8 +259,8 @@ def _report(words: list[str]) -> int:
     """Write the report of a study's directory again."""
     from rapidash._cli_options import add_reference
     from rapidash._cli_parser import Parser
-    from rapidash.report import read_study
-    from rapidash.study import change_reference, study_table
+    from rapidash.report import terminal_table
+    from rapidash.study import change_reference, read_study, summarize
 
     parser = Parser(
         "report",
@@ -285,8 +288,9 @@ def _report(words: list[str]) -> int:
     if options.reference is not None:
         known = list(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
         change_reference(directory, options.reference, known)
-    print(study_table(records))
-    _print_robustness(records, directory)
+    summary = summarize(study)
+    print(terminal_table(summary))
+    _print_robustness(summary)
     try:
         _write_report(directory, out=None if options.out is None else Path(options.out))
     except OSError as error:

@@ -1,7 +1,9 @@
 """A package of another author adds one thing of every kind by its entry points alone, and a study uses them all."""
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +50,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("growth") / "out"
     ended = rapidash("study", "growth-ring", "--out", str(out), "--workers", "2", "--seeds", "1")
     assert ended.returncode == 0, ended.stderr
+    (out / "terminal.txt").write_text(ended.stdout, encoding="utf-8")
     return out
 
 
@@ -98,6 +101,27 @@ def test_every_variant_of_the_study_has_its_figures_on_record(study: Path) -> No
     assert apart["history"][0]["loss/apart"] > 0
     assert "deviation of features" in apart["test_details"]
     assert figures(apart, "deviation of features")["full", "after"] == apart["test_details"]["deviation of features"]
+
+
+@pytest.mark.parametrize("place", ["terminal.txt", "table.md", "report.html"])
+def test_the_section_and_all_figures_stand_in_every_report(study: Path, place: str) -> None:
+    text = (study / place).read_text(encoding="utf-8").partition('<script type="application/json"')[0]
+    shown = " ".join(re.sub(r"<[^>]*>", " ", html.unescape(text)).split())
+    gates = {
+        name: figures(record, "gate")["full", "after"] for name, record in records(study).items() if "gate" in name
+    }
+    assert gates.keys() == {"gated", "gated, noisy"}
+    for text in ("How open the gates are", "A closed gate is at 0.", "The first look.", "Also measured"):
+        assert text in shown
+    for name, gate in gates.items():
+        assert re.search(rf"{name}\W+{gate:.3f}", shown)
+    for figure in ("gate [full]", "dual [full]", "norm of the weights", "deviation of features"):
+        assert figure in shown
+    assert "section 'growth-no-gate' of another package is left out: LookupError: no gate in sight" in shown
+    for record in records(study).values():
+        size = figures(record, "norm of the weights")["full", "after"]
+        assert f"{size:#.3g}" in shown
+    assert max(map(len, (study / "terminal.txt").read_text(encoding="utf-8").splitlines())) <= 120
 
 
 def test_the_gate_follows_its_own_gradient_descent_and_dual_variable(study: Path) -> None:

@@ -127,6 +127,31 @@ def make_design(
     }  # fmt: skip
 
 
+def small_record(name: str, seed: int, test_error: float, **changes: Any) -> dict[str, Any]:
+    """The record of a finished run with what a summary needs and no more."""
+    plain: dict[str, Any] = {
+        "schema": 1,
+        "key": f"{name}{seed}",
+        "status": "done",
+        "error": None,
+        "config": {"variant": {"name": name, "neighbor": None, "knob": ""}, "seed": seed, "fraction": 1.0},
+        "commit": "abc",
+        "metric": "MSE of positions",
+        "unit": "length^2",
+        "test_error": test_error,
+        "test_error_rotated": 2 * test_error,
+        "test_error_tta": None,
+        "parameters": 1234567,
+        "seconds_per_step": 0.01 * (seed + 1),
+        "peak_memory_bytes": (seed + 1) * 10**6,
+        "equivariance": {"before": {"mean": 1e-6}, "after": {"mean": 2e-6}},
+        "symmetry": {"layers": "E(3)", "effective": "E(3)", "oracle": False},
+    }
+    plain["config"]["variant"] |= changes.pop("variant", {})
+    plain["config"] |= changes.pop("config", {})
+    return plain | changes
+
+
 WriteStudy = Callable[..., Path]
 
 

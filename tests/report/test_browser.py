@@ -130,6 +130,28 @@ def test_the_controls_work(page: Path) -> None:
     assert result["definitions"] is True
 
 
+def test_the_views_of_a_variant_stay_below_it_and_fit_a_phone(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    for record in records:
+        if record["config"]["variant"]["name"] in ("E(3) on R3", "T(3) on R3"):
+            record["test_error_tta"] = 0.9 * record["test_error"]
+    page = write_report(write_study(records, design))
+    order = """
+    page.querySelectorAll("#variants thead button")[2].click();
+    const mark = (row) => row.dataset.variant + (row.className.includes("view") ? "v" : "");
+    result.rows = all("#variants tbody tr").map(mark);
+    """
+    result, console = browse(page, order)
+    assert console == []
+    assert "thrown" not in result
+    rows = "".join(result["rows"])
+    assert "11v" in rows
+    assert "33v" in rows
+    assert len(result["rows"]) == 8
+    narrow, _ = browse(page, MEASURE, width=375)
+    assert narrow["wide"] == []
+
+
 def test_the_probe_sees_a_fetch_an_error_and_an_overflow(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     broken = text.replace("<header>", '<img src="http://localhost:9/x.png"><p style="width:3000px">wide</p><header>')

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from rapidash.report import read_study, summarize, verdict, write_report
+from rapidash.report import verdict, write_report
 from rapidash.report._markdown import markdown_table
+from rapidash.study import read_study, summarize
 from tests.report._studies import WriteStudy, make_study
 
 NAME = "E(3) on R3"

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from rapidash.report import _format as fmt
 from rapidash.report._scale import Scale, scale_for, tick_labels
+from rapidash.study import letter
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_units_and_counts() -> None:
     assert fmt.short_count(999_600) == "1 M".replace(" ", fmt.TIE)
     assert fmt.p_value(0.0004) == "p < 0.001".replace(" ", fmt.TIE)
     assert fmt.unit("length^2") == "length²"
-    assert [fmt.letter(index) for index in (0, 25, 26, 52)] == ["A", "Z", "AA", "BA"]
+    assert [letter(index) for index in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
 
 
 positive = st.floats(1e-8, 1e8)

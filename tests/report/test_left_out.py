@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from rapidash.report import read_study, summarize, write_report
-from rapidash.report._printable import LONGEST_TEXT
-from rapidash.study import study_table
+from rapidash.report import terminal_table, write_report
+from rapidash.study import LONGEST_TEXT, read_study, summarize
 from tests.report._studies import WriteStudy, make_design, make_record, make_study
 
 
@@ -62,7 +61,7 @@ def test_a_bad_record_is_named_and_the_others_count(
     assert summary["E(3) on R3"].test.mean == pytest.approx(sum(errors[3:6]) / 3)  # type: ignore[union-attr]
     page = write_report(directory).read_text(encoding="utf-8")
     assert "1 file left out: records/000.json (" in page
-    assert "E(3) on R3xS2" in study_table(study.records)
+    assert "E(3) on R3xS2" in terminal_table(summary)
 
 
 def test_a_record_nested_too_deeply_is_named(write_study: WriteStudy) -> None:
@@ -117,9 +116,9 @@ def test_a_record_of_another_unit_or_metric_is_never_averaged_with_the_rest(
     assert study.unreadable == (("records/002.json", reason),)
     mean = (records[0]["test_error"] + records[1]["test_error"]) / 2
     assert summarize(study)["E(3) on R3"].test.mean == pytest.approx(mean)  # type: ignore[union-attr]
-    assert f"{mean:.4g}" in study_table(records)
-    said = " ".join(study_table(records).split())
-    assert f"records/{records[2]['key']}.json is left out: {reason}." in said
+    assert f"{mean:.3g}" in terminal_table(summarize(study))
+    said = " ".join(terminal_table(summarize(study)).split())
+    assert f"1 file left out: records/002.json ({reason})." in said
     page = write_report(directory).read_text(encoding="utf-8")
     assert "1 file left out: records/002.json" in page
 
@@ -142,7 +141,7 @@ def test_a_long_error_is_shown_once_and_short(write_study: WriteStudy) -> None:
     assert len(page) < size + 4 * LONGEST_TEXT
     assert page.count("characters left out; the file has them") == 2  # the traceback, and the records to download
     assert (directory / "table.md").stat().st_size < 10_000
-    assert len(study_table(read_study(directory).records)) < 5000
+    assert len(terminal_table(summarize(read_study(directory)))) < 5000
 
 
 def test_lone_surrogates_are_written_as_escapes(write_study: WriteStudy) -> None:

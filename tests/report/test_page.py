@@ -1,5 +1,6 @@
 """The page as text: it renders whatever the study holds, escapes it, and refers to nothing outside itself."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from rapidash.report import write_report
+from rapidash.registry import SECTIONS
+from rapidash.report import Section, write_report
 from rapidash.report._provenance import settings
-from rapidash.report._records import Run
+from rapidash.study import Run
 from tests.report._studies import WriteStudy, make_record, make_study
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -238,3 +240,38 @@ def test_text_has_the_contrast_that_wcag_asks_for(index: int) -> None:
 def test_settings_tell_numbers_from_truth_values() -> None:
     run = Run({"config": {"train": {"steps": 1, "warmup_steps": 0, "threads": None}, "task_options": {"mirror": True}}})
     assert list(settings(run).values()) == ["1", "0", "none", "yes"]
+
+
+def test_the_page_begins_with_what_each_knob_does(write_study: WriteStudy) -> None:
+    """Title, the clear differences, and those that are not clear: a sentence per knob, before anything else."""
+    page = write_report(write_study(*make_study())).read_text(encoding="utf-8")
+    first = re.sub(r"<[^>]*>", "", html.unescape(page.partition("<header>")[2])).strip().splitlines()[:3]
+    assert first[0] == "Which symmetry does nbody want?"
+    rotations = "Rotations of the training samples (T(3) on R3 → T(3) on R3 + rotations): lowers the error, 0.62×"
+    assert first[1].startswith(rotations)
+    assert (
+        "A constant frame as further input (E(3) on R3xS2 → E(3) on R3xS2 + global frame): no clear difference"
+        in (first[2])
+    )
+    assert sum(line.count(" → ") for line in first) == 5
+
+
+def test_a_section_that_raises_is_named_and_the_rest_is_written(
+    write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {
+        "good": lambda summary: Section(
+            "Mine", f"{len(summary.variants)} variants", ("a", "b"), [("1|", "<2>")], ("note",)
+        ),
+        "uneven": lambda summary: Section("Uneven", head=("a",), rows=[("1", "2")]),
+        "none": lambda summary: None,
+    }
+    monkeypatch.setattr(SECTIONS, "_entries", entries)
+    page = write_report(write_study(*make_study())).read_text(encoding="utf-8")
+    assert "<h2>Mine</h2>" in page
+    assert "<td>&lt;2&gt;</td>" in page
+    care = html.unescape(page.partition("Read with care")[2].partition("</section>")[0])
+    assert (
+        "The section 'uneven' of another package is left out: ValueError: rows of the section 'Uneven' need 1" in care
+    )
+    assert "'none' of another package is left out: TypeError: it returned NoneType, expected" in care

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rapidash.report import read_study
+from rapidash.methods import modern_variant
+from rapidash.study import read_study, study_of
 from tests.report._studies import VARIANTS, WriteStudy, make_design, make_record, make_study
 
 
@@ -75,6 +76,37 @@ def test_a_run_that_the_design_does_not_contain_is_set_aside(write_study: WriteS
         config[foreign] = {"seed": 5, "fraction": 0.5, "task_options": {"num_train": 7}}[foreign]
     study = read_study(write_study([record], design))
     assert (len(study.runs), len(study.set_aside)) == (0, 1)
+
+
+def test_runs_of_an_earlier_version_belong_to_the_design_that_this_version_wrote(write_study: WriteStudy) -> None:
+    """A study that was resumed: its design has methods where the records have ``augment`` and ``tta``."""
+    records, design = make_study()
+    design["variants"] = [modern_variant(variant) for variant in design["variants"]]
+    assert all("methods" in variant and "augment" not in variant for variant in design["variants"])
+    assert len(read_study(write_study(records, design)).runs) == len(records)
+
+
+def test_settings_without_effect_set_no_run_aside(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    design["train"] = design["train"] | {"checkpoint_every": 7, "log_tensorboard": True}
+    assert len(read_study(write_study(records, design)).runs) == len(records)
+
+
+def test_records_at_hand_are_read_as_those_of_a_directory(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    records[3]["config"]["seed"] = "three"
+    records[4]["key"] = records[5]["key"]  # as of two copies of a file
+    read, at_hand = read_study(write_study(records, design)), study_of(records, design)
+    assert [run.raw for run in at_hand.runs] == [run.raw for run in read.runs]
+    assert len(at_hand.runs) == len(records) - 1
+    assert [reason for _, reason in at_hand.unreadable] == [reason for _, reason in read.unreadable]
+
+
+def test_variants_keep_their_order_whatever_failed(write_study: WriteStudy) -> None:
+    records = make_study()[0]
+    names = read_study(write_study(records)).variants
+    records[0] |= {"status": "failed", "test_error": None}
+    assert read_study(write_study(records)).variants == names
 
 
 def test_a_variant_may_be_described_in_other_words(write_study: WriteStudy) -> None:

@@ -6,8 +6,9 @@ from statistics import fmean
 
 import pytest
 
-from rapidash.report import read_study, summarize, write_report
+from rapidash.report import write_report
 from rapidash.report._robustness import robustness_section
+from rapidash.study import read_study, summarize
 from tests.report._studies import CORRUPTED, WriteStudy, make_study, write_corruptions
 from tests.report.test_browser import BROWSER, browse
 from tests.report.test_page import Page

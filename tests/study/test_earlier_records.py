@@ -17,7 +17,7 @@ from rapidash.methods import Augment, Average, Variant, evaluate
 from rapidash.models import EGNNConfig, NetworkConfig, RapidashConfig
 from rapidash.predict import TrainedModel
 from rapidash.registry import NETWORKS
-from rapidash.study import RunConfig, Store, StoreError, get_design, load_run, study_table
+from rapidash.study import RunConfig, Store, StoreError, get_design, load_run, read_study
 from rapidash.train import TrainConfig
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -57,7 +57,8 @@ def test_the_run_of_an_earlier_record_is_not_run_again(store: Store) -> None:
         assert config.key != record["key"]
         assert store.load(config.key) == record
     assert len(store.records()) == 3
-    assert "E(3) on R3xS2" in study_table(store.records())
+    study = read_study(store.directory)
+    assert {run.text("key") for run in study.done} == {record["key"] for record in store.records()}
 
 
 def test_saved_models_give_the_errors_on_record(store: Store) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from rapidash.study import CorruptionPlan, compare_robustness, robustness_table
-from tests.study.test_study_table import record
+from rapidash.report import robustness_table
+from rapidash.study import CorruptionPlan, compare_robustness, study_of, summarize
+from tests.report._studies import small_record as record
 
 PLAN = CorruptionPlan(("jitter", "rotate"), skipped={"scale": "it deforms space"})
 
@@ -44,7 +45,7 @@ def test_runs_without_a_whole_result_are_counted_and_in_no_number() -> None:
     assert set(good.mce) == {0, 1}
     assert set(bad.clean) == {2}
     assert bad.mce == {}  # the reference has no result for its seed
-    text = robustness_table(found, records)
+    text = robustness_table(found, summarize(study_of(records)))
     assert "3 finished run(s) lack a result" in text
     assert "Left out: scale, because it deforms space." in text
 
@@ -55,18 +56,26 @@ def test_an_error_of_zero_is_no_unit() -> None:
     found = compare_robustness(records, PLAN, results)
     assert found.rows[1].ce["rotate"] == {}
     assert found.rows[1].mce == {}
-    assert robustness_table(found, records).splitlines()[2].split() == ["mean", "corruption", "error", "-", "-"]
+    assert robustness_table(found, summarize(study_of(records))).splitlines()[2].split() == [
+        "mean",
+        "corruption",
+        "error",
+        "-",
+        "-",
+    ]
 
 
 def test_the_table_has_the_letters_of_the_main_table_and_the_unit() -> None:
     records, results = runs()
     failed = [record("broken", 0, 0.0, status="failed", error="no"), *records]
-    lines = robustness_table(compare_robustness(records, PLAN, results), failed).splitlines()
+    lines = robustness_table(compare_robustness(records, PLAN, results), summarize(study_of(failed))).splitlines()
     assert lines[0].split() == ["under", "corruptions", "B", "C"]
     assert lines[2].split() == ["mean", "corruption", "error", "1", "3"]
     assert lines[5].split()[:3] == ["error,", "clean", "(length^2)"]
     assert lines[6].endswith("5.1 ± 1.3")  # 5 and 5.2: 12.7 standard errors of 0.1
-    assert robustness_table(compare_robustness(records, PLAN, {}), records).startswith("no run has been tested")
+    assert robustness_table(compare_robustness(records, PLAN, {}), summarize(study_of(records))).startswith(
+        "no run has been tested"
+    )
 
 
 def test_without_a_run_of_the_reference_there_are_errors_but_no_relative_ones() -> None:

@@ -5,27 +5,23 @@ from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import measurement_page, write_measurement
 from rapidash.report._page import MEASUREMENT_PAGE
 from rapidash.report._publish import publish
-from rapidash.report._records import Run, Study, read_study
-from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary, summarize
+from rapidash.report._sections import Section
+from rapidash.report._terminal import terminal_table
+from rapidash.report._terminal_robustness import robustness_table
 from rapidash.report._verdict import Finding, Verdict, verdict
 from rapidash.report._write import write_report
 
 __all__ = [
     "MEASUREMENT_PAGE",
-    "Comparison",
-    "Estimate",
     "Finding",
-    "Run",
-    "Study",
-    "StudySummary",
-    "VariantSummary",
+    "Section",
     "Verdict",
     "figure",
     "measure_run",
     "measurement_page",
     "publish",
-    "read_study",
-    "summarize",
+    "robustness_table",
+    "terminal_table",
     "verdict",
     "write_measurement",
     "write_report",

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Mark, Point, Row, RowChart, Series, Span, XYChart
+from rapidash.report._phrases import difference_text, estimate_text, metric_with_unit, p_text
 from rapidash.report._scale import Scale, scale_for
-from rapidash.report._summary import Estimate, StudySummary, VariantSummary
+from rapidash.study import Estimate, StudySummary, VariantSummary
 
 SHIFT = 17  # pixels, a little less than the width of a marked point
 CurveRow = tuple[float, float, float, float]  # place on the x axis; lowest, mean and highest value over seeds
@@ -49,8 +50,8 @@ def difference_chart(summary: StudySummary) -> RowChart | None:
     for variant, comparison in known:
         other = summary[comparison.other]
         parts = (
-            f"{fmt.signed(comparison.difference)} {fmt.interval(comparison.low, comparison.high)}".strip(),
-            fmt.p_value(comparison.p_value),
+            difference_text(comparison),
+            p_text(comparison),
             f"factor{fmt.TIE}{fmt.ratio(comparison.ratio)}" if comparison.ratio else "",
         )
         value = ", ".join(part for part in parts if part)
@@ -66,7 +67,7 @@ def difference_chart(summary: StudySummary) -> RowChart | None:
         "differences",
         "What one knob does",
         "Error of the variant minus the error of its neighbor, which differs in one knob, paired by seed. Left of zero "
-        "the variant is better. An interval that holds zero is no clear difference.",
+        "the variant is better. p allows for the number of comparisons; above 0.05 there is no clear difference.",
         tuple(rows),
         scale,
         f"difference in {error_axis(summary, scale)}",
@@ -194,7 +195,7 @@ def learning_chart(summary: StudySummary) -> XYChart | None:
         x,
         y,
         "optimizer step",
-        _log(f"validation {_name(summary)}", y),
+        _log(f"validation {metric_with_unit(summary)}", y),
         curve_readout("step", x, curves),
     )
 
@@ -229,11 +230,6 @@ def small_equivariance_rows(variant: VariantSummary, scale: Scale | None) -> lis
     return [
         _equivariance_row(variant, group, moments, scale) for group, moments in variant.equivariance.items() if scale
     ]
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """``0.00430 [0.00412, 0.00448]``."""
-    return f"{fmt.number(estimate.mean)} {fmt.interval(estimate.low, estimate.high)}".strip()
 
 
 def curve_row(at: float, values: Sequence[float]) -> CurveRow:
@@ -333,12 +329,8 @@ def error_scale(estimates: Sequence[Estimate], *, log: bool | None = None) -> Sc
     return scale_for([*values, *ends], log=log)
 
 
-def _name(summary: StudySummary) -> str:
-    return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit else summary.metric
-
-
 def error_axis(summary: StudySummary, scale: Scale) -> str:
-    return _log(_name(summary), scale)
+    return _log(metric_with_unit(summary), scale)
 
 
 def _log(axis: str, scale: Scale) -> str:

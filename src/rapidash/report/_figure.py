@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from rapidash.report._charts import error_scale
 from rapidash.report._format import unit
-from rapidash.report._records import read_study
 from rapidash.report._scale import Scale, scale_for
-from rapidash.report._summary import Estimate, StudySummary, VariantSummary, summarize
+from rapidash.study import Estimate, StudySummary, VariantSummary, read_study, summarize
 
 COLORS: Final = ("#1f5fbf", "#b3410e", "#17734a", "#7b3fc4", "#a8236d", "#6b6000", "#0b6f82", "#5c5f66")
 FORMATS: Final = (".svg", ".png", ".pdf")

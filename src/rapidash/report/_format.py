@@ -115,15 +115,6 @@ def plural(num: int, noun: str) -> str:
     return f"{num} {noun}" if num == 1 else f"{num} {noun}s"
 
 
-def letter(index: int) -> str:
-    """A, B, ..., Z, AA, AB, ...: the mark of a variant in every plot."""
-    text, index = "", index + 1
-    while index > 0:
-        index, rest = divmod(index - 1, 26)
-        text = chr(65 + rest) + text
-    return text
-
-
 def listed(items: Sequence[str]) -> str:
     """Names in a sentence: a, b and c."""
     return " and ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,10 +1,24 @@
 """The table of a study for a terminal, an issue or a paper's supplement: GitHub's Markdown."""
 
+from collections.abc import Sequence
+
 from rapidash.report import _format as fmt
-from rapidash.report._charts import estimate_text
+from rapidash.report._phrases import (
+    FIGURES_NOTE,
+    difference_text,
+    equivariance_text,
+    estimate_text,
+    figure_table,
+    metric_with_unit,
+    p_note,
+    p_text,
+    variant_title,
+    view_title,
+    views_note,
+)
 from rapidash.report._robustness import robustness_section
-from rapidash.report._summary import StudySummary, VariantSummary
-from rapidash.report._verdict import metric_with_unit, verdict
+from rapidash.report._verdict import verdict
+from rapidash.study import StudySummary, VariantSummary
 
 _HEAD = (
     "variant",
@@ -20,18 +34,32 @@ _HEAD = (
 
 
 def markdown_table(summary: StudySummary) -> str:
-    """The verdict, the cautions and one row per variant."""
+    """The verdict, the cautions, one row per variant and view, and every other figure."""
     found = verdict(summary)
-    lines = [f"# Which symmetry does {_escape(summary.study.task)} want?", "", _escape(found.headline), ""]
+    lines = [
+        f"# Which symmetry does {_escape(summary.study.task)} want?",
+        "",
+        *(f"{_escape(line)}\n" for line in found.lead),
+        _escape(found.headline),
+        "",
+    ]
     if summary.variants:
-        rows = [_row(summary, variant) for variant in summary.variants]
+        rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]
         lines += [_line(_HEAD), _line(("---",) * 5 + ("---:",) * 4), *map(_line, rows), ""]
+        lines += [f"{_escape(note)}\n" for note in (views_note(summary), p_note(summary)) if note]
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]
     lines += [f"- Caution: {_escape(caution)}" for caution in found.cautions]
     lines += _robustness(summary)
+    head, figures = figure_table(summary)
+    if figures:
+        lines += ["", "## Also measured", "", FIGURES_NOTE, "", *_table(head, figures)]
+    for section in found.sections:
+        lines += ["", f"## {_escape(section.title)}", "", *([_escape(section.text), ""] if section.text else [])]
+        lines += [*_table(section.head, section.rows), ""] if section.rows else []
+        lines += [f"- {_escape(note)}" for note in section.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -45,38 +73,51 @@ def _robustness(summary: StudySummary) -> list[str]:
         (title, *(" ".join(filter(None, (cell.value, cell.interval, f"({cell.error})"))) for cell in cells))
         for title, cells in section.lines
     ]
-    lines = ["", "## Under corruptions", "", _escape(section.lead), "", _line(head), _line(("---",) * len(head))]
-    return [*lines, *map(_line, rows), "", *(f"- {_escape(note)}" for note in section.notes)]
+    lines = ["", "## Under corruptions", "", _escape(section.lead), "", *_table(head, rows)]
+    return [*lines, "", *(f"- {_escape(note)}" for note in section.notes)]
 
 
-def _row(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
+def _rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str, ...]]:
     comparison = variant.to_neighbor
     difference = fmt.NOTHING
     if comparison is not None:
         parts = (
-            fmt.signed(comparison.difference),
-            fmt.interval(comparison.low, comparison.high),
-            fmt.p_value(comparison.p_value),
+            difference_text(comparison),
+            p_text(comparison),
             f"vs {summary[comparison.other].letter}",
         )
         difference = " ".join(part for part in parts if part)
-    moments = next(iter(variant.equivariance.values()), {})
-    oracle = " (oracle)" if variant.oracle else ""
-    return (
-        f"{variant.letter} {variant.name}{oracle}",
+    row = (
+        variant_title(variant),
         variant.symmetry_text or fmt.NOTHING,
         estimate_text(variant.test) if variant.test is not None else "no finished run",
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
         difference,
-        f" {fmt.ARROW} ".join(fmt.relative_error(moments[key].mean) for key in ("before", "after") if key in moments)
-        or fmt.NOTHING,
+        equivariance_text(variant.equivariance) or fmt.NOTHING,
         fmt.count(variant.parameters),
         fmt.seconds(variant.seconds_per_step),
         fmt.memory(variant.peak_memory),
     )
+    views = (
+        (
+            view_title(view.name),
+            view.effective or fmt.NOTHING,
+            estimate_text(view.test) if view.test is not None else fmt.NOTHING,
+            fmt.number(view.rotated.mean) if view.rotated is not None else fmt.NOTHING,
+            "",
+            equivariance_text(view.equivariance) or fmt.NOTHING,
+            *("",) * 3,
+        )
+        for view in variant.views
+    )
+    return [row, *views]
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_line(head), _line(("---",) * len(head)), *map(_line, rows)]
+
+
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(_escape, cells))} |"
 
 

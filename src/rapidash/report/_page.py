@@ -1,6 +1,5 @@
 """The HTML page: what the template shows, as plain values."""
 
-from collections.abc import Mapping
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
@@ -8,11 +7,21 @@ from typing import Any, Final, NamedTuple
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
-from rapidash.report._records import shortened
+from rapidash.report._phrases import (
+    FIGURES_NOTE,
+    equivariance_text,
+    estimate_text,
+    figure_table,
+    metric_with_unit,
+    p_note,
+    p_text,
+    size_text,
+    views_note,
+)
 from rapidash.report._robustness import robustness_section
 from rapidash.report._scale import Scale
-from rapidash.report._summary import Comparison, Estimate, StudySummary, VariantSummary
-from rapidash.report._verdict import metric_with_unit, verdict
+from rapidash.report._verdict import verdict
+from rapidash.study import Comparison, Estimate, StudySummary, VariantSummary, ViewSummary, shortened
 
 
 class Column(NamedTuple):
@@ -106,6 +115,8 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "data": charts.data_chart(summary),
         "costs": charts.cost_charts(summary),
         "robustness": robustness_section(summary),
+        "figures": figure_table(summary),
+        "figures_note": FIGURES_NOTE,
         "differing": differing if len(configured) > 1 else [],
         "shared": shared,
         "definitions": provenance.DEFINITIONS,
@@ -144,7 +155,8 @@ def _facts(summary: StudySummary) -> list[tuple[str, str]]:
 def _table_note(summary: StudySummary) -> str:
     note = f"{metric_with_unit(summary)}: mean over seeds with its 95 % interval; a dot is a seed. "
     if len(summary.study.fractions) > 1:
-        note += f"All numbers are at {100 * summary.study.fraction:g} % of the training data. "
+        note += f"All numbers are at {100 * summary.fraction:g} % of the training data. "
+    note += "".join(f"{text} " for text in (views_note(summary), p_note(summary)) if text)
     return note + "The dots of a column share one axis. Open a symmetry for its reason."
 
 
@@ -169,8 +181,7 @@ def _table_row(
         test_lines.append(fmt.interval(variant.test.low, variant.test.high))
     if to_best is not None and to_best.ratio is not None:
         test_lines.append(f"{fmt.ratio(to_best.ratio)} the best {fmt.interval(to_best.ratio_low, to_best.ratio_high)}")
-    if variant.averaged is not None:
-        test_lines.append(f"averaged over rotations {fmt.number(variant.averaged.mean)}")
+        test_lines += [p_text(to_best)] if p_text(to_best) else []
     return {
         "color": variant.index,
         "letter": variant.letter,
@@ -178,6 +189,8 @@ def _table_row(
         "configured": configured,
         "tags": _tags(summary, variant),
         "knob": f"{variant.knob} (neighbor: {variant.neighbor})" if variant.neighbor else variant.knob,
+        "view": variant.view if variant.views else "",
+        "views": [_view_row(view) for view in variant.views],
         "layers": variant.layers,
         "exactness": _exactness(variant),
         "effective": variant.symmetry_text,
@@ -190,7 +203,7 @@ def _table_row(
         "rotated_sort": _sort(variant.rotated),
         **_neighbor_cells(summary, variant.to_neighbor),
         "equivariance": charts.small_equivariance_rows(variant, scales.equivariance),
-        "equivariance_sort": _sort(_first_after(variant.equivariance)),
+        "equivariance_sort": _sort(variant.after),
         "parameters": fmt.count(variant.parameters),
         "parameters_sort": _blank(variant.parameters),
         "seconds": fmt.seconds(variant.seconds_per_step),
@@ -200,15 +213,22 @@ def _table_row(
     }
 
 
+def _view_row(view: ViewSummary) -> dict[str, str]:
+    """The row of another view of the model, below that of its variant."""
+    return {
+        "name": view.name,
+        "effective": view.effective or fmt.NOTHING,
+        "test": estimate_text(view.test) if view.test is not None else fmt.NOTHING,
+        "rotated": fmt.number(view.rotated.mean) if view.rotated is not None else fmt.NOTHING,
+        "equivariance": equivariance_text(view.equivariance) or fmt.NOTHING,
+    }
+
+
 def _neighbor_cells(summary: StudySummary, comparison: Comparison | None) -> dict[str, Any]:
     if comparison is None:
         return {"neighbor": "", "neighbor_clear": False, "neighbor_lines": [], "neighbor_sort": ""}
-    p_values = [fmt.p_value(comparison.p_value)]
-    if comparison.p_adjusted is not None and comparison.p_adjusted != comparison.p_value:
-        p_values.append(f"adjusted {comparison.p_adjusted:.2g}")
     bounds = fmt.interval(comparison.low, comparison.high)
-    factor = f"{fmt.ratio(comparison.ratio)} {fmt.interval(comparison.ratio_low, comparison.ratio_high)}"
-    lines = [bounds, ", ".join(filter(None, p_values)), factor if comparison.ratio else ""]
+    lines = [bounds, p_text(comparison), size_text(comparison) if comparison.ratio is not None else ""]
     return {
         "neighbor": f"{fmt.signed(comparison.difference)} vs {summary[comparison.other].letter}",
         "neighbor_clear": comparison.is_clear,
@@ -223,17 +243,17 @@ def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]
     if best is not None and variant is best and len(summary.ranked) > 1:
         tags.append({"kind": "good", "text": "lowest mean"})
     comparison = summary.to_best.get(variant.name)
-    if comparison is not None and comparison.low is not None and not comparison.is_clear and not variant.oracle:
-        tags.append({"kind": "plain", "text": "not distinguishable"})
+    if comparison is not None and comparison.p_adjusted is not None and variant in summary.undecided:
+        tags.append({"kind": "mute", "text": "not distinguishable"})
     if variant.refuted_claim:
         tags.append({"kind": "bad", "text": "symmetry not kept"})
     if variant.oracle:
-        tags.append({"kind": "plain", "text": "oracle"})
+        tags.append({"kind": "mute", "text": "oracle"})
     failed = sum(not run.is_done for run in variant.runs)
     if failed:
         tags.append({"kind": "bad", "text": f"{failed} failed"})
     if variant.test is not None and len(variant.test.by_seed) < len(summary.seeds):
-        tags.append({"kind": "plain", "text": fmt.plural(len(variant.test.by_seed), "seed")})
+        tags.append({"kind": "mute", "text": fmt.plural(len(variant.test.by_seed), "seed")})
     return tags
 
 
@@ -248,10 +268,6 @@ def _exactness(variant: VariantSummary) -> str:
     if not variant.effective or variant.effective == "trivial":
         return ""
     return "exactness not measured" if worst is None else f"exact: {fmt.power_of_ten(worst)}"
-
-
-def _first_after(equivariance: Mapping[str, Mapping[str, Estimate]]) -> Estimate | None:
-    return next((moments["after"] for moments in equivariance.values() if "after" in moments), None)
 
 
 def _sort(estimate: Estimate | None) -> str:

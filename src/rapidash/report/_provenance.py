@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rapidash.report import _format as fmt
-from rapidash.report._records import Run, Study
-from rapidash.report._summary import StudySummary
+from rapidash.study import Run, Study, StudySummary
 
 _NOT_SETTINGS: Final = ("seed", "fraction", "variant.name", "variant.neighbor", "variant.knob")
 
@@ -41,16 +40,18 @@ DEFINITIONS: Final = (
     ),
     (
         "Difference to the neighbor, and p",
-        "Differences are taken seed by seed; interval and p are of the paired t-test. A difference is called clear if "
-        "its interval leaves out zero. The adjusted p allows for all comparisons of the table (false-discovery rate, "
-        "Benjamini and Hochberg). The sign-flip p needs no normality, but cannot be below 2^(1 - n) for n seeds: 0.25 "
-        "with three.",
+        "Differences are taken seed by seed; the interval is that of the paired t-test. Every comparison, with a "
+        "neighbor or with the best variant, has one p, adjusted for all of them together (false-discovery rate, "
+        "Benjamini and Hochberg); a difference is called clear if it is at most 0.05. It is of the exact sign-flip "
+        "test, which needs no normality, where that could find a single difference among so many: its least value for "
+        "n seeds is 2^(1 - n), 0.25 with three. Otherwise it is of the paired t-test; the note above the table says "
+        "which.",
     ),
     (
         "Not distinguishable from the best",
-        "Every other variant is compared with the best by a paired t-test over their shared seeds; all these "
-        "comparisons together are kept at a false-discovery rate of 5 %. A variant with a single seed cannot be the "
-        "best where another has two.",
+        "The best has the lowest mean over the seeds that all variants with the most seeds share; a variant with fewer "
+        "seeds, or an oracle, cannot be the best. Every other variant is compared with it over their shared seeds, and "
+        "is not distinguishable unless it is clearly worse.",
     ),
     (
         "Factor",

@@ -6,12 +6,20 @@ from typing import Final
 
 from rapidash._files import atomic_write
 from rapidash.report import _format as fmt
-from rapidash.report._charts import estimate_text
 from rapidash.report._figure import figure
-from rapidash.report._records import read_study
+from rapidash.report._phrases import (
+    difference_text,
+    estimate_text,
+    metric_with_unit,
+    p_note,
+    p_text,
+    variant_title,
+    view_title,
+    views_note,
+)
 from rapidash.report._robustness import TableCell, robustness_section
-from rapidash.report._summary import StudySummary, VariantSummary, summarize
-from rapidash.report._verdict import metric_with_unit, verdict
+from rapidash.report._verdict import verdict
+from rapidash.study import StudySummary, VariantSummary, read_study, summarize
 
 _HEAD: Final = ("variant", "symmetry", "test error", "rotated", "difference to neighbor", "parameters", "per step")
 _WIDTHS: Final = (22, 12, 22, 8, 22, 8, 8)
@@ -44,10 +52,12 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
 
 def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     caption = f"{metric_with_unit(summary)[:1].upper()}{metric_with_unit(summary)[1:]}; lower is better."
-    lines = [f"**{escape(verdict(summary).headline)}**", ""]
+    found = verdict(summary)
+    lines = [f"**{escape(found.headline)}**", "", *(f"{escape(line)}\n" for line in found.lead)]
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
-    lines += _table([_HEAD, *(_cells(summary, variant) for variant in summary.variants)], _WIDTHS)
+    lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
+    lines += [f"\n{escape(note)}" for note in (views_note(summary), p_note(summary)) if note]
     lines += _robustness(summary)
     lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
     return "\n".join(lines)
@@ -79,13 +89,13 @@ def _robustness_cell(cell: TableCell, *, is_mean: bool) -> str:
     return " ".join(filter(None, (cell.value, cell.interval if is_mean else "", f"({cell.error})")))
 
 
-def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
+def _rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str, ...]]:
     difference = fmt.NOTHING
     if (comparison := variant.to_neighbor) is not None:
-        bounds = fmt.interval(comparison.low, comparison.high)
-        difference = f"{fmt.signed(comparison.difference)} {bounds} to {summary[comparison.other].letter}"
-    return (
-        f"{variant.letter} {variant.name}{' (oracle)' if variant.oracle else ''}",
+        difference = f"{difference_text(comparison)} to {summary[comparison.other].letter}"
+        difference += f", {p_text(comparison)}" if p_text(comparison) else ""
+    row = (
+        variant_title(variant),
         variant.symmetry_text or fmt.NOTHING,
         estimate_text(variant.test) if variant.test is not None else "no finished run",
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
@@ -93,6 +103,17 @@ def _cells(summary: StudySummary, variant: VariantSummary) -> tuple[str, ...]:
         fmt.count(variant.parameters),
         fmt.seconds(variant.seconds_per_step),
     )
+    views = (
+        (
+            view_title(view.name),
+            view.effective or fmt.NOTHING,
+            estimate_text(view.test) if view.test is not None else fmt.NOTHING,
+            fmt.number(view.rotated.mean) if view.rotated is not None else fmt.NOTHING,
+            *(fmt.NOTHING,) * 3,
+        )
+        for view in variant.views
+    )
+    return [row, *views]
 
 
 def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, str]]:

@@ -7,9 +7,18 @@ from rapidash.data import SEVERITIES
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import RowChart, XYChart
+from rapidash.report._phrases import estimate_text
 from rapidash.report._scale import Scale, scale_for
-from rapidash.report._summary import Estimate, StudySummary, VariantSummary, estimate
-from rapidash.study import Robustness, RobustnessRow, read_robustness, winner
+from rapidash.study import (
+    Estimate,
+    Robustness,
+    RobustnessRow,
+    StudySummary,
+    VariantSummary,
+    estimate,
+    judge,
+    read_robustness,
+)
 
 _PLACES = (0, *SEVERITIES)
 _X_AXIS = "severity; 0: test data as they are"
@@ -76,10 +85,10 @@ def _lead(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) 
     means = {variant.name: mce for variant, row in known if (mce := estimate(row.mce)) is not None}
     if len(means) < 2:
         return text
-    decided = winner({variant.name: row.mce for variant, row in known})
-    assert decided is not None
-    text += f" {decided.best} has the lowest mean corruption error, {charts.estimate_text(means[decided.best])}"
-    return f"{text}, but {fmt.listed(decided.tied)} cannot be told from it." if decided.tied else f"{text}."
+    found_best = judge({variant.name: row.mce for variant, row in known})
+    assert found_best.best is not None
+    text += f" {found_best.best} has the lowest mean corruption error, {estimate_text(means[found_best.best])}"
+    return f"{text}, but {fmt.listed(found_best.tied)} cannot be told from it." if found_best.tied else f"{text}."
 
 
 def _error_chart(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) -> RowChart | None:
@@ -90,7 +99,7 @@ def _error_chart(found: Robustness, known: list[tuple[VariantSummary, Robustness
     rows = []
     for variant, mce in means:
         is_unit = variant.name == found.reference
-        value = "1, the reference" if is_unit else charts.estimate_text(mce)
+        value = "1, the reference" if is_unit else estimate_text(mce)
         spans = () if is_unit else (charts.interval_span(scale, mce),)
         rows.append(charts.variant_row(variant, value, charts.estimate_marks(scale, mce, "corruption error"), spans))
     return RowChart(

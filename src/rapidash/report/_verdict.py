@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rapidash.report._format import (
-    interval,
+    ARROW,
     listed,
     number,
     plural,
@@ -13,12 +13,10 @@ from rapidash.report._format import (
     relative_error,
     seconds,
     short_count,
-    signed,
-    unit,
 )
-from rapidash.report._records import shortened
-from rapidash.report._summary import Comparison, StudySummary, VariantSummary
-from rapidash.study import EXACT_LIMIT
+from rapidash.report._phrases import p_text, size_text
+from rapidash.report._sections import Section, registered_sections
+from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened
 
 ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
 
@@ -34,11 +32,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The headline, the findings behind it, and the cautions that go with it."""
+    """What a study found: what each knob does, who is best, the findings behind that, and the cautions that go with it.
 
+    ``sections`` are those of other packages.
+    """
+
+    lead: tuple[str, ...]
     headline: str
     findings: tuple[Finding, ...]
     cautions: tuple[str, ...]
+    sections: tuple[Section, ...] = ()
 
 
 def verdict(summary: StudySummary) -> Verdict:
@@ -46,13 +49,41 @@ def verdict(summary: StudySummary) -> Verdict:
     findings = (
         _symmetry_finding(summary),
         _distance_finding(summary),
-        _knob_finding(summary),
         _cost_finding(summary),
         _equivariance_finding(summary),
         _rotation_finding(summary),
-        *_detail_findings(summary),
     )
-    return Verdict(_headline(summary), tuple(f for f in findings if f is not None), _cautions(summary))
+    sections, faults = registered_sections(summary)
+    shown = tuple(finding for finding in findings if finding is not None)
+    return Verdict(_lead(summary), _headline(summary), shown, (*_cautions(summary), *faults), sections)
+
+
+def _lead(summary: StudySummary) -> tuple[str, ...]:
+    """What each knob does to the error, a sentence each: the clear differences, largest first, and then the others."""
+    compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
+    compared.sort(key=lambda pair: -abs(pair[1].difference))
+    clear = [_knob_sentence(v, c) for v, c in compared if c.is_clear]
+    unclear = [_knob_sentence(v, c) for v, c in compared if not c.is_clear and c.p_value is not None]
+    return tuple(" ".join(sentences) for sentences in (clear, unclear) if sentences)
+
+
+def _knob_sentence(variant: VariantSummary, comparison: Comparison) -> str:
+    knob = variant.knob or "one knob"
+    effect = _effect(comparison) if comparison.is_clear else "no clear difference"
+    turned = f"{knob[:1].upper()}{knob[1:]} ({comparison.other} {ARROW} {comparison.name})"
+    return f"{turned}: {effect}, {_evidence(comparison)}."
+
+
+def _effect(comparison: Comparison) -> str:
+    """A clear difference in words."""
+    factor, is_worse = comparison.ratio, comparison.difference > 0
+    if factor is not None and (factor >= 2 or 0 < factor <= 0.5):
+        return "more than doubles the error" if is_worse else "more than halves the error"
+    return "raises the error" if is_worse else "lowers the error"
+
+
+def _evidence(comparison: Comparison) -> str:
+    return ", ".join(filter(None, (size_text(comparison), p_text(comparison))))
 
 
 def _headline(summary: StudySummary) -> str:
@@ -67,20 +98,41 @@ def _headline(summary: StudySummary) -> str:
     if best.test.low is not None:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
     symmetry = f", effective symmetry {best.effective}" if best.effective else ""
-    symmetry += ", which training has broken" if best.lost_symmetry else ""
+    symmetry += ", which training has broken" if best.has_lost_symmetry else ""
     symmetry += ", which it measurably does not have" if best.refuted_claim else ""
     if len(summary.ranked) == 1:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
-    tied = summary.undecided
-    seeds = plural(len(summary.seeds), "seed")
-    if len(summary.seeds) < 2:
-        return f"{best.name} has the lowest error of one seed: {error}{symmetry}. One seed cannot rank variants."
-    if tied:
-        return (
-            f"{best.name} has the lowest mean over {seeds}: {error}{symmetry}; "
-            f"but {listed([variant.name for variant in tied])} cannot be told from it."
-        )
-    return f"{best.name} wins over {seeds}: {error}{symmetry}; every other variant is clearly worse."
+    count = summary.judgment.num_seeds
+    if count < 2:
+        seed = _seeds(summary).replace("1 ", "one ")
+        return f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants."
+    fewer = f" {_fewer(summary)}" if summary.fewer else ""
+    if (tied := summary.undecided) or len(summary.ranked) == len([v for v in summary.ranked if v.oracle]) + 1:
+        others = f"but {listed([variant.name for variant in tied])} cannot be told from it"
+        outcome = others if tied else "there is no other to compare it with"
+        return f"{best.name} has the lowest mean over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
+    return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; every other variant is clearly worse.{fewer}"
+
+
+def _seeds(summary: StudySummary) -> str:
+    """The seeds over which the best was chosen."""
+    count, best = summary.judgment.num_seeds, summary.best
+    is_all = best is None or best.test is None or len(best.test.by_seed) == count
+    return plural(count, "seed" if is_all else "common seed")
+
+
+def _fewer(summary: StudySummary) -> str:
+    counts = [f"{v.name} ({plural(len(v.test.by_seed), 'seed')})" for v in summary.fewer if v.test is not None]
+    return f"Fewer seeds, and so no winner whatever the mean: {listed(counts)}."
+
+
+def lost_symmetry(variant: VariantSummary) -> str:
+    """How a model that should keep all rotations measurably does not, in words; empty for any other."""
+    after = variant.after
+    if not variant.has_lost_symmetry or after is None:
+        return ""
+    factor = ratio(variant.rotated_ratio or 1.0)
+    return f"equivariance error {relative_error(after.mean)}, rotated test data {factor} the error"
 
 
 def _symmetry_finding(summary: StudySummary) -> Finding | None:
@@ -94,18 +146,18 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
             "these runs do not say which symmetry the task wants."
         )
         return Finding("Which symmetry", text)
-    if best.lost_symmetry:
+    if best.has_lost_symmetry:
         text = (
             f"The best model, {best.name}, was built for {best.effective} and lost it in training "
-            f"({best.lost_symmetry}): these runs do not say which symmetry the task wants."
+            f"({lost_symmetry(best)}): these runs do not say which symmetry the task wants."
         )
         return Finding("Which symmetry", text)
     leaders: dict[str, VariantSummary] = {best.effective: best}
     for variant in (*summary.undecided, *summary.ranked):  # what may be as good as the best speaks for its symmetry
-        if variant.effective and not variant.oracle and not variant.doubt:
+        if variant.effective and not variant.oracle and not variant.is_doubted:
             leaders.setdefault(variant.effective, variant)
     if len(leaders) == 1:
-        others = any(variant.effective != best.effective or variant.doubt for variant in summary.ranked)
+        others = any(variant.effective != best.effective or variant.is_doubted for variant in summary.ranked)
         text = (
             f"No other symmetry than {best.effective} has a model that keeps it."
             if others
@@ -115,7 +167,9 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
     items = []
     for leader in leaders.values():
         comparison = summary.to_best.get(leader.name)
-        outcome = f": {_size(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
+        outcome = (
+            f": {size_text(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
+        )
         items.append(_because(leader) + outcome)
     undecided = {variant.name for variant in summary.undecided}
     rivals = [symmetry for symmetry, leader in leaders.items() if leader.name in undecided]
@@ -131,43 +185,12 @@ def _distance_finding(summary: StudySummary) -> Finding | None:
     if summary.best is None or not summary.to_best:
         return None
     items = [
-        f"{name}: {_size(comparison)}{'' if comparison.is_clear else ', not distinguishable'}"
+        f"{name}: {_evidence(comparison)}{'' if comparison.is_clear else ', not distinguishable'}"
         for name, comparison in sorted(summary.to_best.items(), key=lambda pair: pair[1].difference)
     ]
     text = f"Error relative to {summary.best.name}, each with its own 95 % interval"
     note = '; "not distinguishable" allows for the number of comparisons' if summary.undecided else ""
     return Finding("By how much", f"{text}{note}:", tuple(items))
-
-
-def _knob_finding(summary: StudySummary) -> Finding | None:
-    """What turning one knob did to the error, clear differences first."""
-    compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
-    if not compared:
-        return None
-    compared.sort(key=lambda pair: (not pair[1].is_clear, -abs(pair[1].difference)))
-    items = tuple(
-        f"{variant.knob or 'one knob'} ({comparison.other} to {comparison.name}): {_size(comparison)}"
-        f"{'' if comparison.is_clear else ', no clear difference'}"
-        for variant, comparison in compared
-    )
-    return Finding("One knob at a time", "Error after the change relative to before it:", items)
-
-
-def _detail_findings(summary: StudySummary) -> list[Finding]:
-    """The figures that the task reports beside its metric, one finding each."""
-    names = dict.fromkeys(name for variant in summary.variants for name in variant.details)
-    return [
-        Finding(
-            name,
-            "On test data, beside the metric; the mean over seeds:",
-            tuple(
-                f"{variant.name}: {number(found.mean)} {interval(found.low, found.high)}".rstrip()
-                for variant in summary.variants
-                if (found := variant.details.get(name)) is not None
-            ),
-        )
-        for name in names
-    ]
 
 
 def _cost_finding(summary: StudySummary) -> Finding | None:
@@ -183,7 +206,7 @@ def _cost_finding(summary: StudySummary) -> Finding | None:
         return Finding("At which cost", f"{text}; it is the fastest. {slowest.name} takes {ratio(factor)} as long.")
     factor = best.seconds_per_step / (fastest.seconds_per_step or 1.0)
     comparison = summary.to_best.get(fastest.name)
-    price = f", which has {_size(comparison)} the error" if comparison is not None and comparison.ratio else ""
+    price = f", which has {size_text(comparison)} the error" if comparison is not None and comparison.ratio else ""
     return Finding(
         "At which cost",
         f"{text}: {ratio(factor)} as long as the fastest, {fastest.name} "
@@ -205,7 +228,7 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
     for after, _, variant, before in rows:
         start = f", {relative_error(before.mean)} before" if before is not None else ""
         note = " (rounding only)" if after <= ROUNDING else ""
-        if variant.lost_symmetry:
+        if variant.has_lost_symmetry:
             note = f" ({variant.effective} was lost in training)"
         if variant.refuted_claim:
             note = f" ({variant.effective} is claimed, and not kept)"
@@ -244,9 +267,9 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         )
     cautions += [
         f"{variant.name} was built for {variant.effective}, but training has broken it between the rotations of its "
-        f"grid: {variant.lost_symmetry}. It speaks for no symmetry here."
+        f"grid: {lost_symmetry(variant)}. It speaks for no symmetry here."
         for variant in summary.ranked
-        if variant.lost_symmetry
+        if variant.has_lost_symmetry
     ]
     cautions += [_refuted_caution(variant) for variant in summary.variants if variant.refuted_claim]
     setting = str(study.design.get("setting") or "")
@@ -270,7 +293,8 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     uneven = {len(v.test.by_seed) for v in summary.variants if v.test is not None}
     if len(uneven) > 1:
         cautions.append(
-            "The variants have different numbers of finished seeds; paired comparisons use the shared ones."
+            "The variants have different numbers of finished seeds: comparisons use the seeds that both have, and a "
+            "variant with fewer seeds than another cannot win."
         )
     if study.unreadable:
         named = "; ".join(f"{name} ({shortened(reason, 160)})" for name, reason in study.unreadable[:3])
@@ -305,17 +329,5 @@ def _because(variant: VariantSummary) -> str:
     return f"{variant.effective}{reasons}: {variant.name}"
 
 
-def _size(comparison: Comparison) -> str:
-    """A factor with its interval; a difference where a factor makes no sense."""
-    if comparison.ratio is None:
-        return f"{signed(comparison.difference)} {interval(comparison.low, comparison.high)}".strip()
-    return f"{ratio(comparison.ratio)} {interval(comparison.ratio_low, comparison.ratio_high)}".strip()
-
-
 def _parameters(variant: VariantSummary) -> str:
     return f"{short_count(variant.parameters)} parameters"
-
-
-def metric_with_unit(summary: StudySummary) -> str:
-    """Name of the metric with its unit in brackets."""
-    return f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric

@@ -5,8 +5,7 @@ from pathlib import Path
 from rapidash._files import atomic_write
 from rapidash.report._markdown import markdown_table
 from rapidash.report._page import render
-from rapidash.report._records import read_study
-from rapidash.report._summary import summarize
+from rapidash.study import read_study, summarize
 
 
 def write_report(study_dir: Path, out: Path | None = None) -> Path:

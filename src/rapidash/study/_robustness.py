@@ -1,6 +1,5 @@
 """Errors under corruptions over seeds, relative to a reference variant: the mean corruption error of every variant."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from rapidash.data import relative_errors
 from rapidash.study._corruption_plan import CorruptionPlan, read_plan
 from rapidash.study._corruption_runs import read_results
 from rapidash.study._one_metric import of_one_metric
-from rapidash.study._statistics import mean_interval
-from rapidash.study._table import TABLE_WIDTH, aligned, interval_text, letter
 
 Severities = tuple[float, ...]
 
@@ -115,37 +112,6 @@ def compare_robustness(
     return Robustness(reference, plan.names, plan.skipped, rows, untested)
 
 
-def robustness_table(found: Robustness, records: Sequence[Mapping[str, Any]]) -> str:
-    """Errors under corruptions in aligned text: a column per variant, a line per corruption.
-
-    Args:
-        found: of a study.
-        records: all records of the study; they give the variants the letters of `study_table`, and the unit.
-    """
-    if not found.rows:
-        return f"no run has been tested under all of {', '.join(found.corruptions)} yet\n"
-    marks = {
-        name: letter(index)
-        for index, name in enumerate(dict.fromkeys(record["config"]["variant"]["name"] for record in records))
-    }
-    unit = next((record["unit"] for record in records if record.get("unit")), "")
-    lines = [
-        ("under corruptions", *(marks[row.name] for row in found.rows)),
-        ("mean corruption error", *(_over_seeds(row.mce) for row in found.rows)),
-        *((name, *(_over_seeds(row.ce[name]) for row in found.rows)) for name in found.corruptions),
-        (f"error, clean ({unit})", *(_over_seeds(row.clean) for row in found.rows)),
-        (f"error, corrupted ({unit})", *(_over_seeds(row.corrupted) for row in found.rows)),
-    ]
-    notes = [
-        f"Corruption error: test error over five severities divided by that of {found.reference} with the same seed, "
-        "mean over seeds ± half of the 95 % t-interval; lower is better."
-    ]
-    notes += [f"Left out: {name}, because {why}." for name, why in found.skipped.items()]
-    if found.num_untested:
-        notes.append(f"{found.num_untested} finished run(s) lack a result: --corruptions once more tests them.")
-    return "\n".join([*aligned(lines), "", *(textwrap.fill(note, TABLE_WIDTH) for note in notes)]) + "\n"
-
-
 def _complete(errors: Mapping[str, Sequence[float | None]], names: Sequence[str]) -> dict[str, Severities] | None:
     """The errors under all corruptions; None where one is missing or not finite."""
     found = {name: tuple(value for value in errors.get(name, ()) if value is not None) for name in names}
@@ -174,10 +140,3 @@ def _row(
         ce=ce,
         mce={seed: fmean(by_seed[seed] for by_seed in ce.values()) for seed in whole},
     )
-
-
-def _over_seeds(by_seed: Mapping[int, float]) -> str:
-    values = list(by_seed.values())
-    if values and min(values) == max(values):  # the reference itself
-        return f"{values[0]:.4g}"
-    return interval_text(mean_interval(values)) if values else "-"

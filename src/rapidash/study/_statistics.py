@@ -6,10 +6,10 @@ orders of the data; differences are therefore taken seed by seed, which removes 
 * Means and differences: Student's t-interval, exact when the values over seeds are normal.
 * Ratio of means: Fieller's interval for paired values, exact under joint normality. A bootstrap is no alternative at
   3 seeds: it has 10 distinct resamples, so that its ends are the extreme values and it covers far less than 95 %.
-* p-value: exact sign-flip permutation test of the differences, which assumes only that a difference is as likely
-  to be +d as -d when the variants are equal. Its smallest two-sided value is 2^(1 - n): 0.25 with 3 seeds, and below
-  0.05 only from 6 seeds on. With 3 seeds it can thus never be significant; the t-interval can, at the price of
-  normality. Many comparisons are adjusted together (Benjamini and Hochberg: false-discovery rate).
+* p-value: the paired t-test, or the exact sign-flip permutation test of the differences, which assumes only that a
+  difference is as likely to be +d as -d when the variants are equal. Its smallest two-sided value is 2^(1 - n): 0.25
+  with 3 seeds, and below 0.05 only from 6 seeds on. `_judge` says which is used when. Many comparisons are adjusted
+  together (Benjamini and Hochberg: false-discovery rate).
 * One seed has no interval: None, never 0.
 """
 
@@ -33,24 +33,6 @@ class Interval(NamedTuple):
     high: float | None
 
 
-class PairedDifference(NamedTuple):
-    """Mean of a - b over the seeds that both have."""
-
-    mean: float
-    low: float | None  # ends of the 95 % t-interval, None with one seed
-    high: float | None
-    p_value: float | None  # exact two-sided sign-flip test, None with one seed
-
-
-class Verdict(NamedTuple):
-    """Which variant is best, and how sure that is."""
-
-    best: str
-    tied: tuple[str, ...]  # not distinguishable from the best, by their means
-    p_values: Mapping[str, float | None]  # against the best, adjusted for their number; None with one common seed
-    num_seeds: int  # of the best
-
-
 def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
     """Mean and Student t-interval of independent values; no interval (None) for a single one.
 
@@ -62,10 +44,8 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     return Interval(mean, None, None) if half is None else Interval(mean, mean - half, mean + half)
 
 
-def paired_difference(
-    a: Mapping[int, float], b: Mapping[int, float], *, confidence: float = CONFIDENCE
-) -> PairedDifference:
-    """Difference a - b by seed, with its t-interval and its exact sign-flip p-value.
+def paired_difference(a: Mapping[int, float], b: Mapping[int, float], *, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of a - b over the seeds that both have, with its t-interval.
 
     Args:
         a, b: the value of each seed.
@@ -73,11 +53,24 @@ def paired_difference(
     Raises: ValueError when no seed is in both.
     """
     first, second = _paired(a, b)
-    difference = first - second
-    mean, low, high = mean_interval(difference.tolist(), confidence=confidence)
-    if low is None:
-        return PairedDifference(mean, None, None, None)
-    return PairedDifference(mean, low, high, _sign_flip(difference))
+    return mean_interval((first - second).tolist(), confidence=confidence)
+
+
+def sign_flip_p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
+    """Two-sided p-value of the exact sign-flip test of a - b by seed; None with one seed.
+
+    All 2^n sign patterns up to 16 seeds, 65536 random ones (seeded) beyond.
+    Raises: ValueError when no seed is in both.
+    """
+    from scipy import stats
+
+    first, second = _paired(a, b)
+    if len(first) < 2:
+        return None
+    result = stats.permutation_test(
+        (first - second,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**16, rng=0
+    )
+    return float(result.pvalue)
 
 
 def paired_t_p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
@@ -129,30 +122,6 @@ def false_discovery(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else next(adjusted) for value in p_values]
 
 
-def winner(errors: Mapping[str, Mapping[int, float]], *, rate: float = 1 - CONFIDENCE) -> Verdict | None:
-    """The variant of the lowest mean error, and those that cannot be told from it.
-
-    Each other variant is compared with the best by a paired t-test over the seeds that both have; the comparisons
-    together are kept at a false-discovery rate. With one common seed nothing can be told apart.
-
-    Args:
-        errors: by name of the variant, the error of each seed. Variants without a seed are left out.
-        rate: of false discoveries.
-    Returns: None when there is no error at all.
-    """
-    means = {name: float(np.mean(list(by_seed.values()))) for name, by_seed in errors.items() if by_seed}
-    if not means:
-        return None
-    best, *others = sorted(means, key=lambda name: means[name])
-    p_values = [
-        paired_t_p_value(errors[name], errors[best]) if set(errors[name]) & set(errors[best]) else None
-        for name in others
-    ]
-    adjusted = dict(zip(others, false_discovery(p_values)))
-    tied = tuple(name for name, p_value in adjusted.items() if p_value is None or p_value > rate)
-    return Verdict(best, tied, adjusted, len(errors[best]))
-
-
 def smallest_p_value(num_seeds: int) -> float:
     """The least two-sided p-value that a sign-flip test over this many seeds can give: 2^(1 - n), at most 1."""
     return min(1.0, 2.0 ** (1 - num_seeds))
@@ -187,13 +156,3 @@ def _student_point(confidence: float, freedom: int) -> float:
     from scipy import stats  # here and below: half of the start-up time of every process that imports the package
 
     return float(stats.t.ppf((1 + confidence) / 2, freedom))
-
-
-def _sign_flip(difference: Values) -> float:
-    """All 2^n sign patterns up to 16 seeds, 65536 random ones (seeded) beyond."""
-    from scipy import stats
-
-    result = stats.permutation_test(
-        (difference,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**16, rng=0
-    )
-    return float(result.pvalue)

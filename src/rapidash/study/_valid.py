@@ -132,8 +132,18 @@ _RECORD: Final[Kinds] = {
     "measurements.*": _OBJECT,
     "measurements.*.name": _TEXT,
     "measurements.*.value": _NUMBER,
+    **{f"measurements.*.{name}": _TEXT for name in ("unit", "group", "moment", "view", "better")},
     "views": _OBJECT,
     "views.*": _OBJECT,
+    "views.*.test_error": _NUMBER,
+    "views.*.test_error_rotated": _NUMBER,
+    "views.*.symmetry": _OBJECT,
+    "views.*.symmetry.effective": _TEXT,
+    **{
+        f"views.*.errors_{moment}{path}": kind
+        for moment in ("before", "after")
+        for path, kind in (("", _OBJECT), (".*", _OBJECT), (".*.group", _TEXT), (".*.mean", _SIZE))
+    },
     "config.seed": _COUNT,
     "config.fraction": _SHARE,
     "config.train": _OBJECT,

@@ -73,7 +73,9 @@
         const result = Number.isNaN(p) || Number.isNaN(q) ? x.localeCompare(y) : p - q;
         return descending ? -result : result;
       };
-      body.append(...[...body.rows].sort(order));
+      const ownRows = [...body.rows].filter((row) => !row.classList.contains("view"));
+      const withViews = (row) => [row, ...body.querySelectorAll(`tr.view[data-variant="${row.dataset.variant}"]`)];
+      body.append(...ownRows.sort(order).flatMap(withViews)); // the other views stay below their variant
       heads.forEach((head, i) => {
         if (i === index) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");

@@ -1,16 +1,19 @@
-"""A study directory read for a reader: every record that can be read, and the name and reason of each that cannot."""
+"""The records of a study as they count: every one that can be read, and the name and reason of each that cannot."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rapidash.report._printable import printable
-from rapidash.study import design_fault, metric_faults, record_fault
+from rapidash.methods import modern_variant
+from rapidash.study._one_metric import metric_faults
+from rapidash.study._printable import printable
+from rapidash.study._store import RECORD_SCHEMA
+from rapidash.study._valid import design_fault, record_fault
+from rapidash.train import WITHOUT_EFFECT
 
-RECORD_SCHEMA: Final = 1
 _WORDS: Final = ("neighbor", "knob")  # parts of a variant that describe it and change no result
 
 
@@ -70,6 +73,19 @@ class Run:
             return "diverged: its test error is not a finite number"
         lines = self.text("error").strip().splitlines()
         return shortened(lines[-1]) if lines else f"status {self.text('status') or 'unknown'}"
+
+    @property
+    def measurements(self) -> list[dict[str, Any]]:
+        """The figures of the run, each with its name, value, unit, group, moment, view and what is better.
+
+        Records of earlier versions have those that the task reports beside its metric.
+        """
+        entries = self.get("measurements")
+        if entries is None:
+            entries = [{"name": name, "value": value} for name, value in (self.get("test_details") or {}).items()]
+        plain = {"unit": "", "group": "", "moment": "after", "view": "", "better": "", "value": None}
+        named = (entry for entry in entries if entry.get("name"))
+        return [plain | {key: value for key, value in entry.items() if value is not None} for entry in named]
 
     @property
     def history(self) -> list[Mapping[str, Any]]:
@@ -180,6 +196,24 @@ def read_study(study_dir: Path) -> Study:
                 found[name] = _checked_run(content)
         except (OSError, ValueError) as error:
             left_out[name] = str(error)
+    return _assembled(study_dir, design, found, left_out)
+
+
+def study_of(records: Iterable[Mapping[str, Any]], design: Mapping[str, Any] | None = None) -> Study:
+    """The same of records at hand, as if each lay in ``records/KEY.json``."""
+    left_out: dict[str, str] = {}
+    found: dict[str, Run] = {}
+    for index, record in enumerate(records):
+        name = f"records/{record.get('key', index)}.json"
+        name = f"{name}, {index + 1}. record" if name in found else name
+        try:
+            found[name] = _checked_run(printable(dict(record)))
+        except ValueError as error:
+            left_out[name] = str(error)
+    return _assembled(Path(), design or {}, found, left_out)
+
+
+def _assembled(study_dir: Path, design: Mapping[str, Any], found: Mapping[str, Run], left_out: dict[str, str]) -> Study:
     own = {name: run for name, run in found.items() if _belongs(run, design)}
     left_out |= _of_another_metric(own)
     kept = _newest_of_each_cell([run for name, run in own.items() if name not in left_out])
@@ -236,22 +270,34 @@ def _belongs(run: Run, design: Mapping[str, Any]) -> bool:
         return False
     if fractions and run.fraction not in fractions:
         return False
-    planned = variants.get(run.variant, {})
-    if any(run.get("config", "variant", key) != value for key, value in planned.items() if key not in _WORDS):
+    planned, own = _in_one_form(variants.get(run.variant, {}), run.get("config", "variant"))
+    if any(own.get(key) != value for key, value in planned.items() if key not in _WORDS):
         return False
     overrides = design.get("train_overrides")
-    own = overrides.get(run.variant) if isinstance(overrides, Mapping) else None
-    train = {**(design.get("train") or {}), **(own or {})}
-    if any(run.get("config", "train", key) != value for key, value in train.items()):
+    changed = overrides.get(run.variant) if isinstance(overrides, Mapping) else None
+    train = {**(design.get("train") or {}), **(changed or {})}
+    if any(run.get("config", "train", key) != value for key, value in train.items() if key not in WITHOUT_EFFECT):
         return False
     options = design.get("task_options")
     return not options or run.get("config", "task_options") == options
 
 
+def _in_one_form(planned: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A planned variant and that of a record as this version writes them; as they are where the plan names no model."""
+    if not isinstance(planned.get("model"), Mapping):
+        return planned, own
+    try:
+        return modern_variant(planned), modern_variant(own)
+    except (KeyError, TypeError, ValueError):  # of no form that ever was: equal or not as they stand
+        return planned, own
+
+
 def _newest_of_each_cell(runs: list[Run]) -> tuple[Run, ...]:
     """One run per (variant, seed, fraction): a finished one before others, the latest started among equals."""
     ordered = sorted(runs, key=lambda run: (run.is_done, run.text("started")))
-    return tuple({(run.variant, run.seed, run.fraction): run for run in ordered}.values())
+    newest = {(run.variant, run.seed, run.fraction): run for run in ordered}
+    kept = {id(run) for run in newest.values()}
+    return tuple(run for run in runs if id(run) in kept)
 
 
 def _sequence(value: Any) -> list[Any]:

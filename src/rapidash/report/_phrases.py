@@ -1,0 +1,103 @@
+"""Comparisons and figures in words, the same wherever they stand."""
+
+from collections.abc import Mapping, Sequence
+
+from rapidash.report import _format as fmt
+from rapidash.study import Comparison, Estimate, FigureSummary, StudySummary, VariantSummary
+
+_TESTS = {
+    "t-test": "a paired t-test by seed, which rests on differences that are normal over seeds",
+    "sign-flip test": "an exact sign-flip test by seed, which needs no normality",
+}
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Mean and interval of an estimate."""
+    return f"{fmt.number(estimate.mean)} {fmt.interval(estimate.low, estimate.high)}".strip()
+
+
+def size_text(comparison: Comparison) -> str:
+    """A factor with its interval; a difference where a factor makes no sense."""
+    if comparison.ratio is None:
+        return difference_text(comparison)
+    return f"{fmt.ratio(comparison.ratio)} {fmt.interval(comparison.ratio_low, comparison.ratio_high)}".strip()
+
+
+def difference_text(comparison: Comparison) -> str:
+    """A difference with its interval."""
+    return f"{fmt.signed(comparison.difference)} {fmt.interval(comparison.low, comparison.high)}".strip()
+
+
+def p_text(comparison: Comparison | None) -> str:
+    """The adjusted p-value; empty without one."""
+    return "" if comparison is None else fmt.p_value(comparison.p_adjusted)
+
+
+def p_note(summary: StudySummary) -> str:
+    """Which test gives every p of a study; empty where no comparison has one."""
+    compared = {frozenset(pair) for pair, c in summary.judgment.comparisons.items() if c.p_adjusted is not None}
+    if not compared:
+        return ""
+    return (
+        f"p is of {_TESTS[summary.judgment.test]}, adjusted for all {fmt.plural(len(compared), 'comparison')} of the "
+        "study (false-discovery rate): of each variant with its neighbor, and with the best. A difference is clear if "
+        "p is at most 0.05."
+    )
+
+
+def metric_with_unit(summary: StudySummary) -> str:
+    """Name of the metric with its unit in brackets."""
+    return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit else summary.metric
+
+
+def figure_lines(summary: StudySummary) -> list[tuple[str, Mapping[str, FigureSummary]]]:
+    """The figures that no column shows: title, and by name of the variant what was measured of it."""
+    lines: dict[str, dict[str, FigureSummary]] = {}
+    for variant in summary.variants:
+        for figure in variant.figures:
+            lines.setdefault(figure.title, {})[variant.name] = figure
+    return list(lines.items())
+
+
+def moments_text(moments: Mapping[str, Estimate]) -> str:
+    """Means before and after training."""
+    return f" {fmt.ARROW} ".join(fmt.number(found.mean) for found in moments.values())
+
+
+def equivariance_text(equivariance: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """The relative error under the first group before and after training."""
+    moments = next(iter(equivariance.values()), {})
+    return f" {fmt.ARROW} ".join(fmt.relative_error(moments[key].mean) for key in ("before", "after") if key in moments)
+
+
+def view_title(name: str) -> str:
+    """What stands in place of the variant's name in the row of another view."""
+    return f"\N{RIGHTWARDS ARROW WITH HOOK} {name}"
+
+
+def views_note(summary: StudySummary) -> str:
+    """What rows of views are; empty where there are none."""
+    if not any(variant.views for variant in summary.variants):
+        return ""
+    sign = view_title("").strip()
+    return f"{sign} is another view of the same trained model, tested by itself; the variant is judged by its own row."
+
+
+def variant_title(variant: VariantSummary) -> str:
+    """Letter and name, the view that counts, and whether it is an oracle."""
+    view = f" [{variant.view}]" if variant.view and variant.views else ""
+    return f"{variant.letter} {variant.name}{view}{' (oracle)' if variant.oracle else ''}"
+
+
+FIGURES_NOTE = f"Means over seeds, before {fmt.ARROW} after training where there are two."
+
+
+def figure_table(summary: StudySummary) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Head and rows of the table of figures, a column per variant that has one."""
+    lines = figure_lines(summary)
+    shown = [variant for variant in summary.variants if any(variant.name in found for _, found in lines)]
+    rows: list[Sequence[str]] = [
+        (title, *(moments_text(found[v.name].moments) if v.name in found else fmt.NOTHING for v in shown))
+        for title, found in lines
+    ]
+    return ("figure", *(f"{variant.letter} {variant.name}" for variant in shown)), rows

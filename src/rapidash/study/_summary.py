@@ -1,0 +1,383 @@
+"""What a study says about each variant: estimates over seeds, comparisons, costs and symmetry, as plain values.
+
+The one summary: the terminal, the page, the Markdown table and the published text draw it and compute nothing.
+"""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final
+
+from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
+from rapidash.study._judge import Comparison, Judgment, judge
+from rapidash.study._records import Run, Study
+from rapidash.study._statistics import mean_interval
+
+LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
+AVERAGED: Final = "averaged"  # the view of predictions averaged over a group
+_EQUIVARIANCE: Final = "equivariance error"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean over seeds with its 95 % interval (None with one seed), and the value of every seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    by_seed: Mapping[int, float]
+
+    @property
+    def values(self) -> list[float]:
+        """Values in the order of their seeds."""
+        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
+
+
+@dataclass(frozen=True)
+class ViewSummary:
+    """Another view of the variant's model than the one that counts, tested and measured by itself."""
+
+    name: str
+    effective: str
+    test: Estimate | None
+    rotated: Estimate | None
+    equivariance: Mapping[str, Mapping[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class FigureSummary:
+    """A figure of the records by moment ("before" and "after" training), mean over seeds."""
+
+    name: str
+    group: str
+    view: str
+    unit: str
+    better: str
+    moments: Mapping[str, Estimate]
+
+    @property
+    def title(self) -> str:
+        """Name, group, unit and view in words."""
+        unit = f" ({self.unit})" if self.unit not in ("", "1") else ""
+        view = f" [{self.view}]" if self.view else ""
+        return f"{self.name}{unit}{f', {self.group}' if self.group else ''}{view}"
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """One variant at one data fraction. Estimates are None without a finished run.
+
+    ``view`` is the view of the model that counts, empty where there is one only; ``views`` are the others. ``figures``
+    are all measurements of the records that no other field holds.
+    """
+
+    index: int
+    name: str
+    knob: str
+    neighbor: str
+    layers: str
+    effective: str
+    reasons: tuple[str, ...]
+    exact: bool
+    oracle: bool
+    runs: tuple[Run, ...]
+    test: Estimate | None
+    rotated: Estimate | None
+    equivariance: Mapping[str, Mapping[str, Estimate]]  # group name -> "before" / "after" -> relative error
+    parameters: float | None
+    seconds_per_step: float | None
+    peak_memory: float | None
+    to_neighbor: Comparison | None
+    by_num_train: Mapping[float, Estimate] = field(default_factory=dict)
+    view: str = ""
+    views: tuple[ViewSummary, ...] = ()
+    figures: tuple[FigureSummary, ...] = ()
+    claimed: str = ""  # the group that the ledger claims exactly: all of ``effective``, or its part on the grid
+    claim_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of it, the largest over seeds
+
+    @property
+    def letter(self) -> str:
+        """The mark of this variant in the plots."""
+        return letter(self.index)
+
+    @property
+    def rotated_ratio(self) -> float | None:
+        """Mean error under rotated test data over the mean test error."""
+        if self.test is None or self.rotated is None or self.test.mean <= 0:
+            return None
+        return self.rotated.mean / self.test.mean
+
+    @property
+    def refuted_claim(self) -> str:
+        """How the model has not what its ledger claims exactly, in words; empty where the claim holds or is unmeasured.
+
+        What is exact leaves rounding in float64, before training and after it.
+        """
+        return refutation(refuted(self.claim_errors))
+
+    @property
+    def has_lost_symmetry(self) -> bool:
+        """Whether a model that should keep all rotations measurably does not.
+
+        Layers on a grid of orientations keep the rotations of the grid; training may use what that leaves open.
+        """
+        has_rotations = self.effective.partition("(")[0] in ("E", "SE", "O", "SO")
+        after = self.after
+        if self.exact or self.refuted_claim or not has_rotations or after is None:
+            return False
+        return after.mean > LOST_EQUIVARIANCE or (self.rotated_ratio or 1.0) > LOST_RATIO
+
+    @property
+    def after(self) -> Estimate | None:
+        """The equivariance error after training, under the first group that was measured: of clouds the rotations."""
+        return next(iter(self.equivariance.values()), {}).get("after")
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether this model does not speak for its effective symmetry."""
+        return bool(self.refuted_claim) or self.has_lost_symmetry
+
+    @property
+    def symmetry_text(self) -> str:
+        """The effective symmetry, and that a measurement refutes it."""
+        return f"{self.effective} (not kept)" if self.effective and self.refuted_claim else self.effective
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """All variants at one data fraction, and who is best."""
+
+    study: Study
+    fraction: float
+    variants: tuple[VariantSummary, ...]
+    judgment: Judgment
+
+    def __getitem__(self, name: str) -> VariantSummary:
+        """The variant of that name."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @cached_property
+    def ranked(self) -> tuple[VariantSummary, ...]:
+        """Variants with a finished run: the best, then by mean test error, those that may not win last."""
+        known = [(variant, variant.test) for variant in self.variants if variant.test is not None]
+        fewer = self.judgment.fewer
+        known.sort(key=lambda pair: (pair[0] is not self.best, pair[0].oracle or pair[0].name in fewer, pair[1].mean))
+        return tuple(variant for variant, _ in known)
+
+    @cached_property
+    def best(self) -> VariantSummary | None:
+        """The best variant among those that may win; None without a result of any."""
+        return None if self.judgment.best is None else self[self.judgment.best]
+
+    @cached_property
+    def to_best(self) -> Mapping[str, Comparison]:
+        """Each other variant against the best, in the order of their errors, where they share seeds."""
+        compared = self.judgment.comparisons
+        pairs = ((variant.name, str(self.judgment.best)) for variant in self.ranked)
+        return {pair[0]: compared[pair] for pair in pairs if pair in compared}
+
+    @cached_property
+    def undecided(self) -> tuple[VariantSummary, ...]:
+        """Variants that these runs cannot tell from the best; oracles are not in question."""
+        return tuple(variant for variant in self.ranked if variant.name in self.judgment.tied)
+
+    @cached_property
+    def fewer(self) -> tuple[VariantSummary, ...]:
+        """Variants that cannot win, because they have fewer seeds than the best."""
+        return tuple(variant for variant in self.ranked if variant.name in self.judgment.fewer)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds with a finished run at the fraction of the main comparison."""
+        return tuple(sorted({run.seed for run in self.study.done if run.fraction == self.fraction}))
+
+    @property
+    def metric(self) -> str:
+        """Name of the test metric."""
+        return self.study.first_text("metric") or "test error"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the test metric; empty if it has none."""
+        return self.study.first_text("unit")
+
+
+def letter(index: int) -> str:
+    """A, B, ..., Z, AA, AB, ...: the mark of a variant in every table and plot."""
+    return (letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
+
+
+def estimate(values: Mapping[int, float]) -> Estimate | None:
+    """Mean and 95 % interval of a value per seed; None without values."""
+    return Estimate(*mean_interval([values[seed] for seed in sorted(values)]), dict(values)) if values else None
+
+
+def summarize(study: Study, *, fraction: float | None = None) -> StudySummary:
+    """The summary of every variant of a study.
+
+    Args:
+        study: as read.
+        fraction: share of the training set; None: the largest with a finished run.
+    """
+    fraction = study.fraction if fraction is None else fraction
+    variants = [_summarize_variant(study, index, name, fraction) for index, name in enumerate(study.variants)]
+    errors = {v.name: v.test.by_seed for v in variants if v.test is not None}
+    neighbors = [(v.name, v.neighbor) for v in variants if v.neighbor]
+    found = judge(errors, neighbors=neighbors, excluded={v.name for v in variants if v.oracle})
+    compared = tuple(replace(v, to_neighbor=found.comparisons.get((v.name, v.neighbor))) for v in variants)
+    return StudySummary(study, fraction, compared, found)
+
+
+def _summarize_variant(study: Study, index: int, name: str, fraction: float) -> VariantSummary:
+    own = tuple(run for run in study.runs if run.variant == name)
+    runs = tuple(run for run in own if run.is_done and run.fraction == fraction)
+    described = runs[0] if runs else own[0] if own else Run({})
+    reasons = described.get("symmetry", "reasons")
+    planned = study.design.get("variants")
+    plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
+    exact = described.get("symmetry", "exact") is not False
+    errors = worst_errors([run.raw for run in runs])
+    summary = VariantSummary(
+        index=index,
+        name=name,
+        knob=described.text("config", "variant", "knob") or str(plan.get("knob") or ""),
+        neighbor=described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or ""),
+        layers=described.text("symmetry", "layers"),
+        effective=described.text("symmetry", "effective"),
+        reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
+        exact=exact,
+        oracle=described.get("symmetry", "oracle") is True,
+        runs=own,
+        test=_over_seeds(runs, "test_error"),
+        rotated=_over_seeds(runs, "test_error_rotated"),
+        equivariance=_equivariance(runs),
+        parameters=_median(runs, "parameters"),
+        seconds_per_step=_median(runs, "seconds_per_step"),
+        peak_memory=_median(runs, "peak_memory_bytes"),
+        to_neighbor=None,
+        by_num_train=_by_num_train(own),
+        view=_primary(runs),
+        views=_views(runs),
+        figures=_figures(runs),
+        claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
+        claim_errors=errors,
+    )
+    return _withdrawn(summary) if summary.refuted_claim else summary
+
+
+def _withdrawn(summary: VariantSummary) -> VariantSummary:
+    """The variant without what its ledger says of exactness, which was measured otherwise."""
+    reasons = [reason for reason in summary.reasons if "exact" not in reason]
+    reasons.append(f"measured otherwise: {summary.claimed} leaves an error of {summary.refuted_claim}")
+    return replace(summary, reasons=tuple(reasons), exact=False)
+
+
+def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
+    return estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
+
+
+def _view_names(runs: Iterable[Run]) -> list[str]:
+    """The views of a variant's model, the averaged one too where it was tested."""
+    names = dict.fromkeys(str(name) for run in runs for name in run.get("views") or {})
+    if any(run.number("test_error_tta") is not None for run in runs):
+        names[AVERAGED] = None
+    return list(names)
+
+
+def _primary(runs: tuple[Run, ...]) -> str:
+    """The view whose error the variant is judged by; empty where the records name no other."""
+    names = _view_names(runs)
+
+    def counts(name: str) -> bool:
+        return all(run.number("views", name, "test_error") == run.number("test_error") for run in runs)
+
+    return next((name for name in names if counts(name)), "") if len(names) > 1 else ""
+
+
+def _views(runs: tuple[Run, ...]) -> tuple[ViewSummary, ...]:
+    """The other views of a variant."""
+    primary, names = _primary(runs), _view_names(runs)
+    others = [name for name in names if name != primary] if primary or names == [AVERAGED] else []
+    return tuple(
+        ViewSummary(
+            name,
+            next((text for run in runs if (text := run.text("views", name, "symmetry", "effective"))), ""),
+            _over_seeds(runs, "test_error_tta") if name == AVERAGED else _over_seeds(runs, "views", name, "test_error"),
+            _over_seeds(runs, "views", name, "test_error_rotated"),
+            _equivariance_of_view(runs, name),
+        )
+        for name in others
+    )
+
+
+def _equivariance_of_view(runs: tuple[Run, ...], view: str) -> dict[str, dict[str, Estimate]]:
+    found: dict[str, dict[str, Estimate]] = {}
+    entries = dict.fromkeys(str(entry) for run in runs for entry in run.get("views", view, "errors_after") or {})
+    for entry in entries:
+        group = next((text for run in runs if (text := run.text("views", view, "errors_after", entry, "group"))), entry)
+        for moment in MOMENTS:
+            if (value := _over_seeds(runs, "views", view, f"errors_{moment}", entry, "mean")) is not None:
+                found.setdefault(group, {})[moment] = value
+    return found
+
+
+def _figures(runs: tuple[Run, ...]) -> tuple[FigureSummary, ...]:
+    """All measurements that no column shows, in the order of the records."""
+    values: dict[tuple[str, str, str], dict[str, dict[int, float]]] = {}
+    said: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for run in runs:
+        for entry in run.measurements:
+            key = (entry["name"], entry["group"], entry["view"])
+            said.setdefault(key, entry)
+            by_moment = values.setdefault(key, {})
+            if entry["value"] is not None and not _has_column(run, entry):
+                by_moment.setdefault(entry["moment"], {})[run.seed] = entry["value"]
+    views, primary = {view for _, _, view in values}, _primary(runs)
+    found = []
+    for key, by_moment in values.items():
+        name, group, view = key
+        order = dict.fromkeys((*MOMENTS, *by_moment))
+        moments = {moment: value for moment in order if (value := estimate(by_moment.get(moment, {}))) is not None}
+        if moments:
+            shown = "" if len(views) == 1 or view == primary else view
+            found.append(FigureSummary(name, group, shown, said[key]["unit"], said[key]["better"], moments))
+    return tuple(found)
+
+
+def _has_column(run: Run, entry: Mapping[str, Any]) -> bool:
+    """Whether the row of the variant or of one of its views shows a measurement."""
+    first = run.text("equivariance", "group")
+    shown = (f"test error, {run.text('metric')}", f"test error on moved data, {run.text('metric')}")
+    return entry["name"] in shown or (entry["name"] == _EQUIVARIANCE and entry["group"] == first)
+
+
+def _median(runs: Iterable[Run], *path: str) -> float | None:
+    values = [value for run in runs if (value := run.number(*path)) is not None]
+    return statistics.median(values) if values else None
+
+
+def _equivariance(runs: tuple[Run, ...]) -> dict[str, dict[str, Estimate]]:
+    """Relative equivariance error by group and moment; a group is there if some run measured it."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for entry, fallback in (
+        ("equivariance", "rotations"),
+        ("equivariance_reflections", "reflections"),
+        ("equivariance_translations", "translations"),
+    ):
+        group = next((text for run in runs if (text := run.text(entry, "group"))), fallback)
+        moments = {moment: _over_seeds(runs, entry, moment, "mean") for moment in ("before", "after")}
+        present = {moment: value for moment, value in moments.items() if value is not None}
+        if present:
+            found[group] = present
+    return found
+
+
+def _by_num_train(runs: Iterable[Run]) -> dict[float, Estimate]:
+    """Test error by the number of training samples."""
+    by_size: dict[float, dict[int, float]] = {}
+    for run in runs:
+        size, error = run.number("num_train"), run.number("test_error")
+        if run.is_done and size is not None and error is not None:
+            by_size.setdefault(size, {})[run.seed] = error
+    return {size: found for size in sorted(by_size) if (found := estimate(by_size[size])) is not None}
