@@ -1,12 +1,13 @@
 """A study directory on disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rapidash.registry import SECTIONS
 from tests.report._studies import WriteStudy
 
 
@@ -24,3 +25,11 @@ def write_study(tmp_path: Path) -> WriteStudy:
         return directory
 
     return write
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_sections() -> Iterator[None]:
+    """No section of the package under ``tests/growth``, whose folder pytest puts on the path of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SECTIONS, "_foreign", {})
+        yield

@@ -157,6 +157,12 @@ ERROR = st.one_of(st.none(), st.integers(1, 40).map(lambda n: n / 8))
 BY_SEED = st.dictionaries(st.integers(0, 7), ERROR, max_size=8)
 ERRORS = st.dictionaries(st.sampled_from(NAMES), BY_SEED, max_size=4)
 FOUR = {0: 1.0, 1: 1.125, 2: 0.875, 3: 1.25}
+DIFFERENT: Errors = {  # four comparisons of different p
+    "Aspen": {**FOUR},
+    "Birch": {0: 2.0, 1: 2.25, 2: 1.5, 3: 2.5},
+    "Cedar": {0: 1.5, 1: 1.125, 2: 1.75, 3: 1.375},
+    "Dogwood": {0: 1.25, 1: 2.0, 2: 1.125, 3: 1.0},
+}
 
 
 @settings(max_examples=25, deadline=None)
@@ -164,6 +170,7 @@ FOUR = {0: 1.0, 1: 1.125, 2: 0.875, 3: 1.25}
 @example({"Aspen": FOUR, "Birch": {0: 0.5}, "Cedar": {0: 0.75, 1: 1.0, 2: 0.875, 3: 1.125}}, {})
 @example({"Aspen": {s: 1.0 + s for s in range(7)}, "Birch": {s: 3.0 + 2 * s for s in range(7)}}, {"Birch": {0: 0.125}})
 @example({name: {0: 1.0, 1: 1.0} for name in NAMES}, {})
+@example(DIFFERENT, {})
 def test_all_say_the_same(errors: Errors, small: Errors) -> None:
     with study_with(errors, small) as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(_publish, "figure", lambda _, path: path)
