@@ -161,6 +161,7 @@ class Layer(nn.Module):
         return channel_mlp(torch.sin(x), x, *self.weights)
 
 
+@pytest.mark.usefixtures("unwrapped")
 def test_compiles_and_exports() -> None:
     layer, x = Layer(), leaf(5, 2, 4, dtype=torch.float32)
     assert_parity(torch.compile(layer, fullgraph=True, backend="aot_eager"), layer, [x], 0)

@@ -107,6 +107,7 @@ class Layer(torch.nn.Module):
         return 2 * edge_conv(torch.sin(x), kernel, graph)
 
 
+@pytest.mark.usefixtures("unwrapped")
 def test_compiles_and_exports() -> None:
     x, kernel, graph = problem(CASES[0], torch.float32)
     inputs = (x, kernel, graph.source, graph.target, graph.row_ptr)

@@ -71,6 +71,7 @@ class Layer(torch.nn.Module):
         return 2 * spherical_conv(torch.sin(x), kernel)
 
 
+@pytest.mark.usefixtures("unwrapped")
 def test_compiles_and_exports() -> None:
     x, kernel = leaf(3, 4, 5, dtype=torch.float32), leaf(2, 4, 5, dtype=torch.float32)
     layer = Layer()

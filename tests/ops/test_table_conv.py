@@ -215,6 +215,7 @@ class Layer(torch.nn.Module):
         return 2 * table_conv(torch.sin(x), table, coords, graph, interpolation="cubic")
 
 
+@pytest.mark.usefixtures("unwrapped")
 def test_compiles_and_exports() -> None:
     x, table, coords, graph = problem(CASES[0], 2)
     edges = graph.source, graph.target, graph.row_ptr
