@@ -191,6 +191,7 @@ def test_an_unknown_task_or_option_is_a_recorded_failure(tmp_path: Path, run) ->
     assert "sice" in record["error"]
 
 
+@pytest.mark.usefixtures("unwrapped")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of one training is known on Linux only")
 def test_a_process_that_has_run_before_measures_the_same_memory(tmp_path: Path, run) -> None:
     peaks = [run_one(run("hungry", seed=seed, steps=2), tmp_path)["peak_memory_bytes"] for seed in range(3)]

@@ -50,7 +50,7 @@ def global_frame(dim: int) -> GeometricInput:
 
 
 def combine_inputs(
-    inputs: Sequence[tuple[GeometricInput, Float[Tensor, "N V D"]]], extra_scalars: Float[Tensor, "N S"] | None = None
+    inputs: Sequence[tuple[GeometricInput, Float[Tensor, "N _ D"]]], extra_scalars: Float[Tensor, "N S"] | None = None
 ) -> tuple[Float[Tensor, "N Cs"] | None, Float[Tensor, "N Cv D"] | None]:
     """Scalars and vectors for a network from geometric inputs and further scalars.
 
