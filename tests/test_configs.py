@@ -65,7 +65,11 @@ def test_every_variant_builds_with_its_ledger(task: str, full: bool) -> None:
     problem = get_task(design.task, **design.task_options)
     for variant in design.variants:
         torch.manual_seed(0)
-        model = problem.build(variant)
+        try:
+            model = problem.build(variant)
+        except FileNotFoundError as missing:  # the columns of a table are known from its file alone
+            assert design.task == "tables"
+            pytest.skip(str(missing))
         assert sum(parameter.numel() for parameter in model.parameters()) > 0
         ledger = problem.ledger(variant)
         assert ledger.effective.is_subgroup(ledger.layers)

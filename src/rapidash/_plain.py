@@ -43,6 +43,8 @@ def to_plain(value: Any, *, for_key: bool = False) -> Any:
         registry = registry_of(type(value))
         kind = {} if registry is None else {"kind": registry.name_of(type(value))}
         entries = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if kind.keys() & entries.keys():
+            raise TypeError(f"{type(value).__name__} has a field named 'kind', which says what it is: rename the field")
         if for_key:
             absent = {field.name: field.metadata for field in dataclasses.fields(value) if "absent" in field.metadata}
             entries = {n: v for n, v in entries.items() if n not in absent or v != absent[n]["absent"]}
@@ -59,7 +61,9 @@ def to_plain(value: Any, *, for_key: bool = False) -> Any:
         return float(value)
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Sequence | set | frozenset):
+    if isinstance(value, set | frozenset):  # whose order differs between processes
+        return sorted((to_plain(entry, for_key=for_key) for entry in value), key=lambda entry: json.dumps(entry))
+    if isinstance(value, Sequence):
         return [to_plain(entry, for_key=for_key) for entry in value]
     raise TypeError(f"{type(value).__name__} has no plain form: a configuration holds plain values only")
 

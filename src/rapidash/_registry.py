@@ -129,7 +129,7 @@ class Registry(Generic[T]):
         entry = self._entry_points()[name]
         try:
             thing = entry.load()
-        except Exception as error:  # whatever another package does when it is imported
+        except (Exception, SystemExit) as error:  # whatever another package does when it is imported
             raise PluginError(
                 f"{self.what} {name!r}: the entry point {entry.value!r} of {_package(entry)} cannot be imported: "
                 f"{type(error).__name__}: {error}. Mend or uninstall that package; the others work"

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -159,3 +161,20 @@ def test_products_inverses_and_motions_by_hand() -> None:
     assert (SO(2).generators()[0, :2, :2] @ torch.tensor([1.0, 0.0]).double()).tolist() == [0.0, 1.0]
     assert SO2("x").generators()[0, :3, :3].tolist() == about_x.tolist()
     assert SE(3).generators()[3:, :3, 3].tolist() == torch.eye(3).tolist()
+
+
+def test_finite_groups_are_equal_by_their_elements() -> None:
+    about_x, about_z = torch.tensor([[1.0, 0.0, 0.0]]).double(), torch.tensor([[0.0, 0.0, 1.0]]).double()
+    cube = parse_group("octahedral").linear
+    assert cube.stabilizer(about_x) == cube.stabilizer(-about_x) == parse_group("C4(x)").linear
+    assert cube.stabilizer(about_x) != cube.stabilizer(about_z)
+    assert hash(cube.stabilizer(about_x)) == hash(parse_group("C4(x)").linear)
+    assert parse_group("C4", 3) == parse_group("C4(z)")
+    assert O2("z").linear.stabilizer(about_x) != O2("z").linear.stabilizer(about_x.roll(1, 1))
+    assert parse_group("C2(z)").linear != parse_group("C4(z)").linear
+
+
+@pytest.mark.parametrize(("name", "meant"), [("octahedron", "octahedral"), ("C4(w)", "C4(z)"), ("SO(4)", "SO(3)")])
+def test_finite_groups_are_among_those_that_are_meant(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"did you mean {meant!r}?")):
+        parse_group(name, 3)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, Field
-from rapidash.groups import SE, SO, SO2, E, Group, O, Scalar, T, Vector, cyclic, octahedral, parse_group, trivial
+from rapidash.groups import O2, SE, SO, SO2, E, Group, O, Scalar, T, Vector, cyclic, octahedral, parse_group, trivial
 from rapidash.methods import (
     AVERAGED,
     Average,
@@ -20,7 +20,7 @@ from rapidash.methods import (
     view_ledger,
 )
 from rapidash.models import RapidashConfig
-from rapidash.symmetry import averaged_symmetry
+from rapidash.symmetry import Ledger, averaged_symmetry
 from rapidash.tasks import get_task
 
 
@@ -39,6 +39,8 @@ ABOUT_Z = SO2("z").without_translations()
         (trivial(3), cyclic(4, 3), cyclic(4, 3)),
         (cyclic(2, 3), cyclic(4, 3), cyclic(4, 3)),
         (SO(3), O(3), O(3)),
+        (SE(3), O2("z"), E(3)),  # all rotations and one mirror
+        (SO(3), O2("z").without_translations(), O(3)),
         (ABOUT_Z, about_x(4), about_x(4)),  # a quarter turn about x takes the axis z to y: SO2(z) is destroyed
         (SO2("z"), about_x(4), Group(3, about_x(4).linear)),  # but for the translations
     ],
@@ -201,3 +203,21 @@ def test_elements_differ_from_sample_to_sample_and_time_to_time() -> None:
         assert torch.equal(g, more)
     assert not torch.equal(elements[0], average.elements(4, seed=1)[0])
     assert torch.equal(elements[1], SO(3).sample(4, generator=seeded(0, "tta", 1)))
+
+
+@pytest.mark.parametrize("name", ["SE(3)", "T(3)", "SO2(z)"])
+def test_an_average_over_drawn_translations_does_not_claim_them(name: str) -> None:
+    """They are no Haar measure: of |x|^2, the average over unit normal shifts is |x|^2 + 3, which moves with x."""
+    before = Ledger(layers=E(3), effective=O(3), exact=True, oracle=False, reasons=())
+    after = Average(name, 4).ledger(before, AVERAGED)
+    assert after.effective == O(3)
+    assert not after.exact
+    shifts = parse_group("T(3)").sample(4000, generator=seeded("shifts"))[:, :3, 3]
+    for x in (torch.zeros(3).double(), torch.tensor([3.0, 0.0, 0.0]).double()):
+        assert float((x + shifts).pow(2).sum(dim=1).mean()) == pytest.approx(float(x.pow(2).sum()) + 3, abs=0.3)
+
+
+def test_an_average_of_another_dimension_is_refused() -> None:
+    before = Ledger(layers=E(3), effective=O(3), exact=True, oracle=False, reasons=())
+    with pytest.raises(ValueError, match=r"group 'C4' acts on R\^2, the model on R\^3; C4\(z\) is C4 about an axis"):
+        Average("C4").ledger(before, AVERAGED)

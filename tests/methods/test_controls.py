@@ -137,3 +137,13 @@ def test_passes_beyond_that_of_the_objective_are_counted(batch: CloudBatch) -> N
     for step in range(3):
         made.terms(step, batch, outcome())
     assert made.extra_passes == 6
+
+
+def test_a_control_trains_a_parameter_in_one_of_its_groups() -> None:
+    class Twice(Control):
+        def param_groups(self):
+            return [ParamGroup([model.weight], lr=0.1), ParamGroup([model.weight], lr=0.2)]
+
+    model = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match="watched trains the parameter 'weight' in two of its groups"):
+        Controls(model, Supervised(), [Watched("watched", Twice())], total_steps=1, seed=0)

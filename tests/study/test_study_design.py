@@ -1,14 +1,15 @@
 """Designs and run configurations: which runs there are, by which name, and what is refused."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from toy_plugin import variant
 
-from rapidash.methods import Augment
+from rapidash.groups import octahedral
+from rapidash.methods import Augment, Average, OrbitAverage
 from rapidash.models import RapidashConfig
-from rapidash.registry import DESIGNS
+from rapidash.registry import DESIGNS, METHODS
 from rapidash.study import RunConfig, StudyDesign, get_design
 from rapidash.train import TrainConfig, Variant
 
@@ -37,6 +38,26 @@ def test_the_key_depends_on_content_only(run) -> None:
         replace(base, variant=replace(base.variant, methods=(Augment("SO(3)"),))),
     ]
     assert len({base.key, *(other.key for other in others)}) == len(others) + 1
+
+
+@dataclass(frozen=True)
+class TrainsAndAverages(Augment):
+    """Augments the training, and averages at test time."""
+
+    def average(self) -> OrbitAverage:
+        return OrbitAverage(octahedral(), 0)
+
+
+def test_the_training_is_that_without_an_average_but_not_without_what_trains(run, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS, "trains-and-averages", TrainsAndAverages)
+    base = run()
+
+    def training_key(*methods) -> str:
+        return replace(base, variant=replace(base.variant, methods=methods)).training_key
+
+    assert training_key(Average("SO(3)", 2)) == training_key(Average("octahedral")) == base.training_key
+    trained = {training_key(TrainsAndAverages(group)) for group in ("SO(3)", "trivial")}
+    assert len(trained | {base.training_key}) == 3
 
 
 def test_a_configuration_survives_json() -> None:

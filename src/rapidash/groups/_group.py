@@ -291,9 +291,14 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
         group = (O2 if found[1] == "O2" else SO2)(axis)
         return parse_group(group.without_translations() if found[3] else group, dim)
     known = [name for name, (_, d) in makers.items() if d == dim] + (["SO2(z)"] if dim == 3 else [])
-    near = get_close_matches(text.upper(), known, n=1, cutoff=0.3)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown symmetry {symmetry!r}, expected one of {', '.join(known)}{hint}")
+    examples = ["C4(z)", "D4", "octahedral", "full octahedral"] if dim == 3 else ["C4", "D4"]
+    by_letters = {name.upper(): name for name in (*known, *examples)}
+    near = get_close_matches(text.upper(), by_letters, n=1, cutoff=0.4)
+    hint = f"; did you mean {by_letters[near[0]]!r}?" if near else ""
+    others = ", ".join(examples)
+    raise ValueError(
+        f"unknown symmetry {symmetry!r}, expected one of {', '.join(known)}, or a finite group such as {others}{hint}"
+    )
 
 
 def _finite_group(name: str, dim: int) -> Group | None:

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.groups._linear import TOLERANCE, FiniteGroup, LinearGroup
+from rapidash._seed import seeded
+from rapidash.groups._linear import TOLERANCE, FiniteGroup, LinearGroup, Rotations
 
 
 @dataclass(frozen=True)
@@ -61,4 +62,13 @@ def joined_group(first: LinearGroup, second: LinearGroup, dim: int) -> LinearGro
         return JoinedGroup(first, second)
     if isinstance(first, FiniteGroup):
         return JoinedGroup(second, first)
+    if any(isinstance(group, Rotations) for group in (first, second)):  # which hold all but reflections
+        return Rotations(reflections=_reflects(first, dim) or _reflects(second, dim))
+    if isinstance(second, JoinedGroup):
+        return joined_group(joined_group(first, second.infinite, dim), second.finite, dim)
     raise ValueError(f"{first} and {second} are both infinite and none holds the other")
+
+
+def _reflects(group: LinearGroup, dim: int) -> bool:
+    """Whether a group has elements of determinant -1: of 64 random ones of a group that has them, half are."""
+    return bool((torch.linalg.det(group.sample(64, dim, seeded("reflections"))) < 0).any())

@@ -162,12 +162,20 @@ class AxisRotations(LinearGroup):
         return _mirror(with_axis) if rank == 2 and self.reflections else Trivial()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FiniteGroup(LinearGroup):
-    """A finite subgroup of O(D) given by all its elements."""
+    """A finite subgroup of O(D) given by all its elements; equal if these are, whatever the label."""
 
     label: str
-    elements: Float[Tensor, "G D D"] = field(repr=False, compare=False)
+    elements: Float[Tensor, "G D D"] = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FiniteGroup) or other.elements.shape != self.elements.shape:
+            return False
+        return all(self.contains(element) for element in other.elements)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.elements.shape))
 
     def sample(self, num: int, dim: int, generator: torch.Generator | None) -> Float[Tensor, "G D D"]:
         """Elements drawn uniformly, with replacement."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rapidash._plain import check_types
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
 from rapidash.groups import Group, MatrixGroup, enumerated, parse_group
@@ -37,7 +38,7 @@ class OrbitAverage:
             )
 
     def elements(self, size: int, seed: int) -> list[Float[Tensor, "size n n"]]:
-        """For each k the element g_k of every sample; those of a sample depend on the seed and its place alone."""
+        """For each k the element g_k of every sample; a function of the seed and the number of samples."""
         if self.num:
             return [self.group.sample(size, generator=seeded(seed, "tta", k)) for k in range(self.num)]
         everything = enumerated(self.group)
@@ -81,6 +82,9 @@ class AveragedModel(nn.Module):
 class Average(Method):
     """Averages predictions over a group at test time; the training is that without it.
 
+    Translations of a group are drawn from a normal distribution, which is not uniform: the average has those of the
+    model only, and the ledger adds the rotations and reflections of the group about the origin.
+
     Args:
         group: name of the group, e.g. ``"SO(3)"``.
         num: random elements for each sample; 0: all elements of a finite group.
@@ -91,6 +95,7 @@ class Average(Method):
     num: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         self.average()
 
     def average(self) -> OrbitAverage:
@@ -101,9 +106,14 @@ class Average(Method):
         """The average has the symmetry of its group, exactly if it is over all elements; see `averaged_symmetry`."""
         if view != AVERAGED:
             return before
-        over = parse_group(self.group)
+        over = parse_group(self.group).without_translations()
         if not isinstance(before.effective, Group):
             raise ValueError(f"an average over {over} is for clouds: the ledger says {before.effective.name}")
+        if over.dim != before.effective.dim:
+            raise ValueError(
+                f"group {self.group!r} acts on R^{over.dim}, the model on R^{before.effective.dim}"
+                + ("; C4(z) is C4 about an axis" if over.dim == 2 else "")
+            )
         found, reason = averaged_symmetry(before.effective, over)
         exactly = None
         if self.num == 0:

@@ -158,3 +158,8 @@ class Method:
     def average(self) -> "OrbitAverage | None":
         """An average over a group that predictions take at test time."""
         return None
+
+    def acts_in_training(self) -> bool:
+        """Whether the weights depend on the method: not for one that only averages, or changes the ledger."""
+        parts = (Method.modify, Method.control, Method.views, Method.finish)
+        return any(getattr(type(self), part.__name__) is not part for part in parts)

@@ -276,7 +276,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     if study.design.get("full") is False or setting.startswith("quick"):
         cautions.append(
             f"Quick setting{_steps(summary)}: it ranks the variants, but its errors are not comparable with published "
-            f"ones. For the benchmark's setting run: rapidash study {study.task} --full"
+            f"ones. For the benchmark's setting, add --full to the command"
         )
     failed = [run for run in study.runs if not run.is_done]
     if failed:

@@ -66,8 +66,8 @@ class RunConfig:
 
     @cached_property
     def training_key(self) -> str:
-        """A hash of what determines the weights: all but names, measures and the average at test time."""
-        methods = tuple(method for method in self.variant.methods if method.average() is None)
+        """A hash of what determines the weights: all but names, measures and methods that act at test time only."""
+        methods = tuple(method for method in self.variant.methods if method.acts_in_training())
         trained = replace(self, variant=replace(self.variant, methods=methods), measures=())
         return _key(trained, ("name", "neighbor", "knob"))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
+from rapidash.groups import MatrixGroup
 from rapidash.symmetry._distributions import GroupDistribution, GroupSamples
 
 
@@ -45,6 +46,10 @@ class Symmetrized(nn.Module):
         max_batch: int | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(distribution, MatrixGroup):
+            raise ValueError(
+                f"distribution must be a law on a group such as Haar(group) or Enumerated(group), got {distribution!r}"
+            )
         if num_samples < 1 or (max_batch is not None and max_batch < 1):
             raise ValueError(f"num_samples and max_batch must be at least 1, got {num_samples} and {max_batch}")
         self.backbone, self.output, self.distribution = backbone, output, distribution
@@ -61,8 +66,8 @@ class Symmetrized(nn.Module):
 
         Args:
             batch: the samples.
-            generator: of the elements. None: in eval mode the same numbers at every call, so that a sample's elements
-                depend on its place in the batch only; in training mode for laws that draw none.
+            generator: of the elements. None: in eval mode the same elements at every call with as many
+                samples; in training mode for laws that draw none.
             num_samples: K, for this call.
         Raises: ValueError in training mode without a generator, where the law draws.
         """

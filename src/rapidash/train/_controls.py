@@ -130,8 +130,10 @@ class Controls:
                 for parameter in group.params:
                     if id(parameter) not in names:
                         raise ValueError(f"{named.stream} wants to train a tensor that is no parameter of the model")
-                    other = owners.setdefault(id(parameter), named.stream)
-                    if other != named.stream:
+                    if (other := owners.get(id(parameter))) == named.stream:
+                        raise ValueError(f"{other} trains the parameter {names[id(parameter)]!r} in two of its groups")
+                    owners[id(parameter)] = named.stream
+                    if other is not None:
                         raise ValueError(
                             f"{other} and {named.stream} both want to train the parameter {names[id(parameter)]!r}: "
                             "leave one of the methods out"

@@ -256,8 +256,8 @@ def describe_run(model: nn.Module, setup: Setup) -> dict[str, str]:
     description |= {f"train.{key}": str(value) for key, value in settings.items() if key not in _UNRELATED}
     description |= {"train_set": _fingerprint(setup.train_set), "val_set": _fingerprint(setup.val_set)}
     description |= {"objective": _in_words(setup.objective)}
-    named = zip(stream_names(setup.methods), setup.methods)  # an average at test time is no part of the training
-    description |= {f"method {name}": _in_words(method) for name, method in named if method.average() is None}
+    named = zip(stream_names(setup.methods), setup.methods)
+    description |= {f"method {name}": _in_words(method) for name, method in named if method.acts_in_training()}
     for name, tensor in model.state_dict().items():
         description[f"model.{name}"] = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
     return description
