@@ -13,6 +13,8 @@ import torch
 import yaml
 
 from rapidash import cli
+from rapidash._cli_options import changed_design, study_parser
+from rapidash.study import get_design
 
 HERE = Path(__file__).parent
 
@@ -400,3 +402,26 @@ def test_wrong_corruptions_are_told_before_anything_is_trained(words, message: s
     assert run("study", "toy", *words) == 2
     assert message in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "warmup"),
+    [
+        ("--train.steps 70", 50),  # it fits
+        ("--train.steps 28", 2),  # 50 of the design's 700 steps: 1 of 14
+        ("--train.steps 5", 0),
+        ("--train.steps 28 --train.warmup_steps 7", 7),
+    ],
+)
+def test_a_short_training_has_the_share_of_the_warmup(words: str, warmup: int) -> None:
+    design = get_design("nbody")
+    parser = study_parser(design, "nbody")
+    changed = changed_design(design, parser.parse_args(words.split()), parser)
+    assert changed.train.warmup_steps == warmup
+    assert ("warmup_steps" in changed.setting) is (warmup != 50)
+
+
+def test_a_warmup_that_is_given_and_too_long_is_an_error(capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "nbody", "--train.steps", "5", "--train.warmup_steps", "6"])
+    assert "warmup_steps must be at most steps=5, got 6" in " ".join(capsys.readouterr().err.split())

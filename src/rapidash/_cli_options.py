@@ -200,7 +200,7 @@ def _add_train(parser: Parser, design: StudyDesign) -> None:
 
 def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDesign:
     """The design with what the command line and the config file say; a wrong value is an error of usage."""
-    train = instance(parser, TrainConfig, options.train.as_dict(), "train")
+    train = instance(parser, TrainConfig, _with_shorter_warmup(options.train.as_dict(), design.train), "train")
     task_options = dict(options.task_options or {})
     if options.data is not None and task_options.get("data_dir") is not None:
         parser.error("give the folder of the data by --data or by --task_options.data_dir, not by both")
@@ -215,6 +215,14 @@ def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDe
         return changed.select(options.variants) if options.get("variants") else changed
     except ValueError as error:
         parser.error(str(error))
+
+
+def _with_shorter_warmup(values: dict[str, Any], design: TrainConfig) -> dict[str, Any]:
+    """Settings of a training shorter than the warmup of the design, which then takes the same share of the steps."""
+    warmup = design.warmup_steps
+    if values["warmup_steps"] != warmup or not 0 < values["steps"] < warmup:
+        return values
+    return {**values, "warmup_steps": values["steps"] * warmup // design.steps}
 
 
 def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:

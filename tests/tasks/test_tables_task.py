@@ -71,6 +71,9 @@ def test_a_study_of_rows_has_records_without_motions(folder: Path, tmp_path: Pat
         assert record["test_error_rotated"] is None
         assert "equivariance" not in record
         assert record["test_error"] in (0.0, 100.0)
+        card = (tmp_path / "out" / "work" / run.key / "model" / "README.md").read_text()
+        assert "TrainedModel.from_pretrained" in card
+        assert "rapidash predict" not in card  # which is for clouds of points
 
 
 def test_networks_that_do_not_fit_are_named(folder: Path) -> None:

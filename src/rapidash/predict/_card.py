@@ -14,11 +14,7 @@ tags: [{task}]
 # {title}
 
 {facts}
-
-```console
-rapidash predict DIR {file}
-```
-
+{command}
 ```python
 from rapidash.predict import TrainedModel
 
@@ -38,12 +34,13 @@ def model_card(
     shown = {name: value for name, value in {**known, **options}.items() if name not in HOW_IT_READS}
     chosen = ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
     facts = [f"Task: {task.name}" + (f" ({chosen})" if chosen else "")]
-    file = "FILE.npz"
+    command = ""
     if isinstance(task, FileTask):
         needed = (f"{name} ({spec.field.unit})" for name, spec in task.inputs.items())
         facts.append(f"Needs of every cloud: {', '.join(needed)}")
-        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else file
+        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else "FILE.npz"
         file += " --category NAME" if "label" in task.inputs else ""
+        command = f"\n```console\nrapidash predict DIR {file}\n```\n"
     for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over motions")):
         if results.get(name) is not None:
             metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
@@ -54,4 +51,4 @@ def model_card(
     if variant.methods:
         facts.append(f"Methods: {', '.join(method.kind for method in variant.methods)}; view: {view}")
     title = f"{task.name}: {variant.name}"
-    return _CARD.format(task=task.name, title=title, facts="\n".join(f"- {fact}" for fact in facts), file=file)
+    return _CARD.format(task=task.name, title=title, facts="\n".join(f"- {fact}" for fact in facts), command=command)
