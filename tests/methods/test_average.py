@@ -163,6 +163,13 @@ def test_finite_groups_by_name(name: str, size: int, dim: int) -> None:
     assert all(group.contains(product) for product in products)
     assert parse_group(group.name, dim) == group
     assert parse_group(Group(dim, group.linear).name, dim) == Group(dim, group.linear)
+    assert parse_group(group.name) == group
+    assert parse_group(Group(dim, group.linear).name) == Group(dim, group.linear)
+
+
+def test_rotations_of_space_are_named_with_their_axis() -> None:
+    assert cyclic(4, 3).name == "C4(z)"  # C4 alone is of the plane
+    assert parse_group(cyclic(4, 3).name) == cyclic(4, 3)
 
 
 def test_an_average_at_validation_is_none(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     if dim is None:
         if isinstance(symmetry, Group):
             return symmetry
-        in_the_plane = re.fullmatch(r"(T|E|SE|SO|O)\(2\)|[CD]\(?\d+\)?", symmetry.replace(" ", ""))
+        in_the_plane = re.fullmatch(r"(T|E|SE|SO|O)\(2\)|[CD]\(?\d+\)?(withT\(2\))?", symmetry.replace(" ", ""))
         return parse_group(symmetry, 2 if in_the_plane else 3)
     if isinstance(symmetry, Group):
         if symmetry.dim != dim:

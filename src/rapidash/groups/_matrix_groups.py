@@ -146,7 +146,7 @@ class Permutations(MatrixGroup):
 
 def cyclic(order: int, dim: int = 2) -> Group:
     """C_n: rotations by multiples of 360 / n degrees, of the plane or (dim=3) about the z axis."""
-    return _finite(f"C({order})", _cyclic_matrices(order, dim))
+    return _finite(f"C({order})" if dim == 2 else f"C{order}(z)", _cyclic_matrices(order, dim))
 
 
 def dihedral(order: int, dim: int = 2) -> Group:
