@@ -175,6 +175,10 @@ def test_what_does_not_fit_is_refused() -> None:
         Symmetrized(PointNet(3, FORCE), FORCE, Haar(SO(3)), num_samples=0)
     with pytest.raises(ValueError, match=r"for 3 samples, got shape \(2, 1, 4, 4\)"):
         symmetrized(PointNet(3, FORCE), batch, FORCE, torch.eye(4).double().expand(2, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"output must be a rapidash\.data\.Field such as Field"):
+        Symmetrized(PointNet(3, FORCE), Vector(), Haar(SO(3)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"a law on a group such as Haar\(group\) or Enumerated\(group\), got"):
+        Symmetrized(PointNet(3, FORCE), FORCE, octahedral())  # type: ignore[arg-type]
     pair = Rows(lambda v: (v, v))
     with pytest.raises(ValueError, match="returns one tensor, got tuple"):
         Symmetrized(pair, ENERGY, Identity(E(2)))(plane())

@@ -33,7 +33,7 @@ class Symmetrized(nn.Module):
         num_samples: K, elements for each sample, unless a call says otherwise.
         max_batch: most samples that the backbone sees in one pass; more copies go in several passes (each at least
             one copy of the batch). None: all in one.
-    Raises: ValueError for sizes below 1.
+    Raises: ValueError for sizes below 1, an output that is no field, or a group in place of a law on it.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Symmetrized(nn.Module):
         max_batch: int | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(output, Field):
+            raise ValueError(f'output must be a rapidash.data.Field such as Field({output!r}, level="cloud")')
         if isinstance(distribution, MatrixGroup):
             raise ValueError(
                 f"distribution must be a law on a group such as Haar(group) or Enumerated(group), got {distribution!r}"
