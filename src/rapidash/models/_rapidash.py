@@ -427,7 +427,7 @@ class Rapidash(nn.Module):
         """Everything must have the type and the device of the network; scalars next to vectors take their type."""
         used = scalars if self.in_scalars or self.accepts_any_split else None
         groups = {"pos": pos}, {"vectors": vectors}, {"scalars": used, "vectors": vectors}, {"pos": pos, "pairs": pairs}
-        check_types("network", self.embedding, *groups)
+        check_types("network", self.embedding.weight, *groups)
 
     def _checked(
         self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None

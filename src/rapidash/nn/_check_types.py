@@ -21,6 +21,8 @@ def check_types(owner: str, layer: nn.Module | Tensor, *groups: Mapping[str, Ten
     if weight is None:
         return
     for group in groups:
+        if _has_that_of(weight, group):
+            continue
         given = {name: tensor for name, tensor in group.items() if tensor is not None}
         for name, tensor in given.items():
             _check_device(owner, name, tensor, weight)
@@ -35,6 +37,17 @@ def check_types(owner: str, layer: nn.Module | Tensor, *groups: Mapping[str, Ten
             f"{name} has type {given[name].dtype}, the {owner} {weight.dtype}: convert it, "
             f"{name}.to({weight.dtype})" + (f", or the {owner}" if given[name].is_floating_point() else "")
         )
+
+
+def _has_that_of(weight: Tensor, group: Mapping[str, Tensor | None]) -> bool:
+    """Whether all tensors have type and device of the weights: as a rule they do, and every forward pass asks."""
+    dtype, device = weight.dtype, weight.device
+    for tensor in group.values():
+        if tensor is not None and not (
+            isinstance(tensor, Tensor) and tensor.dtype == dtype and tensor.device == device
+        ):
+            return False
+    return True
 
 
 def _check_device(owner: str, name: str, tensor: Tensor, weight: Tensor) -> None:

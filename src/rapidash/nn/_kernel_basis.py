@@ -41,5 +41,5 @@ class KernelBasis(nn.Module):
 
     def forward(self, attributes: Float[Tensor, "*B A"]) -> Float[Tensor, "*B basis"]:
         """Values of all basis functions at the given attributes."""
-        check_types("kernel basis", self.linear_1, {"attributes": attributes})
+        check_types("kernel basis", self.linear_1.weight, {"attributes": attributes})
         return F.gelu(self.linear_2(F.gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))
