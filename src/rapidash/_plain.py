@@ -134,7 +134,7 @@ def is_of(value: object, hint: Any) -> bool:
     return isinstance(value, _ALSO.get(hint, hint))
 
 
-def check_types(record: Any) -> None:
+def check_fields(record: Any) -> None:
     """Raises: ValueError for a field of a dataclass whose value is of another type than its annotation."""
     for name, hint in typing.get_type_hints(type(record)).items():
         if not is_of(value := getattr(record, name), hint):

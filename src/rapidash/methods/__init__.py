@@ -10,7 +10,7 @@ from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
 from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.methods._variant import Variant
-from rapidash.methods._views import in_view, view_ledger, view_names
+from rapidash.methods._views import all_view_names, in_view, seen_in_view, view_ledger, view_names
 
 __all__ = [
     "AVERAGED",
@@ -37,6 +37,7 @@ __all__ = [
     "Supervised",
     "Task",
     "Variant",
+    "all_view_names",
     "build_model",
     "evaluate",
     "in_eval_mode",
@@ -45,6 +46,7 @@ __all__ = [
     "orbit_average",
     "predict",
     "predict_batches",
+    "seen_in_view",
     "view_ledger",
     "view_names",
 ]

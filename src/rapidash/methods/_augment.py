@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.data import Batch
 from rapidash.groups import MatrixGroup, parse_group
 from rapidash.methods._method import Control, Method
@@ -23,7 +23,7 @@ class Augment(Method):
     group: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         parse_group(self.group)
 
     def control(self, model: nn.Module, total_steps: int) -> Control:

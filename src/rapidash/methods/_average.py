@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
 from rapidash.groups import Group, MatrixGroup, enumerated, parse_group
@@ -95,7 +95,7 @@ class Average(Method):
     num: int = 0
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         self.average()
 
     def average(self) -> OrbitAverage:

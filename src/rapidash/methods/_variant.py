@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.methods._average import OrbitAverage
 from rapidash.methods._method import FULL, Method
 from rapidash.methods._objective import Objective
@@ -35,7 +35,7 @@ class Variant:
     knob: str = ""
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         if not isinstance(self.model, NetworkConfig):
             raise ValueError(f"variant {self.name!r}: model must be the configuration of a network, got {self.model!r}")
         for method in self.methods:

@@ -1,12 +1,14 @@
 """The views of a model that methods have modified: as it is, projected, ..."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import nn
 
 from rapidash._names import unknown_name
-from rapidash.methods._average import AVERAGED
+from rapidash.methods._average import AVERAGED, AveragedModel
 from rapidash.methods._method import FULL, Method
 from rapidash.methods._task import Task
 from rapidash.methods._variant import Variant
@@ -26,10 +28,43 @@ def view_ledger(task: Task, variant: Variant, view: str) -> Ledger:
         view: a view of the model, or ``"averaged"``, the average of the primary view's predictions.
     """
     ledger = task.ledger(variant)
-    inner = variant.primary_view if view == AVERAGED else view
+    inner = _inner(variant, view)
     for method in variant.methods:
         ledger = method.ledger(ledger, view if method.average() is not None else inner)
     return ledger
+
+
+def all_view_names(variant: Variant, model: nn.Module) -> list[str]:
+    """The views of a modified model, and ``"averaged"`` where the variant averages predictions."""
+    return view_names(variant.methods, model) + ([] if variant.average is None else [AVERAGED])
+
+
+@contextmanager
+def seen_in_view(
+    model: nn.Module, task: Task, variant: Variant, view: str, weights: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[nn.Module]:
+    """A copy of the model in eval mode, as one of `all_view_names` shows it.
+
+    Args:
+        model: modified by all methods of the variant; it stays as it is.
+        task, variant: what it was built for.
+        view: its name.
+        weights: by view of the model, the state that counts for it; None: that of the model.
+    """
+    inner = _inner(variant, view)
+    twin = copy.deepcopy(model)
+    if weights is not None:
+        twin.load_state_dict(weights[inner])
+    with in_view(twin.eval(), variant.methods, inner):
+        if view == AVERAGED and variant.average is not None:
+            yield AveragedModel(twin, task.output, variant.average).eval()
+        else:
+            yield twin
+
+
+def _inner(variant: Variant, view: str) -> str:
+    """The view of the model itself: the average is of the primary one's predictions."""
+    return variant.primary_view if view == AVERAGED else view
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rapidash._names import unknown_name
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.geometry import parse_edges
 from rapidash.models._network import Interface, NetworkConfig, Takes
 
@@ -43,7 +43,7 @@ class BaselineConfig(NetworkConfig):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         for name, allowed in self.choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(unknown_name(f"{name} of a baseline", str(getattr(self, name)), allowed))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.groups import parse_group
 from rapidash.models._network import Interface, NetworkConfig, Takes
 
@@ -43,7 +43,7 @@ class RapidashConfig(NetworkConfig):
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
 
     @property
     def takes(self) -> Takes:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.models._network import Interface, NetworkConfig, Takes
 
 
@@ -28,7 +28,7 @@ class MLPConfig(NetworkConfig):
     space = "rows"
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         if self.hidden_dim < 1 or self.num_layers < 0:
             raise ValueError(
                 f"hidden_dim must be at least 1 and num_layers at least 0, got {self.hidden_dim} and {self.num_layers}"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.groups import Group
 from rapidash.registry import NETWORKS, Registry
 
@@ -37,7 +37,7 @@ class Interface:
     pool: Literal["sum", "mean"] | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         for name, allowed in (("dim", (0, 2, 3)), ("level", ("node", "graph")), ("pool", ("sum", "mean", None))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.groups import Group, parse_group
 from rapidash.methods import FULL, Control, Method, ParamGroup, StepView
 from rapidash.models import NetworkConfig, Rapidash, RapidashConfig
@@ -53,7 +53,7 @@ class ACE(Method):
     is_bounded: bool = True
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         if self.hidden < 1:
             raise ValueError(f"hidden must be at least 1, got {self.hidden}")
         DualAscent([nn.Parameter(torch.zeros(()))], 1, lr=self.lr, tau=self.tau, damping=self._damping)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from rapidash._plain import check_types
+from rapidash._plain import check_fields
 from rapidash.study._design import RunConfig
 
 _TAKEN_BY = {  # by option, the launchers that take it
@@ -45,7 +45,7 @@ class Resources:
     max_jobs: int | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         for name in ("cpus", "memory", "time", "max_jobs"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
+from rapidash.methods import AVERAGED
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._records import Run, Study
 from rapidash.study._statistics import mean_interval
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
-AVERAGED: Final = "averaged"  # the view of predictions averaged over a group
 _EQUIVARIANCE: Final = "equivariance error"
 
 

@@ -1,9 +1,7 @@
 """The views of a run's model: each tested and measured by itself."""
 
-import copy
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,6 @@ from torch import Tensor, nn
 from rapidash.data import Dataset, moved
 from rapidash.methods import (
     AVERAGED,
-    AveragedModel,
     Measurement,
     Moment,
     OrbitAverage,
@@ -21,8 +18,10 @@ from rapidash.methods import (
     Supervised,
     Task,
     Variant,
+    all_view_names,
     in_eval_mode,
     in_view,
+    seen_in_view,
     view_ledger,
     view_names,
 )
@@ -65,8 +64,8 @@ class Views:
         self.task, self.variant = task, variant
         self.names = view_names(variant.methods, model)
         self.primary = variant.primary_view
-        averaged = [AVERAGED] if variant.average is not None else []
-        self.ledgers: dict[str, Ledger] = {name: view_ledger(task, variant, name) for name in (*self.names, *averaged)}
+        everything = all_view_names(variant, model)
+        self.ledgers: dict[str, Ledger] = {name: view_ledger(task, variant, name) for name in everything}
 
     def measured(
         self, model: nn.Module, data: Dataset, config: RunConfig, moment: Moment, *, best: States | None = None
@@ -74,7 +73,7 @@ class Views:
         """Every view, the averaged one too, by name; with ``best`` each with the weights that its validation chose."""
         found = {}
         for name, ledger in self.ledgers.items():
-            with self._seen(model, name, best) as shown:
+            with seen_in_view(model, self.task, self.variant, name, best) as shown:
                 symmetry = measure_symmetry(shown, self.task, data, ledger)
                 subject = Subject(shown, self.task, data, ledger, moment, name, config.seed)
                 with in_eval_mode(shown):
@@ -172,20 +171,6 @@ class Views:
         yield Measurement(
             "passes of the model for terms of methods, per step", result.extra_passes, "1", better="lower"
         )
-
-    @contextmanager
-    def _seen(self, model: nn.Module, name: str, best: States | None) -> Iterator[nn.Module]:
-        """A copy of the model as this view shows it."""
-        inner = self.primary if name == AVERAGED else name
-        twin = copy.deepcopy(model)
-        if best is not None:
-            twin.load_state_dict(best[inner])
-        twin.eval()
-        with in_view(twin, self.variant.methods, inner):
-            if name == AVERAGED and self.variant.average is not None:
-                yield AveragedModel(twin, self.task.output, self.variant.average).eval()
-            else:
-                yield twin
 
 
 def _error(entry: Mapping[str, Any], moment: Moment, view: str) -> Measurement:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from rapidash._plain import content_key, from_plain, to_plain
 from rapidash.data import Batch, Dataset
 from rapidash.methods import (
-    AVERAGED,
-    AveragedModel,
     Method,
     Task,
     Variant,
+    all_view_names,
     build_model,
     in_view,
+    seen_in_view,
     view_ledger,
     view_names,
 )
@@ -356,18 +356,10 @@ def _check_claims(
 ) -> None:
     """What the ledger of every view claims exactly, measured; with ``best`` each view with its own weights."""
     name, variant = type(method).__name__, case.variant(method)
-    averaged = [AVERAGED] if variant.average is not None else []
-    for view in [*view_names(variant.methods, model), *averaged]:
-        shown, inner = copy.deepcopy(model), variant.primary_view if view == AVERAGED else view
-        if best is not None:
-            shown.load_state_dict(best[inner])
+    for view in all_view_names(variant, model):
         ledger = view_ledger(case.task, variant, view)
-        with in_view(shown, variant.methods, inner):
-            subject = shown
-            if view == AVERAGED:
-                assert variant.average is not None
-                subject = AveragedModel(shown, case.task.output, variant.average)
-            error = claimed_error(subject, case.task, case.batch(), ledger)
+        with seen_in_view(model, case.task, variant, view, best) as shown:
+            error = claimed_error(shown, case.task, case.batch(), ledger)
         claimed = "" if ledger.claimed_exactly is None else ledger.claimed_exactly.name
         demand(
             error < EXACT,
