@@ -31,5 +31,6 @@ def write_study(tmp_path: Path) -> WriteStudy:
 def own_sections() -> Iterator[None]:
     """No section of the package under ``tests/growth``, whose folder pytest puts on the path of this process."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SECTIONS, "_entries", {name: SECTIONS._entries[name] for name in SECTIONS.own_names()})
         patch.setattr(SECTIONS, "_foreign", {})
         yield
