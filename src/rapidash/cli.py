@@ -269,12 +269,19 @@ def _report(words: list[str]) -> int:
         examples=(
             '  rapidash report runs/nbody\n  rapidash report runs/shapes --reference "E(3) on R3"\n'
             "  rapidash report runs/cmu-full --publish docs/results/cmu_walk_table.rst\n"
+            "  rapidash report runs/nbody --export figures\n"
             "  rapidash report /read-only/runs/nbody --out my-report"
         ),
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=str, help="directory of a study, e.g. runs/nbody")
     add_reference(parser, "the variant to which errors under corruptions are relative, from now on")
     parser.add_argument("--out", type=str, metavar="FOLDER", help="write there instead of RUN_DIR")
+    parser.add_argument(
+        "--export",
+        type=str,
+        metavar="FOLDER",
+        help="also write every figure (.svg), every table (.csv), and for a paper the table (.tex) and the text",
+    )
     parser.add_argument("--publish", type=str, metavar="FILE", help="also write the table (.rst) and figure (.svg)")
     parser.add_argument("--command", type=str, metavar="TEXT", help="how the study was run, for --publish")
     options = parser.parse_args(words)
@@ -296,6 +303,11 @@ def _report(words: list[str]) -> int:
     except OSError as error:
         elsewhere = "choose another folder with --out" if options.out else "give a folder of yours with --out FOLDER"
         raise OSError(f"{error}: {elsewhere}") from error
+    if options.export is not None:
+        from rapidash.report import export
+
+        written = export(directory, Path(options.export))
+        print(f"exported: {len(written)} figures, tables and texts to {options.export}")
     if options.publish:
         from rapidash.report import publish
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from rapidash.report import write_report
+from rapidash.report._contents import contents
+from rapidash.study import read_study, summarize
 from tests.report._studies import WriteStudy, make_record, make_study
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -55,11 +57,20 @@ select.value = "7";
 select.dispatchEvent(new view.Event("change"));
 result.byTime = names();
 const saved = [];
-view.URL.createObjectURL = (blob) => { saved.push(blob.type + " " + blob.size); return "blob:none"; };
+const sizes = [];
+view.URL.createObjectURL = (blob) => { sizes.push([blob.type, blob.size]); return "blob:none"; };
 view.HTMLAnchorElement.prototype.click = function () { saved.push(this.download); };
 page.getElementById("save-json").click();
-page.getElementById("save-csv").click();
+for (const button of all(".files .save")) button.click();
 result.saved = saved;
+result.sizes = sizes;
+result.legends = all(".legend").length;
+page.querySelector(".legend li").dispatchEvent(new view.PointerEvent("pointerenter"));
+result.dimmed = all(".chart.xy").map((chart) => chart.querySelectorAll(".values .dim").length);
+page.querySelector(".legend li").dispatchEvent(new view.PointerEvent("pointerleave"));
+result.lit = all(".dim").length;
+Object.defineProperty(view.navigator, "clipboard", { value: { writeText: (text) => { result.copied = text; } } });
+page.querySelector('[data-copy="citation"]').click();
 const mark = page.querySelector("[data-tip]");
 mark.dispatchEvent(new view.PointerEvent("pointerover", { bubbles: true, clientX: 50, clientY: 300 }));
 result.tip = page.getElementById("tip").hidden ? "" : page.getElementById("tip").textContent;
@@ -123,7 +134,14 @@ def test_the_controls_work(page: Path) -> None:
     assert result["ascending"][-1] == "T(3) on R3"
     assert result["aria"] == "ascending"
     assert result["byTime"][0] == "E(3) on R3"
-    assert [text for text in result["saved"] if "." in text] == ["records.json", "runs.csv"]
+    files = contents(summarize(read_study(page.parent))).files
+    assert result["saved"] == ["nbody-records.json", *(f"nbody-{name}" for name in files)]
+    assert [size for _, size in result["sizes"][1:]] == [len(text.encode()) for text in files.values()]
+    assert dict(result["sizes"]).keys() >= {"application/json", "image/svg+xml", "text/csv;charset=utf-8"}
+    assert result["legends"] == 1
+    assert result["dimmed"] == [5] * 5  # learning curves, data, and three costs: all but the variant under the pointer
+    assert result["lit"] == 0
+    assert result["copied"].startswith("@inproceedings{")
     assert "E(3) on R3xS2" in result["tip"]
     assert result["readout"].startswith("step 2000")
     assert result["closed"] == 0

@@ -127,7 +127,7 @@ def test_mixed_code_is_pointed_out() -> None:
 
 
 def test_columns_are_aligned() -> None:
-    head, _, first, second = table(two_variants()).split("\n\n")[1].splitlines()
+    head, _, first, second = table(two_variants()).split("\n\n")[2].splitlines()
     assert head.index("test error") == first.index("1.01 [") == second.index("3.02 [")
     assert "A: 2.99×" in second
     assert "A: +2.01 [" in table(two_variants())

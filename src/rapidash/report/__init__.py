@@ -1,5 +1,6 @@
 """Tables and figures from the records of a study: one self-contained page, one Markdown table, one picture."""
 
+from rapidash.report._contents import export
 from rapidash.report._figure import figure
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import measurement_page, write_measurement
@@ -16,6 +17,7 @@ __all__ = [
     "Finding",
     "Section",
     "Verdict",
+    "export",
     "figure",
     "measure_run",
     "measurement_page",

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rapidash.report._charts import error_scale
+from rapidash.report._colors import COLORS
 from rapidash.report._format import unit
 from rapidash.report._scale import Scale, scale_for
 from rapidash.study import Estimate, StudySummary, VariantSummary, read_study, summarize
 
-COLORS: Final = ("#1f5fbf", "#b3410e", "#17734a", "#7b3fc4", "#a8236d", "#6b6000", "#0b6f82", "#5c5f66")
 FORMATS: Final = (".svg", ".png", ".pdf")
 
 

@@ -39,11 +39,22 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     return "" if low is None or high is None else f"[{number(low, digits)},{TIE}{number(high, digits)}]"
 
 
+def fixed(value: float, decimals: int = 0) -> str:
+    """``value`` with digits after the point, a minus sign where something is below zero, and never "-0"."""
+    text = f"{abs(value):.{decimals}f}"
+    return MINUS + text if value < 0 and float(text) != 0 else text
+
+
+def percent(share: float | None) -> str:
+    """A share in whole per cent."""
+    return NOTHING if share is None or not math.isfinite(share) else f"{fixed(100 * share)}{TIE}%"
+
+
 def ratio(value: float | None) -> str:
     """A factor such as 1.83x, with two digits after the point below 10 and none above 100."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{TIMES}"
+    return f"{fixed(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)}{TIMES}"
 
 
 def power_of_ten(value: float | None, decimals: int = 1) -> str:
@@ -71,7 +82,7 @@ def short_count(value: float | None) -> str:
     if value is None:
         return NOTHING
     if value < 1000:
-        return f"{value:.0f}"
+        return fixed(value)
     scaled, suffix = (value / 1e6, "M") if value >= 999_500 else (value / 1e3, "k")
     return f"{scaled:.3g}{TIE}{suffix}"
 
@@ -81,8 +92,8 @@ def memory(num_bytes: float | None) -> str:
     if num_bytes is None:
         return NOTHING
     if num_bytes >= 1e9:
-        return f"{num_bytes / 1e9:.2f}{TIE}GB"
-    return f"{num_bytes / 1e6:.{0 if num_bytes >= 1e7 else 1}f}{TIE}MB"
+        return f"{fixed(num_bytes / 1e9, 2)}{TIE}GB"
+    return f"{fixed(num_bytes / 1e6, 0 if num_bytes >= 1e7 else 1)}{TIE}MB"
 
 
 def seconds(value: float | None) -> str:

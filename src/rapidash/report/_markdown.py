@@ -17,6 +17,7 @@ from rapidash.report._phrases import (
     views_note,
 )
 from rapidash.report._robustness import robustness_section
+from rapidash.report._symbols import symbols
 from rapidash.report._verdict import verdict
 from rapidash.study import StudySummary, VariantSummary
 
@@ -43,6 +44,8 @@ def markdown_table(summary: StudySummary) -> str:
         _escape(found.headline),
         "",
     ]
+    named = symbols(summary)
+    lines += [*(f"- {_escape(symbol.name)}: {_escape(symbol.meaning)}" for symbol in named), *([""] if named else [])]
     if summary.variants:
         rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
+from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, contents, file_name, svg_name
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     equivariance_text,
@@ -18,9 +19,7 @@ from rapidash.report._phrases import (
     size_text,
     views_note,
 )
-from rapidash.report._robustness import robustness_section
 from rapidash.report._scale import Scale
-from rapidash.report._verdict import verdict
 from rapidash.study import Comparison, Estimate, StudySummary, VariantSummary, ViewSummary, shortened
 
 
@@ -64,6 +63,7 @@ def render(summary: StudySummary) -> str:
     for name, source in (("style", "style.css"), ("script", "script.js")):
         context[name] = Markup(_asset(source))
     context["records"] = Markup(provenance.records_json(summary.study))
+    context["embedded"] = Markup(provenance.json_in_page(context["files"]))
     return environment.get_template("report.html.j2").render(context)
 
 
@@ -93,28 +93,33 @@ def _portraits(summary: StudySummary) -> list[tuple[str, int, str]]:
 def _context(summary: StudySummary) -> dict[str, Any]:
     study = summary.study
     configured, differing, shared = provenance.compare_settings(summary)
-    scales = _TableScales.of(summary)
-    row_charts = (
-        charts.difference_chart(summary),
-        charts.rotation_chart(summary),
-        charts.equivariance_chart(summary),
-    )
+    found = contents(summary)
+    scales = _TableScales.of(found)
     return {
         "version": _version(),
         "title": f"{study.task}: which symmetry? Symmetry study",
         "portraits": _portraits(summary),
         "task": study.task,
-        "verdict": verdict(summary),
+        "verdict": found.verdict,
+        "cautions": (*found.verdict.cautions, *found.faults),
+        "symbols": found.symbols,
+        "files": found.files,
+        "file_prefix": file_name(study.task),
+        "svg_name": svg_name,
+        "legend": _legend(summary, found),
+        "methods": found.files.get(METHODS, ""),
+        "citation": found.files.get(CITATION, ""),
+        "latex": found.files.get(PAPER_TABLE, ""),
         "facts": _facts(summary),
         "columns": _COLUMNS,
         "table_note": _table_note(summary),
         "rows": [_table_row(summary, variant, scales, variant.name in configured) for variant in summary.variants],
-        "error_chart": charts.error_chart(summary),
-        "row_charts": [chart for chart in row_charts if chart is not None],
-        "learning": charts.learning_chart(summary),
-        "data": charts.data_chart(summary),
-        "costs": charts.cost_charts(summary),
-        "robustness": robustness_section(summary),
+        "error_chart": found.error,
+        "row_charts": found.by_row,
+        "learning": found.learning,
+        "data": found.data,
+        "costs": found.costs,
+        "robustness": found.robustness,
         "figures": figure_table(summary),
         "figures_note": FIGURES_NOTE,
         "differing": differing if len(configured) > 1 else [],
@@ -131,6 +136,14 @@ def _context(summary: StudySummary) -> dict[str, Any]:
             if not run.is_done
         ],
     }
+
+
+def _legend(summary: StudySummary, found: Contents) -> list[VariantSummary]:
+    """The variants that occur in a plot without their names."""
+    panels = (found.robustness.mean_curve, *found.robustness.panels) if found.robustness is not None else ()
+    curves = [chart for chart in (found.learning, found.data, *found.costs, *panels) if chart is not None]
+    shown = {series.color for chart in curves for series in chart.series}
+    return [variant for variant in summary.variants if variant.index in shown]
 
 
 def _facts(summary: StudySummary) -> list[tuple[str, str]]:
@@ -156,8 +169,13 @@ def _table_note(summary: StudySummary) -> str:
     note = f"{metric_with_unit(summary)}: mean over seeds with its 95 % interval; a dot is a seed. "
     if len(summary.study.fractions) > 1:
         note += f"All numbers are at {100 * summary.fraction:g} % of the training data. "
+    if any(variant.neighbor for variant in summary.variants):
+        note += "The neighbor of a variant is the one from which it differs in a single knob. "
     note += "".join(f"{text} " for text in (views_note(summary), p_note(summary)) if text)
-    return note + "The dots of a column share one axis. Open a symmetry for its reason."
+    note += (
+        "The dots of a column share one axis. Symmetry is that of the whole model with its inputs, and below it what "
+    )
+    return note + "its layers alone keep; open one for its reason."
 
 
 class _TableScales(NamedTuple):
@@ -167,9 +185,9 @@ class _TableScales(NamedTuple):
     equivariance: Scale | None
 
     @classmethod
-    def of(cls, summary: StudySummary) -> "_TableScales":
-        test, equivariance = charts.error_chart(summary), charts.equivariance_chart(summary)
-        return cls(test.scale if test else None, equivariance.scale if equivariance else None)
+    def of(cls, found: Contents) -> "_TableScales":
+        equivariance = next((chart.scale for chart in found.by_row if chart.slug == "equivariance"), None)
+        return cls(found.error.scale if found.error else None, equivariance)
 
 
 def _table_row(

@@ -47,7 +47,7 @@ def p_note(summary: StudySummary) -> str:
 
 def metric_with_unit(summary: StudySummary) -> str:
     """Name of the metric with its unit in brackets."""
-    return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit else summary.metric
+    return f"{summary.metric} ({fmt.unit(summary.unit)})" if summary.unit not in ("", "1") else summary.metric
 
 
 def figure_lines(summary: StudySummary) -> list[tuple[str, Mapping[str, FigureSummary]]]:

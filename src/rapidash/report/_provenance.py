@@ -111,11 +111,16 @@ def run_cells(run: Run) -> list[str]:
         fmt.count(run.number("parameters")),
         run.text("device"),
         run.text("threads"),
-        run.text("commit")[:12] + ("+dirty" if run.text("commit").endswith("+dirty") else ""),
+        commit_text(run.text("commit")),
         ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, Mapping) else "",
         run.text("started"),
         run.text("key"),
     ]
+
+
+def commit_text(commit: str) -> str:
+    """The first digits of a commit, and whether files differed from it."""
+    return commit[:12] + ("+dirty" if commit.endswith("+dirty") else "")
 
 
 def settings(run: Run) -> dict[str, str]:
@@ -142,6 +147,11 @@ def compare_settings(summary: StudySummary) -> tuple[list[str], list[tuple[str, 
 def records_json(study: Study) -> str:
     """Design and records as JSON that may stand inside a script element: no `<`, no NaN."""
     content = {"schema": 1, "study": _finite(study.design), "records": [_finite(run.raw) for run in study.runs]}
+    return json_in_page(content)
+
+
+def json_in_page(content: Any) -> str:
+    """Plain values as JSON that ends no script element, whatever they hold."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
 
 

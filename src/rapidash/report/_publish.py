@@ -18,6 +18,7 @@ from rapidash.report._phrases import (
     views_note,
 )
 from rapidash.report._robustness import TableCell, robustness_section
+from rapidash.report._symbols import symbols, symbols_text
 from rapidash.report._verdict import verdict
 from rapidash.study import StudySummary, VariantSummary, read_study, summarize
 
@@ -54,6 +55,7 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     caption = f"{metric_with_unit(summary)[:1].upper()}{metric_with_unit(summary)[1:]}; lower is better."
     found = verdict(summary)
     lines = [f"**{escape(found.headline)}**", "", *(f"{escape(line)}\n" for line in found.lead)]
+    lines += [f"{escape(named)}.\n"] if (named := symbols_text(symbols(summary))) else []
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
     lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)

@@ -20,6 +20,7 @@ from rapidash.report._phrases import (
     views_note,
 )
 from rapidash.report._sections import Section
+from rapidash.report._symbols import symbols, symbols_text
 from rapidash.report._verdict import verdict
 from rapidash.study import StudySummary, VariantSummary
 
@@ -31,6 +32,8 @@ def terminal_table(summary: StudySummary) -> str:
     """What a study found, its tables, all other figures and what the reader must know, at most 120 characters wide."""
     found = verdict(summary)
     lines = [filled(line) for line in (*found.lead, found.headline)]
+    if named := symbols_text(symbols(summary)):
+        lines += ["", filled(f"{named}.")]
     if summary.variants:
         errors = [row for variant in summary.variants for row in _error_rows(summary, variant)]
         costs = [row for variant in summary.variants for row in _cost_rows(summary, variant)]

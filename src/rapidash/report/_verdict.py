@@ -170,7 +170,7 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
         outcome = (
             f": {size_text(comparison)} the error of the best" if comparison is not None and comparison.ratio else ""
         )
-        items.append(_because(leader) + outcome)
+        items.append(f"{leader.effective}: {leader.name}{outcome}")
     undecided = {variant.name for variant in summary.undecided}
     rivals = [symmetry for symmetry, leader in leaders.items() if leader.name in undecided]
     if rivals:

@@ -21,14 +21,14 @@
   document.addEventListener("pointerout", (event) => { if (event.target.closest("[data-tip]")) hideTip(); });
   document.addEventListener("scroll", hideTip, { passive: true });
 
-  // a variant under the pointer in a legend stands out in its chart
-  for (const chart of all(".chart.xy")) {
+  // a variant under the pointer in the legend, or in the values of a chart, stands out in every chart
+  for (const curves of all(".curves")) {
     const light = (variant) => {
-      for (const part of all("[data-variant]", chart)) {
+      for (const part of all("[data-variant]", curves)) {
         part.classList.toggle("dim", variant !== null && part.dataset.variant !== variant);
       }
     };
-    for (const item of all(".legend li", chart)) {
+    for (const item of all(".legend li, .values li", curves)) {
       item.addEventListener("pointerenter", () => light(item.dataset.variant));
       item.addEventListener("pointerleave", () => light(null));
     }
@@ -87,32 +87,36 @@
     document.getElementById("sort-select").addEventListener("change", (event) => sortBy(Number(event.target.value), false));
   }
 
-  // downloads
-  const text = document.getElementById("records").textContent;
-  const save = (name, type, content) => {
+  // files and text to paste
+  const types = { svg: "image/svg+xml", json: "application/json", csv: "text/csv;charset=utf-8" };
+  const save = (name, text) => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.href = URL.createObjectURL(new Blob([text], { type: types[name.split(".").pop()] || "text/plain;charset=utf-8" }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
-  const cell = (value) => {
-    const plain = value === null || value === undefined ? "" : String(value);
-    return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
-  };
-  const at = (record, path) => path.split(".").reduce((value, key) => (value == null ? value : value[key]), record);
-  const columns = [
-    "key", "status", "config.variant.name", "config.seed", "config.fraction", "num_train", "best_step", "val_error", "test_error",
-    "test_error_rotated", "test_error_tta", "equivariance.group", "equivariance.before.mean", "equivariance.after.mean",
-    "equivariance_reflections.before.mean", "equivariance_reflections.after.mean",
-    "equivariance_translations.before.mean", "equivariance_translations.after.mean", "symmetry.layers", "symmetry.effective",
-    "parameters", "seconds_per_step", "train_seconds", "peak_memory_bytes", "commit", "device", "threads", "started",
-  ];
-  document.getElementById("save-json").addEventListener("click", () => save("records.json", "application/json", text));
-  document.getElementById("save-csv").addEventListener("click", () => {
-    const rows = JSON.parse(text).records.map((record) => columns.map((path) => cell(at(record, path))).join(","));
-    save("runs.csv", "text/csv", [columns.join(","), ...rows].join("\n") + "\n");
+  const held = document.getElementById("files"), files = JSON.parse(held.textContent);
+  for (const button of all("[data-file]")) {
+    const name = button.dataset.file;
+    button.addEventListener("click", () => save(`${held.dataset.prefix}-${name}`, files[name]));
+  }
+  document.getElementById("save-json").addEventListener("click", () => {
+    save(`${held.dataset.prefix}-records.json`, document.getElementById("records").textContent);
   });
+  for (const button of all("[data-copy]")) {
+    const source = document.getElementById(button.dataset.copy), label = button.textContent;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(source.textContent);
+        button.textContent = "Copied";
+      } catch { // not allowed here: select it, so that one key copies it
+        getSelection().selectAllChildren(source);
+        button.textContent = "Selected: copy with Ctrl+C";
+      }
+      setTimeout(() => { button.textContent = label; }, 2500);
+    });
+  }
 
   // paper has no toggles: print the reasons and the definitions; the runs are in the records
   addEventListener("beforeprint", () => all("details.why, .definitions").forEach((part) => {
