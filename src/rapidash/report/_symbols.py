@@ -85,7 +85,8 @@ def _method_groups(plain: Any) -> list[str]:
     """The groups that the methods of a variant draw from, and the augmentation of records of earlier versions."""
     if not isinstance(plain, Mapping):
         return []
-    methods = plain.get("methods") if isinstance(plain.get("methods"), list) else []
+    methods = plain.get("methods")
+    methods = methods if isinstance(methods, list) else []
     named = [method.get("group") for method in methods if isinstance(method, Mapping)]
     return [name for name in (*named, plain.get("augment")) if isinstance(name, str)]
 
@@ -107,5 +108,7 @@ def _group_meaning(name: str) -> str:
 
 
 def _axis(direction: Sequence[float]) -> str:
-    named = {(1.0, 0.0, 0.0): "the x axis", (0.0, 1.0, 0.0): "the y axis", (0.0, 0.0, 1.0): "the z axis"}
-    return named.get(tuple(direction)) or f"the axis ({', '.join(f'{value:.3g}' for value in direction)})"
+    named: dict[tuple[float, ...], str] = {(1.0, 0.0, 0.0): "x", (0.0, 1.0, 0.0): "y", (0.0, 0.0, 1.0): "z"}
+    if (name := named.get(tuple(direction))) is not None:
+        return f"the {name} axis"
+    return f"the axis ({', '.join(f'{value:.3g}' for value in direction)})"

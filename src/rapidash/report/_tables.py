@@ -45,14 +45,7 @@ def variants_table(summary: StudySummary) -> Table:
     study = summary.study
     fractions = [summary.fraction, *(f for f in reversed(study.fractions) if f != summary.fraction)]
     levels = [summary if f == summary.fraction else summarize(study, fraction=f) for f in fractions]
-    measured = {
-        (group, moment): None
-        for level in levels
-        for variant in level.variants
-        for source in (variant, *variant.views)
-        for group, moments in source.equivariance.items()
-        for moment in moments
-    }
+    measured = _measured(variant for level in levels for variant in level.variants)
     unit = _unit(summary.unit)
     head = [
         "letter", "variant", "view", "judged by this view", "share of the training data", "training samples",
@@ -67,8 +60,8 @@ def variants_table(summary: StudySummary) -> Table:
     rows = []
     for level in levels:
         for variant in level.variants:
-            rows.append(_variant_row(level, variant, list(measured)))
-            rows += [_view_row(level, variant, view, list(measured), len(head)) for view in variant.views]
+            rows.append(_variant_row(level, variant, measured))
+            rows += [_view_row(level, variant, view, measured, len(head)) for view in variant.views]
     return Table("variants", head, rows)
 
 
@@ -153,7 +146,7 @@ def corruptions_table(summary: StudySummary) -> Table:
 def settings_table(summary: StudySummary) -> Table:
     """Every key of the configurations, with the value of each variant and whether all share it."""
     names, differing, shared = provenance.compare_settings(summary)
-    rows = [(key, False, *values) for key, values in differing]
+    rows: list[Sequence[Value]] = [(key, False, *values) for key, values in differing]
     rows += [(key, True, *(value for _ in names)) for key, value in shared]
     return Table("settings", ("key", "same for all", *names), rows)
 
@@ -234,6 +227,15 @@ def _comparison(found: Comparison | None) -> list[Value]:
         return [None] * 8
     ratio = [found.ratio, found.ratio_low, found.ratio_high]
     return [found.difference, found.low, found.high, *ratio, found.num_seeds, found.p_adjusted]
+
+
+def _measured(variants: Iterable[VariantSummary]) -> list[tuple[str, str]]:
+    """The groups and moments of all equivariance errors, each once."""
+    found = [
+        errors for variant in variants for errors in (variant.equivariance, *(v.equivariance for v in variant.views))
+    ]
+    pairs = ((group, moment) for errors in found for group, moments in errors.items() for moment in moments)
+    return list(dict.fromkeys(pairs))
 
 
 def _moments(source: VariantSummary | ViewSummary, measured: Sequence[tuple[str, str]]) -> list[Value]:
