@@ -78,19 +78,26 @@ class LayerwiseError:
         return parts @ total / total.square().sum()
 
     def report(self) -> Report:
-        """One row per call, and one for the remainder and the total."""
+        """One row per call, and one for the remainder and the total.
+
+        The contribution is the size of one, which do not add up, since contributions may cancel; the signed shares add
+        up to that of the total, 1. For "hutchinson", or a network that is exactly equivariant, there are no shares.
+        """
         sizes = rms(self.rms, dim=0).tolist()
         rows: list[dict[str, Any]] = [
             {"call": index, "layer": name, "class": kind, "contribution": size}
             for index, ((name, kind), size) in enumerate(zip(self.layers, sizes))
         ]
-        total = {"layer": "total", "contribution": float(rms(self.total))}
+        notes = {"contribution": "root mean square, does not add up"}
+        total: dict[str, Any] = {"layer": "total", "contribution": float(rms(self.total))}
         if self.contributions is not None:
             rows.append({"layer": "remainder", "contribution": float(rms(self.remainder))})
             if bool(self.total.any()):
                 shares = [*self.shares.tolist(), 1 - float(self.shares.sum())]
                 rows = [{**row, "share": share} for row, share in zip(rows, shares)]
-        metadata = {"generators": ", ".join(self.names), "method": self.method}
+                total["share"] = 1.0
+                notes["share"] = "signed, adds up to 1"
+        metadata = {"generators": ", ".join(self.names), "method": self.method, **notes}
         return Report("layerwise equivariance error (Lie derivative)", (*rows, total), metadata)
 
 

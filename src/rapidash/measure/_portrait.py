@@ -78,6 +78,8 @@ class Portrait:
         unit: of the output.
         has_point_outputs: whether the defect differs between the points of a cloud.
         severity: error against the severity of corruptions; ``metric`` says which error, with its unit.
+        source: what the clouds are, in the plural, such as "validation clouds".
+        unexplained: share of the defects that the contributions of the points miss, over all poses.
     """
 
     title: str
@@ -92,6 +94,8 @@ class Portrait:
     has_point_outputs: bool
     severity: tuple[SeverityCurve, ...] = ()
     metric: str = ""
+    source: str = "clouds"
+    unexplained: float = 0.0
 
 
 def portrait(
@@ -104,6 +108,7 @@ def portrait(
     tables: Sequence[Report] = (),
     severity: Sequence[SeverityCurve] = (),
     metric: str = "",
+    source: str = "clouds",
     num_clouds: int = 4,
     degrees: float = 90.0,
     num_axes: int = 6,
@@ -118,7 +123,7 @@ def portrait(
         fn: a model of clouds in eval mode, best in float64.
         batch: clouds; their first ``num_clouds`` are drawn, all are used for nothing else.
         action: its outputs are used; the rotations are those of SO(D), whatever its group.
-        title, facts, tables, severity, metric: shown beside.
+        title, facts, tables, severity, metric, source: shown beside.
         num_clouds: how many clouds are measured here.
         degrees: rotation angle of the map over axes.
         num_axes: random axes of the curve.
@@ -135,9 +140,9 @@ def portrait(
     output = next(iter(rotations.output_fields.values()))
     yaws = tuple(360.0 * k / num_yaws for k in range(num_yaws))
     pitches = (0.0,) if dim == 2 else tuple(-90.0 + 180.0 * k / (num_pitches - 1) for k in range(num_pitches))
-    clouds = _turned_clouds(fn, few, rotations, yaws, pitches)
+    clouds, unexplained = _turned_clouds(fn, few, rotations, yaws, pitches), 0.0
     if output.level == "cloud":
-        clouds = _with_shares(
+        clouds, unexplained = _with_shares(
             clouds, fn, few, rotations, yaws[:: _stride(len(yaws))], pitches[:: _stride(len(pitches) - 1)]
         )
     return Portrait(
@@ -153,6 +158,8 @@ def portrait(
         has_point_outputs=output.level == "point",
         severity=tuple(severity),
         metric=metric,
+        source=source,
+        unexplained=unexplained,
     )
 
 
@@ -223,15 +230,15 @@ def _with_shares(
     action: Action,
     yaws: Sequence[float],
     pitches: Sequence[float],
-) -> tuple[TurnedCloud, ...]:
-    """The clouds with the contributions of their points at every pose, if the model allows them.
+) -> tuple[tuple[TurnedCloud, ...], float]:
+    """The clouds with the contributions of their points at every pose, and the share of the defects that these miss.
 
-    It does not if it has no defect or no derivative, or is not smooth enough for the contributions to add up: in a
-    network that is equivariant up to its grid, large ones nearly cancel.
+    The clouds are as they were if the model does not allow contributions: it has no defect or no derivative, or is not
+    smooth enough for them to add up. In a network that is equivariant up to its grid, large ones nearly cancel.
     """
     largest = max(float(cloud.defect.max()) for cloud in clouds)
     if largest <= 1e-10 * max(cloud.output_norm for cloud in clouds):
-        return tuple(clouds)
+        return tuple(clouds), 0.0
     rows, unexplained, total = [], 0.0, 0.0
     for yaw in yaws:
         for pitch in pitches:
@@ -240,15 +247,16 @@ def _with_shares(
                     fn, batch, action, _logarithm(pose(yaw, pitch, batch.pos.shape[1])), num_steps=_SHARE_STEPS
                 )
             except RuntimeError:  # nothing to differentiate
-                return tuple(clouds)
+                return tuple(clouds), 0.0
             rows.append(found.share)
             unexplained += float(found.error.abs().sum())
             total += float(found.total.sum())
     if unexplained > _UNEXPLAINED * total:
-        return tuple(clouds)
+        return tuple(clouds), 0.0
     shares = torch.stack(rows).reshape(len(yaws), len(pitches), -1).cpu()
     owners = batch.batch.cpu()
-    return tuple(replace(cloud, shares=shares[..., owners == index]) for index, cloud in enumerate(clouds))
+    with_shares = tuple(replace(cloud, shares=shares[..., owners == index]) for index, cloud in enumerate(clouds))
+    return with_shares, unexplained / total
 
 
 def _row_norms(value: Tensor) -> Float[Tensor, " B"]:

@@ -35,11 +35,15 @@ class SeverityCurve:
         error: mean over the clouds, in the unit of the errors.
         rise_standard_error: standard error over the clouds of the mean of error(severity) - error(0), which are of the
             same clouds. 0 at severity 0, nan for one cloud.
+        standard_error: over the clouds, of each mean; nan for one cloud.
+        num_clouds: that were measured.
     """
 
     name: str
     error: tuple[float, ...]
     rise_standard_error: tuple[float, ...]
+    standard_error: tuple[float, ...] = ()
+    num_clouds: int = 0
 
     @property
     def severities(self) -> tuple[int, ...]:
@@ -106,7 +110,8 @@ def severity_report(curves: Sequence[SeverityCurve], *, unit: str = "") -> Repor
         }
         for curve in curves
     )
-    return Report("error against severity", rows, {"unit": unit} if unit else {})
+    metadata: dict[str, Any] = {"clouds": curves[0].num_clouds} if curves and curves[0].num_clouds else {}
+    return Report("error against severity", rows, {"unit": unit, **metadata} if unit else metadata)
 
 
 def _errors(
@@ -153,6 +158,11 @@ def _like_parameters(fn: Any, batch: CloudBatch) -> CloudBatch:
 
 
 def _curve(name: str, rows: Float[Tensor, "severities B"]) -> SeverityCurve:
-    rise = rows - rows[0]
-    spread = rise.std(dim=1) / rows.shape[1] ** 0.5 if rows.shape[1] > 1 else torch.full((len(rows),), torch.nan)
-    return SeverityCurve(name, tuple(rows.mean(dim=1).tolist()), tuple(spread.tolist()))
+    spreads = (_standard_error(rows - rows[0]), _standard_error(rows))
+    return SeverityCurve(name, tuple(rows.mean(dim=1).tolist()), *spreads, num_clouds=rows.shape[1])
+
+
+def _standard_error(rows: Float[Tensor, "severities B"]) -> tuple[float, ...]:
+    """Of the mean of each row."""
+    num = rows.shape[1]
+    return tuple((rows.std(dim=1) / num**0.5).tolist()) if num > 1 else (float("nan"),) * len(rows)

@@ -1,7 +1,9 @@
 """Measure a trained run on its validation data: what `rapidash measure` prints and draws."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,10 +64,15 @@ def measure_run(
             model, batch, Action(group, outputs=task.output), num_elements=num_elements, seed=seed
         )
         errors.append({"group": group.name, "mean": error.mean, "max": error.max, "output norm": error.output_norm})
-    notes = {"clouds": batch.num_clouds, "elements": num_elements, "seed": seed, "dtype": "float64"}
+    unit = next(iter(motions.output_fields.values())).unit
+    notes = {
+        "clouds": batch.num_clouds, "elements": num_elements, "seed": seed, "dtype": "float64",
+        "unit of the output norm": unit,
+    }  # fmt: skip
     layers = []
     if any(isinstance(part, Rapidash) for part in model.modules()):
-        layers.append(layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report())
+        found = layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report()
+        layers.append(_noted(found, clouds=few.num_clouds, unit=f"{unit} per radian"))
     ledger = view_ledger(task, run.config.variant, run.view)
     severity = _severity(model, run, data.subset(torch.arange(batch.num_clouds)), seed)
     return portrait(
@@ -76,20 +83,33 @@ def measure_run(
         facts={
             "Effective symmetry": ledger.effective.name + ("" if ledger.exact else " (approximately)"),
             "Because": "; ".join(ledger.reasons) or "the layers keep it and every input transforms",
-            "Task": task.name,
+            "Measured on": f"the first {batch.num_clouds} of {len(data)} validation clouds, seed {seed} of the motions",
+            "Task": task.name + (f" ({_in_words(run.config.task_options)})" if run.config.task_options else ""),
             **({} if run.view == FULL else {"View": run.view}),
             "Parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         },
         tables=(
             Report("relative equivariance error", tuple(errors), notes),
-            local_equivariance_error(model, batch, motions).report(),
+            _noted(
+                local_equivariance_error(model, batch, motions).report(),
+                unit=f"{unit} per radian, or per unit of length",
+            ),
             *layers,
             *([severity_report(severity, unit=task.unit)] if severity else []),
         ),
         severity=severity,
-        metric=f"{task.metric} ({task.unit})",
+        metric=f"{task.metric} ({task.unit})" if task.unit not in ("", "1") else task.metric,
+        source="validation clouds",
         seed=seed,
     )
+
+
+def _noted(report: Report, **notes: Any) -> Report:
+    return replace(report, metadata={**report.metadata, **notes})
+
+
+def _in_words(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())
 
 
 def _severity(model: nn.Module, run: TrainedRun, data: CloudDataset, seed: int) -> list[SeverityCurve]:

@@ -52,6 +52,10 @@ def measurement_page(portrait: Portrait) -> str:
         "version": _version(),
         "facts": list(portrait.facts.items()),
         "headline": _headline(portrait),
+        "source": portrait.source,
+        "num_clouds": len(portrait.clouds),
+        "unexplained": fmt.percent(portrait.unexplained),
+        "severity_note": _severity_note(portrait),
         "clouds": [f"cloud {index} ({len(cloud.points)} points)" for index, cloud in enumerate(portrait.clouds)],
         "is_flat": len(portrait.pitches) == 1,
         "has_point_outputs": portrait.has_point_outputs,
@@ -79,7 +83,7 @@ def _headline(portrait: Portrait) -> str:
     worst = portrait.curve.degrees[portrait.curve.high.index(largest)]
     return (
         f"When the input turns, the output misses the turned output by up to {fmt.relative_error(largest)} of its size "
-        f"(at {worst:.0f}°)."
+        f"(at {fmt.fixed(worst)}°)."
     )
 
 
@@ -93,7 +97,8 @@ def _sphere(portrait: Portrait) -> dict[str, Any]:
             "x": column,
             "y": row,
             "color": color(value / largest if largest > _FLOOR else 0.0),
-            "tip": f"axis at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°: {fmt.relative_error(value)}",
+            "tip": f"axis at azimuth {fmt.fixed(azimuth)}°, elevation {fmt.fixed(elevation)}°: "
+            f"{fmt.relative_error(value)}",
         }
         for row, elevation in enumerate(sphere.elevations)
         for column, azimuth in enumerate(sphere.azimuths)
@@ -102,7 +107,7 @@ def _sphere(portrait: Portrait) -> dict[str, Any]:
     step = 180.0 / len(sphere.elevations)
     marks = [{"name": name, "x": (a + 180) / step, "y": (90 - e) / step} for name, a, e in AXES]
     return {
-        "degrees": f"{sphere.degrees:.0f}",
+        "degrees": fmt.fixed(sphere.degrees),
         "rows": len(sphere.elevations),
         "columns": len(sphere.azimuths),
         "cells": cells,
@@ -128,7 +133,7 @@ def _curve(portrait: Portrait) -> dict[str, Any]:
             {
                 "x": x,
                 "y": y,
-                "tip": f"{angle:.0f}°: mean {fmt.relative_error(mean)}, largest {fmt.relative_error(high)}",
+                "tip": f"{fmt.fixed(angle)}°: mean {fmt.relative_error(mean)}, largest {fmt.relative_error(high)}",
             }
             for (x, y), angle, mean, high in zip(points, curve.degrees, curve.mean, curve.high)
         ],
@@ -169,6 +174,17 @@ def _severity(portrait: Portrait) -> list[dict[str, Any]]:
     return panels
 
 
+def _severity_note(portrait: Portrait) -> str:
+    """How many clouds the errors against severity are of, and how far their mean can be from that of others."""
+    if not portrait.severity:
+        return ""
+    first = portrait.severity[0]
+    text = f"{fmt.count(first.num_clouds)} {portrait.source}" if first.num_clouds else portrait.source
+    if first.standard_error and math.isfinite(first.standard_error[0]):
+        text += f"; as they are, {fmt.number(first.error[0])} ± {fmt.number(first.standard_error[0])} (standard error)"
+    return text
+
+
 def _cartesian(angle: float, share: float) -> tuple[float, float]:
     return 300 * angle / 180, 120 * (1 - share)
 
@@ -188,20 +204,35 @@ def _table(report: Report) -> dict[str, Any]:
     return {"title": report.title, "notes": notes, "columns": report.columns, "rows": rows}
 
 
-def _bars(report: Report) -> list[dict[str, Any]]:
-    """The contribution of each layer as a share of the largest."""
+def _bars(report: Report) -> dict[str, Any]:
+    """The signed share of each layer, which add up, as bars from a common zero; its size where there are no shares."""
     rows = [row for row in report.rows if row["layer"] != "total"]
-    top = max((float(row["contribution"]) for row in rows), default=0.0) or 1.0
-    return [
+    has_shares = bool(rows) and all(row.get("share") is not None for row in rows)
+    values = [float(row["share" if has_shares else "contribution"]) for row in rows]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    span = (high - low) or 1.0
+    bars = [
         {
             "name": row["layer"],
             "kind": row.get("class") or "",
-            "width": 100 * float(row["contribution"]) / top,
-            "value": fmt.number(float(row["contribution"])),
-            "share": "" if row.get("share") is None else f"{100 * float(row['share']):.0f} %",
+            "left": 100 * (min(value, 0.0) - low) / span,
+            "width": 100 * abs(value) / span,
+            "sign": "less" if value < 0 else "more",
+            "value": fmt.percent(value) if has_shares else fmt.number(value),
+            "size": fmt.number(float(row["contribution"])) if has_shares else "",
         }
-        for row in rows
+        for row, value in zip(rows, values, strict=True)
     ]
+    total = next((row for row in report.rows if row["layer"] == "total"), None)
+    return {
+        "bars": bars,
+        "zero": 100 * -low / span,
+        "has_shares": has_shares,
+        "total": fmt.percent(sum(values)) if has_shares else "",
+        "total_size": "" if total is None else fmt.number(float(total["contribution"])),
+        "clouds": report.metadata.get("clouds", ""),
+        "unit": report.metadata.get("unit", ""),
+    }
 
 
 def _cell(value: Any) -> str:
