@@ -34,7 +34,15 @@ def test_contributions_of_a_chain_close_on_the_exact_sum(hidden: object) -> None
     assert torch.equal(result.total, lie_derivative(model, x, VECTORS).value)
     assert result.remainder.norm() < 1e-10 * result.total.norm()
     assert float(result.shares.sum()) == pytest.approx(1.0, abs=1e-10)
-    assert [row["class"] for row in result.report().rows[:5]] == ["Linear", "Tanh", "Linear", "ReLU", "Linear"]
+    report = result.report()
+    assert [row["class"] for row in report.rows[:5]] == ["Linear", "Tanh", "Linear", "ReLU", "Linear"]
+    *parts, total = report.rows
+    assert sum(row["share"] for row in parts) == pytest.approx(total["share"]) == pytest.approx(1.0)
+    assert (
+        sum(row["contribution"] for row in parts) > total["contribution"]
+    )  # sizes do not add up, and the notes say so
+    assert report.metadata["share"] == "signed, adds up to 1"
+    assert report.metadata["contribution"] == "root mean square, does not add up"
 
 
 def test_only_the_layer_that_breaks_the_symmetry_is_charged_with_its_closed_form() -> None:
@@ -125,6 +133,7 @@ def test_random_probes_agree_with_the_exact_sizes() -> None:
     with pytest.raises(ValueError, match="method='forward'"):
         _ = probed.remainder
     assert "share" not in probed.report().columns
+    assert "share" not in probed.report().metadata
 
 
 class Opaque(torch.autograd.Function):

@@ -124,12 +124,23 @@ def test_a_module_gets_data_in_its_dtype_and_stays_as_it_was() -> None:
 def test_the_default_are_the_seven_of_the_benchmark_and_the_report_has_a_row_for_each() -> None:
     curves = error_against_severity(extent, data(), wrong)
     assert [curve.name for curve in curves] == list(POINTCLOUD_C)
+    assert {curve.num_clouds for curve in curves} == {len(data())}
     report = severity_report([SeverityCurve("jitter", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.0,) * 5 + (0.05,))], unit="%")
     assert report.rows == (
         {"corruption": "jitter", "severity 0": 0.0, "severity 1": 0.1, "severity 2": 0.2, "severity 3": 0.3,
          "severity 4": 0.4, "severity 5": 0.5, "stderr of the rise": 0.05},
     )  # fmt: skip
     assert report.metadata == {"unit": "%"}
+    assert severity_report(curves).metadata == {"clouds": len(data())}
+
+
+def test_the_standard_error_is_that_of_the_mean_over_clouds_by_hand() -> None:
+    values = torch.tensor([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: variance 14 / 3
+    curve = error_against_severity(extent, data(4), lambda p, batch: values, corruptions=("jitter",))[0]
+    assert curve.standard_error == (pytest.approx((14 / 3 / 4) ** 0.5),) * 6
+    assert curve.rise_standard_error == (0.0,) * 6
+    one = error_against_severity(extent, data(1), lambda p, batch: values[:1], corruptions=("jitter",))[0]
+    assert all(error != error for error in one.standard_error)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,26 @@ def test_units_and_counts() -> None:
     assert fmt.p_value(0.0004) == "p < 0.001".replace(" ", fmt.TIE)
     assert fmt.unit("length^2") == "length²"
     assert [letter(index) for index in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
+
+
+MINUS_NOTHING = re.compile(r"[-−]0(\.0*)?(?![\d.])")
+
+
+@given(value=st.floats(-1e3, 1e3), decimals=st.integers(0, 3))
+def test_nothing_is_never_below_zero(value: float, decimals: int) -> None:
+    shown = (fmt.fixed(value, decimals), fmt.percent(value), fmt.ratio(value), fmt.number(value), fmt.signed(value))
+    assert not [text for text in shown if MINUS_NOTHING.search(text)]
+    assert float(shown[0].replace("−", "-")) == pytest.approx(value, abs=0.51 * 10**-decimals)
+
+
+def test_signs_of_small_numbers() -> None:
+    assert [fmt.fixed(value) for value in (-0.4, -0.0, 0.4, -0.6)] == ["0", "0", "0", "−1"]
+    assert [fmt.percent(value) for value in (-1e-17, -0.004, -0.02, 1.0, None, float("nan"))] == [
+        f"{text}{fmt.TIE}%" for text in ("0", "0", "−2", "100")
+    ] + ["–", "–"]
+    assert fmt.ratio(-0.001) == "0.00×"
+    assert fmt.ratio(-150.0) == "−150×"
+    assert fmt.memory(-0.0) == f"0.0{fmt.TIE}MB"
 
 
 positive = st.floats(1e-8, 1e8)

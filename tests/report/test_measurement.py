@@ -12,7 +12,7 @@ from rapidash.groups import SE, Position, Scalar, Vector
 from rapidash.measure import Action, Report, SeverityCurve, as_module, local_equivariance_error, portrait
 from rapidash.models import RapidashConfig
 from rapidash.report._measured_run import measure_run
-from rapidash.report._measurement import color, measurement_page, write_measurement
+from rapidash.report._measurement import _bars, color, measurement_page, write_measurement
 from rapidash.study import RunConfig, TrainedRun
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig, Variant
@@ -156,6 +156,7 @@ def test_contributions_of_points_and_errors_by_severity_in_a_browser(tmp_path: P
     assert (console, result["wide"]) == ([], [])
     assert result["width"] <= width
     assert result["panels"] == 2
+    assert "but for 0\N{NO-BREAK SPACE}% of it" in measurement_page(drawn)  # linear: the integral is exact
     assert result["ends"] == ["0.100 \N{RIGHTWARDS ARROW} 0.400"] * 2
     assert result["redrawn"]
     x = batch().pos[:5, 0]  # half a turn about y: x goes to -x
@@ -186,8 +187,48 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
         measure_run(TrainedRun(config, task, task.build(variant)), num_clouds=0)
     page = measurement_page(result)
     assert "Where equivariance is lost" in page
+    assert result.facts["Measured on"] == "the first 3 of 4 validation clouds, seed 0 of the motions"
+    assert "num_val 4" in result.facts["Task"]
+    for part in ("3 validation clouds can be turned", "Mean over 3 validation clouds", "Over 3 validation clouds"):
+        assert part in page
+    assert "length per radian" in page
+    assert layers.rows[-1]["share"] == pytest.approx(sum(row["share"] for row in layers.rows[:-1]))
+    assert errors.metadata["unit of the output norm"] == "length"
+    assert not re.search(
+        r"[-\N{MINUS SIGN}]0(?![.\d])", re.sub(r"<(script|style|svg).*?</\1>", "", page, flags=re.DOTALL)
+    )
     assert [row["corruption"] for row in severity.rows] == ["jitter", "rotate"]
     assert "Error against severity" in page
+
+
+def layers(*shares: float | None) -> Report:
+    rows = [{"layer": f"{index}", "class": "Linear", "contribution": 3.0, "share": s} for index, s in enumerate(shares)]
+    total = {"layer": "total", "contribution": 2.0, "share": 1.0}
+    return Report("layers", (*rows, total), {"clouds": 8, "unit": "nm per radian"})
+
+
+def test_bars_are_the_shares_from_a_common_zero_and_add_up() -> None:
+    found = _bars(layers(0.75, 0.5, -0.25, -1e-17))
+    assert found["zero"] == 25  # the bars reach from -25 % to 75 %
+    assert [(bar["left"], bar["width"], bar["sign"]) for bar in found["bars"]] == [
+        (25, 75, "more"), (25, 50, "more"), (0, 25, "less"), (25, pytest.approx(0), "less"),
+    ]  # fmt: skip
+    assert [bar["value"].replace("\N{NO-BREAK SPACE}", " ") for bar in found["bars"]] == [
+        "75 %", "50 %", "\N{MINUS SIGN}25 %", "0 %",
+    ]  # fmt: skip
+    assert found["total"].startswith("100")
+    assert {bar["size"] for bar in found["bars"]} == {"3.00"}
+    assert (found["total_size"], found["clouds"], found["unit"]) == ("2.00", 8, "nm per radian")
+
+
+def test_bars_without_shares_are_sizes() -> None:
+    rows = tuple({"layer": name, "contribution": size} for name, size in (("a", 1.0), ("b", 4.0), ("total", 2.0)))
+    found = _bars(Report("layers", rows))
+    assert [(bar["left"], bar["width"], bar["value"], bar["size"]) for bar in found["bars"]] == [
+        (0, 25, "1.00", ""), (0, 100, "4.00", ""),
+    ]  # fmt: skip
+    assert (found["zero"], found["has_shares"], found["total"]) == (0, False, "")
+    assert _bars(Report("none", ({"layer": "total", "contribution": 0.0},)))["bars"] == []
 
 
 def test_wrapped_functions_are_modules() -> None:
