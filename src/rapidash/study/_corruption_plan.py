@@ -10,6 +10,7 @@ from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CORRUPTIONS, MODELNET40_C, POINTCLOUD_C, CorruptionKind
 from rapidash.methods import Task
+from rapidash.study._printable import printable
 
 BENCHMARKS = {"pointcloud-c": tuple(POINTCLOUD_C), "modelnet40-c": tuple(MODELNET40_C)}
 DEFAULT_KINDS: tuple[CorruptionKind, ...] = ("rigid", "noise")
@@ -122,8 +123,8 @@ def write_object(path: Path, plain: Mapping[str, Any]) -> None:
 def read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where it is absent or damaged: what it held is computed again."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        plain = printable(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return plain if isinstance(plain, dict) and plain.get("schema") == SCHEMA else None
 

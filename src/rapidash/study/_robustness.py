@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeGuard
 
 from rapidash.data import relative_errors
 from rapidash.study._corruption_plan import CorruptionPlan, read_plan
 from rapidash.study._corruption_runs import read_results
 from rapidash.study._one_metric import of_one_metric
+from rapidash.study._valid import LARGEST
 
 Severities = tuple[float, ...]
 
@@ -113,10 +114,14 @@ def compare_robustness(
 
 
 def _complete(errors: Mapping[str, Sequence[float | None]], names: Sequence[str]) -> dict[str, Severities] | None:
-    """The errors under all corruptions; None where one is missing or not finite."""
-    found = {name: tuple(value for value in errors.get(name, ()) if value is not None) for name in names}
+    """The errors under all corruptions; None where one is missing, negative or not finite."""
+    found = {name: tuple(value for value in errors.get(name, ()) if _is_error(value)) for name in names}
     whole = all(name in errors and len(found[name]) == len(errors[name]) for name in names)
     return found if whole else None
+
+
+def _is_error(value: float | None) -> TypeGuard[float]:
+    return value is not None and 0 <= value < LARGEST
 
 
 def _row(
@@ -127,7 +132,7 @@ def _row(
 ) -> RobustnessRow:
     relative = {seed: relative_errors(errors, unit[seed]) for seed, (_, errors) in runs.items() if seed in unit}
     ce = {
-        corruption: {seed: value for seed, by_name in relative.items() if (value := by_name[corruption]) is not None}
+        corruption: {seed: value for seed, by_name in relative.items() if _is_error(value := by_name[corruption])}
         for corruption in corruptions
     }
     whole = [seed for seed in relative if all(seed in by_seed for by_seed in ce.values())]

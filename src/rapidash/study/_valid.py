@@ -7,7 +7,7 @@ from typing import Any, Final
 Check = Callable[[Any], bool]
 Kinds = dict[str, tuple[str, Check]]
 
-_LARGEST: Final = 1e300
+LARGEST: Final = 1e300  # of a number that sums and ratios are made of
 
 
 def record_fault(record: Mapping[str, Any], *, to_resume: bool = False) -> str:
@@ -63,7 +63,7 @@ def _found(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _is_nan_or_number(value: Any) -> bool:
