@@ -6,9 +6,9 @@ from statistics import fmean
 
 import pytest
 
-from rapidash.report import write_report
+from rapidash.report import robustness_table, write_report
 from rapidash.report._robustness import robustness_section
-from rapidash.study import read_study, summarize
+from rapidash.study import read_robustness, read_study, summarize
 from tests.report._studies import CORRUPTED, WriteStudy, make_study, write_corruptions
 from tests.report.test_browser import BROWSER, browse
 from tests.report.test_page import Page
@@ -91,6 +91,27 @@ def test_studies_without_results_or_with_few_of_them(write_study: WriteStudy) ->
     assert "cannot be told from it" in section.lead  # two seeds decide little
     (found / "corruptions.json").write_text("{")
     assert robustness_section(summarize(read_study(found))) is None
+
+
+@pytest.mark.parametrize("value", [-1, 1e308, None, "x", True])
+def test_a_result_that_is_no_error_counts_as_missing(directory: Path, value: object) -> None:
+    path = sorted((directory / "corruptions").iterdir())[0]
+    plain = json.loads(path.read_text())
+    plain["errors"]["scale"][2] = value
+    path.write_text(json.dumps(plain))
+    summary = summarize(read_study(directory))
+    found = read_robustness(directory, summary.study.records)
+    assert found is not None
+    assert found.num_untested == 1
+    assert len(robustness_table(found, summary).splitlines()) > 8
+    assert "1 finished run without a finite error" in write_report(directory).read_text(encoding="utf-8")
+
+
+def test_a_reference_that_is_no_text_of_a_page_is_shown_as_escapes(directory: Path) -> None:
+    plain = json.loads((directory / "corruptions.json").read_text()) | {"reference": "bad \ud800 </script>"}
+    (directory / "corruptions.json").write_text(json.dumps(plain))
+    page = write_report(directory).read_text(encoding="utf-8")
+    assert r"bad \ud800 &lt;/script&gt;" in page
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")

@@ -1,7 +1,6 @@
 """Trained models on corrupted test data: every run under every corruption and severity, stored beside the records."""
 
 import hashlib
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from rapidash.study._corruption_plan import CorruptionPlan, read_object, save_pl
 from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
 from rapidash.study._store import Record, Store
+from rapidash.study._valid import LARGEST
 from rapidash.study._weights import WEIGHTS, load_run
 from rapidash.tasks import get_task
 from rapidash.tasks._posed_task import PosedTask
@@ -186,4 +186,5 @@ def _is_row(row: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < LARGEST else None
