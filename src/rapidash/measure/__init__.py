@@ -1,6 +1,6 @@
 """Measure symmetry: how equivariant is a model, where is it lost, and does it matter?"""
 
-from rapidash.measure._action import Action
+from rapidash.measure._action import Action, Declaration, Function
 from rapidash.measure._check import EquivarianceCheck, assert_equivariant, check_equivariance
 from rapidash.measure._conformal import (
     Coverage,
@@ -45,9 +45,11 @@ __all__ = [
     "Action",
     "Correlation",
     "Coverage",
+    "Declaration",
     "EquivarianceCheck",
     "EquivarianceError",
     "ErrorCurve",
+    "Function",
     "InvarianceScores",
     "InvarianceSimilarity",
     "LastLayerLaplace",

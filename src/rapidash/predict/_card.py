@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from rapidash.methods import FULL, HOW_IT_READS, Task, Variant, view_ledger
-from rapidash.tasks._file_task import FileTask
+from rapidash.tasks import FileTask
 
 _CARD = """---
 library_name: rapidash

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rapidash._names import sentence
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
@@ -26,9 +27,7 @@ from rapidash._pretrained import (
     write_pretrained,
 )
 from rapidash.data import CloudBatch, CloudDataset
-from rapidash.datasets import DataError, FileCloud, read_clouds
-from rapidash.datasets._cloud_files import as_entries, unforeseen
-from rapidash.datasets._reading import sentence
+from rapidash.datasets import DataError, FileCloud, as_entries, read_clouds, unforeseen
 from rapidash.groups import Group, parse_group
 from rapidash.methods import (
     FULL,

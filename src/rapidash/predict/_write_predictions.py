@@ -19,10 +19,9 @@ from torch import Tensor
 from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import ELEMENT_SYMBOLS
-from rapidash.datasets._cloud_files import CLOUD_FORMATS
+from rapidash.datasets import CLOUD_FORMATS, ELEMENT_SYMBOLS
 from rapidash.groups import Position
-from rapidash.tasks._file_task import Output
+from rapidash.tasks import Output
 
 
 @dataclass(frozen=True)

@@ -2,5 +2,15 @@
 
 from rapidash.tasks._file_task import FileTask, Input, Output, category_number, check_reference, cloud_tensors
 from rapidash.tasks._get import get_task
+from rapidash.tasks._posed_task import PosedTask
 
-__all__ = ["FileTask", "Input", "Output", "category_number", "check_reference", "cloud_tensors", "get_task"]
+__all__ = [
+    "FileTask",
+    "Input",
+    "Output",
+    "PosedTask",
+    "category_number",
+    "check_reference",
+    "cloud_tensors",
+    "get_task",
+]

@@ -12,8 +12,7 @@ from torch import Tensor
 from rapidash._names import unknown_name
 from rapidash._plain import is_of
 from rapidash.data import CloudBatch, Field
-from rapidash.datasets import DataError, FileCloud
-from rapidash.datasets._reading import whole_numbers
+from rapidash.datasets import DataError, FileCloud, whole_numbers
 
 
 @dataclass(frozen=True)

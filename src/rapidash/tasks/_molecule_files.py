@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from rapidash.data import Field
-from rapidash.datasets import ELEMENT_SYMBOLS, DataError, FileCloud
-from rapidash.datasets._molecules import Molecules
+from rapidash.datasets import ELEMENT_SYMBOLS, DataError, FileCloud, Molecules
 from rapidash.groups import Position, Scalar
 from rapidash.tasks._file_task import Input, cloud_tensors
 

@@ -10,9 +10,7 @@ from torch.nn.functional import normalize
 
 from rapidash._seed import seeded
 from rapidash.data import Field
-from rapidash.datasets import DataError, FileCloud
-from rapidash.datasets._meshes import Mesh, sample_surface
-from rapidash.datasets._shapes import unit_ball
+from rapidash.datasets import DataError, FileCloud, Mesh, sample_surface, unit_ball
 from rapidash.groups import Position
 from rapidash.tasks._file_task import Input, cloud_tensors
 

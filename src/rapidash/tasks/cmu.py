@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, cmu_dataset
-from rapidash.datasets._motion_clips import Motion
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, Motion, OnError, cmu_dataset
 from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network

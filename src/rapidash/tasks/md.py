@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import DataError, FileCloud, OnError, ReadDataset, md_dataset
 from rapidash.groups import DirectSum, Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from rapidash._names import unknown_name
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, ReadDataset, qm9_dataset
-from rapidash.datasets._qm9 import Qm9Source
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, OnError, Qm9Source, ReadDataset, qm9_dataset
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
 from rapidash.methods import Split, Variant
