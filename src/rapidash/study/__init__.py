@@ -3,6 +3,7 @@
 from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_errors
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
+from rapidash.study._data import check_data
 from rapidash.study._design import RunConfig, StudyDesign
 from rapidash.study._designs import get_design
 from rapidash.study._judge import Comparison, Judgment, judge
@@ -17,7 +18,7 @@ from rapidash.study._robustness import (
     compare_robustness,
     read_robustness,
 )
-from rapidash.study._run import check_data, run_one
+from rapidash.study._run import run_one
 from rapidash.study._statistics import (
     Interval,
     false_discovery,

@@ -10,8 +10,9 @@ from typing import Any
 
 from rapidash.study._design import RunConfig
 from rapidash.study._pool import OnEnd, OnStart
+from rapidash.study._provenance import failed_record
 from rapidash.study._resources import DEFAULTS, Resources, check_devices
-from rapidash.study._run import failed_record, run_one
+from rapidash.study._run import run_one
 from rapidash.study._store import Record, Store, StoreError
 
 _ENVIRONMENT = (

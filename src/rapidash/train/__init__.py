@@ -1,7 +1,6 @@
 """The training loop, its settings and its checkpoints."""
 
-from rapidash.methods import EvalResult, Task, Variant, evaluate, predict
-from rapidash.train._budget import AllocationLimit, TooLargeError, machine_memory
+from rapidash.train._allocation_limit import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
 from rapidash.train._ema import WeightAverage
@@ -9,7 +8,7 @@ from rapidash.train._log import progress_bar
 from rapidash.train._loop import TrainResult, find_device, train
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import learning_rate, parameter_groups
-from rapidash.train._run import TrainingDivergedError
+from rapidash.train._training import TrainingDivergedError
 
 __all__ = [
     "CHECKPOINT",
@@ -17,21 +16,16 @@ __all__ = [
     "WITHOUT_EFFECT",
     "AllocationLimit",
     "CheckpointError",
-    "EvalResult",
     "PeakMemory",
-    "Task",
     "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainingDivergedError",
-    "Variant",
     "WeightAverage",
-    "evaluate",
     "find_device",
     "learning_rate",
     "machine_memory",
     "parameter_groups",
-    "predict",
     "progress_bar",
     "read_checkpoint",
     "train",

@@ -63,7 +63,7 @@ class Setup:
     primary_view: str = FULL
 
 
-class Run:
+class Training:
     """A model in training; `train` drives it.
 
     Args:
@@ -249,7 +249,7 @@ def steps_between_looks(device: torch.device) -> int:
     return 32 if device.type == "cuda" else 1
 
 
-def describe_run(model: nn.Module, setup: Setup) -> dict[str, str]:
+def describe_training(model: nn.Module, setup: Setup) -> dict[str, str]:
     """What a continuation must share with the run that it continues, flat and in words."""
     description = {"task": setup.task.name, "seed": str(setup.seed)}
     settings = asdict(setup.config)
