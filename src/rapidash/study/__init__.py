@@ -4,13 +4,14 @@ from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_error
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
 from rapidash.study._data import check_data
-from rapidash.study._design import RunConfig, StudyDesign
+from rapidash.study._design import StudyDesign
 from rapidash.study._designs import get_design
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._plugins import load_plugins
 from rapidash.study._printable import LONGEST_TEXT
 from rapidash.study._progress import last_line
-from rapidash.study._records import Run, Study, read_study, shortened, study_of
+from rapidash.study._recorded_run import Run, shortened
+from rapidash.study._records import Row, Study, read_study, study_of
 from rapidash.study._resources import Resources
 from rapidash.study._robustness import (
     Robustness,
@@ -19,6 +20,7 @@ from rapidash.study._robustness import (
     read_robustness,
 )
 from rapidash.study._run import run_one
+from rapidash.study._run_config import RunConfig
 from rapidash.study._statistics import (
     Interval,
     false_discovery,
@@ -57,6 +59,7 @@ __all__ = [
     "Resources",
     "Robustness",
     "RobustnessRow",
+    "Row",
     "Run",
     "RunConfig",
     "Store",

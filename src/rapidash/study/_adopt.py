@@ -1,7 +1,7 @@
 """Training that another run of a study has done already."""
 
 from rapidash._files import atomic_write
-from rapidash.study._design import RunConfig
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
 from rapidash.train import CHECKPOINT
 

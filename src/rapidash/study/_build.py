@@ -7,7 +7,7 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods import Task, build_model
-from rapidash.study._design import RunConfig
+from rapidash.study._run_config import RunConfig
 
 
 def fresh_model(task: Task, config: RunConfig) -> nn.Module:

@@ -16,8 +16,8 @@ from rapidash.geometry import KNN, EdgeRule
 from rapidash.methods import Task, evaluate
 from rapidash.models import Baseline, Rapidash
 from rapidash.study._corruption_plan import CorruptionPlan, read_object, save_plan, write_object
-from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
 from rapidash.study._weights import WEIGHTS, load_run
 from rapidash.tasks import PosedTask, get_task

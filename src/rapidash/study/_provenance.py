@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import torch
 
-from rapidash.study._design import RunConfig
 from rapidash.study._environment import commit, device_name, versions
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import RECORD_SCHEMA, Record
 
 MAX_ERROR_LENGTH = 10_000

@@ -11,10 +11,10 @@ from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
 from rapidash.study._data import training_subset
-from rapidash.study._design import RunConfig
 from rapidash.study._environment import commit
 from rapidash.study._plugins import load_plugins
 from rapidash.study._provenance import failed_record, now, provenance
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError, is_full_disk
 from rapidash.study._views import Views, finite_or_none
 from rapidash.study._weights import save_weights

@@ -12,10 +12,11 @@ from rapidash._names import unknown_name
 from rapidash.registry import LAUNCHERS
 from rapidash.study._cluster import check_cluster
 from rapidash.study._data import check_data
-from rapidash.study._design import RunConfig, StudyDesign
+from rapidash.study._design import StudyDesign
 from rapidash.study._pool import OnEnd, OnRetry, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
 from rapidash.study._resources import DEFAULTS, Resources, uses_gpu
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
 
 
