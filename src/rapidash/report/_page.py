@@ -9,6 +9,7 @@ from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
 from rapidash.report._phrases import (
     FIGURES_NOTE,
+    equality_text,
     equivariance_text,
     estimate_text,
     figure_table,
@@ -113,6 +114,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "row_charts": [chart for chart in row_charts if chart is not None],
         "learning": charts.learning_chart(summary),
         "data": charts.data_chart(summary),
+        "factors": charts.factor_charts(summary),
         "costs": charts.cost_charts(summary),
         "robustness": robustness_section(summary),
         "figures": figure_table(summary),
@@ -146,6 +148,7 @@ def _facts(summary: StudySummary) -> list[tuple[str, str]]:
         ("Setting", str(study.design.get("setting") or "not stated")),
         ("Training samples", ", ".join(map(fmt.count, sizes))),
         ("Optimizer steps", ", ".join(map(fmt.count, steps))),
+        ("Equal between variants", equality_text(summary)),
         ("Device", " / ".join(sorted({text for run in study.done if (text := run.text("device"))}))),
         ("Started", started[0][:16].replace("T", " ") if started else ""),
     ]

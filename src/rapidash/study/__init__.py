@@ -4,9 +4,11 @@ from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_error
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
 from rapidash.study._data import check_data
-from rapidash.study._design import StudyDesign
+from rapidash.study._design import Equal, StudyDesign
 from rapidash.study._designs import get_design
+from rapidash.study._equality import Equality
 from rapidash.study._judge import Comparison, Judgment, judge
+from rapidash.study._level import row_name
 from rapidash.study._plugins import load_plugins
 from rapidash.study._printable import LONGEST_TEXT
 from rapidash.study._progress import last_line
@@ -51,6 +53,8 @@ __all__ = [
     "LONGEST_TEXT",
     "Comparison",
     "CorruptionPlan",
+    "Equal",
+    "Equality",
     "Estimate",
     "FigureSummary",
     "Interval",
@@ -92,6 +96,7 @@ __all__ = [
     "record_fault",
     "refutation",
     "refuted",
+    "row_name",
     "run_corruptions",
     "run_one",
     "run_study",
