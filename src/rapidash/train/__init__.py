@@ -3,12 +3,13 @@
 from rapidash.train._allocation_limit import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
+from rapidash.train._cost import StepCost, step_costs
 from rapidash.train._ema import WeightAverage
 from rapidash.train._log import progress_bar
 from rapidash.train._loop import TrainResult, find_device, train
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import learning_rate, parameter_groups
-from rapidash.train._training import TrainingDivergedError
+from rapidash.train._training import Setup, TrainingDivergedError
 
 __all__ = [
     "CHECKPOINT",
@@ -17,6 +18,8 @@ __all__ = [
     "AllocationLimit",
     "CheckpointError",
     "PeakMemory",
+    "Setup",
+    "StepCost",
     "TooLargeError",
     "TrainConfig",
     "TrainResult",
@@ -28,5 +31,6 @@ __all__ = [
     "parameter_groups",
     "progress_bar",
     "read_checkpoint",
+    "step_costs",
     "train",
 ]

@@ -101,7 +101,7 @@ def train(
     )
     checkpoints = Checkpoints(run_dir, describe_training(model, setup))
     forked = [device] if device.type == "cuda" else []
-    with _num_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
+    with limited_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         with TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard) as log:
@@ -157,7 +157,8 @@ def find_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _num_threads(threads: int | None) -> Iterator[None]:
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Within the block torch uses so many threads; None: as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

@@ -135,6 +135,10 @@ class Training:
         self.progress.step_seconds.append(seconds / count)
         return count
 
+    def first_step(self) -> dict[str, Tensor]:
+        """The first step, which may be taken again and again: always on the same batch."""
+        return self._step(0)
+
     def _step(self, step: int) -> dict[str, Tensor]:
         """One optimizer step; the loss of the objective, its parts, and the terms of the methods."""
         self.controls.before(step)
