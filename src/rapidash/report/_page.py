@@ -268,7 +268,7 @@ def _exactness(variant: VariantSummary) -> str:
     if not variant.exact:
         measured = f"; exact for its {variant.claimed}: {fmt.power_of_ten(worst)}" if worst is not None else ""
         return f"up to the orientation grid{measured}"
-    if not variant.effective or variant.effective == "trivial":
+    if not variant.effective or variant.is_trivial:
         return ""
     return "exactness not measured" if worst is None else f"exact: {fmt.power_of_ten(worst)}"
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rapidash.methods import AVERAGED
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
+from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._equality import Equality, equality_of
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._level import Level, is_number, row_name
@@ -102,6 +103,9 @@ class VariantSummary:
     figures: tuple[FigureSummary, ...] = ()
     claimed: str = ""  # the group that the ledger claims exactly: all of ``effective``, or its part on the grid
     claim_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of it, the largest over seeds
+    exactness: tuple[str, ...] = ()  # those of the reasons that say how exactly the symmetry holds
+    keeps: tuple[str, ...] = ()  # "rotations", "reflections": the parts that the effective symmetry has wholly
+    is_trivial: bool = False  # nothing is left of the symmetry
     variant: str = ""
     level: Level = field(default_factory=dict)
     by_factor: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
@@ -132,9 +136,8 @@ class VariantSummary:
 
         Layers on a grid of orientations keep the rotations of the grid; training may use what that leaves open.
         """
-        has_rotations = self.effective.partition("(")[0] in ("E", "SE", "O", "SO")
         after = self.after
-        if self.exact or self.refuted_claim or not has_rotations or after is None:
+        if self.exact or self.refuted_claim or "rotations" not in self.keeps or after is None:
             return False
         return after.mean > LOST_EQUIVARIANCE or (self.rotated_ratio or 1.0) > LOST_RATIO
 
@@ -278,7 +281,7 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
     own = tuple(run for run in study.runs if run.row == row.name)
     runs = tuple(run for run in own if run.is_done and run.fraction == fraction)
     described = runs[0] if runs else own[0] if own else Run({})
-    reasons = described.get("symmetry", "reasons")
+    reasons, symmetry = described.get("symmetry", "reasons"), modern_symmetry(described.get("symmetry"))
     planned = study.design.get("variants")
     plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
     exact = described.get("symmetry", "exact") is not False
@@ -310,13 +313,16 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         figures=_figures(runs),
         claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
         claim_errors=errors,
+        exactness=tuple(map(str, symmetry.get("exactness", ()))),
+        keeps=tuple(map(str, symmetry.get("keeps", ()))),
+        is_trivial=symmetry.get("is_trivial") is True,
     )
     return _withdrawn(summary) if summary.refuted_claim else summary
 
 
 def _withdrawn(summary: VariantSummary) -> VariantSummary:
     """The variant without what its ledger says of exactness, which was measured otherwise."""
-    reasons = [reason for reason in summary.reasons if "exact" not in reason]
+    reasons = [reason for reason in summary.reasons if reason not in summary.exactness]
     reasons.append(f"measured otherwise: {summary.claimed} leaves an error of {summary.refuted_claim}")
     return replace(summary, reasons=tuple(reasons), exact=False)
 

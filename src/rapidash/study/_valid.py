@@ -175,6 +175,11 @@ _RECORD: Final[Kinds] = {
     "symmetry.reasons": _LIST,
     "symmetry.reasons.*": _TEXT,
     "symmetry.exact": _FLAG,
+    "symmetry.exactness": _LIST,
+    "symmetry.exactness.*": _TEXT,
+    "symmetry.keeps": _LIST,
+    "symmetry.keeps.*": _TEXT,
+    "symmetry.is_trivial": _FLAG,
     "symmetry.oracle": _FLAG,
     **_MEASURED,
 }
