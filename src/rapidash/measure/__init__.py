@@ -34,7 +34,7 @@ from rapidash.measure._lie_derivative import (
 )
 from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
 from rapidash.measure._point_shares import PointShares, point_shares
-from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose
+from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose_rotation
 from rapidash.measure._precision import PrecisionCheck, precision_check
 from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapidash_layers
 from rapidash.measure._report import Report
@@ -93,7 +93,7 @@ __all__ = [
     "negative_log_likelihood",
     "point_shares",
     "portrait",
-    "pose",
+    "pose_rotation",
     "precision_check",
     "rapidash_action",
     "rapidash_layers",

@@ -1,12 +1,12 @@
 """Tasks: a dataset, the network's inputs and outputs, a loss and a metric. One file per task."""
 
-from rapidash.tasks._file_task import FileTask, Input, Output, category_number, check_reference, cloud_tensors
+from rapidash.tasks._file_task import FileTask, NeededField, Output, category_number, check_reference, cloud_tensors
 from rapidash.tasks._get import get_task, option_types
 from rapidash.tasks._posed_task import PosedTask
 
 __all__ = [
     "FileTask",
-    "Input",
+    "NeededField",
     "Output",
     "PosedTask",
     "category_number",
