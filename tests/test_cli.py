@@ -219,7 +219,7 @@ def test_an_interrupted_training_goes_on_with_other_checkpoints(capsys, monkeypa
     words = ("train", "toy", "--quiet", "--train.steps", "8", "--train.threads", "1")
     assert run(*words, "--train.checkpoint_every", "2") == 0
     first = capsys.readouterr().out
-    monkeypatch.setattr("rapidash.train._run.Run._step", lambda *_: pytest.fail("it trains again"))
+    monkeypatch.setattr("rapidash.train._training.Training._step", lambda *_: pytest.fail("it trains again"))
     assert run(*words, "--train.checkpoint_every", "4", "--train.log_tensorboard", "true") == 0
     assert capsys.readouterr().out == first
     assert len(list(Path("runs/train-toy/records").iterdir())) == 1

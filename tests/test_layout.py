@@ -66,34 +66,43 @@ PACKAGES = [name for name in MAY_IMPORT if not name.startswith("_") and name not
 
 
 class Import(NamedTuple):
-    """One imported module: its absolute name, the line, and whether it is imported when the importing module is."""
+    """One imported module: its absolute name, the line, whether it is imported when the importing module is, or never.
+
+    What only type checkers import is imported never.
+    """
 
     module: str
     line: int
     at_import: bool
+    never: bool = False
 
 
 def imports(text: str, package: str) -> Iterator[Import]:
     """Every import of a module of a package, also those in functions, in type-checking blocks and by name."""
     tree = ast.parse(text)
     deferred = {id(node) for outer in ast.walk(tree) if _is_deferred(outer) for node in ast.walk(outer)}
+    typed = {id(node) for outer in ast.walk(tree) if _is_for_types(outer) for node in ast.walk(outer)}
     for node in ast.walk(tree):
-        at_import = id(node) not in deferred
+        when = id(node) not in deferred, id(node) in typed
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno, at_import) for alias in node.names)
+            yield from (Import(alias.name, node.lineno, *when) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*base, *filter(None, [node.module])])
-            yield from (Import(f"{module}.{alias.name}", node.lineno, at_import) for alias in node.names)
+            yield from (Import(f"{module}.{alias.name}", node.lineno, *when) for alias in node.names)
         elif isinstance(node, ast.Call) and _called_name(node.func) == "import_module" and node.args:
             first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield Import(first.value, node.lineno, at_import)
+                yield Import(first.value, node.lineno, *when)
 
 
 def _is_deferred(node: ast.AST) -> bool:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         return True
+    return _is_for_types(node)
+
+
+def _is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
@@ -178,6 +187,95 @@ def test_the_order_of_the_parts_has_no_cycle() -> None:
     assert not [part for part, seen in reach.items() if part in seen]
 
 
+def private_imports(text: str, path: str) -> list[str]:
+    """Imports of private modules of other packages, in words."""
+    own, package = path.split("/")[0].removesuffix(".py"), ".".join(["rapidash", *path.split("/")[:-1]])
+    return [
+        f"{path}:{found.line} imports {found.module}"
+        for found in imports(text, package)
+        if part_of(found.module) not in (None, own)
+        and any(name.startswith("_") and not name.startswith("__") for name in found.module.split(".")[2:])
+    ]
+
+
+def test_nobody_imports_a_private_module_of_another_package() -> None:
+    found = [line for path in sources() for line in private_imports(path.read_text(encoding="utf-8"), relative(path))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("from rapidash.datasets._reading import OnError", "tasks/md.py"),
+        ("from rapidash.data import _rounding", "interop/ase.py"),
+        ("def f():\n    import rapidash.predict._trained", "_cli_predict.py"),
+        ("from ..geometry._graph import Graph", "ops/_batching.py"),
+    ],
+)
+def test_a_planted_private_import_is_found(text: str, path: str) -> None:
+    assert len(private_imports(text, path)) == 1
+    assert not private_imports("from rapidash._plain import to_plain\nfrom ._h5 import read_h5", "datasets/_md.py")
+
+
+BACK = {  # imports that lead back, and why
+    ("models._config", "models._rapidash"): "a configuration builds its network, which is imported when it is built",
+    ("models._baseline_config", "models._egnn"): "the same",
+    ("models._baseline_config", "models._dgcnn"): "the same",
+}
+FIRST_RUN = {"study._pool", "study._cluster", "study"}  # what starts runs, and the package, which exports `run_one`
+
+
+def import_graph(texts: dict[str, str]) -> dict[str, set[str]]:
+    """By module without ``rapidash.``, the modules of its own package that it imports, now or in a function.
+
+    Args:
+        texts: the files by their paths in the package.
+    """
+    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in texts}
+    graph: dict[str, set[str]] = {name: set() for name in names}
+    for name, path in names.items():
+        package = ".".join(["rapidash", *path.split("/")[:-1]])
+        for found in imports(texts[path], package):
+            target = found.module.removeprefix("rapidash.")
+            while target and target not in names:
+                target = target.rpartition(".")[0]
+            if not found.never and target != name and target.split(".")[0] == name.split(".")[0]:
+                graph[name].add(target)
+    return graph
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that are left when those without imports are taken away again and again; empty without a cycle."""
+    left = {name: set(targets) for name, targets in graph.items()}
+    while leaves := {name for name, targets in left.items() if not targets & left.keys()}:
+        left = {name: targets for name, targets in left.items() if name not in leaves}
+    return sorted(left)
+
+
+def whole_graph() -> dict[str, set[str]]:
+    return import_graph({relative(path): path.read_text(encoding="utf-8") for path in sources()})
+
+
+def test_inside_a_package_imports_have_no_cycle() -> None:
+    graph = whole_graph()
+    assert {pair for pair in BACK if pair[1] in graph[pair[0]]} == set(BACK), "an exception that is none any more"
+    for start, end in BACK:
+        graph[start].discard(end)
+    assert not cycle_in(graph)
+
+
+def test_a_cycle_is_found_also_a_lazy_one() -> None:
+    lazy = {"nn/_a.py": "from rapidash.nn._b import B", "nn/_b.py": "def f():\n    from rapidash.nn._a import A"}
+    assert cycle_in(import_graph(lazy)) == ["nn._a", "nn._b"]
+    typed = {**lazy, "nn/_b.py": "if TYPE_CHECKING:\n    from rapidash.nn._a import A"}
+    assert cycle_in(import_graph(typed)) == []
+    assert import_graph(typed) == {"nn._a": {"nn._b"}, "nn._b": set()}
+
+
+def test_only_launchers_import_the_way_of_a_run() -> None:
+    assert {name for name, targets in whole_graph().items() if "study._run" in targets} == FIRST_RUN
+
+
 def compiled_modules() -> set[str]:
     return {
         relative(path)
@@ -209,7 +307,7 @@ def test_only_named_modules_need_more_than_the_core() -> None:
     needed = {relative(path): outside_imports(path.read_text(encoding="utf-8")) for path in sources()}
     extra = {path: names - CORE - allowed.get(path, set()) for path, names in needed.items()}
     assert not {path: names for path, names in extra.items() if names}
-    assert outside_imports("import numba\ndef f():\n    import plotly") == {"numba"}
+    assert outside_imports("import numba\ndef f():\n    import matplotlib") == {"numba"}
 
 
 def extras() -> set[str]:
@@ -247,7 +345,7 @@ def test_nothing_optional_is_needed_to_import_and_use_the_package() -> None:
 
 
 def test_the_blocker_blocks() -> None:
-    assert {"numba", "plotly", "jsonargparse", "yaml", "hypothesis", "beartype"} <= extras()
+    assert {"numba", "matplotlib", "jsonargparse", "yaml", "hypothesis", "beartype"} <= extras()
     for module in ("numba", "jsonargparse", "hypothesis"):
         ended = run_without(extras(), f"import {module}")
         assert ended.returncode == 1

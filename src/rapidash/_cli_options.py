@@ -3,14 +3,14 @@
 import os
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rapidash._cli_parser import Parser, indices, shares, whole_numbers
 from rapidash.groups import parse_group
 from rapidash.methods import HOW_IT_READS, Average, OrbitAverage, Variant
 from rapidash.models import NetworkConfig
 from rapidash.registry import DESIGNS, LAUNCHERS
-from rapidash.study import Resources, StudyDesign
+from rapidash.study import Equal, Resources, StudyDesign
 from rapidash.tasks import get_task
 from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
@@ -44,6 +44,19 @@ def study_parser(design: StudyDesign, name: str) -> Parser:
     )
     parser.add_argument(
         "--fractions", type=shares, default=list(design.fractions), metavar="LIST", help="shares of the training set"
+    )
+    parser.add_argument(
+        "--factors",
+        type=dict[str, Any],
+        default={name: list(values) for name, values in design.factors.items()},
+        metavar="NAME LIST",
+        help="values of further knobs, a run for each: '{model.channels: [16, 32]}'; also train.FIELD, task.OPTION",
+    )
+    parser.add_argument(
+        "--equal",
+        choices=get_args(Equal),
+        default=design.equal,
+        help="what is equal between variants: steps, or time or flops of the training, those of the first variant",
     )
     parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
     parser.add_argument(
@@ -207,6 +220,7 @@ def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDe
     values: dict[str, Any] = {"train": train, "task_options": task_options}
     if "seeds" in options:
         values |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
+        values |= {"factors": dict(options.factors or {}), "equal": options.equal}
     try:
         get_task(design.task, **task_options)
         changed = replace(design, **values)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
-    from rapidash.predict import TrainedModel
-    from rapidash.predict._trained import BadCloudError
-    from rapidash.predict._write_predictions import check_fit, check_format, check_place, default_place
+    from rapidash.predict import BadCloudError, TrainedModel, check_fit, check_format, check_place, default_place
     from rapidash.study import load_plugins
     from rapidash.train import find_device
 

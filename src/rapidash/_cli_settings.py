@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 
 from rapidash._plain import type_words
 
-GROUPS = ("train", "model", "task_options")  # options that hold others
+GROUPS = ("train", "model", "task_options", "factors")  # options that hold others
 _LISTS = ("variants", "corruptions")
 _EARLY = {"task": str, "variant": str, "full": bool}  # what must be known before there is a parser
 _NEVER_NULL = ("seeds", "fractions")

@@ -1,4 +1,4 @@
-"""Errors for a name that is not known, with the nearest one that is."""
+"""Words of errors: a name that is not known with the nearest one that is, and sentences that end."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -17,3 +17,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = nearest_name(name, names)
     hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown {kind} {name!r}, expected one of {', '.join(map(repr, names)) or '(none is registered)'}{hint}"
+
+
+def sentence(words: str) -> str:
+    """The words with a full stop, unless they end with a mark already."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."

@@ -509,9 +509,11 @@ def _output_folder(path: str) -> Path:
 
 def _plan(design: "StudyDesign", out: Path) -> str:
     runs = len(design.runs())
+    levels = (f" x {len(values)} values of {name}" for name, values in design.factors.items())
+    length = f"{design.train.steps} steps" if design.equal == "steps" else f"equal {design.equal}"
     return (
         f"{design.task} (setting: {design.setting}): {len(design.variants)} variants x {len(design.seeds)} seeds x "
-        f"{len(design.fractions)} data fractions = {runs} runs of {design.train.steps} steps, in {out}"
+        f"{len(design.fractions)} data fractions{''.join(levels)} = {runs} runs of {length}, in {out}"
     )
 
 

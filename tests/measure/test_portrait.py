@@ -5,7 +5,7 @@ from torch import Tensor
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, Field
 from rapidash.groups import E, Position, Scalar, Vector
-from rapidash.measure import Action, defect, portrait, pose
+from rapidash.measure import Action, defect, portrait, pose_rotation
 
 SMALL = {"num_axes": 3, "num_yaws": 4, "num_pitches": 3, "map_rows": 4}
 
@@ -27,7 +27,7 @@ def test_defects_at_a_pose_are_those_of_that_rotation() -> None:
     assert [len(cloud.points) for cloud in drawn.clouds] == [4, 3]
     assert drawn.unit == "nm"
     assert drawn.has_point_outputs
-    expected = defect(squares, batch(), POINTS, pose(drawn.yaws[3], drawn.pitches[2], 3))["output"].norm(dim=1)
+    expected = defect(squares, batch(), POINTS, pose_rotation(drawn.yaws[3], drawn.pitches[2], 3))["output"].norm(dim=1)
     assert torch.allclose(drawn.clouds[1].defect[3, 2], expected[4:7])
     assert drawn.clouds[0].defect[0, 1].max() == 0  # yaw 0 and pitch 0 are the identity
     assert drawn.clouds[0].output_norm == pytest.approx(float(batch().pos[:4].square().norm() / 2))
@@ -68,11 +68,13 @@ def test_an_output_per_cloud_shows_the_defect_of_the_cloud_at_all_of_its_points(
 
 
 def test_poses_are_rotations_in_the_order_the_page_turns() -> None:
-    turn = pose(90.0, 0.0, 3)[:3, :3]
+    turn = pose_rotation(90.0, 0.0, 3)[:3, :3]
     assert torch.allclose(turn @ torch.tensor([0.0, 0.0, 1.0]).double(), torch.tensor([1.0, 0.0, 0.0]).double())
-    tilt = pose(0.0, 90.0, 3)[:3, :3]
+    tilt = pose_rotation(0.0, 90.0, 3)[:3, :3]
     assert torch.allclose(tilt @ torch.tensor([0.0, 1.0, 0.0]).double(), torch.tensor([0.0, 0.0, 1.0]).double())
-    assert torch.allclose(pose(30.0, 40.0, 3)[:3, :3], pose(0.0, 40.0, 3)[:3, :3] @ pose(30.0, 0.0, 3)[:3, :3])
+    assert torch.allclose(
+        pose_rotation(30.0, 40.0, 3)[:3, :3], pose_rotation(0.0, 40.0, 3)[:3, :3] @ pose_rotation(30.0, 0.0, 3)[:3, :3]
+    )
 
 
 def test_several_outputs_are_refused() -> None:

@@ -43,10 +43,10 @@ def test_rounding_is_told_from_broken_symmetry() -> None:
     assert clean.is_rounding
     assert 1e-9 < clean.error.max < 1e-4
     assert clean.error_float64.max < 1e-12
-    assert "up to rounding" in clean.verdict
+    assert "up to rounding" in clean.conclusion
     broken = precision_check(model(is_lossy=False, leak=0.1), cloud(), ACTION)
     assert not broken.is_rounding
-    assert "not equivariant" in broken.verdict
+    assert "not equivariant" in broken.conclusion
 
 
 def test_the_layer_that_loses_digits_stands_out() -> None:

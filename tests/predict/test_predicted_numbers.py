@@ -11,12 +11,12 @@ import torch
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError
 from rapidash.groups import parse_group
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.predict import Predictions, TrainedModel
 from rapidash.predict._trained import BadCloudError
 from rapidash.symmetry import symmetry_ledger
 from rapidash.tasks import get_task
-from rapidash.train import Variant
 
 SMALL = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8}
 WATER = np.array([[0, 0, 0.1173], [0, 0.7572, -0.4692], [0, -0.7572, -0.4692]])
@@ -164,15 +164,15 @@ def test_classes_of_nan_are_not_the_first_class() -> None:
     with torch.no_grad():
         for parameter in model.model.parameters():
             parameter.fill_(torch.nan)
-    tensors = {name: torch.ones(4, spec.width or 1) for name, spec in task.inputs.items()}
-    fields = {name: spec.field for name, spec in task.inputs.items()}
+    tensors = {name: torch.ones(4, spec.width or 1) for name, spec in task.needs.items()}
+    fields = {name: spec.field for name, spec in task.needs.items()}
     with pytest.raises(ValueError, match="1 of 1 clouds are not finite"):
         model.predict(CloudDataset(tensors, fields, torch.tensor([4])))
 
 
 def test_inputs_that_are_not_finite_are_named() -> None:
     model = particles()
-    fields = {name: spec.field for name, spec in model.task.inputs.items()}
+    fields = {name: spec.field for name, spec in model.task.needs.items()}
     tensors = {"pos": torch.randn(10, 3), "vel": torch.ones(10, 3), "charge": torch.ones(10, 1)}
     tensors["vel"][7, 1] = torch.inf
     with pytest.raises(ValueError, match="cloud 1: 'vel' has values that are not finite"):

@@ -175,7 +175,8 @@ def test_the_paragraph_tells_what_the_records_hold() -> None:
     text = methods_text(summary_of())
     for part in (
         "on the task nbody", "each with 3 seeds (0, 1, 2)", "3,000 training samples", "2,000 optimizer steps",
-        "batches of 100", "learning rate 0.0005", "float32", "the same for all variants", "lowest validation error",
+        "batches of 100", "learning rate 0.0005", "float32", "Equal between variants: optimizer steps (2",
+        "lowest validation error",
         "paired t-test over seeds, adjusted for all 9 comparisons", "Fieller", "Intel Xeon Platinum 8481C",
         "rapidash 0.1.0", "PyTorch 2.13.0", "commit 4549f2b6a1d2", "arXiv 2501.01999",
     ):  # fmt: skip

@@ -11,7 +11,7 @@ def test_runs_come_in_the_order_of_the_design(write_study: WriteStudy) -> None:
     records, design = make_study(seeds=(1, 0))
     study = read_study(write_study(records[::-1], design))
     assert [(run.variant, run.seed) for run in study.runs] == [(name, seed) for name in VARIANTS for seed in (0, 1)]
-    assert study.variants == tuple(VARIANTS)
+    assert [row.name for row in study.rows] == list(VARIANTS)
     assert study.missing == ()
 
 
@@ -104,9 +104,9 @@ def test_records_at_hand_are_read_as_those_of_a_directory(write_study: WriteStud
 
 def test_variants_keep_their_order_whatever_failed(write_study: WriteStudy) -> None:
     records = make_study()[0]
-    names = read_study(write_study(records)).variants
+    names = [row.name for row in read_study(write_study(records)).rows]
     records[0] |= {"status": "failed", "test_error": None}
-    assert read_study(write_study(records)).variants == names
+    assert [row.name for row in read_study(write_study(records)).rows] == names
 
 
 def test_a_variant_may_be_described_in_other_words(write_study: WriteStudy) -> None:

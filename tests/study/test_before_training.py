@@ -10,7 +10,7 @@ from torch import nn
 
 from rapidash.data import CloudBatch
 from rapidash.study import run_one
-from rapidash.study._run import _calibrated, fresh_model
+from rapidash.study._build import calibrated, fresh_model
 
 
 class Awakened(toy_plugin.Components):
@@ -44,12 +44,12 @@ def test_a_copy_is_calibrated_once_on_the_first_batch(run, monkeypatch) -> None:
     config = replace(run("components"), variant=toy_plugin.variant("awakened"))
     task = toy_plugin.make_task()
     fresh = fresh_model(task, config)
-    twin = _calibrated(fresh, task.dataset("train"), config)
+    twin = calibrated(fresh, task.dataset("train"), config)
     assert (fresh.seen, twin.seen) == ([], [config.train.batch_size])
     assert not fresh.linear.weight.any()
     first = task.dataset("train").batch(torch.arange(5)).to(dtype=torch.float32)
     torch.testing.assert_close(twin.linear.weight.detach(), first.pos.std() * torch.ones(3, 6))
-    few = _calibrated(fresh, task.dataset("train").subset(torch.arange(3)), config)
+    few = calibrated(fresh, task.dataset("train").subset(torch.arange(3)), config)
     assert few.seen == [3]
     plain = fresh_model(task, run("components"))
-    assert torch.equal(_calibrated(plain, task.dataset("train"), config).linear.weight, plain.linear.weight)
+    assert torch.equal(calibrated(plain, task.dataset("train"), config).linear.weight, plain.linear.weight)

@@ -18,7 +18,7 @@ from toy_plugin import variant
 from rapidash.study import Resources, Store, StoreError, StudyDesign, load_plugins, run_study
 from rapidash.study._pool import WorkerPool
 from rapidash.study._progress import StudyProgress
-from rapidash.study._run import failed_record
+from rapidash.study._provenance import failed_record
 from rapidash.study._study import launch_local
 from rapidash.train import read_checkpoint
 
@@ -326,7 +326,7 @@ def test_slurm_gets_what_a_run_needs(tmp_path: Path, design: StudyDesign, monkey
     monkeypatch.setitem(sys.modules, "submitit", fake_submitit(submitted))
     fake_slurm(tmp_path, monkeypatch)
     monkeypatch.setattr("rapidash.study._cluster.run_one", lambda run, folder: failed_record(run, "not run"))
-    monkeypatch.setattr("rapidash.study._run.device_name", lambda name: name)
+    monkeypatch.setattr("rapidash.study._provenance.device_name", lambda name: name)
     on_gpu = replace(design, train=replace(design.train, device="cuda", threads=4))
     resources = Resources(memory=15.5, time=1.5, partition="gpu", account="lab", max_jobs=3)
     run_study(on_gpu, tmp_path / "gpu", launcher="slurm", resources=resources, progress=False)
@@ -351,7 +351,7 @@ def test_ray_gets_what_a_run_needs(tmp_path: Path, design: StudyDesign, monkeypa
     ray.remote = lambda **options: asked.append(options) or remote(**options)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr("rapidash.study._cluster.run_one", lambda run, folder: failed_record(run, "not run"))
-    monkeypatch.setattr("rapidash.study._run.device_name", lambda name: name)
+    monkeypatch.setattr("rapidash.study._provenance.device_name", lambda name: name)
     mixed = replace(design, seeds=(0,), train_overrides={"components": {"device": "cuda", "threads": 2}})
     run_study(mixed, tmp_path / "a", launcher="ray", progress=False)
     run_study(mixed, tmp_path / "b", launcher="ray", resources=Resources(cpus=3, gpus=0.5, memory=2), progress=False)

@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 from toy_plugin import Equivariant, ToyTask, variant
 
 from rapidash.groups import SO
-from rapidash.methods import Average
+from rapidash.methods import Average, evaluate
 from rapidash.predict import TrainedModel
 from rapidash.study import Store, StoreError, load_run, run_one
+from rapidash.study._build import fresh_model
 from rapidash.study._claims import measure_equivariance
-from rapidash.study._run import fresh_model, training_subset
+from rapidash.study._data import training_subset
 from rapidash.study._weights import save_weights
-from rapidash.train import evaluate, read_checkpoint
+from rapidash.train import read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
-from rapidash.train._run import Run
+from rapidash.train._training import Training
 
 VARYING = ("started", "seconds", "seconds_per_step", "train_seconds", "peak_memory_bytes", "history")
 
@@ -59,7 +60,7 @@ def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, m
     config = replace(run(), variant=replace(run().variant, **average))
     afresh = run_one(config, tmp_path / "afresh")
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_step", lambda self, step: pytest.fail("it trains"))
+        patch.setattr(Training, "_step", lambda self, step: pytest.fail("it trains"))
         averaged = run_one(config, tmp_path)
     assert comparable(averaged) == comparable(afresh)
     assert averaged["test_error_tta"] != averaged["test_error"] == plain["test_error"]
@@ -68,7 +69,7 @@ def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, m
     ]
     for other in (replace(config, seed=1), replace(config, train=replace(config.train, learning_rate=1e-4))):
         with monkeypatch.context() as patch:
-            patch.setattr(Run, "_step", lambda self, step: pytest.fail("it trains"))
+            patch.setattr(Training, "_step", lambda self, step: pytest.fail("it trains"))
             with pytest.raises(pytest.fail.Exception):
                 run_one(other, tmp_path)
     (tmp_path / "work" / plain["key"] / "checkpoint.pt").unlink()

@@ -13,7 +13,7 @@ from toy_plugin import variant
 
 from rapidash.methods import Augment
 from rapidash.study import RunConfig, Store, StoreError, StudyDesign, run_one
-from rapidash.study._run import failed_record
+from rapidash.study._provenance import failed_record
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def test_a_record_under_the_key_of_an_earlier_version_is_found_and_counts_once(
     store.record_path(made["key"]).unlink()
     (tmp_path / "work" / made["key"]).rename(tmp_path / "work" / earlier["key"])
     store.save(earlier)
-    monkeypatch.setattr("rapidash.train._run.Run._step", lambda *_: pytest.fail("it trains again"))
+    monkeypatch.setattr("rapidash.train._training.Training._step", lambda *_: pytest.fail("it trains again"))
     assert run_one(config, tmp_path) == earlier
     assert Store(tmp_path).records() == [earlier]
     store.save(made)

@@ -164,3 +164,32 @@ def test_which_of_two_groups_maps_the_other_to_itself() -> None:
     assert averaged_symmetry(SO(3), T(3))[1] == "SO(3) is kept, which maps T(3) to itself, and becomes SE(3)"
     assert averaged_symmetry(E(3), SO(3))[1] == "E(3) holds already"
     assert averaged_symmetry(SO(3), O(3))[1] == "SO(3) becomes O(3)"
+
+
+@pytest.mark.parametrize(
+    ("group", "keeps", "is_trivial"),
+    [
+        (E(3), ("rotations", "reflections"), False),
+        (O(2), ("rotations", "reflections"), False),
+        (SE(3), ("rotations",), False),
+        (SO(3), ("rotations",), False),
+        (T(3), (), False),
+        (SO2("z"), (), False),  # whose name begins like that of SO(3)
+        (octahedral(), (), False),
+        (trivial(3), (), True),
+    ],
+    ids=str,
+)
+def test_what_a_program_asks_stands_in_fields(group: Group, keeps: tuple[str, ...], is_trivial: bool) -> None:
+    plain = symmetry_ledger(group).to_dict()
+    assert (tuple(plain["keeps"]), plain["is_trivial"]) == (keeps, is_trivial)
+    assert plain["exactness"] == []
+
+
+def test_reasons_of_exactness_are_among_the_reasons() -> None:
+    ledger = symmetry_ledger(SE(3), [POSE["vectors"]], exact=CUBE, except_for="ties")
+    assert ledger.to_dict()["exactness"] == [
+        "rotations hold exactly for those of the orientation grid, approximately for the others",
+        "not exact for ties",
+    ]
+    assert set(ledger.exactness) < set(ledger.reasons)

@@ -102,7 +102,7 @@ def test_digits_of_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_mnist(tmp_path)
     model = untrained("mnist-sp", num_val=3, num_superpixels=64, data_dir=str(tmp_path), verify=False)
     data = model.task.dataset("val")
-    arrays = {name: data.tensors[name].numpy() for name in model.task.inputs}
+    arrays = {name: data.tensors[name].numpy() for name in model.task.needs}
     np.savez(tmp_path / "digits.npz", num_points=data.num_points.numpy(), **arrays)
     made = model.predict_files([tmp_path / "digits.npz"])
     torch.testing.assert_close(made["probabilities"], model.predict(data)["probabilities"])

@@ -217,7 +217,7 @@ def test_particles_and_poses_of_npz_files(shared_data, tmp_path: Path) -> None:
         model = trained(name, options)
         data = model.task.dataset("test").subset(torch.arange(3))
         size = int(data.num_points[0])
-        given = {key: data.tensors[key].unflatten(0, (3, size)) for key in model.task.inputs}
+        given = {key: data.tensors[key].unflatten(0, (3, size)) for key in model.task.needs}
         given |= {"charge": given["charge"][..., 0]} if name == "nbody" else {"joint": given["joint"][0]}
         found = model.predict_files([save_npz(tmp_path / f"{name}.npz", **given)])
         torch.testing.assert_close(found["positions"], model.predict(data)["positions"])

@@ -283,7 +283,7 @@ def test_a_checkpoint_of_another_format_is_named(tmp_path: Path, toy, monkeypatc
 
 def test_looking_at_the_losses_less_often_changes_nothing(tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch) -> None:
     often = toy.run(tmp_path / "often", methods=toy.acts(Dual()))
-    monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)  # as on a GPU
+    monkeypatch.setattr("rapidash.train._training.steps_between_looks", lambda device: 32)  # as on a GPU
     assert_same(often, toy.run(tmp_path / "seldom", methods=toy.acts(Dual())))
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.methods import Control
-from rapidash.train import TrainingDivergedError, WeightAverage, evaluate
+from rapidash.methods import Control, evaluate
+from rapidash.train import TrainingDivergedError, WeightAverage
 
 
 def test_training_learns_the_task_and_beats_the_start(tmp_path: Path, toy) -> None:
@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_checkpoint(tmp_path: Pa
 def test_the_step_is_named_also_when_losses_are_looked_at_seldom(
     tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rapidash.train._run.steps_between_looks", lambda device: 32)
+    monkeypatch.setattr("rapidash.train._training.steps_between_looks", lambda device: 32)
     with pytest.raises(TrainingDivergedError, match="loss/broken is nan in step 6"):
         toy.run(tmp_path, methods=toy.acts(Breaker(5)), eval_every=12, checkpoint_every=12)
 

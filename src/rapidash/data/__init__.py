@@ -17,6 +17,7 @@ from rapidash.data._corruptions import (
 from rapidash.data._fields import Field
 from rapidash.data._moved import MovedDataset, moved
 from rapidash.data._protocols import Batch, Dataset
+from rapidash.data._rounding import centers_far_away, rounded
 from rapidash.data._rows import RowBatch, RowDataset
 
 __all__ = [
@@ -36,10 +37,12 @@ __all__ = [
     "Normalization",
     "RowBatch",
     "RowDataset",
+    "centers_far_away",
     "corrupt",
     "corrupt_dataset",
     "corruption_error",
     "moved",
     "relative_errors",
+    "rounded",
     "seeded",
 ]

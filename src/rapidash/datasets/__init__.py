@@ -12,24 +12,35 @@ from rapidash.datasets._nbody import NBODY_HORIZON, NBODY_SIZES, nbody_dataset
 if TYPE_CHECKING:
     from rapidash.datasets._ala2 import ala2_dataset
     from rapidash.datasets._cifar10 import CIFAR10_CLASSES, cifar10_superpixels_dataset
-    from rapidash.datasets._cloud_files import FileCloud, read_clouds
+    from rapidash.datasets._cloud_files import CLOUD_FORMATS, FileCloud, as_entries, read_clouds, unforeseen
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
     from rapidash.datasets._elements import ELEMENT_SYMBOLS
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
+    from rapidash.datasets._meshes import Mesh, sample_surface
     from rapidash.datasets._mnist import mnist_superpixels_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
-    from rapidash.datasets._motion_clips import MotionClips, read_motion_clips
+    from rapidash.datasets._molecules import Molecules
+    from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
     from rapidash.datasets._qm7 import qm7_dataset
-    from rapidash.datasets._qm9 import QM9_UNITS, qm9_dataset, qm9_split
-    from rapidash.datasets._reading import DataError, ReadDataset, SampleErrors
-    from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
+    from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
+    from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
+    from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, ScanVariant, scanobjectnn_dataset
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
+    from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
-    from rapidash.datasets._tables import Column, Table, abide_dataset, heart_disease_dataset, tabular_dataset
+    from rapidash.datasets._tables import (
+        Column,
+        Table,
+        TableSplit,
+        abide_dataset,
+        heart_disease_dataset,
+        tabular_dataset,
+    )
 
 __all__ = [
     "CIFAR10_CLASSES",
+    "CLOUD_FORMATS",
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
     "ELEMENT_SYMBOLS",
@@ -43,12 +54,20 @@ __all__ = [
     "Column",
     "DataError",
     "FileCloud",
+    "Mesh",
+    "Molecules",
+    "Motion",
     "MotionClips",
+    "OnError",
+    "Qm9Source",
     "ReadDataset",
     "SampleErrors",
+    "ScanVariant",
     "Table",
+    "TableSplit",
     "abide_dataset",
     "ala2_dataset",
+    "as_entries",
     "cifar10_superpixels_dataset",
     "cmu_dataset",
     "data_folders",
@@ -64,32 +83,74 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "sample_surface",
     "scanobjectnn_dataset",
     "shapenet_part_dataset",
     "shapes69_dataset",
     "simulate_charged_particles",
     "skeleton_edges",
     "tabular_dataset",
+    "unforeseen",
+    "unit_ball",
+    "whole_numbers",
 ]
 
 _LAZY = {
+    "_shapes": ("unit_ball",),
+    "_meshes": (
+        "Mesh",
+        "sample_surface",
+    ),
+    "_molecules": ("Molecules",),
     "_ala2": ("ala2_dataset",),
     "_cifar10": ("CIFAR10_CLASSES", "cifar10_superpixels_dataset"),
-    "_cloud_files": ("FileCloud", "read_clouds"),
+    "_cloud_files": (
+        "FileCloud",
+        "read_clouds",
+        "CLOUD_FORMATS",
+        "as_entries",
+        "unforeseen",
+    ),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
     "_elements": ("ELEMENT_SYMBOLS",),
-    "_motion_clips": ("MotionClips", "read_motion_clips"),
+    "_motion_clips": (
+        "MotionClips",
+        "read_motion_clips",
+        "Motion",
+    ),
     "_qm7": ("qm7_dataset",),
-    "_qm9": ("QM9_UNITS", "qm9_dataset", "qm9_split"),
-    "_reading": ("DataError", "ReadDataset", "SampleErrors"),
-    "_scanobjectnn": ("SCANOBJECTNN_CLASSES", "scanobjectnn_dataset"),
+    "_qm9": (
+        "QM9_UNITS",
+        "qm9_dataset",
+        "qm9_split",
+        "Qm9Source",
+    ),
+    "_reading": (
+        "DataError",
+        "ReadDataset",
+        "SampleErrors",
+        "OnError",
+        "whole_numbers",
+    ),
+    "_scanobjectnn": (
+        "SCANOBJECTNN_CLASSES",
+        "scanobjectnn_dataset",
+        "ScanVariant",
+    ),
     "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
     "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
-    "_tables": ("Column", "Table", "abide_dataset", "heart_disease_dataset", "tabular_dataset"),
+    "_tables": (
+        "Column",
+        "Table",
+        "abide_dataset",
+        "heart_disease_dataset",
+        "tabular_dataset",
+        "TableSplit",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -21,7 +21,7 @@ _ANGLES = {"deg": np.pi / 180, "rad": 1.0}
 
 @dataclass(frozen=True)
 class Bone:
-    """One bone: unit direction in the rest pose, length, axes of its own frame, and its free angles in file order."""
+    """One bone: unit direction at rest, length, axes of its own frame, and its free angles in file order."""
 
     name: str
     offset: Array  # direction times length (3,)

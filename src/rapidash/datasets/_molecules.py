@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from rapidash.data import Field
-from rapidash.data._rounding import rounded
+from rapidash.data import Field, rounded
 from rapidash.datasets._elements import COVALENT_RADII
 from rapidash.datasets._reading import Array, DataError, ReadDataset, SampleErrors, as_points, none_usable
 from rapidash.datasets._units import energy_kinds, prevailing

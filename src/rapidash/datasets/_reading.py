@@ -13,6 +13,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rapidash._names import sentence
 from rapidash.data import CloudDataset, Field
 
 Array = NDArray[Any]
@@ -39,11 +40,6 @@ SHARED_SHA256 = {  # of the npz files that circulate beside the design of this p
 
 class DataError(ValueError):
     """A file that does not hold what it should; the message names the file and, where there is one, the entry."""
-
-
-def sentence(words: str) -> str:
-    """The words with a full stop, unless they end with a mark already."""
-    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 class SampleErrors:

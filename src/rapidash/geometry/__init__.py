@@ -10,7 +10,7 @@ from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, neare
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
 from rapidash.geometry._ties import find_tie, tie_exception
-from rapidash.geometry._transforms import is_differentiated
+from rapidash.geometry._transforms import is_differentiated, is_transforming
 
 __all__ = [
     "KNN",
@@ -28,6 +28,7 @@ __all__ = [
     "find_tie",
     "fully_connected_edges",
     "is_differentiated",
+    "is_transforming",
     "knn_edges",
     "nearest_sample_edges",
     "node_attributes",

@@ -2,7 +2,7 @@
 
 from rapidash.groups._finite import MultiplicationTable, finite_table
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
-from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
+from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, trivial
 from rapidash.groups._image import Image, Intensity
 from rapidash.groups._joined import JoinedGroup, joined_group
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial, random_rotation
@@ -21,6 +21,7 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
+from rapidash.groups._parse_group import parse_group
 from rapidash.groups._product import OfFactor, Product
 from rapidash.groups._regular import Regular, permutation_action
 from rapidash.groups._representations import (

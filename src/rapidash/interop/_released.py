@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rapidash.geometry import KNN, FullyConnected
-from rapidash.geometry._edges import EdgeRule
+from rapidash.geometry import KNN, EdgeRule, FullyConnected
 from rapidash.models import Rapidash
 
 _IGNORED = re.compile(r"layers\.\d+\.conv\.(pre_linear\.weight|callibrated|calibrated)$")  # never used, or a flag

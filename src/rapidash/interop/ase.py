@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.data import CloudDataset, Field
-from rapidash.data._rounding import centers_far_away, rounded
+from rapidash.data import CloudDataset, Field, centers_far_away, rounded
 from rapidash.groups import Position, Scalar, Vector
 
 __all__ = ["from_ase"]

@@ -1,6 +1,6 @@
 """Measure symmetry: how equivariant is a model, where is it lost, and does it matter?"""
 
-from rapidash.measure._action import Action
+from rapidash.measure._action import Action, Declaration, Function
 from rapidash.measure._check import EquivarianceCheck, assert_equivariant, check_equivariance
 from rapidash.measure._conformal import (
     Coverage,
@@ -34,7 +34,7 @@ from rapidash.measure._lie_derivative import (
 )
 from rapidash.measure._loss_share import LossShare, equivariance_gap, symmetry_loss_share
 from rapidash.measure._point_shares import PointShares, point_shares
-from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose
+from rapidash.measure._portrait import ErrorCurve, Portrait, SphereMap, TurnedCloud, portrait, pose_rotation
 from rapidash.measure._precision import PrecisionCheck, precision_check
 from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapidash_layers
 from rapidash.measure._report import Report
@@ -45,9 +45,11 @@ __all__ = [
     "Action",
     "Correlation",
     "Coverage",
+    "Declaration",
     "EquivarianceCheck",
     "EquivarianceError",
     "ErrorCurve",
+    "Function",
     "InvarianceScores",
     "InvarianceSimilarity",
     "LastLayerLaplace",
@@ -91,7 +93,7 @@ __all__ = [
     "negative_log_likelihood",
     "point_shares",
     "portrait",
-    "pose",
+    "pose_rotation",
     "precision_check",
     "rapidash_action",
     "rapidash_layers",

@@ -163,7 +163,7 @@ def portrait(
     )
 
 
-def pose(yaw: float, pitch: float, dim: int) -> Float[Tensor, "D1 D1"]:
+def pose_rotation(yaw: float, pitch: float, dim: int) -> Float[Tensor, "D1 D1"]:
     """The rotation of a pose in degrees: pitch about x after yaw about y; in the plane by yaw."""
     if dim == 2:
         linear = _about(torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64), [yaw])[0, :2, :2]
@@ -209,7 +209,7 @@ def _turned_clouds(
         rows = []
         for yaw in yaws:
             for pitch in pitches:
-                change = measured_defect(fn, batch, action, pose(yaw, pitch, dim), before)[name]
+                change = measured_defect(fn, batch, action, pose_rotation(yaw, pitch, dim), before)[name]
                 rows.append(_row_norms(change))
     values = torch.stack(rows).reshape(len(yaws), len(pitches), -1).cpu()
     if output.level == "cloud":
@@ -244,7 +244,7 @@ def _with_shares(
         for pitch in pitches:
             try:
                 found = point_shares(
-                    fn, batch, action, _logarithm(pose(yaw, pitch, batch.pos.shape[1])), num_steps=_SHARE_STEPS
+                    fn, batch, action, _logarithm(pose_rotation(yaw, pitch, batch.pos.shape[1])), num_steps=_SHARE_STEPS
                 )
             except RuntimeError:  # nothing to differentiate
                 return tuple(clouds), 0.0

@@ -39,7 +39,7 @@ class PrecisionCheck:
         return self.error_float64.max <= max(1e-9, 1e-3 * self.error.max)
 
     @property
-    def verdict(self) -> str:
+    def conclusion(self) -> str:
         """What the two errors say together."""
         if self.is_rounding:
             here = f"{self.error.max:.1e} in {str(self.dtype).removeprefix('torch.')}"
@@ -49,7 +49,7 @@ class PrecisionCheck:
     def report(self) -> Report:
         """One row per layer, in the order of the calls; the first large difference is where digits are lost."""
         rows = [{"layer": name, "class": kind, "difference from float64": value} for name, kind, value in self.rounding]
-        return Report(self.verdict, tuple(rows))
+        return Report(self.conclusion, tuple(rows))
 
 
 def precision_check(

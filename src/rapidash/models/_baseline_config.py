@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from rapidash._names import unknown_name
 from rapidash._plain import check_fields
 from rapidash.geometry import parse_edges
+from rapidash.groups import parse_group
 from rapidash.models._network import Interface, NetworkConfig, Takes
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class BaselineConfig(NetworkConfig):
     @property
     def space(self) -> str:  # type: ignore[override]
         """The base space of the features, without orientations."""
-        return f"R{self.symmetry[-2]}"
+        return f"R{parse_group(self.symmetry).dim}"
 
     def check_libraries(self) -> None:
         """Raise ImportError, naming what to install, where a library of the network is missing."""

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from rapidash.geometry import Graph
 from rapidash.nn._check_types import check_types
-from rapidash.ops import Backend, Interpolation, edge_conv, table_conv
-from rapidash.ops._forward_mode import linear
+from rapidash.ops import Backend, Interpolation, edge_conv, linear, table_conv
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The operations that cost time, each with a definition in plain torch and fast twins that agree with it."""
 
 from rapidash.ops._backend import Backend
+from rapidash.ops._flops import flop_formulas
+from rapidash.ops._forward_mode import linear
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.spherical_conv import spherical_conv
@@ -11,7 +13,9 @@ __all__ = [
     "Interpolation",
     "channel_mlp",
     "edge_conv",
+    "flop_formulas",
     "interpolate_table",
+    "linear",
     "spherical_conv",
     "spline_coefficients",
     "table_conv",

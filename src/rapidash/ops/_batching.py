@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rapidash.geometry._transforms import is_transforming
+from rapidash.geometry import is_transforming
 from rapidash.ops import _forward_mode as forward_mode
 
 

@@ -83,7 +83,7 @@ def block_width(points: int, axes: int, itemsize: int) -> int:
     return vectors_per_row(points, axes) * VECTOR_BYTES // itemsize
 
 
-class _Run:
+class _Arguments:
     """The arguments of an intrinsic by name, arrays as pointers, and what all intrinsics do with them."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any, names: str) -> None:
@@ -162,7 +162,7 @@ def run_forward(
     run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        r = _Run(context, builder, signature, args, _RUN + " x at_x out at_out")
+        r = _Arguments(context, builder, signature, args, _RUN + " x at_x out at_out")
         a, vectors = r.args, r.vectors
         rows = r.load_rows(a.values)
         with r.points() as (p, _):
@@ -207,7 +207,7 @@ def run_jvp(
     run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        r = _Run(context, builder, signature, args, _RUN + " slopes x dx at_x out dout at_out")
+        r = _Arguments(context, builder, signature, args, _RUN + " slopes x dx at_x out dout at_out")
         a, vectors = r.args, r.vectors
         rows = r.load_rows(a.values)
         with r.points() as (p, _):
@@ -251,7 +251,7 @@ def run_backward(
     run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        r = _Run(context, builder, signature, args, _RUN + " x grad_x at_x grad at_grad grad_values")
+        r = _Arguments(context, builder, signature, args, _RUN + " x grad_x at_x grad at_grad grad_values")
         a, vectors = r.args, r.vectors
         rows = r.load_rows(a.values)
         sums = [[cgutils.alloca_once_value(builder, value) for value in row] for row in r.load_rows(a.grad_values)]
@@ -299,7 +299,7 @@ def run_dots(
     run = (taps, nodes, values, at, step, stride, weights, source, target, begin, end)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        r = _Run(context, builder, signature, args, _RUN + " x at_x grad at_grad dots")
+        r = _Arguments(context, builder, signature, args, _RUN + " x at_x grad at_grad dots")
         a, vectors = r.args, r.vectors
         rows = r.load_rows(a.values)
         with r.points() as (p, _):

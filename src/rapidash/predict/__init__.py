@@ -1,6 +1,6 @@
 """Trained models: saved, read again, and applied to files."""
 
-from rapidash.predict._trained import TrainedModel
-from rapidash.predict._write_predictions import Predictions
+from rapidash.predict._trained import BadCloudError, TrainedModel
+from rapidash.predict._write_predictions import Predictions, check_fit, check_format, check_place, default_place
 
-__all__ = ["Predictions", "TrainedModel"]
+__all__ = ["BadCloudError", "Predictions", "TrainedModel", "check_fit", "check_format", "check_place", "default_place"]

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from rapidash.methods import FULL, HOW_IT_READS, Task, Variant, view_ledger
-from rapidash.tasks._file_task import FileTask
+from rapidash.tasks import FileTask
 
 _CARD = """---
 library_name: rapidash
@@ -36,10 +36,10 @@ def model_card(
     facts = [f"Task: {task.name}" + (f" ({chosen})" if chosen else "")]
     command = ""
     if isinstance(task, FileTask):
-        needed = (f"{name} ({spec.field.unit})" for name, spec in task.inputs.items())
+        needed = (f"{name} ({spec.field.unit})" for name, spec in task.needs.items())
         facts.append(f"Needs of every cloud: {', '.join(needed)}")
-        file = "FILE.xyz" if "z" in task.inputs else "FILE.ply" if set(task.inputs) <= {"pos", "label"} else "FILE.npz"
-        file += " --category NAME" if "label" in task.inputs else ""
+        file = "FILE.xyz" if "z" in task.needs else "FILE.ply" if set(task.needs) <= {"pos", "label"} else "FILE.npz"
+        file += " --category NAME" if "label" in task.needs else ""
         command = f"\n```console\nrapidash predict DIR {file}\n```\n"
     for name, words in (("test_error", "on test data"), ("test_error_tta", "the same, averaged over motions")):
         if results.get(name) is not None:

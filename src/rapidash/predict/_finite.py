@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rapidash.data import CloudBatch, CloudDataset
 from rapidash.datasets import DataError
 from rapidash.predict._write_predictions import Predictions
-from rapidash.tasks._file_task import Output
+from rapidash.tasks import Output
 
 
 def check_inputs(data: CloudDataset, names: Sequence[str], dtype: torch.dtype) -> None:

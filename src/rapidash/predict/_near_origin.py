@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.data import CloudDataset
-from rapidash.data._rounding import centers_far_away
-from rapidash.tasks._file_task import Output
+from rapidash.data import CloudDataset, centers_far_away
+from rapidash.tasks import Output
 
 
 def moved_to_origin(data: CloudDataset) -> tuple[CloudDataset, Float[Tensor, "B D"]]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rapidash._names import sentence
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
@@ -26,9 +27,7 @@ from rapidash._pretrained import (
     write_pretrained,
 )
 from rapidash.data import CloudBatch, CloudDataset
-from rapidash.datasets import DataError, FileCloud, read_clouds
-from rapidash.datasets._cloud_files import as_entries, unforeseen
-from rapidash.datasets._reading import sentence
+from rapidash.datasets import DataError, FileCloud, as_entries, read_clouds, unforeseen
 from rapidash.groups import Group, parse_group
 from rapidash.methods import (
     FULL,
@@ -195,11 +194,11 @@ class TrainedModel:
             no prediction is finite.
         """
         task = self._file_task()
-        if missing := [name for name in task.inputs if name not in data.tensors]:
-            raise ValueError(f"the clouds have no {missing[0]!r}: {self.task_name} needs {', '.join(task.inputs)}")
+        if missing := [name for name in task.needs if name not in data.tensors]:
+            raise ValueError(f"the clouds have no {missing[0]!r}: {self.task_name} needs {', '.join(task.needs)}")
         needed = CloudDataset(
-            {name: data.tensors[name] for name in task.inputs},
-            {name: spec.field for name, spec in task.inputs.items()},
+            {name: data.tensors[name] for name in task.needs},
+            {name: spec.field for name, spec in task.needs.items()},
             data.num_points,
         )
         names = tuple(f"cloud {index}" for index in range(len(needed)))
@@ -320,7 +319,7 @@ class TrainedModel:
         rows = [cloud.pop("rows") for cloud in clouds if "rows" in cloud]
         data = CloudDataset(
             {key: torch.cat([cloud[key] for cloud in clouds]) for key in clouds[0]},
-            {key: task.inputs[key].field for key in clouds[0]},
+            {key: task.needs[key].field for key in clouds[0]},
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
         if check is not None:
@@ -333,8 +332,8 @@ class TrainedModel:
     def _check_category(self, task: FileTask, category: str | int | None) -> None:
         if category is None:
             return
-        if "label" not in task.inputs:
-            needed = ", ".join(task.inputs)
+        if "label" not in task.needs:
+            needed = ", ".join(task.needs)
             raise ValueError(f"category is {category!r}, and {self.task_name} uses none: it needs {needed}")
         category_number(category, self.reference["class_names"])
 

@@ -19,10 +19,9 @@ from torch import Tensor
 from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import ELEMENT_SYMBOLS
-from rapidash.datasets._cloud_files import CLOUD_FORMATS
+from rapidash.datasets import CLOUD_FORMATS, ELEMENT_SYMBOLS
 from rapidash.groups import Position
-from rapidash.tasks._file_task import Output
+from rapidash.tasks import Output
 
 
 @dataclass(frozen=True)
@@ -137,15 +136,15 @@ def default_place(files: Sequence[Path | str], suffix: str) -> Path:
     return first.with_name(f"{first.name if has_twin else first.stem}.predictions{suffix}")
 
 
-def check_place(path: Path, inputs: Sequence[Path | str] = ()) -> None:
+def check_place(path: Path, files: Sequence[Path | str] = ()) -> None:
     """Whether a file can be written there.
 
     Args:
         path: the file; folders that do not exist are created when it is written.
-        inputs: files that it must not replace.
+        files: that it must not replace.
     Raises: ValueError for an input; OSError for a folder, or a place in a folder that is a file or may not be changed.
     """
-    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in inputs):
+    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in files):
         raise ValueError(f"{path} is a file to be predicted, which its predictions would replace: choose another name")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give a file")

@@ -103,7 +103,7 @@ class ACE(Method):
         axes = torch.eye(effective.dim, dtype=torch.float64)
         kept = effective.stabilizer(axes)
         reasons = (*before.reasons, f"the free branches of ACE see directions: {effective} is reduced to {kept}")
-        return Ledger(layers.stabilizer(axes), kept, reasons, True, before.oracle)
+        return Ledger(layers.stabilizer(axes), kept, reasons, True, before.oracle, exactness=before.exactness)
 
     @property
     def _damping(self) -> float | str:

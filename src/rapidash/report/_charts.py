@@ -11,7 +11,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Mark, Point, Row, RowChart, Series, Span, XYChart
 from rapidash.report._phrases import difference_text, estimate_text, metric_with_unit, p_text
 from rapidash.report._scale import Scale, scale_for
-from rapidash.study import Estimate, StudySummary, VariantSummary
+from rapidash.study import Estimate, StudySummary, VariantSummary, row_name
 
 SHIFT = 17  # pixels, a little less than the width of a marked point
 CurveRow = tuple[float, float, float, float]  # place on the x axis; lowest, mean and highest value over seeds
@@ -163,16 +163,39 @@ def data_chart(summary: StudySummary) -> XYChart | None:
         return None
     estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
     x, y = scale_for(sizes, log=True), error_scale(estimates, log=True)
-    series = []
-    for variant in known:
-        points = tuple(_point(x, y, n, e, f"{fmt.count(n)} samples") for n, e in variant.by_num_train.items())
-        line = path_data([(point.x, point.y) for point in points])
-        value = ", ".join(f"{fmt.count(n)}: {fmt.number(e.mean)}" for n, e in variant.by_num_train.items())
-        series.append(Series(variant.index, variant.letter, variant.name, value, line=line, points=points))
+    series = [_error_curve(variant, variant.name, variant.by_num_train, x, y, " samples") for variant in known]
     lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
     return XYChart(
         "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", error_axis(summary, y)
     )
+
+
+def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
+    """Test error against every factor of numbers, a curve for each variant at each level of the others."""
+    charts = []
+    for factor in dict.fromkeys(name for variant in summary.variants for name in variant.by_factor):
+        known = [(variant, variant.by_factor[factor]) for variant in summary.variants if factor in variant.by_factor]
+        estimates = [estimate for _, curve in known for estimate in curve.values()]
+        x, y = scale_for({at for _, curve in known for at in curve}), error_scale(estimates)
+        series = []
+        for variant, curve in known:
+            rest = {name: value for name, value in variant.level.items() if name != factor}
+            series.append(_error_curve(variant, row_name(variant.variant, rest), curve, x, y))
+        lead = "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve."
+        slug = f"factor-{factor.replace('.', '-')}"
+        title = f"Error against {factor}"
+        charts.append(XYChart(slug, title, lead, _apart(series), x, y, _log(factor, x), error_axis(summary, y)))
+    return tuple(charts)
+
+
+def _error_curve(
+    variant: VariantSummary, name: str, curve: Mapping[float, Estimate], x: Scale, y: Scale, unit: str = ""
+) -> Series:
+    """A line through the mean errors at some values, with their intervals."""
+    points = tuple(_point(x, y, at, found, f"{fmt.count(at)}{unit}") for at, found in curve.items())
+    line = path_data([(point.x, point.y) for point in points])
+    value = ", ".join(f"{fmt.count(at)}: {fmt.number(found.mean)}" for at, found in curve.items())
+    return Series(variant.index, variant.letter, name, value, line=line, points=points)
 
 
 def learning_chart(summary: StudySummary) -> XYChart | None:

@@ -33,7 +33,7 @@ class Contents:
         verdict: the study in words.
         symbols: the names of groups and spaces that occur.
         error, learning, data: charts, None where there is nothing to draw.
-        by_row, costs: further charts.
+        by_row, factors, costs: further charts.
         robustness: errors under corruptions.
         methods, citation, latex: for a paper.
         files: by name, what can be saved: figures (``.svg``), tables (``.csv``, ``.tex``) and text.
@@ -46,6 +46,7 @@ class Contents:
     by_row: tuple[RowChart, ...]
     learning: XYChart | None
     data: XYChart | None
+    factors: tuple[XYChart, ...]
     costs: tuple[XYChart, ...]
     robustness: RobustnessSection | None
     files: dict[str, str]
@@ -64,9 +65,10 @@ def contents(summary: StudySummary) -> Contents:
     )
     learning = parts.made("The figure of the learning curves", charts.learning_chart, summary)
     data = parts.made("The figure of the data efficiency", charts.data_chart, summary)
+    factors = parts.made("The figure of the factors", charts.factor_charts, summary) or ()
     costs = parts.made("The figure of the costs", charts.cost_charts, summary) or ()
     robustness = parts.made("The section on corruptions", robustness_section, summary)
-    curves = [learning, data, *costs]
+    curves = [learning, data, *factors, *costs]
     curves += [robustness.mean_curve, *robustness.panels] if robustness is not None else []
     for row_chart in (error, *by_row, robustness.chart if robustness is not None else None):
         if row_chart is not None:
@@ -85,6 +87,7 @@ def contents(summary: StudySummary) -> Contents:
         by_row=tuple(chart for chart in by_row if chart is not None),
         learning=learning,
         data=data,
+        factors=factors,
         costs=costs,
         robustness=robustness,
         files=parts.files,

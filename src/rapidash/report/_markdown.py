@@ -6,6 +6,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     difference_text,
+    equality_note,
     equivariance_text,
     estimate_text,
     figure_table,
@@ -50,7 +51,9 @@ def markdown_table(summary: StudySummary) -> str:
         rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]
         lines += [_line(_HEAD), _line(("---",) * 5 + ("---:",) * 4), *map(_line, rows), ""]
-        lines += [f"{_escape(note)}\n" for note in (views_note(summary), p_note(summary)) if note]
+        lines += [
+            f"{_escape(note)}\n" for note in (equality_note(summary), views_note(summary), p_note(summary)) if note
+        ]
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]

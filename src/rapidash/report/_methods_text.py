@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rapidash.report import _format as fmt
 from rapidash.report._latex import escape
-from rapidash.report._phrases import metric_with_unit
+from rapidash.report._phrases import equality_note, metric_with_unit
 from rapidash.report._provenance import commit_text
 from rapidash.study import Run, StudySummary
 
@@ -43,6 +43,7 @@ def methods_text(summary: StudySummary) -> str:
         _trained(summary, done),
         _data(done),
         _training(done),
+        equality_note(summary) if len({run.variant for run in done}) > 1 else "",
         _chosen(done),
         _counted(summary),
         _statistics(summary),
@@ -75,7 +76,7 @@ def _trained(summary: StudySummary, done: Sequence[Run]) -> str:
     seeds = ", ".join(map(str, summary.seeds))
     is_many = len(summary.seeds) > 1
     text += f", each with {fmt.plural(len(summary.seeds), 'seed')} ({seeds})" if is_many else f", with seed {seeds}"
-    every = {name: {run.seed for run in done if run.variant == name} for name in names}
+    every = {name: {run.seed for run in done if run.row == name} for name in names}
     if is_many and len({frozenset(seeds) for seeds in every.values()}) > 1:
         text += " or some of these"
     return f"{text}."
@@ -119,9 +120,6 @@ def _training(done: Sequence[Run]) -> str:
     text = f"Every model was trained {' '.join(how)}" if how else "Every model was trained" if details else ""
     text += f" ({', '.join(details)})" if details else ""
     text += "." if text else ""
-    equal = [word for word, value in (("number of optimizer steps", steps), ("batch size", batch)) if _is_number(value)]
-    if len({run.variant for run in done}) > 1 and equal:
-        text += f" The {fmt.listed(equal)} {'is' if len(equal) == 1 else 'are'} the same for all variants."
     differing = sorted({key for run in done for key in run.get("config", "train") or {} if common(key) is _DIFFERENT})
     if differing:
         text += f" The variants or runs differ in: {', '.join(differing)}."
@@ -150,13 +148,20 @@ def _statistics(summary: StudySummary) -> str:
     if len(summary.seeds) < 2:
         return f"{text} of one seed, without interval or test."
     text += ", as mean over seeds with the 95 % interval of Student's t"
-    judged = summary.judgment
-    compared = {frozenset(pair) for pair, c in judged.comparisons.items() if c.p_adjusted is not None}
-    if not compared:
+    families = [
+        (judged.test, {frozenset(pair) for pair, c in judged.comparisons.items() if c.p_adjusted is not None})
+        for judged in summary.judgments
+    ]
+    families = [(test, compared) for test, compared in families if compared]
+    if not families:
         return f"{text}."
+    tests = fmt.listed(list(dict.fromkeys(_TESTS[test] for test, _ in families)))
+    among = f"all {fmt.plural(len(families[0][1]), 'comparison')}"
+    if len(summary.judgments) > 1:
+        among = "all comparisons at one level of the factors"
     return (
         f"{text}; ratios of means have Fieller's 95 % interval. Differences are paired by seed; p-values are of the "
-        f"{_TESTS[judged.test]}, adjusted for all {fmt.plural(len(compared), 'comparison')} (Benjamini and Hochberg), "
+        f"{tests}, adjusted for {among} (Benjamini and Hochberg), "
         "and a difference is called clear at an adjusted p of at most 0.05."
     )
 

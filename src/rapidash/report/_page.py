@@ -10,6 +10,7 @@ from rapidash.report import _provenance as provenance
 from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, contents, file_name, svg_name
 from rapidash.report._phrases import (
     FIGURES_NOTE,
+    equality_text,
     equivariance_text,
     estimate_text,
     figure_table,
@@ -118,6 +119,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "row_charts": found.by_row,
         "learning": found.learning,
         "data": found.data,
+        "factors": found.factors,
         "costs": found.costs,
         "robustness": found.robustness,
         "figures": figure_table(summary),
@@ -159,6 +161,7 @@ def _facts(summary: StudySummary) -> list[tuple[str, str]]:
         ("Setting", str(study.design.get("setting") or "not stated")),
         ("Training samples", ", ".join(map(fmt.count, sizes))),
         ("Optimizer steps", ", ".join(map(fmt.count, steps))),
+        ("Equal between variants", equality_text(summary)),
         ("Device", " / ".join(sorted({text for run in study.done if (text := run.text("device"))}))),
         ("Started", started[0][:16].replace("T", " ") if started else ""),
     ]
@@ -283,7 +286,7 @@ def _exactness(variant: VariantSummary) -> str:
     if not variant.exact:
         measured = f"; exact for its {variant.claimed}: {fmt.power_of_ten(worst)}" if worst is not None else ""
         return f"up to the orientation grid{measured}"
-    if not variant.effective or variant.effective == "trivial":
+    if not variant.effective or variant.is_trivial:
         return ""
     return "exactness not measured" if worst is None else f"exact: {fmt.power_of_ten(worst)}"
 

@@ -11,6 +11,9 @@ _TESTS = {
 }
 
 
+_EQUAL = {"time": "time of training", "flops": "floating point operations of training"}
+
+
 def estimate_text(estimate: Estimate) -> str:
     """Mean and interval of an estimate."""
     return f"{fmt.number(estimate.mean)} {fmt.interval(estimate.low, estimate.high)}".strip()
@@ -35,14 +38,43 @@ def p_text(comparison: Comparison | None) -> str:
 
 def p_note(summary: StudySummary) -> str:
     """Which test gives every p of a study; empty where no comparison has one."""
-    compared = {frozenset(pair) for pair, c in summary.judgment.comparisons.items() if c.p_adjusted is not None}
-    if not compared:
+    families = [
+        (judgment.test, {frozenset(pair) for pair, c in judgment.comparisons.items() if c.p_adjusted is not None})
+        for judgment in summary.judgments
+    ]
+    families = [(test, compared) for test, compared in families if compared]
+    if not families:
         return ""
+    tests = " or ".join(dict.fromkeys(_TESTS[test] for test, _ in families))
+    among = f"all {fmt.plural(len(families[0][1]), 'comparison')} of the study"
+    if len(summary.judgments) > 1:
+        among = "all comparisons at one level of the factors"
     return (
-        f"p is of {_TESTS[summary.judgment.test]}, adjusted for all {fmt.plural(len(compared), 'comparison')} of the "
-        "study (false-discovery rate): of each variant with its neighbor, and with the best. A difference is clear if "
-        "p is at most 0.05."
+        f"p is of {tests}, adjusted for {among} (false-discovery rate): of each variant with its neighbor, and with "
+        "the best. A difference is clear if p is at most 0.05."
     )
+
+
+def equality_text(summary: StudySummary) -> str:
+    """What is equal between the variants, and by how much the rest differs; empty where no record says."""
+    found = summary.equality
+    if found is None:
+        return ""
+    low, high = map(fmt.count, found.steps)
+    steps = low if low == high else f"{low} to {high}"
+    if found.what != "steps":
+        text, spread, what = f"{_EQUAL[found.what]} ({steps} optimizer steps)", found.time_spread, "measured, the time"
+    elif found.steps_spread == 1:
+        text, spread, what = f"optimizer steps ({steps})", found.step_time_spread, "time per step"
+    else:
+        text, spread, what = f"nothing ({steps} optimizer steps)", found.step_time_spread, "time per step"
+    return text if spread is None else f"{text}; {what} differs by up to {spread:.2g} x"
+
+
+def equality_note(summary: StudySummary) -> str:
+    """The same as a sentence."""
+    text = equality_text(summary)
+    return f"Equal between variants: {text}." if text else ""
 
 
 def metric_with_unit(summary: StudySummary) -> str:

@@ -47,8 +47,9 @@ def variants_table(summary: StudySummary) -> Table:
     levels = [summary if f == summary.fraction else summarize(study, fraction=f) for f in fractions]
     measured = _measured(variant for level in levels for variant in level.variants)
     unit = _unit(summary.unit)
+    factors = list(dict.fromkeys(factor for variant in summary.variants for factor in variant.level))
     head = [
-        "letter", "variant", "view", "judged by this view", "share of the training data", "training samples",
+        "letter", "variant", *factors, "view", "judged by this view", "share of the training data", "training samples",
         "symmetry of the layers", "effective symmetry", "knob", "neighbor", "oracle", "is best",
         "not distinguishable from the best", "finished runs", "failed runs",
         *_interval_head(f"test error, {summary.metric}", unit),
@@ -60,14 +61,13 @@ def variants_table(summary: StudySummary) -> Table:
     rows = []
     for level in levels:
         for variant in level.variants:
-            rows.append(_variant_row(level, variant, measured))
-            rows += [_view_row(level, variant, view, measured, len(head)) for view in variant.views]
+            rows.append(_variant_row(level, variant, factors, measured))
+            rows += [_view_row(level, variant, view, factors, measured, len(head)) for view in variant.views]
     return Table("variants", head, rows)
 
 
 def comparisons_table(summary: StudySummary) -> Table:
     """Every comparison of a study, once, with the p-value of its own beside the adjusted one."""
-    judged = summary.judgment
     unit = _unit(summary.unit)
     head = (
         "variant", "other", *_interval_head("difference of the error", unit),
@@ -76,6 +76,7 @@ def comparisons_table(summary: StudySummary) -> Table:
     rows = [
         (c.name, c.other, c.difference, c.low, c.high, c.ratio, c.ratio_low, c.ratio_high, c.num_seeds, judged.test,
          c.p_value, c.p_adjusted)
+        for judged in summary.judgments
         for c in judged.comparisons.values()
     ]  # fmt: skip
     return Table("comparisons", head, rows)
@@ -122,7 +123,7 @@ def learning_table(summary: StudySummary) -> Table:
         f"validation error{_unit(summary.unit)}",
     )
     rows = [
-        (run.variant, run.seed, run.fraction, *(_scalar(row.get(key)) for key in ("step", "train_loss", "val_error")))
+        (run.row, run.seed, run.fraction, *(_scalar(row.get(key)) for key in ("step", "train_loss", "val_error")))
         for run in summary.study.runs
         for row in run.history
     ]
@@ -164,11 +165,13 @@ _ERRORS = {
 }
 
 
-def _variant_row(summary: StudySummary, variant: VariantSummary, measured: Sequence[tuple[str, str]]) -> list[Value]:
+def _variant_row(
+    summary: StudySummary, variant: VariantSummary, factors: Sequence[str], measured: Sequence[tuple[str, str]]
+) -> list[Value]:
     runs = [run for run in variant.runs if run.fraction == summary.fraction]
     done = [run for run in runs if run.is_done]
     return [
-        variant.letter, variant.name, variant.view, True, summary.fraction, _size(runs),
+        variant.letter, variant.name, *_level(variant, factors), variant.view, True, summary.fraction, _size(runs),
         variant.layers, variant.effective, variant.knob, variant.neighbor, variant.oracle, variant is summary.best,
         variant in summary.undecided, len(done), len(runs) - len(done),
         *_interval(variant.test), *_interval(variant.rotated),
@@ -181,21 +184,27 @@ def _view_row(
     summary: StudySummary,
     variant: VariantSummary,
     view: ViewSummary,
+    factors: Sequence[str],
     measured: Sequence[tuple[str, str]],
     width: int,
 ) -> list[Value]:
     row: list[Value] = [
-        variant.letter, variant.name, view.name, False, summary.fraction, _size(variant.runs),
-        variant.layers, view.effective, variant.knob, variant.neighbor, variant.oracle, None, None, None, None,
+        variant.letter, variant.name, *_level(variant, factors), view.name, False, summary.fraction,
+        _size(variant.runs), variant.layers, view.effective, variant.knob, variant.neighbor, variant.oracle,
+        None, None, None, None,
         *_interval(view.test), *_interval(view.rotated),
     ]  # fmt: skip
     empty = [None] * (width - len(row) - len(measured) - 3)
     return [*row, *empty, *_moments(view, measured), None, None, None]
 
 
+def _level(variant: VariantSummary, factors: Sequence[str]) -> list[Value]:
+    return [_scalar(variant.level.get(factor)) for factor in factors]
+
+
 def _run_row(run: Run, counts: bool) -> list[Value]:
     return [
-        run.text("key"), run.variant, run.seed, run.fraction, counts, run.text("status"), run.problem,
+        run.text("key"), run.row, run.seed, run.fraction, counts, run.text("status"), run.problem,
         run.number("num_train"), run.number("best_step"),
         *(run.number(key) for key in ("val_error", "test_error", "test_error_rotated", "test_error_tta")),
         *(run.number(entry, moment, "mean") for entry in _ERRORS for moment in _MOMENTS),

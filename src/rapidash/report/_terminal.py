@@ -7,6 +7,7 @@ from rapidash.report._aligned import aligned, filled
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     difference_text,
+    equality_note,
     equivariance_text,
     estimate_text,
     figure_lines,
@@ -95,7 +96,7 @@ def _notes(summary: StudySummary) -> list[str]:
         "variant differs in one knob, are paired by seed. Equivariance error: relative, under rotations, before "
         f"{fmt.ARROW} after training. Memory: growth of the process during training."
     )
-    return [note for note in (text, views_note(summary), p_note(summary)) if note]
+    return [note for note in (text, equality_note(summary), views_note(summary), p_note(summary)) if note]
 
 
 def _also_measured(summary: StudySummary) -> list[str]:

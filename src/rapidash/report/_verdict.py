@@ -111,7 +111,12 @@ def _headline(summary: StudySummary) -> str:
         others = f"but {listed([variant.name for variant in tied])} cannot be told from it"
         outcome = others if tied else "there is no other to compare it with"
         return f"{best.name} has the lowest mean over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
-    return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; every other variant is clearly worse.{fewer}"
+    outcome = f"every other variant{_at_its_level(summary)} is clearly worse"
+    return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
+
+
+def _at_its_level(summary: StudySummary) -> str:
+    return " at its level of the factors" if len(summary.judgments) > 1 else ""
 
 
 def _seeds(summary: StudySummary) -> str:

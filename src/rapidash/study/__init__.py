@@ -3,13 +3,17 @@
 from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_errors
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
-from rapidash.study._design import RunConfig, StudyDesign
+from rapidash.study._data import check_data
+from rapidash.study._design import Equal, StudyDesign
 from rapidash.study._designs import get_design
+from rapidash.study._equality import Equality
 from rapidash.study._judge import Comparison, Judgment, judge
+from rapidash.study._level import row_name
 from rapidash.study._plugins import load_plugins
 from rapidash.study._printable import LONGEST_TEXT
 from rapidash.study._progress import last_line
-from rapidash.study._records import Run, Study, read_study, shortened, study_of
+from rapidash.study._recorded_run import Run, shortened
+from rapidash.study._records import Row, Study, read_study, study_of
 from rapidash.study._resources import Resources
 from rapidash.study._robustness import (
     Robustness,
@@ -17,7 +21,8 @@ from rapidash.study._robustness import (
     compare_robustness,
     read_robustness,
 )
-from rapidash.study._run import check_data, run_one
+from rapidash.study._run import run_one
+from rapidash.study._run_config import RunConfig
 from rapidash.study._statistics import (
     Interval,
     false_discovery,
@@ -48,6 +53,8 @@ __all__ = [
     "LONGEST_TEXT",
     "Comparison",
     "CorruptionPlan",
+    "Equal",
+    "Equality",
     "Estimate",
     "FigureSummary",
     "Interval",
@@ -56,6 +63,7 @@ __all__ = [
     "Resources",
     "Robustness",
     "RobustnessRow",
+    "Row",
     "Run",
     "RunConfig",
     "Store",
@@ -88,6 +96,7 @@ __all__ = [
     "record_fault",
     "refutation",
     "refuted",
+    "row_name",
     "run_corruptions",
     "run_one",
     "run_study",

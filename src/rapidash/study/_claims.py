@@ -13,6 +13,7 @@ from rapidash.data import Batch, CloudBatch, Dataset
 from rapidash.groups import Group, MatrixGroup, T, motion
 from rapidash.measure import Action, equivariance_error
 from rapidash.methods import Task
+from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._moves import measured_groups
 from rapidash.symmetry import Ledger
 
@@ -87,8 +88,9 @@ def claim_errors(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     entry = record.get("exact_symmetry")
     if entry is not None:
         found = {part: {moment: (entry.get(moment) or {}).get(part) for moment in MOMENTS} for part in PARTS}
-    elif (symmetry := record.get("symmetry") or {}).get("exact") is True:
-        found = {part: _earlier(record, name) for part, name in _earlier_entries(symmetry.get("effective"))}
+    elif (symmetry := modern_symmetry(record.get("symmetry"))).get("exact") is True:
+        entries = {"rotations": "equivariance", "reflections": "equivariance_reflections"}
+        found = {part: _earlier(record, entries[part]) for part in symmetry["keeps"] if part in entries}
     else:
         found = {}
     known = {part: {k: float(v) for k, v in moments.items() if v is not None} for part, moments in found.items()}
@@ -117,16 +119,6 @@ def worst_errors(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, fl
             for moment, error in moments.items():
                 kept[moment] = max(error, kept.get(moment, 0.0))
     return worst
-
-
-def _earlier_entries(effective: Any) -> list[tuple[str, str]]:
-    letters = str(effective).partition("(")[0]
-    entries = []
-    if letters in ("E", "SE", "O", "SO"):
-        entries.append(("rotations", "equivariance"))
-    if letters in ("E", "O"):
-        entries.append(("reflections", "equivariance_reflections"))
-    return entries
 
 
 def _earlier(record: Mapping[str, Any], name: str) -> dict[str, float | None]:

@@ -8,10 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rapidash.study._design import RunConfig
 from rapidash.study._pool import OnEnd, OnStart
+from rapidash.study._provenance import failed_record
 from rapidash.study._resources import DEFAULTS, Resources, check_devices
-from rapidash.study._run import failed_record, run_one
+from rapidash.study._run import run_one
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError
 
 _ENVIRONMENT = (

@@ -13,16 +13,14 @@ from torch import nn
 from rapidash.data import SEVERITIES, CloudDataset, corrupt_dataset
 from rapidash.geometry import KNN, EdgeRule
 from rapidash.methods import Task, evaluate
-from rapidash.models import Rapidash
-from rapidash.models._baseline import Baseline
+from rapidash.models import Baseline, Rapidash
 from rapidash.study._corruption_plan import CorruptionPlan, read_object, save_plan, write_object
-from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
 from rapidash.study._valid import LARGEST
 from rapidash.study._weights import WEIGHTS, load_run
-from rapidash.tasks import get_task
-from rapidash.tasks._posed_task import PosedTask
+from rapidash.tasks import PosedTask, get_task
 
 CORRUPTION_SEED = 0  # the same corrupted clouds for every variant and seed of every study
 _RESULTS = "corruptions"

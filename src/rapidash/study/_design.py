@@ -1,102 +1,29 @@
-"""A study as a value: which variants, seeds and data fractions of a task are trained, and how."""
+"""A study as a value: which variants, seeds, data fractions and levels of other factors are trained, and how."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rapidash._names import unknown_name
-from rapidash._plain import content_key, from_plain, is_of, to_plain
-from rapidash.methods import Variant, modern_variant
-from rapidash.registry import MEASURES
-from rapidash.train import WITHOUT_EFFECT, TrainConfig
+from rapidash._plain import to_plain
+from rapidash.methods import Variant
+from rapidash.study._factors import as_levels, at_level, check_factor
+from rapidash.study._level import Level, grid
+from rapidash.study._run_config import RunConfig, check_fraction, check_measures, check_seed
+from rapidash.train import TrainConfig
 
 DESIGN_SCHEMA = 1
+Equal = Literal["steps", "time", "flops"]
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """Everything that determines the result of one run, as plain values.
-
-    Args:
-        task: name of the task, for `rapidash.tasks.get_task`.
-        variant: what is trained.
-        seed: of weights, data order, subset, augmentation and measurements.
-        train: settings of the training.
-        fraction: share of the training set in (0, 1]; the subsets of one seed are nested.
-        task_options: options of the task.
-        measures: names in `rapidash.registry.MEASURES`, taken before and after training beside those of every run.
-    Raises: ValueError for a fraction outside (0, 1], a negative seed or an unknown measure.
-    """
-
-    task: str
-    variant: Variant
-    seed: int
-    train: TrainConfig
-    fraction: float = 1.0
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
-
-    def __post_init__(self) -> None:
-        _check_fraction(self.fraction)
-        _check_seed(self.seed)
-        _check_measures(self.measures)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, as they stand in a record."""
-        return to_plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> "RunConfig":
-        """The configuration of a record, also of one that an earlier version wrote.
-
-        Raises: ValueError for an unknown or missing field, or a value that is not allowed; PluginError for something of
-            another package that cannot be imported.
-        """
-        if not isinstance(plain.get("variant"), Mapping):
-            raise ValueError("not the configuration of a run: it has no variant")
-        return from_plain(cls, {**plain, "variant": modern_variant(plain["variant"])}, complete=True)
-
-    @cached_property
-    def key(self) -> str:
-        """The run's name: a hash of its content, without what does not change the result."""
-        return _key(self, ("neighbor", "knob"))
-
-    @cached_property
-    def training_key(self) -> str:
-        """A hash of what determines the weights: all but names, measures and methods that act at test time only."""
-        methods = tuple(method for method in self.variant.methods if method.acts_in_training())
-        trained = replace(self, variant=replace(self.variant, methods=methods), measures=())
-        return _key(trained, ("name", "neighbor", "knob"))
-
-    @property
-    def label(self) -> str:
-        """The run in words, e.g. ``E(3) on R3 · seed 0``."""
-        part = "" if self.fraction == 1 else f" · {self.fraction:g} of the data"
-        return f"{self.variant.name} · seed {self.seed}{part}"
-
-
-def run_key(plain: Mapping[str, Any]) -> str:
-    """`RunConfig.key` of the configuration in a record.
-
-    Raises: as `RunConfig.from_dict`.
-    """
-    return RunConfig.from_dict(plain).key
-
-
-def _key(config: RunConfig, labels: tuple[str, ...]) -> str:
-    """The hash of a run's content, without these fields of its variant and the settings without effect."""
-    plain = to_plain(config, for_key=True)
-    variant = {name: value for name, value in plain["variant"].items() if name not in labels}
-    train = {name: value for name, value in plain["train"].items() if name not in WITHOUT_EFFECT}
-    return content_key({**plain, "variant": variant, "train": train})
-
-
-@dataclass(frozen=True)
 class StudyDesign:
-    """A frozen study: task x variants x seeds x data fractions, with the same optimizer steps for all.
+    """A frozen study: task x variants x seeds x data fractions x levels of other factors.
+
+    Variants are compared within a level, never across. All have the same optimizer steps, or the same time or
+    operations for their training, see `rapidash.study.run_study`.
 
     Args:
         task: name of the task.
@@ -108,9 +35,14 @@ class StudyDesign:
         train_overrides: by name of a variant, settings in which its training differs, such as its learning rate.
         setting: ``"quick"``, or ``"full"`` for the benchmark's setting; the report says which.
         measures: names in `rapidash.registry.MEASURES`, taken before and after every training.
+        factors: by name, the values of further knobs, of which every combination is run: ``model.FIELD`` of the
+            networks of all variants, ``train.FIELD``, ``task.OPTION``. ``seed`` and ``fraction`` may stand here too, in
+            place of ``seeds`` and ``fractions``.
+        equal: what the variants have in common at a level: ``"steps"`` of the optimizer, ``"time"`` or ``"flops"`` of
+            the training, which are then those of the first variant.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
-        validations).
+        validations) or that is a factor; an unknown factor, or a value of another type than its knob.
     """
 
     task: str
@@ -122,30 +54,51 @@ class StudyDesign:
     train_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     setting: str = "quick"
     measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
+    factors: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata={"absent": {}})
+    equal: Equal = field(default="steps", metadata={"absent": "steps"})
 
     def __post_init__(self) -> None:
-        _check_measures(self.measures)
+        self._name_factors()
+        check_measures(self.measures)
         names = [variant.name for variant in self.variants]
         for what, values in (("variant", names), ("seed", self.seeds), ("fraction", self.fractions)):
             _check_distinct(what, values)
         for fraction in self.fractions:
-            _check_fraction(fraction)
+            check_fraction(fraction)
         for seed in self.seeds:
-            _check_seed(seed)
+            check_seed(seed)
         for variant in self.variants:
             if variant.neighbor is not None and variant.neighbor not in names:
                 raise ValueError(unknown_name(f"neighbor of variant {variant.name!r}:", variant.neighbor, names))
         for name, override in self.train_overrides.items():
             self._check_override(name, override, names)
+        if self.equal not in get_args(Equal):
+            raise ValueError(unknown_name("equal:", str(self.equal), get_args(Equal)))
+        for name, values in self.factors.items():
+            _check_distinct(f"value of factor {name!r}:", values)
+            check_factor(name, values, task=self.task, variants=self.variants)
+        for level, variant in product(grid(self.factors), self.variants):
+            at_level(level, variant, self._train_of(variant), self.task_options)
+
+    def _name_factors(self) -> None:
+        """Factors with tuples of values; seed and fraction among them are the fields of their own."""
+        factors = as_levels(self.factors)
+        for name, own in (("seed", "seeds"), ("fraction", "fractions")):
+            if name in factors:
+                object.__setattr__(self, own, factors.pop(name))
+        object.__setattr__(self, "factors", factors)
 
     def runs(self) -> list[RunConfig]:
         """Every run: seed by seed, so that a study cut short has compared all variants on its first seeds."""
+        fractions = sorted(self.fractions, reverse=True)
         return [
-            RunConfig(
-                self.task, variant, seed, self._train_of(variant), fraction, dict(self.task_options), self.measures
-            )
-            for fraction, seed, variant in product(sorted(self.fractions, reverse=True), self.seeds, self.variants)
+            self._run(variant, level, seed, fraction)
+            for fraction, seed, level, variant in product(fractions, self.seeds, grid(self.factors), self.variants)
         ]
+
+    def _run(self, variant: Variant, level: Level, seed: int, fraction: float) -> RunConfig:
+        changed, train, options = at_level(level, variant, self._train_of(variant), self.task_options)
+        return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
         """The study of some of its variants; a neighbor that is not selected is forgotten.
@@ -175,6 +128,8 @@ class StudyDesign:
         for key in override:
             if key in _SHARED:
                 raise ValueError(f"train_overrides of {name!r} sets {key!r}, which all variants of a study share")
+            if f"train.{key}" in self.factors:
+                raise ValueError(f"train_overrides of {name!r} sets {key!r}, which is a factor of the study")
             if key not in allowed:
                 raise ValueError(unknown_name(f"field in train_overrides of {name!r}:", key, allowed))
         replace(self.train, **override)  # TrainConfig checks the values
@@ -182,23 +137,7 @@ class StudyDesign:
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:
     if not values:
-        raise ValueError(f"a study needs at least one {what}")
+        raise ValueError(f"a study needs at least one {what.rstrip(':')}")
     twice = [value for index, value in enumerate(values) if value in values[:index]]
     if twice:
         raise ValueError(f"{what} {twice[0]!r} occurs twice in the study")
-
-
-def _check_measures(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in MEASURES:
-            raise ValueError(unknown_name("measure", name, MEASURES))
-
-
-def _check_fraction(fraction: float) -> None:
-    if not is_of(fraction, float) or not 0 < fraction <= 1:
-        raise ValueError(f"fraction of the training set must be in (0, 1], got {fraction!r}")
-
-
-def _check_seed(seed: int) -> None:
-    if not is_of(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")

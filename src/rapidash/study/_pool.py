@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from rapidash.study._design import RunConfig
-from rapidash.study._run import failed_record, run_one
+from rapidash.study._provenance import failed_record
+from rapidash.study._run import run_one
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError
 
 OnStart = Callable[[RunConfig], None]

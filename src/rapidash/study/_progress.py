@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rapidash.study._design import RunConfig
+from rapidash.study._run_config import RunConfig
 
 _MAX_LINE = 1_000
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from rapidash._plain import check_fields
-from rapidash.study._design import RunConfig
+from rapidash.study._run_config import RunConfig
 
 _TAKEN_BY = {  # by option, the launchers that take it
     "devices": ("local",),

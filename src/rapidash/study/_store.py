@@ -12,7 +12,8 @@ from typing import Any
 
 from rapidash._files import atomic_write
 from rapidash.methods import modern_variant
-from rapidash.study._design import StudyDesign, run_key
+from rapidash.study._design import StudyDesign
+from rapidash.study._run_config import run_key
 from rapidash.study._valid import design_fault, record_fault
 from rapidash.train import WITHOUT_EFFECT
 
@@ -137,8 +138,8 @@ class Store:
     def open_study(self, design: StudyDesign) -> None:
         """Write ``study.json``, or check that the directory holds this study.
 
-        A study may grow by variants, seeds and fractions; nothing else of it may change, for its runs would not
-        be comparable.
+        A study may grow by variants, seeds, fractions and values of its factors; nothing else of it may change, for its
+        runs would not be comparable.
         Raises: StoreError for another study, naming what differs, or when the file cannot be written.
         """
         path, plain = self.directory / "study.json", design.to_dict()
@@ -158,7 +159,8 @@ class Store:
             return None
         if plain is None:
             return None
-        return {"measures": [], **plain, "variants": [modern_variant(variant) for variant in plain["variants"]]}
+        variants = [modern_variant(variant) for variant in plain["variants"]]
+        return {"measures": [], "factors": {}, "equal": "steps", **plain, "variants": variants}
 
     def _read_object(self, path: Path) -> dict[str, Any] | None:
         """The JSON object in a file; None when the file is absent or, set aside with a warning, holds none."""
@@ -240,7 +242,7 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
-        if name in ("variants", "seeds", "fractions", "train_overrides"):
+        if name in ("variants", "seeds", "fractions", "factors", "train_overrides"):
             continue
         before, now = (_decisive(plain.get(name)) for plain in (old, new))
         if before != now:
@@ -257,8 +259,18 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         "variants": _union_of_variants(old["variants"], new["variants"], directory),
         "seeds": sorted({*old["seeds"], *new["seeds"]}),
         "fractions": sorted({*old["fractions"], *new["fractions"]}),
+        "factors": _union_of_factors(old["factors"], new["factors"], directory),
         "train_overrides": {**old["train_overrides"], **new["train_overrides"]},
     }
+
+
+def _union_of_factors(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
+    if old.keys() != new.keys():
+        raise StoreError(
+            f"{directory} holds another study: its factors are {sorted(old)} there, {sorted(new)} here. "
+            "Choose another output directory"
+        )
+    return {name: [*old[name], *(value for value in new[name] if value not in old[name])] for name in old}
 
 
 def _decisive(value: Any) -> Any:

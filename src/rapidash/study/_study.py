@@ -10,12 +10,14 @@ import torch
 
 from rapidash._names import unknown_name
 from rapidash.registry import LAUNCHERS
+from rapidash.study._budget import budgeted_runs
 from rapidash.study._cluster import check_cluster
-from rapidash.study._design import RunConfig, StudyDesign
+from rapidash.study._data import check_data
+from rapidash.study._design import StudyDesign
 from rapidash.study._pool import OnEnd, OnRetry, OnStart, WorkerPool
 from rapidash.study._progress import StudyProgress
 from rapidash.study._resources import DEFAULTS, Resources, uses_gpu
-from rapidash.study._run import check_data
+from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
 
 
@@ -70,6 +72,9 @@ def run_study(
 ) -> list[Record]:
     """Run what a study lacks: runs without record, interrupted ones from their checkpoint, failed ones again.
 
+    Where the design says that time or operations are equal, a step of every variant is measured before the first run,
+    and each variant takes as many steps as fit into the budget of the design's first one; ``budget.json`` has them.
+
     Two processes may work on one study at once. Local workers are started with "spawn": a script that calls this
     needs the guard ``if __name__ == "__main__":``.
 
@@ -95,7 +100,13 @@ def run_study(
     resources.check_launcher(launcher)
     for variant in design.variants:
         variant.model.check_libraries()
-    store, runs = Store(study_dir), design.runs()
+    store = Store(study_dir)
+    if design.equal == "steps":
+        runs = design.runs()
+    else:
+        check_data(design.task, design.task_options)
+        store.open_study(design)
+        runs = budgeted_runs(design, store.directory)
     missing = [run for run in runs if not is_done(store.load(run.key))]
     if missing:
         if launcher in ("ray", "slurm"):

@@ -3,16 +3,21 @@
 The one summary: the terminal, the page, the Markdown table and the published text draw it and compute nothing.
 """
 
+import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 from rapidash.methods import AVERAGED
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
+from rapidash.study._earlier_symmetry import modern_symmetry
+from rapidash.study._equality import Equality, equality_of
 from rapidash.study._judge import Comparison, Judgment, judge
-from rapidash.study._records import Run, Study
+from rapidash.study._level import Level, is_number, row_name
+from rapidash.study._recorded_run import Run
+from rapidash.study._records import Row, Study
 from rapidash.study._statistics import mean_interval
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
@@ -66,8 +71,11 @@ class FigureSummary:
 
 @dataclass(frozen=True)
 class VariantSummary:
-    """One variant at one data fraction. Estimates are None without a finished run.
+    """One variant at one level: a row of every table. Estimates are None without a finished run.
 
+    ``name`` is that of the row, the variant with its level in words; ``level`` has the values of the factors beside
+    seed and fraction. ``neighbor`` is the row of the neighbor at the same level. ``by_factor`` has, at the row with the
+    first value of a factor of numbers, the test error by value of it, all else equal.
     ``view`` is the view of the model that counts, empty where there is one only; ``views`` are the others. ``figures``
     are all measurements of the records that no other field holds.
     """
@@ -95,6 +103,12 @@ class VariantSummary:
     figures: tuple[FigureSummary, ...] = ()
     claimed: str = ""  # the group that the ledger claims exactly: all of ``effective``, or its part on the grid
     claim_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of it, the largest over seeds
+    exactness: tuple[str, ...] = ()  # those of the reasons that say how exactly the symmetry holds
+    keeps: tuple[str, ...] = ()  # "rotations", "reflections": the parts that the effective symmetry has wholly
+    is_trivial: bool = False  # nothing is left of the symmetry
+    variant: str = ""
+    level: Level = field(default_factory=dict)
+    by_factor: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
 
     @property
     def letter(self) -> str:
@@ -122,9 +136,8 @@ class VariantSummary:
 
         Layers on a grid of orientations keep the rotations of the grid; training may use what that leaves open.
         """
-        has_rotations = self.effective.partition("(")[0] in ("E", "SE", "O", "SO")
         after = self.after
-        if self.exact or self.refuted_claim or not has_rotations or after is None:
+        if self.exact or self.refuted_claim or "rotations" not in self.keeps or after is None:
             return False
         return after.mean > LOST_EQUIVARIANCE or (self.rotated_ratio or 1.0) > LOST_RATIO
 
@@ -146,15 +159,21 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """All variants at one data fraction, and who is best."""
+    """All variants at one data fraction and every level of the other factors, and who is best.
+
+    Variants are compared within a level: ``judgments`` has one for each, and ``judgment`` is that of the level whose
+    best has the lowest error, of those with the most seeds.
+    """
 
     study: Study
     fraction: float
     variants: tuple[VariantSummary, ...]
     judgment: Judgment
+    judgments: tuple[Judgment, ...] = ()
+    equality: Equality | None = None
 
     def __getitem__(self, name: str) -> VariantSummary:
-        """The variant of that name."""
+        """The row of that name."""
         return next(variant for variant in self.variants if variant.name == name)
 
     @cached_property
@@ -221,28 +240,60 @@ def summarize(study: Study, *, fraction: float | None = None) -> StudySummary:
         fraction: share of the training set; None: the largest with a finished run.
     """
     fraction = study.fraction if fraction is None else fraction
-    variants = [_summarize_variant(study, index, name, fraction) for index, name in enumerate(study.variants)]
+    variants = [_summarize_variant(study, index, row, fraction) for index, row in enumerate(study.rows)]
+    by_level: dict[str, list[VariantSummary]] = {}
+    for variant in variants:
+        by_level.setdefault(row_name("", variant.level), []).append(variant)
+    judgments = tuple(map(_judge_level, by_level.values())) or (judge({}),)
+    compared = {pair: found for judgment in judgments for pair, found in judgment.comparisons.items()}
+    rows = tuple(
+        replace(v, to_neighbor=compared.get((v.name, v.neighbor)), by_factor=_by_factor(v, variants)) for v in variants
+    )
+    means = {v.name: v.test.mean for v in variants if v.test is not None}
+
+    def order(judgment: Judgment) -> tuple[int, float]:
+        return -judgment.num_seeds, means.get(str(judgment.best), math.inf)
+
+    return StudySummary(study, fraction, rows, min(judgments, key=order), judgments, equality_of(study, fraction))
+
+
+def _judge_level(variants: Sequence[VariantSummary]) -> Judgment:
+    """The best of the variants of one level, and their comparisons."""
     errors = {v.name: v.test.by_seed for v in variants if v.test is not None}
     neighbors = [(v.name, v.neighbor) for v in variants if v.neighbor]
-    found = judge(errors, neighbors=neighbors, excluded={v.name for v in variants if v.oracle})
-    compared = tuple(replace(v, to_neighbor=found.comparisons.get((v.name, v.neighbor))) for v in variants)
-    return StudySummary(study, fraction, compared, found)
+    return judge(errors, neighbors=neighbors, excluded={v.name for v in variants if v.oracle})
 
 
-def _summarize_variant(study: Study, index: int, name: str, fraction: float) -> VariantSummary:
-    own = tuple(run for run in study.runs if run.variant == name)
+def _by_factor(own: VariantSummary, variants: Sequence[VariantSummary]) -> dict[str, dict[float, Estimate]]:
+    """By factor of numbers, where this row has the first value of it, the test errors by value."""
+    found = {}
+    for factor, first in own.level.items():
+        alike = [v for v in variants if v.variant == own.variant and {**v.level, factor: first} == own.level]
+        pairs = [(v.level[factor], v.test) for v in alike if v.test is not None]
+        is_first = alike[0] is own and all(is_number(value) for value, _ in pairs)
+        if is_first and len(pairs) > 1:
+            found[factor] = {float(value): test for value, test in sorted(pairs, key=lambda pair: pair[0])}
+    return found
+
+
+def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> VariantSummary:
+    name = row.variant
+    own = tuple(run for run in study.runs if run.row == row.name)
     runs = tuple(run for run in own if run.is_done and run.fraction == fraction)
     described = runs[0] if runs else own[0] if own else Run({})
-    reasons = described.get("symmetry", "reasons")
+    reasons, symmetry = described.get("symmetry", "reasons"), modern_symmetry(described.get("symmetry"))
     planned = study.design.get("variants")
     plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
     exact = described.get("symmetry", "exact") is not False
+    neighbor = described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or "")
     errors = worst_errors([run.raw for run in runs])
     summary = VariantSummary(
         index=index,
-        name=name,
+        name=row.name,
+        variant=name,
+        level=row.level,
         knob=described.text("config", "variant", "knob") or str(plan.get("knob") or ""),
-        neighbor=described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or ""),
+        neighbor=row_name(neighbor, row.level) if neighbor else "",
         layers=described.text("symmetry", "layers"),
         effective=described.text("symmetry", "effective"),
         reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
@@ -262,13 +313,16 @@ def _summarize_variant(study: Study, index: int, name: str, fraction: float) -> 
         figures=_figures(runs),
         claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
         claim_errors=errors,
+        exactness=tuple(map(str, symmetry.get("exactness", ()))),
+        keeps=tuple(map(str, symmetry.get("keeps", ()))),
+        is_trivial=symmetry.get("is_trivial") is True,
     )
     return _withdrawn(summary) if summary.refuted_claim else summary
 
 
 def _withdrawn(summary: VariantSummary) -> VariantSummary:
     """The variant without what its ledger says of exactness, which was measured otherwise."""
-    reasons = [reason for reason in summary.reasons if "exact" not in reason]
+    reasons = [reason for reason in summary.reasons if reason not in summary.exactness]
     reasons.append(f"measured otherwise: {summary.claimed} leaves an error of {summary.refuted_claim}")
     return replace(summary, reasons=tuple(reasons), exact=False)
 

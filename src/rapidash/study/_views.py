@@ -27,8 +27,8 @@ from rapidash.methods import (
 )
 from rapidash.registry import MEASURES
 from rapidash.study._claims import measure_symmetry
-from rapidash.study._design import RunConfig
 from rapidash.study._moves import moves_of_tests
+from rapidash.study._run_config import RunConfig
 from rapidash.symmetry import Ledger
 from rapidash.train import TrainResult
 

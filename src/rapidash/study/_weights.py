@@ -12,8 +12,8 @@ from rapidash._pretrained import CONFIG, MODEL_FOLDER, find_pretrained
 from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
 from rapidash.methods import FULL, Task
 from rapidash.predict import TrainedModel
-from rapidash.study._design import RunConfig
 from rapidash.study._plugins import load_plugins
+from rapidash.study._run_config import RunConfig
 from rapidash.tasks import FileTask, get_task
 
 WEIGHTS = f"{MODEL_FOLDER}/{WEIGHTS_FILE}"  # in the directory of a run

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from rapidash.groups import Group, MatrixGroup, trivial
+from rapidash.groups import SO, Group, MatrixGroup, O, enumerated, trivial
 from rapidash.symmetry._inputs import GeometricInput
 
 
@@ -22,6 +22,7 @@ class Ledger:
             names clouds that are exceptions.
         oracle: whether a pose is given from outside, which at test time is knowledge that others do not have.
         exact_part: where ``exact`` is False, the part of ``effective`` that does hold in floating point, if known.
+        exactness: those of the reasons that say how exactly the symmetry holds: a measurement can refute them.
     """
 
     layers: MatrixGroup
@@ -30,20 +31,39 @@ class Ledger:
     exact: bool
     oracle: bool
     exact_part: MatrixGroup | None = None
+    exactness: tuple[str, ...] = ()
 
     @property
     def claimed_exactly(self) -> MatrixGroup | None:
         """The group whose every element leaves nothing but rounding, so that a measurement can refute the claim."""
         return self.effective if self.exact else self.exact_part
 
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """Which of "rotations" and "reflections" of space the effective symmetry has, all of them."""
+        group = self.effective
+        if not isinstance(group, Group):
+            return ()
+        wholes = {"rotations": SO(group.dim), "reflections": O(group.dim)}
+        return tuple(part for part, whole in wholes.items() if whole.is_subgroup(group))
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether nothing but the identity is left."""
+        elements = enumerated(self.effective)
+        return elements is not None and len(elements) == 1
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a record."""
+        """Plain values for a record: names for people, and what a program asks as fields of their own."""
         return {
             "layers": self.layers.name,
             "effective": self.effective.name,
             "reasons": list(self.reasons),
             "exact": self.exact,
             "oracle": self.oracle,
+            "exactness": list(self.exactness),
+            "keeps": list(self.keeps),
+            "is_trivial": self.is_trivial,
         }
 
     def __str__(self) -> str:
@@ -77,14 +97,17 @@ def symmetry_ledger(
         effective = kept
         exact = _kept_by(entry, exact)[0]
     is_exact = effective.is_subgroup(exact)
+    exactness = []
     if not is_exact:
-        reasons.append("rotations hold exactly for those of the orientation grid, approximately for the others")
+        exactness.append("rotations hold exactly for those of the orientation grid, approximately for the others")
     if except_for:
-        reasons.append(f"not exact for {except_for}")
+        exactness.append(f"not exact for {except_for}")
+    reasons += exactness
     oracle = any(entry.quantity == "pose" for entry in inputs)
     if oracle:
         reasons.append("the pose comes from outside (an oracle), and motions act on cloud and pose together")
-    return Ledger(layers, effective, tuple(reasons), is_exact, oracle, None if is_exact else exact)
+    exact_part = None if is_exact else exact
+    return Ledger(layers, effective, tuple(reasons), is_exact, oracle, exact_part, tuple(exactness))
 
 
 def _kept_by(entry: GeometricInput, group: Group) -> tuple[Group, str, bool]:

@@ -1,6 +1,17 @@
 """Tasks: a dataset, the network's inputs and outputs, a loss and a metric. One file per task."""
 
-from rapidash.tasks._file_task import FileTask, Input, Output, category_number, check_reference, cloud_tensors
-from rapidash.tasks._get import get_task
+from rapidash.tasks._file_task import FileTask, NeededField, Output, category_number, check_reference, cloud_tensors
+from rapidash.tasks._get import get_task, option_types
+from rapidash.tasks._posed_task import PosedTask
 
-__all__ = ["FileTask", "Input", "Output", "category_number", "check_reference", "cloud_tensors", "get_task"]
+__all__ = [
+    "FileTask",
+    "NeededField",
+    "Output",
+    "PosedTask",
+    "category_number",
+    "check_reference",
+    "cloud_tensors",
+    "get_task",
+    "option_types",
+]

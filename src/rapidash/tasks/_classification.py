@@ -14,7 +14,7 @@ from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.methods import Variant
 from rapidash.models import Network, cloud_network
-from rapidash.tasks._file_task import Input, Output, cloud_tensors
+from rapidash.tasks._file_task import NeededField, Output, cloud_tensors
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
 
@@ -76,7 +76,7 @@ class ClassificationTask(PosedTask):
     output: Field = field(default=Field(Scalar(), "1", "cloud"), init=False)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a cloud from a file must have."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class ClassificationTask(PosedTask):
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One cloud, as the file has it."""
-        return cloud_tensors(found, self.inputs)
+        return cloud_tensors(found, self.needs)
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """The most probable class, its probability, and those of all classes."""

@@ -12,12 +12,11 @@ from torch import Tensor
 from rapidash._names import unknown_name
 from rapidash._plain import is_of
 from rapidash.data import CloudBatch, Field
-from rapidash.datasets import DataError, FileCloud
-from rapidash.datasets._reading import whole_numbers
+from rapidash.datasets import DataError, FileCloud, whole_numbers
 
 
 @dataclass(frozen=True)
-class Input:
+class NeededField:
     """A field that a cloud must have.
 
     Args:
@@ -54,7 +53,7 @@ class FileTask(Protocol):
     """
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """The fields of a cloud by name, pos among them; ``label`` is its category, of ``reference["class_names"]``."""
         ...
 
@@ -97,18 +96,18 @@ def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:
     return missing
 
 
-def cloud_tensors(found: FileCloud, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+def cloud_tensors(found: FileCloud, needs: Mapping[str, NeededField]) -> dict[str, Tensor]:
     """The fields of a cloud from a file, numbers in float64.
 
     Raises: DataError for a missing field, another shape, or values that are not finite or not whole.
     """
     size = len(found.arrays["pos"])
     tensors = {}
-    for name, spec in inputs.items():
+    for name, spec in needs.items():
         if name not in found.arrays:
             if name in found.left_out:
                 raise DataError(found.left_out[name])
-            needed = ", ".join(f"{key} ({entry.field.unit})" for key, entry in inputs.items())
+            needed = ", ".join(f"{key} ({entry.field.unit})" for key, entry in needs.items())
             raise DataError(f"it has no {name!r}: the task needs {needed}; the file has {', '.join(found.arrays)}")
         array = found.arrays[name]
         expected = (size, max(spec.width, 1))

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from rapidash.data import Field
-from rapidash.datasets import ELEMENT_SYMBOLS, DataError, FileCloud
-from rapidash.datasets._molecules import Molecules
+from rapidash.datasets import ELEMENT_SYMBOLS, DataError, FileCloud, Molecules
 from rapidash.groups import Position, Scalar
-from rapidash.tasks._file_task import Input, cloud_tensors
+from rapidash.tasks._file_task import NeededField, cloud_tensors
 
-MOLECULE_INPUTS: Mapping[str, Input] = {
-    "pos": Input(Field(Position(), "angstrom"), 3),
-    "z": Input(Field(Scalar(), "atomic number"), 0),
+NEEDS_OF_MOLECULES: Mapping[str, NeededField] = {
+    "pos": NeededField(Field(Position(), "angstrom"), 3),
+    "z": NeededField(Field(Scalar(), "atomic number"), 0),
 }
 
 
@@ -25,7 +24,7 @@ def read_molecule(found: FileCloud, reference: Mapping[str, Any]) -> dict[str, T
     Raises: DataError for missing fields, elements that the training data did not have, or atoms whose distances are not
         those of a molecule in angstrom.
     """
-    tensors = cloud_tensors(found, MOLECULE_INPUTS)
+    tensors = cloud_tensors(found, NEEDS_OF_MOLECULES)
     pos, z = tensors["pos"].numpy(), tensors["z"].numpy()
     check_elements(tensors["z"], reference)
     if problem := Molecules(np.array([len(z)]), z, pos, names=[found.name]).problems(reference["elements"]).get(0):

@@ -9,8 +9,7 @@ from torch import nn
 
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
-from rapidash.datasets import DataError, ReadDataset
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import DataError, OnError, ReadDataset
 from rapidash.groups import SO
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger

@@ -14,10 +14,10 @@ from rapidash.datasets import FileCloud
 from rapidash.groups import Scalar
 from rapidash.methods import Variant
 from rapidash.models import Network, cloud_network
-from rapidash.tasks._file_task import Input, Output, category_number
+from rapidash.tasks._file_task import NeededField, Output, category_number
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
-from rapidash.tasks._shape_files import SHAPE_INPUTS, read_shape_by_points
+from rapidash.tasks._shape_files import NEEDS_OF_SHAPES, read_shape_by_points
 
 MOST_POINTS: Final = 100_000  # of a cloud that a saved model may ask for; training data have some thousands
 
@@ -78,9 +78,9 @@ class SegmentationTask(PosedTask):
     corruption_kinds: ClassVar[tuple[CorruptionKind, ...]] = ("rigid", "noise", "deformation")  # points keep labels
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a shape from a file must have: a surface, or enough points, and a category."""
-        return {**SHAPE_INPUTS, "label": Input(Field(Scalar(), "category, its name or number", "cloud"), 0)}
+        return {**NEEDS_OF_SHAPES, "label": NeededField(Field(Scalar(), "category, its name or number", "cloud"), 0)}
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
@@ -104,7 +104,7 @@ class SegmentationTask(PosedTask):
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One shape, sampled and scaled as those of the training data, and its category."""
-        points = {name: spec for name, spec in self.inputs.items() if spec.field.level == "point"}
+        points = {name: spec for name, spec in self.needs.items() if spec.field.level == "point"}
         why_none = found.left_out.get("label", "")
         label = category_number(found.label, reference["class_names"], why_none=why_none)
         return {**read_shape_by_points(found, points, *reference["num_points"]), "label": torch.tensor([label])}

@@ -11,8 +11,8 @@ from rapidash.data import CORRUPTIONS, CloudDataset, CorruptionKind, corrupt_dat
 from rapidash.datasets import FileCloud
 from rapidash.methods import Split, Variant
 from rapidash.tasks._classification import ClassificationTask, CloudClassifier
-from rapidash.tasks._file_task import Input
-from rapidash.tasks._shape_files import SHAPE_INPUTS, read_shape
+from rapidash.tasks._file_task import NeededField
+from rapidash.tasks._shape_files import NEEDS_OF_SHAPES, read_shape
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class ShapeClassesTask(ClassificationTask):
         return self.posed(shapes, split)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a shape from a file must have: a surface, or enough points."""
-        return SHAPE_INPUTS
+        return NEEDS_OF_SHAPES
 
     def class_names(self) -> Sequence[str]:
         """The names of the classes, from the files."""

@@ -10,13 +10,11 @@ from torch.nn.functional import normalize
 
 from rapidash._seed import seeded
 from rapidash.data import Field
-from rapidash.datasets import DataError, FileCloud
-from rapidash.datasets._meshes import Mesh, sample_surface
-from rapidash.datasets._shapes import unit_ball
+from rapidash.datasets import DataError, FileCloud, Mesh, sample_surface, unit_ball
 from rapidash.groups import Position
-from rapidash.tasks._file_task import Input, cloud_tensors
+from rapidash.tasks._file_task import NeededField, cloud_tensors
 
-SHAPE_INPUTS: Mapping[str, Input] = {"pos": Input(Field(Position(), "any length: shapes are scaled"), 3)}
+NEEDS_OF_SHAPES: Mapping[str, NeededField] = {"pos": NeededField(Field(Position(), "any length: shapes are scaled"), 3)}
 
 
 def read_shape(found: FileCloud, num_points: int) -> dict[str, Tensor]:
@@ -24,31 +22,33 @@ def read_shape(found: FileCloud, num_points: int) -> dict[str, Tensor]:
 
     Raises: DataError for a cloud of fewer points than asked for, a surface without area, or points that coincide.
     """
-    return _normalized(_sampled(found, SHAPE_INPUTS, num_points, num_points))
+    return _normalized(_sampled(found, NEEDS_OF_SHAPES, num_points, num_points))
 
 
-def read_shape_by_points(found: FileCloud, inputs: Mapping[str, Input], fewest: int, most: int) -> dict[str, Tensor]:
+def read_shape_by_points(
+    found: FileCloud, needs: Mapping[str, NeededField], fewest: int, most: int
+) -> dict[str, Tensor]:
     """The same for predictions at the points (or vertices) of the file: ``rows`` has the nearest point of each.
 
     Args:
         found: the shape.
-        inputs: pos, and normal if the task uses it.
+        needs: pos, and normal if the task uses it.
         fewest, most: numbers of points of the training data.
     """
-    sample = _sampled(found, inputs, fewest, most)
+    sample = _sampled(found, needs, fewest, most)
     pos, every = sample["pos"].numpy(), np.asarray(found.arrays["pos"], dtype=np.float64)
     rows = np.arange(len(pos)) if np.array_equal(pos, every) else cKDTree(pos).query(every)[1]
     return {**_normalized(sample), "rows": torch.from_numpy(rows)}
 
 
-def _sampled(found: FileCloud, inputs: Mapping[str, Input], fewest: int, most: int) -> dict[str, Tensor]:
+def _sampled(found: FileCloud, needs: Mapping[str, NeededField], fewest: int, most: int) -> dict[str, Tensor]:
     """Fields of at most so many points, in the unit of the file and, if they are all, in its order."""
     draws = seeded("predict", "shape")
     if found.triangles is not None:
-        corners = cloud_tensors(found, SHAPE_INPUTS)["pos"].numpy()
+        corners = cloud_tensors(found, NEEDS_OF_SHAPES)["pos"].numpy()
         sample = zip(("pos", "normal"), sample_surface(Mesh(corners, found.triangles), most, draws))
-        return {name: torch.from_numpy(values) for name, values in sample if name in inputs}
-    tensors = cloud_tensors(found, inputs)
+        return {name: torch.from_numpy(values) for name, values in sample if name in needs}
+    tensors = cloud_tensors(found, needs)
     size = len(tensors["pos"])
     if size < fewest:
         sizes = f"{fewest}" if fewest == most else f"{fewest} to {most}"

@@ -10,14 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, cmu_dataset
-from rapidash.datasets._motion_clips import Motion
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import CMU_HORIZON, DataError, FileCloud, Motion, OnError, cmu_dataset
 from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
-from rapidash.tasks._file_task import Input, Output, cloud_tensors
+from rapidash.tasks._file_task import NeededField, Output, cloud_tensors
 from rapidash.tasks._mirror_images import with_mirror_images
 from rapidash.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
@@ -157,12 +155,12 @@ class CmuTask:
         return with_mirror_images(samples) if self.mirror and split == "train" else samples
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
-        """What a pose from a file must have; without joint, its 31 points are the joints in the order of the data."""
+    def needs(self) -> Mapping[str, NeededField]:
+        """What a body from a file must have; without joint, its 31 points are the joints in the order of the data."""
         return {
-            "pos": Input(Field(Position(), "skeleton unit"), 3),
-            "vel": Input(Field(Vector(), "skeleton unit/frame"), 3),
-            "joint": Input(Field(Scalar(), "number of the joint"), 0),
+            "pos": NeededField(Field(Position(), "skeleton unit"), 3),
+            "vel": NeededField(Field(Vector(), "skeleton unit/frame"), 3),
+            "joint": NeededField(Field(Scalar(), "number of the joint"), 0),
         }
 
     def reference(self) -> dict[str, Any]:
@@ -170,12 +168,12 @@ class CmuTask:
         return {}
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
-        """One pose. Raises: DataError for other numbers of joints."""
+        """One body. Raises: DataError for other numbers of joints."""
         size = len(found.arrays["pos"])
         has_joint = "joint" in found.arrays or "joint" in found.left_out
         if not has_joint and size != NUM_JOINTS:
             raise DataError(f"it has {size} points and no 'joint', expected the {NUM_JOINTS} joints of the skeleton")
-        needed = {name: spec for name, spec in self.inputs.items() if has_joint or name != "joint"}
+        needed = {name: spec for name, spec in self.needs.items() if has_joint or name != "joint"}
         tensors = {"joint": torch.arange(size), **cloud_tensors(found, needed)}
         if int(tensors["joint"].min()) < 0 or int(tensors["joint"].max()) >= NUM_JOINTS:
             raise DataError(f"'joint' is out of range, expected 0 to {NUM_JOINTS - 1}")

@@ -9,15 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import DataError, FileCloud, ReadDataset, md_dataset
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import DataError, FileCloud, OnError, ReadDataset, md_dataset
 from rapidash.groups import DirectSum, Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
-from rapidash.tasks._file_task import Input, Output
-from rapidash.tasks._molecule_files import MOLECULE_INPUTS, check_atoms, elements_of, read_molecule
+from rapidash.tasks._file_task import NeededField, Output
+from rapidash.tasks._molecule_files import NEEDS_OF_MOLECULES, check_atoms, elements_of, read_molecule
 from rapidash.tasks._point_inputs import cloud_means, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes
 
@@ -151,9 +150,9 @@ class MdTask:
         return whole.subset(torch.linspace(0, len(whole) - 1, self.num_test).long())
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a configuration from a file must have."""
-        return MOLECULE_INPUTS
+        return NEEDS_OF_MOLECULES
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from rapidash.datasets import DataError, FileCloud, ReadDataset, mnist_superpixe
 from rapidash.groups import Position, Scalar
 from rapidash.methods import Split, Variant
 from rapidash.tasks._classification import ClassificationTask, CloudClassifier
-from rapidash.tasks._file_task import Input
+from rapidash.tasks._file_task import NeededField
 
 NUM_DIGITS = 10
 PIXELS_PER_UNIT = 3.0  # about the distance between super-pixels: the kernels see lengths of order 1
@@ -55,15 +55,15 @@ class MnistSpTask(ClassificationTask):
 
         Raises: FileNotFoundError; DataError for a damaged file.
         """
-        return self.posed(self.chosen(split, (*self.inputs, "label"), num_classes=NUM_DIGITS), split)
+        return self.posed(self.chosen(split, (*self.needs, "label"), num_classes=NUM_DIGITS), split)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a digit from a file must have, a row per super-pixel."""
         return {
-            "pos": Input(Field(Position(), "pixel"), 2),
-            "intensity": Input(Field(Scalar(), "1"), 1),
-            "area": Input(Field(Scalar(), "pixel^2"), 1),
+            "pos": NeededField(Field(Position(), "pixel"), 2),
+            "intensity": NeededField(Field(Scalar(), "1"), 1),
+            "area": NeededField(Field(Scalar(), "pixel^2"), 1),
         }
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface, Network, cloud_network
 from rapidash.symmetry import GeometricInput, Ledger, combine_inputs, global_frame, symmetry_ledger
-from rapidash.tasks._file_task import Input, Output, cloud_tensors
+from rapidash.tasks._file_task import NeededField, Output, cloud_tensors
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 MAX_CLOUDS = 10_000_000  # of a split: they are simulated, and kept in memory
@@ -130,12 +130,12 @@ class NBodyTask:
         return nbody_dataset(split, size=split_sizes(self)[split], seed=self.data_seed)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a cloud from a file must have, in the units of the simulation."""
         return {
-            "pos": Input(Field(Position(), "length"), 3),
-            "vel": Input(Field(Vector(), "length/time"), 3),
-            "charge": Input(Field(Scalar(), "charge"), 1),
+            "pos": NeededField(Field(Position(), "length"), 3),
+            "vel": NeededField(Field(Vector(), "length/time"), 3),
+            "charge": NeededField(Field(Scalar(), "charge"), 1),
         }
 
     def reference(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class NBodyTask:
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """Any number of particles, as the file has them."""
-        return cloud_tensors(found, self.inputs)
+        return cloud_tensors(found, self.needs)
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """The positions 1000 steps of 0.001 later."""

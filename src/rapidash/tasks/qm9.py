@@ -10,17 +10,15 @@ from torch import Tensor, nn
 
 from rapidash._names import unknown_name
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, ReadDataset, qm9_dataset
-from rapidash.datasets._qm9 import Qm9Source
-from rapidash.datasets._reading import OnError
+from rapidash.datasets import ELEMENT_SYMBOLS, QM9_UNITS, FileCloud, OnError, Qm9Source, ReadDataset, qm9_dataset
 from rapidash.geometry import safe_norm
 from rapidash.groups import Scalar, Vector
 from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
-from rapidash.tasks._file_task import Input, Output
-from rapidash.tasks._molecule_files import MOLECULE_INPUTS, check_elements, elements_of, read_molecule
+from rapidash.tasks._file_task import NeededField, Output
+from rapidash.tasks._molecule_files import NEEDS_OF_MOLECULES, check_elements, elements_of, read_molecule
 from rapidash.tasks._point_inputs import cloud_means, displacements, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -165,9 +163,9 @@ class Qm9Task:
         return whole if size is None or size >= len(whole) else whole.subset(torch.arange(size))
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a molecule from a file must have."""
-        return MOLECULE_INPUTS
+        return NEEDS_OF_MOLECULES
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:

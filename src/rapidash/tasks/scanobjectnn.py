@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 from rapidash._names import unknown_name
-from rapidash.datasets import SCANOBJECTNN_CLASSES, ReadDataset, scanobjectnn_dataset
-from rapidash.datasets._scanobjectnn import ScanVariant
+from rapidash.datasets import SCANOBJECTNN_CLASSES, ReadDataset, ScanVariant, scanobjectnn_dataset
 from rapidash.methods import Split
 from rapidash.tasks._shape_classes import ShapeClassesTask
 

@@ -13,7 +13,7 @@ from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError, ReadDataset, shapenet_part_dataset
 from rapidash.groups import Vector
 from rapidash.methods import Split, Variant
-from rapidash.tasks._file_task import Input, Output
+from rapidash.tasks._file_task import NeededField, Output
 from rapidash.tasks._partitions import contingency, label_ious
 from rapidash.tasks._segmentation import PointLabeler, SegmentationTask, most_probable
 
@@ -70,10 +70,10 @@ class ShapeNetPartTask(SegmentationTask):
         return self.posed(self.chosen(split, fields, num_classes=len(SHAPENET_CATEGORIES)), split)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a shape from a file must have, and normals if they are used; those of a mesh follow its winding."""
-        normal = {"normal": Input(Field(Vector(), "any length"), 3)} if self.uses_normals else {}
-        return {**super().inputs, **normal}
+        normal = {"normal": NeededField(Field(Vector(), "any length"), 3)} if self.uses_normals else {}
+        return {**super().needs, **normal}
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """The most probable part of every point among those of the category, and its probability."""

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from rapidash.data import Batch, Field, RowDataset
-from rapidash.datasets import Table, abide_dataset, heart_disease_dataset, tabular_dataset
-from rapidash.datasets._reading import OnError
-from rapidash.datasets._tables import TableSplit
+from rapidash.datasets import OnError, Table, TableSplit, abide_dataset, heart_disease_dataset, tabular_dataset
 from rapidash.groups import MatrixGroup, Scalar, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface

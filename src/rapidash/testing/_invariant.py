@@ -6,8 +6,7 @@ from torch import Tensor
 
 from rapidash.data import Batch, Field
 from rapidash.groups import MatrixGroup, Position, Representation, Scalar
-from rapidash.measure import Action, assert_equivariant
-from rapidash.measure._action import Declaration, Function
+from rapidash.measure import Action, Declaration, Function, assert_equivariant
 
 
 def assert_invariant(

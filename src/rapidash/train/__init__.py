@@ -1,15 +1,15 @@
 """The training loop, its settings and its checkpoints."""
 
-from rapidash.methods import EvalResult, Task, Variant, evaluate, predict
-from rapidash.train._budget import AllocationLimit, TooLargeError, machine_memory
+from rapidash.train._allocation_limit import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
+from rapidash.train._cost import StepCost, step_costs
 from rapidash.train._ema import WeightAverage
 from rapidash.train._log import progress_bar
 from rapidash.train._loop import TrainResult, find_device, train
 from rapidash.train._memory import PeakMemory
 from rapidash.train._optim import learning_rate, parameter_groups
-from rapidash.train._run import TrainingDivergedError
+from rapidash.train._training import Setup, TrainingDivergedError
 
 __all__ = [
     "CHECKPOINT",
@@ -17,22 +17,20 @@ __all__ = [
     "WITHOUT_EFFECT",
     "AllocationLimit",
     "CheckpointError",
-    "EvalResult",
     "PeakMemory",
-    "Task",
+    "Setup",
+    "StepCost",
     "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainingDivergedError",
-    "Variant",
     "WeightAverage",
-    "evaluate",
     "find_device",
     "learning_rate",
     "machine_memory",
     "parameter_groups",
-    "predict",
     "progress_bar",
     "read_checkpoint",
+    "step_costs",
     "train",
 ]

@@ -16,7 +16,7 @@ from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._interrupt import Interrupts
 from rapidash.train._log import TrainingLog
-from rapidash.train._run import Run, Setup, describe_run
+from rapidash.train._training import Setup, Training, describe_training
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ def train(
     setup = Setup(
         task, objective or Supervised(), tuple(methods), config, train_set, val_set, seed, device, primary_view
     )
-    checkpoints = Checkpoints(run_dir, describe_run(model, setup))
+    checkpoints = Checkpoints(run_dir, describe_training(model, setup))
     forked = [device] if device.type == "cuda" else []
-    with _num_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
-        run = Run(model, setup, checkpoints)
+    with limited_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
+        run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         with TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard) as log:
             _drive(run, interrupts, log)
@@ -123,7 +123,7 @@ def train(
     )
 
 
-def _drive(run: Run, interrupts: Interrupts, log: TrainingLog) -> None:
+def _drive(run: Training, interrupts: Interrupts, log: TrainingLog) -> None:
     """Steps, validations and checkpoints until the end, or until a signal."""
     config, progress = run.config, run.progress
     run.memory.start()
@@ -157,7 +157,8 @@ def find_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _num_threads(threads: int | None) -> Iterator[None]:
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Within the block torch uses so many threads; None: as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

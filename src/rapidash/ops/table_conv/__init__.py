@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.geometry._graph import Graph
+from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._batching import is_batched
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals

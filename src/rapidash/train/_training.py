@@ -63,7 +63,7 @@ class Setup:
     primary_view: str = FULL
 
 
-class Run:
+class Training:
     """A model in training; `train` drives it.
 
     Args:
@@ -134,6 +134,10 @@ class Run:
         self.progress.seconds += seconds
         self.progress.step_seconds.append(seconds / count)
         return count
+
+    def first_step(self) -> dict[str, Tensor]:
+        """The first step, which may be taken again and again: always on the same batch."""
+        return self._step(0)
 
     def _step(self, step: int) -> dict[str, Tensor]:
         """One optimizer step; the loss of the objective, its parts, and the terms of the methods."""
@@ -249,7 +253,7 @@ def steps_between_looks(device: torch.device) -> int:
     return 32 if device.type == "cuda" else 1
 
 
-def describe_run(model: nn.Module, setup: Setup) -> dict[str, str]:
+def describe_training(model: nn.Module, setup: Setup) -> dict[str, str]:
     """What a continuation must share with the run that it continues, flat and in words."""
     description = {"task": setup.task.name, "seed": str(setup.seed)}
     settings = asdict(setup.config)

@@ -1,0 +1,79 @@
+"""Floating point operations of this package's kernels, for a counter that sees operations but not into them."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import torch
+
+Shape = Sequence[int]
+
+
+def flop_formulas() -> dict[Any, Callable[..., int]]:
+    """By operation its formula, for ``torch.utils.flop_counter.FlopCounterMode(custom_mapping=...)``.
+
+    A multiplication with its addition counts 2, as for the matrix products that torch counts; what costs a number per
+    feature and not per product (norms, activations) counts nothing there and here. Definitions, which run where a
+    kernel cannot, are made of operations of torch: of those it counts the matrix products.
+    """
+    ops = torch.ops.rapidash
+    formulas: dict[Any, Callable[..., int]] = {
+        ops.channel_mlp: _channel_mlp,
+        ops.channel_mlp_backward: _channel_mlp_backward,
+        ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
+        ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
+    }
+    for backend in ("numba", "triton"):
+        formulas |= {
+            getattr(ops, f"edge_conv_{backend}"): _edge_conv,
+            getattr(ops, f"edge_conv_backward_{backend}"): _edge_conv_backward,
+            getattr(ops, f"table_conv_{backend}"): _table_conv,
+            getattr(ops, f"table_conv_backward_{backend}"): _table_conv_backward,
+        }
+    return formulas
+
+
+def _edge_conv(x: Shape, kernel: Shape, *_: Any, **__: Any) -> int:
+    """A product and a sum for every edge, orientation and channel."""
+    return 2 * prod(kernel)
+
+
+def _edge_conv_backward(grad: Shape, x: Shape, kernel: Shape, *rest: Any, **_: Any) -> int:
+    """The gradient of the features, and that of the kernel where it is asked for."""
+    needs = rest[-1]
+    return 2 * prod(kernel) * (1 + bool(needs[0]))
+
+
+def _table_conv(x: Shape, table: Shape, coords: Shape, *rest: Any, **_: Any) -> int:
+    """The kernel from the nodes around every coordinate, and then as `_edge_conv`."""
+    return 2 * prod(coords[:2]) * x[2] * (_nodes(coords, rest[-1]) + 1)
+
+
+def _table_conv_backward(grad: Shape, x: Shape, table: Shape, coords: Shape, *rest: Any, **_: Any) -> int:
+    """The kernel again, the gradients of features and kernel, and the latter to the nodes; by coordinates if asked."""
+    taps, needs = rest[-2:]
+    nodes = _nodes(coords, taps)
+    return 2 * prod(coords[:2]) * x[2] * (2 * nodes + 2 + bool(needs[2]) * coords[2] * nodes)
+
+
+def _nodes(coords: Shape, taps: str) -> int:
+    """How many nodes of the table give one value: 2 on each axis, or 4 for cubic splines."""
+    return int((2 if taps == "linear" else 4) ** coords[2])
+
+
+def _spherical_conv(x: Shape, kernel: Shape) -> int:
+    """A product and a sum for every point, pair of orientations and channel."""
+    return 2 * x[0] * prod(kernel)
+
+
+def _channel_mlp(x: Shape, residual: Shape | None, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
+                 *_: Any, **__: Any) -> int:  # fmt: skip
+    """Two matrix products."""
+    return 2 * x[0] * (prod(w1) + prod(w2))
+
+
+def _channel_mlp_backward(grad: Shape, x: Shape, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
+                          b2: Shape, scale: Shape | None, kept: Shape, *_: Any, **__: Any) -> int:  # fmt: skip
+    """The gradients of both products by their inputs and weights; the first product again where it was not kept."""
+    again = 0 if kept[0] else prod(w1)
+    return 2 * x[0] * (2 * prod(w1) + 2 * prod(w2) + again)

@@ -1,0 +1,198 @@
+"""Studies of equal time or operations: how many steps each variant takes, and what is said of it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy_plugin import variant
+
+from rapidash.models import RapidashConfig
+from rapidash.study import RunConfig, StoreError, StudyDesign, run_one, run_study, study_of, summarize
+from rapidash.study._budget import budgeted_runs, measured_costs
+from rapidash.study._equality import equality_of
+from rapidash.study._steps import with_steps
+from rapidash.train import StepCost, TrainConfig
+
+COSTS = {"equivariant": StepCost(2.0, 100), "components": StepCost(0.6, 30), "slow": StepCost(100.0, 10_000)}
+
+
+@pytest.fixture
+def three(design: StudyDesign) -> StudyDesign:
+    return replace(design, variants=(*design.variants, variant("slow")), equal="time")
+
+
+class Stub:
+    """Costs from the table, and what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def __call__(self, runs: Sequence[RunConfig]) -> list[StepCost]:
+        self.asked.append([run.label for run in runs])
+        factor = [run.variant.model.channels / 256 for run in runs]
+        costs = [COSTS[run.variant.name] for run in runs]
+        return [StepCost(cost.seconds * by, int(cost.flops * by)) for cost, by in zip(costs, factor)]
+
+
+def steps_of(runs: Sequence[RunConfig]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for run in runs:
+        found.setdefault(run.variant.name, set()).add(run.train.steps)
+    return found
+
+
+def test_every_variant_takes_the_steps_that_fit(tmp_path: Path, three: StudyDesign) -> None:
+    """8 steps of 2 s are 16 s: 26 steps of 0.6 s; of 100 s not one, so one."""
+    runs = budgeted_runs(three, tmp_path / "time", measure=Stub())
+    assert steps_of(runs) == {"equivariant": {8}, "components": {26}, "slow": {1}}
+    runs = budgeted_runs(replace(three, equal="flops"), tmp_path / "flops", measure=Stub())
+    assert steps_of(runs) == {"equivariant": {8}, "components": {26}, "slow": {1}}  # 800 operations, 26 times 30
+    assert [run.key for run in runs if run.variant.name == "equivariant"] == [
+        run.key for run in replace(three, equal="steps").runs() if run.variant.name == "equivariant"
+    ]
+
+
+def test_costs_are_measured_once(tmp_path: Path, three: StudyDesign) -> None:
+    first, again = Stub(), Stub()
+    runs = budgeted_runs(three, tmp_path, measure=first)
+    assert budgeted_runs(three, tmp_path, measure=again) == runs
+    assert (len(first.asked), again.asked) == (1, [])
+    written = json.loads((tmp_path / "budget.json").read_text())["rows"]
+    assert written["components"] == {
+        "steps": 26,
+        "seconds_per_step": 0.6,
+        "flops_per_step": 30,
+        "first_variant": {"seconds_per_step": 2.0, "flops_per_step": 100},
+    }
+
+
+def test_rows_that_are_new_are_measured_with_the_first_variant(tmp_path: Path, three: StudyDesign) -> None:
+    stub = Stub()
+    budgeted_runs(three.select(["equivariant", "components"]), tmp_path, measure=stub)
+    assert steps_of(budgeted_runs(three, tmp_path, measure=stub)) == {
+        "equivariant": {8},
+        "components": {26},
+        "slow": {1},
+    }
+    assert stub.asked[1] == ["equivariant · seed 0", "slow · seed 0"]
+    other = three.select(["components", "slow"])  # whose first variant has 26 steps of 0.6 s here
+    grown = replace(other, variants=(*other.variants, replace(variant("slow"), name="slower")))
+    COSTS["slower"] = StepCost(5.0, 1)
+    assert steps_of(budgeted_runs(grown, tmp_path, measure=stub))["slower"] == {3}
+
+
+def test_the_budget_is_that_of_the_level(tmp_path: Path, three: StudyDesign) -> None:
+    """Twice the width is twice the time of all: of steps there are as many. Twice the steps are twice the budget."""
+    grid = replace(three, factors={"model.channels": (256, 512), "train.steps": (8, 16)})
+    stub = Stub()
+    found = {
+        (run.variant.name, run.level["model.channels"], run.level["train.steps"]): run.train.steps
+        for run in budgeted_runs(grid, tmp_path, measure=stub)
+    }
+    for width in (256, 512):
+        assert [found["equivariant", width, steps] for steps in (8, 16)] == [8, 16]
+        assert [found["components", width, steps] for steps in (8, 16)] == [26, 53]
+    assert len(stub.asked) == 4
+
+
+def test_warmup_and_validations_keep_their_share() -> None:
+    train = TrainConfig(steps=1000, warmup_steps=100, eval_every=50)
+    shorter = with_steps(train, 300)
+    assert (shorter.steps, shorter.warmup_steps, shorter.eval_every) == (300, 30, 15)  # 20 validations
+    assert with_steps(train, 1000) == train
+    assert with_steps(train, 3).eval_every == 1
+    assert with_steps(train, 3).warmup_steps == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no budget"),
+        ("[]", "is no budget"),
+        ('{"equal": "time", "rows": {"equivariant": {}}}', "is no budget .*remove it"),
+        ('{"equal": "time", "rows": {"equivariant": {"steps": 0}}}', "is no budget of equal time"),
+        ('{"equal": "flops", "rows": {}}', "is no budget of equal time"),
+    ],
+)
+def test_a_file_that_is_no_budget_is_named(tmp_path: Path, three: StudyDesign, text: str, message: str) -> None:
+    (tmp_path / "budget.json").write_text(text)
+    with pytest.raises(StoreError, match=f"budget.json {message}"):
+        budgeted_runs(three, tmp_path, measure=Stub())
+
+
+def test_operations_of_a_step_by_hand(design: StudyDesign) -> None:
+    """W [x, v] of 6 x 3 at 59 points: a product forward, one for the gradient of W, and 2 for each multiply-add."""
+    run = next(run for run in design.runs() if run.variant.name == "components")
+    (cost,) = measured_costs([replace(run, train=replace(run.train, batch_size=20))])  # all clouds of 2, 3 and 4 points
+    assert cost.flops == 2 * 2 * 18 * 59
+    assert 0 < cost.seconds < 1
+
+
+def test_a_slow_step_is_slow_and_a_failing_one_is_named(design: StudyDesign) -> None:
+    runs = [replace(design.runs()[0], variant=variant(name)) for name in ("equivariant", "slow")]
+    fast, slow = measured_costs(runs)
+    assert slow.seconds > 0.2 > fast.seconds
+    with pytest.raises(ValueError, match="a step of failing · seed 0 cannot be measured: RuntimeError: this model"):
+        measured_costs([replace(design.runs()[0], variant=variant("failing"))])
+
+
+def test_measuring_leaves_the_stream_of_random_numbers(design: StudyDesign) -> None:
+    before = torch.get_rng_state()
+    measured_costs(design.runs()[:1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_study_of_equal_time_goes_on_and_repeats_nothing(
+    tmp_path: Path, design: StudyDesign, toy_log: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rapidash.study._budget.measured_costs", Stub())
+    timed = replace(design, equal="time", seeds=(0,))
+    run_one(budgeted_runs(timed, tmp_path)[0], tmp_path)
+    records = run_study(timed, tmp_path, workers=1, progress=False)
+    assert [record["config"]["train"]["steps"] for record in records] == [8, 26]
+    assert [record["history"][-1]["step"] for record in records] == [8, 26]
+    built = toy_log()
+    monkeypatch.setattr("rapidash.study._budget.measured_costs", lambda runs: pytest.fail("measured again"))
+    assert run_study(timed, tmp_path, workers=1, progress=False) == records
+    assert toy_log() == built
+
+
+def finished(design: StudyDesign, steps: dict[str, int], seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """Records of all runs with these numbers of steps and seconds of a step."""
+    records = []
+    for run in design.runs():
+        changed = replace(run, train=with_steps(run.train, steps[run.variant.name]))
+        record = {"schema": 1, "key": run.key, "status": "done", "config": json.loads(json.dumps(changed.to_dict()))}
+        record |= {"test_error": 1.0, "seconds_per_step": seconds[run.variant.name] * (1 + run.seed / 100)}
+        records.append(record)
+    return records
+
+
+def test_equality_is_computed_from_the_records(design: StudyDesign) -> None:
+    seconds = {"equivariant": 2.0, "components": 0.5}
+    same = equality_of(study_of(finished(design, dict.fromkeys(seconds, 8), seconds)), 1.0)
+    assert same is not None
+    assert (same.what, same.steps, same.steps_spread, same.step_time_spread) == ("steps", (8, 8), 1.0, 4.0)
+    timed = replace(design, equal="time")
+    plain = json.loads(json.dumps(timed.to_dict()))
+    found = summarize(study_of(finished(timed, {"equivariant": 8, "components": 26}, seconds), plain)).equality
+    assert found is not None
+    assert (found.what, found.steps, found.steps_spread) == ("time", (8, 26), 26 / 8)
+    assert found.time_spread == pytest.approx(8 * 2.0 / (26 * 0.5))
+    assert equality_of(study_of([]), 1.0) is None
+
+
+def test_spreads_are_within_a_level(design: StudyDesign) -> None:
+    """Widths whose times differ a hundredfold are not compared: at one width the variants differ fourfold."""
+    grid = replace(design, factors={"model.channels": (1, 100)})
+    records = finished(grid, {"equivariant": 8, "components": 8}, {"equivariant": 2.0, "components": 0.5})
+    for record in records:
+        record["seconds_per_step"] *= record["config"]["level"]["model.channels"]
+    found = equality_of(study_of(records), 1.0)
+    assert found is not None
+    assert found.step_time_spread == pytest.approx(4.0)
+    assert RapidashConfig(channels=100) in [run.variant.model for run in grid.runs()]
