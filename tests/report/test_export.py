@@ -323,6 +323,7 @@ def test_a_part_that_raises_is_named_and_the_page_is_written(
     assert "The figure of the learning curves is left out" in text
     assert "ZeroDivisionError: of &lt;b&gt;this&lt;/b&gt;" in text
     assert 'id="variants"' in text
+    assert "- Caution: The section on corruptions is left out" in (directory / "table.md").read_text(encoding="utf-8")
 
 
 def test_names_of_files_are_plain() -> None:
