@@ -13,9 +13,12 @@ import pytest
 from rapidash.registry import SECTIONS
 from rapidash.report import Section, export, write_report
 from rapidash.report import _contents as parts
+from rapidash.report._chart_types import Mark, Point, Row, RowChart, Series, Span, XYChart
 from rapidash.report._contents import contents, file_name
 from rapidash.report._latex import escape, latex_table
 from rapidash.report._methods_text import PAPER, bibtex, methods_text
+from rapidash.report._scale import Scale
+from rapidash.report._svg import row_svg, xy_svg
 from rapidash.study import StudySummary, read_study, study_of, summarize
 from tests.report._studies import WriteStudy, make_study, small_record, write_corruptions
 from tests.report.test_page import partial_studies, read
@@ -100,6 +103,8 @@ def test_the_table_of_corruptions_holds_every_severity(write_study: WriteStudy) 
     ours = next(r for r in records if r["config"]["variant"]["name"] == "E(3) on R3" and r["config"]["seed"] == 1)
     picked = [r for r in rows if r["variant"] == "E(3) on R3" and r["seed"] == "1"]
     assert float(next(r for r in picked if r["corruption"] == "none")["test error (length^2)"]) == ours["test_error"]
+    jitter = {int(r["severity"]): float(r["test error (length^2)"]) for r in picked if r["corruption"] == "jitter"}
+    assert jitter == pytest.approx({k: ours["test_error"] * 1.3 ** (k / 5) for k in range(1, 6)})
     assert {float(r["corruption error"]) for r in picked if r["corruption"] != "none"} == {1.0}
 
 
@@ -117,6 +122,23 @@ def test_figures_are_whole_svg_with_a_mark_per_seed_and_a_legend() -> None:
     assert learning.count('stroke-width="2"/>') == 6
     assert all(f">{name}: " in learning for name in ("E(3) on R3xS2", "T(3) on R3 + rotations"))
     assert "https://" not in error.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_marks_lie_where_the_chart_says() -> None:
+    marks = (Mark(25.0, "seed", "s"), Mark(50.0, "hollow", "m"))
+    row = Row(9, "J", "name", "1", marks, (Span(0.0, 100.0, "interval", open_left=True),))
+    text = row_svg(RowChart("x", "X", "", (row,), Scale(0.0, 1.0, False), "axis", (), zero=75.0))
+    assert '<circle cx="345.0"' in text  # the plot reaches from 240 to 660
+    assert '<circle cx="450.0"' in text
+    assert 'x1="555.0" x2="555.0"' in text
+    assert 'x1="240.0" x2="660.0"' in text
+    assert "M245.0" in text  # an end that leaves the axis is an arrow
+    assert text.count("#b3410e") == 6  # the second of eight colors, of the tenth: badge, marks, interval, its ends
+    series = Series(0, "A", "a", "v", line="M0.00 100.00L50.00 0.00", points=(Point(50.0, 20.0, 30.0, 10.0, "p", 17),))
+    text = xy_svg(XYChart("x", "X", "", (series,), Scale(0.0, 1.0, False), Scale(0.0, 1.0, False), "x", "y"))
+    assert 'd="M70.00 400.00L390.00 60.00"' in text  # the plot is 640 wide and 340 high
+    assert 'cx="407.0" cy="128.0"' in text
+    assert 'y1="162.0" y2="94.0"' in text
 
 
 def test_latex_sets_text_as_it_is() -> None:
@@ -192,6 +214,9 @@ def test_the_paragraph_leaves_out_what_no_record_holds() -> None:
         "We report MSE of positions (length\u00b2) on the test set of one seed, without interval or test. "
         "The runs were made with commit abc.\n"
     )
+    chosen = small_record("a", 0, 1.0, val_error=1.0)
+    assert "lowest validation error" not in methods_text(summarize(study_of([chosen])))
+    assert "lowest validation error" in methods_text(summarize(study_of([chosen | {"best_step": 3}])))
     assert "has finished" in methods_text(summarize(study_of([])))
 
 
@@ -299,6 +324,7 @@ def test_a_part_that_raises_is_named_and_the_page_is_written(
     assert "The figure of the learning curves is left out" in text
     assert "ZeroDivisionError: of &lt;b&gt;this&lt;/b&gt;" in text
     assert 'id="variants"' in text
+    assert "- Caution: The section on corruptions is left out" in (directory / "table.md").read_text(encoding="utf-8")
 
 
 def test_names_of_files_are_plain() -> None:

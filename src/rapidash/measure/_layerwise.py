@@ -80,8 +80,8 @@ class LayerwiseError:
     def report(self) -> Report:
         """One row per call, and one for the remainder and the total.
 
-        The contribution is the size of one, which do not add up, since contributions may cancel; the signed shares add
-        up to that of the total, 1. For "hutchinson", or a network that is exactly equivariant, there are no shares.
+        Contributions are given by their sizes, which do not add up, since contributions may cancel. The signed shares
+        add up to 1, that of the total; there are none for "hutchinson", or a network that is exactly equivariant.
         """
         sizes = rms(self.rms, dim=0).tolist()
         rows: list[dict[str, Any]] = [

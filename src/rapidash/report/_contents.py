@@ -35,8 +35,7 @@ class Contents:
         error, learning, data: charts, None where there is nothing to draw.
         by_row, factors, costs: further charts.
         robustness: errors under corruptions.
-        methods, citation, latex: for a paper.
-        files: by name, what can be saved: figures (``.svg``), tables (``.csv``, ``.tex``) and text.
+        files: by name, what can be saved: figures (``.svg``), tables (``.csv``, ``.tex``), and text for a paper.
         faults: a sentence for every part that raised an error.
     """
 

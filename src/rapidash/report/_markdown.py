@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rapidash.report import _format as fmt
+from rapidash.report._contents import Contents, contents
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     difference_text,
@@ -17,9 +18,7 @@ from rapidash.report._phrases import (
     view_title,
     views_note,
 )
-from rapidash.report._robustness import robustness_section
-from rapidash.report._symbols import symbols
-from rapidash.report._verdict import verdict
+from rapidash.report._robustness import RobustnessSection
 from rapidash.study import StudySummary, VariantSummary
 
 _HEAD = (
@@ -35,9 +34,15 @@ _HEAD = (
 )
 
 
-def markdown_table(summary: StudySummary) -> str:
-    """The verdict, the cautions, one row per variant and view, and every other figure."""
-    found = verdict(summary)
+def markdown_table(summary: StudySummary, contained: Contents | None = None) -> str:
+    """The verdict, the cautions, one row per variant and view, and every other figure.
+
+    Args:
+        summary: of a study.
+        contained: its `contents`, where they are at hand.
+    """
+    contained = contents(summary) if contained is None else contained
+    found = contained.verdict
     lines = [
         f"# Which symmetry does {_escape(summary.study.task)} want?",
         "",
@@ -45,8 +50,8 @@ def markdown_table(summary: StudySummary) -> str:
         _escape(found.headline),
         "",
     ]
-    named = symbols(summary)
-    lines += [*(f"- {_escape(symbol.name)}: {_escape(symbol.meaning)}" for symbol in named), *([""] if named else [])]
+    lines += [f"- {_escape(symbol.name)}: {_escape(symbol.meaning)}" for symbol in contained.symbols]
+    lines += [""] if contained.symbols else []
     if summary.variants:
         rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]
@@ -57,8 +62,8 @@ def markdown_table(summary: StudySummary) -> str:
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]
-    lines += [f"- Caution: {_escape(caution)}" for caution in found.cautions]
-    lines += _robustness(summary)
+    lines += [f"- Caution: {_escape(caution)}" for caution in (*found.cautions, *contained.faults)]
+    lines += _robustness(contained.robustness)
     head, figures = figure_table(summary)
     if figures:
         lines += ["", "## Also measured", "", FIGURES_NOTE, "", *_table(head, figures)]
@@ -69,9 +74,8 @@ def markdown_table(summary: StudySummary) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _robustness(summary: StudySummary) -> list[str]:
+def _robustness(section: RobustnessSection | None) -> list[str]:
     """Corruption errors, a column per variant; empty where no model was tested under corruptions."""
-    section = robustness_section(summary)
     if section is None or not section.variants:
         return []
     head = ("corruption error", *(f"{variant.letter} {variant.name}" for variant in section.variants))

@@ -26,6 +26,7 @@ SOFTWARE: Final = {
     "title": "rapidash: how much symmetry should a model of geometric data have?",
     "author": "{The rapidash developers}",
 }
+NOT_INSTALLED: Final = "not installed"  # what a record has for the version of a source tree
 _OPTIMIZERS: Final = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _SIZES: Final = (("num_val", "validation"), ("num_test", "test"))
 _TESTS: Final = {"t-test": "paired t-test over seeds", "sign-flip test": "exact paired sign-flip test over seeds"}
@@ -54,7 +55,8 @@ def methods_text(summary: StudySummary) -> str:
 
 def bibtex(summary: StudySummary) -> str:
     """BibTeX of the paper behind the architecture, and of the version of this package that the runs were made with."""
-    versions, commits = _texts(summary.study.done, "versions", "rapidash"), _texts(summary.study.done, "commit")
+    commits = _texts(summary.study.done, "commit")
+    versions = [text for text in _texts(summary.study.done, "versions", "rapidash") if text != NOT_INSTALLED]
     software = dict(SOFTWARE)
     if versions:
         software["version"] = escape(", ".join(versions))
@@ -171,7 +173,7 @@ def _machine(done: Sequence[Run]) -> str:
     versions = [
         f"{word} {fmt.listed(found)}"
         for word, key in (("rapidash", "rapidash"), ("PyTorch", "torch"), ("Python", "python"), ("NumPy", "numpy"))
-        if (found := _texts(done, "versions", key))
+        if (found := [text for text in _texts(done, "versions", key) if text != NOT_INSTALLED])
     ]
     commits = [commit_text(commit) for commit in _texts(done, "commit")]
     versions += [f"commit {fmt.listed(commits)}"] if commits else []

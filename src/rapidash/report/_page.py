@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
-from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, contents, file_name, svg_name
+from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, file_name, svg_name
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     equality_text,
@@ -47,7 +47,7 @@ _COLUMNS: Final = (
 MEASUREMENT_PAGE: Final = "measure.html"  # in the work folder of a run
 
 
-def render(summary: StudySummary) -> str:
+def render(summary: StudySummary, found: Contents) -> str:
     """The whole page as one string without references to anything outside it.
 
     Raises: ImportError naming the extra to install if Jinja2 is missing.
@@ -60,7 +60,7 @@ def render(summary: StudySummary) -> str:
     environment = Environment(
         loader=PackageLoader("rapidash.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    context = _context(summary)
+    context = _context(summary, found)
     for name, source in (("style", "style.css"), ("script", "script.js")):
         context[name] = Markup(_asset(source))
     context["records"] = Markup(provenance.records_json(summary.study))
@@ -91,10 +91,9 @@ def _portraits(summary: StudySummary) -> list[tuple[str, int, str]]:
     return found
 
 
-def _context(summary: StudySummary) -> dict[str, Any]:
+def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
     study = summary.study
     configured, differing, shared = provenance.compare_settings(summary)
-    found = contents(summary)
     scales = _TableScales.of(found)
     return {
         "version": _version(),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rapidash._files import atomic_write
+from rapidash.report._contents import contents
 from rapidash.report._markdown import markdown_table
 from rapidash.report._page import render
 from rapidash.study import read_study, summarize
@@ -21,7 +22,8 @@ def write_report(study_dir: Path, out: Path | None = None) -> Path:
         files cannot be written, in which case those of an earlier report stay as they are.
     """
     summary = summarize(read_study(Path(study_dir)))
-    page, table = render(summary), markdown_table(summary)
+    found = contents(summary)
+    page, table = render(summary, found), markdown_table(summary, found)
     folder = Path(study_dir if out is None else out)
     atomic_write(folder / "table.md", table)
     atomic_write(folder / "report.html", page)
