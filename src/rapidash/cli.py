@@ -240,9 +240,9 @@ def _train(words: list[str]) -> int:
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
     """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
+    from rapidash._allocation_limit import AllocationLimit, machine_memory
     from rapidash.methods import build_model
     from rapidash.tasks import get_task
-    from rapidash.train import AllocationLimit, machine_memory
 
     for name, largest in _LARGEST.items():
         value = getattr(variant.model, name, 0)
