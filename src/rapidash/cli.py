@@ -185,12 +185,14 @@ def _print_robustness(summary: "StudySummary") -> None:
 def _measure_variants(records: "Sequence[Record]", out: Path) -> None:
     """Measure the first finished run of every variant that has no page yet; the report shows the pages."""
     from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
-    from rapidash.study import load_run
+    from rapidash.study import load_run, row_name
 
     first: dict[str, Path] = {}
     for record in records:
         if record["status"] == "done":
-            first.setdefault(record["config"]["variant"]["name"], out / "work" / record["key"])
+            config = record["config"]
+            row = row_name(config["variant"]["name"], config.get("level") or {})
+            first.setdefault(row, out / "work" / record["key"])
     for name, directory in first.items():
         if (directory / MEASUREMENT_PAGE).is_file():
             continue
