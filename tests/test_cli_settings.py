@@ -234,7 +234,7 @@ def test_numbers_that_no_machine_has_are_refused(capsys, words: list[str], messa
     ids=str,
 )
 def test_what_does_not_fit_into_memory_is_told_before_it_is_made(capsys, monkeypatch, words, message: str) -> None:
-    monkeypatch.setattr("rapidash.train.machine_memory", lambda: 2**30)
+    monkeypatch.setattr("rapidash._allocation_limit.machine_memory", lambda: 2**30)
     assert message in error_of(capsys, "train", "nbody", *words)
 
 

@@ -13,7 +13,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "rapidash"
 
-SHARED = {"_files", "_names", "_plain", "_pretrained", "_registry", "_seed", "registry"}  # at the root, for all
+SHARED = {
+    "_allocation_limit",
+    "_files",
+    "_names",
+    "_plain",
+    "_pretrained",
+    "_registry",
+    "_seed",
+    "registry",
+}  # at the root, for all
 BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
 BELOW_METHODS = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
 BELOW_VERBS = {*BELOW_METHODS, "methods"}  # the packages of methods: none imports another
@@ -21,6 +30,7 @@ BELOW_TASKS = {*BELOW_VERBS, "relax"}
 BELOW_PREDICT = {*BELOW_TASKS, "tasks", "train"}
 BELOW_CLI = {*BELOW_PREDICT, "predict", "study", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "_allocation_limit": set(),
     "_files": set(),
     "_names": set(),
     "_plain": set(),

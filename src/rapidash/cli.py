@@ -185,12 +185,14 @@ def _print_robustness(summary: "StudySummary") -> None:
 def _measure_variants(records: "Sequence[Record]", out: Path) -> None:
     """Measure the first finished run of every variant that has no page yet; the report shows the pages."""
     from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
-    from rapidash.study import load_run
+    from rapidash.study import load_run, row_name
 
     first: dict[str, Path] = {}
     for record in records:
         if record["status"] == "done":
-            first.setdefault(record["config"]["variant"]["name"], out / "work" / record["key"])
+            config = record["config"]
+            row = row_name(config["variant"]["name"], config.get("level") or {})
+            first.setdefault(row, out / "work" / record["key"])
     for name, directory in first.items():
         if (directory / MEASUREMENT_PAGE).is_file():
             continue
@@ -240,9 +242,9 @@ def _train(words: list[str]) -> int:
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
     """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
+    from rapidash._allocation_limit import AllocationLimit, machine_memory
     from rapidash.methods import build_model
     from rapidash.tasks import get_task
-    from rapidash.train import AllocationLimit, machine_memory
 
     for name, largest in _LARGEST.items():
         value = getattr(variant.model, name, 0)

@@ -13,6 +13,7 @@ from rapidash.report._charts import factor_charts
 from rapidash.report._contents import contents
 from rapidash.report._markdown import markdown_table
 from rapidash.report._phrases import equality_note, p_note
+from rapidash.report._provenance import run_cells, settings
 from rapidash.study import StudySummary, read_study, study_of, summarize
 from tests.report._studies import WriteStudy, small_record
 
@@ -93,6 +94,26 @@ def test_all_say_what_is_equal(write_study: WriteStudy, equal: str, steps: dict[
     page = Path(write_report(folder)).read_text()
     for text in (terminal_table(summary), markdown_table(summary), re.sub(r"<[^>]*>", " ", page)):
         assert expected in " ".join(text.replace("&#39;", "'").split())
+
+
+def test_values_of_a_factor_keep_their_digits() -> None:
+    """A learning rate is no count."""
+    rates = {0.0003: 2.0, 0.001: 1.0}
+    records = [
+        small_record("A", 0, error, key=f"A{rate}", config={"level": {"train.learning_rate": rate}})
+        for rate, error in rates.items()
+    ]
+    (chart,) = factor_charts(summarize(study_of(records)))
+    assert [series.value for series in chart.series] == ["0.0003: 2.00, 0.001: 1.00"]
+
+
+def test_runs_are_named_by_their_rows() -> None:
+    records, design = grid()
+    records[0] |= {"status": "failed", "error": "out of memory", "test_error": None}
+    summary = summarize(study_of(records, design))
+    assert "A, channels 16, seed 0" in terminal_table(summary)
+    assert run_cells(summary.study.runs[0])[0] == "A, channels 16"
+    assert not [key for key in settings(summary.study.runs[0]) if "level" in key]
 
 
 def test_nothing_is_said_without_steps_on_record() -> None:

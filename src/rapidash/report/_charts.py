@@ -4,7 +4,7 @@ Positions are relative, so one drawing fits every width; the numbers stand besid
 carrier of a value.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rapidash.report import _format as fmt
@@ -163,7 +163,9 @@ def data_chart(summary: StudySummary) -> XYChart | None:
         return None
     estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
     x, y = scale_for(sizes, log=True), error_scale(estimates, log=True)
-    series = [_error_curve(variant, variant.name, variant.by_num_train, x, y, " samples") for variant in known]
+    series = [
+        _error_curve(variant, variant.name, variant.by_num_train, x, y, fmt.count, " samples") for variant in known
+    ]
     lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
     return XYChart(
         "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", error_axis(summary, y)
@@ -180,7 +182,7 @@ def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
         series = []
         for variant, curve in known:
             rest = {name: value for name, value in variant.level.items() if name != factor}
-            series.append(_error_curve(variant, row_name(variant.variant, rest), curve, x, y))
+            series.append(_error_curve(variant, row_name(variant.variant, rest), curve, x, y, "{:g}".format))
         lead = "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve."
         slug = f"factor-{factor.replace('.', '-')}"
         title = f"Error against {factor}"
@@ -189,12 +191,18 @@ def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
 
 
 def _error_curve(
-    variant: VariantSummary, name: str, curve: Mapping[float, Estimate], x: Scale, y: Scale, unit: str = ""
+    variant: VariantSummary,
+    name: str,
+    curve: Mapping[float, Estimate],
+    x: Scale,
+    y: Scale,
+    show: Callable[[float], str],
+    unit: str = "",
 ) -> Series:
     """A line through the mean errors at some values, with their intervals."""
-    points = tuple(_point(x, y, at, found, f"{fmt.count(at)}{unit}") for at, found in curve.items())
+    points = tuple(_point(x, y, at, found, f"{show(at)}{unit}") for at, found in curve.items())
     line = path_data([(point.x, point.y) for point in points])
-    value = ", ".join(f"{fmt.count(at)}: {fmt.number(found.mean)}" for at, found in curve.items())
+    value = ", ".join(f"{show(at)}: {fmt.number(found.mean)}" for at, found in curve.items())
     return Series(variant.index, variant.letter, name, value, line=line, points=points)
 
 

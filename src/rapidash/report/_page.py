@@ -132,7 +132,7 @@ def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
         "runs": [{"cells": provenance.run_cells(run), "is_done": run.is_done} for run in study.runs],
         "set_aside": [provenance.run_cells(run) for run in study.set_aside],
         "failures": [
-            {"name": f"{shortened(run.variant)}, seed {run.seed}", "problem": run.problem, "error": run.text("error")}
+            {"name": f"{shortened(run.row)}, seed {run.seed}", "problem": run.problem, "error": run.text("error")}
             for run in study.runs
             if not run.is_done
         ],

@@ -101,7 +101,7 @@ def run_cells(run: Run) -> list[str]:
     """One row of the table of runs."""
     versions = run.get("versions")
     return [
-        run.variant,
+        run.row,
         str(run.seed),
         f"{run.fraction:g}",
         "done" if run.is_done else run.problem,
@@ -127,7 +127,7 @@ def settings(run: Run) -> dict[str, str]:
     """The configuration of a run as dotted keys and values in words, without its names and its seed."""
     config = run.get("config")
     flat = _flatten(config) if isinstance(config, Mapping) else {}
-    return {key: value for key, value in flat.items() if key not in _NOT_SETTINGS}
+    return {key: value for key, value in flat.items() if key not in _NOT_SETTINGS and not key.startswith("level.")}
 
 
 def compare_settings(summary: StudySummary) -> tuple[list[str], list[tuple[str, list[str]]], list[tuple[str, str]]]:

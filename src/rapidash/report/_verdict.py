@@ -287,7 +287,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     if failed:
         cautions.append(
             f"{plural(len(failed), 'run')} failed or diverged and {'is' if len(failed) == 1 else 'are'} left out of "
-            f"every mean: {listed([f'{run.variant}, seed {run.seed}' for run in failed[:6]])}"
+            f"every mean: {listed([f'{run.row}, seed {run.seed}' for run in failed[:6]])}"
             f"{' and others' if len(failed) > 6 else ''}."
         )
     if study.missing:

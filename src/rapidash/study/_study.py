@@ -9,8 +9,9 @@ from typing import Protocol
 import torch
 
 from rapidash._names import unknown_name
+from rapidash._plain import content_key, to_plain
 from rapidash.registry import LAUNCHERS
-from rapidash.study._budget import budgeted_runs
+from rapidash.study._budget import BUDGET, budgeted_runs
 from rapidash.study._cluster import check_cluster
 from rapidash.study._data import check_data
 from rapidash.study._design import StudyDesign
@@ -101,17 +102,17 @@ def run_study(
     for variant in design.variants:
         variant.model.check_libraries()
     store = Store(study_dir)
-    if design.equal == "steps":
-        runs = design.runs()
-    else:
-        check_data(design.task, design.task_options)
+    runs = design.runs()
+    if design.equal != "steps":
+        if not (store.directory / BUDGET).is_file():
+            _check_data(runs)
         store.open_study(design)
         runs = budgeted_runs(design, store.directory)
     missing = [run for run in runs if not is_done(store.load(run.key))]
     if missing:
         if launcher in ("ray", "slurm"):
             check_cluster(launcher, missing, resources)
-        check_data(design.task, design.task_options)
+        _check_data(missing)
     store.open_study(design)
     if missing:
         with StudyProgress(total=len(runs), done=len(runs) - len(missing), show=progress) as shown:
@@ -120,6 +121,12 @@ def run_study(
                 launch = partial(launch_local, workers=workers, on_retry=shown.retried)
             launch(missing, store.directory, shown.started, shown.ended, resources=resources)
     return [record for run in runs if (record := store.load(run.key)) is not None]
+
+
+def _check_data(runs: Sequence[RunConfig]) -> None:
+    """Read the data of some runs once, those of each setting of the task."""
+    for options in {content_key(to_plain(run.task_options)): run.task_options for run in runs}.values():
+        check_data(runs[0].task, options)
 
 
 def is_done(record: Record | None) -> bool:

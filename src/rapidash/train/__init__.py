@@ -1,6 +1,5 @@
 """The training loop, its settings and its checkpoints."""
 
-from rapidash.train._allocation_limit import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
 from rapidash.train._cost import StepCost, step_costs
@@ -15,19 +14,16 @@ __all__ = [
     "CHECKPOINT",
     "MAX_THREADS",
     "WITHOUT_EFFECT",
-    "AllocationLimit",
     "CheckpointError",
     "PeakMemory",
     "Setup",
     "StepCost",
-    "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainingDivergedError",
     "WeightAverage",
     "find_device",
     "learning_rate",
-    "machine_memory",
     "parameter_groups",
     "progress_bar",
     "read_checkpoint",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rapidash.train import AllocationLimit, TooLargeError, machine_memory
+from rapidash._allocation_limit import AllocationLimit, TooLargeError, machine_memory
 
 
 def test_sizes_are_added_up_before_they_are_made() -> None:
