@@ -192,7 +192,9 @@ def test_spreads_are_within_a_level(design: StudyDesign) -> None:
     records = finished(grid, {"equivariant": 8, "components": 8}, {"equivariant": 2.0, "components": 0.5})
     for record in records:
         record["seconds_per_step"] *= record["config"]["level"]["model.channels"]
-    found = equality_of(study_of(records), 1.0)
+    alone = ("components", 100)  # has no finished run: there is nothing to compare with at that width
+    names = [(record["config"]["variant"]["name"], record["config"]["level"]["model.channels"]) for record in records]
+    found = equality_of(study_of([record for record, name in zip(records, names) if name != alone]), 1.0)
     assert found is not None
     assert found.step_time_spread == pytest.approx(4.0)
     assert RapidashConfig(channels=100) in [run.variant.model for run in grid.runs()]

@@ -163,9 +163,7 @@ def data_chart(summary: StudySummary) -> XYChart | None:
         return None
     estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
     x, y = scale_for(sizes, log=True), error_scale(estimates, log=True)
-    series = [
-        _error_curve(variant, variant.name, variant.by_num_train, x, y, fmt.count, " samples") for variant in known
-    ]
+    series = [_error_curve(v, v.name, v.by_num_train, x, y, fmt.count, " samples") for v in known]
     lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
     return XYChart(
         "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", error_axis(summary, y)

@@ -63,11 +63,8 @@ def equality_text(summary: StudySummary) -> str:
     low, high = map(fmt.count, found.steps)
     steps = low if low == high else f"{low} to {high}"
     if found.what != "steps":
-        text, spread, what = (
-            f"{_EQUAL.get(found.what, found.what)} ({steps} optimizer steps)",
-            found.time_spread,
-            "measured, the time",
-        )
+        equal = _EQUAL.get(found.what, found.what)
+        text, spread, what = f"{equal} ({steps} optimizer steps)", found.time_spread, "measured, the time"
     elif found.steps_spread == 1:
         text, spread, what = f"optimizer steps ({steps})", found.step_time_spread, "time per step"
     else:
