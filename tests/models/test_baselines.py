@@ -13,10 +13,10 @@ from rapidash._plain import from_plain, to_plain
 from rapidash.geometry import fully_connected_edges
 from rapidash.groups import SO, E, Position, Scalar, T, Vector
 from rapidash.measure import Action, assert_equivariant, equivariance_error
+from rapidash.methods import Variant
 from rapidash.models import Baseline, BaselineConfig, DGCNNConfig, EGNNConfig, Interface, RapidashConfig, RapidashOutput
 from rapidash.models._dgcnn import nearest_in_features
 from rapidash.models._pooling import pool_points
-from rapidash.train import Variant
 from tests.models.conftest import Inputs, random_inputs
 
 WIDTH: dict[str, Any] = {"channels": 8, "num_layers": 2}

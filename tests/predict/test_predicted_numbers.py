@@ -11,12 +11,12 @@ import torch
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError
 from rapidash.groups import parse_group
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.predict import Predictions, TrainedModel
 from rapidash.predict._trained import BadCloudError
 from rapidash.symmetry import symmetry_ledger
 from rapidash.tasks import get_task
-from rapidash.train import Variant
 
 SMALL = {"channels": 8, "num_layers": 1, "basis_dim": 8, "basis_hidden_dim": 8}
 WATER = np.array([[0, 0, 0.1173], [0, 0.7572, -0.4692], [0, -0.7572, -0.4692]])

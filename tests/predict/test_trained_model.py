@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from rapidash.methods import Augment, Average
+from rapidash.methods import Augment, Average, Variant
 from rapidash.models import Rapidash, RapidashConfig
 from rapidash.predict import TrainedModel
 from rapidash.registry import TASKS
 from rapidash.tasks import FileTask, get_task
-from rapidash.train import Variant
 
 SIZES = {"num_train": 4, "num_val": 2, "num_test": 3}
 TINY = RapidashConfig(symmetry="T(3)", space="R3", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)

@@ -10,12 +10,13 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch, Field
 from rapidash.groups import SE, Position, Scalar, Vector
 from rapidash.measure import Action, Report, SeverityCurve, as_module, local_equivariance_error, portrait
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import color, measurement_page, write_measurement
 from rapidash.study import RunConfig, TrainedRun
 from rapidash.tasks import get_task
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 from tests.report.test_browser import BROWSER, browse
 
 SMALL = {"num_axes": 2, "num_yaws": 8, "num_pitches": 5, "map_rows": 4, "num_clouds": 2}

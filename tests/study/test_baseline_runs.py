@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from rapidash.methods import Variant
 from rapidash.models import BaselineConfig, DGCNNConfig, EGNNConfig
 from rapidash.study import RunConfig, StudyDesign, get_design, load_run, run_one, run_study
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 SMALL = EGNNConfig(channels=8, num_layers=1)
 VARIANTS = {

@@ -9,13 +9,13 @@ from toy_plugin import ToyTask, make_design
 
 import rapidash.study._views as views_module
 from rapidash.groups import E, T, parse_group
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.report import terminal_table
 from rapidash.study import Store, run_one, study_of, summarize
 from rapidash.study._claims import _parts, claim_errors, measure_symmetry, refuted, worst_errors
 from rapidash.symmetry import GeometricInput, global_frame, symmetry_ledger
 from rapidash.tasks.nbody import NBodyNetwork, NBodyTask
-from rapidash.train import Variant
 
 
 def claim(monkeypatch: pytest.MonkeyPatch, symmetry: str) -> None:

@@ -10,6 +10,7 @@ from toy_plugin import ToyTask
 
 from rapidash.data import MODELNET40_C, POINTCLOUD_C, SEVERITIES, corrupt_dataset
 from rapidash.geometry import EdgeRule
+from rapidash.methods import evaluate
 from rapidash.models import EGNNConfig, Interface, RapidashConfig
 from rapidash.study import (
     CorruptionPlan,
@@ -25,7 +26,6 @@ from rapidash.study import _corruption_runs as corruption_runs
 from rapidash.study._corruption_plan import read_plan
 from rapidash.study._corruption_runs import read_results
 from rapidash.study._weights import save_weights
-from rapidash.train import evaluate
 
 TASK = ToyTask()
 

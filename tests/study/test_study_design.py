@@ -7,11 +7,11 @@ import pytest
 from toy_plugin import variant
 
 from rapidash.groups import octahedral
-from rapidash.methods import Augment, Average, OrbitAverage
+from rapidash.methods import Augment, Average, OrbitAverage, Variant
 from rapidash.models import RapidashConfig
 from rapidash.registry import DESIGNS, METHODS
 from rapidash.study import RunConfig, StudyDesign, get_design
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 
 def test_every_variant_has_every_seed_and_fraction_with_the_same_steps(design: StudyDesign) -> None:

@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from toy_plugin import Equivariant, ToyTask, variant
 
 from rapidash.groups import SO
-from rapidash.methods import Average
+from rapidash.methods import Average, evaluate
 from rapidash.predict import TrainedModel
 from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._claims import measure_equivariance
 from rapidash.study._run import fresh_model, training_subset
 from rapidash.study._weights import save_weights
-from rapidash.train import evaluate, read_checkpoint
+from rapidash.train import read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._run import Run
 

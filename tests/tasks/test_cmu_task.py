@@ -6,13 +6,14 @@ from task_checks import calibrated, check_gradients, check_ledger, few_steps, fi
 
 from rapidash.datasets import cmu_dataset
 from rapidash.groups import SO2, parse_group
+from rapidash.methods import Variant, evaluate
 from rapidash.models import RapidashConfig
 from rapidash.report import measure_run
 from rapidash.study import RunConfig, load_run
 from rapidash.study._weights import save_weights
 from rapidash.study.designs.cmu import make_design
 from rapidash.tasks.cmu import CmuNetwork, CmuTask
-from rapidash.train import TrainConfig, Variant, evaluate
+from rapidash.train import TrainConfig
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 

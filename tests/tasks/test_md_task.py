@@ -3,9 +3,9 @@ import torch
 from task_checks import calibrated, check_gradients, check_ledger, few_steps, first_clouds, small
 
 from rapidash.groups import E, T
+from rapidash.methods import evaluate
 from rapidash.study.designs.md import make_design
 from rapidash.tasks.md import MdTask
-from rapidash.train import evaluate
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 

@@ -4,9 +4,9 @@ from task_checks import calibrated, check_gradients, check_ledger, few_steps, fi
 
 from rapidash.datasets import qm9_dataset
 from rapidash.groups import E, Scalar, T, Vector
+from rapidash.methods import evaluate
 from rapidash.study.designs.qm9 import make_design
 from rapidash.tasks.qm9 import INTENSIVE, Qm9Task
-from rapidash.train import evaluate
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 SIZES = {"num_train": 40, "num_val": 8, "num_test": 12}

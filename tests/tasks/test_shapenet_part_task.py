@@ -7,9 +7,9 @@ from task_checks import check_gradients, check_ledger, few_steps, first_clouds, 
 
 from rapidash.datasets import SHAPENET_CATEGORIES, SHAPENET_PARTS, DataError
 from rapidash.groups import E, T
+from rapidash.methods import evaluate
 from rapidash.study.designs.shapenet_part import make_design
 from rapidash.tasks.shapenet_part import NUM_PARTS, ShapeNetPartTask
-from rapidash.train import evaluate
 
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}
 NUM_POINTS = 130  # 8 are left on the coarsest of three scales

@@ -6,11 +6,11 @@ import torch
 from task_checks import calibrated, check_gradients, check_ledger, few_steps, first_clouds, small
 
 from rapidash.groups import SE, E, T
+from rapidash.methods import evaluate
 from rapidash.study import plan_corruptions
 from rapidash.study._corruption_runs import _corrupted, _unturned
 from rapidash.study.designs.shapes import make_design
 from rapidash.tasks.shapes import ShapesTask
-from rapidash.train import evaluate
 
 NUM_CLASSES = ShapesTask.num_classes
 VARIANTS = {variant.name: small(variant) for variant in make_design(full=False).variants}

@@ -6,8 +6,7 @@ import torch
 from rapidash._seed import seeded
 from rapidash.data import Field
 from rapidash.groups import Scalar, Vector
-from rapidash.methods import OrbitAverage
-from rapidash.train import evaluate, predict
+from rapidash.methods import OrbitAverage, evaluate, predict
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.methods import Control
-from rapidash.train import TrainingDivergedError, WeightAverage, evaluate
+from rapidash.methods import Control, evaluate
+from rapidash.train import TrainingDivergedError, WeightAverage
 
 
 def test_training_learns_the_task_and_beats_the_start(tmp_path: Path, toy) -> None:

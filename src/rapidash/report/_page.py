@@ -1,9 +1,9 @@
 """The HTML page: what the template shows, as plain values."""
 
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
+from rapidash._version import __version__
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
@@ -71,13 +71,6 @@ def _asset(name: str) -> str:
     return resources.files("rapidash.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _version() -> str:
-    try:
-        return version("rapidash")
-    except PackageNotFoundError:
-        return "from a source tree"
-
-
 def _portraits(summary: StudySummary) -> list[tuple[str, int, str]]:
     """Variant, seed and measurement page of the first run of each variant that has been measured."""
     found = []
@@ -100,7 +93,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         charts.equivariance_chart(summary),
     )
     return {
-        "version": _version(),
+        "version": __version__,
         "title": f"{study.task}: which symmetry? Symmetry study",
         "portraits": _portraits(summary),
         "task": study.task,

@@ -1,6 +1,8 @@
 """The training loop, its settings and its checkpoints."""
 
-from rapidash.methods import EvalResult, Task, Variant, evaluate, predict
+from typing import TYPE_CHECKING
+
+from rapidash._deprecated import moved_names
 from rapidash.train._budget import AllocationLimit, TooLargeError, machine_memory
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
@@ -17,22 +19,20 @@ __all__ = [
     "WITHOUT_EFFECT",
     "AllocationLimit",
     "CheckpointError",
-    "EvalResult",
     "PeakMemory",
-    "Task",
     "TooLargeError",
     "TrainConfig",
     "TrainResult",
     "TrainingDivergedError",
-    "Variant",
     "WeightAverage",
-    "evaluate",
     "find_device",
     "learning_rate",
     "machine_memory",
     "parameter_groups",
-    "predict",
     "progress_bar",
     "read_checkpoint",
     "train",
 ]
+
+if not TYPE_CHECKING:  # which reads the names where they are now
+    __getattr__ = moved_names(__name__)

@@ -1,7 +1,7 @@
 """The baselines of a study: networks of other libraries, trained with the same data, steps and optimizer."""
 
+from rapidash.methods import Variant
 from rapidash.models import BaselineConfig
-from rapidash.train import Variant
 
 _NEIGHBORS = {
     "EGNN": ("E(3) on R3", "another network of the same symmetry: EGNN of egnn-pytorch"),

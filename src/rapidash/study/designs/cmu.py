@@ -6,11 +6,12 @@ height), T(3) on R3, E(3) on R3xS2 and EGNN 3 min. All 24 runs: 92 core-minutes 
 
 from dataclasses import replace
 
+from rapidash.methods import Variant
 from rapidash.models import EGNNConfig, RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
 from rapidash.study.designs._ladder import symmetry_ladder
-from rapidash.train import TrainConfig, Variant
+from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
