@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CPU_ONLY := OMP_NUM_THREADS=1
 
-.PHONY: study test nightly lint types docs bench clean
+.PHONY: study test nightly lint types docs bench wheel changelog clean
 
 study: $(STAMP)
 	$(BIN)/rapidash study nbody
@@ -13,7 +13,7 @@ study: $(STAMP)
 test: $(STAMP)
 	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup
 
-nightly: $(STAMP)
+nightly: $(STAMP) docs
 	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup -m "not gpu"
 	$(CPU_ONLY) RAPIDASH_CHECK_SHAPES=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
@@ -27,6 +27,12 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+wheel: $(STAMP)
+	$(BIN)/python tools/release.py --out dist
+
+changelog: $(STAMP)
+	$(BIN)/python tools/changelog.py
 
 bench: $(STAMP)
 	$(BIN)/rapidash bench

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
+
+from rapidash import __version__
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the examples are small
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -12,11 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "rapidash"
 author = "The rapidash developers"
 copyright = f"2026, {author}"
-version = release = installed_version("rapidash")
+version = release = __version__
 
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "deprecations",
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",
     "offline_math",
@@ -38,9 +40,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autosummary_imported_members = True
 autosummary_ignore_module_all = False
-autosummary_context = {  # names that a module has beside its own; described once, where they belong
-    "described_elsewhere": {"rapidash.train": ["EvalResult", "Task", "Variant", "evaluate", "predict"]}
-}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -18,6 +18,8 @@ if CHECKS_SHAPES:  # before any import of the package: `make nightly` sets it
     from tests._checked_shapes import check_shapes
 
     check_shapes()
+    started = [str(Path(__file__).parent / "_checked_subprocesses"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, started))  # the processes that tests start, too
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

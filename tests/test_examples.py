@@ -93,7 +93,7 @@ def links(text: str) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "RELEASING.md"])
 def test_files_that_are_linked_exist(name: str) -> None:
     missing = [link for link in links((ROOT / name).read_text(encoding="utf-8")) if not (ROOT / link).exists()]
     assert not missing

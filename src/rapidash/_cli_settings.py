@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
 from rapidash._plain import type_words
+
+try:
+    import yaml  # type: ignore[import-untyped]
+except ImportError as error:
+    raise ImportError('the command line needs PyYAML: pip install "rapidash[study]"') from error
 
 GROUPS = ("train", "model", "task_options", "factors")  # options that hold others
 _LISTS = ("variants", "corruptions")

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
 from rapidash._files import atomic_write
+from rapidash._version import __version__
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MODEL_FOLDER = "model"  # in the directory of a run
@@ -51,7 +51,7 @@ def write_pretrained(folder: Path | str, model: nn.Module, config: Mapping[str, 
     weights = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()})
     entry = {
         "library_name": _LIBRARY,
-        "library_version": _library_version(),
+        "library_version": __version__,
         "format_version": FORMAT_VERSION,
         "kind": kind,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -244,10 +244,3 @@ def _check_entries(path: Path, config: Mapping[str, Any], entries: Mapping[str, 
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _library_version() -> str:
-    try:
-        return version(_LIBRARY)
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "not installed"

@@ -8,12 +8,12 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rapidash._names import unknown_name
+from rapidash._version import __version__
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
     from rapidash.methods import Variant
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0
     if words[0] in ("-V", "--version"):
-        print(f"rapidash {_version()}")
+        print(f"rapidash {__version__}")
         return 0
     if words[0] not in COMMANDS:
         print(f"rapidash: error: {unknown_name('command', words[0], COMMANDS)} (see rapidash --help)", file=sys.stderr)
@@ -557,13 +557,6 @@ def _write_report(directory: Path, *, out: Path | None = None, quiet: bool = Fal
     if quiet and not (directory / "records").is_dir():
         return
     print(f"report: {write_report(directory, out)}", file=sys.stderr if quiet else sys.stdout)
-
-
-def _version() -> str:
-    try:
-        return version("rapidash")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _is_user_error(error: Exception) -> bool:

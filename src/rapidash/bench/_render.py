@@ -118,7 +118,10 @@ def _growth_table(growth: Sequence[GrowthRow]) -> str:
 def _plot(path: Path, growth: Sequence[GrowthRow]) -> None:
     import io
 
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('the plot of growth needs matplotlib: pip install "rapidash[study]"') from error
 
     sweeps = list(dict.fromkeys(row.sweep for row in growth))
     figure = Figure(figsize=(2.4 * len(sweeps), 5), layout="constrained")

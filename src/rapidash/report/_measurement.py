@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash._files import atomic_write
+from rapidash._version import __version__
 from rapidash.measure import Portrait, Report
 from rapidash.report import _format as fmt
-from rapidash.report._page import _asset, _version
+from rapidash.report._page import _asset
 
 COLORS: Final = ("#30123b", "#4669db", "#26bce1", "#3ff58b", "#a2fc3c", "#eecf3a", "#fb8022", "#c52c0c", "#7a0403")
 SIGNED_COLORS: Final = ("#174a99", "#5f9ddb", "#b9bdc4", "#eb9a53", "#a8380a")  # negative, zero, positive
@@ -49,7 +50,7 @@ def measurement_page(portrait: Portrait) -> str:
     )
     context = {
         "title": portrait.title,
-        "version": _version(),
+        "version": __version__,
         "facts": list(portrait.facts.items()),
         "headline": _headline(portrait),
         "source": portrait.source,

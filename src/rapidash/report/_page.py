@@ -1,9 +1,9 @@
 """The HTML page: what the template shows, as plain values."""
 
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
+from rapidash._version import __version__
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
@@ -72,13 +72,6 @@ def _asset(name: str) -> str:
     return resources.files("rapidash.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _version() -> str:
-    try:
-        return version("rapidash")
-    except PackageNotFoundError:
-        return "from a source tree"
-
-
 def _portraits(summary: StudySummary) -> list[tuple[str, int, str]]:
     """Variant, seed and measurement page of the first run of each variant that has been measured."""
     found = []
@@ -96,7 +89,7 @@ def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
     configured, differing, shared = provenance.compare_settings(summary)
     scales = _TableScales.of(found)
     return {
-        "version": _version(),
+        "version": __version__,
         "title": f"{study.task}: which symmetry? Symmetry study",
         "portraits": _portraits(summary),
         "task": study.task,

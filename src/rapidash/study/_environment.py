@@ -3,11 +3,12 @@
 import platform
 import subprocess
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from rapidash._version import __version__
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -23,11 +24,12 @@ def commit() -> str | None:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
-    try:
-        own = version("rapidash")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        own = "not installed"
-    return {"python": platform.python_version(), "torch": torch.__version__, "rapidash": own, "numpy": np.__version__}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "rapidash": __version__,
+        "numpy": np.__version__,
+    }
 
 
 def device_name(device: str) -> str:

@@ -1,5 +1,8 @@
 """The training loop, its settings and its checkpoints."""
 
+from typing import TYPE_CHECKING
+
+from rapidash._deprecated import moved_names
 from rapidash.train._checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from rapidash.train._config import MAX_THREADS, WITHOUT_EFFECT, TrainConfig
 from rapidash.train._cost import StepCost, step_costs
@@ -30,3 +33,6 @@ __all__ = [
     "step_costs",
     "train",
 ]
+
+if not TYPE_CHECKING:  # which reads the names where they are now
+    __getattr__ = moved_names(__name__)
