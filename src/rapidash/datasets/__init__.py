@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
+    from rapidash.datasets._solids import SOLIDS, solids_dataset
     from rapidash.datasets._tables import Column, Table, abide_dataset, heart_disease_dataset, tabular_dataset
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
+    "SOLIDS",
     "Column",
     "DataError",
     "FileCloud",
@@ -69,6 +71,7 @@ __all__ = [
     "shapes69_dataset",
     "simulate_charged_particles",
     "skeleton_edges",
+    "solids_dataset",
     "tabular_dataset",
 ]
 
@@ -89,6 +92,7 @@ _LAZY = {
     "_scanobjectnn": ("SCANOBJECTNN_CLASSES", "scanobjectnn_dataset"),
     "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
     "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
+    "_solids": ("SOLIDS", "solids_dataset"),
     "_tables": ("Column", "Table", "abide_dataset", "heart_disease_dataset", "tabular_dataset"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
