@@ -20,6 +20,7 @@ extensions = [
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",
     "offline_math",
+    "systems",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]

@@ -47,7 +47,10 @@ def layer_section(summary: StudySummary) -> Section | None:
     rows = [(name, *(_percent(one.get(name)) for one in found)) for name in layers]
     closure = [_figure(variant, CLOSURE, "SO(") for variant in shown]
     rows.append((CLOSURE, *(fmt.NOTHING if c is None else fmt.power_of_ten(c.moments["after"].mean) for c in closure)))
-    largest = [f"{max(one, key=lambda name: one[name])} in {variant.letter}" for variant, one in zip(shown, found)]
+    largest: dict[str, list[str]] = {}
+    for variant, one in zip(shown, found):
+        largest.setdefault(max(one, key=lambda name: one[name]), []).append(variant.letter)
+    note = "; ".join(f"{name} in {fmt.listed(letters)}" for name, letters in largest.items())
     text = (
         "The Lie derivative of a network under rotations is a sum over its layers. Signed shares, which with that of "
         "the remainder (what the inputs break before the first layer) add up to 100 %; the last line is the size of "
@@ -55,7 +58,7 @@ def layer_section(summary: StudySummary) -> Section | None:
         "features declared as polynomials on the sphere: another declaration gives other shares."
     )
     head = ("layer", *(variant.letter for variant in shown))
-    return Section("Which layer breaks rotations", text, head, rows, (f"Largest share: {fmt.listed(largest)}.",))
+    return Section("Which layer breaks rotations", text, head, rows, (f"Largest share: {note}.",))
 
 
 def _is_share(figure: FigureSummary) -> bool:
@@ -95,11 +98,11 @@ def _by_orientations(summary: StudySummary) -> Iterator[str]:
     if len(grids) < 2:
         return
     sizes = sorted(grids)
-    lower = [f"{last} than with {first} in {_lower(grids[last], grids[first])}" for first, last in pairwise(sizes)]
+    lower = [f"with {last} than with {first} in {_lower(grids[last], grids[first])}" for first, last in pairwise(sizes)]
     values = fmt.listed([fmt.number(grids[size].mean) for size in sizes])
     yield (
         f"With {fmt.listed([str(size) for size in sizes])} orientations the Lie derivative under rotations is {values} "
-        f"after training: lower with {fmt.listed(lower)}."
+        f"after training: lower {fmt.listed(lower)}."
     )
 
 
