@@ -14,19 +14,18 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-FIELDS = {  # what a file says, and how the page names it; the first three stand in the table
+FIELDS = {  # what a file says, and how the page names it
     "title": "paper",
     "arxiv": "arXiv number",
-    "module": "module of this package",
-    "study": "name of the study",
-    "command": "command that ran it",
-    "minutes": "how long that took",
+    "module": "module",
+    "study": "study",
+    "command": "command",
+    "minutes": "minutes",
     "claimed": "Claimed",
     "measured": "Measured here",
     "source": "Where the numbers are from",
     "differs": "How that differs",
 }
-_TABLE = ("title", "module", "command", "minutes")
 _DETAIL = ("claimed", "measured", "source", "differs")
 
 
@@ -59,15 +58,14 @@ def read_row(path: Path) -> dict[str, str]:
 def page(rows: Iterable[Mapping[str, str]]) -> list[str]:
     """The table and a section per paper, as lines of reStructuredText."""
     rows = list(rows)
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 34 22 32 12", ""]
-    lines += _table_row(("paper", "module", "command", "minutes"))
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 60 25 15", ""]
+    lines += _table_row(FIELDS[name] for name in ("title", "study", "minutes"))
     for row in rows:
-        lines += _table_row(
-            (f"`{row['title']}`_", f"`{row['module']}`", f"``{row['command']}``", f"{row['minutes']}")
-        )
+        lines += _table_row((f"`{row['title']}`_", f"``{row['study']}``", row["minutes"]))
     for row in rows:
+        arxiv = f"`{row['arxiv']} <https://arxiv.org/abs/{row['arxiv']}>`__"
         lines += ["", row["title"], "-" * len(row["title"]), ""]
-        lines += [f"`arXiv {row['arxiv']} <https://arxiv.org/abs/{row['arxiv']}>`__", ""]
+        lines += [f"arXiv {arxiv} · `{row['module']}` · ``{row['command']}`` · {row['minutes']} minutes", ""]
         for name in _DETAIL:
             text = " ".join(row[name].split())
             lines += [FIELDS[name], *textwrap.wrap(text, 100, initial_indent="    ", subsequent_indent="    "), ""]

@@ -92,7 +92,7 @@ def _notes(columns: Mapping[str, Mapping[Model, float]], models: list[Model]) ->
     worst = max(abs(columns[EFFECTIVE][model] - columns[CONFIDENCE][model]) for model in exact)
     return [
         f"{fmt.plural(len(exact), 'model')} of {len(models)} are exactly invariant: there effective invariance is the "
-        f"confidence (to {fmt.power_of_ten(worst)}) and says nothing of invariance, whatever its correlation."
+        f"confidence (they differ by {fmt.power_of_ten(worst)} at most), and says nothing of invariance."
     ]
 
 
