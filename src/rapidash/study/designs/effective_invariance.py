@@ -17,12 +17,14 @@ def make_design(full: bool) -> StudyDesign:
     how far they get. Quick: 150 steps, one seed. Full: 300 steps, three seeds.
     """
     variants: list[Variant] = []
-    for symmetry in ("E(3)", "T(3)"):
-        for width in WIDTHS:
-            add(variants, f"{symmetry} on R3", replace(BASE, symmetry=symmetry, space="R3"), width)
-    for orientations, widths in ((6, (8, 16)), (12, (8,))):
-        for width in widths:
-            add(variants, f"E(3), {orientations} orientations", replace(BASE, num_orientations=orientations), width)
+    exact, free = replace(BASE, space="R3"), replace(BASE, space="R3", symmetry="T(3)")
+    add(variants, "E(3) on R3", exact, WIDTHS)
+    add(variants, "T(3) on R3", free, WIDTHS, neighbor=f"E(3) on R3, width {WIDTHS[0]}", knob="no rotations built in")
+    add(variants, "E(3), 6 orientations", BASE, (8, 16), neighbor="E(3) on R3, width 8", knob="6 orientations")
+    finer = replace(BASE, num_orientations=12)
+    add(
+        variants, "E(3), 12 orientations", finer, (8,), neighbor="E(3), 6 orientations, width 8", knob="12 orientations"
+    )
     return StudyDesign(
         "solids",
         tuple(variants),
@@ -33,23 +35,34 @@ def make_design(full: bool) -> StudyDesign:
     )
 
 
-def add(variants: list[Variant], name: str, model: RapidashConfig, width: int) -> None:
-    """A network of this width and, where it is not exactly invariant, the same trained with rotated samples."""
-    narrower = next((v.name for v in reversed(variants) if v.name.startswith(name) and not v.methods), None)
-    plain = Variant(
-        f"{name}, width {width}",
-        replace(model, channels=width),
-        neighbor=narrower,
-        knob="" if narrower is None else f"{width} channels",
-    )
-    variants.append(plain)
-    if plain.model.takes != "invariants":
-        variants.append(
-            Variant(
-                f"{plain.name} + rotations",
-                plain.model,
-                methods=(Augment("SO(3)"),),
-                neighbor=plain.name,
-                knob="training samples randomly rotated",
+def add(
+    variants: list[Variant],
+    name: str,
+    model: RapidashConfig,
+    widths: tuple[int, ...],
+    *,
+    neighbor: str | None = None,
+    knob: str = "",
+) -> None:
+    """A network in several widths and, where it is not exactly invariant, each also trained with rotated samples.
+
+    Args:
+        variants: which grow.
+        name, model: of the network.
+        widths: channels of its layers.
+        neighbor, knob: of the narrowest one.
+    """
+    for width in widths:
+        plain = Variant(f"{name}, width {width}", replace(model, channels=width), neighbor=neighbor, knob=knob)
+        variants.append(plain)
+        neighbor, knob = plain.name, "wider"
+        if plain.model.takes != "invariants":
+            variants.append(
+                Variant(
+                    f"{plain.name} + rotations",
+                    plain.model,
+                    methods=(Augment("SO(3)"),),
+                    neighbor=plain.name,
+                    knob="training samples randomly rotated",
+                )
             )
-        )

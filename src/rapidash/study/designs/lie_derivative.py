@@ -16,7 +16,9 @@ def make_design(full: bool) -> StudyDesign:
 
     Quick: narrow networks, 100 steps, two seeds. Full: twice as wide, 300 steps, three seeds.
     """
-    base = replace(BASE, channels=32, basis_dim=32, basis_hidden_dim=32) if full else BASE
+    base = replace(BASE, num_orientations=GRIDS[0])
+    if full:
+        base = replace(base, channels=32, basis_dim=32, basis_hidden_dim=32)
     rotated = (Augment("SO(3)"),)
     seen = "training samples randomly rotated"
     exact = Variant("E(3) on R3", replace(base, space="R3"))
@@ -26,15 +28,12 @@ def make_design(full: bool) -> StudyDesign:
         neighbor=exact.name,
         knob="kernels and inputs see all components",
     )
-    lifted = [
-        Variant(
-            f"E(3) on R3xS2, {num} orientations",
-            replace(base, num_orientations=num),
-            neighbor=exact.name,
-            knob=f"directions in the features, on a grid of {num}",
-        )
-        for num in GRIDS
-    ]
+    lifted: list[Variant] = []
+    for num in GRIDS:
+        coarser = lifted[-1].name if lifted else exact.name
+        knob = f"a grid of {num} orientations" if lifted else f"directions in the features, on a grid of {num}"
+        model = replace(base, num_orientations=num)
+        lifted.append(Variant(f"E(3) on R3xS2, {num} orientations", model, neighbor=coarser, knob=knob))
     coarse = lifted[1]
     variants = (
         exact,
