@@ -38,14 +38,17 @@ def registered_sections(summary: StudySummary) -> tuple[tuple[Section, ...], tup
     """What the functions in ``rapidash.registry.SECTIONS`` make of a study, and why some make nothing of it."""
     sections, faults = [], []
     for name in SECTIONS:
+        whose = " of another package"
         try:
-            found = SECTIONS.get(name)(summary)
+            draw = SECTIONS.get(name)
+            if draw.__module__.startswith("rapidash."):
+                whose = ""
+            found = draw(summary)
             if found is None:  # it has nothing to say of this study
                 continue
             if not isinstance(found, Section):
                 raise TypeError(f"it returned {type(found).__name__}, expected rapidash.report.Section or None")
             sections.append(found)
         except Exception as error:  # whatever the code of another package does: the rest of the report stands
-            whose = "" if name in SECTIONS.own_names() else " of another package"
             faults.append(f"The section {name!r}{whose} is left out: {type(error).__name__}: {error}")
     return tuple(sections), tuple(faults)
