@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rapidash.measure import Correlation, correlation_study
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Point, Series, XYChart
+from rapidash.report._charts import apart
 from rapidash.report._scale import scale_for
 from rapidash.report._sections import Section
 from rapidash.study import StudySummary
@@ -118,7 +119,7 @@ def _scatter(summary: StudySummary, columns: Mapping[str, Mapping[Model, float]]
         "invariance",
         "Accuracy against effective invariance",
         "A mark per trained model.",
-        tuple(one for one in series if one.points),
+        apart([one for one in series if one.points]),
         x,
         y,
         "effective invariance on moved validation data, which needs no labels",
