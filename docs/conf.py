@@ -22,6 +22,7 @@ extensions = [
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",
     "offline_math",
+    "systems",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
@@ -50,6 +51,8 @@ python_use_unqualified_type_names = True
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "rapidash"
+html_static_path = ["_static"]
+html_css_files = ["columns.css"]
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
 
 sphinx_gallery_conf = {

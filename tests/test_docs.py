@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from rapidash.registry import DESIGNS
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -20,9 +22,40 @@ def python_of(page: str) -> str:
     return "\n".join(textwrap.dedent(block) for block in blocks)
 
 
+STAND_INS = """
+import shutil, sys, types
+from pathlib import Path
+import torch
+
+class LightningModule(torch.nn.Module):
+    def log(self, name, value, *, batch_size): pass
+
+class Trainer:  # the calls of the real one: optimizer first, then a step for every batch
+    def __init__(self, *, max_epochs, accelerator, logger, enable_checkpointing): self.max_epochs = max_epochs
+    def fit(self, module, loader):
+        optimizer = module.configure_optimizers()
+        for epoch in range(self.max_epochs):
+            for index, batch in enumerate(loader):
+                loss = module.training_step(batch.to(torch.device("cpu")), index)
+                optimizer.zero_grad(); loss.backward(); optimizer.step()
+
+HUB = Path("hub")
+
+class HfApi:
+    def create_repo(self, repo_id, *, private=None, exist_ok=False): (HUB / repo_id).mkdir(parents=True)
+    def upload_folder(self, *, repo_id, folder_path): shutil.copytree(folder_path, HUB / repo_id, dirs_exist_ok=True)
+
+def snapshot_download(repo_id, *, revision=None): return str(HUB / repo_id)
+
+sys.modules["lightning"] = types.SimpleNamespace(LightningModule=LightningModule, Trainer=Trainer)
+sys.modules["huggingface_hub"] = types.SimpleNamespace(HfApi=HfApi, snapshot_download=snapshot_download)
+"""  # for packages that the tests do not install; the signatures are those of lightning 2.6 and huggingface_hub 2.4
+
+
 def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAPIDASH_CACHE": str(directory / "cache")}
-    command = [sys.executable, "-W", "error", "-c", code]
+    old = "ignore:`torch.jit.script` is deprecated:DeprecationWarning"  # when torch_geometric is imported
+    command = [sys.executable, "-W", "error", "-W", old, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=directory, env=environment)
 
 
@@ -30,9 +63,9 @@ def test_code_of_the_guide_runs(tmp_path: Path) -> None:
     """All pages in one process, each with names of its own."""
     pages = {path.name: python_of(path.read_text(encoding="utf-8")) for path in sorted(DOCS.glob("*.rst"))}
     pages = {name: code for name, code in pages.items() if code}
-    assert {"getting_started.rst", "ledger.rst", "measuring.rst", "training.rst"} <= set(pages)
+    assert {"getting_started.rst", "ledger.rst", "measuring.rst", "training.rst", "your_loop.rst"} <= set(pages)
     code = f"for name, text in {pages!r}.items():\n    exec(compile(text, name, 'exec'), {{'__name__': name}})\n"
-    ended = run(code, tmp_path)
+    ended = run(STAND_INS + code, tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -79,6 +112,59 @@ def test_mathematics_in_plain_text_is_escaped() -> None:
     given = ["|d| and a * b, but ``|d|`` and :math:`|d|`.", ".. math:: |x| * y", "   |z|", "", "|w|"]
     expected = [r"\|d\| and a \* b, but ``|d|`` and :math:`|d|`.", ".. math:: |x| * y", "   |z|", "", r"\|w\|"]
     assert sections().plain_mathematics(given) == expected
+
+
+def systems() -> ModuleType:
+    """The extension that collects the papers; it needs docutils, no Sphinx."""
+    spec = importlib.util.spec_from_file_location("systems", DOCS / "_ext" / "systems.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_row_of_a_paper_names_what_exists() -> None:
+    """A registered study, which the command runs, and a module; the page has all of them."""
+    extension = systems()
+    rows = extension.read_rows(DOCS / "systems")
+    assert {"2501.01999", "2210.02984", "2207.07065"} <= {row["arxiv"] for row in rows}
+    assert len({row["arxiv"] for row in rows}) == len(rows) == len(list((DOCS / "systems").iterdir()))
+    shown = "\n".join(extension.page(rows))
+    for row in rows:
+        assert row["study"] in DESIGNS, row["title"]
+        assert f"rapidash study {row['study']}" in row["command"], row["title"]
+        assert importlib.util.find_spec(row["module"]) is not None, row["title"]
+        assert float(row["minutes"]) > 0, row["title"]
+        for name in ("title", "arxiv", "module", "command", "claimed", "measured", "source", "differs"):
+            assert " ".join(row[name].split())[:60] in " ".join(shown.split()), (row["title"], name)
+    assert ".. systems:: systems\n" in (DOCS / "systems.rst").read_text(encoding="utf-8")
+
+
+def test_numbers_of_a_row_stand_in_the_published_table_that_it_names() -> None:
+    rows = {row["study"]: row for row in systems().read_rows(DOCS / "systems")}
+    table = (DOCS / "results" / "nbody_quick_table.rst").read_text(encoding="utf-8")
+    numbers = re.findall(r"\d\.\d+", rows["nbody"]["measured"])
+    assert len(numbers) == 5
+    assert all(number in table for number in numbers)
+
+
+def test_a_row_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    extension = systems()
+    text = (DOCS / "systems" / "rapidash.toml").read_text(encoding="utf-8")
+    for wrong, message in (
+        (text.replace("minutes = ", "minuts = "), r"a\.toml must have .*\['minutes'\] are missing, \['minuts'\]"),
+        (
+            text.replace("2501.01999", "arXiv 2501"),
+            "a.toml: arxiv must be a number such as 2501.01999, got 'arXiv 2501'",
+        ),
+        (text.replace('"nbody"', '" "'), r"a\.toml: \['study'\] must be texts that are not empty"),
+        (text.replace('minutes = "5"', "minutes = 5"), r"a\.toml: \['minutes'\] must be texts"),
+        (text + "=", "a.toml is not TOML"),
+    ):
+        (tmp_path / "a.toml").write_text(wrong, encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            extension.read_rows(tmp_path)
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ _TASK_CLASSES = {
     "cmu": "CmuTask",
     "md": "MdTask",
     "qm9": "Qm9Task",
+    "solids": "SolidsTask",
     "shapes": "ShapesTask",
     "modelnet40": "ModelNet40Task",
     "scanobjectnn": "ScanObjectNNTask",
@@ -65,11 +66,21 @@ METHODS: Registry[Any] = Registry(
     {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
-MEASURES: Registry[Any] = Registry("measures", "measure", {})
+MEASURES: Registry[Any] = Registry(
+    "measures",
+    "measure",
+    {
+        "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
+        "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+    },
+)
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, "nbody-methods")},
+    {
+        name: f"rapidash.study.designs.{_module(name)}:make_design"
+        for name in (*_TASK_CLASSES, "nbody-methods", "lie-derivative", "effective-invariance")
+    },
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",
@@ -80,7 +91,15 @@ LAUNCHERS: Registry[Any] = Registry(
         "slurm": "rapidash.study._cluster:launch_slurm",
     },
 )
-SECTIONS: Registry[Any] = Registry("sections", "report section", {})
+SECTIONS: Registry[Any] = Registry(
+    "sections",
+    "report section",
+    {
+        "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
+        "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
+        "effective-invariance": "rapidash.report._invariance_section:invariance_section",
+    },
+)
 REGISTRIES = {
     registry.group: registry
     for registry in (NETWORKS, TASKS, METHODS, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)

@@ -93,3 +93,26 @@ def test_correlation_recovers_a_known_coefficient_and_rejects_noise() -> None:
 def test_correlation_refuses(x: list[float], y: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         correlation_study(x, y)
+
+
+def test_clusters_are_drawn_together() -> None:
+    """Five copies of each model are no further evidence: the bootstrap over clusters is that of the models alone."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=12)
+    y = 0.7 * x + rng.normal(size=12)
+    alone = correlation_study(x, y, clusters=range(12))
+    copied = correlation_study(np.repeat(x, 5), np.repeat(y, 5), clusters=np.repeat(np.arange(12), 5).tolist())
+    assert copied.pearson == pytest.approx(alone.pearson)
+    assert copied.pearson_interval == pytest.approx(alone.pearson_interval)
+    assert copied.spearman_interval == pytest.approx(alone.spearman_interval)
+    apart = correlation_study(np.repeat(x, 5), np.repeat(y, 5))
+    assert np.ptp(apart.spearman_interval) < 0.7 * np.ptp(copied.spearman_interval)
+    with pytest.raises(ValueError, match="clusters must name at least 4 for 12 models, got 2 for 12"):
+        correlation_study(x, y, clusters=[k % 2 for k in range(12)])
+
+
+def test_correlation_of_rows_made_by_hand() -> None:
+    """x = 0, 1, 2, 3 and y = 0, 1, 3, 2: sum of products 4, of squares 5 and 5: r = 4 / 5, also of ranks."""
+    study = correlation_study([0, 1, 2, 3], [0, 1, 3, 2], num_resamples=50)
+    assert (study.pearson, study.spearman) == (pytest.approx(0.8), pytest.approx(0.8))
+    assert (study.slope, study.intercept) == (pytest.approx(0.8), pytest.approx(0.3))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
+    from rapidash.datasets._solids import SOLIDS, solids_dataset
     from rapidash.datasets._tables import (
         Column,
         Table,
@@ -51,6 +52,7 @@ __all__ = [
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
+    "SOLIDS",
     "Column",
     "DataError",
     "FileCloud",
@@ -89,6 +91,7 @@ __all__ = [
     "shapes69_dataset",
     "simulate_charged_particles",
     "skeleton_edges",
+    "solids_dataset",
     "tabular_dataset",
     "unforeseen",
     "unit_ball",
@@ -143,6 +146,7 @@ _LAZY = {
     ),
     "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
     "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
+    "_solids": ("SOLIDS", "solids_dataset"),
     "_tables": (
         "Column",
         "Table",

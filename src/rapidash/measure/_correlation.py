@@ -1,6 +1,6 @@
 """Does a measure of symmetry tell which model generalizes? Correlation over a set of models, with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +47,12 @@ def correlation_study(
     level: float = 0.95,
     num_resamples: int = 2000,
     seed: int = 0,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Correlation:
     """Correlation of two measures over models: one entry for each model (or, for one model, for each test set).
 
-    The interval of Pearson's r is Fisher's, that of Spearman's rho a percentile bootstrap over models.
+    The interval of Pearson's r is Fisher's, that of Spearman's rho a percentile bootstrap over models. Where models
+    come in clusters (the seeds of one variant), both are bootstraps over clusters: their models are drawn together.
 
     Args:
         x: the measure that needs no labels, e.g. the mean effective invariance.
@@ -59,7 +61,9 @@ def correlation_study(
         level: of both intervals, in (0, 1).
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
-    Raises: ValueError for fewer than 4 models, unequal lengths, values that are not finite, or a constant measure.
+        clusters: of each model, what it belongs to; None: every model stands for itself.
+    Raises: ValueError for fewer than 4 models or clusters, unequal lengths, values that are not
+        finite, or a constant measure.
     """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 4:
@@ -69,6 +73,10 @@ def correlation_study(
     for name, values in ((x_name, a), (y_name, b)):
         if np.ptp(values) <= _SAME * np.abs(values).max():
             raise ValueError(f"{name} is the same for all models: no correlation exists")
+    names = list(range(len(a))) if clusters is None else list(clusters)
+    members = [np.flatnonzero([other == name for other in names]) for name in dict.fromkeys(names)]
+    if len(names) != len(a) or len(members) < 4:
+        raise ValueError(f"clusters must name at least 4 for {len(a)} models, got {len(members)} for {len(names)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
     a_unit, b_unit = _unit(a), _unit(b)
@@ -77,13 +85,14 @@ def correlation_study(
     fisher = pearson.confidence_interval(confidence_level=level)
     rng, resampled = np.random.default_rng(seed), []
     for _ in range(num_resamples):
-        index = rng.integers(len(a), size=len(a))
+        index = np.concatenate([members[drawn] for drawn in rng.integers(len(members), size=len(members))])
         if np.ptp(a[index]) > 0 and np.ptp(b[index]) > 0:
-            resampled.append(_spearman(a[index], b[index]))
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+            resampled.append((np.corrcoef(a[index], b[index])[0, 1], _spearman(a[index], b[index])))
+    (low_r, low), (high_r, high) = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    of_pearson = (fisher.low, fisher.high) if clusters is None else (low_r, high_r)
     return Correlation(
         pearson=float(pearson.statistic),
-        pearson_interval=(float(fisher.low), float(fisher.high)),
+        pearson_interval=(float(of_pearson[0]), float(of_pearson[1])),
         spearman=_spearman(a, b),
         spearman_interval=(float(low), float(high)),
         slope=float(fit.slope) * b_unit / a_unit,

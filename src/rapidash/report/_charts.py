@@ -151,7 +151,7 @@ def cost_charts(summary: StudySummary) -> tuple[XYChart, ...]:
             )
             for v, test, cost, text in known
         )
-        charts.append(XYChart(slug, title, "", _apart(series), x, y, _log(axis, x), error_axis(summary, y)))
+        charts.append(XYChart(slug, title, "", apart(series), x, y, _log(axis, x), error_axis(summary, y)))
     return tuple(charts)
 
 
@@ -166,7 +166,7 @@ def data_chart(summary: StudySummary) -> XYChart | None:
     series = [_error_curve(v, v.name, v.by_num_train, x, y, fmt.count, " samples") for v in known]
     lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
     return XYChart(
-        "data", "Data efficiency", lead, _apart(series), x, y, "training samples, log scale", error_axis(summary, y)
+        "data", "Data efficiency", lead, apart(series), x, y, "training samples, log scale", error_axis(summary, y)
     )
 
 
@@ -323,7 +323,7 @@ def _point(x: Scale, y: Scale, at: float, estimate: Estimate, tip: str) -> Point
     return Point(x(at), round(100 - y(estimate.mean), 3), round(100 - y(low), 3), round(100 - y(high), 3), text)
 
 
-def _apart(series: Sequence[Series]) -> tuple[Series, ...]:
+def apart(series: Sequence[Series]) -> tuple[Series, ...]:
     """The series with points that would hide one another shifted to the side."""
     placed: list[Point] = []
     moved = []

@@ -1,9 +1,10 @@
-"""Sections that packages add to a report: drawn in the terminal, on the page and in Markdown, each by the same text."""
+"""Registered sections of a report: drawn in the terminal, on the page and in Markdown, each by the same text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rapidash.registry import SECTIONS
+from rapidash.report._chart_types import XYChart
 from rapidash.study import StudySummary
 
 
@@ -16,6 +17,7 @@ class Section:
         text: one paragraph.
         head, rows: of a table; every row is as long as the head.
         notes: lines below it.
+        chart: a plot, which stands on the page only.
     Raises: ValueError for a row of another length than the head.
     """
 
@@ -24,6 +26,7 @@ class Section:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
+    chart: XYChart | None = None
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -35,11 +38,17 @@ def registered_sections(summary: StudySummary) -> tuple[tuple[Section, ...], tup
     """What the functions in ``rapidash.registry.SECTIONS`` make of a study, and why some make nothing of it."""
     sections, faults = [], []
     for name in SECTIONS:
+        whose = " of another package"
         try:
-            found = SECTIONS.get(name)(summary)
+            draw = SECTIONS.get(name)
+            if draw.__module__.startswith("rapidash."):
+                whose = ""
+            found = draw(summary)
+            if found is None:  # it has nothing to say of this study
+                continue
             if not isinstance(found, Section):
-                raise TypeError(f"it returned {type(found).__name__}, expected rapidash.report.Section")
+                raise TypeError(f"it returned {type(found).__name__}, expected rapidash.report.Section or None")
             sections.append(found)
         except Exception as error:  # whatever the code of another package does: the rest of the report stands
-            faults.append(f"The section {name!r} of another package is left out: {type(error).__name__}: {error}")
+            faults.append(f"The section {name!r}{whose} is left out: {type(error).__name__}: {error}")
     return tuple(sections), tuple(faults)

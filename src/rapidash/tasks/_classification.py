@@ -68,8 +68,8 @@ class CloudClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassificationTask(PosedTask):
-    """Base of tasks whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
+class Classification:
+    """What tasks share whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
 
     metric: str = field(default="error rate", init=False)
     unit: str = field(default="%", init=False)
@@ -116,3 +116,8 @@ class ClassificationTask(PosedTask):
     def errors(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, " B"]:
         """100 for every cloud whose largest logit is not that of its class, else 0."""
         return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)
+
+
+@dataclass(frozen=True)
+class ClassificationTask(Classification, PosedTask):
+    """Base of such tasks whose clouds are read from files."""
