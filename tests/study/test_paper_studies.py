@@ -222,13 +222,15 @@ def test_sections_of_lie_derivatives_say_what_the_records_say() -> None:
                 "turned", seed, slope(0.8, 0.1, 0.2), methods=[{"kind": "augment", "group": "SO(3)"}], neighbor="eight"
             ),
         ]
+        free = {"num_orientations": 12, "symmetry": "T(3)"}  # differs in more than its orientations: in no row of grids
+        records.append(record("free", seed, {(SLOPE, "SO(3)"): (0.9, 0.9)}, model=free))
     text = " ".join(terminal_table(summarize(study_of(records))).split())
     assert "A eight 0 → 0 0.800 → 0.600 2.00 → 3.00 0.500 → 0.300" in text
     assert "With 8 and 20 orientations the Lie derivative under rotations is 0.600 and 0.450 after training" in text
     assert "lower with 20 than with 8 in 1 of 2 seeds" in text
     assert "of eight from 0.600 to 0.100; it is lower in 2 of 2 seeds" in text
     assert "Finite error over Lie derivative: 0.50 (A) to 2.0 (C)" in text
-    assert "blocks.0 +125 % +125 % +125 % remainder −25 % −25 % −25 % remainder over total 1.2×10⁻¹" in text
+    assert "blocks.0 +125 % +125 % +125 % remainder −25 % −25 % −25 % remainder over total 0.12 0.12 0.12" in text
     assert "Largest share: blocks.0 in A, B and C." in text
 
 

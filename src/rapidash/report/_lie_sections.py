@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from rapidash.report import _format as fmt
 from rapidash.report._phrases import moments_text
@@ -46,7 +47,9 @@ def layer_section(summary: StudySummary) -> Section | None:
     layers = sorted({name for one in found for name in one}, key=_place)
     rows = [(name, *(_percent(one.get(name)) for one in found)) for name in layers]
     closure = [_figure(variant, CLOSURE, "SO(") for variant in shown]
-    rows.append((CLOSURE, *(fmt.NOTHING if c is None else fmt.power_of_ten(c.moments["after"].mean) for c in closure)))
+    rows.append(
+        (CLOSURE, *(fmt.NOTHING if c is None else fmt.relative_error(c.moments["after"].mean) for c in closure))
+    )
     largest: dict[str, list[str]] = {}
     for variant, one in zip(shown, found):
         largest.setdefault(max(one, key=lambda name: one[name]), []).append(variant.letter)
@@ -80,8 +83,10 @@ def _turning(variant: VariantSummary) -> Estimate | None:
     return None if figure is None else figure.moments["after"]
 
 
-def _model(variant: VariantSummary, key: str) -> object:
-    return variant.runs[0].get("config", "variant", "model", key) if variant.runs else None
+def _model(variant: VariantSummary) -> dict[str, Any]:
+    """The settings of its network, a copy."""
+    found = variant.runs[0].get("config", "variant", "model") if variant.runs else None
+    return dict(found or {})
 
 
 def _methods(variant: VariantSummary) -> list[str]:
@@ -90,11 +95,13 @@ def _methods(variant: VariantSummary) -> list[str]:
 
 def _by_orientations(summary: StudySummary) -> Iterator[str]:
     """How the violation changes with the number of orientations, among variants that differ in nothing else."""
-    grids = {}
+    alike: dict[str, dict[int, Estimate]] = {}
     for variant in summary.variants:
-        found, is_lifted = _turning(variant), "x" in str(_model(variant, "space"))
-        if found is not None and is_lifted and not _methods(variant):
-            grids[int(str(_model(variant, "num_orientations")))] = found
+        found, model = _turning(variant), _model(variant)
+        size = model.pop("num_orientations", None)
+        if found is not None and "x" in str(model.get("space")) and isinstance(size, int) and not _methods(variant):
+            alike.setdefault(repr(sorted(model.items())), {})[size] = found
+    grids = max(alike.values(), key=len, default={})
     if len(grids) < 2:
         return
     sizes = sorted(grids)
