@@ -132,7 +132,7 @@ FEATURES = {  # code that needs an extra, and what it says without it
     "read_h5(Path('x.h5'), ('data',))": "x.h5 needs h5py: pip install 'rapidash[data]'",
     "select_backend('edge_conv', 'numba', torch.ones(1))": "numba is not installed: pip install 'rapidash[fast]'",
     "import rapidash._cli_parser": 'the command line needs PyYAML: pip install "rapidash[study]"',
-    "_page.render(None)": "the report needs Jinja2: pip install 'rapidash[study]'",
+    "_page.render(None, None)": "the report needs Jinja2: pip install 'rapidash[study]'",
     "_measurement.measurement_page(None)": "the page needs Jinja2: pip install 'rapidash[study]'",
     "figure(Path('tests/study/earlier'), Path('x.svg'))": "the figure needs matplotlib: pip install 'rapidash[study]'",
     "_render._plot(Path('x.svg'), [])": 'the plot of growth needs matplotlib: pip install "rapidash[study]"',

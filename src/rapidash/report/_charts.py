@@ -184,7 +184,7 @@ def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
         lead = "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve."
         slug = f"factor-{factor.replace('.', '-')}"
         title = f"Error against {factor}"
-        charts.append(XYChart(slug, title, lead, _apart(series), x, y, _log(factor, x), error_axis(summary, y)))
+        charts.append(XYChart(slug, title, lead, apart(series), x, y, _log(factor, x), error_axis(summary, y)))
     return tuple(charts)
 
 

@@ -12,7 +12,7 @@ from rapidash.groups import Position
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
 from rapidash.tasks._classification import Classification, CloudClassifier
-from rapidash.tasks._file_task import Input
+from rapidash.tasks._file_task import NeededField
 from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -51,9 +51,9 @@ class SolidsTask(Classification):
         return solids_dataset(split, size=size, num_points=self.num_points, seed=self.data_seed)
 
     @property
-    def inputs(self) -> Mapping[str, Input]:
+    def needs(self) -> Mapping[str, NeededField]:
         """What a cloud from a file must have."""
-        return {"pos": Input(Field(Position(), "length"), 3)}
+        return {"pos": NeededField(Field(Position(), "length"), 3)}
 
     def class_names(self) -> Sequence[str]:
         """The names of the solids."""
