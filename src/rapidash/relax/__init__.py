@@ -2,17 +2,31 @@
 
 from rapidash.relax._ace import ACE
 from rapidash.relax._dual_ascent import DualAscent
-from rapidash.relax._free_branches import FiberMLP, OffsetMLP
-from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
+from rapidash.relax._free_branches import FiberMLP, OffsetMLP, PositionMLP
+from rapidash.relax._relaxed_layer import (
+    Relaxed,
+    RelaxedBlock,
+    RelaxedLayer,
+    project,
+    relax_blocks,
+    relaxation,
+    relaxed_layers,
+)
+from rapidash.relax._relaxing import PROJECTED, RelaxingMethod
 
 __all__ = [
     "ACE",
+    "PROJECTED",
     "DualAscent",
     "FiberMLP",
     "OffsetMLP",
+    "PositionMLP",
+    "Relaxed",
     "RelaxedBlock",
+    "RelaxedLayer",
+    "RelaxingMethod",
     "project",
     "relax_blocks",
     "relaxation",
-    "relaxed_blocks",
+    "relaxed_layers",
 ]
