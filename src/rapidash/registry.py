@@ -21,6 +21,7 @@ __all__ = [
     "NETWORKS",
     "OBJECTIVES",
     "REGISTRIES",
+    "SCHEDULES",
     "SECTIONS",
     "TASKS",
     "PluginError",
@@ -62,7 +63,23 @@ TASKS: Registry[Any] = Registry(
 METHODS: Registry[Any] = Registry(
     "methods",
     "method",
-    {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
+    {
+        "augment": "rapidash.methods:Augment",
+        "average": "rapidash.methods:Average",
+        "ace": "rapidash.relax:ACE",
+        "constraint-relaxation": "rapidash.relax:ConstraintRelaxation",
+        "projection-penalty": "rapidash.relax:ProjectionPenalty",
+        "rpp": "rapidash.relax:ResidualPathwayPrior",
+    },
+)
+SCHEDULES: Registry[Any] = Registry(
+    "schedules",
+    "schedule",
+    {
+        "triangle": "rapidash.relax:Triangle",
+        "decay": "rapidash.relax:Decay",
+        "constant": "rapidash.relax:Constant",
+    },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry("measures", "measure", {})
@@ -83,5 +100,5 @@ LAUNCHERS: Registry[Any] = Registry(
 SECTIONS: Registry[Any] = Registry("sections", "report section", {})
 REGISTRIES = {
     registry.group: registry
-    for registry in (NETWORKS, TASKS, METHODS, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)
+    for registry in (NETWORKS, TASKS, METHODS, SCHEDULES, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)
 }

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from relax_checks import FLAT, SMALL, STEPS, TASK, error, every_rotation_of_the_grid, trained
 from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
-from rapidash.groups import SO, E, Position, Scalar, grid_symmetries, motion
+from rapidash.groups import SO, E, Position, Scalar, motion
 from rapidash.measure import Action, as_module, layerwise_equivariance_error, rapidash_layers
 from rapidash.methods import FULL, Augment, Average, Method, Variant, build_model, in_view, view_ledger, view_names
 from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
@@ -26,39 +27,6 @@ from rapidash.relax import (
     relaxed_layers,
 )
 from rapidash.relax._dual_ascent import Form
-from rapidash.tasks import get_task
-from rapidash.train import TrainConfig, train
-
-SMALL = RapidashConfig(grid="platonic", num_orientations=12, channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8)
-FLAT = replace(SMALL, space="R3")
-TASK = get_task("nbody", num_train=40, num_val=20, num_test=8)
-STEPS = TrainConfig(steps=12, batch_size=10, warmup_steps=2, eval_every=6, checkpoint_every=6, learning_rate=5e-3)
-
-
-def trained(variant: Variant, run_dir: Path, steps: TrainConfig = STEPS) -> nn.Module:
-    model = build_model(TASK, variant)
-    sets = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val"), "seed": 0, "run_dir": run_dir}
-    train(model, TASK, steps, methods=variant.methods, primary_view=variant.primary_view, progress=False, **sets)
-    return model
-
-
-def error(model: nn.Module, elements: Tensor) -> float:
-    """The largest relative equivariance error over group elements, in float64."""
-    twin = model.double().eval()
-    batch = TASK.dataset("val").batch(torch.arange(3)).to(dtype=torch.float64)
-    worst = 0.0
-    with torch.no_grad():
-        out = twin(batch)
-        for g in elements:
-            moved = batch.act(TASK.output, g, out)
-            worst = max(worst, float((twin(batch.transform(g)) - moved).norm() / out.norm()))
-    return worst
-
-
-def every_rotation_of_the_grid(model: nn.Module) -> Tensor:
-    turns = grid_symmetries(model.backbone.grid).elements
-    assert len(turns) == 60
-    return motion(turns, torch.zeros(60, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("form", ["equality", "resilient"])
@@ -68,7 +36,7 @@ def test_the_projected_network_is_exact_before_and_after_training_and_the_full_o
 ) -> None:
     """Over all 60 rotations of the icosahedron where there are orientations; on R^3 over elements of E(3)."""
     variant = Variant("ace", model, methods=(ACE(hidden=16, tau=5.0, form=form),))
-    fresh, after = build_model(TASK, variant), trained(variant, tmp_path)
+    fresh, after = build_model(TASK, variant), trained(variant, tmp_path)[0]
     for network in (fresh, after):
         elements = (
             every_rotation_of_the_grid(network) if model is SMALL else E(3).sample(12, generator=seeded("elements"))
@@ -231,7 +199,7 @@ def test_what_a_branch_is_called_with_is_kept_once_when_asked_for() -> None:
 def test_the_resilient_form_keeps_its_branches_and_says_its_slacks(tmp_path: Path) -> None:
     variant = Variant("ace", SMALL, methods=(ACE(hidden=16, form="resilient"),))
     assert variant.primary_view == FULL
-    model = trained(variant, tmp_path)
+    model, _ = trained(variant, tmp_path)
     assert view_names(variant.methods, model) == [FULL, PROJECTED]
     assert variant.methods[0].finish(model) is model
     assert relaxed_layers(model)
@@ -248,7 +216,7 @@ def test_a_record_of_the_time_before_the_resilient_form_means_what_it_meant() ->
 
 def test_the_projection_drops_the_branches_and_stays_the_same_function(tmp_path: Path) -> None:
     variant = Variant("ace", SMALL, methods=(ACE(hidden=16, tau=5.0),))
-    model = trained(variant, tmp_path).double().eval()
+    model, _ = trained(variant, tmp_path).double().eval()
     batch = TASK.dataset("val").batch(torch.arange(3)).to(dtype=torch.float64)
     with torch.no_grad():
         with in_view(model, variant.methods, PROJECTED):
@@ -281,8 +249,8 @@ def test_a_relaxed_block_adds_the_gated_branch_by_hand() -> None:
 
 
 def test_an_initial_gate_of_zero_is_plain_training_bit_for_bit(tmp_path: Path) -> None:
-    plain = trained(Variant("plain", SMALL, methods=(Augment("SO(3)"),)), tmp_path / "plain")
-    off = trained(Variant("off", SMALL, methods=(Augment("SO(3)"), ACE(gate=0.0))), tmp_path / "off")
+    plain, _ = trained(Variant("plain", SMALL, methods=(Augment("SO(3)"),)), tmp_path / "plain")
+    off, _ = trained(Variant("off", SMALL, methods=(Augment("SO(3)"), ACE(gate=0.0))), tmp_path / "off")
     state = off.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in plain.state_dict().items())
     assert len(state) == len(plain.state_dict())
@@ -291,7 +259,7 @@ def test_an_initial_gate_of_zero_is_plain_training_bit_for_bit(tmp_path: Path) -
 def test_training_closes_the_gates(tmp_path: Path) -> None:
     """Plain gradient descent on the gates, with a time constant of a tenth of the run."""
     steps = replace(STEPS, steps=150, eval_every=150, checkpoint_every=150)
-    model = trained(Variant("ace", SMALL, methods=(ACE(hidden=8),)), tmp_path, steps)
+    model, _ = trained(Variant("ace", SMALL, methods=(ACE(hidden=8),)), tmp_path, steps)
     assert all(abs(float(block.gate.detach())) < 0.05 for block in relaxed_layers(model))
 
 

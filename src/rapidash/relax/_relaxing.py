@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import nn
@@ -31,6 +31,8 @@ class RelaxingMethod(Method):
     Its views are ``"full"`` and ``"projected"``, without the branches. Which one is primary, and what a branch is, the
     methods say.
     """
+
+    how_projected: ClassVar[str] = "dropped"  # what the projected view does to the branches
 
     @property
     @abstractmethod
@@ -113,7 +115,9 @@ class RelaxingMethod(Method):
         if not self.is_on:
             return before
         if view == PROJECTED:
-            return replace(before, reasons=(*before.reasons, f"the free branches of {self.kind} are dropped"))
+            return replace(
+                before, reasons=(*before.reasons, f"the free branches of {self.kind} are {self.how_projected}")
+            )
         layers, effective = before.layers, before.effective
         if not isinstance(layers, Group) or not isinstance(effective, Group):
             raise ValueError(f"{self.kind} relaxes motions of space, the ledger says {effective.name}")
