@@ -43,6 +43,14 @@ _TASK_CLASSES = {
 }
 
 
+_METHOD_STUDIES = (  # of methods, on a task that has a study of its own
+    "nbody-methods",
+    "relax-cmu",
+    "relax-nbody",
+    "relax-nbody-field",
+)
+
+
 def _module(name: str) -> str:
     return name.replace("-", "_")
 
@@ -86,7 +94,7 @@ MEASURES: Registry[Any] = Registry("measures", "measure", {})
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, "nbody-methods")},
+    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, *_METHOD_STUDIES)},
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",
