@@ -105,7 +105,9 @@ LAUNCHERS: Registry[Any] = Registry(
         "slurm": "rapidash.study._cluster:launch_slurm",
     },
 )
-SECTIONS: Registry[Any] = Registry("sections", "report section", {})
+SECTIONS: Registry[Any] = Registry(
+    "sections", "report section", {"relaxed": "rapidash.report._relaxed_section:relaxed_section"}
+)
 REGISTRIES = {
     registry.group: registry
     for registry in (NETWORKS, TASKS, METHODS, SCHEDULES, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)

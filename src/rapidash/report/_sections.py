@@ -1,9 +1,10 @@
-"""Sections that packages add to a report: drawn in the terminal, on the page and in Markdown, each by the same text."""
+"""Further sections of a report, also of other packages: in the terminal, on the page and in Markdown, by one text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rapidash.registry import SECTIONS
+from rapidash.report._chart_types import XYChart
 from rapidash.study import StudySummary
 
 
@@ -16,6 +17,7 @@ class Section:
         text: one paragraph.
         head, rows: of a table; every row is as long as the head.
         notes: lines below it.
+        charts: drawn on the page below the table, and nowhere else.
     Raises: ValueError for a row of another length than the head.
     """
 
@@ -24,6 +26,7 @@ class Section:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
+    charts: Sequence[XYChart] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -36,7 +39,8 @@ def registered_sections(summary: StudySummary) -> tuple[tuple[Section, ...], tup
     sections, faults = [], []
     for name in SECTIONS:
         try:
-            found = SECTIONS.get(name)(summary)
+            if (found := SECTIONS.get(name)(summary)) is None:  # nothing to say about this study
+                continue
             if not isinstance(found, Section):
                 raise TypeError(f"it returned {type(found).__name__}, expected rapidash.report.Section")
             sections.append(found)
