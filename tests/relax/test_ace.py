@@ -17,10 +17,12 @@ from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
 from rapidash.relax import (
     ACE,
     PROJECTED,
+    ConstraintRelaxation,
     FiberMLP,
     PositionMLP,
     RelaxedBlock,
     RelaxedLayer,
+    RelaxingMethod,
     project,
     relax_blocks,
     relaxation,
@@ -291,10 +293,17 @@ def test_what_it_does_not_fit_is_said() -> None:
 
 
 @pytest.mark.usefixtures("unwrapped")
-@pytest.mark.parametrize("space", ["R3xS2", "R3"])
-def test_relaxed_networks_compile_export_and_run_under_autocast(space: str) -> None:
+@pytest.mark.parametrize(
+    ("space", "method"),
+    [
+        ("R3xS2", ACE(hidden=8)),
+        ("R3", ACE(hidden=8)),
+        ("R3xS2", ACE(hidden=8, sees="positions")),
+        ("R3", ConstraintRelaxation(scale=0.1)),
+    ],
+)
+def test_relaxed_networks_compile_export_and_run_under_autocast(space: str, method: RelaxingMethod) -> None:
     torch.manual_seed(0)
-    method = ACE(hidden=8)
     network = Rapidash(
         space=space, grid="platonic", in_scalars=1, channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8
     )

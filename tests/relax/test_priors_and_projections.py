@@ -33,9 +33,10 @@ def test_the_prior_by_hand() -> None:
     with torch.no_grad():
         layer.eq.weight.copy_(torch.tensor([[1.0], [2.0]]))
         layer.free.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        layer.free.bias.fill_(5.0)
     terms = WeightPrior(free=10.0, eq=0.5).penalty(nn.ModuleList([layer, layer]))  # the same layer counts once
     assert {name: float(term.detach()) for name, term in terms.items()} == {
-        "prior of free weights": 250.0,
+        "prior of free weights": 500.0,  # biases too
         "prior of equivariant weights": 2.5,
     }
     assert WeightPrior(0.0, 0.0).penalty(layer) == {}
@@ -95,8 +96,13 @@ def test_a_fresh_network_with_a_small_branch_and_its_parameter_groups() -> None:
     owned = [id(weight) for group in groups for weight in group.params]
     expected = weights_under_prior(model, "free") + weights_under_prior(model, "equivariant")
     assert owned == [id(weight) for weight in expected]
-    assert len(weights_under_prior(model, "free")) == 2 * 2
-    assert all(weight.dim() >= 2 for weight in expected)
+    assert len(weights_under_prior(model, "free")) == 2 * 4
+    assert all(weight.dim() >= 2 for weight in weights_under_prior(model, "equivariant"))
+    flat = build_model(TASK, replace(variant, model=FLAT))
+    free = {id(weight) for weight in weights_under_prior(flat, "free")}
+    for layer in relaxed_layers(flat):
+        assert not free & {id(weight) for weight in layer.free.norm.parameters()}
+        assert id(layer.free.kernel.weight) in free
     assert ResidualPathwayPrior(free=0.0, eq=0.0).control(model, 10).param_groups() == []
 
 

@@ -113,11 +113,13 @@ class ConstraintRelaxationControl(Control):
     def before(self, step: int) -> None:
         """The gate of this step."""
         self._set_gate(step)
-        for layer in self.layers:
+        for layer in self.layers if self._has_penalty else ():
             layer.watch()
 
     def terms(self, view: StepView) -> Mapping[str, Tensor]:
         """The two penalties; without weight they are not computed."""
+        if not self._has_penalty:
+            return {}
         seen = [layer.seen() for layer in self.layers]
         branches = linear_branches(self.layers)
         with torch.no_grad():
@@ -139,6 +141,10 @@ class ConstraintRelaxationControl(Control):
     def values(self) -> Mapping[str, float]:
         """The gate, the same in every block."""
         return {"gate": float(self.layers[0].gate)}
+
+    @property
+    def _has_penalty(self) -> bool:
+        return bool(self.method.defect_weight or self.method.size_weight)
 
     def _set_gate(self, step: int) -> None:
         value = self.method.gate_after(step / self.total_steps)

@@ -17,10 +17,10 @@ from rapidash.relax._relaxing import RelaxingMethod, Sees, check_choice, check_w
 
 @dataclass(frozen=True)
 class WeightPrior:
-    """Minus the logarithm of Gaussian priors on weight matrices: free * sum |W_free|^2 + eq * sum |W_eq|^2.
+    """Minus the logarithm of Gaussian priors on weights: free * sum |W_free|^2 + eq * sum |W_eq|^2.
 
-    Of `Relaxed` layers: the parameters of the free branches and of the equivariant parts with two axes or more; biases,
-    norms and gates have no prior.
+    Of `Relaxed` layers: all parameters of the free branches but those of their norms, since a bias for each orientation
+    breaks rotations too; of the equivariant parts those with two axes or more. Gates have no prior.
 
     Args:
         free, eq: inverse variances, at least 0.
@@ -46,10 +46,11 @@ class WeightPrior:
 
 
 def weights_under_prior(model: nn.Module, part: str) -> list[nn.Parameter]:
-    """The weight matrices of the ``"free"`` or the ``"equivariant"`` parts of all relaxed layers, each once."""
-    modules = [getattr(layer, part) for layer in relaxed_layers(model)]
-    found = {id(weight): weight for module in modules for weight in module.parameters() if weight.dim() >= 2}
-    return list(found.values())
+    """What has a prior in the ``"free"`` or the ``"equivariant"`` parts of all relaxed layers, each once."""
+    modules = [module for layer in relaxed_layers(model) for module in getattr(layer, part).modules()]
+    inside = [module for module in modules if not isinstance(module, nn.LayerNorm)]
+    weights = [weight for module in inside for weight in module.parameters(recurse=False)]
+    return list({id(weight): weight for weight in weights if weight.dim() >= 2 or part == "free"}.values())
 
 
 def sum_of_squares(weights: Sequence[Tensor]) -> Tensor:
@@ -61,8 +62,8 @@ def sum_of_squares(weights: Sequence[Tensor]) -> Tensor:
 class ResidualPathwayPrior(RelaxingMethod):
     """f_eq + f_free in every block, without a gate: a prior says how unlikely large free weights are.
 
-    The loss gains `WeightPrior`, as a sum over weights; it is not divided by the number of samples. The matrices under
-    a prior have no weight decay of the optimizer, which would be a second one. With both priors at 0 and ``scale`` 1
+    The loss gains `WeightPrior`, as a sum over weights; it is not divided by the number of samples. What is under
+    a prior has no weight decay of the optimizer, which would be a second one. With both priors at 0 and ``scale`` 1
     this is an equivariant network and a free one side by side. The result is the view ``"full"``.
 
     Args:
@@ -131,7 +132,7 @@ class ResidualPathwayPriorControl(Control):
         self.prior, self.model = method.prior(), model
 
     def param_groups(self) -> Sequence[ParamGroup]:
-        """The matrices that have a prior: no weight decay beside it."""
+        """What has a prior: no weight decay beside it."""
         parts = [part for part, weight in (("free", self.prior.free), ("equivariant", self.prior.eq)) if weight]
         return [ParamGroup(weights) for part in parts if (weights := weights_under_prior(self.model, part))]
 

@@ -12,8 +12,8 @@ from rapidash.train import TrainConfig
 def make_design(full: bool) -> StudyDesign:
     """Eight variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, T(3) without and with turned samples.
 
-    Walking; running is ``--task_options.motion run``. Quick: narrow networks, few steps, a part of the validation and test
-    samples. Full: the published samples with their mirror images, and 5 seeds.
+    Walking; running is ``--task_options.motion run``. Quick: narrow networks, few steps, a part of the validation and
+    test samples. Full: the published samples with their mirror images, and 5 seeds.
     """
     base = RapidashConfig(space="R3", channels=16, num_layers=2, basis_dim=16, basis_hidden_dim=16)
     if full:
