@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from relax_checks import FLAT, SMALL, STEPS, TASK, error, every_rotation_of_the_grid, trained
-from torch import nn
+from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
-from rapidash.groups import E
+from rapidash.groups import E, Vector, parse_group
 from rapidash.methods import FULL, Method, Step, StepView, Variant, build_model, in_view, view_ledger
 from rapidash.models import RapidashConfig
 from rapidash.registry import METHODS
@@ -20,9 +20,11 @@ from rapidash.relax import (
     ConstraintRelaxation,
     Decay,
     FiberMLP,
+    LinearBranch,
     RelaxedLayer,
     Triangle,
     relaxed_layers,
+    reynolds,
 )
 
 
@@ -138,7 +140,44 @@ class Own(ConstraintRelaxation):
 class OwnNetwork(nn.Module):
     def __init__(self, free: nn.Module) -> None:
         super().__init__()
-        self.layer = RelaxedLayer(nn.Linear(2, 2), free)
+        self.layer = RelaxedLayer(nn.Linear(3, 3), free)
+
+
+class Pair(LinearBranch):
+    """A branch of one's own, on vectors under quarter turns about z."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_group("C4(z)"), Vector(), Vector())
+        self.weight = nn.Parameter(torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+
+    def features(self, x: Tensor) -> Tensor:
+        return x
+
+    def map(self, features: Tensor) -> Tensor:
+        return features @ self.used_weight.T
+
+    def averaged_weight(self) -> Tensor:
+        matrices = self.group.elements()[:, :3, :3].float()
+        return reynolds(self.weight, matrices, matrices)
+
+
+def test_a_linear_branch_of_ones_own_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W takes z to x, and x to nothing. Quarter turns leave z: W g z - g W z is x - g x, of squares 0, 2, 4 and 2."""
+    monkeypatch.setitem(METHODS, "own", Own)
+    method = Own(size_weight=0.0, defect_weight=1.0)
+    network = method.modify(OwnNetwork(Pair()), TASK)
+    control = method.control(network, 10)
+    found = {}
+    for seed in range(20):
+        control.before(5)
+        network.layer(torch.tensor([[0.0, 0.0, 1.0]]))
+        view = StepView(
+            5, 10, network, TASK.dataset("train").batch(torch.arange(1)), Step(torch.zeros(())), seeded(seed)
+        )
+        found[round(float(3 * control.terms(view)["relaxation defect"].detach() ** 2), 4)] = True
+    assert set(found) == {0.0, 2.0, 4.0}
+    assert float(network.layer.gate) == 1.0
+    assert float(network.layer.free.averaged_weight().detach().abs().max()) < 1e-6
 
 
 def test_what_it_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +197,6 @@ def test_what_it_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"cannot act on this grid of 7 orientations .* choose grid='platonic'"):
         build_model(TASK, Variant("v", crooked, methods=(lie,)))
     monkeypatch.setitem(METHODS, "own", Own)
-    model = Own().modify(OwnNetwork(FiberMLP(1, 2, hidden=2)), TASK)
+    model = Own().modify(OwnNetwork(FiberMLP(1, 3, hidden=2)), TASK)
     with pytest.raises(ValueError, match=r"free branch FiberMLP does not say how the group acts.*LinearBranch"):
         Own().control(model, 10)

@@ -1,6 +1,7 @@
 """Free linear maps that say how the group acts on both sides, so that what they break can be computed."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,9 +24,10 @@ from rapidash.symmetry import orbit_assignment, orbit_means
 
 
 class LinearBranch(nn.Module, ABC):
-    """A free branch that is linear in what it sees: ``map(features(x, ...))`` with one matrix W.
+    """A free branch that is linear in what it sees: ``map(features(x, ...))`` with one matrix W, ``weight``.
 
-    Derive from it to relax layers of your own by methods that need a linear branch.
+    Derive from it to relax layers of your own by methods that need a linear branch. It is called as the layer beside
+    it, and ``features`` takes what it is called with.
 
     Args:
         group: that acts.
@@ -40,11 +42,11 @@ class LinearBranch(nn.Module, ABC):
         self.is_averaged = False  # whether the map is that of `averaged_weight`
 
     @abstractmethod
-    def features(self, x: Tensor, edges: EdgeKernel) -> Float[Tensor, "N ..."]:
-        """What W is applied to."""
+    def features(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What W is applied to, a row per sample."""
 
     @abstractmethod
-    def map(self, features: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
+    def map(self, features: Tensor) -> Tensor:
         """W on every row of the features."""
 
     @abstractmethod
@@ -56,9 +58,9 @@ class LinearBranch(nn.Module, ABC):
         """W, or P W while ``is_averaged``."""
         return self.averaged_weight() if self.is_averaged else self.weight
 
-    def forward(self, x: Float[Tensor, "N O C"], edges: EdgeKernel) -> Float[Tensor, "N O C"]:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """See the class."""
-        return self.map(self.features(x, edges))
+        return self.map(self.features(*args, **kwargs))
 
 
 class FiberLinear(LinearBranch):

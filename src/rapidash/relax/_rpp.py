@@ -63,7 +63,8 @@ class ResidualPathwayPrior(RelaxingMethod):
     """f_eq + f_free in every block, without a gate: a prior says how unlikely large free weights are.
 
     The loss gains `WeightPrior`, as a sum over weights; it is not divided by the number of samples. What is under
-    a prior has no weight decay of the optimizer, which would be a second one. With both priors at 0 and ``scale`` 1
+    a prior has no weight decay of the optimizer, which would be a second one, and is
+    trained by AdamW. With both priors at 0 and ``scale`` 1
     this is an equivariant network and a free one side by side. The result is the view ``"full"``.
 
     Args:
