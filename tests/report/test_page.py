@@ -264,7 +264,8 @@ def test_a_section_that_raises_is_named_and_the_rest_is_written(
             "Mine", f"{len(summary.variants)} variants", ("a", "b"), [("1|", "<2>")], ("note",)
         ),
         "uneven": lambda summary: Section("Uneven", head=("a",), rows=[("1", "2")]),
-        "none": lambda summary: None,
+        "nothing to say": lambda summary: None,
+        "number": lambda summary: 3,
     }
     monkeypatch.setattr(SECTIONS, "_entries", entries)
     page = write_report(write_study(*make_study())).read_text(encoding="utf-8")
@@ -274,4 +275,5 @@ def test_a_section_that_raises_is_named_and_the_rest_is_written(
     assert (
         "The section 'uneven' of another package is left out: ValueError: rows of the section 'Uneven' need 1" in care
     )
-    assert "'none' of another package is left out: TypeError: it returned NoneType, expected" in care
+    assert "'number' of another package is left out: TypeError: it returned int, expected" in care
+    assert "nothing to say" not in care
