@@ -1,5 +1,6 @@
 """ACE on Rapidash networks: exact when projected, free when not, and closed by training."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,18 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.groups import SO, E, Position, Scalar, motion
 from rapidash.measure import Action, as_module, layerwise_equivariance_error, rapidash_layers
-from rapidash.methods import FULL, Augment, Average, Method, Variant, build_model, in_view, view_ledger, view_names
+from rapidash.methods import (
+    FULL,
+    Augment,
+    Average,
+    Method,
+    Supervised,
+    Variant,
+    build_model,
+    in_view,
+    view_ledger,
+    view_names,
+)
 from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
 from rapidash.relax import (
     ACE,
@@ -29,6 +41,7 @@ from rapidash.relax import (
     relaxed_layers,
 )
 from rapidash.relax._dual_ascent import Form
+from rapidash.train._run import Setup, describe_run
 
 
 @pytest.mark.parametrize("form", ["equality", "resilient"])
@@ -346,3 +359,13 @@ def test_layers_of_a_relaxed_network_are_measured_one_by_one() -> None:
     assert len(blocks) == 2
     assert all(full[name] > 1e-4 for name in blocks)
     assert all(projected[name] < 1e-10 for name in blocks)
+
+
+def test_a_run_of_the_time_before_the_resilient_form_continues() -> None:
+    """A checkpoint names the settings that its run had then; those of today that mean the same are left out."""
+    data = {split: TASK.dataset(split) for split in ("train", "val")}
+    setup = Setup(TASK, Supervised(), (ACE(),), STEPS, data["train"], data["val"], 0, torch.device("cpu"))
+    described = json.loads(describe_run(nn.Linear(1, 1), setup)["method ace"])
+    assert described == {
+        "kind": "ace", "gate": 1.0, "hidden": 64, "lr": 0.02, "tau": 0.1, "damping": None, "is_bounded": True
+    }  # fmt: skip

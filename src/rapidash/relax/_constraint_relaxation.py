@@ -34,9 +34,9 @@ class ConstraintRelaxation(RelaxingMethod):
 
     Bars over squares are means over blocks, points and entries (and generators A), so that the weights do not depend on
     sizes; x is what W sees, without gradient. The group is that of the network: on R^D x S^(D-1) W acts on orientations
-    and channels, and g is drawn anew for every point from the motions that permute the grid; on R^D it acts on the
-    components of offsets, and A runs over the rotations. The result is the view ``"projected"`` without W. With a
-    schedule that ends at 0 the full view is the same function at the end.
+    and channels side by side, with (O C)^2 entries, and g is drawn anew for every point from the motions that permute
+    the grid; on R^D it acts on the components of offsets, and A runs over the rotations. The result is the view
+    ``"projected"`` without W. With a schedule that ends at 0 the full view is the same function at the end.
 
     Args:
         schedule: of the gate theta, over the steps of the run.
