@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
+from rapidash.data import CloudBatch
 from rapidash.groups import SO, E, Position, Scalar, motion
 from rapidash.measure import Action, as_module, layerwise_equivariance_error, rapidash_layers
 from rapidash.methods import (
@@ -35,12 +36,14 @@ from rapidash.relax import (
     RelaxedBlock,
     RelaxedLayer,
     RelaxingMethod,
+    ResidualPathwayPrior,
     project,
     relax_blocks,
     relaxation,
     relaxed_layers,
 )
 from rapidash.relax._dual_ascent import Form
+from rapidash.train import train
 from rapidash.train._run import Setup, describe_run
 
 
@@ -369,3 +372,40 @@ def test_a_run_of_the_time_before_the_resilient_form_continues() -> None:
     assert described == {
         "kind": "ace", "gate": 1.0, "hidden": 64, "lr": 0.02, "tau": 0.1, "damping": None, "is_bounded": True
     }  # fmt: skip
+
+
+class Along(nn.Module):
+    """A multiple of a vector: it turns with the vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, v: Tensor) -> Tensor:
+        return self.factor * v
+
+
+class Drift(nn.Module):
+    """A network of one's own for charged particles: pos + a multiple of vel, relaxed by any linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = RelaxedLayer(Along(), nn.Linear(3, 3))
+
+    def forward(self, batch: CloudBatch) -> Tensor:
+        return batch.pos + self.layer(batch["vel"])
+
+
+@pytest.mark.parametrize("method", [ACE(), ACE(form="resilient"), ResidualPathwayPrior()], ids=["ace", "res", "rpp"])
+def test_a_network_of_ones_own_is_trained_with_its_views(tmp_path: Path, method: RelaxingMethod) -> None:
+    torch.manual_seed(0)
+    model = method.modify(Drift(), TASK)
+    sets = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val"), "seed": 0, "run_dir": tmp_path}
+    ends = {"methods": (method,), "primary_view": method.primary_view, "progress": False}
+    result = train(model, TASK, STEPS, **sets, **ends)
+    other = PROJECTED if method.primary_view == FULL else FULL
+    assert {"val_error", f"val_error/{other}"} <= result.history[-1].keys()
+    some = E(3).sample(12, generator=seeded("elements"))
+    assert error(model, some) > 1e-3
+    with in_view(model, (method,), PROJECTED):
+        assert error(model, some) < 1e-10
