@@ -46,13 +46,14 @@ class ConstraintRelaxation(RelaxingMethod):
         scale: standard deviation of the initial W, above 0.
     Raises: ValueError for values outside the above.
     Source: Pertigkiozoglou et al., "Improving Equivariant Model Training via Constraint Relaxation", NeurIPS 2024,
-        arXiv 2408.13242. There the sums over blocks, points and entries are no means.
+        arXiv 2408.13242. There the squares are summed, so that its weights of 0.01 are larger here, by the root of the
+        number of entries.
     """
 
     schedule: Schedule = field(default_factory=Triangle)
     height: float = 1.0
-    defect_weight: float = 0.01
-    size_weight: float = 0.01
+    defect_weight: float = 0.3
+    size_weight: float = 0.3
     moved: Moved = "auto"
     scale: float = 0.01
 
