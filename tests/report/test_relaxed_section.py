@@ -85,8 +85,13 @@ def test_a_large_gap_is_named_and_a_small_one_not(summary: StudySummary) -> None
     few = summarize(study_of([run.raw for run in summary.study.runs if run.seed == 0]))
     alone = relaxed_section(few)
     assert alone is not None
-    assert list(alone.notes) == ["strict + ACE: the gap is 1.00, so its free branches do what the data ask for."]
+    assert list(alone.notes) == ["strict + ACE: the gap is 1.00: the data ask for what its symmetric part cannot do."]
     assert not any("CR" in note for note in section.notes)
+    rows = [{key: value for key, value in row.items() if key != "loss/ace"} for row in history([(1.0, 1.0)], 0.1, 0.9)]
+    free = relaxed_section(summarize(study_of([relaxed("free", 0, "rpp", rows)])))
+    assert free is not None
+    assert free.rows[0][-1].startswith("8")
+    assert not free.notes  # nothing holds its branches back
 
 
 def test_curves_of_gates_multipliers_and_terms(summary: StudySummary) -> None:

@@ -22,9 +22,9 @@ _HEAD = (
     "gate",
     "multiplier",
     "equivariance error, full",
-    "projected",
+    "equivariance error, projected",
     "test error, full",
-    "projected",
+    "test error, projected",
     "gap",
 )
 
@@ -39,9 +39,10 @@ def relaxed_section(summary: StudySummary) -> Section | None:
         "Relaxed equivariance",
         "A gate is not a measure: the same function has a smaller gate and a larger branch. What counts is the "
         "measured equivariance error, relative and after training. Gap: the difference of the validation errors of the "
-        "full and the projected model with the same weights, at the last validation, over that of the full one; a "
-        "large gap says that the data ask for what the symmetric part cannot do. Gates (their size) and multipliers "
-        "are means over blocks and seeds at the last validation.",
+        "full and the projected model with the same weights, at the last validation, over that of the full one. Where "
+        "a term of the loss keeps the branches small, a large gap says that the data ask for what the symmetric part "
+        "cannot do; where none does, the two share the work at will. Gates (their size) and multipliers are means over "
+        "blocks and seeds at the last validation.",
         _HEAD,
         [cells for cells, _ in rows],
         [note for _, note in rows if note],
@@ -86,8 +87,9 @@ def _row(variant: VariantSummary, runs: list[Run]) -> tuple[tuple[str, ...], str
         fmt.NOTHING if gap is None else estimate_text(gap),
     )
     note = ""
-    if gap is not None and gap.mean > _OPEN and (gap.low is None or gap.low > 0):
-        note = f"{variant.name}: the gap is {fmt.number(gap.mean)}, so its free branches do what the data ask for."
+    is_held = any(key.startswith(_LOSS) for run in runs for key in run.history[-1])
+    if is_held and gap is not None and gap.mean > _OPEN and (gap.low is None or gap.low > 0):
+        note = f"{variant.name}: the gap is {fmt.number(gap.mean)}: the data ask for what its symmetric part cannot do."
     return cells, note
 
 
