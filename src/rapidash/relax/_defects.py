@@ -19,7 +19,7 @@ def finite_defect(
     outputs: Representation,
 ) -> Float[Tensor, "N ..."]:
     """W rho_in(g) x - rho_out(g) W x, with one element for each row of x, or one for all."""
-    g = elements.to(x)
+    g = elements.to(x.device)
     return linear(inputs.act(g, x)) - outputs.act(g, linear(x))
 
 

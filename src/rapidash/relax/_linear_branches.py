@@ -121,13 +121,11 @@ class OffsetLinear(LinearBranch):
     Shape: x (N, 1, C) -> (N, 1, C).
     """
 
-    fixed: Tensor
-
     def __init__(self, channels: int, dim: int, group: Group, *, basis_dim: int, scale: float) -> None:
         super().__init__(group, Vector(), Scalar())
         self.kernel = nn.Linear(basis_dim, channels, bias=False)
         self.weight = nn.Parameter(scale * torch.randn(channels, channels * dim))
-        self.register_buffer("fixed", fixed_directions(group), persistent=False)
+        self.fixed = fixed_directions(group)  # no buffer: it stays float64
 
     def features(self, x: Float[Tensor, "N 1 C"], edges: EdgeKernel) -> Float[Tensor, "N C D"]:
         """The moments m."""
