@@ -445,7 +445,7 @@ def _registered() -> str:
     """What there is to name in a configuration, of installed packages too, by kind."""
     from rapidash.registry import REGISTRIES
 
-    shown = ("designs", "tasks", "networks", "methods", "objectives", "measures", "launchers")
+    shown = ("designs", "tasks", "networks", "methods", "schedules", "objectives", "measures", "launchers")
     titles = {"designs": "studies"}
     lines = [f"{titles.get(group, group)}: {', '.join(REGISTRIES[group])}" for group in shown if len(REGISTRIES[group])]
     return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ", break_on_hyphens=False) for line in lines)

@@ -21,6 +21,7 @@ __all__ = [
     "NETWORKS",
     "OBJECTIVES",
     "REGISTRIES",
+    "SCHEDULES",
     "SECTIONS",
     "TASKS",
     "PluginError",
@@ -41,6 +42,15 @@ _TASK_CLASSES = {
     "mnist-sp": "MnistSpTask",
     "tables": "TablesTask",
 }
+
+_STUDIES = (  # of methods and papers, on tasks that have studies of their own
+    "effective-invariance",
+    "lie-derivative",
+    "nbody-methods",
+    "relax-cmu",
+    "relax-nbody",
+    "relax-nbody-field",
+)
 
 
 def _module(name: str) -> str:
@@ -63,7 +73,23 @@ TASKS: Registry[Any] = Registry(
 METHODS: Registry[Any] = Registry(
     "methods",
     "method",
-    {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
+    {
+        "augment": "rapidash.methods:Augment",
+        "average": "rapidash.methods:Average",
+        "ace": "rapidash.relax:ACE",
+        "constraint-relaxation": "rapidash.relax:ConstraintRelaxation",
+        "projection-penalty": "rapidash.relax:ProjectionPenalty",
+        "rpp": "rapidash.relax:ResidualPathwayPrior",
+    },
+)
+SCHEDULES: Registry[Any] = Registry(
+    "schedules",
+    "schedule",
+    {
+        "triangle": "rapidash.relax:Triangle",
+        "decay": "rapidash.relax:Decay",
+        "constant": "rapidash.relax:Constant",
+    },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry(
@@ -77,10 +103,7 @@ MEASURES: Registry[Any] = Registry(
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {
-        name: f"rapidash.study.designs.{_module(name)}:make_design"
-        for name in (*_TASK_CLASSES, "nbody-methods", "lie-derivative", "effective-invariance")
-    },
+    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, *_STUDIES)},
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",
@@ -95,6 +118,7 @@ SECTIONS: Registry[Any] = Registry(
     "sections",
     "report section",
     {
+        "relaxed": "rapidash.report._relaxed_section:relaxed_section",
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
@@ -102,5 +126,5 @@ SECTIONS: Registry[Any] = Registry(
 )
 REGISTRIES = {
     registry.group: registry
-    for registry in (NETWORKS, TASKS, METHODS, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)
+    for registry in (NETWORKS, TASKS, METHODS, SCHEDULES, OBJECTIVES, MEASURES, DESIGNS, LAUNCHERS, SECTIONS)
 }

@@ -64,6 +64,43 @@ def test_one_step_by_hand(backend: str) -> None:
     torch.testing.assert_close(out_pos[0, 0], pos[0] + 0.1 * expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_free_particle_falls_by_g_t_squared_over_two(backend: str) -> None:
+    """Semi-implicit Euler: n steps move it by g dt^2 n (n + 1) / 2; before the field is on, it flies straight on."""
+    vel = torch.tensor([[[1.0, 0.0, 0.5]]], dtype=torch.float64)
+    pos, out = simulate_charged_particles(
+        torch.zeros(1, 1, 3), vel, torch.ones(1, 1), num_steps=300, sample_every=100, field=(0.0, 0.2, -0.4),
+        field_from=100, backend=backend,
+    )  # fmt: skip
+    for frame, fallen in enumerate((0, 100, 200)):
+        time, drop = 0.001 * 100 * (frame + 1), 1e-6 * fallen * (fallen + 1) / 2
+        expected = torch.tensor([time, 0.2 * drop, 0.5 * time - 0.4 * drop], dtype=torch.float64)
+        torch.testing.assert_close(pos[0, frame, 0], expected, rtol=0, atol=1e-13)
+        speed = torch.tensor([1.0, 0.2 * 0.001 * fallen, 0.5 - 0.4 * 0.001 * fallen], dtype=torch.float64)
+        torch.testing.assert_close(out[0, frame, 0], speed, rtol=0, atol=1e-13)
+
+
+def test_a_uniform_field_moves_charges_alike_and_is_not_clipped() -> None:
+    pos, vel, charges = repelling_state("field")
+    options = {"num_steps": 50, "sample_every": 50}
+    plain, _ = simulate_charged_particles(pos, vel, charges, **options)
+    pulled, _ = simulate_charged_particles(pos, vel, charges, field=(0.0, 0.0, -1000.0), **options)
+    expected = torch.tensor([0.0, 0.0, -1000.0 * 1e-6 * 50 * 51 / 2], dtype=torch.float64).expand_as(plain)
+    torch.testing.assert_close(pulled - plain, expected, rtol=0, atol=1e-10)
+
+
+def test_a_field_that_is_none_is_named() -> None:
+    state = random_state("bad field")
+    for wrong, error, message in (
+        ({"field": (0.0, 1.0)}, ValueError, r"field must be three finite numbers, got \(0\.0, 1\.0\)"),
+        ({"field": (0.0, 1.0, math.inf)}, ValueError, "field must be three finite numbers"),
+        ({"field_from": -1}, ValueError, "field_from must be at least 0, got -1"),
+        ({"field_from": 1.0}, TypeError, "field_from must be an int, got 1.0 of type float"),
+    ):
+        with pytest.raises(error, match=message):
+            simulate_charged_particles(*state, num_steps=1, sample_every=1, **wrong)
+
+
 def test_frames_begin_at_step_sample_every_and_the_rest_is_dropped() -> None:
     vel = torch.tensor([[[1.0, -2.0, 0.5]]], dtype=torch.float64)
     pos, same_vel = simulate_charged_particles(
@@ -221,7 +258,15 @@ def test_numba_gives_the_numbers_of_the_reference_bit_for_bit(
     monkeypatch.setattr(_charged_particles, "_CHUNK", 3)  # several chunks, the last one shorter
     state = random_state("parity", *sizes, num_clouds=sizes[0], num_points=sizes[1])
     fast, slow = (
-        simulate_charged_particles(*state, num_steps=1000, sample_every=99, max_force=20.0, backend=backend)
+        simulate_charged_particles(
+            *state,
+            num_steps=1000,
+            sample_every=99,
+            max_force=20.0,
+            field=(0.1, -0.2, 0.3),
+            field_from=350,
+            backend=backend,
+        )
         for backend in ("numba", "reference")
     )
     assert torch.equal(fast[0], slow[0])

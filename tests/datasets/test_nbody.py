@@ -44,6 +44,20 @@ def test_input_and_target_are_the_states_after_steps_3100_and_4100(cache_dir: Pa
     assert torch.equal(data.tensors["pos"], exact[:, 0].flatten(0, 1))
 
 
+def test_a_uniform_field_acts_from_the_input_frame_on(cache_dir: Path) -> None:
+    """1000 steps of .001: every target lies g dt^2 n (n + 1) / 2 = .3 * .5005 lower, and inputs are as without it."""
+    plain, pulled = (
+        nbody_dataset("train", size=6, uniform_field=g, cache_dir=cache_dir, dtype=torch.float64) for g in (0.0, 0.3)
+    )
+    for name in ("pos", "vel", "charge"):
+        assert torch.equal(plain.tensors[name], pulled.tensors[name])
+    moved = pulled.tensors["target"] - plain.tensors["target"]
+    expected = torch.tensor([0.0, 0.0, -0.3 * 0.5005], dtype=torch.float64).expand_as(moved)
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-8)
+    with pytest.raises(ValueError, match="uniform_field must be finite, got nan"):
+        nbody_dataset("train", size=6, uniform_field=float("nan"), cache_dir=cache_dir)
+
+
 def test_a_sample_depends_on_seed_split_and_index_only(cache_dir: Path) -> None:
     def positions(split: str, size: int, seed: int) -> torch.Tensor:
         return nbody_dataset(split, size=size, seed=seed, cache_dir=cache_dir).tensors["pos"]

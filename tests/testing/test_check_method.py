@@ -16,12 +16,13 @@ from rapidash.groups import MatrixGroup
 from rapidash.methods import Augment, Average, Control, Method, StepView, Variant
 from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
 from rapidash.registry import METHODS
-from rapidash.relax import ACE
+from rapidash.relax import ACE, Constant, ConstraintRelaxation, Decay, ProjectionPenalty, ResidualPathwayPrior
 from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.testing import check_method
 
 SMALL = RapidashConfig(grid="platonic", num_orientations=12, channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8)
+FLAT = replace(SMALL, space="R3")
 TURNED = (Augment("SO(3)"),)
 ACE_8 = ACE(hidden=8)
 
@@ -42,7 +43,16 @@ def _small_heap() -> Iterator[None]:
         (Average("SO(3)", 2), Variant("a", DGCNNConfig(channels=8, num_layers=2), methods=TURNED), None),
         (Average("C4(x)", 0), Variant("a", DGCNNConfig(channels=8, num_layers=2)), None),
         (ACE_8, Variant("a", SMALL, methods=TURNED), ACE(gate=0.0)),
-        (ACE_8, Variant("a", replace(SMALL, space="R3"), methods=(Average("SO(3)", 2),)), ACE(gate=0.0)),
+        (ACE_8, Variant("a", FLAT, methods=(Average("SO(3)", 2),)), ACE(gate=0.0)),
+        (ACE(hidden=8, form="resilient", bound="norm"), Variant("a", SMALL, methods=TURNED), ACE(gate=0.0)),
+        (ACE(hidden=8, form="resilient", sees="positions"), Variant("a", FLAT), ACE(gate=0.0)),
+        (ConstraintRelaxation(), Variant("a", SMALL, methods=TURNED), ConstraintRelaxation(height=0.0)),
+        (ConstraintRelaxation(schedule=Decay()), Variant("a", FLAT, methods=TURNED), ConstraintRelaxation(height=0.0)),
+        (ConstraintRelaxation(moved="finite", schedule=Constant()), Variant("a", FLAT), None),
+        (ResidualPathwayPrior(hidden=8, eq=1e-3), Variant("a", SMALL, methods=TURNED), None),
+        (ResidualPathwayPrior(hidden=8, free=0.0, sees="positions"), Variant("a", FLAT), None),
+        (ProjectionPenalty(), Variant("a", SMALL, methods=TURNED), None),
+        (ProjectionPenalty(), Variant("a", FLAT), None),
     ],
     ids=lambda value: getattr(value, "kind", None) or getattr(value, "name", None),
 )
@@ -52,7 +62,8 @@ def test_all_of_the_package_pass(method: Method, variant: Variant, off: Method |
 
 
 def test_all_of_the_package_are_checked() -> None:
-    assert {"augment", "average", "ace"} == set(METHODS.own_names())
+    checked = {"augment", "average", "ace", "constraint-relaxation", "projection-penalty", "rpp"}
+    assert checked == set(METHODS.own_names())
 
 
 def test_methods_of_another_package_pass(growth: None, tmp_path: Path) -> None:

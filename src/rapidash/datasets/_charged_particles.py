@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -27,16 +28,20 @@ def simulate_charged_particles(
     sample_every: int,
     dt: float = 0.001,
     max_force: float = 100.0,
+    field: Sequence[float] = (0.0, 0.0, 0.0),
+    field_from: int = 0,
     backend: Backend = "auto",
 ) -> tuple[Float[Tensor, "B F N 3"], Float[Tensor, "B F N 3"]]:
     r"""Trajectories of unit masses under Coulomb forces, by the semi-implicit (symplectic) Euler method.
 
     In each step, with the force taken at the positions before it,
 
-        F_i = clip(sum_{j != i} q_i q_j (x_i - x_j) / |x_i - x_j|^3, -max_force, max_force)
+        F_i = clip(sum_{j != i} q_i q_j (x_i - x_j) / |x_i - x_j|^3, -max_force, max_force) + a
         v_i <- v_i + dt F_i;   x_i <- x_i + dt v_i
 
-    so like charges repel. The sum over j is clipped, per component. There are no walls and there is no noise. Frame f
+    so like charges repel. The sum over j is clipped, per component. The acceleration a is that of a uniform field, the
+    same for every particle whatever its charge, and is there after step ``field_from`` only: n steps in it move a cloud
+    by dt^2 n (n + 1) / 2 times a. There are no walls and there is no noise. Frame f
     holds positions and velocities after step (f + 1) * sample_every, so the initial state is not among the frames. A
     trajectory depends on its own initial state only: not on the others of the batch, nor on the number of threads.
 
@@ -50,6 +55,8 @@ def simulate_charged_particles(
         sample_every: steps from one frame to the next, from 1 to num_steps.
         dt: step in the unit of time, above 0.
         max_force: bound of each component of a force, above 0; ``math.inf`` turns clipping off.
+        field: a, three components, lengths per time squared.
+        field_from: steps before the field is switched on, at least 0.
         backend: "numba" (needs the extra `fast`), "reference" (NumPy, the definition), or "auto": numba if it is there,
             otherwise the reference, with a line in the log. Both run on the CPU and give the same numbers, bit for bit.
     Shape: (B, N, 3), (B, N, 3), (B, N) -> (B, F, N, 3) twice, F = num_steps // sample_every, float64 without gradient,
@@ -63,6 +70,7 @@ def simulate_charged_particles(
     """
     pos, vel, charges = _checked_state(pos, vel, charges)
     _check_schedule(num_steps, sample_every, dt, max_force)
+    uniform = _checked_field(field, field_from)
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}, expected one of {get_args(Backend)}")
     has_numba = importlib.util.find_spec("numba") is not None
@@ -72,12 +80,12 @@ def simulate_charged_particles(
     if has_numba and backend != "reference":
         from rapidash.datasets._charged_particles_numba import simulate_numba
 
-        arrays = simulate_numba(*state, num_steps, sample_every, dt, max_force)
+        arrays = simulate_numba(*state, num_steps, sample_every, dt, max_force, uniform, field_from)
     else:
         if backend == "auto":
             _logger.warning("numba is not installed (pip install 'rapidash[fast]'): the slower NumPy simulation runs")
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # reported below, by trajectory
-            arrays = simulate_reference(*state, num_steps, sample_every, dt, max_force)
+            arrays = simulate_reference(*state, num_steps, sample_every, dt, max_force, uniform, field_from)
     pos_frames, vel_frames = (torch.from_numpy(array).to(pos.device) for array in arrays)
     lost = ~torch.isfinite(pos_frames[:, -1]).flatten(1).all(dim=1)
     if lost.any():
@@ -89,7 +97,15 @@ def simulate_charged_particles(
 
 
 def simulate_reference(
-    pos: Array, vel: Array, charges: Array, num_steps: int, sample_every: int, dt: float, max_force: float
+    pos: Array,
+    vel: Array,
+    charges: Array,
+    num_steps: int,
+    sample_every: int,
+    dt: float,
+    max_force: float,
+    field: Array,
+    field_from: int,
 ) -> tuple[Array, Array]:
     """The definition, on checked arrays (B, N, 3), (B, N, 3), (B, N) -> (B, F, N, 3) twice."""
     pos_frames, vel_frames = np.empty((2, len(pos), num_steps // sample_every, *pos.shape[1:]))
@@ -98,7 +114,8 @@ def simulate_reference(
         # clouds on the last axis: each operation runs over contiguous memory
         x, v, q = (np.ascontiguousarray(array[part].T) for array in (pos, vel, charges))
         for step in range(1, num_steps + 1):
-            v = v + dt * np.clip(_coulomb_force(x, q), -max_force, max_force)
+            force = np.clip(_coulomb_force(x, q), -max_force, max_force)
+            v = v + dt * (force + field[:, None, None] if step > field_from else force)
             x = x + dt * v
             if step % sample_every == 0:
                 frame = step // sample_every - 1
@@ -158,3 +175,15 @@ def _check_schedule(num_steps: int, sample_every: int, dt: float, max_force: flo
         raise ValueError(f"dt must be finite and above 0, got {dt}")
     if not max_force > 0:
         raise ValueError(f"max_force must be above 0 (math.inf for no clipping), got {max_force}")
+
+
+def _checked_field(field: Sequence[float], field_from: int) -> Array:
+    """The acceleration of the field as an array (3,)."""
+    found = np.asarray(tuple(field), dtype=np.float64)
+    if found.shape != (3,) or not np.isfinite(found).all():
+        raise ValueError(f"field must be three finite numbers, got {field!r}")
+    if isinstance(field_from, bool) or not isinstance(field_from, int):
+        raise TypeError(f"field_from must be an int, got {field_from!r} of type {type(field_from).__name__}")
+    if field_from < 0:
+        raise ValueError(f"field_from must be at least 0, got {field_from}")
+    return found

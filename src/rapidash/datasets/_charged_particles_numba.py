@@ -12,7 +12,15 @@ Array = NDArray[np.float64]
 
 
 def simulate_numba(
-    pos: Array, vel: Array, charges: Array, num_steps: int, sample_every: int, dt: float, max_force: float
+    pos: Array,
+    vel: Array,
+    charges: Array,
+    num_steps: int,
+    sample_every: int,
+    dt: float,
+    max_force: float,
+    field: Array,
+    field_from: int,
 ) -> tuple[Array, Array]:
     """Checked arrays (B, N, 3), (B, N, 3), (B, N) -> frames (B, F, N, 3) of positions and of velocities.
 
@@ -25,7 +33,8 @@ def simulate_numba(
 
     def advance(start: int, stop: int) -> None:
         x, v, q, x_frames, v_frames = (a[start:stop] for a in (pos, vel, charges, pos_frames, vel_frames))
-        _advance(x, v, q, num_steps, sample_every, float(dt), float(max_force), x_frames, v_frames)
+        steps = (num_steps, sample_every, float(dt), float(max_force))
+        _advance(x, v, q, *steps, field, field_from, x_frames, v_frames)
 
     with ThreadPoolExecutor(num_threads) as pool:
         list(pool.map(advance, bounds[:-1], bounds[1:]))  # list() raises here what a thread has raised
@@ -41,6 +50,8 @@ def _advance(
     sample_every: int,
     dt: float,
     max_force: float,
+    field: Array,
+    field_from: int,
     pos_frames: Array,
     vel_frames: Array,
 ) -> None:
@@ -74,6 +85,8 @@ def _advance(
                         component = max_force
                     elif component < -max_force:
                         component = -max_force
+                    if step > field_from:
+                        component += field[k]
                     v[i, k] += dt * component
                     x[i, k] += dt * v[i, k]
             if step % sample_every == 0:

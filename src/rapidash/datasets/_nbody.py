@@ -1,5 +1,6 @@
 """The field's n-body benchmark: where are five charged particles, one unit of time from now?"""
 
+import math
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,6 +28,7 @@ def nbody_dataset(
     *,
     size: int | None = None,
     seed: int = 0,
+    uniform_field: float = 0.0,
     cache_dir: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> CloudDataset:
@@ -38,6 +40,9 @@ def nbody_dataset(
     Frames are counted from 0 as in the field's code: the input is frame 30 (after step 3100), the target frame 40
     (after step 4100). The benchmark goes on to step 5000, but those frames are not used, and not computed here.
 
+    With a field, every particle is accelerated downward, along -z, from the input frame on and not before: inputs are
+    those without it, and all targets lie 0.5005 uniform_field lower. Of the rotations those about z are left.
+
     A sample depends on (seed, split, its index) only: a smaller size is the beginning of a larger one. The simulation
     runs in float64 and is kept on disk, in the folder ``cache_dir`` (default: RAPIDASH_CACHE, or ~/.cache/rapidash).
 
@@ -46,10 +51,11 @@ def nbody_dataset(
     Args:
         split: "train", "val" or "test", with independent samples.
         size: number of clouds, at least 1; by default that of the field: 3000, 2000 and 2000.
+        uniform_field: that acceleration, lengths per time squared.
         seed: of all the draws; the published figures are over other draws of the same distribution.
         cache_dir: folder of the cache.
         dtype: of the tensors returned.
-    Raises: ValueError for an unknown split or a size below 1.
+    Raises: ValueError for an unknown split, a size below 1, or a field that is not finite.
     Source: Satorras et al., "E(n) Equivariant Graph Neural Networks", ICML 2021.
     """
     if split not in get_args(Split):
@@ -57,9 +63,13 @@ def nbody_dataset(
     size = NBODY_SIZES[split] if size is None else size
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
+    if not math.isfinite(uniform_field):
+        raise ValueError(f"uniform_field must be finite, got {uniform_field}")
     parameters: Parameters = {"dataset": "nbody", "version": _VERSION, "split": split, "size": size, "seed": seed}
+    if uniform_field:  # the files without one are those of the time before
+        parameters = {**parameters, "uniform_field": uniform_field}
     tensors = cached_tensors(
-        f"nbody-{split}", parameters, lambda: _simulate_split(split, size, seed), cache_dir=cache_dir
+        f"nbody-{split}", parameters, lambda: _simulate_split(split, size, seed, uniform_field), cache_dir=cache_dir
     )
     fields = {
         "pos": Field(Position(), "length"),
@@ -71,12 +81,19 @@ def nbody_dataset(
     return CloudDataset(points, fields, torch.full((size,), _NUM_PARTICLES))
 
 
-def _simulate_split(split: str, size: int, seed: int) -> dict[str, Tensor]:
+def _simulate_split(split: str, size: int, seed: int, uniform_field: float) -> dict[str, Tensor]:
     states = [_initial_state(seed, split, index) for index in range(size)]
     pos, vel, charge = (torch.stack(parts) for parts in zip(*states))
     num_steps = (_TARGET_FRAME + 1) * _SAMPLE_EVERY
     pos_frames, vel_frames = simulate_charged_particles(
-        pos, vel, charge, num_steps=num_steps, sample_every=_SAMPLE_EVERY, dt=_DT
+        pos,
+        vel,
+        charge,
+        num_steps=num_steps,
+        sample_every=_SAMPLE_EVERY,
+        dt=_DT,
+        field=(0.0, 0.0, -uniform_field),
+        field_from=(_INPUT_FRAME + 1) * _SAMPLE_EVERY,
     )
     return {
         "pos": pos_frames[:, _INPUT_FRAME].contiguous(),

@@ -454,6 +454,7 @@ class Rapidash(nn.Module):
     def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor) -> list[EdgeKernel]:
         """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
         kernels: list[EdgeKernel] = []
+        points = hierarchy.positions(pos)
         for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
             rule = self.rules[index // 2]
             window = None
@@ -463,10 +464,13 @@ class Rapidash(nn.Module):
             if self._tabulates(pos):
                 assert isinstance(self.table, KernelTable)
                 reach = self.table_reach[index]
-                kernels.append(self.table(self.spatial_basis, graph, offset, window, attributes, reach, self.backend))
+                kernel: EdgeKernel = self.table(
+                    self.spatial_basis, graph, offset, window, attributes, reach, self.backend
+                )
             else:
                 basis = self.spatial_basis(attributes)
-                kernels.append(ExactKernel(graph, offset, window, self.backend, basis))
+                kernel = ExactKernel(graph, offset, window, self.backend, basis)
+            kernels.append(replace(kernel, pos=points[(index + 1) // 2]))
         return kernels
 
     def _tabulates(self, pos: Tensor) -> bool:

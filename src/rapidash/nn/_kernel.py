@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -22,12 +22,14 @@ class EdgeKernel(ABC):
         offset: d = x_source - x_target of each edge, for kernels that are odd in it.
         window: factor of each edge that goes to 0 at a cutoff, or None.
         backend: which implementation of the convolution to run.
+        pos: positions of the targets, for a layer that may see more than offsets; None where they are not at hand.
     """
 
     graph: Graph
     offset: Float[Tensor, "E D"]
     window: Float[Tensor, " E"] | None
     backend: Backend
+    pos: Float[Tensor, "T D"] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Tensor:
@@ -69,7 +71,7 @@ class ExactKernel(EdgeKernel):
     def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "ExactKernel":
         """See `EdgeKernel.permuted`."""
         window = None if self.window is None else self.window[order]
-        return replace(self, graph=graph, offset=self.offset[order], window=window, basis=self.basis[order])
+        return replace(self, pos=None, graph=graph, offset=self.offset[order], window=window, basis=self.basis[order])
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,8 @@ class TabulatedKernel(EdgeKernel):
         """See `EdgeKernel.permuted`."""
         window = None if self.window is None else self.window[order]
         attributes, coords = self.attributes[order], self.coords[order]
-        return replace(
-            self, graph=graph, offset=self.offset[order], window=window, attributes=attributes, coords=coords
-        )
+        offset = self.offset[order]
+        return replace(self, graph=graph, offset=offset, window=window, pos=None, attributes=attributes, coords=coords)
 
     def with_attributes(self, attributes: Float[Tensor, "E O axes"]) -> "TabulatedKernel":
         """The same kernel at other attributes of the edges."""

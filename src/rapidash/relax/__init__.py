@@ -1,18 +1,53 @@
 """Relaxed equivariance: free branches beside equivariant layers, and the methods that open and close them."""
 
 from rapidash.relax._ace import ACE
+from rapidash.relax._constraint_relaxation import ConstraintRelaxation
+from rapidash.relax._defects import finite_defect, lie_defect, projection_distance, reynolds
 from rapidash.relax._dual_ascent import DualAscent
-from rapidash.relax._free_branches import FiberMLP, OffsetMLP
-from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
+from rapidash.relax._free_branches import FiberMLP, OffsetMLP, PositionMLP
+from rapidash.relax._linear_branches import FiberLinear, LinearBranch, OffsetLinear
+from rapidash.relax._projection_penalty import ProjectionPenalty
+from rapidash.relax._relaxed_layer import (
+    Relaxed,
+    RelaxedBlock,
+    RelaxedLayer,
+    project,
+    relax_blocks,
+    relaxation,
+    relaxed_layers,
+)
+from rapidash.relax._relaxing import PROJECTED, RelaxingMethod
+from rapidash.relax._rpp import ResidualPathwayPrior, WeightPrior
+from rapidash.relax._schedule import Constant, Decay, Schedule, Triangle
 
 __all__ = [
     "ACE",
+    "PROJECTED",
+    "Constant",
+    "ConstraintRelaxation",
+    "Decay",
     "DualAscent",
+    "FiberLinear",
     "FiberMLP",
+    "LinearBranch",
+    "OffsetLinear",
     "OffsetMLP",
+    "PositionMLP",
+    "ProjectionPenalty",
+    "Relaxed",
     "RelaxedBlock",
+    "RelaxedLayer",
+    "RelaxingMethod",
+    "ResidualPathwayPrior",
+    "Schedule",
+    "Triangle",
+    "WeightPrior",
+    "finite_defect",
+    "lie_defect",
     "project",
+    "projection_distance",
     "relax_blocks",
     "relaxation",
-    "relaxed_blocks",
+    "relaxed_layers",
+    "reynolds",
 ]

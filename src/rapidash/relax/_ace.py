@@ -1,46 +1,46 @@
-"""ACE: free branches that the data may open, and that dual ascent closes."""
+"""ACE: free branches that the data may open, and that dual ascent closes as far as the data let it."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.groups import Group, parse_group
-from rapidash.methods import FULL, Control, Method, ParamGroup, StepView
-from rapidash.models import NetworkConfig, Rapidash, RapidashConfig
+from rapidash.methods import Control, ParamGroup, StepView
+from rapidash.models import Rapidash
 from rapidash.nn import ConvNextBlock
-from rapidash.relax._dual_ascent import DualAscent
-from rapidash.relax._free_branches import FiberMLP, OffsetMLP
-from rapidash.relax._relaxed_layer import project, relax_blocks, relaxation, relaxed_blocks
-from rapidash.symmetry import Ledger
-
-if TYPE_CHECKING:
-    from rapidash.methods import Task
-
-PROJECTED = "projected"
+from rapidash.relax._dual_ascent import DualAscent, Form
+from rapidash.relax._free_branches import Normalization
+from rapidash.relax._relaxed_layer import relaxed_layers
+from rapidash.relax._relaxing import RelaxingMethod, Sees, check_choice, make_mlp
 
 
 @dataclass(frozen=True)
-class ACE(Method):
-    r"""Adaptive constrained equivariance, equality form: f_eq + gamma f_free in every block, subject to gamma = 0.
+class ACE(RelaxingMethod):
+    r"""Adaptive constrained equivariance: f_eq + gamma f_free in every block, under a constraint on gamma.
 
     A free branch breaks rotations and keeps translations: on R^D x S^(D-1) an MLP that numbers the orientations, on R^D
-    one that sees the components of offsets. Dual ascent closes the gates during the run, see `DualAscent`. Views are
-    ``"projected"``, the equivariant network with all branches dropped, whose result is that of the variant, and
-    ``"full"``. How far the full view is from equivariance is measured: a gate does not tell, since gamma f_free is the
-    same for (gamma / a, a f_free).
+    one that sees the components of offsets; one that sees positions breaks translations too. `DualAscent` acts on the
+    gates during the run. In ``"equality"`` form, gamma = 0, it closes them, and the result is the view
+    ``"projected"``, the equivariant network with all branches dropped. In ``"resilient"`` form, |gamma| <= u with a
+    price on u, it leaves them as far open as the data ask for, and the result is the view ``"full"``. Both have both
+    views. How far the full view is from equivariance is measured: a gate does not tell, since gamma f_free is the same
+    for (gamma / a, a f_free).
 
     Args:
         gate: initial value of every gate; 0: no branch at all, plain training.
         hidden: width of the free branches.
         lr: rate of the gates, which move by plain gradient descent.
         tau: time constant of the dual ascent as a share of the run.
-        damping: of the gates, at least 0; None: critical.
-        is_bounded: spectral normalization of the free branches.
+        damping: of the slack, at least 0; None: critical; 0 is the published method.
+        is_bounded: whether the matrices of the free branches are normalized.
+        form: ``"equality"`` or ``"resilient"``.
+        rho: price of u, above 0, in resilient form.
+        bound: how matrices are normalized: ``"spectral"`` or ``"norm"``, see `FiberMLP`.
+        sees: what the free branches see: ``"directions"``, or ``"positions"`` too. Of the relaxed layers of a network
+            of your own: what theirs see.
     Raises: ValueError for values outside the above.
     Source: Manolache et al., arXiv 2505.13631; free branches and damping are ours.
     """
@@ -51,83 +51,68 @@ class ACE(Method):
     tau: float = 0.1
     damping: float | None = None
     is_bounded: bool = True
+    form: Form = field(default="equality", metadata={"absent": "equality"})
+    rho: float = field(default=1.0, metadata={"absent": 1.0})
+    bound: str = field(default="spectral", metadata={"absent": "spectral"})
+    sees: Sees = field(default="directions", metadata={"absent": "directions"})
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.hidden < 1:
             raise ValueError(f"hidden must be at least 1, got {self.hidden}")
-        DualAscent([nn.Parameter(torch.zeros(()))], 1, lr=self.lr, tau=self.tau, damping=self._damping)
+        if self.bound not in ("spectral", "norm"):
+            raise ValueError(f"bound must be 'spectral' or 'norm', got {self.bound!r}: is_bounded=False is none")
+        check_choice("sees", self.sees, Sees)
+        self.ascent([nn.Parameter(torch.zeros(()))], 1)
 
     @property
-    def primary_view(self) -> str:  # type: ignore[override]
-        """The projected network, which is equivariant."""
-        return PROJECTED if self.gate else FULL
+    def is_on(self) -> bool:
+        """Whether the gates begin open."""
+        return self.gate != 0
 
-    def check(self, model: NetworkConfig) -> None:
-        """It needs the blocks of a Rapidash network whose kernels keep rotations."""
-        if not isinstance(model, RapidashConfig):
-            raise ValueError(f"it relaxes the blocks of a network of kind 'rapidash', got {model.kind!r}")
-        group = parse_group(model.symmetry)
-        if not group.linear.generators(group.dim).numel():
-            raise ValueError(f"a network with symmetry {model.symmetry} keeps no rotation that could be relaxed")
+    @property
+    def drops_branches(self) -> bool:
+        """In equality form."""
+        return self.form == "equality"
 
-    def modify(self, model: nn.Module, task: "Task") -> nn.Module:
-        """Put a free branch beside every block."""
-        return relax_blocks(model, self._make_free, gate=self.gate) if self.gate else model
+    @property
+    def initial_gate(self) -> float:
+        """The field ``gate``."""
+        return self.gate
+
+    @property
+    def trains_gates(self) -> bool:
+        """Gates are trained."""
+        return True
+
+    @property
+    def branches_see(self) -> Sees:
+        """The field ``sees``."""
+        return self.sees
 
     def control(self, model: nn.Module, total_steps: int) -> "ACEControl | None":
-        """Closes the gates."""
-        return ACEControl(self, model, total_steps) if self.gate else None
+        """Moves gates and multipliers."""
+        return ACEControl(self, model, total_steps) if self.is_on else None
 
-    def views(self, model: nn.Module) -> Mapping[str, Any]:
-        """The projected network beside the full one."""
+    def ascent(self, gates: Sequence[nn.Parameter], total_steps: int) -> DualAscent:
+        """The dual ascent of these settings."""
+        damping = "critical" if self.damping is None else self.damping
+        return DualAscent(gates, total_steps, form=self.form, lr=self.lr, tau=self.tau, damping=damping, rho=self.rho)
 
-        def projected(model: nn.Module) -> AbstractContextManager[None]:
-            return relaxation(model, on=False)
-
-        return {PROJECTED: projected} if self.gate else {}
-
-    def finish(self, model: nn.Module) -> nn.Module:
-        """The network without its free branches."""
-        return project(model) if self.gate else model
-
-    def ledger(self, before: Ledger, view: str) -> Ledger:
-        """The projected network keeps what it had; the full one keeps no rotation."""
-        if not self.gate:
-            return before
-        if view == PROJECTED:
-            return replace(before, reasons=(*before.reasons, "the free branches of ACE are dropped"))
-        layers, effective = before.layers, before.effective
-        if not isinstance(layers, Group) or not isinstance(effective, Group):
-            raise ValueError(f"ACE relaxes motions of space, the ledger says {effective.name}")
-        axes = torch.eye(effective.dim, dtype=torch.float64)
-        kept = effective.stabilizer(axes)
-        reasons = (*before.reasons, f"the free branches of ACE see directions: {effective} is reduced to {kept}")
-        return Ledger(layers.stabilizer(axes), kept, reasons, True, before.oracle, exactness=before.exactness)
-
-    @property
-    def _damping(self) -> float | str:
-        return "critical" if self.damping is None else self.damping
-
-    def _make_free(self, network: Rapidash, block: ConvNextBlock) -> nn.Module:
-        channels = block.norm.normalized_shape[0]
-        if network.invariants.has_orientations:
-            return FiberMLP(len(network.grid), channels, hidden=self.hidden, is_bounded=self.is_bounded)
-        return OffsetMLP(
-            channels,
-            network.dim,
-            basis_dim=network.config.basis_dim,
-            hidden=self.hidden,
-            is_bounded=self.is_bounded,
-        )
+    def make_free(self, network: Rapidash, block: ConvNextBlock) -> nn.Module:
+        """An MLP."""
+        normalize: Normalization = None
+        if self.is_bounded:
+            normalize = "norm" if self.bound == "norm" else "spectral"
+        return make_mlp(network, block, sees=self.sees, hidden=self.hidden, normalize=normalize)
 
 
 class ACEControl(Control):
     """The gates of a relaxed model and their multipliers."""
 
     def __init__(self, method: ACE, model: nn.Module, total_steps: int) -> None:
-        gates: Sequence[nn.Parameter] = [block.gate for block in relaxed_blocks(model)]
-        self.ascent = DualAscent(gates, total_steps, lr=method.lr, tau=method.tau, damping=method._damping)
+        gates = [gate for layer in relaxed_layers(model) if isinstance(gate := layer.gate, nn.Parameter)]
+        self.ascent = method.ascent(gates, total_steps)
 
     def param_groups(self) -> Sequence[ParamGroup]:
         """The gates: plain gradient descent, no decay, not averaged; a gate moves by at most 0.1 in a step."""
@@ -143,12 +128,15 @@ class ACEControl(Control):
         self.ascent.step()
 
     def values(self) -> Mapping[str, float]:
-        """Gates and multipliers, block by block."""
-        gates = {f"gate {index}": float(gate.detach()) for index, gate in enumerate(self.ascent.gates)}
-        return gates | {f"multiplier {index}": float(value) for index, value in enumerate(self.ascent.multipliers)}
+        """Gates and multipliers, block by block, and u in resilient form."""
+        found = {f"gate {index}": float(gate.detach()) for index, gate in enumerate(self.ascent.gates)}
+        found |= {f"multiplier {index}": float(value) for index, value in enumerate(self.ascent.multipliers)}
+        if self.ascent.is_resilient:
+            found |= {f"slack {index}": float(value) for index, value in enumerate(self.ascent.slacks)}
+        return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The multipliers; the gates are parameters of the model."""
+        """The multipliers and u; the gates are parameters of the model."""
         return self.ascent.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ def contents(summary: StudySummary) -> Contents:
     robustness = parts.made("The section on corruptions", robustness_section, summary)
     curves = [learning, data, *factors, *costs]
     curves += [robustness.mean_curve, *robustness.panels] if robustness is not None else []
-    curves += [section.chart for section in found.sections]
+    curves += [chart for section in found.sections for chart in section.charts]
     for row_chart in (error, *by_row, robustness.chart if robustness is not None else None):
         if row_chart is not None:
             parts.add(svg_name(row_chart), row_svg, row_chart)

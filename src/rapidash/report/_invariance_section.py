@@ -46,7 +46,7 @@ def invariance_section(summary: StudySummary) -> Section | None:
         head if rows else (),
         rows,
         (*failures, *_notes(columns, models)),
-        _scatter(summary, columns, models),
+        (_scatter(summary, columns, models),),
     )
 
 

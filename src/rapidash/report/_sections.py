@@ -17,7 +17,7 @@ class Section:
         text: one paragraph.
         head, rows: of a table; every row is as long as the head.
         notes: lines below it.
-        chart: a plot, which stands on the page only.
+        charts: plots, which stand on the page only.
     Raises: ValueError for a row of another length than the head.
     """
 
@@ -26,7 +26,7 @@ class Section:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
-    chart: XYChart | None = None
+    charts: Sequence[XYChart] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -279,8 +279,8 @@ def _fingerprint(dataset: Dataset) -> str:
 
 
 def _in_words(part: Method | Objective) -> str:
-    """A method or an objective with all its settings; an object that is no dataclass by its type."""
-    return json.dumps(to_plain(part), sort_keys=True) if is_dataclass(part) else type(part).__qualname__
+    """A method or an objective with its settings, as in the key of a run; what is no dataclass by its type."""
+    return json.dumps(to_plain(part, for_key=True), sort_keys=True) if is_dataclass(part) else type(part).__qualname__
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:
