@@ -29,7 +29,7 @@ def relaxed(name: str, seed: int, kind: str, rows: list[dict[str, Any]], *, prim
         }
         for view in (primary, other)
     }
-    changes = {"history": rows, "views": views, "primary_view": primary, **measured[primary]}
+    changes = {"history": rows, "views": views, **measured[primary]}
     return small_record(name, seed, errors[primary], variant={"methods": [{"kind": kind}]}, **changes)
 
 
@@ -141,3 +141,14 @@ def test_the_full_view_may_be_the_one_that_counts() -> None:
     assert section is not None
     assert section.rows[0][-1] == "0.500"
     assert section.rows[0][2] == "–"  # no multiplier
+
+
+def test_of_two_views_that_are_one_function_in_the_end_the_one_that_is_meant_counts() -> None:
+    """A gate that was closed leaves equal errors: the symmetry of the record tells which view it is about."""
+    record = relaxed("a", 0, "constraint-relaxation", history([(1.0, 1.0), (0.0, 0.0)], 0.02, 0.02))
+    for name, symmetry in (("full", "T(3)"), ("projected", "E(3)")):
+        record["views"][name] |= {"test_error": record["test_error"], "symmetry": {"effective": symmetry}}
+    record["views"] = {name: record["views"][name] for name in ("full", "projected")}
+    (variant,) = summarize(study_of([record])).variants
+    assert variant.view == "projected"
+    assert [view.name for view in variant.views] == ["full"]

@@ -346,7 +346,14 @@ def _primary(runs: tuple[Run, ...]) -> str:
     def counts(name: str) -> bool:
         return all(run.number("views", name, "test_error") == run.number("test_error") for run in runs)
 
-    return next((name for name in names if counts(name)), "") if len(names) > 1 else ""
+    def has_the_symmetry(name: str) -> bool:
+        return all(
+            run.text("views", name, "symmetry", "effective") == run.text("symmetry", "effective") for run in runs
+        )
+
+    found = [name for name in names if counts(name)] if len(names) > 1 else []
+    found.sort(key=has_the_symmetry, reverse=True)  # of views that are one function in the end, the one that is meant
+    return found[0] if found else ""
 
 
 def _views(runs: tuple[Run, ...]) -> tuple[ViewSummary, ...]:
