@@ -62,7 +62,12 @@ TASKS: Registry[Any] = Registry(
 METHODS: Registry[Any] = Registry(
     "methods",
     "method",
-    {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
+    {
+        "ace": "rapidash.relax:ACE",
+        "augment": "rapidash.methods:Augment",
+        "average": "rapidash.methods:Average",
+        "remul": "rapidash.relax:REMUL",
+    },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry("measures", "measure", {})

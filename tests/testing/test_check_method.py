@@ -16,7 +16,7 @@ from rapidash.groups import MatrixGroup
 from rapidash.methods import Augment, Average, Control, Method, StepView, Variant
 from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
 from rapidash.registry import METHODS
-from rapidash.relax import ACE
+from rapidash.relax import ACE, REMUL, GradNorm
 from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.testing import check_method
@@ -43,6 +43,9 @@ def _small_heap() -> Iterator[None]:
         (Average("C4(x)", 0), Variant("a", DGCNNConfig(channels=8, num_layers=2)), None),
         (ACE_8, Variant("a", SMALL, methods=TURNED), ACE(gate=0.0)),
         (ACE_8, Variant("a", replace(SMALL, space="R3"), methods=(Average("SO(3)", 2),)), ACE(gate=0.0)),
+        (REMUL(), Variant("a", DGCNNConfig(channels=8, num_layers=2), methods=TURNED), REMUL(0.0)),
+        (REMUL(0.5, "O(3)", "function", balance=GradNorm()), Variant("a", SMALL, methods=TURNED), REMUL(0.0)),
+        (REMUL(0.5, "SE(3)", "derivative"), Variant("a", replace(SMALL, space="R3")), REMUL(0.0)),
     ],
     ids=lambda value: getattr(value, "kind", None) or getattr(value, "name", None),
 )
@@ -52,7 +55,7 @@ def test_all_of_the_package_pass(method: Method, variant: Variant, off: Method |
 
 
 def test_all_of_the_package_are_checked() -> None:
-    assert {"augment", "average", "ace"} == set(METHODS.own_names())
+    assert {"augment", "average", "ace", "remul"} == set(METHODS.own_names())
 
 
 def test_methods_of_another_package_pass(growth: None, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
+from rapidash.groups._parse import parse_matrix_group
 from rapidash.groups._product import OfFactor, Product
 from rapidash.groups._regular import Regular, permutation_action
 from rapidash.groups._representations import (
@@ -87,6 +88,7 @@ __all__ = [
     "octahedral",
     "orientation_grid",
     "parse_group",
+    "parse_matrix_group",
     "permutation_action",
     "random_rotation",
     "scaling",

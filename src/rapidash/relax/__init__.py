@@ -3,12 +3,16 @@
 from rapidash.relax._ace import ACE
 from rapidash.relax._dual_ascent import DualAscent
 from rapidash.relax._free_branches import FiberMLP, OffsetMLP
+from rapidash.relax._gradnorm import GradNorm
 from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
+from rapidash.relax._remul import REMUL
 
 __all__ = [
     "ACE",
+    "REMUL",
     "DualAscent",
     "FiberMLP",
+    "GradNorm",
     "OffsetMLP",
     "RelaxedBlock",
     "project",
