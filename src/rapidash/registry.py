@@ -63,9 +63,9 @@ METHODS: Registry[Any] = Registry(
     "methods",
     "method",
     {
-        "ace": "rapidash.relax:ACE",
         "augment": "rapidash.methods:Augment",
         "average": "rapidash.methods:Average",
+        "ace": "rapidash.relax:ACE",
         "remul": "rapidash.relax:REMUL",
     },
 )

@@ -95,5 +95,5 @@ def test_names_of_groups_of_every_kind() -> None:
     assert both == Product((cyclic(4), dihedral(2)))
     assert len(both.elements()) == 16
     assert parse_matrix_group(both.name) == both
-    with pytest.raises(ValueError, match=r"unknown symmetry 'C' .*"):
+    with pytest.raises(ValueError, match="unknown symmetry 'C', expected one of"):
         parse_matrix_group("C4 x C")

@@ -152,7 +152,7 @@ def test_of_an_equivariant_network_the_moved_loss_is_the_loss_and_the_other_term
 
 
 def test_gradnorm_by_hand() -> None:
-    """G = (1, 3), mean 2; the second loss has fallen to half and the first has not: the target of the first is larger."""
+    """G = (1, 3), mean 2; the second loss has fallen to half, the first has not, whose target is larger."""
     settings = GradNorm(exponent=1.0, lr=0.1)
     found = gradnorm_step([0.5, 1.5], [2.0, 2.0], [1.0, 0.5], settings)
     # targets 2 * 1 / 0.75 = 2.67 > 1 and 2 * 0.5 / 0.75 = 1.33 < 3: w moves by 0.1 * 2 up and down
