@@ -39,6 +39,7 @@ _TASK_CLASSES = {
     "meshseg": "MeshsegTask",
     "mnist-sp": "MnistSpTask",
     "tables": "TablesTask",
+    "glyphs": "GlyphsTask",
 }
 
 
@@ -67,6 +68,8 @@ METHODS: Registry[Any] = Registry(
         "average": "rapidash.methods:Average",
         "ace": "rapidash.relax:ACE",
         "remul": "rapidash.relax:REMUL",
+        "latent-equivariance": "rapidash.relax:LatentEquivariance",
+        "learned-latent-action": "rapidash.relax:LearnedLatentAction",
     },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})

@@ -1,5 +1,6 @@
 """Groups as values, their representations, and orientation grids."""
 
+from rapidash.groups._characters import character_table, irrep_multiplicities
 from rapidash.groups._finite import MultiplicationTable, finite_table
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, parse_group, trivial
@@ -23,7 +24,7 @@ from rapidash.groups._matrix_groups import (
 )
 from rapidash.groups._parse import parse_matrix_group
 from rapidash.groups._product import OfFactor, Product
-from rapidash.groups._regular import Regular, permutation_action
+from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
     Position,
@@ -65,6 +66,7 @@ __all__ = [
     "Pseudoscalar",
     "Pseudovector",
     "Regular",
+    "RegularCopies",
     "Representation",
     "Rotations",
     "Scalar",
@@ -73,6 +75,7 @@ __all__ = [
     "Trivial",
     "Vector",
     "brightness",
+    "character_table",
     "contrast",
     "cyclic",
     "dihedral",
@@ -83,6 +86,7 @@ __all__ = [
     "grid_symmetries",
     "hyperbolic",
     "inverse",
+    "irrep_multiplicities",
     "joined_group",
     "motion",
     "octahedral",

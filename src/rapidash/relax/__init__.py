@@ -4,6 +4,9 @@ from rapidash.relax._ace import ACE
 from rapidash.relax._dual_ascent import DualAscent
 from rapidash.relax._free_branches import FiberMLP, OffsetMLP
 from rapidash.relax._gradnorm import GradNorm
+from rapidash.relax._latent import LatentEquivariance
+from rapidash.relax._latent_action import LearnedLatentAction
+from rapidash.relax._latent_error import latent_error
 from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
 from rapidash.relax._remul import REMUL
 
@@ -13,8 +16,11 @@ __all__ = [
     "DualAscent",
     "FiberMLP",
     "GradNorm",
+    "LatentEquivariance",
+    "LearnedLatentAction",
     "OffsetMLP",
     "RelaxedBlock",
+    "latent_error",
     "project",
     "relax_blocks",
     "relaxation",

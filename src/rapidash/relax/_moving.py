@@ -15,11 +15,11 @@ class DataGroup:
     Args:
         name: as `parse_matrix_group` reads it; None: the group by which the task moves its test data (``moves``),
             rotations about the origin where the data are clouds.
+        default: taken instead of the latter.
     """
 
-    def __init__(self, name: str | None) -> None:
-        self.name = name
-        self._group: MatrixGroup | None = None
+    def __init__(self, name: str | None, default: MatrixGroup | None = None) -> None:
+        self._group = parse_matrix_group(name) if name else default
         self.is_checked = False
 
     def of(self, view: StepView) -> MatrixGroup:
@@ -28,7 +28,7 @@ class DataGroup:
         Raises: ValueError for data of which the task does not say what moves them.
         """
         if self._group is None:
-            self._group = parse_matrix_group(self.name) if self.name else _group_of(task_of(view))
+            self._group = _group_of(task_of(view))
         return self._group
 
     def moved(self, view: StepView, g: Float[Tensor, "B n n"]) -> Batch:
