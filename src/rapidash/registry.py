@@ -41,6 +41,12 @@ _TASK_CLASSES = {
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
 }
+_OTHER_DESIGNS = (
+    "nbody-methods",
+    "relax-latent",
+    "relax-latent-actions",
+    "relax-latent-clouds",
+)
 
 
 def _module(name: str) -> str:
@@ -73,11 +79,11 @@ METHODS: Registry[Any] = Registry(
     },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
-MEASURES: Registry[Any] = Registry("measures", "measure", {})
+MEASURES: Registry[Any] = Registry("measures", "measure", {"latent-error": "rapidash.relax:measure_latent"})
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, "nbody-methods")},
+    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, *_OTHER_DESIGNS)},
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",

@@ -7,6 +7,7 @@ from rapidash.relax._gradnorm import GradNorm
 from rapidash.relax._latent import LatentEquivariance
 from rapidash.relax._latent_action import LearnedLatentAction
 from rapidash.relax._latent_error import latent_error
+from rapidash.relax._latent_measure import measure_latent
 from rapidash.relax._relaxed_layer import RelaxedBlock, project, relax_blocks, relaxation, relaxed_blocks
 from rapidash.relax._remul import REMUL
 
@@ -21,6 +22,7 @@ __all__ = [
     "OffsetMLP",
     "RelaxedBlock",
     "latent_error",
+    "measure_latent",
     "project",
     "relax_blocks",
     "relaxation",
