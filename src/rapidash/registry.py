@@ -41,7 +41,7 @@ _TASK_CLASSES = {
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
 }
-_OTHER_DESIGNS = (
+_METHOD_STUDIES = (  # of methods, on a task that has a study of its own
     "nbody-methods",
     "relax-latent",
     "relax-latent-actions",
@@ -83,7 +83,7 @@ MEASURES: Registry[Any] = Registry("measures", "measure", {"latent-error": "rapi
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, *_OTHER_DESIGNS)},
+    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, *_METHOD_STUDIES)},
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",

@@ -47,11 +47,11 @@ def make_design(full: bool) -> StudyDesign:
         ),
     )
     train = TrainConfig(
-        steps=2000 if full else 300,
-        batch_size=20,
+        steps=2000 if full else 500,
+        batch_size=25,
         learning_rate=5e-3,
         weight_decay=1e-5,
-        warmup_steps=30,
+        warmup_steps=50,
         ema_decay=0.98,
         eval_every=200 if full else 100,
         checkpoint_every=200,
