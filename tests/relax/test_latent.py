@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field, RowBatch
 from rapidash.groups import Image, MatrixGroup, RegularCopies, cyclic, finite_table, grid_symmetries, motion
-from rapidash.methods import Step, StepView, Variant, build_model
+from rapidash.methods import Step, StepView, Subject, Variant, build_model
 from rapidash.models import DGCNNConfig, MLPConfig, RapidashConfig
-from rapidash.relax import LatentEquivariance, LearnedLatentAction, latent_error
+from rapidash.relax import LatentEquivariance, LearnedLatentAction, latent_error, measure_latent
 from rapidash.relax._latent_error import latent_variance
 from rapidash.relax._latent_layer import LatentWatch, latent_layer
 from rapidash.tasks import get_task
@@ -277,6 +277,28 @@ def test_every_rotation_of_the_grid_is_drawn() -> None:
     )
     assert len(group.elements()) == 60
     assert RegularCopies(finite_table(group)).table.table.shape == (60, 60)
+
+
+def measured(task: object, config: object) -> dict[str, float]:
+    variant = Variant("a", config)
+    model = build_model(task, variant).double().eval()
+    subject = Subject(model, task, task.dataset("val"), task.ledger(variant), "before", "full", 0)
+    found = list(measure_latent(subject))
+    assert all(entry.better == "lower" for entry in found)
+    return {f"{entry.name}, {entry.group}": entry.value for entry in found}
+
+
+def test_the_measure_of_latents_is_exact_for_an_equivariant_one_and_leaves_others_out() -> None:
+    clouds = measured(CLOUDS, SMALL)
+    group = "grid group of order 60"
+    assert list(clouds) == [f"latent error, {a}, {group}" for a in ("permuted orientations", "trivial action")]
+    assert clouds[f"latent error, permuted orientations, {group}"] < 1e-20
+    assert clouds[f"latent error, trivial action, {group}"] > 0.1
+    assert list(measured(GLYPHS, HEAD)) == [
+        f"latent error, {a}, C(4) x C(4)" for a in ("regular action", "trivial action")
+    ]
+    assert measured(CLOUDS, replace(SMALL, space="R3")) == {}  # no orientations
+    assert measured(CLOUDS, DGCNNConfig(channels=8, num_layers=2)) == {}  # no obvious latent
 
 
 @pytest.mark.slow

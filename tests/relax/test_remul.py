@@ -251,12 +251,12 @@ def error(model: nn.Module) -> float:
 @pytest.mark.parametrize("anchor", ["target", "function", "derivative"])
 def test_the_measured_error_falls_with_the_weight(anchor: str, tmp_path: Path) -> None:
     steps = TrainConfig(
-        steps=300, batch_size=20, warmup_steps=10, eval_every=300, checkpoint_every=300, learning_rate=5e-3
+        steps=150, batch_size=20, warmup_steps=10, eval_every=150, checkpoint_every=150, learning_rate=5e-3
     )
-    flat = RapidashConfig(symmetry="T(3)", space="R3", channels=16, num_layers=2, basis_dim=16, basis_hidden_dim=16)
+    flat = RapidashConfig(symmetry="T(3)", space="R3", channels=8, num_layers=2, basis_dim=8, basis_hidden_dim=8)
     means = []
     for weight in (0.0, 0.1, 1.0, 10.0):
-        runs = [trained((REMUL(weight, None, anchor),), tmp_path / f"{weight} {s}", flat, steps, s) for s in (0, 1, 2)]
-        means.append(math.fsum(error(model) for model, _ in runs) / 3)
+        runs = [trained((REMUL(weight, None, anchor),), tmp_path / f"{weight} {s}", flat, steps, s) for s in (0, 1)]
+        means.append(math.fsum(error(model) for model, _ in runs) / 2)
     print(anchor, means)
     assert means == sorted(means, reverse=True)
