@@ -261,6 +261,8 @@ def test_settings_that_make_no_sense_are_said() -> None:
         LearnedLatentAction(1.0, "C4", 4, init="random")
     with pytest.raises(ValueError, match="not finite"):
         LearnedLatentAction(1.0, "SO(2)", 4)
+    with pytest.raises(ValueError, match="has a learned action already"):
+        build_model(GLYPHS, Variant("a", HEAD, methods=(LearnedLatentAction(1.0, "C4 x C4", 64),) * 2))
 
 
 def test_every_rotation_of_the_grid_is_drawn() -> None:

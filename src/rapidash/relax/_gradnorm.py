@@ -1,5 +1,6 @@
 """Weights of several losses that keep the sizes of their gradients in proportion."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class GradNorm:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.exponent < 0 or self.lr <= 0:
+        if not (0 <= self.exponent < math.inf and 0 < self.lr < math.inf):
             raise ValueError(f"exponent must be at least 0 and lr above 0, got {self.exponent} and {self.lr}")
 
 

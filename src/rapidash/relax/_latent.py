@@ -1,5 +1,6 @@
 """Equivariance of a latent by an action that is known beforehand: no parameters, any architecture."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -68,7 +69,7 @@ class LatentEquivariance(Method):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.weight < 0 or self.num_invariant < 0:
+        if not 0 <= self.weight < math.inf or self.num_invariant < 0:
             raise ValueError(f"weight and num_invariant must be at least 0, got {self.weight} and {self.num_invariant}")
         if self.action not in get_args(LatentActs):
             raise ValueError(f"action must be one of {get_args(LatentActs)}, got {self.action!r}")
@@ -102,7 +103,7 @@ class LatentControl(Control):
         z = self.watch.take()
         group = self.group.of(view)
         if self._field is None:
-            self._field = Field(self._representation(group, z), level=latent_level(z, view.batch))  # type: ignore[arg-type]
+            self._field = Field(self._representation(group, z), level=latent_level(z, view.batch))
         g = group.sample(view.batch.num_samples, generator=view.rng)
         expected = view.batch.act(self._field, g, z)
         with self.watch.watching():
@@ -160,7 +161,7 @@ def _check_finite(group: MatrixGroup, action: str) -> None:
 def _grid_of(model: nn.Module, layer: str) -> Tensor:
     """The orientation grid of the Rapidash network that a layer is in."""
     for name, module in model.named_modules():
-        if isinstance(module, Rapidash) and layer.startswith(name) and len(module.grid):
+        if isinstance(module, Rapidash) and f"{layer}.".startswith(f"{name}." if name else "") and len(module.grid):
             return module.grid.cpu()
     raise ValueError(
         f"action='grid' permutes the orientations of a Rapidash network with them, and {layer!r} is in none"

@@ -1,5 +1,6 @@
 """Exploration: the action of a group on a latent is learned, and its irreducible parts are counted."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,7 +38,8 @@ class LearnedLatentAction(Method):
         algebra_weight: at least 0.
         init: ``"orthogonal"`` or ``"identity"``.
         layer: as in `LatentEquivariance`.
-    Raises: ValueError for values outside the above, an unknown group, or one that is not finite.
+    Raises: ValueError for values outside the above, an unknown group, or one that is not finite; in ``modify`` for a
+        second one.
     Source: Ali et al., arXiv 2506.08244, its exploration; any finite group and the variance are ours.
     """
 
@@ -50,7 +52,7 @@ class LearnedLatentAction(Method):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.weight < 0 or self.algebra_weight < 0 or self.dim < 1:
+        if not (0 <= self.weight < math.inf and 0 <= self.algebra_weight < math.inf) or self.dim < 1:
             raise ValueError(
                 "weight and algebra_weight must be at least 0 and dim at least 1, got "
                 f"{self.weight}, {self.algebra_weight} and {self.dim}"
@@ -62,6 +64,8 @@ class LearnedLatentAction(Method):
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """Put the matrices beside the network."""
         if self.weight:
+            if any(isinstance(part, GeneratorAction) for part in model.modules()):
+                raise ValueError("the model has a learned action already: learn one in a run")
             table = finite_table(parse_matrix_group(self.group))
             model.add_module(_NAME, GeneratorAction(table, self.dim, self.init))
         return model
@@ -83,7 +87,7 @@ class LearnedActionControl(Control):
 
     def __init__(self, method: LearnedLatentAction, model: nn.Module) -> None:
         self.method = method
-        self.action = next(part for name, part in model.named_modules() if name.split(".")[-1] == _NAME)
+        self.action = next(part for part in model.modules() if isinstance(part, GeneratorAction))
         self.watch = LatentWatch(model, latent_layer(model, method.layer))
         self.group = DataGroup(method.group)
         self._last: Tensor | float = 0.0  # the error of the last step
@@ -101,9 +105,8 @@ class LearnedActionControl(Control):
         z = self.watch.take()
         if z.shape[-1] != self.method.dim:
             raise ValueError(f"the latent {self.watch.name!r} has width {z.shape[-1]}, dim={self.method.dim}: set dim")
-        assert isinstance(self.action, GeneratorAction)
         g = self.group.of(view).sample(view.batch.num_samples, generator=view.rng)
-        field = Field(self.action, level=latent_level(z, view.batch))  # type: ignore[arg-type]
+        field = Field(self.action, level=latent_level(z, view.batch))
         expected = view.batch.act(field, g, z)
         with self.watch.watching():
             view.predict(self.group.moved(view, g))
@@ -114,7 +117,6 @@ class LearnedActionControl(Control):
 
     def values(self) -> Mapping[str, float]:
         """The error of the last step, that of the relations, and how often each irreducible representation occurs."""
-        assert isinstance(self.action, GeneratorAction)
         counts = self.action.multiplicities().tolist()
         found = {
             "learned action error": float(self._last),

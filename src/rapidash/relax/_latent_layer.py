@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -86,7 +86,7 @@ class LatentWatch:
             self.stop()
 
 
-def latent_level(z: Tensor, batch: Batch) -> str:
+def latent_level(z: Tensor, batch: Batch) -> Literal["point", "cloud"]:
     """Whether a latent has a row per sample or per point, ``"cloud"`` or ``"point"``.
 
     Raises: ValueError for another number of rows.

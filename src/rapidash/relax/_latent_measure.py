@@ -53,7 +53,7 @@ def measure_latent(subject: Subject) -> Iterator[Measurement]:
     if known is None:
         known = RegularCopies(finite_table(group), here.shape[-1] % len(finite_table(group)))
     for action, representation in ((name, known), ("trivial action", Scalar())):
-        field = Field(representation, level=latent_level(here, batch))  # type: ignore[arg-type]
+        field = Field(representation, level=latent_level(here, batch))
         value = float(latent_error(batch.act(field, g, here), there))
         yield Measurement(
             f"latent error, {action}", value, "1", group.name, subject.moment, subject.view, better="lower"

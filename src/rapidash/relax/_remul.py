@@ -1,5 +1,6 @@
 """REMUL: equivariance as a second task, beside that of the data."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -53,7 +54,7 @@ class REMUL(Method):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.weight < 0 or self.task_weight < 0:
+        if not (0 <= self.weight < math.inf and 0 <= self.task_weight < math.inf):
             raise ValueError(
                 f"weight and task_weight must be at least 0 (0 switches a loss off), got {self.weight} and "
                 f"{self.task_weight}"
