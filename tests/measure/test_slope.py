@@ -11,6 +11,7 @@ from rapidash._seed import seeded
 from rapidash.data import Batch, Field, RowBatch
 from rapidash.groups import SO, Scalar, Vector
 from rapidash.measure import lie_slope
+from rapidash.measure._slope import _attention
 from rapidash.methods import Variant, build_model
 from rapidash.models import DGCNNConfig, EGNNConfig, MLPConfig, NetworkConfig, RapidashConfig
 from rapidash.tasks import get_task
@@ -86,6 +87,37 @@ def test_normalizations_and_softmax_have_the_right_gradients_in_it(middle: nn.Mo
     for name, value in model.named_buffers():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(moved[name], value)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_attention_has_the_right_gradients_in_it(need_weights: bool) -> None:
+    torch.manual_seed(0)
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into, self.out = nn.Linear(3, 4), nn.Linear(4, 2)
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, given: Batch) -> Tensor:
+            x = self.into(given["x"])[None]
+            mask = torch.ones(7, 7).triu(1).bool()
+            return self.out(self.attention(x, x, x, attn_mask=mask, need_weights=need_weights)[0][0])
+
+    model, fast = Attends().double(), (functional.softmax, functional.scaled_dot_product_attention)
+    values: list[Tensor] = []
+    lie_slope(lambda b: values.append(model(b)) or values[-1], rows(), SCALAR, directions(7))
+    torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(values[0]).primal, model(rows()))
+    check_gradients(model, model, rows(), SCALAR, directions(7))
+    assert fast == (functional.softmax, functional.scaled_dot_product_attention)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention_is_that_of_torch(is_causal: bool) -> None:
+    q, k, v = torch.randn(3, 2, 5, 4, generator=seeded("attention"), dtype=torch.float64)
+    bias = None if is_causal else torch.randn(5, 5, generator=seeded("bias"), dtype=torch.float64)
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=is_causal, scale=0.7)
+    torch.testing.assert_close(_attention(q, k, v, attn_mask=bias, is_causal=is_causal, scale=0.7), expected)
 
 
 SMALL = RapidashConfig(grid="platonic", num_orientations=4, channels=4, num_layers=2, basis_dim=4, basis_hidden_dim=4)

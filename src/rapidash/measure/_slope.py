@@ -1,6 +1,8 @@
 """The Lie derivative along one direction for each sample, with gradients to the weights: what a penalty needs."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import torch
@@ -27,8 +29,8 @@ def lie_slope(
     r"""d/dt rho_out(exp(-t A_b)) f(rho_in(exp(t A_b)) x) at t = 0 for sample b, differentiable in the weights of f.
 
     `lie_derivative` is the measurement; this is the same value with a graph, at the price of one pass in dual numbers.
-    Where gradients may follow, the operations of this package run by their definition, and so do normalizations and
-    softmax, of whose derivatives torch 2.13 has wrong ones or none.
+    Where gradients may follow, the operations of this package run by their definition, and so do normalizations,
+    softmax and attention, of whose derivatives torch 2.13 has wrong ones or none.
 
     Args:
         fn: f, called with a batch once.
@@ -44,7 +46,7 @@ def lie_slope(
         raise ValueError(f"method must be one of {get_args(SlopeMethod)}, got {method!r}")
     run = _forward if method == "forward" else _double_backward
     device = next(iter(batch.tensors.values())).device
-    with uncompiled(), differentiable_kernels(), _ByDefinition():
+    with uncompiled(), differentiable_kernels(), _by_definition():
         return run(fn, batch, output, algebra.to(device))
 
 
@@ -132,10 +134,31 @@ def _softmax(input: Tensor, dim: int, *others: Any, dtype: torch.dtype | None = 
     return shifted / shifted.sum(dim, keepdim=True)
 
 
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if enable_gqa:
+        raise NotImplementedError("attention with groups of queries has no definition here")
+    scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return functional.dropout(_softmax(scores, -1), dropout_p) @ value
+
+
 _DEFINITIONS: Mapping[Any, Callable[..., Tensor]] = {
     functional.layer_norm: _layer_norm,
     functional.batch_norm: _batch_norm,
     functional.group_norm: _group_norm,
+    functional.scaled_dot_product_attention: _attention,
     functional.softmax: _softmax,
     torch.softmax: _softmax,
     Tensor.softmax: _softmax,
@@ -143,9 +166,23 @@ _DEFINITIONS: Mapping[Any, Callable[..., Tensor]] = {
 
 
 class _ByDefinition(TorchFunctionMode):
-    """Normalizations and softmax from elementary operations, whose derivatives of every order are right."""
+    """Normalizations, softmax and attention from elementary operations, whose derivatives of every order are right."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return _DEFINITIONS.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _by_definition() -> Iterator[None]:
+    """Within the block the definitions run, also inside of `torch.nn.functional`, which a mode does not see."""
+    inside = {name: getattr(functional, name) for name in ("softmax", "scaled_dot_product_attention")}
+    for name, fast in inside.items():
+        setattr(functional, name, _DEFINITIONS[fast])
+    try:
+        with _ByDefinition():
+            yield
+    finally:
+        for name, fast in inside.items():
+            setattr(functional, name, fast)
