@@ -22,7 +22,7 @@ from rapidash.groups._matrix_groups import (
     scaling,
     shear,
 )
-from rapidash.groups._parse import parse_matrix_group
+from rapidash.groups._parse_matrix_group import parse_matrix_group
 from rapidash.groups._product import OfFactor, Product
 from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
