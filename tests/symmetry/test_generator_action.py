@@ -38,6 +38,8 @@ def test_both_beginnings() -> None:
     table = finite_table(parse_matrix_group("C4"))
     random, near = GeneratorAction(table, 6), GeneratorAction(table, 6, "identity")
     torch.testing.assert_close(random.weight[0] @ random.weight[0].T, torch.eye(6), rtol=1e-5, atol=1e-5)
+    signs = {float(torch.linalg.det(GeneratorAction(table, 6).weight[0]).sign().detach()) for _ in range(20)}
+    assert signs == {-1.0, 1.0}  # two copies of the regular representation of C4 can be reached from one of them only
     assert 0 < float((near.weight[0] - torch.eye(6)).abs().max().detach()) < 0.3
     with pytest.raises(ValueError, match="need dim >= 1 and init in"):
         GeneratorAction(table, 0)

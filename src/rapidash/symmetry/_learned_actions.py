@@ -101,7 +101,11 @@ class GeneratorAction(nn.Module, Representation):
             raise ValueError("a group of one element has no generators, and nothing to learn")
         start = torch.randn(len(self.generators), dim, dim)
         near = torch.eye(dim) + 0.1 / dim**0.5 * start
-        self.weight = nn.Parameter(near if init == "identity" else torch.linalg.qr(start).Q)
+        q, r = torch.linalg.qr(start)
+        uniform = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(
+            -2
+        )  # without the signs det q is always the same
+        self.weight = nn.Parameter(near if init == "identity" else uniform)
         self._steps = _words(table, self.generators)
 
     def matrices(self) -> Float[Tensor, "G d d"]:
