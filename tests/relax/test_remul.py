@@ -46,6 +46,18 @@ class Same:
         return (prediction - batch["target"]).square().mean()
 
 
+class Doubled(torch.autograd.Function):
+    """2 x, without a derivative in forward mode."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        return 2 * grad
+
+
 class Points(Same):
     """The same, of points."""
 
@@ -88,6 +100,28 @@ def test_the_term_of_the_derivative_by_hand() -> None:
     points = RowBatch(plane().tensors, dict.fromkeys(("x", "target"), Points.output))
     found = terms(REMUL(3.0, "T(2)", "derivative"), Shift(0.5, 2.0), points, Points())
     assert float(found["remul equivariance"].detach()) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_without_a_forward_derivative_it_goes_twice_backward() -> None:
+    """The step that finds out takes a pass more, and the others, also after a continuation, do not."""
+
+    class Opaque(Shift):
+        def forward(self, batch: Batch) -> Tensor:
+            return batch["x"] + Doubled.apply(self.c + 0 * batch["x"])
+
+    model, batch = Opaque(0.5, 2.0), plane()
+    control = REMUL(3.0, "SO(2)", "derivative").control(model, 3)
+    continued = REMUL(3.0, "SO(2)", "derivative").control(model, 3)
+    for passes in (2, 1, 1):
+        view = view_of(model, batch, Same())
+        found = control.terms(view)["remul equivariance"]
+        assert float(found.detach()) == pytest.approx(3.0 * 4 * (0.25 + 4) / 2, rel=1e-12)
+        (gradient,) = torch.autograd.grad(found, model.c)
+        torch.testing.assert_close(gradient, 3.0 * 4 * model.c.detach())  # of 3 * 4 |c|^2 / 2
+        assert view.passes == passes
+        if passes == 1:
+            continued.load_state_dict(control.state_dict())
+            control = continued
 
 
 def test_the_anchored_term_is_the_loss_of_the_moved_sample() -> None:
