@@ -41,13 +41,16 @@ _TASK_CLASSES = {
     "meshseg": "MeshsegTask",
     "mnist-sp": "MnistSpTask",
     "tables": "TablesTask",
+    "glyphs": "GlyphsTask",
 }
-
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "effective-invariance",
     "lie-derivative",
     "nbody-methods",
     "relax-cmu",
+    "relax-latent",
+    "relax-latent-actions",
+    "relax-latent-clouds",
     "relax-nbody",
     "relax-nbody-field",
 )
@@ -80,6 +83,9 @@ METHODS: Registry[Any] = Registry(
         "constraint-relaxation": "rapidash.relax:ConstraintRelaxation",
         "projection-penalty": "rapidash.relax:ProjectionPenalty",
         "rpp": "rapidash.relax:ResidualPathwayPrior",
+        "remul": "rapidash.relax:REMUL",
+        "latent-equivariance": "rapidash.relax:LatentEquivariance",
+        "learned-latent-action": "rapidash.relax:LearnedLatentAction",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
@@ -97,6 +103,7 @@ MEASURES: Registry[Any] = Registry(
     "measure",
     {
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
+        "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
     },
 )

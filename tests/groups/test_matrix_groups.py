@@ -9,6 +9,7 @@ from rapidash.groups import (
     SO,
     Flows,
     Permutations,
+    Product,
     brightness,
     contrast,
     cyclic,
@@ -17,6 +18,7 @@ from rapidash.groups import (
     generator_names,
     hyperbolic,
     octahedral,
+    parse_matrix_group,
     scaling,
     shear,
     trivial,
@@ -84,3 +86,14 @@ def test_generator_names_match_the_motions() -> None:
 def test_bad_sizes_are_refused(make: object) -> None:
     with pytest.raises(ValueError, match=r"must be|need"):
         make()
+
+
+def test_names_of_groups_of_every_kind() -> None:
+    assert parse_matrix_group("S(5)") == Permutations(5)
+    assert parse_matrix_group("SE(3)") == SE(3)
+    both = parse_matrix_group("C4 x D2")
+    assert both == Product((cyclic(4), dihedral(2)))
+    assert len(both.elements()) == 16
+    assert parse_matrix_group(both.name) == both
+    with pytest.raises(ValueError, match="unknown symmetry 'C', expected one of"):
+        parse_matrix_group("C4 x C")

@@ -6,6 +6,7 @@ import pytest
 
 from rapidash.report import terminal_table
 from rapidash.report._chart_types import XYChart
+from rapidash.report._contents import contents
 from rapidash.report._markdown import markdown_table
 from rapidash.report._page import render
 from rapidash.report._relaxed_section import is_relaxing, relaxed_section
@@ -113,13 +114,13 @@ def _named(row: list) -> dict[str, Any]:
 
 
 def test_it_stands_in_every_report_and_only_where_something_was_relaxed(summary: StudySummary) -> None:
-    for text in (terminal_table(summary), markdown_table(summary), page := render(summary)):
+    for text in (terminal_table(summary), markdown_table(summary), page := render(summary, contents(summary))):
         assert "Relaxed equivariance" in text
         assert "A gate is not a measure" in " ".join(text.split())
     assert 'id="chart-relaxed-value-gate"' in page
     plain = summarize(study_of([run.raw for run in summary.study.runs if run.variant == "strict"]))
     assert relaxed_section(plain) is None
-    for text in (terminal_table(plain), markdown_table(plain), render(plain)):
+    for text in (terminal_table(plain), markdown_table(plain), render(plain, contents(plain))):
         assert "Relaxed equivariance" not in text
         assert "left out" not in text
 

@@ -14,9 +14,20 @@ from torch import Tensor, nn
 from rapidash.data import Batch
 from rapidash.groups import MatrixGroup
 from rapidash.methods import Augment, Average, Control, Method, StepView, Variant
-from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig
+from rapidash.models import DGCNNConfig, EGNNConfig, MLPConfig, RapidashConfig
 from rapidash.registry import METHODS
-from rapidash.relax import ACE, Constant, ConstraintRelaxation, Decay, ProjectionPenalty, ResidualPathwayPrior
+from rapidash.relax import (
+    ACE,
+    REMUL,
+    Constant,
+    ConstraintRelaxation,
+    Decay,
+    GradNorm,
+    LatentEquivariance,
+    LearnedLatentAction,
+    ProjectionPenalty,
+    ResidualPathwayPrior,
+)
 from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.testing import check_method
@@ -53,6 +64,14 @@ def _small_heap() -> Iterator[None]:
         (ResidualPathwayPrior(hidden=8, free=0.0, sees="positions"), Variant("a", FLAT), None),
         (ProjectionPenalty(), Variant("a", SMALL, methods=TURNED), None),
         (ProjectionPenalty(), Variant("a", FLAT), None),
+        (REMUL(), Variant("a", DGCNNConfig(channels=8, num_layers=2), methods=TURNED), REMUL(0.0)),
+        (REMUL(0.5, "O(3)", "function", balance=GradNorm()), Variant("a", SMALL, methods=TURNED), REMUL(0.0)),
+        (REMUL(0.5, "SE(3)", "derivative"), Variant("a", replace(SMALL, space="R3")), REMUL(0.0)),
+        (
+            LatentEquivariance(action="grid"),
+            Variant("a", replace(SMALL, symmetry="T(3)"), methods=TURNED),
+            LatentEquivariance(0.0),
+        ),
     ],
     ids=lambda value: getattr(value, "kind", None) or getattr(value, "name", None),
 )
@@ -61,8 +80,33 @@ def test_all_of_the_package_pass(method: Method, variant: Variant, off: Method |
     check_method(method, task, variant, tmp_path / "runs", off=off)
 
 
+@pytest.mark.parametrize(
+    ("method", "off"),
+    [
+        (REMUL(1.0, anchor="function"), REMUL(0.0)),
+        (LatentEquivariance(), LatentEquivariance(0.0)),
+        (LearnedLatentAction(1.0, "C4 x C4", 64), LearnedLatentAction(0.0, "C4 x C4", 64)),
+    ],
+    ids=lambda value: value.kind,
+)
+def test_those_for_images_pass(method: Method, off: Method, tmp_path: Path) -> None:
+    task = get_task("glyphs", num_train=16, num_val=8, num_test=8)
+    variant = Variant("a", MLPConfig(hidden_dim=8, num_layers=1), methods=(Augment("C4 x C4"),))
+    check_method(method, task, variant, tmp_path / "runs", off=off)
+
+
 def test_all_of_the_package_are_checked() -> None:
-    checked = {"augment", "average", "ace", "constraint-relaxation", "projection-penalty", "rpp"}
+    checked = {
+        "augment",
+        "average",
+        "ace",
+        "constraint-relaxation",
+        "projection-penalty",
+        "rpp",
+        "remul",
+        "latent-equivariance",
+        "learned-latent-action",
+    }
     assert checked == set(METHODS.own_names())
 
 

@@ -1,5 +1,6 @@
 """Groups as values, their representations, and orientation grids."""
 
+from rapidash.groups._characters import character_table, irrep_multiplicities
 from rapidash.groups._finite import MultiplicationTable, finite_table
 from rapidash.groups._grids import ORIENTATION_GRIDS, grid_symmetries, orientation_grid
 from rapidash.groups._group import O2, SE, SO, SO2, E, Group, O, T, exponential, inverse, motion, trivial
@@ -22,8 +23,9 @@ from rapidash.groups._matrix_groups import (
     shear,
 )
 from rapidash.groups._parse_group import parse_group
+from rapidash.groups._parse_matrix_group import parse_matrix_group
 from rapidash.groups._product import OfFactor, Product
-from rapidash.groups._regular import Regular, permutation_action
+from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
     Position,
@@ -65,6 +67,7 @@ __all__ = [
     "Pseudoscalar",
     "Pseudovector",
     "Regular",
+    "RegularCopies",
     "Representation",
     "Rotations",
     "Scalar",
@@ -73,6 +76,7 @@ __all__ = [
     "Trivial",
     "Vector",
     "brightness",
+    "character_table",
     "contrast",
     "cyclic",
     "dihedral",
@@ -83,11 +87,13 @@ __all__ = [
     "grid_symmetries",
     "hyperbolic",
     "inverse",
+    "irrep_multiplicities",
     "joined_group",
     "motion",
     "octahedral",
     "orientation_grid",
     "parse_group",
+    "parse_matrix_group",
     "permutation_action",
     "random_rotation",
     "scaling",

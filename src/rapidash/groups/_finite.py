@@ -63,6 +63,15 @@ class MultiplicationTable:
         """The smallest k >= 1 with g^k = 1."""
         return len(self._generated([index]))
 
+    def generators(self) -> tuple[int, ...]:
+        """A few elements whose products are all: largest orders first, each outside what those before it generate."""
+        orders = {index: self.order_of(index) for index in range(1, len(self))}
+        found: list[int] = []
+        for index in sorted(orders, key=lambda index: (-orders[index], index)):
+            if index not in self._generated(found):
+                found.append(index)
+        return tuple(found)
+
     def is_subgroup(self, indices: Iterable[int]) -> bool:
         """Whether elements are closed under products and inverses, in any order."""
         members = sorted(set(indices))

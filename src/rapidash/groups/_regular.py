@@ -38,6 +38,41 @@ class Regular(Representation):
         return permuted(x, self.table.table[self.table.inverses[self.table.index_of(g)]], axis)
 
 
+@dataclass(frozen=True, eq=False)
+class RegularCopies(Representation):
+    """Copies of the regular representation side by side on the last axis, and entries that do not move.
+
+    The last axis is (copy, group element), with the entries that stay at its end.
+
+    Args:
+        table: the group, of G elements.
+        num_invariant: how many entries stay, at least 0.
+    Raises: ValueError for a negative number; in ``act`` for an axis that is no whole number of copies.
+    """
+
+    table: MultiplicationTable
+    num_invariant: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_invariant < 0:
+            raise ValueError(f"num_invariant must be at least 0, got {self.num_invariant}")
+
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Every copy moved."""
+        order, width = len(self.table), x.shape[-1] if x.dim() else 0
+        moving = width - self.num_invariant
+        if moving < order or moving % order:
+            nearest = f"a width of {max(1, round(moving / order)) * order + self.num_invariant}"
+            rest = f", or num_invariant={width % order} for the rest" if width > order else ""
+            raise ValueError(
+                f"an axis of {width} entries, of which {self.num_invariant} do not move, is no whole number of copies "
+                f"of the regular representation of {order} elements: take {nearest}{rest}"
+            )
+        copies, still = x.split([moving, self.num_invariant], dim=-1)
+        moved = Regular(self.table).act(g, copies.unflatten(-1, (-1, order))).flatten(-2)
+        return torch.cat([moved, still], dim=-1)
+
+
 def permutation_action(
     representation: Representation, elements: Float[Tensor, "G n n"], shape: Sequence[int]
 ) -> Int[Tensor, "G X"]:

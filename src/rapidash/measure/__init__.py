@@ -39,6 +39,7 @@ from rapidash.measure._precision import PrecisionCheck, precision_check
 from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapidash_layers
 from rapidash.measure._report import Report
 from rapidash.measure._severity import SeverityCurve, error_against_severity, severity_report
+from rapidash.measure._slope import lie_slope
 from rapidash.measure._task_symmetry import TaskSymmetryBreaking, task_symmetry_breaking
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "last_layer_laplace",
     "layerwise_equivariance_error",
     "lie_derivative",
+    "lie_slope",
     "local_equivariance_error",
     "negative_log_likelihood",
     "point_shares",

@@ -7,7 +7,7 @@ from torch import nn
 
 from rapidash._plain import check_fields
 from rapidash.data import Batch
-from rapidash.groups import MatrixGroup, parse_group
+from rapidash.groups import MatrixGroup, parse_matrix_group
 from rapidash.methods._method import Control, Method
 
 
@@ -16,7 +16,7 @@ class Augment(Method):
     """Moves every training sample, inputs and targets, by its own random element of a group.
 
     Args:
-        group: name of the group, e.g. ``"SO(3)"``.
+        group: name of the group, e.g. ``"SO(3)"``, ``"C4 x C4"``.
     Raises: ValueError for an unknown group.
     """
 
@@ -24,11 +24,11 @@ class Augment(Method):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        parse_group(self.group)
+        parse_matrix_group(self.group)
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Moves the batches."""
-        return AugmentControl(parse_group(self.group))
+        return AugmentControl(parse_matrix_group(self.group))
 
 
 class AugmentControl(Control):

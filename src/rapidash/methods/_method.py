@@ -57,6 +57,7 @@ class StepView:
         outcome: of the objective: the prediction, which needs no second pass, and the loss.
         rng: a CPU generator of this method and step alone.
         passes: passes of the model beyond that of the objective, counted by `predict`.
+        task: of the run: its loss, and how its output transforms; None where a control is used without a run.
     """
 
     step: int
@@ -66,6 +67,7 @@ class StepView:
     outcome: "Step"
     rng: torch.Generator = field(default_factory=torch.Generator)
     passes: int = 0
+    task: "Task | None" = None
 
     def predict(self, batch: Batch) -> Any:
         """One more pass of the model, e.g. on moved inputs; it counts as cost."""

@@ -5,6 +5,11 @@ from rapidash.relax._constraint_relaxation import ConstraintRelaxation
 from rapidash.relax._defects import finite_defect, lie_defect, projection_distance, reynolds
 from rapidash.relax._dual_ascent import DualAscent
 from rapidash.relax._free_branches import FiberMLP, OffsetMLP, PositionMLP
+from rapidash.relax._gradnorm import GradNorm
+from rapidash.relax._latent import LatentEquivariance
+from rapidash.relax._latent_action import LearnedLatentAction
+from rapidash.relax._latent_error import latent_error
+from rapidash.relax._latent_measure import measure_latent
 from rapidash.relax._linear_branches import FiberLinear, LinearBranch, OffsetLinear
 from rapidash.relax._projection_penalty import ProjectionPenalty
 from rapidash.relax._relaxed_layer import (
@@ -17,18 +22,23 @@ from rapidash.relax._relaxed_layer import (
     relaxed_layers,
 )
 from rapidash.relax._relaxing import PROJECTED, RelaxingMethod
+from rapidash.relax._remul import REMUL
 from rapidash.relax._rpp import ResidualPathwayPrior, WeightPrior
 from rapidash.relax._schedule import Constant, Decay, Schedule, Triangle
 
 __all__ = [
     "ACE",
     "PROJECTED",
+    "REMUL",
     "Constant",
     "ConstraintRelaxation",
     "Decay",
     "DualAscent",
     "FiberLinear",
     "FiberMLP",
+    "GradNorm",
+    "LatentEquivariance",
+    "LearnedLatentAction",
     "LinearBranch",
     "OffsetLinear",
     "OffsetMLP",
@@ -43,7 +53,9 @@ __all__ = [
     "Triangle",
     "WeightPrior",
     "finite_defect",
+    "latent_error",
     "lie_defect",
+    "measure_latent",
     "project",
     "projection_distance",
     "relax_blocks",

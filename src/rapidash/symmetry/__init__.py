@@ -10,7 +10,7 @@ from rapidash.symmetry._distributions import (
     UniformBox,
 )
 from rapidash.symmetry._inputs import GeometricInput, combine_inputs, global_frame
-from rapidash.symmetry._learned_actions import ExponentialAction, LinearAction
+from rapidash.symmetry._learned_actions import ExponentialAction, GeneratorAction, LinearAction
 from rapidash.symmetry._ledger import Ledger, symmetry_ledger
 from rapidash.symmetry._orbits import SharedLinear, orbit_assignment, orbit_means
 from rapidash.symmetry._symmetrized import Symmetrized, SymmetrizedOutput, symmetrized
@@ -18,6 +18,7 @@ from rapidash.symmetry._symmetrized import Symmetrized, SymmetrizedOutput, symme
 __all__ = [
     "Enumerated",
     "ExponentialAction",
+    "GeneratorAction",
     "GeometricInput",
     "GroupDistribution",
     "GroupSamples",

@@ -1,10 +1,15 @@
 """Actions on latent vectors whose matrices are learned: a learned group, and learned matrices of a known group."""
 
+from collections.abc import Sequence
+from typing import Literal, get_args
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from rapidash.groups import Flows, Representation
+from rapidash.groups import Flows, MultiplicationTable, Representation, irrep_multiplicities
+
+InitAction = Literal["orthogonal", "identity"]
 
 
 class ExponentialAction(nn.Module, Representation):
@@ -71,6 +76,89 @@ class LinearAction(nn.Module, Representation):
     def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """W(g) z on the last axis."""
         return _times(self(g), x)
+
+
+class GeneratorAction(nn.Module, Representation):
+    r"""Learned matrices of the generators of a known finite group; every other element is a product of them.
+
+    A representation as far as the relations of the group hold, see `relations`; which one it becomes is not said.
+
+    Args:
+        table: the group.
+        dim: d of the latent vectors, at least 1.
+        init: ``"orthogonal"``: random rotations and reflections; ``"identity"``: near the identity. What is found
+            depends on it.
+    Raises: ValueError for a size below 1, another beginning, or the trivial group, which has no generator.
+    Source: the exploration of Ali et al., arXiv 2506.08244, for any finite group in place of cyclic ones.
+    """
+
+    def __init__(self, table: MultiplicationTable, dim: int, init: InitAction = "orthogonal") -> None:
+        super().__init__()
+        if dim < 1 or init not in get_args(InitAction):
+            raise ValueError(f"need dim >= 1 and init in {get_args(InitAction)}, got {dim=}, {init=}")
+        self.table, self.dim, self.generators = table, dim, table.generators()
+        if not self.generators:
+            raise ValueError("a group of one element has no generators, and nothing to learn")
+        start = torch.randn(len(self.generators), dim, dim)
+        near = torch.eye(dim) + 0.1 / dim**0.5 * start
+        q, r = torch.linalg.qr(start)
+        uniform = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(
+            -2
+        )  # without the signs det q is always the same
+        self.weight = nn.Parameter(near if init == "identity" else uniform)
+        self._steps = _words(table, self.generators)
+
+    def matrices(self) -> Float[Tensor, "G d d"]:
+        """A matrix for every element, along its shortest word."""
+        found: dict[int, Tensor] = {0: torch.eye(self.dim, dtype=self.weight.dtype, device=self.weight.device)}
+        for element, generator, rest in self._steps:
+            found[element] = self.weight[generator] @ found[rest]
+        return torch.stack([found[index] for index in range(len(self.table))])
+
+    def relations(self) -> Float[Tensor, ""]:
+        """The mean square of the entries of W(s) W(g) - W(s g), over all but the pairs that define W; 0: a group.
+
+        For a cyclic group of order n this is that of W^n - 1.
+        """
+        matrices = self.matrices()
+        defined = {(generator, rest) for _, generator, rest in self._steps}
+        pairs = [
+            (place, index)
+            for place in range(len(self.generators))
+            for index in range(len(self.table))
+            if (place, index) not in defined
+        ]
+        places, indices = torch.tensor(pairs).T
+        products = self.table.table[torch.tensor(self.generators)[places], indices]
+        return (self.weight[places] @ matrices[indices] - matrices[products]).square().mean()
+
+    def multiplicities(self) -> Float[Tensor, " R"]:
+        """How often each irreducible representation is in it, nearly whole numbers; see `irrep_multiplicities`."""
+        return irrep_multiplicities(self.table, self.matrices())
+
+    def forward(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B d d"]:
+        """W(g)."""
+        return self.matrices()[self.table.index_of(g).to(self.weight.device)]
+
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """W(g) z on the last axis."""
+        return _times(self(g), x)
+
+
+def _words(table: MultiplicationTable, generators: Sequence[int]) -> list[tuple[int, int, int]]:
+    """For every element but the identity (element, place of a generator s, rest) with element = s rest, rest before."""
+    known, latest, steps = {0}, [0], []
+    while latest:
+        found = []
+        for rest in latest:
+            for place, generator in enumerate(generators):
+                element = int(table.table[generator, rest])
+                if element not in known:
+                    known.add(element)
+                    found.append(element)
+                    steps.append((element, place, rest))
+        latest = found
+    return steps
 
 
 def _times(matrix: Tensor, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import Batch
-from rapidash.methods import Control, Method, Objective, ParamGroup, Step, StepView
+from rapidash.methods import Control, Method, Objective, ParamGroup, Step, StepView, Task
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,21 @@ class Controls:
         objective, methods: of the run, methods in the order in which they act.
         total_steps: of the run.
         seed: of the run.
+        task: of the run, which controls may see.
     Raises: ValueError for a parameter that two of them want to train.
     """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, methods: Sequence[Method], *, total_steps: int, seed: int
+        self,
+        model: nn.Module,
+        objective: Objective,
+        methods: Sequence[Method],
+        *,
+        total_steps: int,
+        seed: int,
+        task: Task | None = None,
     ) -> None:
-        self.model, self.total_steps, self.seed = model, total_steps, seed
+        self.model, self.total_steps, self.seed, self.task = model, total_steps, seed, task
         made = [(f"objective {objective.kind}", objective.control(model, total_steps))]
         made += zip(stream_names(methods), [method.control(model, total_steps) for method in methods], strict=True)
         self._named = [_Named(stream, control) for stream, control in made if control is not None]
@@ -76,7 +84,8 @@ class Controls:
         for named in self._named:
             if not (named.does("terms") or named.does("after")):
                 continue
-            view = StepView(step, self.total_steps, self.model, batch, outcome, self._stream(named, "terms", step))
+            rng = self._stream(named, "terms", step)
+            view = StepView(step, self.total_steps, self.model, batch, outcome, rng, task=self.task)
             self._views.append((named, view))
             if named.does("terms"):
                 with _own_draws(self._stream(named, "draws", step), batch):

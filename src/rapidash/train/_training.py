@@ -87,7 +87,14 @@ class Training:
         setup, config = self.setup, self.config
         state = self.checkpoints.load()
         self.model.train()
-        self.controls = Controls(self.model, setup.objective, setup.methods, total_steps=config.steps, seed=setup.seed)
+        self.controls = Controls(
+            self.model,
+            setup.objective,
+            setup.methods,
+            total_steps=config.steps,
+            seed=setup.seed,
+            task=setup.task,
+        )
         self.batches = TrainingBatches(
             setup.train_set,
             config.batch_size,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from rapidash.methods import Variant
-from rapidash.relax import ACE, ConstraintRelaxation, ResidualPathwayPrior
+from rapidash.relax import ACE, REMUL, ConstraintRelaxation, GradNorm, ResidualPathwayPrior
 
 UNGATED = ResidualPathwayPrior(free=0.0, eq=0.0, scale=1.0)
 RPP = ResidualPathwayPrior(free=1e-3, eq=1e-6)
@@ -25,3 +25,28 @@ def relaxed_variants(root: Variant, *, hidden: int = 64) -> dict[str, Variant]:
         name: replace(root, name=f"{root.name} + {name}", methods=(method,), neighbor=root.name, knob=knob)
         for name, (method, knob) in arms.items()
     }
+
+
+def penalized_variants(plain: Variant) -> tuple[Variant, ...]:
+    """A network without the symmetry and the moved sample as a second task: three constant weights, and GradNorm.
+
+    Motions are all rotations, also where the data keep a part of them only: the weight says how much symmetry is asked.
+    """
+    constant = tuple(
+        replace(
+            plain,
+            name=f"{plain.name} + REMUL {weight:g}",
+            methods=(REMUL(weight, "SO(3)"),),
+            neighbor=plain.name,
+            knob=f"the moved sample as a second task, weight {weight:g}",
+        )
+        for weight in (0.1, 1.0, 10.0)
+    )
+    balanced = replace(
+        constant[1],
+        name=f"{plain.name} + REMUL, GradNorm",
+        methods=(REMUL(1.0, "SO(3)", balance=GradNorm()),),
+        neighbor=constant[1].name,
+        knob="GradNorm moves both weights",
+    )
+    return (*constant, balanced)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from rapidash.methods import Augment, Variant
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
-from rapidash.study.designs._relaxed import relaxed_variants
+from rapidash.study.designs._relaxed import penalized_variants, relaxed_variants
 from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Eight variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, T(3) without and with turned samples.
+    """Twelve variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, T(3), and T(3) that learns in five ways.
 
     Walking; running is ``--task_options.motion run``. Quick: narrow networks, few steps, a part of the validation and
     test samples. Full: the published samples with their mirror images, and 5 seeds.
@@ -33,7 +33,6 @@ def make_design(full: bool) -> StudyDesign:
         neighbor=plain.name,
         knob="training samples randomly turned about the vertical",
     )
-    learned = (plain, turned)  # arms that learn the symmetry from a network without it: penalties belong here
     kept = (relaxed[name] for name in ("ungated", "RPP", "ACE", "ACE resilient"))
     train = TrainConfig(
         steps=1200 if full else 400,
@@ -48,7 +47,7 @@ def make_design(full: bool) -> StudyDesign:
     options = {"mirror": True} if full else {"num_val": 120, "num_test": 240}
     return StudyDesign(
         "cmu",
-        (root, *kept, upright, *learned),
+        (root, *kept, upright, plain, turned, *penalized_variants(plain)),
         train,
         seeds=tuple(range(5 if full else 3)),
         task_options=options,

@@ -6,12 +6,12 @@ from typing import Any
 from rapidash.methods import Augment, Variant
 from rapidash.models import RapidashConfig
 from rapidash.study._design import StudyDesign
-from rapidash.study.designs._relaxed import relaxed_variants
+from rapidash.study.designs._relaxed import penalized_variants, relaxed_variants
 from rapidash.train import TrainConfig
 
 
 def make_design(full: bool, *, uniform_field: float = 0.0) -> StudyDesign:
-    """Eight variants on 300 training samples: built in, relaxed in five ways, left out, and learned from turned data.
+    """Twelve variants on 300 training samples: built in, relaxed in five ways, left out, and learned in five.
 
     Quick: narrow networks and few steps. Full: wider ones, more steps, more test samples, 5 seeds.
 
@@ -32,8 +32,7 @@ def make_design(full: bool, *, uniform_field: float = 0.0) -> StudyDesign:
         neighbor=plain.name,
         knob="training samples randomly turned" + (" about the vertical" if uniform_field else ""),
     )
-    learned = (plain, turned)  # arms that learn the symmetry from a network without it: penalties belong here
-    variants = (root, *relaxed_variants(root).values(), *learned)
+    variants = (root, *relaxed_variants(root).values(), plain, turned, *penalized_variants(plain))
     train = TrainConfig(
         steps=2000 if full else 400,
         batch_size=50,
