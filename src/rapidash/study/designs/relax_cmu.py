@@ -10,7 +10,7 @@ from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Twelve variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, T(3), and T(3) that learns in five ways.
+    """Twelve variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, and T(3), which learns in five ways.
 
     Walking; running is ``--task_options.motion run``. Quick: narrow networks, few steps, a part of the validation and
     test samples. Full: the published samples with their mirror images, and 5 seeds.
