@@ -62,7 +62,12 @@ TASKS: Registry[Any] = Registry(
 METHODS: Registry[Any] = Registry(
     "methods",
     "method",
-    {"augment": "rapidash.methods:Augment", "average": "rapidash.methods:Average", "ace": "rapidash.relax:ACE"},
+    {
+        "augment": "rapidash.methods:Augment",
+        "average": "rapidash.methods:Average",
+        "ace": "rapidash.relax:ACE",
+        "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
+    },
 )
 OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
 MEASURES: Registry[Any] = Registry("measures", "measure", {})
