@@ -57,7 +57,13 @@ NETWORKS: Registry[Any] = Registry(
     },
 )
 TASKS: Registry[Any] = Registry(
-    "tasks", "task", {name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()}
+    "tasks",
+    "task",
+    {
+        **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
+        "grid-world": "rapidash.relax.rl:GridWorldTask",
+        "pendulum": "rapidash.relax.rl:PendulumTask",
+    },
 )
 METHODS: Registry[Any] = Registry(
     "methods",
@@ -67,14 +73,28 @@ METHODS: Registry[Any] = Registry(
         "average": "rapidash.methods:Average",
         "ace": "rapidash.relax:ACE",
         "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
+        "shared-networks": "rapidash.relax.rl:SharedNetworks",
+        "relaxed-networks": "rapidash.relax.rl:RelaxedNetworks",
+        "residual-networks": "rapidash.relax.rl:ResidualNetworks",
     },
 )
-OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
+OBJECTIVES: Registry[Any] = Registry(
+    "objectives",
+    "objective",
+    {
+        "supervised": "rapidash.methods:Supervised",
+        "fitted-q": "rapidash.relax.rl:FittedQ",
+        "actor-critic": "rapidash.relax.rl:ActorCritic",
+    },
+)
 MEASURES: Registry[Any] = Registry("measures", "measure", {})
 DESIGNS: Registry[Any] = Registry(
     "designs",
     "study",
-    {name: f"rapidash.study.designs.{_module(name)}:make_design" for name in (*_TASK_CLASSES, "nbody-methods")},
+    {
+        name: f"rapidash.study.designs.{_module(name)}:make_design"
+        for name in (*_TASK_CLASSES, "nbody-methods", "relax-rl")
+    },
 )
 LAUNCHERS: Registry[Any] = Registry(
     "launchers",
