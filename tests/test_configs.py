@@ -41,7 +41,7 @@ def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
 def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
     design = get_design(task, full=full)
     assert design.task in TASKS
-    assert task == design.task or task.startswith(f"{design.task}-")
+    assert task == design.task or task.startswith((f"{design.task}-", "relax-"))
     assert design.setting == ("full" if full else "quick")
     assert len(design.seeds) >= 3
     runs = design.runs()

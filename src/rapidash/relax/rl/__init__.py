@@ -2,7 +2,7 @@
 
 from rapidash.relax.rl._actor_critic import ActorCritic, Trials
 from rapidash.relax.rl._fitted_q import FittedQ, TargetNetwork
-from rapidash.relax.rl._grid_world import ByMove, GridWorld
+from rapidash.relax.rl._grid_world import MOVES, ByMove, GridWorld
 from rapidash.relax.rl._grid_world_task import GridAgent, GridWorldTask
 from rapidash.relax.rl._mdp import FiniteMDP, invariance_gap, optimal_values, value_gap, value_gap_bound
 from rapidash.relax.rl._methods import RelaxedNetworks, ResidualNetworks, SharedNetworks
@@ -12,6 +12,7 @@ from rapidash.relax.rl._pendulum_task import PendulumAgent, PendulumTask
 from rapidash.relax.rl._shared_mlp import OpenMLP, RelaxedMLP
 
 __all__ = [
+    "MOVES",
     "ActorCritic",
     "ByMove",
     "FiniteMDP",
