@@ -45,7 +45,9 @@ def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
     assert design.setting == ("full" if full else "quick")
     assert len(design.seeds) >= 3
     runs = design.runs()
-    assert len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds) * len(design.fractions)
+    assert (
+        len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds) * len(design.fractions)
+    )
     assert all(RunConfig.from_dict(run.to_dict()) == run for run in runs)
 
 
