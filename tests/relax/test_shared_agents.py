@@ -250,6 +250,8 @@ def test_errors_say_what_is_needed() -> None:
         ResidualNetworks("C4", free=0.1, shared=0.2)
     with pytest.raises(ValueError, match=r"has no network whose symmetry can be chosen: .* one of these methods only"):
         build_model(TASK, variant(SharedNetworks("C4"), RelaxedNetworks("C4")))
+    with pytest.raises(ValueError, match="use the task 'grid-world', not 'nbody'"):
+        FittedQ().modify(nn.Linear(1, 1), get_task("nbody"))
     with pytest.raises(ValueError, match="decay must be"):
         FittedQ(decay=1.0)
     with pytest.raises(ValueError, match="num_train must be at least 1, got 0"):

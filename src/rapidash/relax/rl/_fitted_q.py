@@ -32,7 +32,7 @@ class FittedQ(Objective):
 
     Args:
         decay: of the target network, in [0, 1).
-    Raises: ValueError for another decay.
+    Raises: ValueError for another decay, or a task that is no grid world.
     Source: Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015, on transitions at hand.
     """
 
@@ -42,6 +42,12 @@ class FittedQ(Objective):
         check_fields(self)
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay must be in [0, 1), got {self.decay}")
+
+    def modify(self, model: nn.Module, task: "Task") -> nn.Module:
+        """The model itself. Raises: ValueError for a task that is no grid world."""
+        if not isinstance(getattr(task, "world", None), GridWorld):
+            raise ValueError(f"fitted-q learns to walk a grid: use the task 'grid-world', not {task.name!r}")
+        return model
 
     def control(self, model: nn.Module, total_steps: int) -> "TargetNetwork":
         """The target network."""

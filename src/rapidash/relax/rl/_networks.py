@@ -86,7 +86,6 @@ class RelaxedQNetwork(nn.Module):
 
     orbit: Tensor
     element: Tensor
-    inverses: Tensor
 
     def __init__(
         self,
@@ -107,7 +106,7 @@ class RelaxedQNetwork(nn.Module):
         self.networks = nn.ModuleList(make(int(orbit.max()) + 1) for _ in range(banks))
         self.register_buffer("orbit", orbit, persistent=False)
         self.register_buffer("element", element, persistent=False)
-        self.register_buffer("inverses", torch.linalg.inv(elements), persistent=False)
+        self.inverses = torch.linalg.inv(elements)  # no buffer: it stays in float64, which exact symmetry needs
 
     def forward(self, x: Float[Tensor, "B *S"]) -> Float[Tensor, "B A"]:
         """Values of every action."""

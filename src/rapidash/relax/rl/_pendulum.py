@@ -9,7 +9,6 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from rapidash.groups import Representation
-from rapidash.groups._representations import check_elements, spread
 
 EPISODE = 200  # steps
 MAX_TORQUE = 2.0
@@ -26,13 +25,11 @@ class Torque(Representation):
 
     def act(self, g: Float[Tensor, "*B 4 4"], x: Shaped[Tensor, "... K"]) -> Shaped[Tensor, "... K"]:
         """The torques, each with the sign of the element."""
-        check_elements(g, x)
-        linear = g[..., :-1, :-1]
-        sign = linear[..., 1, 1]
-        expected = torch.diag_embed(torch.stack([torch.ones_like(sign), sign, sign], dim=-1))
-        if g.shape[-1] != 4 or float((linear - expected).abs().max()) > 1e-9:
+        sign = g[..., 1, 1]
+        expected = torch.diag_embed(torch.stack([torch.ones_like(sign), sign, sign, torch.ones_like(sign)], dim=-1))
+        if g.shape[-2:] != (4, 4) or float((g - expected).abs().max()) > 1e-6:
             raise ValueError("torques know the reflection of the pendulum alone: use the group 'C2(x)'")
-        return spread(sign.round().to(x), x) * x
+        return sign.round().to(x).reshape(*sign.shape, *(1,) * (x.dim() - sign.dim())) * x
 
 
 class Pendulum:

@@ -55,9 +55,6 @@ class RelaxedMLP(nn.Module):
     Raises: ValueError for a group that is not finite or cannot act, or sizes outside the above.
     """
 
-    elements: Tensor
-    inverses: Tensor
-
     def __init__(
         self,
         group: MatrixGroup,
@@ -80,8 +77,7 @@ class RelaxedMLP(nn.Module):
             for part in (RelaxedGroupConv(group, a, b, banks=banks), nn.GroupNorm(1, b), nn.SiLU())
         ]
         self.body = nn.Sequential(*hidden, RelaxedGroupConv(group, widths[-1], outputs[1], banks=banks))
-        self.register_buffer("elements", elements, persistent=False)
-        self.register_buffer("inverses", torch.linalg.inv(elements), persistent=False)
+        self.elements, self.inverses = elements, torch.linalg.inv(elements)  # no buffers: they stay in float64
 
     def forward(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """See the class."""
