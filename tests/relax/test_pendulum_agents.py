@@ -177,6 +177,29 @@ def test_critics_get_no_gradient_from_the_actor() -> None:
     assert [part.w.requires_grad for part in bank_weights(model)] == [False] * len(bank_weights(model))
 
 
+def test_losses_by_hand() -> None:
+    """With critics that say c: (c - target)^2 twice, alpha E log pi - c, and the temperature's slope 1 - E log pi."""
+    model, objective = build_model(TASK, variant()), ActorCritic()
+    with torch.no_grad():
+        for critic in (model.critic_1, model.critic_2):
+            for parameter in critic.parameters():
+                parameter.zero_()
+    torch.manual_seed(0)
+    rows = {"state": states(50).float(), "torque": torch.randn(50, 1), "target": torch.full((50,), 3.0)}
+    batch = RowBatch(rows, {name: Field(Scalar(), level="cloud") for name in rows})
+    plain = objective.step(model, TASK, batch, torch.Generator().manual_seed(1))
+    assert plain.parts["critics"].item() == pytest.approx(2 * 3.0**2)
+    density = plain.parts["actor"].item()  # alpha is 1
+    plain.loss.backward()
+    assert float(model.log_temperature.grad) == pytest.approx(1 - density, rel=1e-5)
+    with torch.no_grad():
+        for critic in (model.critic_1, model.critic_2):
+            critic.network[-1].bias.fill_(5.0)
+    raised = objective.step(model, TASK, batch, torch.Generator().manual_seed(1))
+    assert raised.parts["critics"].item() == pytest.approx(2 * 2.0**2)
+    assert raised.parts["actor"].item() == pytest.approx(density - 5.0, rel=1e-5)
+
+
 def test_transitions_are_those_of_the_pendulum_and_targets_those_of_the_slow_critics() -> None:
     objective = ActorCritic(first_steps=250, discount=0.5, reward_scale=0.25)
     model = build_model(TASK, variant(objective=objective))
@@ -203,6 +226,11 @@ def test_transitions_are_those_of_the_pendulum_and_targets_those_of_the_slow_cri
     batch = control.batch(data, torch.Generator().manual_seed(0))
     torch.testing.assert_close(batch["target"], 0.25 * batch["reward"])
     assert control.count == 251
+    with torch.no_grad():
+        model.log_temperature.fill_(0.0)
+    batch = control.batch(RowBatch(dict(data.repeat(100).tensors), data.fields), torch.Generator().manual_seed(0))
+    entropy = (batch["target"] - 0.25 * batch["reward"]).mean() / 0.5
+    assert 0.5 < float(entropy) < math.log(4.0)  # of torques from -2 to 2, at most that of uniform ones
 
 
 def test_an_interrupted_run_continues_bit_for_bit(tmp_path: Path) -> None:
