@@ -53,9 +53,9 @@ class SharedNetworks(Method):
 class RelaxedNetworks(Method):
     """Every network of an agent has L banks whose weights may differ from element to element of a finite group.
 
-    The weights begin constant: equivariant. They move little at the learning rate of the networks, so they have one of
-    their own, ten times as large as usual for networks of this size; tune it. Views are ``"full"``, whose result
-    counts, and ``"constant"``, with each weight replaced by the mean of its bank, which is equivariant.
+    The weights begin constant: equivariant. They have a learning rate of their own; tune it: at a large one few
+    transitions are overfitted, at a small one a broken symmetry stays. Views are ``"full"``, whose result counts, and
+    ``"constant"``, with each weight replaced by the mean of its bank, which is equivariant.
 
     Args:
         group: a name such as ``"C4"``.
@@ -68,7 +68,7 @@ class RelaxedNetworks(Method):
 
     group: str
     banks: int = 4
-    lr: float = 0.02
+    lr: float = 0.01
     variation: float = 0.0
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Quick: fitted Q-learning on a grid whose moves are reversed in one quadrant, from 24 and from 600 transitions.
+    """Quick: fitted Q-learning on a grid whose moves are reversed in one quadrant, from 40 and from 600 transitions.
 
     Full: soft actor-critic on a pendulum with a constant torque, 20,000 steps of the pendulum. With
     ``--task_options.dynamics exact`` and ``--task_options.constant 0`` the symmetries are exact.
@@ -38,8 +38,8 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=200,
         checkpoint_every=400,
     )
-    variants = _variants("C4", FittedQ(), lr=0.02, slow=3e-3)
-    shares = (0.1, 0.004)  # of 6000 transitions, drawn by each seed for itself
+    variants = _variants("C4", FittedQ(), lr=0.01, slow=3e-3)
+    shares = (0.1, 0.0067)  # of 6000 transitions, drawn by each seed for itself
     return StudyDesign("grid-world", variants, train, fractions=shares, task_options={"dynamics": "reflected"})
 
 
