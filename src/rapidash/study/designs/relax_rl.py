@@ -25,7 +25,7 @@ def make_design(full: bool) -> StudyDesign:
             eval_every=1900,
             checkpoint_every=950,
         )
-        variants = _variants("C2(x)", ActorCritic(first_steps=1000), lr=0.01, slow=1e-3)
+        variants = _variants("C2(x)", ActorCritic(first_steps=1000))
         options = {"constant": 1.0}
         return StudyDesign("pendulum", variants, train, seeds=(0, 1, 2, 3, 4), task_options=options, setting="full")
     train = TrainConfig(
@@ -38,13 +38,22 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=200,
         checkpoint_every=400,
     )
-    variants = _variants("C4", FittedQ(), lr=0.01, slow=3e-3)
+    variants = _variants("C4", FittedQ())
+    relaxed = variants[3]
+    slow = Variant(
+        f"{relaxed.name}, slow",
+        relaxed.model,
+        methods=(RelaxedNetworks("C4", lr=train.learning_rate),),
+        objective=relaxed.objective,
+        neighbor=relaxed.name,
+        knob="the weights of the banks learn at the rate of the networks",
+    )
     shares = (0.1, 0.0067)  # of 6000 transitions, drawn by each seed for itself
-    return StudyDesign("grid-world", variants, train, fractions=shares, task_options={"dynamics": "reflected"})
+    return StudyDesign("grid-world", (*variants, slow), train, fractions=shares, task_options={"dynamics": "reflected"})
 
 
-def _variants(group: str, objective: Objective, *, lr: float, slow: float) -> tuple[Variant, ...]:
-    """Free and strict networks, and what lies between, with the rate of relaxed weights and a slower one."""
+def _variants(group: str, objective: Objective) -> tuple[Variant, ...]:
+    """Free and strict networks, and what lies between."""
     model = MLPConfig(hidden_dim=64)
     strict, relaxed = f"{group} strict", f"{group} relaxed"
     return (
@@ -68,18 +77,10 @@ def _variants(group: str, objective: Objective, *, lr: float, slow: float) -> tu
         Variant(
             relaxed,
             model,
-            methods=(RelaxedNetworks(group, lr=lr),),
+            methods=(RelaxedNetworks(group),),
             objective=objective,
             neighbor=strict,
             knob="four banks with weights that may differ between elements",
-        ),
-        Variant(
-            f"{relaxed}, slow",
-            model,
-            methods=(RelaxedNetworks(group, lr=slow),),
-            objective=objective,
-            neighbor=relaxed,
-            knob="these weights learn at the rate of the networks",
         ),
         Variant(
             f"{group} residual",
