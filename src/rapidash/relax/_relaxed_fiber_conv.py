@@ -61,8 +61,7 @@ class RelaxedFiberConv(Method):
 
     The weights begin constant, which is equivariant, and the data may change them: how they differ shows which
     rotations are broken. Views are ``"full"``, whose result counts, and ``"constant"``, with each weight replaced by
-    the mean of its bank, which has the symmetry of the network. The weights move little at the learning rate of a
-    network, so they have one of their own; tune it.
+    the mean of its bank, which has the symmetry of the network. The weights have a learning rate of their own; tune it.
 
     Args:
         banks: L, at least 1; with one the weights rescale orientations.
