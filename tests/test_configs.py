@@ -51,7 +51,9 @@ def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
     assert design.setting == ("full" if full else "quick")
     assert len(design.seeds) >= (1 if of_a_paper and not full else 3)  # a quick look at a population of models
     runs = design.runs()
-    assert len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds)
+    assert (
+        len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds) * len(design.fractions)
+    )
     assert all(RunConfig.from_dict(run.to_dict()) == run for run in runs)
 
 

@@ -53,6 +53,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-latent-clouds",
     "relax-nbody",
     "relax-nbody-field",
+    "relax-rl",
 )
 
 
@@ -71,7 +72,13 @@ NETWORKS: Registry[Any] = Registry(
     },
 )
 TASKS: Registry[Any] = Registry(
-    "tasks", "task", {name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()}
+    "tasks",
+    "task",
+    {
+        **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
+        "grid-world": "rapidash.relax.rl:GridWorldTask",
+        "pendulum": "rapidash.relax.rl:PendulumTask",
+    },
 )
 METHODS: Registry[Any] = Registry(
     "methods",
@@ -86,6 +93,10 @@ METHODS: Registry[Any] = Registry(
         "remul": "rapidash.relax:REMUL",
         "latent-equivariance": "rapidash.relax:LatentEquivariance",
         "learned-latent-action": "rapidash.relax:LearnedLatentAction",
+        "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
+        "shared-networks": "rapidash.relax.rl:SharedNetworks",
+        "relaxed-networks": "rapidash.relax.rl:RelaxedNetworks",
+        "residual-networks": "rapidash.relax.rl:ResidualNetworks",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
@@ -97,7 +108,15 @@ SCHEDULES: Registry[Any] = Registry(
         "constant": "rapidash.relax:Constant",
     },
 )
-OBJECTIVES: Registry[Any] = Registry("objectives", "objective", {"supervised": "rapidash.methods:Supervised"})
+OBJECTIVES: Registry[Any] = Registry(
+    "objectives",
+    "objective",
+    {
+        "supervised": "rapidash.methods:Supervised",
+        "fitted-q": "rapidash.relax.rl:FittedQ",
+        "actor-critic": "rapidash.relax.rl:ActorCritic",
+    },
+)
 MEASURES: Registry[Any] = Registry(
     "measures",
     "measure",

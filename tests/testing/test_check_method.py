@@ -107,7 +107,8 @@ def test_all_of_the_package_are_checked() -> None:
         "latent-equivariance",
         "learned-latent-action",
     }
-    assert checked == set(METHODS.own_names())
+    in_tests_relax = {"relaxed-conv", "relaxed-networks", "residual-networks", "shared-networks"}
+    assert checked | in_tests_relax == set(METHODS.own_names())
 
 
 def test_methods_of_another_package_pass(growth: None, tmp_path: Path) -> None:
