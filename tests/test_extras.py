@@ -77,7 +77,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 
 
 def test_the_extras_are_these() -> None:
-    assert extras().keys() == {"data", "fast", "mol", "study"}
+    assert extras().keys() == {"data", "fast", "mol", "rl", "study"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
     assert extras()["mol"] == {"ase"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
