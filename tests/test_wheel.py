@@ -137,6 +137,13 @@ batch = data.batch(torch.arange(1))
 assert batch.tensors["z"].tolist() == [8, 1, 1] and data.fields["pos"].unit == "angstrom"
 torch.testing.assert_close(batch.tensors["pos"][1], torch.tensor([0.96, 0, 0]))
 """
+RL = """
+import torch
+from rapidash.relax.rl import Pendulum
+pendulum = Pendulum()
+pendulum.start(torch.tensor([1.0, 0.0, 0.0]))
+assert abs(pendulum.step(1.0) + 0.001) < 1e-9
+"""
 STUDY = """
 import json, sys
 from pathlib import Path
@@ -154,7 +161,7 @@ assert list(Path("egnn").rglob("events.out.tfevents*"))
 from rapidash.models import DGCNNConfig, Interface
 DGCNNConfig(channels=4, num_layers=1, edges="knn-2").build(Interface(3, in_scalars=1, out_scalars=1))
 """
-FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[study]": STUDY}
+FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY}
 
 
 def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:
