@@ -234,7 +234,8 @@ def test_a_record_of_the_time_before_the_resilient_form_means_what_it_meant() ->
 
 def test_the_projection_drops_the_branches_and_stays_the_same_function(tmp_path: Path) -> None:
     variant = Variant("ace", SMALL, methods=(ACE(hidden=16, tau=5.0),))
-    model, _ = trained(variant, tmp_path).double().eval()
+    model, _ = trained(variant, tmp_path)
+    model.double().eval()
     batch = TASK.dataset("val").batch(torch.arange(3)).to(dtype=torch.float64)
     with torch.no_grad():
         with in_view(model, variant.methods, PROJECTED):
