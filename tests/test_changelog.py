@@ -102,6 +102,13 @@ def test_another_form_is_refused(tmp_path: Path, text: str, message: str) -> Non
         changelog.read_fragment(path)
 
 
+def test_a_point_above_the_headings_is_not_lost(project: Path) -> None:
+    path = project / "CHANGELOG.md"
+    path.write_text(path.read_text().replace("Further changes are elsewhere.", "- A point without its heading."))
+    with pytest.raises(ValueError, match=r"expected '### KIND' above '- A point without its heading\.'"):
+        changelog.release(project, "0.1.0", "2026-12-01")
+
+
 def test_a_changelog_without_its_section_is_refused(project: Path) -> None:
     (project / "CHANGELOG.md").write_text(ABOVE + OLDER)
     with pytest.raises(ValueError, match="no section"):

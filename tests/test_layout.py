@@ -203,14 +203,29 @@ def test_the_order_of_the_parts_has_no_cycle() -> None:
 
 
 def private_imports(text: str, path: str) -> list[str]:
-    """Imports of private modules of other packages, in words."""
+    """Imports of private modules of other packages, and private attributes of their public ones, in words."""
     own, package = path.split("/")[0].removesuffix(".py"), ".".join(["rapidash", *path.split("/")[:-1]])
     return [
         f"{path}:{found.line} imports {found.module}"
-        for found in imports(text, package)
+        for found in (*imports(text, package), *attributes(text))
         if part_of(found.module) not in (None, own)
         and any(name.startswith("_") and not name.startswith("__") for name in found.module.split(".")[2:])
     ]
+
+
+def attributes(text: str) -> Iterator[Import]:
+    """Attributes of packages that are imported whole, as if they were imported."""
+    tree = ast.parse(text)
+    packages: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            packages |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module == "rapidash":
+            packages |= {alias.asname or alias.name: f"rapidash.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, _, rest = ast.unparse(node).partition(".")
+            yield Import(f"{packages.get(first, first)}.{rest}", node.lineno, False, False)
 
 
 def test_nobody_imports_a_private_module_of_another_package() -> None:
@@ -225,6 +240,9 @@ def test_nobody_imports_a_private_module_of_another_package() -> None:
         ("from rapidash.data import _rounding", "interop/ase.py"),
         ("def f():\n    import rapidash.predict._trained", "_cli_predict.py"),
         ("from ..geometry._graph import Graph", "ops/_batching.py"),
+        ("from rapidash import study\nstudy._budget", "report/_page.py"),
+        ("import rapidash.study as records\nrecords._budget", "report/_page.py"),
+        ("import rapidash.study\nrapidash.study._budget", "report/_page.py"),
     ],
 )
 def test_a_planted_private_import_is_found(text: str, path: str) -> None:

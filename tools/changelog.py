@@ -79,9 +79,15 @@ def merged(parts: Sequence[Mapping[str, Sequence[str]]]) -> str:
 
 
 def next_entry(root: Path) -> str:
-    """What the next release says: the unreleased section of the changelog, then the fragments."""
+    """What the next release says: the unreleased section of the changelog, then the fragments.
+
+    Raises: ValueError as `parse`; also for a point above the first heading, which would be lost with the words there.
+    """
     _, body, _ = unreleased((root / "CHANGELOG.md").read_text(encoding="utf-8"))
     start = body.find("### ")
+    words = body if start < 0 else body[:start]
+    if lost := [line for line in words.splitlines() if line.lstrip().startswith(("- ", "* "))]:
+        raise ValueError(f"CHANGELOG.md: expected '### KIND' above {lost[0]!r}")
     written = parse(body[start:], "CHANGELOG.md") if start >= 0 else {}
     return merged([written, *fragments(root).values()])
 
