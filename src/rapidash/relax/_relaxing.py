@@ -26,7 +26,7 @@ Sees = Literal["directions", "positions"]
 
 
 class RelaxingMethod(Method):
-    """A method that puts a free branch beside every block of a Rapidash network, or takes each `RelaxedLayer` of a model.
+    """A method that puts a free branch beside every block of a Rapidash network, or takes every `RelaxedLayer`.
 
     Its views are ``"full"`` and ``"projected"``, without the branches. Which one is primary, and what a branch is, the
     methods say.
