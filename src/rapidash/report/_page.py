@@ -253,8 +253,9 @@ def _neighbor_cells(summary: StudySummary, comparison: Comparison | None) -> dic
 def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]]:
     best = summary.best
     tags = []
-    if best is not None and variant is best and len(summary.ranked) > 1:
-        tags.append({"kind": "good", "text": "lowest mean"})
+    if best is not None and variant is best and len(summary.at_best_level) > 1:
+        where = f" at {best.level_text}" if len(summary.judgments) > 1 else ""
+        tags.append({"kind": "good", "text": f"lowest mean{where}"})
     comparison = summary.to_best.get(variant.name)
     if comparison is not None and comparison.p_adjusted is not None and variant in summary.undecided:
         tags.append({"kind": "mute", "text": "not distinguishable"})

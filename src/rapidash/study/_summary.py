@@ -15,7 +15,7 @@ from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._equality import Equality, equality_of
 from rapidash.study._judge import Comparison, Judgment, judge
-from rapidash.study._level import Level, is_number, row_name
+from rapidash.study._level import Level, is_number, level_words, row_name
 from rapidash.study._recorded_run import Run
 from rapidash.study._records import Row, Study
 from rapidash.study._statistics import mean_interval
@@ -116,6 +116,11 @@ class VariantSummary:
         return letter(self.index)
 
     @property
+    def level_text(self) -> str:
+        """The level in words, e.g. ``channels 32``; empty without factors."""
+        return ", ".join(level_words(self.level))
+
+    @property
     def rotated_ratio(self) -> float | None:
         """Mean error under rotated test data over the mean test error."""
         if self.test is None or self.rotated is None or self.test.mean <= 0:
@@ -162,7 +167,7 @@ class StudySummary:
     """All variants at one data fraction and every level of the other factors, and who is best.
 
     Variants are compared within a level: ``judgments`` has one for each, and ``judgment`` is that of the level whose
-    best has the lowest error, of those with the most seeds.
+    best has the lowest error, of the levels with the most seeds. What is said of "the best" speaks of that level only.
     """
 
     study: Study
@@ -188,6 +193,21 @@ class StudySummary:
     def best(self) -> VariantSummary | None:
         """The best variant among those that may win; None without a result of any."""
         return None if self.judgment.best is None else self[self.judgment.best]
+
+    @cached_property
+    def at_best_level(self) -> tuple[VariantSummary, ...]:
+        """Those of ``ranked`` at the level of the best, itself included: no other was compared with it."""
+        level = "" if self.best is None else self.best.level_text
+        return tuple(variant for variant in self.ranked if variant.level_text == level)
+
+    @cached_property
+    def lower_elsewhere(self) -> tuple[VariantSummary, ...]:
+        """Variants at other levels with a lower mean than the best, over fewer or other seeds: those do not win."""
+        best = self.best
+        if best is None or best.test is None:
+            return ()
+        others = [(v, v.test) for v in self.ranked if v.level_text != best.level_text and not v.oracle]
+        return tuple(v for v, test in others if test is not None and test.mean < best.test.mean)
 
     @cached_property
     def to_best(self) -> Mapping[str, Comparison]:
