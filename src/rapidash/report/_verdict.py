@@ -341,6 +341,11 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         named = "; ".join(f"{name} ({shortened(reason, 160)})" for name, reason in study.unreadable[:3])
         others = "; the others are in the provenance section" if len(study.unreadable) > 3 else ""
         cautions.append(f"{plural(len(study.unreadable), 'file')} left out: {named}{others}.")
+    cautions += [
+        f"Left out of a figure of {variant.name}: {fault}."
+        for variant in summary.variants
+        for fault in variant.figure_faults
+    ]
     if any(variant.oracle for variant in summary.variants):
         cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
     commits = {run.text("commit") for run in study.done}
