@@ -426,8 +426,8 @@ def _figures(runs: tuple[Run, ...]) -> tuple[tuple[FigureSummary, ...], tuple[st
         figure = FigureSummary(name, group, shown, unit, better, {})
         faults += [f"{figure.title}: {fault}" for fault in (other_unit, other_better) if fault]
         values: dict[str, dict[int, float]] = {moment: {} for moment in MOMENTS}
-        for seed, entry in kept:
-            values.setdefault(entry["moment"], {})[seed] = entry["value"]
+        for seed, measured in kept:
+            values.setdefault(measured["moment"], {})[seed] = measured["value"]
         moments = {moment: value for moment in values if (value := estimate(values[moment])) is not None}
         if moments:
             found.append(replace(figure, moments=moments))
