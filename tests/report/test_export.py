@@ -19,6 +19,7 @@ from rapidash.report._latex import escape, latex_table
 from rapidash.report._methods_text import PAPER, bibtex, methods_text
 from rapidash.report._scale import Scale
 from rapidash.report._svg import row_svg, xy_svg
+from rapidash.report._tables import Table, csv_text
 from rapidash.study import StudySummary, read_study, study_of, summarize
 from tests.report._studies import WriteStudy, make_study, small_record, write_corruptions
 from tests.report.test_page import partial_studies, read
@@ -360,3 +361,19 @@ def test_names_of_files_are_plain() -> None:
     assert file_name("severity-../../x") == "severity-x"
     assert file_name("\u540d\u524d") == "unnamed"
     assert len(file_name("x" * 500)) == 60
+
+
+def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:
+    cells = ("=1+2", "+a", "-a", "@a", "\ta", "-0.5", "+1e3", "-", "a=1", -2.5)
+    rows = list(csv.reader(io.StringIO(csv_text(Table("x", ("=h", "a"), [(cell, 1.0) for cell in cells])), newline="")))
+    assert rows[0] == ["'=h", "a"]
+    assert [row[0] for row in rows[1:]] == [
+        "'=1+2", "'+a", "'-a", "'@a", "'\ta", "-0.5", "+1e3", "-", "a=1", "-2.5",
+    ]  # fmt: skip
+    named = [small_record("=cmd|x", seed, 1.0 + seed) for seed in (0, 1)]
+    assert rows_of(summarize(study_of(named)), "variants.csv")[0]["variant"] == "'=cmd|x"
+
+
+def test_the_caption_says_what_is_equal() -> None:
+    text = latex_table(summary_of())
+    assert "Equal between variants: optimizer steps (2\\,000); time per step differs by up to" in text

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from rapidash.report import _format as fmt
-from rapidash.report._phrases import estimate_text, metric_with_unit, p_note, p_text, size_text, views_note
+from rapidash.report._phrases import (
+    equality_note,
+    estimate_text,
+    metric_with_unit,
+    p_note,
+    p_text,
+    size_text,
+    views_note,
+)
 from rapidash.study import Judgment, StudySummary, VariantSummary, ViewSummary
 
 _HEAD: Final = ("Variant", "Symmetry", "Test error", "Rotated", "Error over neighbor", "p", "Parameters")
@@ -92,7 +100,9 @@ def _caption(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
     text = escape(". ".join(part.rstrip(".") for part in parts) + ".")
     if any(judged.tied for judged in chosen):
         text += f" {_TIED}: not distinguishable from it."
-    return " ".join([text, *(escape(note) for note in (views_note(summary), p_note(summary)) if note)])
+    return " ".join(
+        [text, *(escape(note) for note in (equality_note(summary), views_note(summary), p_note(summary)) if note)]
+    )
 
 
 def _cells(summary: StudySummary, variant: VariantSummary, *, is_bold: bool, is_tied: bool) -> list[str]:

@@ -139,6 +139,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _escape(text: str) -> str:
     """Text that Markdown shows as it is: no table break, no HTML, no new line."""
-    for sign, plain in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " "), (fmt.TIE, " ")):
+    text = fmt.one_line(text)
+    for sign, plain in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (fmt.TIE, " ")):
         text = text.replace(sign, plain)
     return text

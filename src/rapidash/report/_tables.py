@@ -33,10 +33,13 @@ class Table:
 
 
 def csv_text(table: Table) -> str:
-    """A table as CSV: numbers with all their digits, nothing where a value is missing."""
+    """A table as CSV: numbers with all their digits, nothing where a value is missing.
+
+    A text that a spreadsheet would take for a formula stands behind an apostrophe.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.head)
+    writer.writerow([_plain(title) for title in table.head])
     writer.writerows([[_plain(value) for value in row] for row in table.rows])
     return file.getvalue()
 
@@ -289,4 +292,14 @@ def _plain(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    return str(value)
+    return _no_formula(value) if isinstance(value, str) else str(value)
+
+
+def _no_formula(text: str) -> str:
+    if len(text) < 2 or text[0] not in "=+-@\t\r":
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -109,7 +109,8 @@ def _also_measured(summary: StudySummary) -> list[str]:
 
 
 def _section(section: Section) -> Sequence[str]:
-    lines = [section.title, "=" * len(section.title)]
+    title = fmt.one_line(section.title)
+    lines = [title, "=" * len(title)]
     lines += [filled(section.text)] if section.text else []
     lines += aligned([section.head, *section.rows]) if section.rows else []
     return [*lines, *map(filled, section.notes)]
