@@ -84,6 +84,8 @@ def test_a_symmetry_wins_at_its_level_only_and_other_levels_may_disagree() -> No
     assert symmetry.items[1].startswith("T(3): B, channels 16: 3.00")
     assert symmetry.items[2:] == ("Otherwise at channels 32: the best model there, B, channels 32, has T(3)",)
     assert "B, channels 32" not in found.headline
+    alone = verdict(summary_of({("A", 16): 1.0, ("B", 16): 3.0, ("B", 32): 1.02}))
+    assert alone.findings[0].items[2:] == ("Otherwise at channels 32: the only model there, B, channels 32, has T(3)",)
     agreed = verdict(summary_of({("A", 16): 1.0, ("B", 16): 3.0, ("A", 32): 1.5, ("B", 32): 2.0}))
     assert len(agreed.findings[0].items) == 2
 
@@ -130,6 +132,15 @@ def test_the_caption_says_what_bold_is(seeds: dict[str, tuple[int, ...]], expect
         for seed in own
     ]
     assert expected in latex_table(summarize(study_of(records)))
+
+
+def test_daggers_stand_beside_the_best_of_their_own_level() -> None:
+    """At 16 the two are apart, at 32 they are not: the dagger there refers to the best there."""
+    summary = summary_of({("A", 16): 1.0, ("B", 16): 3.0, ("A", 32): 1.5, ("B", 32): 1.499})
+    text = latex_table(summary)
+    marked = [line.partition(" &")[0].strip() for line in text.splitlines() if "$^\\dagger$ &" in line]
+    assert marked == ["C A, channels 32$^\\dagger$"]
+    assert "$^\\dagger$: not distinguishable from the one in bold at its level." in text
 
 
 def test_one_seed_marks_nothing_in_the_table_for_a_paper() -> None:

@@ -99,7 +99,8 @@ def _caption(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
         parts.append(_bold(summary, chosen))
     text = escape(". ".join(part.rstrip(".") for part in parts) + ".")
     if any(judged.tied for judged in chosen):
-        text += f" {_TIED}: not distinguishable from it."
+        which = "the one in bold at its level" if len(summary.judgments) > 1 else "it"
+        text += f" {_TIED}: not distinguishable from {which}."
     return " ".join(
         [text, *(escape(note) for note in (equality_note(summary), views_note(summary), p_note(summary)) if note)]
     )

@@ -165,7 +165,11 @@ def _other_levels(summary: StudySummary) -> list[str]:
         if own.level_text != summary.best.level_text and own.effective != summary.best.effective:
             rivals = {summary[name].effective for name in judgment.tied} - {own.effective}
             note = ", not clearly" if rivals else ""
-            found.append(f"Otherwise at {own.level_text}: the best model there, {own.name}, has {own.effective}{note}")
+            is_alone = [v for v in summary.ranked if v.level_text == own.level_text and not v.oracle] == [own]
+            which = "only" if is_alone else "best"
+            found.append(
+                f"Otherwise at {own.level_text}: the {which} model there, {own.name}, has {own.effective}{note}"
+            )
     return found
 
 
