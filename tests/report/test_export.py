@@ -19,6 +19,7 @@ from rapidash.report._latex import escape, latex_table
 from rapidash.report._methods_text import PAPER, bibtex, methods_text
 from rapidash.report._scale import Scale
 from rapidash.report._svg import row_svg, xy_svg
+from rapidash.report._tables import Table, csv_text
 from rapidash.study import StudySummary, read_study, study_of, summarize
 from tests.report._studies import WriteStudy, make_study, small_record, write_corruptions
 from tests.report.test_page import partial_studies, read
@@ -86,12 +87,41 @@ def test_the_tables_of_runs_and_comparisons_hold_every_one() -> None:
             record["equivariance_reflections"]["after"]["mean"]
         )
     assert [row["problem"] for row in runs if row["status"] == "failed"] == ["RuntimeError: z"]
-    compared = {(row["variant"], row["other"]): row for row in rows_of(summary, "comparisons.csv")}
-    assert compared.keys() == summary.judgment.comparisons.keys()
-    for pair, comparison in summary.judgment.comparisons.items():
+    rows = rows_of(summary, "comparisons.csv")
+    compared = {(row["variant"], row["other"]): row for row in rows}
+    pairs = sorted(sorted(pair) for pair in compared)
+    assert len(rows) == len(pairs)
+    assert pairs == [list(pair) for pair in sorted({tuple(sorted(c)) for c in summary.judgment.comparisons})]  # once
+    for pair in compared:
+        comparison = summary.judgment.comparisons[pair]
         assert float(compared[pair]["p adjusted"]) == comparison.p_adjusted
         assert float(compared[pair]["difference of the error, mean (length^2)"]) == comparison.difference
     assert len(rows_of(summary, "learning.csv")) == 20 * len(records)
+
+
+def test_the_best_and_its_neighbor_are_one_comparison() -> None:
+    """B is the best and A its neighbor: the difference is that of B to A, and not its opposite too."""
+    records = [
+        small_record(name, seed, error + 0.125 * seed, variant={"neighbor": neighbor})
+        for name, error, neighbor in (("A", 3.0, None), ("B", 1.0, "A"), ("C", 2.0, "A"))
+        for seed in (0, 1)
+    ]
+    rows = rows_of(summarize(study_of(records)), "comparisons.csv")
+    difference = "difference of the error, mean (length^2)"
+    assert [(row["variant"], row["other"], row[difference]) for row in rows] == [
+        ("B", "A", "-2"),
+        ("C", "A", "-1"),
+        ("C", "B", "1"),
+    ]
+
+
+def test_levels_of_any_kind_stand_in_the_table() -> None:
+    records = [
+        small_record("A", 0, 1.0, key=f"k{place}", config={"level": {"model.x": value}})
+        for place, value in enumerate(([1, "a"], None, True, 0.5, "s"))
+    ]
+    rows = rows_of(summarize(study_of(records)), "variants.csv")
+    assert [row["model.x"] for row in rows] == ['[1, "a"]', "null", "yes", "0.5", "s"]
 
 
 def test_the_table_of_corruptions_holds_every_severity(write_study: WriteStudy) -> None:
@@ -331,3 +361,19 @@ def test_names_of_files_are_plain() -> None:
     assert file_name("severity-../../x") == "severity-x"
     assert file_name("\u540d\u524d") == "unnamed"
     assert len(file_name("x" * 500)) == 60
+
+
+def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:
+    cells = ("=1+2", "+a", "-a", "@a", "\ta", "-0.5", "+1e3", "-", "a=1", -2.5)
+    rows = list(csv.reader(io.StringIO(csv_text(Table("x", ("=h", "a"), [(cell, 1.0) for cell in cells])), newline="")))
+    assert rows[0] == ["'=h", "a"]
+    assert [row[0] for row in rows[1:]] == [
+        "'=1+2", "'+a", "'-a", "'@a", "'\ta", "-0.5", "+1e3", "-", "a=1", "-2.5",
+    ]  # fmt: skip
+    named = [small_record("=cmd|x", seed, 1.0 + seed) for seed in (0, 1)]
+    assert rows_of(summarize(study_of(named)), "variants.csv")[0]["variant"] == "'=cmd|x"
+
+
+def test_the_caption_says_what_is_equal() -> None:
+    text = latex_table(summary_of())
+    assert "Equal between variants: optimizer steps (2\\,000); time per step differs by up to" in text

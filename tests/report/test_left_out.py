@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rapidash.report import terminal_table, write_report
-from rapidash.study import LONGEST_TEXT, read_study, summarize
-from tests.report._studies import WriteStudy, make_design, make_record, make_study
+from rapidash.study import LONGEST_TEXT, read_study, study_of, summarize
+from tests.report._studies import WriteStudy, make_design, make_record, make_study, small_record
 
 
 def changed(record: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -121,6 +121,44 @@ def test_a_record_of_another_unit_or_metric_is_never_averaged_with_the_rest(
     assert f"1 file left out: records/002.json ({reason})." in said
     page = write_report(directory).read_text(encoding="utf-8")
     assert "1 file left out: records/002.json" in page
+
+
+def figure(seed: int, value: float, moment: str = "after", **said: str) -> dict[str, Any]:
+    """The record of a seed with one further measurement, of an accuracy in per cent unless it says otherwise."""
+    entry = {"name": "accuracy", "value": value, "unit": "%", "group": "", "moment": moment, "view": "", "better": ""}
+    return small_record("A", seed, 1.0 + seed, measurements=[entry | said])
+
+
+def test_values_of_another_unit_are_never_averaged_with_the_rest() -> None:
+    summary = summarize(
+        study_of([figure(0, 50.0), figure(1, 0.5, unit="1"), figure(2, 70.0), figure(3, 0.25, unit="1")])
+    )
+    [found] = summary["A"].figures
+    assert found.unit == "%"
+    assert found.moments["after"].by_seed == {0: 50.0, 2: 70.0}
+    assert found.moments["after"].mean == 60.0
+    said = "accuracy (%): expected unit '%', as its other values have, found '1' with seed 1, 3"
+    assert summary["A"].figure_faults == (said,)
+    assert f"Read with care: Left out of a figure of A: {said}." in " ".join(terminal_table(summary).split())
+
+
+def test_values_that_are_better_elsewhere_are_left_out_and_those_that_do_not_say_count() -> None:
+    records = [figure(0, 3.0, better="lower"), figure(1, 1.0, better="higher"), figure(2, 2.0, better="higher")]
+    summary = summarize(study_of([*records, figure(3, 6.0, unit="")]))
+    [found] = summary["A"].figures
+    assert (found.unit, found.better) == ("%", "higher")
+    assert found.moments["after"].by_seed == {1: 1.0, 2: 2.0, 3: 6.0}
+    assert "expected better 'higher'" in summary["A"].figure_faults[0]
+    assert "found 'lower' with seed 0" in summary["A"].figure_faults[0]
+
+
+def test_a_unit_that_changes_in_training_is_left_out_too() -> None:
+    summary = summarize(study_of([figure(0, 50.0), figure(1, 0.5, "before", unit="1"), figure(2, 70.0)]))
+    assert summary["A"].figures[0].moments.keys() == {"after"}
+    assert len(summary["A"].figure_faults) == 1
+    whole = summarize(study_of([figure(0, 50.0), figure(1, 40.0, "before")]))
+    assert list(whole["A"].figures[0].moments) == ["before", "after"]
+    assert whole["A"].figure_faults == ()
 
 
 def test_a_record_that_does_not_say_its_unit_counts(write_study: WriteStudy) -> None:

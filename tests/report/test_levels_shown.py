@@ -15,6 +15,7 @@ from rapidash.report._markdown import markdown_table
 from rapidash.report._phrases import equality_note, p_note
 from rapidash.report._provenance import run_cells, settings
 from rapidash.study import StudySummary, read_study, study_of, summarize
+from rapidash.study._level import value_text
 from tests.report._studies import WriteStudy, small_record
 
 ERRORS = {("A", 16): 4.0, ("B", 16): 2.0, ("A", 32): 1.0, ("B", 32): 3.0}
@@ -126,12 +127,54 @@ def test_files_hold_every_level_with_its_factor(summary: StudySummary) -> None:
     assert [(row["variant"], row["model.channels"]) for row in rows] == [
         (variant.name, str(variant.level["model.channels"])) for variant in summary.variants
     ]
-    compared = {(row["variant"], row["other"]) for row in csv.DictReader(io.StringIO(files["comparisons.csv"]))}
-    assert {frozenset(pair) for pair in compared} == {
-        frozenset({f"A, channels {width}", f"B, channels {width}"}) for width in (16, 32)
-    }
+    compared = [(row["variant"], row["other"]) for row in csv.DictReader(io.StringIO(files["comparisons.csv"]))]
+    assert compared == [(f"B, channels {width}", f"A, channels {width}") for width in (16, 32)]
     assert ">A: 16: 4.20, 32: 1.05<" in files["factor-model-channels.svg"]
     assert "adjusted for all comparisons at one level of the factors" in files["methods.txt"]
     assert {row["variant"] for row in csv.DictReader(io.StringIO(files["runs.csv"]))} == {
         v.name for v in summary.variants
     }
+
+
+def test_a_text_and_a_number_are_two_levels() -> None:
+    values = ("1", 1, "true", True, "null", None, "E(3)", "[1]", [1])
+    assert [value_text(value) for value in values] == [
+        '"1"', "1", '"true"', "true", '"null"', "null", "E(3)", '"[1]"', "[1]",
+    ]  # fmt: skip
+    records = [
+        small_record("A", seed, error, key=f"{value!r}{seed}", config={"level": {"model.x": value}})
+        for value, error in (("1", 1.0), (1, 3.0))
+        for seed in (0, 1)
+    ]
+    summary = summarize(study_of(records))
+    assert [(v.name, v.test.mean) for v in summary.variants if v.test] == [('A, x "1"', 1.0), ("A, x 1", 3.0)]
+
+
+def test_levels_with_different_tests_say_which_has_which() -> None:
+    """Two seeds allow a t-test only; of one comparison, six seeds allow the exact test: 2^-5 is below 5 %."""
+    records = [
+        small_record(
+            name,
+            seed,
+            error + 0.01 * seed * (seed % 2),
+            key=f"{name}{width}{seed}",
+            config={"level": {"model.channels": width}},
+        )
+        for name, error in (("A", 2.0), ("B", 1.0))
+        for width, count in ((8, 2), (16, 6), (32, 6))
+        for seed in range(count)
+    ]
+    summary = summarize(study_of(records))
+    assert [judgment.test for judgment in summary.judgments] == ["t-test", "sign-flip test", "sign-flip test"]
+    assert p_note(summary).startswith(
+        "p is at channels 8, of a paired t-test by seed, which rests on differences that are normal over seeds; "
+        "at channels 16 and channels 32, of an exact sign-flip test by seed, which needs no normality, adjusted for "
+        "all comparisons at one level of the factors"
+    )
+    assert "and with the best of its level" in p_note(summary)
+    assert (
+        "p-values are of the paired t-test over seeds at channels 8 and exact paired sign-flip test over seeds at "
+        "channels 16 and channels 32, adjusted for all comparisons at one level"
+    ) in contents(summary).files["methods.txt"]
+    one = summarize(study_of([record for record in records if record["config"]["level"]["model.channels"] != 8]))
+    assert p_note(one).startswith("p is of an exact sign-flip test by seed, which needs no normality, adjusted for")

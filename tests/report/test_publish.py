@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from rapidash.report import publish
-from tests.report._studies import CORRUPTED, WriteStudy, make_record, make_study, write_corruptions
+from tests.report._studies import CORRUPTED, WriteStudy, make_record, make_study, small_record, write_corruptions
 
 pytest.importorskip("matplotlib", reason="the figure needs matplotlib")
 docutils = pytest.importorskip("docutils.core", reason="docutils reads what was written")
@@ -45,3 +46,43 @@ def test_corruption_errors_are_published_with_the_study(write_study: WriteStudy,
 def test_another_ending_is_refused(write_study: WriteStudy, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.rst, got 'table\.md'"):
         publish(write_study(*make_study()), tmp_path / "table.md")
+
+
+ODD = (
+    'a\nb, "c"',
+    ".. note::",
+    "- item",
+    "x\r\ny\u2028z",
+    "1*2 `q` |p| r_ $x_{$",
+    ":field: x",
+    "==",
+    "\u202eturned\x07",
+)
+
+
+def test_names_of_any_kind_stay_in_their_cells(write_study: WriteStudy, tmp_path: Path) -> None:
+    """A break in a name would end the cell, and a knob that begins with two dots would be a directive."""
+    records = [
+        small_record(
+            name, seed, 1.0 + place + 0.01 * seed, variant={"neighbor": ODD[0] if place else None, "knob": name}
+        )
+        for place, name in enumerate(ODD)
+        for seed in (0, 1)
+    ]
+    for place, record in enumerate(records):
+        record["key"] = f"k{place}"
+        record["symmetry"]["effective"] = ODD[place // 2]
+    path, _ = publish(write_study(records, {"task": "odd"}), tmp_path / "table.rst")
+    document = docutils.publish_doctree(path.read_text(encoding="utf-8"), settings_overrides={"halt_level": 2})
+    (table,) = document.findall(nodes.table)
+    rows = [[entry.astext() for entry in row.findall(nodes.entry)] for row in table.findall(nodes.row)]
+    assert {len(row) for row in rows} == {7}
+    shown = ('a b, "c"', *ODD[1:3], "x  y z", *ODD[4:7], "\\u202eturned\\x07")
+    assert [row[1] for row in rows[1:]] == list(shown)
+    assert not list(document.findall(nodes.note))
+    assert not list(table.findall(nodes.bullet_list))
+
+
+def test_what_is_equal_is_published(write_study: WriteStudy, tmp_path: Path) -> None:
+    text = publish(write_study(*make_study()), tmp_path / "table.rst")[0].read_text(encoding="utf-8")
+    assert re.search(r"^Equal between variants: optimizer steps \(2.000\); time per step differs by up to", text, re.M)

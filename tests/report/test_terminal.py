@@ -1,5 +1,6 @@
 """The table of a study in a terminal, and the records that it draws."""
 
+import re
 from typing import Any
 
 import pytest
@@ -206,3 +207,17 @@ def test_views_and_figures_by_hand() -> None:
 def test_the_averaged_view_is_a_line_below_its_variant() -> None:
     records = [entry | {"test_error_tta": 0.5 + entry["config"]["seed"]} for entry in two_variants()]
     assert line_of(records, "  ↪ averaged").split()[3] == "1.50"
+
+
+def test_no_text_of_a_record_moves_the_cursor() -> None:
+    """A bell, a return and a turn of direction are shown, not done."""
+    records = [
+        record(name, seed, 1.0 + seed, key=f"{place}{seed}", variant={"knob": "k\rnob", "neighbor": "b\nc"})
+        for place, name in enumerate(("a\x07\x1b[2J", "b\nc", "d\u202ee\u2028f"))
+        for seed in (0, 1)
+    ]
+    table = terminal_table(summarize(study_of(records)))
+    assert all(sign.isprintable() or sign in "\n\u202f" for sign in table)
+    assert re.search(r"^A a\\x07\\x1b\[2J  +E\(3\) ", table, re.MULTILINE)
+    assert re.search(r"^B b c  +E\(3\) ", table, re.MULTILINE)
+    assert re.search(r"^C d\\u202ee f  +E\(3\) ", table, re.MULTILINE)

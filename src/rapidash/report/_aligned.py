@@ -13,7 +13,7 @@ _NARROWEST: Final = 8
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of equally many cells as lines of at most 120 characters, the first row as their head; long cells wrap."""
-    cells = [[cell.replace(fmt.TIE, " ") for cell in row] for row in rows]
+    cells = [[_plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
@@ -23,7 +23,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def filled(text: str, indent: str = "") -> str:
     """A text in lines of at most 120 characters, all but the first indented."""
-    return textwrap.fill(text.replace(fmt.TIE, " "), WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(_plain(text), WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _plain(text: str) -> str:
+    return fmt.one_line(text).replace(fmt.TIE, " ")
 
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rapidash.report._charts import error_scale
 from rapidash.report._colors import COLORS
-from rapidash.report._format import unit
+from rapidash.report._format import one_line, unit
 from rapidash.report._scale import Scale, scale_for
 from rapidash.study import Estimate, StudySummary, VariantSummary, read_study, summarize
 
@@ -44,7 +44,7 @@ def figure(study_dir: Path, path: Path) -> Path:
         _draw_error(axes[0], summary, shown)
         _draw_rotated(axes[1], shown)
         _draw_equivariance(axes[2], shown)
-        axes[0].set_yticks(range(len(shown)), [variant.name for variant in shown])
+        axes[0].set_yticks(range(len(shown)), [one_line(variant.name) for variant in shown], parse_math=False)
         axes[0].invert_yaxis()
         metadata = {"Date": None} if path.suffix == ".svg" else None
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,8 @@ def _draw_error(axis: Any, summary: StudySummary, shown: list[VariantSummary]) -
         axis.plot(_values(test), [row - 0.2] * len(_values(test)), "o", color=color, alpha=0.7, markersize=3)
         axis.plot(_mean(test), row + 0.12, "D", color=color, markersize=6, markeredgecolor="white")
     _set_scale(axis, scale)
-    axis.set_xlabel(f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric)
+    title = f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric
+    axis.set_xlabel(one_line(title), parse_math=False)
     axis.set_title("test error: seeds ●, mean ◆, 95 % interval", fontsize=9, loc="left")
 
 

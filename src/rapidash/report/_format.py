@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: few digits, the same everywhere."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +27,17 @@ def number(value: float | None, digits: int = 3) -> str:
     if -4 <= power < 5:
         return sign + f"{float(rounded):.{max(digits - 1 - power, 0)}f}"
     return power_of_ten(value, digits - 1)
+
+
+def one_line(text: str) -> str:
+    """A text on one line: breaks as spaces, and what has no picture (controls, turns of direction) as escapes."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(sign: str) -> str:
+    if sign.isprintable() or unicodedata.category(sign) == "Zs":
+        return sign
+    return " " if sign.isspace() else repr(sign)[1:-1]
 
 
 def signed(value: float | None, digits: int = 3) -> str:

@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from rapidash.report import _format as fmt
-from rapidash.report._phrases import estimate_text, metric_with_unit, p_note, p_text, size_text, views_note
-from rapidash.study import StudySummary, VariantSummary, ViewSummary
+from rapidash.report._phrases import (
+    equality_note,
+    estimate_text,
+    metric_with_unit,
+    p_note,
+    p_text,
+    size_text,
+    views_note,
+)
+from rapidash.study import Judgment, StudySummary, VariantSummary, ViewSummary
 
 _HEAD: Final = ("Variant", "Symmetry", "Test error", "Rotated", "Error over neighbor", "p", "Parameters")
 _TIED: Final = r"$^\dagger$"
@@ -26,19 +34,21 @@ _RAISED: Final = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 def latex_table(summary: StudySummary) -> str:
     """The variants and the other views of their models as a ``table`` with a caption; needs ``booktabs``.
 
-    Bold is the variant with the lowest mean, where more than one seed says so; a dagger marks those that these runs
-    cannot tell from it.
+    Bold is the best variant of each level, where more than one seed says so and there is another; a dagger marks those
+    that these runs cannot tell from it.
     """
-    bold = summary.best if summary.judgment.num_seeds > 1 and len(summary.ranked) > 1 else None
+    chosen = [judged for judged in summary.judgments if judged.num_seeds > 1 and _compares(summary, judged)]
+    bold = {judged.best for judged in chosen}
+    tied = {name for judged in chosen for name in judged.tied}
     rows = []
     for variant in summary.variants:
-        rows.append(_line(_cells(summary, variant, is_bold=variant is bold)))
+        rows.append(_line(_cells(summary, variant, is_bold=variant.name in bold, is_tied=variant.name in tied)))
         rows += [_line(_view_cells(view)) for view in variant.views]
     lines = [
         "% needs \\usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        f"  \\caption{{{_caption(summary, bold)}}}",
+        f"  \\caption{{{_caption(summary, chosen)}}}",
         f"  \\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', summary.study.task).strip('-') or 'study'}}}",
         r"  \begin{tabular}{llllllr}",
         r"    \toprule",
@@ -59,7 +69,25 @@ def escape(text: str) -> str:
     return re.sub("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: f"$^{{{found[0].translate(_RAISED)}}}$", signs)
 
 
-def _caption(summary: StudySummary, bold: VariantSummary | None) -> str:
+def _compares(summary: StudySummary, judged: Judgment) -> bool:
+    """Whether there is a best variant and another at its level."""
+    if judged.best is None:
+        return False
+    level = summary[judged.best].level_text
+    return len([v for v in summary.ranked if v.level_text == level]) > 1
+
+
+def _bold(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
+    """What bold means, whatever would make it something else than the lowest number in sight."""
+    text = "Bold: the lowest mean"
+    text += " at each level of the factors" if len(summary.judgments) > 1 else ""
+    text += ", of the variants with the most seeds" if any(judged.fewer for judged in chosen) else ""
+    shared = [(summary[judged.best].test, judged.num_seeds) for judged in chosen if judged.best is not None]
+    text += ", over the seeds that they share" if any(test and len(test.by_seed) > n for test, n in shared) else ""
+    return text + (", without the oracles" if any(variant.oracle for variant in summary.ranked) else "")
+
+
+def _caption(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
     seeds = fmt.plural(len(summary.seeds), "seed")
     parts = [f"{metric_with_unit(summary)}, lower is better: mean over {seeds}"]
     parts[0] += " with its 95 % interval" if len(summary.seeds) > 1 else ""
@@ -67,15 +95,18 @@ def _caption(summary: StudySummary, bold: VariantSummary | None) -> str:
         parts.append("Rotated: on rotated test data")
     if any(variant.to_neighbor is not None for variant in summary.variants):
         parts.append("Neighbor: the variant from which one differs in a single knob, compared by seed")
-    if bold is not None:
-        parts.append("Bold: the lowest mean")
+    if chosen:
+        parts.append(_bold(summary, chosen))
     text = escape(". ".join(part.rstrip(".") for part in parts) + ".")
-    if bold is not None and summary.undecided:
-        text += f" {_TIED}: not distinguishable from it."
-    return " ".join([text, *(escape(note) for note in (views_note(summary), p_note(summary)) if note)])
+    if any(judged.tied for judged in chosen):
+        which = "the one in bold at its level" if len(summary.judgments) > 1 else "it"
+        text += f" {_TIED}: not distinguishable from {which}."
+    return " ".join(
+        [text, *(escape(note) for note in (equality_note(summary), views_note(summary), p_note(summary)) if note)]
+    )
 
 
-def _cells(summary: StudySummary, variant: VariantSummary, *, is_bold: bool) -> list[str]:
+def _cells(summary: StudySummary, variant: VariantSummary, *, is_bold: bool, is_tied: bool) -> list[str]:
     name = escape(f"{variant.letter} {variant.name}{' (oracle)' if variant.oracle else ''}")
     error = escape(estimate_text(variant.test)) if variant.test is not None else "no finished run"
     if is_bold:
@@ -83,7 +114,7 @@ def _cells(summary: StudySummary, variant: VariantSummary, *, is_bold: bool) -> 
     compared = variant.to_neighbor
     p = p_text(compared).removeprefix(f"p{fmt.TIE}").removeprefix(f"={fmt.TIE}").replace(fmt.TIE, "")
     return [
-        name + (_TIED if variant in summary.undecided and summary.judgment.num_seeds > 1 else ""),
+        name + (_TIED if is_tied else ""),
         escape(variant.symmetry_text or fmt.NOTHING),
         error,
         escape(fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING),

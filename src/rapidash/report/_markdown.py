@@ -19,6 +19,7 @@ from rapidash.report._phrases import (
     views_note,
 )
 from rapidash.report._robustness import RobustnessSection
+from rapidash.report._sections import Section, drawn
 from rapidash.study import StudySummary, VariantSummary
 
 _HEAD = (
@@ -62,16 +63,21 @@ def markdown_table(summary: StudySummary, contained: Contents | None = None) -> 
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]
-    lines += [f"- Caution: {_escape(caution)}" for caution in (*found.cautions, *contained.faults)]
+    sections, faults = drawn(found.sections, _section)
+    lines += [f"- Caution: {_escape(caution)}" for caution in (*found.cautions, *contained.faults, *faults)]
     lines += _robustness(contained.robustness)
     head, figures = figure_table(summary)
     if figures:
         lines += ["", "## Also measured", "", FIGURES_NOTE, "", *_table(head, figures)]
-    for section in found.sections:
-        lines += ["", f"## {_escape(section.title)}", "", *([_escape(section.text), ""] if section.text else [])]
-        lines += [*_table(section.head, section.rows), ""] if section.rows else []
-        lines += [f"- {_escape(note)}" for note in section.notes]
+    for section in sections:
+        lines += ["", *section]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {_escape(section.title)}", "", *([_escape(section.text), ""] if section.text else [])]
+    lines += [*_table(section.head, section.rows), ""] if section.rows else []
+    return [*lines, *(f"- {_escape(note)}" for note in section.notes)]
 
 
 def _robustness(section: RobustnessSection | None) -> list[str]:
@@ -133,6 +139,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _escape(text: str) -> str:
     """Text that Markdown shows as it is: no table break, no HTML, no new line."""
-    for sign, plain in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " "), (fmt.TIE, " ")):
+    text = fmt.one_line(text)
+    for sign, plain in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (fmt.TIE, " ")):
         text = text.replace(sign, plain)
     return text

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rapidash.report import _format as fmt
 from rapidash.report._latex import escape
-from rapidash.report._phrases import equality_note, metric_with_unit
+from rapidash.report._phrases import equality_note, family_text, metric_with_unit, tests_by_level
 from rapidash.report._provenance import commit_text
 from rapidash.study import Run, StudySummary
 
@@ -150,21 +150,14 @@ def _statistics(summary: StudySummary) -> str:
     if len(summary.seeds) < 2:
         return f"{text} of one seed, without interval or test."
     text += ", as mean over seeds with the 95 % interval of Student's t"
-    families = [
-        (judged.test, {frozenset(pair) for pair, c in judged.comparisons.items() if c.p_adjusted is not None})
-        for judged in summary.judgments
-    ]
-    families = [(test, compared) for test, compared in families if compared]
-    if not families:
+    by_level = tests_by_level(summary)
+    if not by_level:
         return f"{text}."
-    tests = fmt.listed(list(dict.fromkeys(_TESTS[test] for test, _ in families)))
-    among = f"all {fmt.plural(len(families[0][1]), 'comparison')}"
-    if len(summary.judgments) > 1:
-        among = "all comparisons at one level of the factors"
+    tests = [_TESTS[test] + (f" at {levels}" if len(by_level) > 1 else "") for test, levels in by_level.items()]
     return (
         f"{text}; ratios of means have Fieller's 95 % interval. Differences are paired by seed; p-values are of the "
-        f"{tests}, adjusted for {among} (Benjamini and Hochberg), "
-        "and a difference is called clear at an adjusted p of at most 0.05."
+        f"{fmt.listed(tests)}, adjusted for {family_text(summary).removesuffix(' of the study')} (Benjamini and "
+        "Hochberg), and a difference is called clear at an adjusted p of at most 0.05."
     )
 
 

@@ -21,6 +21,7 @@ from rapidash.report._phrases import (
     views_note,
 )
 from rapidash.report._scale import Scale
+from rapidash.report._sections import Section, drawn
 from rapidash.study import Comparison, Estimate, StudySummary, VariantSummary, ViewSummary, shortened
 
 
@@ -61,6 +62,15 @@ def render(summary: StudySummary, found: Contents) -> str:
         loader=PackageLoader("rapidash.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     context = _context(summary, found)
+    macros: Any = environment.get_template("section.html.j2").module
+
+    def draw(section: Section) -> str:
+        text: str = macros.drawn_section(section, found.files, svg_name)
+        text.encode()  # what no file can hold is a fault of the section, not of the page
+        return text
+
+    context["sections"], faults = drawn(found.verdict.sections, draw)
+    context["cautions"] = (*context["cautions"], *faults)
     for name, source in (("style", "style.css"), ("script", "script.js")):
         context[name] = Markup(_asset(source))
     context["records"] = Markup(provenance.records_json(summary.study))
@@ -253,8 +263,9 @@ def _neighbor_cells(summary: StudySummary, comparison: Comparison | None) -> dic
 def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]]:
     best = summary.best
     tags = []
-    if best is not None and variant is best and len(summary.ranked) > 1:
-        tags.append({"kind": "good", "text": "lowest mean"})
+    if best is not None and variant is best and len(summary.at_best_level) > 1:
+        where = f" at {best.level_text}" if len(summary.judgments) > 1 else ""
+        tags.append({"kind": "good", "text": f"lowest mean{where}"})
     comparison = summary.to_best.get(variant.name)
     if comparison is not None and comparison.p_adjusted is not None and variant in summary.undecided:
         tags.append({"kind": "mute", "text": "not distinguishable"})

@@ -38,21 +38,37 @@ def p_text(comparison: Comparison | None) -> str:
 
 def p_note(summary: StudySummary) -> str:
     """Which test gives every p of a study; empty where no comparison has one."""
-    families = [
-        (judgment.test, {frozenset(pair) for pair, c in judgment.comparisons.items() if c.p_adjusted is not None})
-        for judgment in summary.judgments
-    ]
-    families = [(test, compared) for test, compared in families if compared]
-    if not families:
+    by_level = tests_by_level(summary)
+    if not by_level:
         return ""
-    tests = " or ".join(dict.fromkeys(_TESTS[test] for test, _ in families))
-    among = f"all {fmt.plural(len(families[0][1]), 'comparison')} of the study"
-    if len(summary.judgments) > 1:
-        among = "all comparisons at one level of the factors"
+    if len(by_level) == 1:
+        tests = f"of {_TESTS[next(iter(by_level))]}"
+    else:
+        tests = "; ".join(f"at {levels}, of {_TESTS[test]}" for test, levels in by_level.items())
+    best = "the best" if len(summary.judgments) == 1 else "the best of its level"
     return (
-        f"p is of {tests}, adjusted for {among} (false-discovery rate): of each variant with its neighbor, and with "
-        "the best. A difference is clear if p is at most 0.05."
+        f"p is {tests}, adjusted for {family_text(summary)} (false-discovery rate): of each variant with its neighbor, "
+        f"and with {best}. A difference is clear if p is at most 0.05."
     )
+
+
+def tests_by_level(summary: StudySummary) -> dict[str, str]:
+    """Every test that gave a p-value, and the levels at which it did, in words; empty where no comparison has one."""
+    found: dict[str, list[str]] = {}
+    for judgment in summary.judgments:
+        names = [pair[0] for pair, c in judgment.comparisons.items() if c.p_adjusted is not None]
+        if names:
+            found.setdefault(judgment.test, []).append(summary[names[0]].level_text)
+    return {test: fmt.listed(levels) for test, levels in found.items()}
+
+
+def family_text(summary: StudySummary) -> str:
+    """The comparisons whose p-values are adjusted together."""
+    if len(summary.judgments) > 1:
+        return "all comparisons at one level of the factors"
+    compared = summary.judgment.comparisons.items()
+    pairs = {frozenset(pair) for pair, found in compared if found.p_adjusted is not None}
+    return f"all {fmt.plural(len(pairs), 'comparison')} of the study"
 
 
 def equality_text(summary: StudySummary) -> str:

@@ -9,6 +9,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._figure import figure
 from rapidash.report._phrases import (
     difference_text,
+    equality_note,
     estimate_text,
     metric_with_unit,
     p_note,
@@ -25,6 +26,7 @@ from rapidash.study import StudySummary, VariantSummary, read_study, summarize
 _HEAD: Final = ("variant", "symmetry", "test error", "rotated", "difference to neighbor", "parameters", "per step")
 _WIDTHS: Final = (22, 12, 22, 8, 22, 8, 8)
 _SPECIAL: Final = "\\*`|_"
+_STARTS: Final = tuple(".-+:=#>[('\"~^")
 
 
 def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple[Path, Path]:
@@ -59,7 +61,7 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
     lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
-    lines += [f"\n{escape(note)}" for note in (views_note(summary), p_note(summary)) if note]
+    lines += [f"\n{escape(note)}" for note in (equality_note(summary), views_note(summary), p_note(summary)) if note]
     lines += _robustness(summary)
     lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
     return "\n".join(lines)
@@ -147,7 +149,9 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
 
 
 def escape(text: str) -> str:
-    """Text that reStructuredText shows as it is."""
+    """Text that reStructuredText shows as it is, on one line: no list or directive begins in it, no block after it."""
+    text = fmt.one_line(text).strip()
     for sign in _SPECIAL:
         text = text.replace(sign, f"\\{sign}")
-    return text
+    text = f"{text[:-1]}\\:" if text.endswith("::") else text
+    return f"\\{text}" if text[:1] in _STARTS else text

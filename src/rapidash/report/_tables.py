@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +33,13 @@ class Table:
 
 
 def csv_text(table: Table) -> str:
-    """A table as CSV: numbers with all their digits, nothing where a value is missing."""
+    """A table as CSV: numbers with all their digits, nothing where a value is missing.
+
+    A text that a spreadsheet would take for a formula stands behind an apostrophe.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.head)
+    writer.writerow([_plain(title) for title in table.head])
     writer.writerows([[_plain(value) for value in row] for row in table.rows])
     return file.getvalue()
 
@@ -67,7 +71,10 @@ def variants_table(summary: StudySummary) -> Table:
 
 
 def comparisons_table(summary: StudySummary) -> Table:
-    """Every comparison of a study, once, with the p-value of its own beside the adjusted one."""
+    """Every comparison of a study, once, with the p-value of its own beside the adjusted one.
+
+    A variant and its neighbor stand in this order, any other beside the best of its level.
+    """
     unit = _unit(summary.unit)
     head = (
         "variant", "other", *_interval_head("difference of the error", unit),
@@ -77,9 +84,17 @@ def comparisons_table(summary: StudySummary) -> Table:
         (c.name, c.other, c.difference, c.low, c.high, c.ratio, c.ratio_low, c.ratio_high, c.num_seeds, judged.test,
          c.p_value, c.p_adjusted)
         for judged in summary.judgments
-        for c in judged.comparisons.values()
+        for c in _once(judged.comparisons.values())
     ]  # fmt: skip
     return Table("comparisons", head, rows)
+
+
+def _once(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """Each pair in the order in which it comes first: the best has a neighbor, which is compared with the best too."""
+    found: dict[frozenset[str], Comparison] = {}
+    for comparison in comparisons:
+        found.setdefault(frozenset((comparison.name, comparison.other)), comparison)
+    return list(found.values())
 
 
 def figures_table(summary: StudySummary) -> Table:
@@ -199,7 +214,12 @@ def _view_row(
 
 
 def _level(variant: VariantSummary, factors: Sequence[str]) -> list[Value]:
-    return [_scalar(variant.level.get(factor)) for factor in factors]
+    return [_level_value(variant.level[factor]) if factor in variant.level else None for factor in factors]
+
+
+def _level_value(value: Any) -> Value:
+    """A value of a factor: lists, and the value that is no value, as JSON."""
+    return value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _run_row(run: Run, counts: bool) -> list[Value]:
@@ -272,4 +292,14 @@ def _plain(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    return str(value)
+    return _no_formula(value) if isinstance(value, str) else str(value)
+
+
+def _no_formula(text: str) -> str:
+    if len(text) < 2 or text[0] not in "=+-@\t\r":
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

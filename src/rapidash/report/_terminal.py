@@ -20,7 +20,7 @@ from rapidash.report._phrases import (
     view_title,
     views_note,
 )
-from rapidash.report._sections import Section
+from rapidash.report._sections import Section, drawn
 from rapidash.report._symbols import symbols, symbols_text
 from rapidash.report._verdict import verdict
 from rapidash.study import StudySummary, VariantSummary
@@ -40,10 +40,11 @@ def terminal_table(summary: StudySummary) -> str:
         costs = [row for variant in summary.variants for row in _cost_rows(summary, variant)]
         lines += ["", *aligned([_ERRORS, *errors]), "", *aligned([_COSTS, *costs]), "", *map(filled, _notes(summary))]
     lines += _also_measured(summary)
-    for section in found.sections:
-        lines += ["", *_section(section)]
-    if found.cautions:
-        lines += ["", *(filled(f"Read with care: {caution}", "  ") for caution in found.cautions)]
+    sections, faults = drawn(found.sections, _section)
+    for section in sections:
+        lines += ["", *section]
+    if cautions := (*found.cautions, *faults):
+        lines += ["", *(filled(f"Read with care: {caution}", "  ") for caution in cautions)]
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +109,8 @@ def _also_measured(summary: StudySummary) -> list[str]:
 
 
 def _section(section: Section) -> Sequence[str]:
-    lines = [section.title, "=" * len(section.title)]
+    title = fmt.one_line(section.title)
+    lines = [title, "=" * len(title)]
     lines += [filled(section.text)] if section.text else []
     lines += aligned([section.head, *section.rows]) if section.rows else []
     return [*lines, *map(filled, section.notes)]

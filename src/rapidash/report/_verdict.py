@@ -1,6 +1,6 @@
 """The study in words: which symmetry wins, by how much, at which cost, and what the reader must not conclude."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rapidash.report._format import (
@@ -106,17 +106,16 @@ def _headline(summary: StudySummary) -> str:
     if count < 2:
         seed = _seeds(summary).replace("1 ", "one ")
         return f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants."
-    fewer = f" {_fewer(summary)}" if summary.fewer else ""
-    if (tied := summary.undecided) or len(summary.ranked) == len([v for v in summary.ranked if v.oracle]) + 1:
+    fewer = "".join(f" {text}" for text in (_fewer(summary), _lower_elsewhere(summary)) if text)
+    where = " at its level of the factors" if len(summary.judgments) > 1 else ""
+    rivals = [variant for variant in summary.at_best_level if variant is not best and not variant.oracle]
+    if (tied := summary.undecided) or not rivals:
         others = f"but {listed([variant.name for variant in tied])} cannot be told from it"
-        outcome = others if tied else "there is no other to compare it with"
-        return f"{best.name} has the lowest mean over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
-    outcome = f"every other variant{_at_its_level(summary)} is clearly worse"
+        outcome = others if tied else f"there is no other to compare it with{where}"
+        lowest = f"the lowest mean{' at its level' if summary.lower_elsewhere else ''}"
+        return f"{best.name} has {lowest} over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
+    outcome = f"every other variant{where} is clearly worse"
     return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
-
-
-def _at_its_level(summary: StudySummary) -> str:
-    return " at its level of the factors" if len(summary.judgments) > 1 else ""
 
 
 def _seeds(summary: StudySummary) -> str:
@@ -128,7 +127,17 @@ def _seeds(summary: StudySummary) -> str:
 
 def _fewer(summary: StudySummary) -> str:
     counts = [f"{v.name} ({plural(len(v.test.by_seed), 'seed')})" for v in summary.fewer if v.test is not None]
-    return f"Fewer seeds, and so no winner whatever the mean: {listed(counts)}."
+    return f"Fewer seeds, and so no winner whatever the mean: {listed(counts)}." if counts else ""
+
+
+def _lower_elsewhere(summary: StudySummary) -> str:
+    """Who has a lower mean at another level than the one that the headline speaks of."""
+    lower = [
+        f"{v.name} ({number(v.test.mean)}, {plural(len(v.test.by_seed), 'seed')})"
+        for v in summary.lower_elsewhere
+        if v.test is not None
+    ]
+    return f"Lower at another level, but over fewer or other seeds, and so no winner: {listed(lower)}." if lower else ""
 
 
 def lost_symmetry(variant: VariantSummary) -> str:
@@ -141,7 +150,31 @@ def lost_symmetry(variant: VariantSummary) -> str:
 
 
 def _symmetry_finding(summary: StudySummary) -> Finding | None:
-    """The best variant of every effective symmetry against the best of all."""
+    """What the level of the best says of the symmetry, and which other levels say otherwise."""
+    found, others = _symmetry_at_best_level(summary), _other_levels(summary)
+    return found if found is None or not others else replace(found, items=(*found.items, *others))
+
+
+def _other_levels(summary: StudySummary) -> list[str]:
+    """The levels whose best model has another symmetry than the best of all."""
+    found = []
+    for judgment in summary.judgments:
+        own = summary[judgment.best] if judgment.best is not None else None
+        if own is None or not own.effective or own.is_doubted or summary.best is None:
+            continue
+        if own.level_text != summary.best.level_text and own.effective != summary.best.effective:
+            rivals = {summary[name].effective for name in judgment.tied} - {own.effective}
+            note = ", not clearly" if rivals else ""
+            is_alone = [v for v in summary.ranked if v.level_text == own.level_text and not v.oracle] == [own]
+            which = "only" if is_alone else "best"
+            found.append(
+                f"Otherwise at {own.level_text}: the {which} model there, {own.name}, has {own.effective}{note}"
+            )
+    return found
+
+
+def _symmetry_at_best_level(summary: StudySummary) -> Finding | None:
+    """The best variant of every effective symmetry against the best of all, at its level."""
     best = summary.best
     if best is None or not best.effective:
         return None
@@ -158,15 +191,20 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
         )
         return Finding("Which symmetry", text)
     leaders: dict[str, VariantSummary] = {best.effective: best}
-    for variant in (*summary.undecided, *summary.ranked):  # what may be as good as the best speaks for its symmetry
+    for variant in (
+        *summary.undecided,
+        *summary.at_best_level,
+    ):  # what may be as good as the best speaks for its symmetry
         if variant.effective and not variant.oracle and not variant.is_doubted:
             leaders.setdefault(variant.effective, variant)
+    is_split = len(summary.judgments) > 1
     if len(leaders) == 1:
-        others = any(variant.effective != best.effective or variant.is_doubted for variant in summary.ranked)
+        others = any(variant.effective != best.effective or variant.is_doubted for variant in summary.at_best_level)
+        where = f" at {best.level_text}" if is_split else ""
         text = (
-            f"No other symmetry than {best.effective} has a model that keeps it."
+            f"No other symmetry than {best.effective} has a model that keeps it{where}."
             if others
-            else f"All variants with a result have effective symmetry {best.effective}."
+            else f"All variants with a result{where} have effective symmetry {best.effective}."
         )
         return Finding("Which symmetry", text, (_because(best),))
     items = []
@@ -182,6 +220,8 @@ def _symmetry_finding(summary: StudySummary) -> Finding | None:
         text = f"These runs do not decide between {listed([best.effective, *rivals])}. Best model of each:"
     else:
         text = f"The task wants {best.effective}: every model that keeps another symmetry is clearly worse."
+    if is_split:
+        text = f"At {best.level_text}, {text[:1].lower()}{text[1:]}"
     return Finding("Which symmetry", text, tuple(items))
 
 
@@ -305,6 +345,11 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         named = "; ".join(f"{name} ({shortened(reason, 160)})" for name, reason in study.unreadable[:3])
         others = "; the others are in the provenance section" if len(study.unreadable) > 3 else ""
         cautions.append(f"{plural(len(study.unreadable), 'file')} left out: {named}{others}.")
+    cautions += [
+        f"Left out of a figure of {variant.name}: {fault}."
+        for variant in summary.variants
+        for fault in variant.figure_faults
+    ]
     if any(variant.oracle for variant in summary.variants):
         cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
     commits = {run.text("commit") for run in study.done}

@@ -1,7 +1,8 @@
 """Who wins a study, and which differences are clear: the one definition of both, for whatever shows a study.
 
 Two variants are compared over the seeds that both have, and every comparison of a study (of a variant with its
-neighbor, and of every other variant with the best) gets one p-value, of one test for the whole study. It is the exact
+neighbor, and of every other variant with the best) gets one p-value, of one test for all variants that are judged
+together: those of one level of the factors. Levels with other numbers of seeds may have another test. It is the exact
 sign-flip test where that could find a single difference among all comparisons, that is, where its least value,
 2^(1 - n) for the fewest seeds n of a comparison, times the number of comparisons is at most 5 %. With fewer seeds it is
 the paired t-test, which rests on differences that are normal over seeds. All p-values are adjusted together (Benjamini
@@ -36,7 +37,7 @@ class Comparison:
     Args:
         difference, low, high: mean over the common seeds and its 95 % interval.
         ratio, ratio_low, ratio_high: of the means over the common seeds; None where an error of ``other`` is 0.
-        p_value, p_adjusted: of the test of the study, for itself and among all comparisons of the study.
+        p_value, p_adjusted: of the test of the judgment, for itself and among all comparisons of the judgment.
     """
 
     name: str

@@ -21,8 +21,16 @@ def level_words(level: Level) -> list[str]:
 
 
 def value_text(value: Any) -> str:
-    """A value of a factor: text as it is, numbers with all digits, lists in brackets."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value of a factor: text as it is, numbers with all digits, lists in brackets; text like those in quotes."""
+    return json.dumps(value) if not isinstance(value, str) or _is_json(value) else value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def grid(factors: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ The one summary: the terminal, the page, the Markdown table and the published te
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,13 +16,14 @@ from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._equality import Equality, equality_of
 from rapidash.study._judge import Comparison, Judgment, judge
-from rapidash.study._level import Level, is_number, row_name
+from rapidash.study._level import Level, is_number, level_words, row_name
 from rapidash.study._recorded_run import Run
 from rapidash.study._records import Row, Study
 from rapidash.study._statistics import mean_interval
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
 _EQUIVARIANCE: Final = "equivariance error"
+_Entry = tuple[int, Mapping[str, Any]]  # seed and measurement
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class VariantSummary:
     seed and fraction. ``neighbor`` is the row of the neighbor at the same level. ``by_factor`` has, at the row with the
     first value of a factor of numbers, the test error by value of it, all else equal.
     ``view`` is the view of the model that counts, empty where there is one only; ``views`` are the others. ``figures``
-    are all measurements of the records that no other field holds.
+    are all measurements of the records that no other field holds; those of another unit than most are left out, and
+    ``figure_faults`` says which.
     """
 
     index: int
@@ -109,11 +112,17 @@ class VariantSummary:
     variant: str = ""
     level: Level = field(default_factory=dict)
     by_factor: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
+    figure_faults: tuple[str, ...] = ()
 
     @property
     def letter(self) -> str:
         """The mark of this variant in the plots."""
         return letter(self.index)
+
+    @property
+    def level_text(self) -> str:
+        """The level in words, e.g. ``channels 32``; empty without factors."""
+        return ", ".join(level_words(self.level))
 
     @property
     def rotated_ratio(self) -> float | None:
@@ -162,7 +171,7 @@ class StudySummary:
     """All variants at one data fraction and every level of the other factors, and who is best.
 
     Variants are compared within a level: ``judgments`` has one for each, and ``judgment`` is that of the level whose
-    best has the lowest error, of those with the most seeds.
+    best has the lowest error, of the levels with the most seeds. What is said of "the best" speaks of that level only.
     """
 
     study: Study
@@ -188,6 +197,21 @@ class StudySummary:
     def best(self) -> VariantSummary | None:
         """The best variant among those that may win; None without a result of any."""
         return None if self.judgment.best is None else self[self.judgment.best]
+
+    @cached_property
+    def at_best_level(self) -> tuple[VariantSummary, ...]:
+        """Those of ``ranked`` at the level of the best, itself included: no other was compared with it."""
+        level = "" if self.best is None else self.best.level_text
+        return tuple(variant for variant in self.ranked if variant.level_text == level)
+
+    @cached_property
+    def lower_elsewhere(self) -> tuple[VariantSummary, ...]:
+        """Variants at other levels with a lower mean than the best, over fewer or other seeds: those do not win."""
+        best = self.best
+        if best is None or best.test is None:
+            return ()
+        others = [(v, v.test) for v in self.ranked if v.level_text != best.level_text and not v.oracle]
+        return tuple(v for v, test in others if test is not None and test.mean < best.test.mean)
 
     @cached_property
     def to_best(self) -> Mapping[str, Comparison]:
@@ -287,6 +311,7 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
     exact = described.get("symmetry", "exact") is not False
     neighbor = described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or "")
     errors = worst_errors([run.raw for run in runs])
+    figures, figure_faults = _figures(runs)
     summary = VariantSummary(
         index=index,
         name=row.name,
@@ -310,7 +335,8 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         by_num_train=_by_num_train(own),
         view=_primary(runs),
         views=_views(runs),
-        figures=_figures(runs),
+        figures=figures,
+        figure_faults=figure_faults,
         claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
         claim_errors=errors,
         exactness=tuple(map(str, symmetry.get("exactness", ()))),
@@ -383,27 +409,41 @@ def _equivariance_of_view(runs: tuple[Run, ...], view: str) -> dict[str, dict[st
     return found
 
 
-def _figures(runs: tuple[Run, ...]) -> tuple[FigureSummary, ...]:
-    """All measurements that no column shows, in the order of the records."""
-    values: dict[tuple[str, str, str], dict[str, dict[int, float]]] = {}
-    said: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+def _figures(runs: tuple[Run, ...]) -> tuple[tuple[FigureSummary, ...], tuple[str, ...]]:
+    """All measurements that no column shows, in the order of the records, and which values are not of one kind."""
+    entries: dict[tuple[str, str, str], list[_Entry]] = {}
     for run in runs:
         for entry in run.measurements:
-            key = (entry["name"], entry["group"], entry["view"])
-            said.setdefault(key, entry)
-            by_moment = values.setdefault(key, {})
+            own = entries.setdefault((entry["name"], entry["group"], entry["view"]), [])
             if entry["value"] is not None and not _has_column(run, entry):
-                by_moment.setdefault(entry["moment"], {})[run.seed] = entry["value"]
-    views, primary = {view for _, _, view in values}, _primary(runs)
-    found = []
-    for key, by_moment in values.items():
-        name, group, view = key
-        order = dict.fromkeys((*MOMENTS, *by_moment))
-        moments = {moment: value for moment in order if (value := estimate(by_moment.get(moment, {}))) is not None}
+                own.append((run.seed, entry))
+    views, primary = {view for _, _, view in entries}, _primary(runs)
+    found, faults = [], []
+    for (name, group, view), known in entries.items():
+        shown = "" if len(views) == 1 or view == primary else view
+        of_unit, unit, other_unit = _of_one_kind(known, "unit")
+        kept, better, other_better = _of_one_kind(of_unit, "better")
+        figure = FigureSummary(name, group, shown, unit, better, {})
+        faults += [f"{figure.title}: {fault}" for fault in (other_unit, other_better) if fault]
+        values: dict[str, dict[int, float]] = {moment: {} for moment in MOMENTS}
+        for seed, measured in kept:
+            values.setdefault(measured["moment"], {})[seed] = measured["value"]
+        moments = {moment: value for moment in values if (value := estimate(values[moment])) is not None}
         if moments:
-            shown = "" if len(views) == 1 or view == primary else view
-            found.append(FigureSummary(name, group, shown, said[key]["unit"], said[key]["better"], moments))
-    return tuple(found)
+            found.append(replace(figure, moments=moments))
+    return tuple(found), tuple(faults)
+
+
+def _of_one_kind(entries: list[_Entry], key: str) -> tuple[list[_Entry], str, str]:
+    """The entries that say of ``key`` what most say, or nothing; what that is; and in words why others are left out."""
+    said = Counter(entry[key] for _, entry in entries if entry[key])
+    expected = said.most_common(1)[0][0] if said else ""
+    kept = [(seed, entry) for seed, entry in entries if entry[key] in ("", expected)]
+    if len(kept) == len(entries):
+        return kept, expected, ""
+    others = " or ".join(repr(value) for value in said if value != expected)
+    seeds = ", ".join(map(str, sorted({seed for seed, entry in entries if entry[key] not in ("", expected)})))
+    return kept, expected, f"expected {key} {expected!r}, as its other values have, found {others} with seed {seeds}"
 
 
 def _has_column(run: Run, entry: Mapping[str, Any]) -> bool:
