@@ -12,6 +12,7 @@ from rapidash._names import unknown_name
 from rapidash._plain import content_key, to_plain
 from rapidash.registry import LAUNCHERS
 from rapidash.study._budget import BUDGET, budgeted_runs
+from rapidash.study._build import check_networks
 from rapidash.study._cluster import check_cluster
 from rapidash.study._data import check_data
 from rapidash.study._design import StudyDesign
@@ -88,7 +89,7 @@ def run_study(
         progress: show progress on stderr.
     Returns: the records of the design's runs, in its order; failed ones are among them.
     Raises: ValueError for an unknown launcher, ``workers`` below 1 or with another launcher than the local one, or
-        resources that the launcher does not take;
+        resources that the launcher does not take, or a factor with a value of which a network cannot be built;
         ImportError naming a package that a baseline among the variants needs; FileNotFoundError and DataError for data
         that are missing or damaged; StoreError when the store cannot be written; KeyboardInterrupt after all workers
         have saved their checkpoints.
@@ -103,6 +104,8 @@ def run_study(
         variant.model.check_libraries()
     store = Store(study_dir)
     runs = design.runs()
+    if any(name.startswith("model.") for name in design.factors):
+        check_networks(runs)
     if design.equal != "steps":
         if not (store.directory / BUDGET).is_file():
             _check_data(runs)
