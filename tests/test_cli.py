@@ -14,7 +14,7 @@ import yaml
 
 from rapidash import cli
 from rapidash._cli_options import changed_design, study_parser
-from rapidash.study import get_design
+from rapidash.study import Store, get_design
 
 HERE = Path(__file__).parent
 
@@ -129,7 +129,7 @@ def test_the_printed_config_is_a_config(capsys) -> None:
 
 def test_an_error_of_the_user_is_one_line_and_debug_shows_where(capsys) -> None:
     assert run("report", "nowhere") == 1
-    assert capsys.readouterr().err.startswith("rapidash: error: nowhere has no records")
+    assert capsys.readouterr().err.startswith("rapidash: error: nowhere is not a study directory")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run("report", "nowhere", "--debug")
     assert run("measure", "nowhere.safetensors") == 1
@@ -346,6 +346,16 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
     assert "[" not in capsys.readouterr().err
     assert run("study", "toy", "--train.steps", "5") == 1
     assert "runs/toy holds another study: task_options.size is 10 there, None here" in capsys.readouterr().err
+
+
+def test_a_study_that_was_stopped_before_its_first_record_has_a_report(capsys) -> None:
+    Store("out").open_study(get_design("toy"))
+    assert run("report", "out") == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("No record yet: no run of this study has ended.\n")
+    assert shown.out.endswith("report: out/report.html\n")
+    assert shown.err == ""
+    assert "No record yet: no run of this study has ended" in Path("out/report.html").read_text()
 
 
 def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:

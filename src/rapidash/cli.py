@@ -288,8 +288,6 @@ def _report(words: list[str]) -> int:
     parser.add_argument("--command", type=str, metavar="TEXT", help="how the study was run, for --publish")
     options = parser.parse_args(words)
     directory = Path(options.run_dir)
-    if not (directory / "records").is_dir():
-        raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
     study = read_study(directory)
     records = study.records
     for name, reason in study.unreadable:
