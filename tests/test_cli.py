@@ -358,6 +358,46 @@ def test_a_study_that_was_stopped_before_its_first_record_has_a_report(capsys) -
     assert "No record yet: no run of this study has ended" in Path("out/report.html").read_text()
 
 
+SMALL_STUDY = ("study", "toy", "--out", "out", "--train.steps", "4", "--task_options.size", "10")
+NETWORKS = ("--factors", "{model.channels: [8]}")
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "message"),
+    [
+        ((), ("--train.steps", "5"), "out holds another study: train.steps is 4 there, 5 here. Choose another output"),
+        ((), ("--seeds", "[0]", "--task_options.size", "9"), "out holds another study: task_options.size is 10 there"),
+        ((), ("--equal", "time"), "out holds another study: equal is 'steps' there, 'time' here. Choose another"),
+        (NETWORKS, (), "out holds another study: its factors are ['model.channels'] there, [] here. Choose another"),
+        (("--equal", "time"), ("--equal", "time"), "out/budget.json is no budget"),
+    ],
+)
+def test_a_refused_study_prints_its_error_only_and_changes_nothing(
+    capsys, before: tuple[str, ...], words: tuple[str, ...], message: str
+) -> None:
+    parser = study_parser(get_design("toy"), "toy")
+    options = parser.parse_args([*SMALL_STUDY[2:], *before])
+    Store("out").open_study(changed_design(get_design("toy"), options, parser))
+    Path("out/records").mkdir()
+    Path("out/report.html").write_text("as it was")
+    if "budget" in message:
+        Path("out/budget.json").write_text('{"rows": ')
+    files = {path: path.read_bytes() for path in Path("out").rglob("*.*")}
+    assert run(*SMALL_STUDY, *words) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"rapidash: error: {message}")
+    assert len(shown.err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in Path("out").rglob("*.*")} == files
+
+
+def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> None:
+    assert run("study", "nbody", "--factors", "{model.channels: [-8, 16]}", "--out", "out") == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("rapidash: error: factors {'model.channels': -8} of variant 'E(3) on R3xS2': channels")
+    assert (shown.out, len(shown.err.splitlines()), Path("out").exists()) == ("", 1, False)
+
+
 def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:
     assert run("study", "toy", "--seeds", "1", "--workers", "1", "--train.steps", "4", "--quiet") == 0
     study = Path("runs/toy")

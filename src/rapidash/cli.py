@@ -124,7 +124,13 @@ def _study(words: list[str]) -> int:
     if options.launcher == "local":
         find_device(design.train.device)
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
-    print(_plan(design, out), file=sys.stderr)
+    accepted = False
+
+    def announce() -> None:
+        nonlocal accepted
+        accepted = True
+        print(_plan(design, out), file=sys.stderr)
+
     try:
         records = run_study(
             design,
@@ -133,10 +139,12 @@ def _study(words: list[str]) -> int:
             workers=options.workers,
             resources=resources,
             progress=not options.quiet,
+            on_accepted=announce,
         )
     except (KeyboardInterrupt, StoreError):
-        with contextlib.suppress(Exception):  # what stopped the study is what must be told
-            _write_report(out, quiet=True)
+        if accepted:  # a refused command leaves what is there alone
+            with contextlib.suppress(Exception):  # what stopped the study is what must be told
+                _write_report(out, quiet=True)
         raise
     summary = summarize(read_study(out))
     print(terminal_table(summary))
