@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -396,6 +398,31 @@ def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> N
     shown = capsys.readouterr()
     assert shown.err.startswith("rapidash: error: factors {'model.channels': -8} of variant 'E(3) on R3xS2': channels")
     assert (shown.out, len(shown.err.splitlines()), Path("out").exists()) == ("", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "2 variants x 2 seeds x 1 data fraction = 4 runs of 8 steps"),
+        ({"seeds": (0,), "fractions": (0.5, 1.0)}, "2 variants x 1 seed x 2 data fractions = 4 runs of 8 steps"),
+        (
+            {"seeds": (0,), "factors": {"train.steps": (10, 20), "task.size": (9,)}},
+            "2 variants x 1 seed x 1 data fraction x 2 values of train.steps x 1 value of task.size = 4 runs of 10 or "
+            "20 steps",
+        ),
+        (
+            {"factors": {"train.steps": (10, 20)}, "equal": "time"},
+            "2 variants x 2 seeds x 1 data fraction x 2 values of train.steps = 8 runs of equal time at each level",
+        ),
+        (
+            {"seeds": (0,), "equal": "flops"},
+            "2 variants x 1 seed x 1 data fraction = 2 runs of equal flops",
+        ),
+    ],
+)
+def test_a_study_says_what_it_will_run(changed: dict[str, Any], said: str) -> None:
+    design = replace(get_design("toy"), **changed)
+    assert cli._plan(design, Path("out")) == f"toy (setting: quick): {said}, in out"
 
 
 def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:

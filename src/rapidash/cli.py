@@ -516,13 +516,26 @@ def _output_folder(path: str) -> Path:
 
 
 def _plan(design: "StudyDesign", out: Path) -> str:
-    runs = len(design.runs())
-    levels = (f" x {len(values)} values of {name}" for name, values in design.factors.items())
-    length = f"{design.train.steps} steps" if design.equal == "steps" else f"equal {design.equal}"
-    return (
-        f"{design.task} (setting: {design.setting}): {len(design.variants)} variants x {len(design.seeds)} seeds x "
-        f"{len(design.fractions)} data fractions{''.join(levels)} = {runs} runs of {length}, in {out}"
-    )
+    counts = [
+        _plural(len(design.variants), "variant"),
+        _plural(len(design.seeds), "seed"),
+        _plural(len(design.fractions), "data fraction"),
+        *(f"{_plural(len(values), 'value')} of {name}" for name, values in design.factors.items()),
+    ]
+    runs = f"{' x '.join(counts)} = {_plural(len(design.runs()), 'run')}"
+    return f"{design.task} (setting: {design.setting}): {runs} of {_length(design)}, in {out}"
+
+
+def _length(design: "StudyDesign") -> str:
+    """The steps of a run, all numbers of them where they are a factor; or what is equal, and where."""
+    if design.equal != "steps":
+        return f"equal {design.equal}{' at each level' if design.factors else ''}"
+    numbers = design.factors.get("train.steps", (design.train.steps,))
+    return f"{' or '.join(map(str, numbers))} step{'' if numbers == (1,) else 's'}"
+
+
+def _plural(num: int, noun: str) -> str:
+    return f"{num} {noun}{'' if num == 1 else 's'}"
 
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
