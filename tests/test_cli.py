@@ -16,7 +16,7 @@ import yaml
 
 from rapidash import cli
 from rapidash._cli_options import changed_design, study_parser
-from rapidash.study import Store, get_design
+from rapidash.study import Store, StudyDesign, get_design, load_plugins
 
 HERE = Path(__file__).parent
 
@@ -28,6 +28,11 @@ def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDASH_PLUGINS", "toy_plugin")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def toy_design() -> StudyDesign:
+    load_plugins()
+    return get_design("toy")
 
 
 def run(*words: str) -> int:
@@ -351,7 +356,7 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
 
 
 def test_a_study_that_was_stopped_before_its_first_record_has_a_report(capsys) -> None:
-    Store("out").open_study(get_design("toy"))
+    Store("out").open_study(toy_design())
     assert run("report", "out") == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("No record yet: no run of this study has ended.\n")
@@ -377,9 +382,10 @@ NETWORKS = ("--factors", "{model.channels: [8]}")
 def test_a_refused_study_prints_its_error_only_and_changes_nothing(
     capsys, before: tuple[str, ...], words: tuple[str, ...], message: str
 ) -> None:
-    parser = study_parser(get_design("toy"), "toy")
+    design = toy_design()
+    parser = study_parser(design, "toy")
     options = parser.parse_args([*SMALL_STUDY[2:], *before])
-    Store("out").open_study(changed_design(get_design("toy"), options, parser))
+    Store("out").open_study(changed_design(design, options, parser))
     Path("out/records").mkdir()
     Path("out/report.html").write_text("as it was")
     if "budget" in message:
@@ -421,7 +427,7 @@ def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> N
     ],
 )
 def test_a_study_says_what_it_will_run(changed: dict[str, Any], said: str) -> None:
-    design = replace(get_design("toy"), **changed)
+    design = replace(toy_design(), **changed)
     assert cli._plan(design, Path("out")) == f"toy (setting: quick): {said}, in out"
 
 
