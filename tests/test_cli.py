@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ import yaml
 
 from rapidash import cli
 from rapidash._cli_options import changed_design, study_parser
-from rapidash.study import get_design
+from rapidash.study import Store, StudyDesign, get_design, load_plugins
 
 HERE = Path(__file__).parent
 
@@ -26,6 +28,11 @@ def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDASH_PLUGINS", "toy_plugin")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def toy_design() -> StudyDesign:
+    load_plugins()
+    return get_design("toy")
 
 
 def run(*words: str) -> int:
@@ -129,7 +136,7 @@ def test_the_printed_config_is_a_config(capsys) -> None:
 
 def test_an_error_of_the_user_is_one_line_and_debug_shows_where(capsys) -> None:
     assert run("report", "nowhere") == 1
-    assert capsys.readouterr().err.startswith("rapidash: error: nowhere has no records")
+    assert capsys.readouterr().err.startswith("rapidash: error: nowhere is not a study directory")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run("report", "nowhere", "--debug")
     assert run("measure", "nowhere.safetensors") == 1
@@ -346,6 +353,82 @@ def test_a_study_ends_with_a_table_and_a_report(capsys) -> None:
     assert "[" not in capsys.readouterr().err
     assert run("study", "toy", "--train.steps", "5") == 1
     assert "runs/toy holds another study: task_options.size is 10 there, None here" in capsys.readouterr().err
+
+
+def test_a_study_that_was_stopped_before_its_first_record_has_a_report(capsys) -> None:
+    Store("out").open_study(toy_design())
+    assert run("report", "out") == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("No record yet: no run of this study has ended.\n")
+    assert shown.out.endswith("report: out/report.html\n")
+    assert shown.err == ""
+    assert "No record yet: no run of this study has ended" in Path("out/report.html").read_text()
+
+
+SMALL_STUDY = ("study", "toy", "--out", "out", "--train.steps", "4", "--task_options.size", "10")
+NETWORKS = ("--factors", "{model.channels: [8]}")
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "message"),
+    [
+        ((), ("--train.steps", "5"), "out holds another study: train.steps is 4 there, 5 here. Choose another output"),
+        ((), ("--seeds", "[0]", "--task_options.size", "9"), "out holds another study: task_options.size is 10 there"),
+        ((), ("--equal", "time"), "out holds another study: equal is 'steps' there, 'time' here. Choose another"),
+        (NETWORKS, (), "out holds another study: its factors are ['model.channels'] there, [] here. Choose another"),
+        (("--equal", "time"), ("--equal", "time"), "out/budget.json is no budget"),
+    ],
+)
+def test_a_refused_study_prints_its_error_only_and_changes_nothing(
+    capsys, before: tuple[str, ...], words: tuple[str, ...], message: str
+) -> None:
+    design = toy_design()
+    parser = study_parser(design, "toy")
+    options = parser.parse_args([*SMALL_STUDY[2:], *before])
+    Store("out").open_study(changed_design(design, options, parser))
+    Path("out/records").mkdir()
+    Path("out/report.html").write_text("as it was")
+    if "budget" in message:
+        Path("out/budget.json").write_text('{"rows": ')
+    files = {path: path.read_bytes() for path in Path("out").rglob("*.*")}
+    assert run(*SMALL_STUDY, *words) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"rapidash: error: {message}")
+    assert len(shown.err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in Path("out").rglob("*.*")} == files
+
+
+def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> None:
+    assert run("study", "nbody", "--factors", "{model.channels: [-8, 16]}", "--out", "out") == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("rapidash: error: factors {'model.channels': -8} of variant 'E(3) on R3xS2': channels")
+    assert (shown.out, len(shown.err.splitlines()), Path("out").exists()) == ("", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "2 variants x 2 seeds x 1 data fraction = 4 runs of 8 steps"),
+        ({"seeds": (0,), "fractions": (0.5, 1.0)}, "2 variants x 1 seed x 2 data fractions = 4 runs of 8 steps"),
+        (
+            {"seeds": (0,), "factors": {"train.steps": (10, 20), "task.size": (9,)}},
+            "2 variants x 1 seed x 1 data fraction x 2 values of train.steps x 1 value of task.size = 4 runs of 10 or "
+            "20 steps",
+        ),
+        (
+            {"factors": {"train.steps": (10, 20)}, "equal": "time"},
+            "2 variants x 2 seeds x 1 data fraction x 2 values of train.steps = 8 runs of equal time at each level",
+        ),
+        (
+            {"seeds": (0,), "equal": "flops"},
+            "2 variants x 1 seed x 1 data fraction = 2 runs of equal flops",
+        ),
+    ],
+)
+def test_a_study_says_what_it_will_run(changed: dict[str, Any], said: str) -> None:
+    design = replace(toy_design(), **changed)
+    assert cli._plan(design, Path("out")) == f"toy (setting: quick): {said}, in out"
 
 
 def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:

@@ -124,7 +124,13 @@ def _study(words: list[str]) -> int:
     if options.launcher == "local":
         find_device(design.train.device)
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
-    print(_plan(design, out), file=sys.stderr)
+    accepted = False
+
+    def announce() -> None:
+        nonlocal accepted
+        accepted = True
+        print(_plan(design, out), file=sys.stderr)
+
     try:
         records = run_study(
             design,
@@ -133,10 +139,12 @@ def _study(words: list[str]) -> int:
             workers=options.workers,
             resources=resources,
             progress=not options.quiet,
+            on_accepted=announce,
         )
     except (KeyboardInterrupt, StoreError):
-        with contextlib.suppress(Exception):  # what stopped the study is what must be told
-            _write_report(out, quiet=True)
+        if accepted:  # a refused command leaves what is there alone
+            with contextlib.suppress(Exception):  # what stopped the study is what must be told
+                _write_report(out, quiet=True)
         raise
     summary = summarize(read_study(out))
     print(terminal_table(summary))
@@ -288,8 +296,6 @@ def _report(words: list[str]) -> int:
     parser.add_argument("--command", type=str, metavar="TEXT", help="how the study was run, for --publish")
     options = parser.parse_args(words)
     directory = Path(options.run_dir)
-    if not (directory / "records").is_dir():
-        raise FileNotFoundError(f"{directory} has no records: give the directory of a study, e.g. runs/nbody")
     study = read_study(directory)
     records = study.records
     for name, reason in study.unreadable:
@@ -510,13 +516,26 @@ def _output_folder(path: str) -> Path:
 
 
 def _plan(design: "StudyDesign", out: Path) -> str:
-    runs = len(design.runs())
-    levels = (f" x {len(values)} values of {name}" for name, values in design.factors.items())
-    length = f"{design.train.steps} steps" if design.equal == "steps" else f"equal {design.equal}"
-    return (
-        f"{design.task} (setting: {design.setting}): {len(design.variants)} variants x {len(design.seeds)} seeds x "
-        f"{len(design.fractions)} data fractions{''.join(levels)} = {runs} runs of {length}, in {out}"
-    )
+    counts = [
+        _plural(len(design.variants), "variant"),
+        _plural(len(design.seeds), "seed"),
+        _plural(len(design.fractions), "data fraction"),
+        *(f"{_plural(len(values), 'value')} of {name}" for name, values in design.factors.items()),
+    ]
+    runs = f"{' x '.join(counts)} = {_plural(len(design.runs()), 'run')}"
+    return f"{design.task} (setting: {design.setting}): {runs} of {_length(design)}, in {out}"
+
+
+def _length(design: "StudyDesign") -> str:
+    """The steps of a run, all numbers of them where they are a factor; or what is equal, and where."""
+    if design.equal != "steps":
+        return f"equal {design.equal}{' at each level' if design.factors else ''}"
+    numbers = design.factors.get("train.steps", (design.train.steps,))
+    return f"{' or '.join(map(str, numbers))} step{'' if numbers == (1,) else 's'}"
+
+
+def _plural(num: int, noun: str) -> str:
+    return f"{num} {noun}{'' if num == 1 else 's'}"
 
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:

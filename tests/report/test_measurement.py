@@ -12,6 +12,7 @@ from rapidash.groups import SE, Position, Scalar, Vector
 from rapidash.measure import Action, Report, SeverityCurve, as_module, local_equivariance_error, portrait
 from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
+from rapidash.report import _format as fmt
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import _bars, color, measurement_page, write_measurement
 from rapidash.study import RunConfig, TrainedRun
@@ -72,7 +73,8 @@ def test_the_page_says_what_was_measured_and_refers_to_nothing_outside() -> None
     assert "a &lt;b&gt; &amp; c" in page
     assert "&lt;first&gt;" in page
     assert "rotation about x" in page
-    assert "of its size" in page
+    largest = max(drawn().curve.high)
+    assert f"up to {fmt.relative_error(largest)} of its size (at 180°, over 2 clouds)." in page
     assert not re.search(r"https?://(?!www\.w3\.org)|src=|@import", page)
     exact = measurement_page(drawn(model=lambda cloud: 3 * cloud.pos))
     assert "equivariant to rounding" in exact

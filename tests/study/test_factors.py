@@ -1,6 +1,7 @@
 """Designs as grids of named factors: which runs there are, what they are called, and that levels are never mixed."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,18 @@ from typing import Any
 import pytest
 
 from rapidash.models import RapidashConfig
-from rapidash.study import RunConfig, Store, StoreError, StudyDesign, get_design, read_study, study_of, summarize
+from rapidash.study import (
+    RunConfig,
+    Store,
+    StoreError,
+    StudyDesign,
+    get_design,
+    read_study,
+    run_study,
+    study_of,
+    summarize,
+)
+from rapidash.study._build import check_networks
 from rapidash.study._judge import judge
 from rapidash.study._level import row_name
 
@@ -99,6 +111,43 @@ def test_keys_of_designs_without_factors_are_what_they_were(name: str, first: st
 def test_a_wrong_factor_is_named(design: StudyDesign, factors: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(design, factors=factors)
+
+
+@pytest.mark.parametrize(
+    ("factor", "values", "message"),
+    [
+        ("channels", (16, -8), r"{'model.channels': -8} of variant 'E(3) on R3': channels and num_layers must be at"),
+        ("grid", ("foo",), r"{'model.grid': 'foo'} of variant 'E(3) on R3xS2': unknown grid 'foo', expected one of"),
+        (
+            "num_orientations",
+            (4, 7),
+            r"{'model.num_orientations': 7} of variant 'E(3) on R3xS2': grid='platonic' needs",
+        ),
+        (
+            "symmetry",
+            ("E(3)", "foo"),
+            r"{'model.symmetry': 'foo'} of variant 'E(3) on R3': unknown symmetry 'foo', exp",
+        ),
+        ("channels", (10**9,), r"GB are asked for, and "),
+    ],
+)
+@pytest.mark.parametrize("equal", ["steps", "time"])
+def test_a_value_that_a_network_refuses_is_told_before_anything_is_written(
+    tmp_path: Path, factor: str, values: tuple[Any, ...], message: str, equal: Any
+) -> None:
+    planned = get_design("nbody").select(["E(3) on R3", "E(3) on R3xS2"])
+    planned = replace(planned, task_options={"num_train": 4, "num_val": 4, "num_test": 4}, equal=equal)
+    with pytest.raises(ValueError, match=f"^factors .*{re.escape(message)}"):
+        run_study(replace(planned, factors={f"model.{factor}": values}), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_network_is_built_once_and_none_without_factors_of_it(design: StudyDesign, toy_log) -> None:
+    check_networks(replace(design, factors={**WIDTHS, "train.steps": (8, 4)}).runs())
+    assert toy_log() == ["equivariant", "components"] * 2
+    wrong = replace(get_design("nbody"), factors={"model.channels": (-8,), "train.learning_rate": (0.1, 0.2)})
+    with pytest.raises(ValueError, match=r"^factors \{'model.channels': -8\} of variant"):
+        check_networks(wrong.runs())
 
 
 def test_a_factor_and_an_override_of_one_setting_are_refused(design: StudyDesign) -> None:

@@ -247,8 +247,14 @@ def test_the_section_of_invariance_says_which_figure_goes_with_accuracy() -> Non
     assert "6 trained models of 6 variants" in text
     assert "effective invariance, moved data 1.00 [1.00, 1.00] 1.00 [1.00, 1.00]" in text
     assert "consistency, moved data −0.26" in text  # -0.8 over the root of 17.5 times 0.5333
-    few = " ".join(terminal_table(summarize(study_of(records[:3]))).split())
-    assert "No correlation for effective invariance, moved data: x and y need one value for each of at least 4" in few
+    few = records[:2] + [{**one, "config": {**one["config"], "seed": 1}} for one in records[:2]]
+    shown = " ".join(terminal_table(summarize(study_of(few))).split())
+    assert "4 trained models of 2 variants. Effective invariance is 0 where" in shown
+    assert shown.count("2 variants: at least 4 are needed for a correlation.") == 1
+    assert "No correlation for" not in shown
+    same = [{**one, "test_error_rotated": 80.0} for one in records]
+    shown = " ".join(terminal_table(summarize(study_of(same))).split())
+    assert "No correlation for effective invariance, moved data: accuracy on moved test data is the same for" in shown
     other = [{**one, "unit": "m"} for one in records]
     assert "invariance tell" not in terminal_table(summarize(study_of(other)))
 

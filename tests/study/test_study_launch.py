@@ -143,6 +143,21 @@ def test_a_store_that_cannot_be_written_stops_the_study(tmp_path: Path, design: 
         pool.run(design.runs())
 
 
+@pytest.mark.parametrize("equal", ["steps", "time"])
+def test_a_study_is_accepted_once_before_anything_is_measured_or_trained(
+    tmp_path: Path, design: StudyDesign, toy_log, equal: str
+) -> None:
+    seen: list[list[str]] = []
+    timed = replace(design, equal=equal, seeds=(0,))
+    run_study(timed, tmp_path / "out", workers=1, progress=False, on_accepted=lambda: seen.append(toy_log()))
+    assert seen == [[]]
+    built = toy_log()
+    run_study(timed, tmp_path / "out", workers=1, progress=False, on_accepted=lambda: seen.append(toy_log()))
+    assert seen == [[], built]
+    with pytest.raises(StoreError, match="another study: setting is 'quick' there, 'full' here"):
+        run_study(replace(timed, setting="full"), tmp_path / "out", on_accepted=lambda: pytest.fail("accepted"))
+
+
 def test_unknown_launchers_and_worker_counts_are_refused(tmp_path: Path, design: StudyDesign) -> None:
     with pytest.raises(ValueError, match=r"unknown launcher 'locla'.*did you mean 'local'"):
         run_study(design, tmp_path, launcher="locla")

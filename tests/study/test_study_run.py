@@ -261,6 +261,14 @@ def test_saved_weights_reproduce_the_test_error(tmp_path: Path, run) -> None:
     assert error == pytest.approx(record["test_error"], rel=1e-6)
 
 
+def test_a_saved_model_knows_the_level_of_its_run(tmp_path: Path, design) -> None:
+    config = replace(design, factors={"model.channels": (16, 32), "task.size": (10,)}).runs()[2]
+    run_one(config, tmp_path)
+    loaded = load_run(tmp_path / "work" / config.key)
+    assert loaded.config == config
+    assert loaded.config.label == "equivariant, channels 32, size 10 · seed 0"
+
+
 def test_weights_that_cannot_be_read_are_named(tmp_path: Path, run) -> None:
     run_one(run(), tmp_path)
     path = tmp_path / "work" / run().key / "model" / "model.safetensors"

@@ -12,6 +12,7 @@ from rapidash.study import StudySummary
 from rapidash.study.measures.effective_invariance import CONFIDENCE, CONSISTENCY, DEVIATION, EFFECTIVE, MEASURED
 
 _MOVED, _UNMOVED = "accuracy on moved test data", "accuracy on unmoved test data"
+_FEWEST = 4  # variants that a correlation needs, see `correlation_study`
 _ROUNDING = 1e-6  # an equivariance error below it is exact invariance
 Model = tuple[str, int]  # variant and seed
 
@@ -27,7 +28,10 @@ def invariance_section(summary: StudySummary) -> Section | None:
         return None
     head = ("measured without labels", "Pearson r", "Spearman", "r with the accuracy on unmoved data")
     rows, failures, first = [], [], None
-    for name in MEASURED:
+    variants = len({variant for variant, _ in models})
+    if variants < _FEWEST:
+        failures.append(f"{fmt.plural(variants, 'variant')}: at least {_FEWEST} are needed for a correlation.")
+    for name in MEASURED if variants >= _FEWEST else ():
         try:
             moved, unmoved = (_correlation(columns, models, name, target) for target in (_MOVED, _UNMOVED))
         except ValueError as error:
@@ -79,10 +83,12 @@ def _text(found: Correlation | None, models: list[Model]) -> str:
             f"Effective invariance on moved validation data has r = {found.pearson:.2f} "
             f"[{found.pearson_interval[0]:.2f}, {found.pearson_interval[1]:.2f}] with the accuracy on moved test data. "
         )
-    return text + (
-        "It is 0 where the prediction changes with the motion, and else the geometric mean of the two confidences. "
-        "Intervals are 95 % bootstraps over variants, all seeds of a variant together."
+    text += (
+        "Effective invariance is 0 where the prediction changes with the motion, and else the geometric mean of the "
+        "two confidences."
     )
+    intervals = " Intervals are 95 % bootstraps over variants, all seeds of a variant together."
+    return text if found is None else text + intervals
 
 
 def _notes(columns: Mapping[str, Mapping[Model, float]], models: list[Model]) -> list[str]:

@@ -84,7 +84,7 @@ def _headline(portrait: Portrait) -> str:
     worst = portrait.curve.degrees[portrait.curve.high.index(largest)]
     return (
         f"When the input turns, the output misses the turned output by up to {fmt.relative_error(largest)} of its size "
-        f"(at {fmt.fixed(worst)}°)."
+        f"(at {fmt.fixed(worst)}°, over {fmt.count(len(portrait.clouds))} {portrait.source})."
     )
 
 

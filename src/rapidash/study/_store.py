@@ -135,6 +135,13 @@ class Store:
         finally:
             os.close(descriptor)
 
+    def check_study(self, design: StudyDesign) -> None:
+        """Whether the directory is free for this study, or holds it; nothing is written.
+
+        Raises: StoreError for another study, naming what differs.
+        """
+        self._grown(self._read_design(), design)
+
     def open_study(self, design: StudyDesign) -> None:
         """Write ``study.json``, or check that the directory holds this study.
 
@@ -142,13 +149,15 @@ class Store:
         runs would not be comparable.
         Raises: StoreError for another study, naming what differs, or when the file cannot be written.
         """
-        path, plain = self.directory / "study.json", design.to_dict()
         previous = self._read_design()
-        if previous is not None:
-            plain = _union(previous, plain, self.directory)
+        plain = self._grown(previous, design)
         if plain != previous:
             with _explained("study.json"):
-                atomic_write(path, _json(plain))
+                atomic_write(self.directory / "study.json", _json(plain))
+
+    def _grown(self, previous: dict[str, Any] | None, design: StudyDesign) -> dict[str, Any]:
+        """What ``study.json`` is to be with the design."""
+        return design.to_dict() if previous is None else _union(previous, design.to_dict(), self.directory)
 
     def _read_design(self) -> dict[str, Any] | None:
         """``study.json``; None where it is absent or, set aside with a warning, no design."""

@@ -1,8 +1,8 @@
 """A whole study: what is missing is run, what is recorded is kept."""
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,9 @@ import torch
 from rapidash._names import unknown_name
 from rapidash._plain import content_key, to_plain
 from rapidash.registry import LAUNCHERS
+from rapidash.study import _budget
 from rapidash.study._budget import BUDGET, budgeted_runs
+from rapidash.study._build import check_networks
 from rapidash.study._cluster import check_cluster
 from rapidash.study._data import check_data
 from rapidash.study._design import StudyDesign
@@ -20,6 +22,7 @@ from rapidash.study._progress import StudyProgress
 from rapidash.study._resources import DEFAULTS, Resources, uses_gpu
 from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store
+from rapidash.train import StepCost
 
 
 class Launch(Protocol):
@@ -70,6 +73,7 @@ def run_study(
     workers: int | None = None,
     resources: Resources | None = None,
     progress: bool = True,
+    on_accepted: Callable[[], None] = lambda: None,
 ) -> list[Record]:
     """Run what a study lacks: runs without record, interrupted ones from their checkpoint, failed ones again.
 
@@ -86,9 +90,11 @@ def run_study(
         workers: processes of the local launcher; None: one per core, or one per GPU.
         resources: what a run gets where it is executed; it changes no result.
         progress: show progress on stderr.
+        on_accepted: called once, when nothing in design and directory speaks against the study any more: before a step
+            is measured or a run is launched.
     Returns: the records of the design's runs, in its order; failed ones are among them.
     Raises: ValueError for an unknown launcher, ``workers`` below 1 or with another launcher than the local one, or
-        resources that the launcher does not take;
+        resources that the launcher does not take, or a factor with a value of which a network cannot be built;
         ImportError naming a package that a baseline among the variants needs; FileNotFoundError and DataError for data
         that are missing or damaged; StoreError when the store cannot be written; KeyboardInterrupt after all workers
         have saved their checkpoints.
@@ -102,18 +108,29 @@ def run_study(
     for variant in design.variants:
         variant.model.check_libraries()
     store = Store(study_dir)
+    store.check_study(design)
     runs = design.runs()
+    if any(name.startswith("model.") for name in design.factors):
+        check_networks(runs)
+
+    accept = cache(on_accepted)
+
+    def costs(runs: Sequence[RunConfig]) -> list[StepCost]:
+        accept()
+        return _budget.measured_costs(runs)
+
     if design.equal != "steps":
         if not (store.directory / BUDGET).is_file():
             _check_data(runs)
         store.open_study(design)
-        runs = budgeted_runs(design, store.directory)
+        runs = budgeted_runs(design, store.directory, measure=costs)
     missing = [run for run in runs if not is_done(store.load(run.key))]
     if missing:
         if launcher in ("ray", "slurm"):
             check_cluster(launcher, missing, resources)
         _check_data(missing)
     store.open_study(design)
+    accept()
     if missing:
         with StudyProgress(total=len(runs), done=len(runs) - len(missing), show=progress) as shown:
             launch: Launch = LAUNCHERS.get(launcher)

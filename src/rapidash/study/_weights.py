@@ -52,7 +52,7 @@ def save_weights(
         config.variant,
         model,
         reference=task.reference() if isinstance(task, FileTask) else {},
-        training={name: plain[name] for name in ("seed", "fraction", "train")},
+        training={name: plain[name] for name in ("seed", "fraction", "train", *(["level"] if config.level else []))},
         results=results or {},
         view=config.variant.primary_view,
     )
