@@ -86,17 +86,65 @@ def test_rows_that_are_new_are_measured_with_the_first_variant(tmp_path: Path, t
 
 
 def test_the_budget_is_that_of_the_level(tmp_path: Path, three: StudyDesign) -> None:
-    """Twice the width is twice the time of all: of steps there are as many. Twice the steps are twice the budget."""
-    grid = replace(three, factors={"model.channels": (256, 512), "train.steps": (8, 16)})
+    """Twice the width is twice the time of all: of steps there are as many."""
+    grid = replace(three, factors={"model.channels": (256, 512)})
     stub = Stub()
-    found = {
-        (run.variant.name, run.level["model.channels"], run.level["train.steps"]): run.train.steps
-        for run in budgeted_runs(grid, tmp_path, measure=stub)
-    }
+    runs = budgeted_runs(grid, tmp_path, measure=stub)
     for width in (256, 512):
-        assert [found["equivariant", width, steps] for steps in (8, 16)] == [8, 16]
-        assert [found["components", width, steps] for steps in (8, 16)] == [26, 53]
-    assert len(stub.asked) == 4
+        at_width = [run for run in runs if run.level["model.channels"] == width]
+        assert steps_of(at_width) == {"equivariant": {8}, "components": {26}, "slow": {1}}
+    assert len(stub.asked) == 2
+
+
+@pytest.mark.parametrize("equal", ["time", "flops"])
+@pytest.mark.parametrize(
+    "factors",
+    [
+        {"train.warmup_steps": (0, 1)},
+        {"train.eval_every": (10, 11)},
+        {"train.eval_every": (20, 25), "train.warmup_steps": (0, 1)},
+        {"train.learning_rate": (1, 0.1), "model.channels": (256, 512), "task.size": (10, 20)},
+        {"train.batch_size": (5, 10), "train.ema_decay": (0, 0.9)},
+    ],
+    ids=str,
+)
+def test_cells_have_keys_of_their_own_and_levels_are_what_is_trained(
+    tmp_path: Path, three: StudyDesign, equal: str, factors: dict[str, tuple[Any, ...]]
+) -> None:
+    """Scaled with the steps, warm-ups of 0 and 1 of 8 would be both 0 of 1, and validations every 10 or 11 the same."""
+    train = replace(three.train, steps=8, warmup_steps=0, eval_every=4)
+    runs = budgeted_runs(replace(three, equal=equal, train=train, factors=factors), tmp_path, measure=Stub())
+    assert len({run.key for run in runs}) == len(runs)
+    for run in runs:
+        settings = {"model": run.variant.model, "train": run.train}
+        for name, value in run.level.items():
+            part, _, knob = name.partition(".")
+            assert value == (run.task_options[knob] if part == "task" else getattr(settings[part], knob))
+
+
+def test_what_an_override_sets_is_not_scaled(tmp_path: Path, three: StudyDesign) -> None:
+    """Of 26 steps the warm-up of 2 in 8 is 6; 1 where the variant says so, and a run of 2 is one of the design."""
+    own = replace(three.select(["equivariant", "components"]), train_overrides={"components": {"warmup_steps": 1}})
+    warmups = {run.variant.name: run.train.warmup_steps for run in budgeted_runs(own, tmp_path / "1", measure=Stub())}
+    assert warmups == {"equivariant": 2, "components": 1}
+    plain = budgeted_runs(replace(own, train_overrides={}), tmp_path / "2", measure=Stub())
+    assert [run.train.warmup_steps for run in plain[:2]] == [2, 6]
+    records = finished(own, {"equivariant": 8, "components": 26}, {"equivariant": 2.0, "components": 0.6})
+    study = study_of(records, json.loads(json.dumps(own.to_dict())))
+    assert {run.variant for run in study.set_aside} == {"components"}  # their warm-up here is 26 * 1 // 8, not 1
+
+
+def test_a_warm_up_that_does_not_fit_is_named(tmp_path: Path, three: StudyDesign) -> None:
+    grid = replace(three, factors={"train.warmup_steps": (0, 2)})
+    message = "slow, warmup_steps 2 · seed 0 has 1 steps by equal='time': warmup_steps must be at most steps=1, got 2"
+    with pytest.raises(ValueError, match=message):
+        budgeted_runs(grid, tmp_path, measure=Stub())
+
+
+@pytest.mark.parametrize("equal", ["time", "flops"])
+def test_steps_are_no_factor_where_they_differ_anyway(three: StudyDesign, equal: str) -> None:
+    with pytest.raises(ValueError, match=f"equal='{equal}' gives every variant steps of its own: 'train.steps' cannot"):
+        replace(three, equal=equal, factors={"train.steps": (8, 16)})
 
 
 def test_warmup_and_validations_keep_their_share() -> None:

@@ -16,7 +16,7 @@ from rapidash.study._environment import device_name
 from rapidash.study._level import row_name
 from rapidash.study._plugins import load_plugins
 from rapidash.study._run_config import RunConfig
-from rapidash.study._steps import with_steps
+from rapidash.study._steps import SCALED, with_steps
 from rapidash.study._store import Store, StoreError
 from rapidash.tasks import get_task
 from rapidash.train import Setup, StepCost, find_device, step_costs
@@ -36,7 +36,8 @@ def budgeted_runs(design: StudyDesign, directory: Path, *, measure: Measure | No
         design: with ``equal`` "time" or "flops".
         directory: of the study.
         measure: the costs of the steps of some runs; None: `measured_costs`.
-    Raises: StoreError for a file that is no budget, or that cannot be written; what the training of a variant raises.
+    Raises: StoreError for a file that is no budget, or that cannot be written; what the training of a variant raises; ValueError for
+        a warm-up that a factor or an override sets and that is longer than the training.
     """
     runs = design.runs()
     first = {row_name(run.variant.name, run.level): run for run in reversed(runs)}
@@ -51,9 +52,17 @@ def budgeted_runs(design: StudyDesign, directory: Path, *, measure: Measure | No
                 _write(directory / BUDGET, design, known)
         if not is_mine:
             time.sleep(1.0)
-    return [
-        replace(run, train=with_steps(run.train, known[row_name(run.variant.name, run.level)]["steps"])) for run in runs
-    ]
+    return [_with_budget(design, run, known[row_name(run.variant.name, run.level)]["steps"]) for run in runs]
+
+
+def _with_budget(design: StudyDesign, run: RunConfig, steps: int) -> RunConfig:
+    """A run of that many steps; what a factor or the override of its variant sets is not scaled with them."""
+    own = design.train_overrides.get(run.variant.name, {})
+    fixed = [name for name in SCALED if name in own or f"train.{name}" in design.factors]
+    try:
+        return replace(run, train=with_steps(run.train, steps, fixed=fixed))
+    except ValueError as error:
+        raise ValueError(f"{run.label} has {steps} steps by equal={design.equal!r}: {error}") from error
 
 
 def measured_costs(runs: Sequence[RunConfig]) -> list[StepCost]:

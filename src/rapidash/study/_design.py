@@ -42,7 +42,8 @@ class StudyDesign:
             the training, which are then those of the first variant.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
-        validations) or that is a factor; an unknown factor, or a value of another type than its knob.
+        validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor ``train.steps``
+        where not the steps are equal.
     """
 
     task: str
@@ -74,6 +75,10 @@ class StudyDesign:
             self._check_override(name, override, names)
         if self.equal not in get_args(Equal):
             raise ValueError(unknown_name("equal:", str(self.equal), get_args(Equal)))
+        if self.equal != "steps" and "train.steps" in self.factors:
+            raise ValueError(
+                f"equal={self.equal!r} gives every variant steps of its own: 'train.steps' cannot be a factor beside it"
+            )
         for name, values in self.factors.items():
             _check_distinct(f"value of factor {name!r}:", values)
             check_factor(name, values, task=self.task, variants=self.variants)
