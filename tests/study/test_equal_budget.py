@@ -61,8 +61,12 @@ def test_costs_are_measured_once(tmp_path: Path, three: StudyDesign) -> None:
     runs = budgeted_runs(three, tmp_path, measure=first)
     assert budgeted_runs(three, tmp_path, measure=again) == runs
     assert (len(first.asked), again.asked) == (1, [])
-    written = json.loads((tmp_path / "budget.json").read_text())["rows"]
-    assert written["components"] == {
+    written = json.loads((tmp_path / "budget.json").read_text())
+    assert (written["equal"], written["first_variant"]) == ("time", "equivariant")
+    components = written["rows"]["components"]
+    settings = components.pop("settings")
+    assert (settings["task"], settings["train"]["steps"], settings["variant"]["name"]) == ("toy", 8, "components")
+    assert components == {
         "steps": 26,
         "seconds_per_step": 0.6,
         "flops_per_step": 30,
@@ -83,6 +87,70 @@ def test_rows_that_are_new_are_measured_with_the_first_variant(tmp_path: Path, t
     grown = replace(other, variants=(*other.variants, replace(variant("slow"), name="slower")))
     COSTS["slower"] = StepCost(5.0, 1)
     assert steps_of(budgeted_runs(grown, tmp_path, measure=stub))["slower"] == {3}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [["components"]],
+        [["components", "slow"], ["slow", "equivariant"]],
+        [["slow"], ["equivariant"], ["components", "equivariant"]],
+        [["equivariant"], ["slow", "components"]],
+    ],
+    ids=str,
+)
+def test_the_parts_that_are_run_first_decide_no_steps(
+    tmp_path: Path, three: StudyDesign, history: list[list[str]]
+) -> None:
+    """26 steps of 0.6 s in the time of 8 of 2 s, whatever the directory has seen."""
+    fresh = {"equivariant": {8}, "components": {26}, "slow": {1}}
+    grid = replace(three, factors={"model.channels": (256,)})
+    for names in history:
+        part = steps_of(budgeted_runs(grid.select(names), tmp_path, measure=Stub()))
+        assert part == {name: fresh[name] for name in names}
+    assert steps_of(budgeted_runs(grid, tmp_path, measure=Stub())) == fresh
+    wider = replace(grid, factors={"model.channels": (256, 512)})
+    assert steps_of(budgeted_runs(wider.select(["slow", "components"]), tmp_path, measure=Stub())) == {
+        name: fresh[name] for name in ("slow", "components")
+    }
+    assert steps_of(budgeted_runs(wider, tmp_path, measure=Stub())) == fresh
+
+
+def test_the_budget_of_another_first_variant_is_refused(tmp_path: Path, three: StudyDesign) -> None:
+    pair = three.select(["equivariant", "components"])
+    pair = replace(pair, factors={"model.channels": (256,)})
+    budgeted_runs(pair, tmp_path, measure=Stub())
+    turned = tuple(replace(v, neighbor=None) for v in pair.variants[::-1])
+    other = StudyDesign("toy", turned, pair.train, factors={"model.channels": (256, 512)}, equal="time")
+    message = "another study: first variant is 'equivariant' there, 'components' here. Choose another output directory"
+    with pytest.raises(StoreError, match=message):
+        budgeted_runs(other, tmp_path, measure=Stub())
+
+
+def test_the_budget_of_other_settings_is_refused(tmp_path: Path, three: StudyDesign) -> None:
+    """Also where study.json is gone, which says the same."""
+    budgeted_runs(three, tmp_path, measure=Stub())
+    changed = {
+        "equivariant.train.steps is 8 there, 80 here": replace(three, train=replace(three.train, steps=80)),
+        "equivariant.train.batch_size is 5 there, 6 here": replace(three, train=replace(three.train, batch_size=6)),
+        "equivariant.task_options.size is None there, 10 here": replace(three, task_options={"size": 10}),
+        "slow.train.grad_clip is 1.0 there, 2.0 here": replace(three, train_overrides={"slow": {"grad_clip": 2.0}}),
+        "slow.variant.model.channels is 256 there, 8 here": replace(
+            three, variants=(*three.variants[:2], replace(variant("slow"), model=RapidashConfig(channels=8)))
+        ),
+    }
+    for message, design in changed.items():
+        with pytest.raises(StoreError, match=f"is the budget of another study: {message}"):
+            budgeted_runs(design, tmp_path, measure=Stub())
+    same = replace(three, train=replace(three.train, checkpoint_every=7), seeds=(0, 1, 5), fractions=(0.5, 1.0))
+    budgeted_runs(same, tmp_path, measure=lambda runs: pytest.fail("measured again"))
+
+
+def test_the_order_of_factors_is_no_other_budget(tmp_path: Path, three: StudyDesign) -> None:
+    factors = {"model.channels": (256, 512), "task.size": (10, 20)}
+    budgeted_runs(replace(three, factors=factors), tmp_path, measure=Stub())
+    turned = replace(three, factors=dict(reversed(factors.items())))
+    budgeted_runs(turned, tmp_path, measure=lambda runs: pytest.fail("measured again"))
 
 
 def test_the_budget_is_that_of_the_level(tmp_path: Path, three: StudyDesign) -> None:
@@ -162,8 +230,14 @@ def test_warmup_and_validations_keep_their_share() -> None:
         ("{", "is no budget"),
         ("[]", "is no budget"),
         ('{"equal": "time", "rows": {"equivariant": {}}}', "is no budget .*remove it"),
-        ('{"equal": "time", "rows": {"equivariant": {"steps": 0}}}', "is no budget of equal time"),
-        ('{"equal": "flops", "rows": {}}', "is no budget of equal time"),
+        (
+            '{"equal": "time", "first_variant": "equivariant", "rows": {"slow": {"steps": 0, "settings": {}}}}',
+            "is no budget of equal time",
+        ),
+        (
+            '{"equal": "flops", "first_variant": "equivariant", "rows": {}}',
+            "is the budget of another study: equal is 'flops' there, 'time' here",
+        ),
     ],
 )
 def test_a_file_that_is_no_budget_is_named(tmp_path: Path, three: StudyDesign, text: str, message: str) -> None:

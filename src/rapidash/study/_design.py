@@ -40,10 +40,12 @@ class StudyDesign:
             place of ``seeds`` and ``fractions``.
         equal: what the variants have in common at a level: ``"steps"`` of the optimizer, ``"time"`` or ``"flops"`` of
             the training, which are then those of the first variant.
+        budget_of: the variant whose time or operations all have; None is the first one. A part of a study
+            (`StudyDesign.select`) has the budget of the whole.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
-        validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor ``train.steps``
-        where not the steps are equal.
+        validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
+        ``train.steps`` where not the steps are equal.
     """
 
     task: str
@@ -57,6 +59,7 @@ class StudyDesign:
     measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
     factors: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata={"absent": {}})
     equal: Equal = field(default="steps", metadata={"absent": "steps"})
+    budget_of: Variant | None = field(default=None, metadata={"absent": None})
 
     def __post_init__(self) -> None:
         self._name_factors()
@@ -72,7 +75,7 @@ class StudyDesign:
             if variant.neighbor is not None and variant.neighbor not in names:
                 raise ValueError(unknown_name(f"neighbor of variant {variant.name!r}:", variant.neighbor, names))
         for name, override in self.train_overrides.items():
-            self._check_override(name, override, names)
+            self._check_override(name, override, [*names, self._first.name])
         if self.equal not in get_args(Equal):
             raise ValueError(unknown_name("equal:", str(self.equal), get_args(Equal)))
         if self.equal != "steps" and "train.steps" in self.factors:
@@ -82,7 +85,7 @@ class StudyDesign:
         for name, values in self.factors.items():
             _check_distinct(f"value of factor {name!r}:", values)
             check_factor(name, values, task=self.task, variants=self.variants)
-        for level, variant in product(grid(self.factors), self.variants):
+        for level, variant in product(grid(self.factors), {v.name: v for v in (self._first, *self.variants)}.values()):
             at_level(level, variant, self._train_of(variant), self.task_options)
 
     def _name_factors(self) -> None:
@@ -101,12 +104,21 @@ class StudyDesign:
             for fraction, seed, level, variant in product(fractions, self.seeds, grid(self.factors), self.variants)
         ]
 
+    def budget_runs(self) -> list[RunConfig]:
+        """A run at every level of the variant whose time or operations all have: of the first seed and all data."""
+        return [self._run(self._first, level, self.seeds[0], max(self.fractions)) for level in grid(self.factors)]
+
+    @property
+    def _first(self) -> Variant:
+        first = self.budget_of or self.variants[0]
+        return next((variant for variant in self.variants if variant.name == first.name), first)
+
     def _run(self, variant: Variant, level: Level, seed: int, fraction: float) -> RunConfig:
         changed, train, options = at_level(level, variant, self._train_of(variant), self.task_options)
         return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
-        """The study of some of its variants; a neighbor that is not selected is forgotten.
+        """The study of some of its variants, with the budget of the whole; a neighbor not among them is forgotten.
 
         Raises: ValueError for a name that the study does not have, with the nearest one.
         """
@@ -116,12 +128,15 @@ class StudyDesign:
                 raise ValueError(unknown_name("variant", name, known))
         chosen = (known[name] for name in dict.fromkeys(names))
         variants = tuple(v if v.neighbor in names else replace(v, neighbor=None, knob="") for v in chosen)
-        overrides = {name: value for name, value in self.train_overrides.items() if name in names}
-        return replace(self, variants=variants, train_overrides=overrides)
+        kept = {self._first.name, *names}
+        overrides = {name: value for name, value in self.train_overrides.items() if name in kept}
+        return replace(self, variants=variants, train_overrides=overrides, budget_of=self._first)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, as they stand in ``study.json``."""
-        return {"schema": DESIGN_SCHEMA, **to_plain(self)}
+        """Plain JSON values, as they stand in ``study.json``: a part of a study is written as a study of its own."""
+        plain = {"schema": DESIGN_SCHEMA, **to_plain(self)}
+        del plain["budget_of"]
+        return plain
 
     def _train_of(self, variant: Variant) -> TrainConfig:
         return replace(self.train, **self.train_overrides.get(variant.name, {}))

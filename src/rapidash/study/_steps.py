@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from rapidash.train import TrainConfig
 
@@ -21,7 +22,7 @@ def with_steps(train: TrainConfig, steps: int, *, fixed: Collection[str] = ()) -
     if steps == train.steps:
         return train
     validations = math.ceil(train.steps / train.eval_every)
-    scaled = {
+    scaled: dict[str, Any] = {
         "warmup_steps": train.warmup_steps * steps // train.steps,
         "eval_every": math.ceil(steps / validations),
     }
