@@ -15,6 +15,7 @@ from rapidash.train import TrainConfig
 
 DESIGN_SCHEMA = 1
 Equal = Literal["steps", "time", "flops"]
+_SEEDS, _FRACTIONS = (0, 1, 2), (1.0,)
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
 
 
@@ -37,7 +38,7 @@ class StudyDesign:
         measures: names in `rapidash.registry.MEASURES`, taken before and after every training.
         factors: by name, the values of further knobs, of which every combination is run: ``model.FIELD`` of the
             networks of all variants, ``train.FIELD``, ``task.OPTION``. ``seed`` and ``fraction`` may stand here too, in
-            place of ``seeds`` and ``fractions``.
+            place of ``seeds`` and ``fractions``. A factor is set nowhere else, and the variants do not differ in it.
         equal: what the variants have in common at a level: ``"steps"`` of the optimizer, ``"time"`` or ``"flops"`` of
             the training, which are then those of the first variant.
         budget_of: the variant whose time or operations all have; None is the first one. A part of a study
@@ -45,14 +46,14 @@ class StudyDesign:
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
-        ``train.steps`` where not the steps are equal.
+        ``train.steps`` where not the steps are equal; a factor in which variants differ, or that is set elsewhere too.
     """
 
     task: str
     variants: tuple[Variant, ...]
     train: TrainConfig
-    seeds: tuple[int, ...] = (0, 1, 2)
-    fractions: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = _SEEDS
+    fractions: tuple[float, ...] = _FRACTIONS
     task_options: Mapping[str, Any] = field(default_factory=dict)
     train_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     setting: str = "quick"
@@ -82,18 +83,30 @@ class StudyDesign:
             raise ValueError(
                 f"equal={self.equal!r} gives every variant steps of its own: 'train.steps' cannot be a factor beside it"
             )
+        measured = {} if self.equal == "steps" else {self._first.name: self._first}
+        variants = (measured | {variant.name: variant for variant in self.variants}).values()
         for name, values in self.factors.items():
             _check_distinct(f"value of factor {name!r}:", values)
-            check_factor(name, values, task=self.task, variants=self.variants)
-        for level, variant in product(grid(self.factors), {v.name: v for v in (self._first, *self.variants)}.values()):
+            check_factor(name, values, task=self.task, variants=variants)
+        for level, variant in product(grid(self.factors), variants):
             at_level(level, variant, self._train_of(variant), self.task_options)
 
     def _name_factors(self) -> None:
         """Factors with tuples of values; seed and fraction among them are the fields of their own."""
         factors = as_levels(self.factors)
-        for name, own in (("seed", "seeds"), ("fraction", "fractions")):
+        for name, own, default in (("seed", "seeds", _SEEDS), ("fraction", "fractions", _FRACTIONS)):
             if name in factors:
+                _check_alone(name, factors[name], own, tuple(getattr(self, own)), (default, factors[name]))
                 object.__setattr__(self, own, factors.pop(name))
+        for knob, value in self.task_options.items():
+            if (name := f"task.{knob}") in factors:
+                _check_alone(
+                    name,
+                    factors[name],
+                    f"task_options[{knob!r}]",
+                    value,
+                    factors[name] if len(factors[name]) == 1 else (),
+                )
         object.__setattr__(self, "factors", factors)
 
     def runs(self) -> list[RunConfig]:
@@ -153,6 +166,12 @@ class StudyDesign:
             if key not in allowed:
                 raise ValueError(unknown_name(f"field in train_overrides of {name!r}:", key, allowed))
         replace(self.train, **override)  # TrainConfig checks the values
+
+
+def _check_alone(factor: str, values: Sequence[Any], place: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raises: ValueError for a factor that is also set in another place, to something else."""
+    if value not in allowed:
+        raise ValueError(f"factor {factor!r} has the values {list(values)}, but {place} is {value!r}: give one of them")
 
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:

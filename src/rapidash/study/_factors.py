@@ -15,7 +15,7 @@ _EXPECTED = "expected seed, fraction, model.FIELD, train.FIELD or task.OPTION"
 
 
 def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Iterable[Variant]) -> None:
-    """Whether a factor is a knob of all variants, and its values are of the knob's type.
+    """Whether a factor is a knob of all variants, in which they do not differ, and its values are of the knob's type.
 
     Args:
         name: ``model.FIELD``, ``train.FIELD`` or ``task.OPTION``.
@@ -24,6 +24,7 @@ def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Itera
         variants: of the study.
     Raises: ValueError naming the factor, what was expected and what came.
     """
+    variants = tuple(variants)
     part, _, knob = name.partition(".")
     owners: dict[str, Mapping[str, Any]] = {}
     if part == "model":
@@ -41,6 +42,14 @@ def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Itera
         for value in values:
             if not is_of(value, knobs[knob]):
                 raise ValueError(f"factor {name!r}: expected {type_words(knobs[knob])} for {owner}, got {value!r}")
+    if part == "model":
+        first, *others = variants
+        for other in others:
+            if (one := getattr(first.model, knob)) != (two := getattr(other.model, knob)):
+                raise ValueError(
+                    f"factor {name!r} would overwrite a knob in which variants differ: it is {one!r} in {first.name!r} "
+                    f"and {two!r} in {other.name!r}. Leave out the factor, or one of the variants"
+                )
 
 
 def at_level(
