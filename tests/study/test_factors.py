@@ -143,6 +143,23 @@ def test_a_wrong_factor_is_named(design: StudyDesign, factors: dict[str, Any], m
         replace(design, seeds=(0, 1, 2), factors=factors)
 
 
+def test_a_whole_number_is_one_level_with_its_float(tmp_path: Path, design: StudyDesign) -> None:
+    factors = {"train.learning_rate": (1, 0.1), "model.layer_scale": (None, 1), "model.ratios": (1, (0.5, 1))}
+    whole = replace(design, fractions=(1, 0.5), factors=factors)
+    floats = {"train.learning_rate": (1.0, 0.1), "model.layer_scale": (None, 1.0), "model.ratios": (1.0, (0.5, 1.0))}
+    same = replace(design, fractions=(1.0, 0.5), factors=floats)
+    assert json.dumps(whole.to_dict()) == json.dumps(same.to_dict())
+    assert [run.key for run in whole.runs()] == [run.key for run in same.runs()]
+    assert whole.runs()[0].label == same.runs()[0].label
+    assert RunConfig.from_dict({**whole.runs()[0].to_dict(), "fraction": 1}).key == whole.runs()[0].key
+    store = Store(tmp_path)
+    store.open_study(whole)
+    store.open_study(same)
+    assert (
+        json.dumps(json.loads((tmp_path / "study.json").read_text())["factors"]["train.learning_rate"]) == "[1.0, 0.1]"
+    )
+
+
 def test_a_factor_and_an_override_of_one_setting_are_refused(design: StudyDesign) -> None:
     overrides = {"components": {"learning_rate": 0.1}}
     with pytest.raises(ValueError, match="sets 'learning_rate', which is a factor"):

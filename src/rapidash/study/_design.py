@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from rapidash._names import unknown_name
 from rapidash._plain import to_plain
 from rapidash.methods import Variant
-from rapidash.study._factors import as_levels, at_level, check_factor
+from rapidash.study._factors import as_levels, at_level, checked_factor
 from rapidash.study._level import Level, grid
 from rapidash.study._run_config import RunConfig, check_fraction, check_measures, check_seed
 from rapidash.train import TrainConfig
@@ -70,6 +70,7 @@ class StudyDesign:
             _check_distinct(what, values)
         for fraction in self.fractions:
             check_fraction(fraction)
+        object.__setattr__(self, "fractions", tuple(map(float, self.fractions)))
         for seed in self.seeds:
             check_seed(seed)
         for variant in self.variants:
@@ -85,9 +86,11 @@ class StudyDesign:
             )
         measured = {} if self.equal == "steps" else {self._first.name: self._first}
         variants = (measured | {variant.name: variant for variant in self.variants}).values()
+        factors = {}
         for name, values in self.factors.items():
             _check_distinct(f"value of factor {name!r}:", values)
-            check_factor(name, values, task=self.task, variants=variants)
+            factors[name] = checked_factor(name, values, task=self.task, variants=variants)
+        object.__setattr__(self, "factors", factors)
         for level, variant in product(grid(self.factors), variants):
             at_level(level, variant, self._train_of(variant), self.task_options)
 
