@@ -1,6 +1,7 @@
 """Studies of equal time or operations: how many steps each variant takes, and what is said of it."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from toy_plugin import variant
 
 from rapidash.models import RapidashConfig
 from rapidash.study import RunConfig, StoreError, StudyDesign, run_one, run_study, study_of, summarize
-from rapidash.study._budget import budgeted_runs, measured_costs
+from rapidash.study._budget import budgeted_runs, fitting_steps, measured_costs
 from rapidash.study._equality import equality_of
 from rapidash.study._steps import with_steps
 from rapidash.train import StepCost, TrainConfig
@@ -225,14 +226,43 @@ def test_warmup_and_validations_keep_their_share() -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "eval_every", "other", "validations"),
+    [(1000, 50, 130, 19), (1000, 20, 60, 30), (10, 4, 5, 3), (10, 4, 20, 3), (7, 7, 3, 1), (300, 75, 310, 4)],
+)
+def test_validations_are_about_as_many_and_never_more(
+    steps: int, eval_every: int, other: int, validations: int
+) -> None:
+    """The least whole number of steps between them that makes them no more: 3 of 10 steps are 3 of 5, every 2."""
+    before = math.ceil(steps / eval_every)
+    found = with_steps(TrainConfig(steps=steps, warmup_steps=0, eval_every=eval_every), other)
+    assert math.ceil(other / found.eval_every) == validations <= before
+    assert found.eval_every == 1 or math.ceil(other / (found.eval_every - 1)) > before
+
+
+def _with_rows(rows: str) -> str:
+    return f'{{"equal": "time", "first_variant": "equivariant", "rows": {rows}}}'
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is no budget"),
         ("[]", "is no budget"),
-        ('{"equal": "time", "rows": {"equivariant": {}}}', "is no budget .*remove it"),
+        ("[" * 100_000, "is no budget .*remove it"),
+        ("\udcff", "is no budget .*codec"),
         (
-            '{"equal": "time", "first_variant": "equivariant", "rows": {"slow": {"steps": 0, "settings": {}}}}',
-            "is no budget of equal time",
+            '{"equal": "time", "rows": {}}',
+            "is no budget .expected an object with equal, first_variant and rows.: remove",
+        ),
+        (_with_rows("[]"), "is no budget .rows: expected an object, found a list"),
+        (_with_rows('{"slow": 5}'), "is no budget .row 'slow': expected an object with steps and settings"),
+        (_with_rows('{"slow": {"steps": 5}}'), "is no budget .row 'slow': expected an object with steps and settings"),
+        (_with_rows('{"slow": {"settings": {}}}'), "is no budget .steps of 'slow': .* found None"),
+        (_with_rows('{"slow": {"steps": 0, "settings": {}}}'), "is no budget .steps of 'slow': .* at least 1, found 0"),
+        (_with_rows('{"slow": {"steps": true, "settings": {}}}'), "is no budget .steps of 'slow': .* found True"),
+        (
+            _with_rows('{"slow": {"steps": 5.0, "settings": {}}}'),
+            "is no budget .*: expected a whole number .* found 5.0",
         ),
         (
             '{"equal": "flops", "first_variant": "equivariant", "rows": {}}',
@@ -241,9 +271,25 @@ def test_warmup_and_validations_keep_their_share() -> None:
     ],
 )
 def test_a_file_that_is_no_budget_is_named(tmp_path: Path, three: StudyDesign, text: str, message: str) -> None:
-    (tmp_path / "budget.json").write_text(text)
+    (tmp_path / "budget.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(StoreError, match=f"budget.json {message}"):
         budgeted_runs(three, tmp_path, measure=Stub())
+
+
+def test_a_budget_that_is_a_folder_is_named(tmp_path: Path, three: StudyDesign) -> None:
+    (tmp_path / "budget.json").mkdir()
+    with pytest.raises(StoreError, match=r"budget.json cannot be read .*: choose another output directory"):
+        budgeted_runs(three, tmp_path, measure=Stub())
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.07, 0.3, 1 / 49, 0.0123])
+def test_equal_costs_are_equal_steps(seconds: float) -> None:
+    """43 * 0.1 / 0.1 is less than 43 in floating point; a longer step is longer all the same."""
+    cost = StepCost(seconds, 7)
+    for steps in range(1, 500):
+        assert fitting_steps("time", steps, cost, cost) == fitting_steps("flops", steps, cost, cost) == steps
+        assert fitting_steps("time", steps, StepCost(3 * seconds, 7), cost) == 3 * steps
+        assert fitting_steps("time", steps + 1, cost, StepCost(seconds * (1 + 1e-6), 7)) == steps
 
 
 def test_operations_of_a_step_by_hand(design: StudyDesign) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._files import atomic_write
-from rapidash._plain import to_plain
+from rapidash._plain import is_of, to_plain
 from rapidash.methods import Supervised
 from rapidash.study._build import fresh_model
 from rapidash.study._data import training_subset
@@ -23,6 +23,7 @@ from rapidash.tasks import get_task
 from rapidash.train import WITHOUT_EFFECT, Setup, StepCost, find_device, step_costs
 
 BUDGET = "budget.json"
+_ROUNDING = 1e-12  # relative: 43 steps of 0.1 s are as long as 43 steps of 0.1 s
 Measure = Callable[[Sequence[RunConfig]], list[StepCost]]
 
 
@@ -128,12 +129,12 @@ def _measured(
 
 
 def fitting_steps(equal: str, steps: int, reference: StepCost, own: StepCost) -> int:
-    """As many steps of one's own as cost no more than the steps of the reference; at least one."""
+    """As many steps of one's own as cost no more than the steps of the reference, but for rounding; at least one."""
     if equal == "flops":
         if not (reference.flops and own.flops):
             raise ValueError("equal='flops': the steps of a variant have no operations that are counted; use 'time'")
         return max(1, steps * reference.flops // own.flops)
-    return max(1, int(steps * reference.seconds / own.seconds))
+    return max(1, int(steps * (reference.seconds / own.seconds) * (1 + _ROUNDING)))
 
 
 def _read(path: Path, design: StudyDesign, first: Mapping[str, RunConfig]) -> dict[str, dict[str, Any]]:
@@ -143,16 +144,17 @@ def _read(path: Path, design: StudyDesign, first: Mapping[str, RunConfig]) -> di
     """
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        rows: dict[str, dict[str, Any]] = dict(plain["rows"])
-        found = {"equal": plain["equal"], "first variant": plain["first_variant"]}
-        found |= {name: rows[name]["settings"] for name in first if name in rows}
-        right = all(isinstance(row["steps"], int) and row["steps"] > 0 for row in rows.values())
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is no budget ({error!r}): remove it, and costs are measured again") from error
-    if not right:
-        raise StoreError(f"{path} is no budget of equal {design.equal}: choose another output directory")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}): choose another output directory") from error
+    except (ValueError, RecursionError) as error:  # not JSON, not even text, or a million brackets
+        raise StoreError(f"{path} is no budget ({error}): remove it, and costs are measured again") from error
+    if fault := _fault(plain):
+        raise StoreError(f"{path} is no budget ({fault}): remove it, and costs are measured again")
+    rows: dict[str, dict[str, Any]] = plain["rows"]
+    found = {"equal": plain["equal"], "first variant": plain["first_variant"]}
+    found |= {name: rows[name]["settings"] for name in first if name in rows}
     wanted = {"equal": design.equal, "first variant": design.budget_runs()[0].variant.name}
     wanted |= {name: json.loads(json.dumps(_settings(run))) for name, run in first.items()}
     for what, value in found.items():
@@ -162,6 +164,21 @@ def _read(path: Path, design: StudyDesign, first: Mapping[str, RunConfig]) -> di
                 "Choose another output directory, or the settings of that study"
             )
     return rows
+
+
+def _fault(plain: Any) -> str:
+    """What a budget lacks; empty for one that is whole."""
+    if not isinstance(plain, dict) or not {"equal", "first_variant", "rows"} <= plain.keys():
+        return "expected an object with equal, first_variant and rows"
+    if not isinstance(plain["rows"], dict):
+        return f"rows: expected an object, found a {type(plain['rows']).__name__}"
+    for name, row in plain["rows"].items():
+        if not isinstance(row, dict) or not isinstance(row.get("settings"), dict):
+            return f"row {name!r}: expected an object with steps and settings"
+        steps: Any = row.get("steps")
+        if not is_of(steps, int) or steps < 1:
+            return f"steps of {name!r}: expected a whole number of at least 1, found {steps!r}"
+    return ""
 
 
 def _write(path: Path, design: StudyDesign, rows: Mapping[str, Any]) -> None:

@@ -11,7 +11,10 @@ SCALED = ("steps", "warmup_steps", "eval_every")
 
 
 def with_steps(train: TrainConfig, steps: int, *, fixed: Collection[str] = ()) -> TrainConfig:
-    """A training of another length: warm-up takes the same share of the steps, and there are as many validations.
+    """A training of another length: warm-up takes the same share of the steps, rounded down.
+
+    Validations stay a whole number of steps apart, the least that makes them no more than before: of 1000 steps with
+    one every 50 there are 20, of 130 with one every 7 there are 19.
 
     Args:
         train: the training.
