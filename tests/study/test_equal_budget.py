@@ -308,6 +308,26 @@ def test_a_slow_step_is_slow_and_a_failing_one_is_named(design: StudyDesign) -> 
         measured_costs([replace(design.runs()[0], variant=variant("failing"))])
 
 
+def test_operations_of_trained_forces_are_not_counted_and_refused(tmp_path: Path, design: StudyDesign) -> None:
+    """Their convolution runs by its definition; before, its operations counted nothing and its steps were too many."""
+    forces = replace(design, variants=(variant("components"), variant("forces")), seeds=(0,))
+    counted, missed = measured_costs(forces.runs())
+    assert (counted.flops is None, missed.flops) == (False, None)
+    message = (
+        "equal='flops' needs the operations of every step, but that of 'forces' has convolutions over edges in a form"
+    )
+    with pytest.raises(ValueError, match=message):
+        budgeted_runs(replace(forces, equal="flops"), tmp_path)
+    assert not (tmp_path / "budget.json").exists()
+    assert len(budgeted_runs(replace(forces, equal="time"), tmp_path)) == 2
+
+
+def test_a_step_without_operations_has_no_budget_of_them(tmp_path: Path, design: StudyDesign) -> None:
+    only = replace(design, variants=(design.variants[0],), equal="flops")
+    with pytest.raises(ValueError, match="but that of 'equivariant' has none that are counted: use 'time'"):
+        budgeted_runs(only, tmp_path)
+
+
 def test_measuring_leaves_the_stream_of_random_numbers(design: StudyDesign) -> None:
     before = torch.get_rng_state()
     measured_costs(design.runs()[:1])

@@ -117,6 +117,8 @@ def _measured(
         names = list(dict.fromkeys([_row(budget), *missing]))
         costs = dict(zip(names, measure([first[name] for name in names]), strict=True))
         reference = costs[_row(budget)]
+        if design.equal == "flops":
+            _check_counted(costs)
         for name in missing:
             found[name] = {
                 "steps": fitting_steps(design.equal, budget.train.steps, reference, costs[name]),
@@ -128,11 +130,26 @@ def _measured(
     return found
 
 
+def _check_counted(costs: Mapping[str, StepCost]) -> None:
+    """Raises: ValueError for a step whose operations are not known."""
+    for name, cost in costs.items():
+        if cost.flops is None:
+            why = (
+                "has convolutions over edges in a form that is not counted, as where a gradient by the positions is "
+                "trained, or where a kernel is missing"
+            )
+        elif cost.flops == 0:
+            why = "has none that are counted"
+        else:
+            continue
+        raise ValueError(f"equal='flops' needs the operations of every step, but that of {name!r} {why}: use 'time'")
+
+
 def fitting_steps(equal: str, steps: int, reference: StepCost, own: StepCost) -> int:
     """As many steps of one's own as cost no more than the steps of the reference, but for rounding; at least one."""
     if equal == "flops":
-        if not (reference.flops and own.flops):
-            raise ValueError("equal='flops': the steps of a variant have no operations that are counted; use 'time'")
+        assert reference.flops
+        assert own.flops
         return max(1, steps * reference.flops // own.flops)
     return max(1, int(steps * (reference.seconds / own.seconds) * (1 + _ROUNDING)))
 
