@@ -134,6 +134,21 @@ def test_the_printed_config_is_a_config(capsys) -> None:
     assert (again["seeds"], again["train"]["steps"], again["train"]["batch_size"]) == ([1, 4], 6, 4)
 
 
+def test_factors_stand_in_place_of_what_the_design_says_but_not_of_what_the_user_says(capsys) -> None:
+    words = ("study", "toy", "--workers", "1", "--train.steps", "4", "--quiet", "--variants", "components")
+    assert run(*words, "--factors", "{seed: [3], train.batch_size: [4]}", "--out", "one") == 0
+    plain = json.loads(Path("one/study.json").read_text())
+    assert (plain["seeds"], plain["factors"], plain["setting"]) == (
+        [3],
+        {"train.batch_size": [4]},
+        "quick, changed: steps",
+    )
+    assert len(list(Path("one/records").iterdir())) == 1
+    capsys.readouterr()
+    assert run(*words, "--factors", "{seed: [3]}", "--seeds", "5,6", "--out", "two") == 2
+    assert "factor 'seed' has the values [3], but seeds is (5, 6): give one of them" in capsys.readouterr().err
+
+
 def test_an_error_of_the_user_is_one_line_and_debug_shows_where(capsys) -> None:
     assert run("report", "nowhere") == 1
     assert capsys.readouterr().err.startswith("rapidash: error: nowhere is not a study directory")

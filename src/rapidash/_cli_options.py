@@ -221,14 +221,30 @@ def changed_design(design: StudyDesign, options: Any, parser: Parser) -> StudyDe
     if "seeds" in options:
         values |= {"seeds": tuple(options.seeds), "fractions": tuple(options.fractions)}
         values |= {"factors": dict(options.factors or {}), "equal": options.equal}
+        values = _without_factors(values, design)
     try:
         get_task(design.task, **task_options)
-        changed = replace(design, **values)
+        part = design.select(options.variants) if options.get("variants") else design
+        changed = replace(part, **values)
         if changes := _changes(design, changed):
             changed = replace(changed, setting=f"{design.setting}, changed: {', '.join(changes)}")
-        return changed.select(options.variants) if options.get("variants") else changed
+        return changed
     except ValueError as error:
         parser.error(str(error))
+
+
+def _without_factors(values: dict[str, Any], design: StudyDesign) -> dict[str, Any]:
+    """The fields of a design without what the design says itself of those that are factors now."""
+    factors, own = values["factors"], design.task_options
+    for name, field in (("seed", "seeds"), ("fraction", "fractions")):
+        if isinstance(factors.get(name), list) and values[field] == getattr(design, field):
+            values = {**values, field: tuple(factors[name])}
+    options = {
+        knob: value
+        for knob, value in values["task_options"].items()
+        if f"task.{knob}" not in factors or knob not in own or value != own[knob]
+    }
+    return {**values, "task_options": options}
 
 
 def _with_shorter_warmup(values: dict[str, Any], design: TrainConfig) -> dict[str, Any]:
@@ -243,7 +259,8 @@ def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:
     """The settings that decide the results and are not those of the design."""
     old = {**vars(design.train), **design.task_options}
     new = {**vars(changed.train), **changed.task_options}
-    return [name for name in {**old, **new} if name not in _HOW_IT_RUNS and old.get(name) != new.get(name)]
+    settled = {*_HOW_IT_RUNS, *(name.removeprefix("task.") for name in changed.factors)}
+    return [name for name in {**old, **new} if name not in settled and old.get(name) != new.get(name)]
 
 
 def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:

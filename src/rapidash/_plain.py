@@ -134,6 +134,23 @@ def is_of(value: object, hint: Any) -> bool:
     return isinstance(value, _ALSO.get(hint, hint))
 
 
+def as_number_of(value: Any, hint: Any) -> Any:
+    """A value in the number type that its hint asks for: 1 is 1.0 where a float is expected, also within a tuple.
+
+    Anything else, such as a whole number where both are expected, is left as it is.
+    """
+    origin, entries = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        fitting = [entry for entry in entries if is_of(value, entry)]
+        exact = [entry for entry in fitting if entry is int]
+        return as_number_of(value, (exact or fitting)[0]) if fitting else value
+    if origin in (list, tuple) and is_of(value, hint):
+        is_open = origin is list or entries[-1:] == (Ellipsis,)
+        expected = entries[:1] * len(value) if is_open else entries
+        return type(value)(as_number_of(*pair) for pair in zip(value, expected))
+    return hint(value) if hint in (int, float) and is_of(value, hint) else value
+
+
 def check_fields(record: Any) -> None:
     """Raises: ValueError for a field of a dataclass whose value is of another type than its annotation."""
     for name, hint in typing.get_type_hints(type(record)).items():

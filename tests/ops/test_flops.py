@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from rapidash.geometry import Graph
-from rapidash.ops import channel_mlp, edge_conv, flop_formulas, spherical_conv, table_conv
+from rapidash.ops import channel_mlp, edge_conv, flop_formulas, spherical_conv, table_conv, uncounted_operations
 
 pytest.importorskip("numba")
 
@@ -73,3 +74,48 @@ def test_channels_are_counted_as_torch_counts_the_definition() -> None:
     assert found == (2 * 7 * (15 + 10), 2 * 2 * 7 * (15 + 10))
     again = counted(lambda: channel_mlp(x, residual, *parameters, recompute=True))
     assert again == (found[0], found[1] + 2 * 7 * 15)  # the first product once more
+
+
+def edges(backend: str) -> Callable[[Tensor], Tensor]:
+    kernel = torch.rand(5, 2, 3)
+    return lambda x: edge_conv(x, kernel, graph(), backend=backend)
+
+
+def tables(backend: str) -> Callable[[Tensor], Tensor]:
+    table, coords = torch.rand(4, 3), torch.rand(5, 2, 1)
+    return lambda x: table_conv(x, table, coords, graph(), interpolation="linear", backend=backend)
+
+
+@pytest.mark.parametrize("make", [edges, tables])
+def test_convolutions_that_are_not_counted_are_noted(make: Callable[[str], Callable[[Tensor], Tensor]]) -> None:
+    """The kernels are counted; definitions and forward mode are not."""
+    x, tangent = random(4, 2, 3), torch.rand(4, 2, 3)
+    with uncounted_operations() as missed:
+        make("numba")(x).sum().backward()
+    assert missed == set()
+    with uncounted_operations() as missed:
+        torch.autograd.grad(make("numba")(x).square().sum(), x, create_graph=True)
+    assert missed == {"edge_conv"}  # a table is that of a kernel which is interpolated
+    with uncounted_operations() as missed:
+        make("reference")(x)
+    assert missed == {"edge_conv"}
+    with uncounted_operations() as missed, forward_ad.dual_level():
+        make("numba")(forward_ad.make_dual(x.detach(), tangent))
+    assert missed == {"edge_conv" if make is edges else "table_conv"}
+    with uncounted_operations() as missed:
+        pass
+    make("reference")(x)
+    assert missed == set()  # only what runs inside
+
+
+def test_channels_in_forward_mode_and_with_a_graph_count_what_runs() -> None:
+    """Products of 15 and 10 weights at 7 points: twice with a tangent; forward again and backward with a graph."""
+    x, parameters = random(7, 3), (random(3), random(3), random(5, 3), random(5), random(2, 5), random(2), random(2))
+    fixed = [parameter.detach() for parameter in parameters]
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, forward_ad.dual_level():
+        channel_mlp(forward_ad.make_dual(x.detach(), torch.ones_like(x)), None, *fixed)
+    assert counter.get_total_flops() == 2 * (2 * 7 * 25)
+    out = channel_mlp(x, None, *parameters)
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter:
+        torch.autograd.grad(out.square().sum(), [x, *parameters], create_graph=True)
+    assert counter.get_total_flops() == 3 * (2 * 7 * 25)

@@ -1,6 +1,7 @@
 """Studies of equal time or operations: how many steps each variant takes, and what is said of it."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from toy_plugin import variant
 
 from rapidash.models import RapidashConfig
 from rapidash.study import RunConfig, StoreError, StudyDesign, run_one, run_study, study_of, summarize
-from rapidash.study._budget import budgeted_runs, measured_costs
+from rapidash.study._budget import budgeted_runs, fitting_steps, measured_costs
 from rapidash.study._equality import equality_of
 from rapidash.study._steps import with_steps
 from rapidash.train import StepCost, TrainConfig
@@ -61,8 +62,12 @@ def test_costs_are_measured_once(tmp_path: Path, three: StudyDesign) -> None:
     runs = budgeted_runs(three, tmp_path, measure=first)
     assert budgeted_runs(three, tmp_path, measure=again) == runs
     assert (len(first.asked), again.asked) == (1, [])
-    written = json.loads((tmp_path / "budget.json").read_text())["rows"]
-    assert written["components"] == {
+    written = json.loads((tmp_path / "budget.json").read_text())
+    assert (written["equal"], written["first_variant"]) == ("time", "equivariant")
+    components = written["rows"]["components"]
+    settings = components.pop("settings")
+    assert (settings["task"], settings["train"]["steps"], settings["variant"]["name"]) == ("toy", 8, "components")
+    assert components == {
         "steps": 26,
         "seconds_per_step": 0.6,
         "flops_per_step": 30,
@@ -85,18 +90,130 @@ def test_rows_that_are_new_are_measured_with_the_first_variant(tmp_path: Path, t
     assert steps_of(budgeted_runs(grown, tmp_path, measure=stub))["slower"] == {3}
 
 
-def test_the_budget_is_that_of_the_level(tmp_path: Path, three: StudyDesign) -> None:
-    """Twice the width is twice the time of all: of steps there are as many. Twice the steps are twice the budget."""
-    grid = replace(three, factors={"model.channels": (256, 512), "train.steps": (8, 16)})
-    stub = Stub()
-    found = {
-        (run.variant.name, run.level["model.channels"], run.level["train.steps"]): run.train.steps
-        for run in budgeted_runs(grid, tmp_path, measure=stub)
+@pytest.mark.parametrize(
+    "history",
+    [
+        [["components"]],
+        [["components", "slow"], ["slow", "equivariant"]],
+        [["slow"], ["equivariant"], ["components", "equivariant"]],
+        [["equivariant"], ["slow", "components"]],
+    ],
+    ids=str,
+)
+def test_the_parts_that_are_run_first_decide_no_steps(
+    tmp_path: Path, three: StudyDesign, history: list[list[str]]
+) -> None:
+    """26 steps of 0.6 s in the time of 8 of 2 s, whatever the directory has seen."""
+    fresh = {"equivariant": {8}, "components": {26}, "slow": {1}}
+    grid = replace(three, factors={"model.channels": (256,)})
+    for names in history:
+        part = steps_of(budgeted_runs(grid.select(names), tmp_path, measure=Stub()))
+        assert part == {name: fresh[name] for name in names}
+    assert steps_of(budgeted_runs(grid, tmp_path, measure=Stub())) == fresh
+    wider = replace(grid, factors={"model.channels": (256, 512)})
+    assert steps_of(budgeted_runs(wider.select(["slow", "components"]), tmp_path, measure=Stub())) == {
+        name: fresh[name] for name in ("slow", "components")
     }
+    assert steps_of(budgeted_runs(wider, tmp_path, measure=Stub())) == fresh
+
+
+def test_the_budget_of_another_first_variant_is_refused(tmp_path: Path, three: StudyDesign) -> None:
+    pair = three.select(["equivariant", "components"])
+    pair = replace(pair, factors={"model.channels": (256,)})
+    budgeted_runs(pair, tmp_path, measure=Stub())
+    turned = tuple(replace(v, neighbor=None) for v in pair.variants[::-1])
+    other = StudyDesign("toy", turned, pair.train, factors={"model.channels": (256, 512)}, equal="time")
+    message = "another study: first variant is 'equivariant' there, 'components' here. Choose another output directory"
+    with pytest.raises(StoreError, match=message):
+        budgeted_runs(other, tmp_path, measure=Stub())
+
+
+def test_the_budget_of_other_settings_is_refused(tmp_path: Path, three: StudyDesign) -> None:
+    """Also where study.json is gone, which says the same."""
+    budgeted_runs(three, tmp_path, measure=Stub())
+    changed = {
+        "equivariant.train.steps is 8 there, 80 here": replace(three, train=replace(three.train, steps=80)),
+        "equivariant.train.batch_size is 5 there, 6 here": replace(three, train=replace(three.train, batch_size=6)),
+        "equivariant.task_options.size is None there, 10 here": replace(three, task_options={"size": 10}),
+        "slow.train.grad_clip is 1.0 there, 2.0 here": replace(three, train_overrides={"slow": {"grad_clip": 2.0}}),
+        "slow.variant.model.channels is 256 there, 8 here": replace(
+            three, variants=(*three.variants[:2], replace(variant("slow"), model=RapidashConfig(channels=8)))
+        ),
+    }
+    for message, design in changed.items():
+        with pytest.raises(StoreError, match=f"is the budget of another study: {message}"):
+            budgeted_runs(design, tmp_path, measure=Stub())
+    same = replace(three, train=replace(three.train, checkpoint_every=7), seeds=(0, 1, 5), fractions=(0.5, 1.0))
+    budgeted_runs(same, tmp_path, measure=lambda runs: pytest.fail("measured again"))
+
+
+def test_the_order_of_factors_is_no_other_budget(tmp_path: Path, three: StudyDesign) -> None:
+    factors = {"model.channels": (256, 512), "task.size": (10, 20)}
+    budgeted_runs(replace(three, factors=factors), tmp_path, measure=Stub())
+    turned = replace(three, factors=dict(reversed(factors.items())))
+    budgeted_runs(turned, tmp_path, measure=lambda runs: pytest.fail("measured again"))
+
+
+def test_the_budget_is_that_of_the_level(tmp_path: Path, three: StudyDesign) -> None:
+    """Twice the width is twice the time of all: of steps there are as many."""
+    grid = replace(three, factors={"model.channels": (256, 512)})
+    stub = Stub()
+    runs = budgeted_runs(grid, tmp_path, measure=stub)
     for width in (256, 512):
-        assert [found["equivariant", width, steps] for steps in (8, 16)] == [8, 16]
-        assert [found["components", width, steps] for steps in (8, 16)] == [26, 53]
-    assert len(stub.asked) == 4
+        at_width = [run for run in runs if run.level["model.channels"] == width]
+        assert steps_of(at_width) == {"equivariant": {8}, "components": {26}, "slow": {1}}
+    assert len(stub.asked) == 2
+
+
+@pytest.mark.parametrize("equal", ["time", "flops"])
+@pytest.mark.parametrize(
+    "factors",
+    [
+        {"train.warmup_steps": (0, 1)},
+        {"train.eval_every": (10, 11)},
+        {"train.eval_every": (20, 25), "train.warmup_steps": (0, 1)},
+        {"train.learning_rate": (1, 0.1), "model.channels": (256, 512), "task.size": (10, 20)},
+        {"train.batch_size": (5, 10), "train.ema_decay": (0, 0.9)},
+    ],
+    ids=str,
+)
+def test_cells_have_keys_of_their_own_and_levels_are_what_is_trained(
+    tmp_path: Path, three: StudyDesign, equal: str, factors: dict[str, tuple[Any, ...]]
+) -> None:
+    """Scaled with the steps, warm-ups of 0 and 1 of 8 would be both 0 of 1, and validations every 10 or 11 the same."""
+    train = replace(three.train, steps=8, warmup_steps=0, eval_every=4)
+    runs = budgeted_runs(replace(three, equal=equal, train=train, factors=factors), tmp_path, measure=Stub())
+    assert len({run.key for run in runs}) == len(runs)
+    for run in runs:
+        settings = {"model": run.variant.model, "train": run.train}
+        for name, value in run.level.items():
+            part, _, knob = name.partition(".")
+            assert value == (run.task_options[knob] if part == "task" else getattr(settings[part], knob))
+
+
+def test_what_an_override_sets_is_not_scaled(tmp_path: Path, three: StudyDesign) -> None:
+    """Of 26 steps the warm-up of 2 in 8 is 6; 1 where the variant says so, and a run of 2 is one of the design."""
+    own = replace(three.select(["equivariant", "components"]), train_overrides={"components": {"warmup_steps": 1}})
+    warmups = {run.variant.name: run.train.warmup_steps for run in budgeted_runs(own, tmp_path / "1", measure=Stub())}
+    assert warmups == {"equivariant": 2, "components": 1}
+    plain = budgeted_runs(replace(own, train_overrides={}), tmp_path / "2", measure=Stub())
+    assert [run.train.warmup_steps for run in plain[:2]] == [2, 6]
+    records = finished(own, {"equivariant": 8, "components": 26}, {"equivariant": 2.0, "components": 0.6})
+    study = study_of(records, json.loads(json.dumps(own.to_dict())))
+    assert {run.variant for run in study.set_aside} == {"components"}  # their warm-up here is 26 * 1 // 8, not 1
+
+
+def test_a_warm_up_that_does_not_fit_is_named(tmp_path: Path, three: StudyDesign) -> None:
+    grid = replace(three, factors={"train.warmup_steps": (0, 2)})
+    message = "slow, warmup_steps 2 · seed 0 has 1 steps by equal='time': warmup_steps must be at most steps=1, got 2"
+    with pytest.raises(ValueError, match=message):
+        budgeted_runs(grid, tmp_path, measure=Stub())
+
+
+@pytest.mark.parametrize("equal", ["time", "flops"])
+def test_steps_are_no_factor_where_they_differ_anyway(three: StudyDesign, equal: str) -> None:
+    with pytest.raises(ValueError, match=f"equal='{equal}' gives every variant steps of its own: 'train.steps' cannot"):
+        replace(three, equal=equal, factors={"train.steps": (8, 16)})
 
 
 def test_warmup_and_validations_keep_their_share() -> None:
@@ -109,19 +226,70 @@ def test_warmup_and_validations_keep_their_share() -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "eval_every", "other", "validations"),
+    [(1000, 50, 130, 19), (1000, 20, 60, 30), (10, 4, 5, 3), (10, 4, 20, 3), (7, 7, 3, 1), (300, 75, 310, 4)],
+)
+def test_validations_are_about_as_many_and_never_more(
+    steps: int, eval_every: int, other: int, validations: int
+) -> None:
+    """The least whole number of steps between them that makes them no more: 3 of 10 steps are 3 of 5, every 2."""
+    before = math.ceil(steps / eval_every)
+    found = with_steps(TrainConfig(steps=steps, warmup_steps=0, eval_every=eval_every), other)
+    assert math.ceil(other / found.eval_every) == validations <= before
+    assert found.eval_every == 1 or math.ceil(other / (found.eval_every - 1)) > before
+
+
+def _with_rows(rows: str) -> str:
+    return f'{{"equal": "time", "first_variant": "equivariant", "rows": {rows}}}'
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is no budget"),
         ("[]", "is no budget"),
-        ('{"equal": "time", "rows": {"equivariant": {}}}', "is no budget .*remove it"),
-        ('{"equal": "time", "rows": {"equivariant": {"steps": 0}}}', "is no budget of equal time"),
-        ('{"equal": "flops", "rows": {}}', "is no budget of equal time"),
+        ("[" * 100_000, "is no budget .*remove it"),
+        ("\udcff", "is no budget .*codec"),
+        (
+            '{"equal": "time", "rows": {}}',
+            "is no budget .expected an object with equal, first_variant and rows.: remove",
+        ),
+        (_with_rows("[]"), "is no budget .rows: expected an object, found a list"),
+        (_with_rows('{"slow": 5}'), "is no budget .row 'slow': expected an object with steps and settings"),
+        (_with_rows('{"slow": {"steps": 5}}'), "is no budget .row 'slow': expected an object with steps and settings"),
+        (_with_rows('{"slow": {"settings": {}}}'), "is no budget .steps of 'slow': .* found None"),
+        (_with_rows('{"slow": {"steps": 0, "settings": {}}}'), "is no budget .steps of 'slow': .* at least 1, found 0"),
+        (_with_rows('{"slow": {"steps": true, "settings": {}}}'), "is no budget .steps of 'slow': .* found True"),
+        (
+            _with_rows('{"slow": {"steps": 5.0, "settings": {}}}'),
+            "is no budget .*: expected a whole number .* found 5.0",
+        ),
+        (
+            '{"equal": "flops", "first_variant": "equivariant", "rows": {}}',
+            "is the budget of another study: equal is 'flops' there, 'time' here",
+        ),
     ],
 )
 def test_a_file_that_is_no_budget_is_named(tmp_path: Path, three: StudyDesign, text: str, message: str) -> None:
-    (tmp_path / "budget.json").write_text(text)
+    (tmp_path / "budget.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(StoreError, match=f"budget.json {message}"):
         budgeted_runs(three, tmp_path, measure=Stub())
+
+
+def test_a_budget_that_is_a_folder_is_named(tmp_path: Path, three: StudyDesign) -> None:
+    (tmp_path / "budget.json").mkdir()
+    with pytest.raises(StoreError, match=r"budget.json cannot be read .*: choose another output directory"):
+        budgeted_runs(three, tmp_path, measure=Stub())
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.07, 0.3, 1 / 49, 0.0123])
+def test_equal_costs_are_equal_steps(seconds: float) -> None:
+    """43 * 0.1 / 0.1 is less than 43 in floating point; a longer step is longer all the same."""
+    cost = StepCost(seconds, 7)
+    for steps in range(1, 500):
+        assert fitting_steps("time", steps, cost, cost) == fitting_steps("flops", steps, cost, cost) == steps
+        assert fitting_steps("time", steps, StepCost(3 * seconds, 7), cost) == 3 * steps
+        assert fitting_steps("time", steps + 1, cost, StepCost(seconds * (1 + 1e-6), 7)) == steps
 
 
 def test_operations_of_a_step_by_hand(design: StudyDesign) -> None:
@@ -138,6 +306,26 @@ def test_a_slow_step_is_slow_and_a_failing_one_is_named(design: StudyDesign) -> 
     assert slow.seconds > 0.2 > fast.seconds
     with pytest.raises(ValueError, match="a step of failing · seed 0 cannot be measured: RuntimeError: this model"):
         measured_costs([replace(design.runs()[0], variant=variant("failing"))])
+
+
+def test_operations_of_trained_forces_are_not_counted_and_refused(tmp_path: Path, design: StudyDesign) -> None:
+    """Their convolution runs by its definition; before, its operations counted nothing and its steps were too many."""
+    forces = replace(design, variants=(variant("components"), variant("forces")), seeds=(0,))
+    counted, missed = measured_costs(forces.runs())
+    assert (counted.flops is None, missed.flops) == (False, None)
+    message = (
+        "equal='flops' needs the operations of every step, but that of 'forces' has convolutions over edges in a form"
+    )
+    with pytest.raises(ValueError, match=message):
+        budgeted_runs(replace(forces, equal="flops"), tmp_path)
+    assert not (tmp_path / "budget.json").exists()
+    assert len(budgeted_runs(replace(forces, equal="time"), tmp_path)) == 2
+
+
+def test_a_step_without_operations_has_no_budget_of_them(tmp_path: Path, design: StudyDesign) -> None:
+    only = replace(design, variants=(design.variants[0],), equal="flops")
+    with pytest.raises(ValueError, match="but that of 'equivariant' has none that are counted: use 'time'"):
+        budgeted_runs(only, tmp_path)
 
 
 def test_measuring_leaves_the_stream_of_random_numbers(design: StudyDesign) -> None:

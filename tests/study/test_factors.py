@@ -56,12 +56,53 @@ def test_every_combination_of_levels_is_run(design: StudyDesign) -> None:
 
 
 def test_seed_and_fraction_are_factors_too(design: StudyDesign) -> None:
+    design = replace(design, seeds=(0, 1, 2))
     named = replace(design, factors={"seed": [3, 4], "fraction": [0.5, 1.0]})
     assert named == replace(design, seeds=(3, 4), fractions=(0.5, 1.0))
     assert named.factors == {}
     assert [run.key for run in named.runs()] == [
         run.key for run in replace(design, seeds=(3, 4), fractions=(0.5, 1.0)).runs()
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "factors", "message"),
+    [
+        ({"seeds": (5,)}, {"seed": (0, 1)}, r"factor 'seed' has the values \[0, 1\], but seeds is \(5,\): give one"),
+        ({"fractions": (0.5,)}, {"fraction": (0.1, 1.0)}, r"factor 'fraction' has .*, but fractions is \(0.5,\)"),
+        ({"task_options": {"size": 10}}, {"task.size": (10, 20)}, r"'task.size' has .*task_options\['size'\] is 10"),
+        ({"task_options": {"size": 10}}, {"task.size": (20,)}, r"'task.size' has .*task_options\['size'\] is 10"),
+    ],
+)
+def test_what_is_set_twice_is_refused(
+    design: StudyDesign, settings: dict[str, Any], factors: dict[str, Any], message: str
+) -> None:
+    """Unless both say the same, or the one is what every design has that says nothing."""
+    with pytest.raises(ValueError, match=message):
+        replace(design, **settings, factors=factors)
+
+
+def test_what_is_set_twice_alike_is_one_setting(design: StudyDesign) -> None:
+    twice = replace(
+        design, seeds=(3,), fractions=(0.5,), task_options={"size": 10},
+        factors={"seed": (3,), "fraction": (0.5,), "task.size": (10,)},
+    )  # fmt: skip
+    assert [run.key for run in twice.runs()] == [
+        run.key for run in replace(design, seeds=(3,), fractions=(0.5,), task_options={"size": 10}).runs()
+    ]
+
+
+def test_a_factor_overwrites_no_knob_in_which_variants_differ(design: StudyDesign) -> None:
+    nbody = get_design("nbody")
+    for name in ("model.space", "model.symmetry"):
+        value = getattr(nbody.variants[0].model, name.removeprefix("model."))
+        with pytest.raises(ValueError, match=rf"factor '{name}' would overwrite .*: it is '{re.escape(value)}' in"):
+            replace(nbody, factors={name: (value,)})
+    names = [variant.name for variant in nbody.variants if variant.model.space == "R3"]
+    part = replace(nbody.select(names), factors={"model.space": ("R3", "R3xS2")})
+    assert {run.variant.model.space for run in part.runs()} == {"R3", "R3xS2"}
+    with pytest.raises(ValueError, match=r"factor 'model.space' would overwrite"):  # also of the first of the whole
+        replace(part, equal="time")
 
 
 def test_a_level_changes_no_key(design: StudyDesign) -> None:
@@ -110,7 +151,24 @@ def test_keys_of_designs_without_factors_are_what_they_were(name: str, first: st
 )
 def test_a_wrong_factor_is_named(design: StudyDesign, factors: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(design, factors=factors)
+        replace(design, seeds=(0, 1, 2), factors=factors)
+
+
+def test_a_whole_number_is_one_level_with_its_float(tmp_path: Path, design: StudyDesign) -> None:
+    factors = {"train.learning_rate": (1, 0.1), "model.layer_scale": (None, 1), "model.ratios": (1, (0.5, 1))}
+    whole = replace(design, fractions=(1, 0.5), factors=factors)
+    floats = {"train.learning_rate": (1.0, 0.1), "model.layer_scale": (None, 1.0), "model.ratios": (1.0, (0.5, 1.0))}
+    same = replace(design, fractions=(1.0, 0.5), factors=floats)
+    assert json.dumps(whole.to_dict()) == json.dumps(same.to_dict())
+    assert [run.key for run in whole.runs()] == [run.key for run in same.runs()]
+    assert whole.runs()[0].label == same.runs()[0].label
+    assert RunConfig.from_dict({**whole.runs()[0].to_dict(), "fraction": 1}).key == whole.runs()[0].key
+    store = Store(tmp_path)
+    store.open_study(whole)
+    store.open_study(same)
+    assert (
+        json.dumps(json.loads((tmp_path / "study.json").read_text())["factors"]["train.learning_rate"]) == "[1.0, 0.1]"
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.geometry import Graph
 from rapidash.groups import Position, Vector, parse_group
 from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
+from rapidash.ops import edge_conv
 from rapidash.registry import DESIGNS, TASKS
 from rapidash.study import StudyDesign
 from rapidash.symmetry import Ledger, symmetry_ledger
@@ -75,6 +77,23 @@ class Hungry(Components):
         return super().forward(batch) + 0 * x.mean()
 
 
+class Forces(nn.Module):
+    """The gradient of an energy with a convolution over edges, which training differentiates again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.rand(()))
+
+    def forward(self, batch: CloudBatch) -> Tensor:
+        index = torch.arange(len(batch.pos))
+        graph = Graph.from_edge_index(torch.stack([index, index]), num_sources=len(index), num_targets=len(index))
+        with torch.enable_grad():
+            pos = batch.pos.detach().requires_grad_()
+            energy = edge_conv(pos[:, None], self.factor * pos[:, None], graph).sum()
+            (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
+        return gradient
+
+
 class Failing(Components):
     """Raises."""
 
@@ -89,6 +108,7 @@ MODELS = {
     "slow": Slow,
     "hungry": Hungry,
     "failing": Failing,
+    "forces": Forces,
 }
 
 

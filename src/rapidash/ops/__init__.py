@@ -1,7 +1,7 @@
 """The operations that cost time, each with a definition in plain torch and fast twins that agree with it."""
 
 from rapidash.ops._backend import Backend
-from rapidash.ops._flops import flop_formulas
+from rapidash.ops._flops import flop_formulas, uncounted_operations
 from rapidash.ops._forward_mode import linear
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
@@ -19,4 +19,5 @@ __all__ = [
     "spherical_conv",
     "spline_coefficients",
     "table_conv",
+    "uncounted_operations",
 ]

@@ -1,12 +1,31 @@
 """Floating point operations of this package's kernels, for a counter that sees operations but not into them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
 
 Shape = Sequence[int]
+_noted: set[str] | None = None  # operations that ran without a formula, while somebody asks
+
+
+@contextmanager
+def uncounted_operations() -> Iterator[set[str]]:
+    """The names of the convolutions over edges that run inside without being counted, see `flop_formulas`."""
+    global _noted
+    before, _noted = _noted, set()
+    try:
+        yield _noted
+    finally:
+        _noted = before
+
+
+def note_uncounted(name: str) -> None:
+    """Say that an operation runs in a form that has no formula."""
+    if _noted is not None:
+        _noted.add(name)
 
 
 def flop_formulas() -> dict[Any, Callable[..., int]]:
@@ -14,7 +33,9 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
 
     A multiplication with its addition counts 2, as for the matrix products that torch counts; what costs a number per
     feature and not per product (norms, activations) counts nothing there and here. Definitions, which run where a
-    kernel cannot, are made of operations of torch: of those it counts the matrix products.
+    kernel cannot, are made of operations of torch: of those it counts the matrix products. The definitions of
+    ``edge_conv`` and ``table_conv`` have none. They run where a gradient is differentiated again (forces that are
+    trained), and where a backend is missing; these, and forward mode, count nothing: `uncounted_operations` names them.
     """
     ops = torch.ops.rapidash
     formulas: dict[Any, Callable[..., int]] = {
@@ -22,6 +43,7 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
         ops.channel_mlp_backward: _channel_mlp_backward,
         ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
         ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
+        torch.ops.aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],  # torch has only that which is not in place
     }
     for backend in ("numba", "triton"):
         formulas |= {

@@ -33,7 +33,8 @@ def belongs(run: Run, design: Mapping[str, Any]) -> bool:
     overrides = design.get("train_overrides")
     changed = overrides.get(run.variant) if isinstance(overrides, Mapping) else None
     train = _fixed({**(design.get("train") or {}), **(changed or {})}, "train", factors)
-    free = (*WITHOUT_EFFECT, *(SCALED if design.get("equal", "steps") != "steps" else ()))
+    scaled = () if design.get("equal", "steps") == "steps" else SCALED
+    free = (*WITHOUT_EFFECT, *(name for name in scaled if name not in (changed or {})))
     if any(run.get("config", "train", key) != value for key, value in train.items() if key not in free):
         return False
     options = design.get("task_options")

@@ -8,13 +8,14 @@ from typing import Any, Literal, get_args
 from rapidash._names import unknown_name
 from rapidash._plain import to_plain
 from rapidash.methods import Variant
-from rapidash.study._factors import as_levels, at_level, check_factor
+from rapidash.study._factors import as_levels, at_level, checked_factor
 from rapidash.study._level import Level, grid
 from rapidash.study._run_config import RunConfig, check_fraction, check_measures, check_seed
 from rapidash.train import TrainConfig
 
 DESIGN_SCHEMA = 1
 Equal = Literal["steps", "time", "flops"]
+_SEEDS, _FRACTIONS = (0, 1, 2), (1.0,)
 _SHARED = ("steps", "batch_size", "eval_every")  # equal for all variants: same updates, same chances of selection
 
 
@@ -37,25 +38,29 @@ class StudyDesign:
         measures: names in `rapidash.registry.MEASURES`, taken before and after every training.
         factors: by name, the values of further knobs, of which every combination is run: ``model.FIELD`` of the
             networks of all variants, ``train.FIELD``, ``task.OPTION``. ``seed`` and ``fraction`` may stand here too, in
-            place of ``seeds`` and ``fractions``.
+            place of ``seeds`` and ``fractions``. A factor is set nowhere else, and the variants do not differ in it.
         equal: what the variants have in common at a level: ``"steps"`` of the optimizer, ``"time"`` or ``"flops"`` of
             the training, which are then those of the first variant.
+        budget_of: the variant whose time or operations all have; None is the first one. A part of a study
+            (`StudyDesign.select`) has the budget of the whole.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
-        validations) or that is a factor; an unknown factor, or a value of another type than its knob.
+        validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
+        ``train.steps`` where not the steps are equal; a factor in which variants differ, or that is set elsewhere too.
     """
 
     task: str
     variants: tuple[Variant, ...]
     train: TrainConfig
-    seeds: tuple[int, ...] = (0, 1, 2)
-    fractions: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = _SEEDS
+    fractions: tuple[float, ...] = _FRACTIONS
     task_options: Mapping[str, Any] = field(default_factory=dict)
     train_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     setting: str = "quick"
     measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
     factors: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata={"absent": {}})
     equal: Equal = field(default="steps", metadata={"absent": "steps"})
+    budget_of: Variant | None = field(default=None, metadata={"absent": None})
 
     def __post_init__(self) -> None:
         self._name_factors()
@@ -65,27 +70,46 @@ class StudyDesign:
             _check_distinct(what, values)
         for fraction in self.fractions:
             check_fraction(fraction)
+        object.__setattr__(self, "fractions", tuple(map(float, self.fractions)))
         for seed in self.seeds:
             check_seed(seed)
         for variant in self.variants:
             if variant.neighbor is not None and variant.neighbor not in names:
                 raise ValueError(unknown_name(f"neighbor of variant {variant.name!r}:", variant.neighbor, names))
         for name, override in self.train_overrides.items():
-            self._check_override(name, override, names)
+            self._check_override(name, override, [*names, self._first.name])
         if self.equal not in get_args(Equal):
             raise ValueError(unknown_name("equal:", str(self.equal), get_args(Equal)))
+        if self.equal != "steps" and "train.steps" in self.factors:
+            raise ValueError(
+                f"equal={self.equal!r} gives every variant steps of its own: 'train.steps' cannot be a factor beside it"
+            )
+        measured = {} if self.equal == "steps" else {self._first.name: self._first}
+        variants = (measured | {variant.name: variant for variant in self.variants}).values()
+        factors = {}
         for name, values in self.factors.items():
             _check_distinct(f"value of factor {name!r}:", values)
-            check_factor(name, values, task=self.task, variants=self.variants)
-        for level, variant in product(grid(self.factors), self.variants):
+            factors[name] = checked_factor(name, values, task=self.task, variants=variants)
+        object.__setattr__(self, "factors", factors)
+        for level, variant in product(grid(self.factors), variants):
             at_level(level, variant, self._train_of(variant), self.task_options)
 
     def _name_factors(self) -> None:
         """Factors with tuples of values; seed and fraction among them are the fields of their own."""
         factors = as_levels(self.factors)
-        for name, own in (("seed", "seeds"), ("fraction", "fractions")):
+        for name, own, default in (("seed", "seeds", _SEEDS), ("fraction", "fractions", _FRACTIONS)):
             if name in factors:
+                _check_alone(name, factors[name], own, tuple(getattr(self, own)), (default, factors[name]))
                 object.__setattr__(self, own, factors.pop(name))
+        for knob, value in self.task_options.items():
+            if (name := f"task.{knob}") in factors:
+                _check_alone(
+                    name,
+                    factors[name],
+                    f"task_options[{knob!r}]",
+                    value,
+                    factors[name] if len(factors[name]) == 1 else (),
+                )
         object.__setattr__(self, "factors", factors)
 
     def runs(self) -> list[RunConfig]:
@@ -96,12 +120,21 @@ class StudyDesign:
             for fraction, seed, level, variant in product(fractions, self.seeds, grid(self.factors), self.variants)
         ]
 
+    def budget_runs(self) -> list[RunConfig]:
+        """A run at every level of the variant whose time or operations all have: of the first seed and all data."""
+        return [self._run(self._first, level, self.seeds[0], max(self.fractions)) for level in grid(self.factors)]
+
+    @property
+    def _first(self) -> Variant:
+        first = self.budget_of or self.variants[0]
+        return next((variant for variant in self.variants if variant.name == first.name), first)
+
     def _run(self, variant: Variant, level: Level, seed: int, fraction: float) -> RunConfig:
         changed, train, options = at_level(level, variant, self._train_of(variant), self.task_options)
         return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
-        """The study of some of its variants; a neighbor that is not selected is forgotten.
+        """The study of some of its variants, with the budget of the whole; a neighbor not among them is forgotten.
 
         Raises: ValueError for a name that the study does not have, with the nearest one.
         """
@@ -111,12 +144,15 @@ class StudyDesign:
                 raise ValueError(unknown_name("variant", name, known))
         chosen = (known[name] for name in dict.fromkeys(names))
         variants = tuple(v if v.neighbor in names else replace(v, neighbor=None, knob="") for v in chosen)
-        overrides = {name: value for name, value in self.train_overrides.items() if name in names}
-        return replace(self, variants=variants, train_overrides=overrides)
+        kept = {self._first.name, *names}
+        overrides = {name: value for name, value in self.train_overrides.items() if name in kept}
+        return replace(self, variants=variants, train_overrides=overrides, budget_of=self._first)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, as they stand in ``study.json``."""
-        return {"schema": DESIGN_SCHEMA, **to_plain(self)}
+        """Plain JSON values, as they stand in ``study.json``: a part of a study is written as a study of its own."""
+        plain = {"schema": DESIGN_SCHEMA, **to_plain(self)}
+        del plain["budget_of"]
+        return plain
 
     def _train_of(self, variant: Variant) -> TrainConfig:
         return replace(self.train, **self.train_overrides.get(variant.name, {}))
@@ -133,6 +169,12 @@ class StudyDesign:
             if key not in allowed:
                 raise ValueError(unknown_name(f"field in train_overrides of {name!r}:", key, allowed))
         replace(self.train, **override)  # TrainConfig checks the values
+
+
+def _check_alone(factor: str, values: Sequence[Any], place: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raises: ValueError for a factor that is also set in another place, to something else."""
+    if value not in allowed:
+        raise ValueError(f"factor {factor!r} has the values {list(values)}, but {place} is {value!r}: give one of them")
 
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 from rapidash._names import unknown_name
-from rapidash._plain import is_of, type_words
+from rapidash._plain import as_number_of, is_of, type_words
 from rapidash.methods import Variant
 from rapidash.study._level import Level
 from rapidash.tasks import option_types
@@ -14,8 +14,10 @@ from rapidash.train import WITHOUT_EFFECT, TrainConfig
 _EXPECTED = "expected seed, fraction, model.FIELD, train.FIELD or task.OPTION"
 
 
-def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Iterable[Variant]) -> None:
-    """Whether a factor is a knob of all variants, and its values are of the knob's type.
+def checked_factor(name: str, values: Sequence[Any], *, task: str, variants: Iterable[Variant]) -> tuple[Any, ...]:
+    """The values of a factor, numbers as the knob has them: 1 is 1.0 for a learning rate.
+
+    It must be a knob of all variants, in which they do not differ, and the values must be of the knob's type.
 
     Args:
         name: ``model.FIELD``, ``train.FIELD`` or ``task.OPTION``.
@@ -24,6 +26,7 @@ def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Itera
         variants: of the study.
     Raises: ValueError naming the factor, what was expected and what came.
     """
+    variants = tuple(variants)
     part, _, knob = name.partition(".")
     owners: dict[str, Mapping[str, Any]] = {}
     if part == "model":
@@ -41,6 +44,19 @@ def check_factor(name: str, values: Sequence[Any], *, task: str, variants: Itera
         for value in values:
             if not is_of(value, knobs[knob]):
                 raise ValueError(f"factor {name!r}: expected {type_words(knobs[knob])} for {owner}, got {value!r}")
+    if part == "model":
+        first, *others = variants
+        for other in others:
+            if (one := getattr(first.model, knob)) != (two := getattr(other.model, knob)):
+                raise ValueError(
+                    f"factor {name!r} would overwrite a knob in which variants differ: it is {one!r} in {first.name!r} "
+                    f"and {two!r} in {other.name!r}. Leave out the factor, or one of the variants"
+                )
+    for knobs in owners.values():
+        typed = tuple(as_number_of(value, knobs[knob]) for value in values)
+        if all(is_of(value, other[knob]) for other in owners.values() for value in typed):
+            values = typed
+    return tuple(values)
 
 
 def at_level(

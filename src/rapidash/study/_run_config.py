@@ -40,6 +40,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_fraction(self.fraction)
+        object.__setattr__(self, "fraction", float(self.fraction))  # one key for 1 and 1.0
         check_seed(self.seed)
         check_measures(self.measures)
 

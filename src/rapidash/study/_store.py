@@ -256,7 +256,7 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         before, now = (_decisive(plain.get(name)) for plain in (old, new))
         if before != now:
             raise StoreError(
-                f"{directory} holds another study: {_difference(name, before, now)}. "
+                f"{directory} holds another study: {difference(name, before, now)}. "
                 "Choose another output directory, or the settings of that study"
             )
     for name, value in new["train_overrides"].items():
@@ -293,7 +293,7 @@ def _union_of_variants(old: list[dict[str, Any]], new: list[dict[str, Any]], dir
         before = known.setdefault(entry["name"], entry)
         changed = [name for name in entry if before.get(name) != entry[name] and name not in ("neighbor", "knob")]
         if changed:
-            detail = _difference(changed[0], before.get(changed[0]), entry[changed[0]])
+            detail = difference(changed[0], before.get(changed[0]), entry[changed[0]])
             raise StoreError(
                 f"{directory} holds another variant {entry['name']!r}: {detail}. Choose another output directory"
             )
@@ -302,10 +302,10 @@ def _union_of_variants(old: list[dict[str, Any]], new: list[dict[str, Any]], dir
     return list(known.values())
 
 
-def _difference(name: str, old: Any, new: Any) -> str:
+def difference(name: str, old: Any, new: Any) -> str:
     """The first difference of two plain values, by its path: ``train.steps is 100 there, 200 here``."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
-                return _difference(f"{name}.{key}", old.get(key), new.get(key))
+                return difference(f"{name}.{key}", old.get(key), new.get(key))
     return f"{name} is {old!r} there, {new!r} here"

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rapidash.ops import flop_formulas
+from rapidash.ops import flop_formulas, uncounted_operations
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._loop import limited_threads
 from rapidash.train._training import Setup, Training
@@ -22,11 +22,12 @@ WARM_UP, ROUNDS = 2, 9  # steps of every training: kernels are compiled in the f
 class StepCost:
     """Seconds of one training step, median, and its floating point operations, forward and backward.
 
-    Counted are matrix products and the kernels of this package, see `rapidash.ops.flop_formulas`.
+    Counted are matrix products and the kernels of this package, see `rapidash.ops.flop_formulas`; None where a
+    convolution of a step cannot be counted, as where the gradient of an energy is trained.
     """
 
     seconds: float
-    flops: int
+    flops: int | None
 
 
 def step_costs(trainings: Mapping[str, tuple[nn.Module, Setup]]) -> list[StepCost]:
@@ -71,9 +72,9 @@ def _seconds(training: Training) -> float:
         return time.perf_counter() - started
 
 
-def _flops(training: Training) -> int:
+def _flops(training: Training) -> int | None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter:
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, uncounted_operations() as missed:
         training.first_step()
-    return int(counter.get_total_flops())
+    return None if missed else int(counter.get_total_flops())

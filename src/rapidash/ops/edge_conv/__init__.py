@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.edge_conv.reference import edge_conv_reference
@@ -49,6 +50,7 @@ def edge_conv(
     if chosen == "reference":
         return edge_conv_reference(x, kernel, graph.source, graph.target, graph.num_targets, edge_weight=edge_weight)
     if has_tangent(x, kernel, edge_weight):
+        note_uncounted("edge_conv")
         edges = graph.source, graph.target, graph.row_ptr
         return join_dual(_implementation("numba_jvp").edge_conv_jvp(*split_duals(x, kernel, edge_weight), edges))
     transposed = (graph.transposed_order, graph.col_ptr) if chosen == "triton" else (None, None)

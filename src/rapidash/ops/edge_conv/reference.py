@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rapidash.ops._backend import accumulation_dtype
+from rapidash.ops._flops import note_uncounted
 
 
 def edge_conv_reference(
@@ -16,6 +17,7 @@ def edge_conv_reference(
     edge_weight: Float[Tensor, " E"] | None = None,
 ) -> Float[Tensor, "T O C"]:
     """The definition: any device and dtype, differentiable to any order."""
+    note_uncounted("edge_conv")
     dtype = accumulation_dtype(x, kernel, edge_weight)
     message = kernel.to(dtype) * x.to(dtype)[source]
     if edge_weight is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._batching import is_batched
+from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.table_conv.reference import (
@@ -68,6 +69,7 @@ def table_conv(
         table, interpolation = spline_coefficients(table), "bspline"
     inputs = x, table, coords, edge_weight
     if chosen == "numba" and has_tangent(*inputs):
+        note_uncounted("table_conv")
         edges = graph.source, graph.target, graph.row_ptr
         return join_dual(_implementation("numba_jvp").table_conv_jvp(*split_duals(*inputs), edges, interpolation))
     if chosen != "reference":
