@@ -55,7 +55,7 @@ def test_there_is_a_row_for_each_variant_and_level(summary: StudySummary) -> Non
     for letter, name in zip("ABCD", rows, strict=True):
         assert re.search(rf"^{letter} {name} ", table, re.MULTILINE)
     headline = " ".join(table.partition("\n\n")[0].split())
-    assert "A, channels 32 wins over 2 seeds: MSE of positions 1.05" in headline
+    assert "A, channels 32 wins over 2 seeds: MSE of positions (length²) 1.05" in headline
     assert "every other variant at its level of the factors is clearly worse" in headline
     assert p_note(summary).startswith("p is of a paired t-test")
     assert "adjusted for all comparisons at one level of the factors" in p_note(summary)
@@ -95,6 +95,11 @@ def test_all_say_what_is_equal(write_study: WriteStudy, equal: str, steps: dict[
     page = Path(write_report(folder)).read_text()
     for text in (terminal_table(summary), markdown_table(summary), re.sub(r"<[^>]*>", " ", page)):
         assert expected in " ".join(text.replace("&#39;", "'").split())
+
+
+def test_a_point_of_a_factor_has_the_letter_of_its_row(summary: StudySummary) -> None:
+    (chart,) = factor_charts(summary)
+    assert [[point.letter for point in series.points] for series in chart.series] == [["A", "C"], ["B", "D"]]
 
 
 def test_values_of_a_factor_keep_their_digits() -> None:

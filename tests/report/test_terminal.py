@@ -113,7 +113,7 @@ def test_the_note_says_which_test_gives_p() -> None:
     assert "p is of a paired t-test by seed, which rests on differences that are normal over seeds" in flat(
         two_variants(3)
     )
-    assert "an exact sign-flip test by seed, which needs no normality, adjusted for all 1 comparison" in flat(
+    assert "an exact sign-flip test by seed, which needs no normality, adjusted for the one comparison" in flat(
         two_variants(6)
     )
     assert line_of(two_variants(6), "B bad").endswith("0.031")  # 2^(1 - 6)

@@ -23,7 +23,7 @@ def scaled(records: list[dict[str, Any]], name: str, factor: float) -> list[dict
 def test_a_clear_winner_is_called_and_its_symmetry_named(write_study: WriteStudy) -> None:
     records, design = make_study()
     found = judge(write_study, scaled(records, "E(3) on R3xS2 + global frame", 1.5), design)
-    assert found.headline.startswith("E(3) on R3xS2 wins over 3 seeds: MSE of positions 0.00502")
+    assert found.headline.startswith("E(3) on R3xS2 wins over 3 seeds: MSE of positions (length²) 0.00502")
     assert "effective symmetry E(3)" in found.headline
     assert found.findings[0].text.startswith("The task wants E(3)")
 

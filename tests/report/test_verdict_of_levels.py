@@ -50,7 +50,7 @@ def bold_of(summary: StudySummary) -> list[str]:
 def test_a_sweep_of_one_variant_compares_nothing() -> None:
     summary = summary_of({("A", 8): 2.0, ("A", 16): 1.0})
     found = verdict(summary)
-    assert found.headline.startswith("A, channels 16 has the lowest mean over 4 seeds: MSE of positions 1.00")
+    assert found.headline.startswith("A, channels 16 has the lowest mean over 4 seeds: MSE of positions (length²) 1.00")
     assert found.headline.endswith("; there is no other to compare it with at its level of the factors.")
     assert [finding.title for finding in found.findings if finding.title == "By how much"] == []
     assert bold_of(summary) == []
@@ -101,7 +101,7 @@ def test_a_lower_mean_at_a_level_with_fewer_seeds_is_said() -> None:
     summary = summary_of(errors, lambda width: 3 if width == 16 else 4)
     assert [v.name for v in summary.lower_elsewhere] == ["A, channels 16", "B, channels 16"]
     headline = verdict(summary).headline
-    assert headline.startswith("B, channels 32 wins over 4 seeds: MSE of positions 2.00")
+    assert headline.startswith("B, channels 32 wins over 4 seeds: MSE of positions (length²) 2.00")
     assert headline.endswith(
         "clearly worse. Lower at another level, but over fewer or other seeds, and so no winner: "
         "A, channels 16 (1.00, 3 seeds) and B, channels 16 (1.50, 3 seeds)."

@@ -63,7 +63,8 @@ class RowChart:
 class Point:
     """A mean in an XY chart; positions from the left and from the top in per cent.
 
-    ``shift`` pixels to the side keep it off a point that lies at the same place.
+    ``shift`` pixels to the side keep it off a point that lies at the same place. ``letter`` is that of its row, where
+    it is not that of the series.
     """
 
     x: float
@@ -72,6 +73,7 @@ class Point:
     high: float
     tip: str
     shift: int = 0
+    letter: str = ""
 
 
 @dataclass(frozen=True)

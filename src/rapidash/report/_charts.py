@@ -180,12 +180,24 @@ def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
         series = []
         for variant, curve in known:
             rest = {name: value for name, value in variant.level.items() if name != factor}
-            series.append(_error_curve(variant, row_name(variant.variant, rest), curve, x, y, "{:g}".format))
-        lead = "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve."
+            drawn = _error_curve(variant, row_name(variant.variant, rest), curve, x, y, "{:g}".format)
+            marks = (_letter(summary, variant, factor, at) for at in curve)
+            points = tuple(replace(point, letter=mark) for point, mark in zip(drawn.points, marks, strict=True))
+            series.append(replace(drawn, points=points))
+        lead = (
+            "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve. Letters are "
+            "those of the rows of the table."
+        )
         slug = f"factor-{factor.replace('.', '-')}"
         title = f"Error against {factor}"
         charts.append(XYChart(slug, title, lead, apart(series), x, y, _log(factor, x), error_axis(summary, y)))
     return tuple(charts)
+
+
+def _letter(summary: StudySummary, variant: VariantSummary, factor: str, at: float) -> str:
+    """The letter of the row that differs from a variant's in the value of one factor."""
+    level = {**variant.level, factor: at}
+    return next(row.letter for row in summary.variants if (row.variant, row.level) == (variant.variant, level))
 
 
 def _error_curve(

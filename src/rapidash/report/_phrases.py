@@ -68,7 +68,7 @@ def family_text(summary: StudySummary) -> str:
         return "all comparisons at one level of the factors"
     compared = summary.judgment.comparisons.items()
     pairs = {frozenset(pair) for pair, found in compared if found.p_adjusted is not None}
-    return f"all {fmt.plural(len(pairs), 'comparison')} of the study"
+    return f"all {len(pairs)} comparisons of the study" if len(pairs) > 1 else "the one comparison of the study"
 
 
 def equality_text(summary: StudySummary) -> str:

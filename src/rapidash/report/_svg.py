@@ -81,7 +81,7 @@ def xy_svg(chart: XYChart) -> str:
             x = _LEFT + _WIDTH * point.x / 100 + point.shift
             low, mean, high = (top + _HEIGHT * value / 100 for value in (point.low, point.y, point.high))
             intervals.append(_line(x, x, low, high, _color(s.color), width=2))
-            badges.append(_badge(x, mean, s.letter, _color(s.color), tip=point.tip))
+            badges.append(_badge(x, mean, point.letter or s.letter, _color(s.color), tip=point.tip))
     parts += [*intervals, *badges]
     parts.append(_text(_LEFT + _WIDTH / 2, bottom + 38, chart.x_axis, anchor="middle", fill=_SOFT))
     y = bottom + 64

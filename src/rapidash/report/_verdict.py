@@ -14,7 +14,7 @@ from rapidash.report._format import (
     seconds,
     short_count,
 )
-from rapidash.report._phrases import p_text, size_text
+from rapidash.report._phrases import metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
 from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened
 
@@ -94,7 +94,7 @@ def _headline(summary: StudySummary) -> str:
         if not summary.study.runs:
             return "No record yet: no run of this study has ended."
         return "No run of this study ended with a finite test error, so there is nothing to compare."
-    error = f"{summary.metric} {number(best.test.mean)}"
+    error = f"{metric_with_unit(summary)} {number(best.test.mean)}"
     if best.test.low is not None:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
     symmetry = f", effective symmetry {best.effective}" if best.effective else ""
@@ -319,8 +319,9 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     cautions += [_refuted_caution(variant) for variant in summary.variants if variant.refuted_claim]
     setting = str(study.design.get("setting") or "")
     if study.design.get("full") is False or setting.startswith("quick"):
+        ranks = "it ranks the variants, but its" if num_seeds > 1 else "its"
         cautions.append(
-            f"Quick setting{_steps(summary)}: it ranks the variants, but its errors are not comparable with published "
+            f"Quick setting{_steps(summary)}: {ranks} errors are not comparable with published "
             f"ones. For the benchmark's setting, add --full to the command"
         )
     failed = [run for run in study.runs if not run.is_done]
