@@ -77,8 +77,8 @@ def test_help_lists_what_the_package_adds() -> None:
     for line in (
         "growth-ring tasks:",
         "networks: rapidash, EGNN, DGCNN, mlp, growth-mlp methods:",
-        "growth-gate, growth-noise, growth-broken schedules: triangle, decay, constant objectives: supervised, "
-        "growth-shifts measures:",
+        ", growth-gate, growth-noise, growth-broken schedules: triangle, decay, constant objectives: supervised, ",
+        ", growth-shifts measures:",
         ", growth-size",
     ):
         assert line in shown

@@ -374,6 +374,33 @@ def test_equality_is_computed_from_the_records(design: StudyDesign) -> None:
     assert equality_of(study_of([]), 1.0) is None
 
 
+def test_equality_is_that_of_a_fraction(design: StudyDesign) -> None:
+    """With half of the data a step takes ten times as long for one variant: of that the whole data say nothing."""
+    halves = replace(design, fractions=(1.0, 0.5))
+    records = finished(halves, {"equivariant": 8, "components": 8}, {"equivariant": 2.0, "components": 0.5})
+    for record in records:
+        if record["config"]["fraction"] == 0.5 and record["config"]["variant"]["name"] == "components":
+            record["seconds_per_step"] *= 40
+            record["config"]["train"]["steps"] = 4
+    study = study_of(records)
+    whole, half = equality_of(study, 1.0), equality_of(study, 0.5)
+    assert whole is not None
+    assert half is not None
+    assert (whole.steps, whole.step_time_spread) == ((8, 8), pytest.approx(4.0))
+    assert (half.steps, half.step_time_spread) == ((4, 8), pytest.approx(10.0))
+    assert equality_of(study, 0.25) is None
+
+
+def test_the_seconds_of_a_step_are_the_median_of_the_rounds(
+    design: StudyDesign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 steps to warm up, then 9: of 9, 1, 8, 2, 7, 3, 6, 4, 5 the median is 5, the least 1."""
+    times = iter([100.0, 100.0, 9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0])
+    monkeypatch.setattr("rapidash.train._cost._seconds", lambda training: next(times))
+    assert [cost.seconds for cost in measured_costs(design.runs()[:1])] == [5.0]
+    assert not list(times)
+
+
 def test_spreads_are_within_a_level(design: StudyDesign) -> None:
     """Widths whose times differ a hundredfold are not compared: at one width the variants differ fourfold."""
     grid = replace(design, factors={"model.channels": (1, 100)})

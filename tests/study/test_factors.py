@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_plugin import variant
 
 from rapidash.models import RapidashConfig
 from rapidash.study import (
@@ -21,8 +22,10 @@ from rapidash.study import (
     summarize,
 )
 from rapidash.study._build import check_networks
+from rapidash.study._factors import at_level
 from rapidash.study._judge import judge
 from rapidash.study._level import row_name
+from rapidash.train import TrainConfig
 
 WIDTHS = {"model.channels": (16, 32)}
 
@@ -90,6 +93,12 @@ def test_what_is_set_twice_alike_is_one_setting(design: StudyDesign) -> None:
     assert [run.key for run in twice.runs()] == [
         run.key for run in replace(design, seeds=(3,), fractions=(0.5,), task_options={"size": 10}).runs()
     ]
+
+
+def test_a_level_of_the_task_is_what_is_run_whatever_the_options_say() -> None:
+    """Also where the options are those of another level, as of a run on record."""
+    found = at_level({"task.size": 20}, variant("components"), TrainConfig(), {"size": 10, "other": 1})
+    assert found[2] == {"size": 20, "other": 1}
 
 
 def test_a_factor_overwrites_no_knob_in_which_variants_differ(design: StudyDesign) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from safetensors.torch import save_file
 from toy_plugin import Equivariant, ToyTask, variant
 
 from rapidash.groups import SO
-from rapidash.methods import Average, evaluate
+from rapidash.methods import Average, Measurement, Subject, evaluate
 from rapidash.predict import TrainedModel
+from rapidash.registry import MEASURES
 from rapidash.study import Store, StoreError, load_run, run_one
 from rapidash.study._build import fresh_model
 from rapidash.study._claims import measure_equivariance
@@ -76,6 +78,23 @@ def test_an_average_at_test_time_needs_no_second_training(tmp_path: Path, run, m
     again = replace(config, variant=replace(config.variant, methods=(Average("SO(3)", 2),)))
     (tmp_path / "work" / config.key / "checkpoint.pt").unlink()
     assert run_one(again, tmp_path)["train_seconds"] != plain["train_seconds"]  # nothing to adopt: it trains
+
+
+def test_a_measure_needs_no_second_training(tmp_path: Path, run, monkeypatch) -> None:
+    """Nor does it take part in it: the run without measures trains the same weights."""
+
+    def size_of_weights(subject: Subject) -> Iterator[Measurement]:
+        size = sum(float(parameter.detach().square().sum()) for parameter in subject.model.parameters()) ** 0.5
+        yield Measurement("norm of the weights", size, moment=subject.moment, view=subject.view)
+
+    monkeypatch.setitem(MEASURES, "toy-size", size_of_weights)
+    plain = run_one(run(), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", lambda self, step: pytest.fail("it trains"))
+        measured = run_one(replace(run(), measures=("toy-size",)), tmp_path)
+    assert measured["test_error"] == plain["test_error"]
+    moments = [found["moment"] for found in measured["measurements"] if found["name"] == "norm of the weights"]
+    assert sorted(moments) == ["after", "before"]
 
 
 def test_the_time_of_a_training_is_counted_in_every_session_and_once(tmp_path: Path, run, monkeypatch) -> None:

@@ -99,17 +99,12 @@ class StudyDesign:
         factors = as_levels(self.factors)
         for name, own, default in (("seed", "seeds", _SEEDS), ("fraction", "fractions", _FRACTIONS)):
             if name in factors:
-                _check_alone(name, factors[name], own, tuple(getattr(self, own)), (default, factors[name]))
+                if (given := tuple(getattr(self, own))) not in (default, factors[name]):
+                    raise _set_twice(name, factors[name], own, given)
                 object.__setattr__(self, own, factors.pop(name))
         for knob, value in self.task_options.items():
-            if (name := f"task.{knob}") in factors:
-                _check_alone(
-                    name,
-                    factors[name],
-                    f"task_options[{knob!r}]",
-                    value,
-                    factors[name] if len(factors[name]) == 1 else (),
-                )
+            if factors.get(name := f"task.{knob}", (value,)) != (value,):
+                raise _set_twice(name, factors[name], f"task_options[{knob!r}]", value)
         object.__setattr__(self, "factors", factors)
 
     def runs(self) -> list[RunConfig]:
@@ -171,10 +166,8 @@ class StudyDesign:
         replace(self.train, **override)  # TrainConfig checks the values
 
 
-def _check_alone(factor: str, values: Sequence[Any], place: str, value: Any, allowed: Sequence[Any]) -> None:
-    """Raises: ValueError for a factor that is also set in another place, to something else."""
-    if value not in allowed:
-        raise ValueError(f"factor {factor!r} has the values {list(values)}, but {place} is {value!r}: give one of them")
+def _set_twice(factor: str, values: Sequence[Any], place: str, value: Any) -> ValueError:
+    return ValueError(f"factor {factor!r} has the values {list(values)}, but {place} is {value!r}: give one of them")
 
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:
