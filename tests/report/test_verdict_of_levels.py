@@ -157,3 +157,19 @@ def test_the_level_with_the_most_seeds_is_judged_first() -> None:
         summary = summary_of(errors, lambda width, fewer=fewer: 3 if width == fewer else 4)  # type: ignore[misc]
         assert summary.judgment.best == best
         assert summary.judgment.num_seeds == 4
+
+
+def test_a_lower_mean_at_the_same_level_is_said_once() -> None:
+    """It has fewer seeds, which one sentence says: no second one speaks of another level."""
+    records = [
+        small_record(name, seed, error + NOISE[seed], key=f"{name}{width}{seed}", config={"level": {"model.x": width}})
+        for name, width, error, count in (("A", 16, 1.0, 4), ("B", 16, 0.5, 2), ("A", 32, 3.0, 4))
+        for seed in range(count)
+    ]
+    summary = summarize(study_of(records))
+    assert summary.best is not None
+    assert summary.best.name == "A, x 16"
+    assert summary.lower_elsewhere == ()
+    headline = verdict(summary).headline
+    assert "Fewer seeds, and so no winner whatever the mean: B, x 16 (2 seeds)." in headline
+    assert "another level" not in headline

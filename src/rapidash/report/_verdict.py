@@ -191,10 +191,8 @@ def _symmetry_at_best_level(summary: StudySummary) -> Finding | None:
         )
         return Finding("Which symmetry", text)
     leaders: dict[str, VariantSummary] = {best.effective: best}
-    for variant in (
-        *summary.undecided,
-        *summary.at_best_level,
-    ):  # what may be as good as the best speaks for its symmetry
+    # what may be as good as the best speaks for its symmetry
+    for variant in (*summary.undecided, *summary.at_best_level):
         if variant.effective and not variant.oracle and not variant.is_doubted:
             leaders.setdefault(variant.effective, variant)
     is_split = len(summary.judgments) > 1
