@@ -27,18 +27,20 @@ Errors = dict[str, dict[int, float | None]]  # None: a run that failed
 
 
 @contextmanager
-def study_with(errors: Errors, small: Errors) -> Iterator[Path]:
-    """A directory with the records of these errors, and of those at a tenth of the data."""
+def study_with(errors: Errors, small: Errors, *, factor: bool = False) -> Iterator[Path]:
+    """A directory with the records of these errors, and of those at a tenth of the data, or at another width."""
+    wide, narrow = ({"level": {"model.channels": width}} if factor else {} for width in (32, 8))
     with tempfile.TemporaryDirectory() as folder:
         records = Path(folder) / "toy" / "records"
         records.mkdir(parents=True)
-        for fraction, found in ((1.0, errors), (0.1, small)):
+        places = (({"fraction": 1.0, **wide}, errors), ({"fraction": 1.0 if factor else 0.1, **narrow}, small))
+        for number, (config, found) in enumerate(places):
             for name, by_seed in found.items():
                 for seed, error in by_seed.items():
                     variant = {"neighbor": NEIGHBOR.get(name), "knob": "one knob"}
                     status = {} if error is not None else {"status": "failed", "error": "ValueError: no"}
-                    entry = record(name, seed, error or 0.0, variant=variant, config={"fraction": fraction}, **status)
-                    entry["key"] = f"{name}{seed}{fraction}"
+                    entry = record(name, seed, error or 0.0, variant=variant, config=config, **status)
+                    entry["key"] = f"{name}{seed}{number}"
                     (records / f"{entry['key']}.json").write_text(json.dumps(entry))
         yield records.parent
 
@@ -191,6 +193,45 @@ def test_all_say_the_same(errors: Errors, small: Errors) -> None:
             assert re.search(rf"{best} (wins over|has the lowest)|{alone}", head), head
         assert {name: p for name, p in found.items() if p} == {name: p for name, p in p_values.items() if p}
     assert max(map(len, terminal.splitlines())) <= 120
+
+
+def by_letter(text: str) -> dict[str, str]:
+    """By letter of a row, the p against its neighbor, in any of the four tables; empty where there is none."""
+    if text.startswith("<"):
+        cells = Cells()
+        cells.feed(text)
+        rows = [row for row in cells.rows if len(row) > 8 and re.match(r"\s*[A-H]\s", row[0])]
+        return {row[0].split()[0]: normal("".join(P.findall(row[-5]))) for row in rows}
+    if "list-table" in text:
+        found = re.findall(r"\* - ([A-H]) .*((?:\n     - .*)+)", text)
+    else:
+        found = re.findall(r"^\| ([A-H]) (.*)$", text, re.MULTILINE)
+    return {letter: normal("".join(P.findall(cells)[:1])) for letter, cells in found}
+
+
+@settings(max_examples=15, deadline=None)
+@given(ERRORS, ERRORS)
+@example(DIFFERENT, {name: {seed: 2 * error for seed, error in found.items()} for name, found in DIFFERENT.items()})
+@example({"Aspen": FOUR}, {"Birch": {0: 0.5}})
+def test_all_say_the_same_at_every_level_of_a_factor(errors: Errors, other: Errors) -> None:
+    with study_with(errors, other, factor=True) as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_publish, "figure", lambda _, path: path)
+        page = write_report(directory).read_text(encoding="utf-8")
+        markdown = (directory / "table.md").read_text(encoding="utf-8")
+        summary = summarize(read_study(directory))
+        terminal = terminal_table(summary)
+        published = publish(directory, directory / "table.rst")[0].read_text(encoding="utf-8")
+    p_values = {32: expected(errors)[1], 8: expected(other)[1]}
+    wanted = {row.letter: p_values[row.level["model.channels"]].get(row.variant, "") for row in summary.variants}
+    block = next((part for part in terminal.split("\n\n") if part.startswith("variant")), "")
+    lines = [(line.split()[0], line.split("  ")[-1].strip()) for line in block.splitlines()[2:]]
+    said = {name: "" if p == "–" else f"p {p}" if p.startswith("<") else f"p = {p}" for name, p in lines}
+    assert {name: p for name, p in said.items() if p} == {name: p for name, p in wanted.items() if p}
+    for text in (markdown, page, published):
+        assert {name: p for name, p in by_letter(text).items() if p} == {name: p for name, p in wanted.items() if p}
+    if summary.best is not None:
+        for head in (in_terminal(terminal)[0], in_markdown(markdown)[0], on_page(page)[0], in_published(published)[0]):
+            assert re.search(rf"{summary.best.name} (wins over|has the lowest|is the only)", head), head
 
 
 def test_the_command_says_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
