@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
 _FACTORIES = ("empty", "zeros", "ones", "full", "rand", "randn", "randint", "normal", "arange", "eye")
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MAX_TENSORS = 50_000

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that 
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign, StudySummary
 
 FAILED, USAGE_ERROR = 1, 2
-_COPIES_IN_TRAINING = 4  # weights and their average, gradients, the best ones: all optimizers add to this
 _LARGEST = {"num_layers": 10_000, "num_orientations": 10_000, "max_degree": 100, "table_size": 100_000}  # of a network
 
 
@@ -250,7 +249,7 @@ def _train(words: list[str]) -> int:
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
     """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
-    from rapidash._allocation_limit import AllocationLimit, machine_memory
+    from rapidash._allocation_limit import COPIES_IN_TRAINING, AllocationLimit, machine_memory
     from rapidash.methods import build_model
     from rapidash.tasks import get_task
 
@@ -259,7 +258,7 @@ def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant")
         if sum(value if isinstance(value, tuple | list) else [value]) > largest:
             raise UsageError(f"--model: {name} must be at most {largest}, got {value}")
     try:
-        with AllocationLimit(machine_memory() // _COPIES_IN_TRAINING):
+        with AllocationLimit(machine_memory() // COPIES_IN_TRAINING):
             build_model(get_task(task, **task_options), variant)
     except ValueError as error:
         raise UsageError(f"--model: {error}") from error

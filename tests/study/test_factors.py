@@ -200,8 +200,9 @@ def test_a_whole_number_is_one_level_with_its_float(tmp_path: Path, design: Stud
 )
 @pytest.mark.parametrize("equal", ["steps", "time"])
 def test_a_value_that_a_network_refuses_is_told_before_anything_is_written(
-    tmp_path: Path, factor: str, values: tuple[Any, ...], message: str, equal: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: str, values: tuple[Any, ...], message: str, equal: Any
 ) -> None:
+    monkeypatch.setattr("rapidash.study._build.machine_memory", lambda: 2**30)
     planned = get_design("nbody").select(["E(3) on R3", "E(3) on R3xS2"])
     planned = replace(planned, task_options={"num_train": 4, "num_val": 4, "num_test": 4}, equal=equal)
     with pytest.raises(ValueError, match=f"^factors .*{re.escape(message)}"):

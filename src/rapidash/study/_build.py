@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from rapidash._allocation_limit import AllocationLimit, machine_memory
+from rapidash._allocation_limit import COPIES_IN_TRAINING, AllocationLimit, machine_memory
 from rapidash._plain import content_key, to_plain
 from rapidash.data import Dataset
 from rapidash.methods import Task, build_model
@@ -34,12 +34,12 @@ def calibrated(model: nn.Module, train_set: Dataset, config: RunConfig) -> nn.Mo
 def check_networks(runs: Sequence[RunConfig]) -> None:
     """Build the model of every variant at every level once: a value that a network refuses is told before training.
 
-    Raises: ValueError naming level and variant, for a model that cannot be built or does not fit into memory.
+    Raises: ValueError naming level and variant, for a model that cannot be built or is too large to be trained here.
     """
     load_plugins()
     for run in {content_key(to_plain([run.variant, run.task_options])): run for run in runs}.values():
         try:
-            with AllocationLimit(machine_memory()):
+            with AllocationLimit(machine_memory() // COPIES_IN_TRAINING):
                 build_model(get_task(run.task, **run.task_options), run.variant)
         except Exception as error:
             level = {name: value for name, value in run.level.items() if not name.startswith("train.")}
