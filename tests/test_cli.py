@@ -432,8 +432,8 @@ def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> N
             "20 steps",
         ),
         (
-            {"factors": {"train.steps": (10, 20)}, "equal": "time"},
-            "2 variants x 2 seeds x 1 data fraction x 2 values of train.steps = 8 runs of equal time at each level",
+            {"factors": {"task.size": (9, 12)}, "equal": "time"},
+            "2 variants x 2 seeds x 1 data fraction x 2 values of task.size = 8 runs of equal time at each level",
         ),
         (
             {"seeds": (0,), "equal": "flops"},
