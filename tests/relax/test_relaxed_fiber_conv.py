@@ -105,6 +105,8 @@ def test_the_penalty_and_the_rate_are_those_of_the_weights(tmp_path: Path) -> No
 def test_ledgers_say_what_is_broken() -> None:
     variant = Variant("a", SMALL, methods=(RelaxedFiberConv(),))
     full, constant = (view_ledger(TASK, variant, view) for view in ("full", CONSTANT))
+    assert full.exactness == constant.exactness
+    assert [words[:19] for words in full.exactness] == ["rotations hold exac"]
     assert (full.effective.name, constant.effective.name) == ("T(3)", "E(3)")
     assert "weighted by orientation" in full.reasons[-1]
 

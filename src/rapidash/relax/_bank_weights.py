@@ -1,11 +1,12 @@
 """The weights of filter banks, one for each bank and group element (or orientation)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from rapidash.relax._switched import switched
 
 
 class BankWeights(nn.Module):
@@ -57,15 +58,6 @@ def total_variation(model: nn.Module) -> Float[Tensor, ""]:
     return torch.stack([part.variation() for part in parts]).sum()
 
 
-@contextmanager
-def constant_bank_weights(model: nn.Module) -> Iterator[None]:
+def constant_bank_weights(model: nn.Module) -> AbstractContextManager[None]:
     """Within the block every weight of a bank is the mean of the bank: the nearest equivariant model."""
-    parts = bank_weights(model)
-    before = [part.is_projected for part in parts]
-    for part in parts:
-        part.is_projected = True
-    try:
-        yield
-    finally:
-        for part, state in zip(parts, before):
-            part.is_projected = state
+    return switched(bank_weights(model), "is_projected", True)

@@ -1,7 +1,7 @@
 """The exact penalty on weights: the distance of free linear maps to the maps that commute with the group."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from rapidash.relax._constraint_relaxation import linear_branches
 from rapidash.relax._linear_branches import LinearBranch, make_linear
 from rapidash.relax._relaxed_layer import relaxed_layers
 from rapidash.relax._relaxing import PROJECTED, RelaxingMethod, check_weight
+from rapidash.relax._switched import switched
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,7 @@ def squared_distance(branch: LinearBranch) -> Tensor:
     return (branch.weight - branch.averaged_weight()).square().sum()
 
 
-@contextmanager
-def averaged(model: nn.Module) -> Iterator[None]:
+def averaged(model: nn.Module) -> AbstractContextManager[None]:
     """Within the block all linear branches of a model are averaged over their groups."""
     branches = [part for part in model.modules() if isinstance(part, LinearBranch)]
-    before = [branch.is_averaged for branch in branches]
-    for branch in branches:
-        branch.is_averaged = True
-    try:
-        yield
-    finally:
-        for branch, state in zip(branches, before):
-            branch.is_averaged = state
+    return switched(branches, "is_averaged", True)

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.groups import Group, parse_group
+from rapidash.groups import parse_group
 from rapidash.methods import Control, Method, ParamGroup, StepView
 from rapidash.models import NetworkConfig, Rapidash, RapidashConfig
 from rapidash.nn import GroupConv
 from rapidash.relax._bank_weights import BankWeights, bank_weights, constant_bank_weights, total_variation
+from rapidash.relax._left_symmetry import left_symmetry
 from rapidash.relax._relaxed_group_conv import Side
 from rapidash.symmetry import Ledger
 
@@ -128,13 +129,9 @@ class RelaxedFiberConv(Method):
         """With constant weights the network keeps what it had; the full one keeps no rotation."""
         if view == CONSTANT:
             return replace(before, reasons=(*before.reasons, "the weights of the banks are their means"))
-        layers, effective = before.layers, before.effective
-        if not isinstance(layers, Group) or not isinstance(effective, Group):
-            raise ValueError(f"relaxed convolutions break rotations of space, the ledger says {effective.name}")
-        axes = torch.eye(effective.dim, dtype=torch.float64)
-        kept = effective.stabilizer(axes)
-        reasons = (*before.reasons, f"banks are weighted by orientation: {effective} is reduced to {kept}")
-        return Ledger(layers.stabilizer(axes), kept, reasons, True, before.oracle)
+        return left_symmetry(
+            before, "relaxed convolutions break rotations of space", "banks are weighted by orientation"
+        )
 
 
 class BankControl(Control):

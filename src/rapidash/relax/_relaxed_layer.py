@@ -1,8 +1,8 @@
 """A layer with a free branch beside it, f(x) = f_eq(x) + gate * f_free(x), and the projection that drops the branch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rapidash.models import Rapidash
 from rapidash.nn import Block, ConvNextBlock, EdgeKernel
+from rapidash.relax._switched import switched
 
 MakeFree = Callable[[Rapidash, ConvNextBlock], nn.Module]
 
@@ -173,18 +174,9 @@ def relaxed_layers(model: nn.Module) -> list[Relaxed]:
     return [part for part in model.modules() if isinstance(part, Relaxed)]
 
 
-@contextmanager
-def relaxation(model: nn.Module, *, on: bool) -> Iterator[None]:
+def relaxation(model: nn.Module, *, on: bool) -> AbstractContextManager[None]:
     """Within the block all free branches of a model are on or off."""
-    layers = relaxed_layers(model)
-    before = [layer.is_projected for layer in layers]
-    for layer in layers:
-        layer.is_projected = not on
-    try:
-        yield
-    finally:
-        for layer, state in zip(layers, before):
-            layer.is_projected = state
+    return switched(relaxed_layers(model), "is_projected", not on)
 
 
 def project(model: nn.Module) -> nn.Module:

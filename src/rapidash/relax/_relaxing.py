@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-import torch
 from torch import nn
 
-from rapidash.groups import Group, parse_group, trivial
+from rapidash.groups import parse_group
 from rapidash.methods import FULL, Method
 from rapidash.models import NetworkConfig, Rapidash, RapidashConfig
 from rapidash.nn import ConvNextBlock
 from rapidash.registry import NETWORKS
 from rapidash.relax._free_branches import FiberMLP, Normalization, OffsetMLP, PositionMLP
+from rapidash.relax._left_symmetry import left_symmetry
 from rapidash.relax._relaxed_layer import project, relax_blocks, relaxation, relaxed_layers
 from rapidash.symmetry import Ledger
 
@@ -118,15 +118,12 @@ class RelaxingMethod(Method):
             return replace(
                 before, reasons=(*before.reasons, f"the free branches of {self.kind} are {self.how_projected}")
             )
-        layers, effective = before.layers, before.effective
-        if not isinstance(layers, Group) or not isinstance(effective, Group):
-            raise ValueError(f"{self.kind} relaxes motions of space, the ledger says {effective.name}")
-        axes = torch.eye(effective.dim, dtype=torch.float64)
-        left, kept = layers.stabilizer(axes), effective.stabilizer(axes)
-        if self.branches_see == "positions":
-            left = kept = trivial(effective.dim)
-        reason = f"the free branches of {self.kind} see {self.branches_see}: {effective} is reduced to {kept}"
-        return Ledger(left, kept, (*before.reasons, reason), True, before.oracle, exactness=before.exactness)
+        return left_symmetry(
+            before,
+            f"{self.kind} relaxes motions of space",
+            f"the free branches of {self.kind} see {self.branches_see}",
+            keeps_translations=self.branches_see != "positions",
+        )
 
 
 def check_choice(name: str, value: object, options: Any) -> None:
