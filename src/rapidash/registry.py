@@ -45,6 +45,9 @@ _TASK_CLASSES = {
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "effective-invariance",
+    "invariants",
+    "invariants-digits",
+    "invariants-streams",
     "lie-derivative",
     "nbody-methods",
     "relax-cmu",
@@ -69,6 +72,10 @@ NETWORKS: Registry[Any] = Registry(
         "EGNN": "rapidash.models:EGNNConfig",
         "DGCNN": "rapidash.models:DGCNNConfig",
         "mlp": "rapidash.models:MLPConfig",
+        "image-gcnn": "rapidash.models:ImageGCNNConfig",
+        "signal-gcnn": "rapidash.models:SignalGCNNConfig",
+        "scale-stream": "rapidash.symmetrize:ScaleStreamConfig",
+        "multi-stream": "rapidash.symmetrize:MultiStreamConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -76,6 +83,8 @@ TASKS: Registry[Any] = Registry(
     "task",
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
+        "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
     },
@@ -94,6 +103,7 @@ METHODS: Registry[Any] = Registry(
         "latent-equivariance": "rapidash.relax:LatentEquivariance",
         "learned-latent-action": "rapidash.relax:LearnedLatentAction",
         "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
+        "invariant-integration": "rapidash.symmetrize:IntegrateInvariants",
         "shared-networks": "rapidash.relax.rl:SharedNetworks",
         "relaxed-networks": "rapidash.relax.rl:RelaxedNetworks",
         "residual-networks": "rapidash.relax.rl:ResidualNetworks",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._cifar10 import CIFAR10_CLASSES, cifar10_superpixels_dataset
     from rapidash.datasets._cloud_files import CLOUD_FORMATS, FileCloud, as_entries, read_clouds, unforeseen
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
+    from rapidash.datasets._digits import DIGITS_SIZE, digits_images
     from rapidash.datasets._elements import ELEMENT_SYMBOLS
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
@@ -44,6 +45,7 @@ __all__ = [
     "CLOUD_FORMATS",
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
+    "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
@@ -73,6 +75,7 @@ __all__ = [
     "cifar10_superpixels_dataset",
     "cmu_dataset",
     "data_folders",
+    "digits_images",
     "heart_disease_dataset",
     "locate",
     "md_dataset",
@@ -119,6 +122,7 @@ _LAZY = {
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
+    "_digits": ("DIGITS_SIZE", "digits_images"),
     "_elements": ("ELEMENT_SYMBOLS",),
     "_motion_clips": (
         "MotionClips",

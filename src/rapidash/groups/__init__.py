@@ -24,6 +24,7 @@ from rapidash.groups._matrix_groups import (
 )
 from rapidash.groups._parse_group import parse_group
 from rapidash.groups._parse_matrix_group import parse_matrix_group
+from rapidash.groups._pixels import moved_back, pixel_action
 from rapidash.groups._product import OfFactor, Product
 from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
@@ -90,11 +91,13 @@ __all__ = [
     "irrep_multiplicities",
     "joined_group",
     "motion",
+    "moved_back",
     "octahedral",
     "orientation_grid",
     "parse_group",
     "parse_matrix_group",
     "permutation_action",
+    "pixel_action",
     "random_rotation",
     "scaling",
     "shear",

@@ -5,6 +5,7 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
+from rapidash.models._image_gcnn import FiberNetwork, ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._mlp import MLPConfig
 from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
@@ -17,6 +18,9 @@ __all__ = [
     "BaselineConfig",
     "DGCNNConfig",
     "EGNNConfig",
+    "FiberNetwork",
+    "ImageGCNN",
+    "ImageGCNNConfig",
     "Interface",
     "KernelError",
     "MLPConfig",
@@ -25,6 +29,8 @@ __all__ = [
     "Rapidash",
     "RapidashConfig",
     "RapidashOutput",
+    "SignalGCNN",
+    "SignalGCNNConfig",
     "Takes",
     "choose_table_size",
     "cloud_network",
