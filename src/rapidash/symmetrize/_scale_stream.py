@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rapidash._plain import check_fields
 from rapidash.groups import Image
-from rapidash.models import ImageGCNNConfig, Interface, NetworkConfig, Takes
+from rapidash.models import FiberNetwork, ImageGCNNConfig, Interface, NetworkConfig, Takes
 
 _ZOOM = Image(boundary="zeros")
 
@@ -22,30 +22,40 @@ def zoomed(image: Float[Tensor, "B C H W"], factor: float) -> Float[Tensor, "B C
 
 
 class ScaleStream(nn.Module):
-    r"""The mean of a network over a finite set of scales, h(x) = (1 / S) sum_s f(x zoomed by s).
+    r"""A network whose invariants are the largest over a finite set of scales.
+
+    .. math:: h(x) = r\left( \max_s I(x \text{ zoomed by } s) \right)
+
+    I are the invariants of the network and r its readout. Let them be maxima over places: a mean over places measures
+    the area that something covers, which grows with the square of the zoom.
 
     Symmetry: *approximately* invariant to scaling. Scalings are no compact group: a zoomed image shows the network the
     scales between two neighbors of the set, loses one scale at the end of the set and gains another, and is
-    interpolated. `scale_error` measures what is left.
+    interpolated. `scale_error` measures what is left, which is not small.
 
     Args:
-        network: f, images (B, C, H, W) -> (B, num_outputs).
+        network: of images, with ``pooling="max"``.
         scales: the factors, positive, at least one.
-        num_outputs: of the network.
     Shape: x (B, C, H, W) -> (B, num_outputs).
     Raises: ValueError for no scale, or one that is not positive.
     """
 
-    def __init__(self, network: nn.Module, scales: Sequence[float], num_outputs: int) -> None:
+    def __init__(self, network: FiberNetwork, scales: Sequence[float]) -> None:
         super().__init__()
         _check_scales(scales)
-        self.network, self.scales, self.num_outputs = network, tuple(scales), num_outputs
+        self.network, self.scales = network, tuple(scales)
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers per image."""
+        return self.network.num_outputs
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B num_outputs"]:
         """See the class."""
-        seen = [x if scale == 1 else zoomed(x, scale) for scale in self.scales]
-        out: Tensor = self.network(torch.cat(seen)).unflatten(0, (len(seen), len(x)))
-        return out.mean(dim=0)
+        seen = torch.cat([x if scale == 1 else zoomed(x, scale) for scale in self.scales])
+        invariants: Tensor = self.network.head.invariants(self.network.fiber(seen))
+        out: Tensor = self.network.head.readout(invariants.unflatten(0, (len(self.scales), len(x))).amax(dim=0))
+        return out
 
 
 class ScaleError(NamedTuple):
@@ -87,12 +97,12 @@ class ScaleStreamConfig(NetworkConfig):
     """A network of images seen at a finite set of scales, see `ScaleStream`.
 
     Args:
-        network: of images, seen at each scale with the same weights.
+        network: of images, seen at each scale with the same weights; its pooling is best ``"max"``.
         scales: the factors, positive.
     Raises: ValueError for values outside the above.
     """
 
-    network: ImageGCNNConfig = field(default_factory=lambda: ImageGCNNConfig(symmetry="C1"))
+    network: ImageGCNNConfig = field(default_factory=lambda: ImageGCNNConfig(symmetry="C1", pooling="max"))
     scales: tuple[float, ...] = (0.5, 0.5**0.5, 1.0, 2**0.5, 2.0)
 
     space = "images"
@@ -113,7 +123,7 @@ class ScaleStreamConfig(NetworkConfig):
 
     def build(self, io: Interface) -> ScaleStream:
         """The network with fresh weights from torch's global generator."""
-        return ScaleStream(self.network.build(io), self.scales, io.out_scalars)
+        return ScaleStream(self.network.build(io), self.scales)
 
 
 def _check_scales(scales: Sequence[float]) -> None:

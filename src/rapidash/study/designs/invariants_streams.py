@@ -6,35 +6,47 @@ from rapidash.study._design import StudyDesign
 from rapidash.symmetrize import MultiStreamConfig, ScaleStreamConfig
 from rapidash.train import TrainConfig
 
-SCALES = (0.7, 1.0, 1.4)
+SCALES = (1.0, 2**0.5, 2.0)  # digits are shrunk by up to 2
 
 
 def make_design(full: bool) -> StudyDesign:
-    """A stream that keeps turns beside one that sees three scales, and single streams of as many weights.
+    """A stream that keeps turns beside one that sees three scales, and others of as many weights.
 
     Quick: 240 steps, three seeds. Full: 1,000 steps, five seeds.
     """
     plain, both = "plain CNN", "C4 stream + scale stream"
     variants = (
-        Variant(plain, ImageGCNNConfig(symmetry="C1", channels=22, readout_dim=16)),
+        Variant(plain, ImageGCNNConfig(symmetry="C1", channels=22, pooling="max", readout_dim=16)),
         Variant(
             "C4 stream",
-            ImageGCNNConfig(symmetry="C4", channels=11, readout_dim=16),
+            ImageGCNNConfig(symmetry="C4", channels=11, pooling="max", readout_dim=16),
             neighbor=plain,
             knob="quarter turns",
         ),
         Variant(
-            "scale stream",
-            ScaleStreamConfig(ImageGCNNConfig(symmetry="C1", channels=22, readout_dim=16), SCALES),
+            "plain CNN, means",
+            ImageGCNNConfig(symmetry="C1", channels=22, readout_dim=16),
             neighbor=plain,
-            knob="the mean over three scales",
+            knob="means in the place of maxima",
+        ),
+        Variant(
+            "C4 stream, means",
+            ImageGCNNConfig(symmetry="C4", channels=11, readout_dim=16),
+            neighbor="C4 stream",
+            knob="means in the place of maxima",
+        ),
+        Variant(
+            "scale stream",
+            ScaleStreamConfig(ImageGCNNConfig(symmetry="C1", channels=22, pooling="max", readout_dim=16), SCALES),
+            neighbor=plain,
+            knob="the largest over three scales",
         ),
         Variant(
             both,
             MultiStreamConfig(
                 (
-                    ImageGCNNConfig(symmetry="C4", channels=8),
-                    ScaleStreamConfig(ImageGCNNConfig(symmetry="C1", channels=15), SCALES),
+                    ImageGCNNConfig(symmetry="C4", channels=8, pooling="max"),
+                    ScaleStreamConfig(ImageGCNNConfig(symmetry="C1", channels=15, pooling="max"), SCALES),
                 )
             ),
             neighbor="C4 stream",
@@ -43,7 +55,10 @@ def make_design(full: bool) -> StudyDesign:
         Variant(
             "two plain streams",
             MultiStreamConfig(
-                (ImageGCNNConfig(symmetry="C1", channels=15), ImageGCNNConfig(symmetry="C1", channels=15))
+                (
+                    ImageGCNNConfig(symmetry="C1", channels=15, pooling="max"),
+                    ImageGCNNConfig(symmetry="C1", channels=15, pooling="max"),
+                )
             ),
             neighbor=both,
             knob="streams that keep nothing",
