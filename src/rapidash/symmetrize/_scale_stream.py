@@ -71,7 +71,7 @@ class ScaleError(NamedTuple):
 
 
 def scale_error(network: nn.Module, images: Float[Tensor, "B C H W"], factors: Sequence[float]) -> ScaleError:
-    """What zooming leaves of the invariance of a network, relative to how its outputs differ between images.
+    """The change of the outputs of a network when images are zoomed, relative to how its outputs differ between images.
 
     Args:
         network: images -> (B, F), in evaluation mode.

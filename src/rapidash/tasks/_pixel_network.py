@@ -1,4 +1,4 @@
-"""What tasks of images and of signals on a group share: the network of one field, its ledger, and the error rate."""
+"""Tasks of images and of signals on a group: the network of one field, its ledger, loss and error rate."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
