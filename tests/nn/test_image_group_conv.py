@@ -136,13 +136,13 @@ def test_what_pixels_cannot_do_is_refused() -> None:
         assert ImageGroupConv(group, 1, 1, kernel_size=1).weight.shape[2] == len(finite_table(group))
     with pytest.raises(ValueError, match="is not finite"):
         ImageLifting(parse_group("SO(2)", 2), 1, 1)
-    with pytest.raises(ValueError, match="kernel_size must be odd, .* got 4"):
+    with pytest.raises(ValueError, match=r"kernel_size must be odd, .* got 4"):
         ImageLifting(cyclic(4), 1, 1, kernel_size=4)
     with pytest.raises(ValueError, match=r"padding must be one of .* got 'mirror'"):
         ImageLifting(cyclic(4), 1, 1, padding="mirror")
     with pytest.raises(ValueError, match="channels must be at least 1, got in_channels=0"):
         ImageGroupConv(cyclic(4), 0, 1)
-    with pytest.raises(ValueError, match="pooling must be one of .* got 'sum'"):
+    with pytest.raises(ValueError, match=r"pooling must be one of .* got 'sum'"):
         FiberPool("sum")
     with pytest.raises(ValueError, match="images of odd size only, got 8 x 7: pad or resize"):
         CenteredMaxPool()(torch.zeros(1, 1, 4, 8, 7))

@@ -184,7 +184,7 @@ def test_what_does_not_fit_is_said() -> None:
         InvariantIntegration(cyclic(8), 2, 3, kernel_size=3)
     with pytest.raises(ValueError, match="num_invariants must be at least 1, got 0"):
         InvariantIntegration(cyclic(4), 2, 0)
-    with pytest.raises(ValueError, match="function must be Monomial, .* got 'monomial'"):
+    with pytest.raises(ValueError, match=r"function must be Monomial, .* got 'monomial'"):
         InvariantIntegration(cyclic(4), 2, 3, "monomial")
     with pytest.raises(ValueError, match="no pixels around them: make the layer with kernel_size=1"):
         InvariantIntegration(cyclic(4), 2, 3, kernel_size=3)(torch.zeros(5, 4, 2))
