@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.groups import cyclic, dihedral, finite_table, parse_group
-from rapidash.models import ImageGCNNConfig, Interface
+from rapidash.models import ImageGCNNConfig, Interface, Rapidash
 from rapidash.symmetrize import InvariantIntegration, Linear, Mlp, Monomial, WeightedSum
 
 FUNCTIONS = {"linear": Linear(), "weighted sum": WeightedSum(), "monomial": Monomial(), "MLP": Mlp(5)}
@@ -213,3 +213,25 @@ def test_what_does_not_fit_is_said() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_the_orientations_of_a_cloud_in_the_plane_are_a_group() -> None:
+    """Features of a network on R^2 x S^1 with 8 orientations, in front of its readout: C8 permutes them in its order."""
+    group = cyclic(8)
+    torch.manual_seed(0)
+    network = Rapidash(
+        dim=2, symmetry="SE(2)", space="R2xS1", num_orientations=8, in_scalars=1, channels=4, num_layers=2, basis_dim=8
+    ).double()
+    seen: list[Tensor] = []
+    network.blocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    pos, batch = torch.randn(7, 2, dtype=torch.float64), torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    scalars = torch.ones(7, 1, dtype=torch.float64)
+    layer = made(group, 4, Monomial())
+    with torch.no_grad():
+        for g in group.elements():
+            network(pos @ g[:2, :2].T, batch, scalars=scalars)
+        out = torch.stack([layer(fiber, batch, 2) for fiber in seen])
+        assert seen[0].shape == (7, 8, 4)
+        assert float((seen[1] - seen[0]).abs().max()) > 1e-3  # the features turn
+        assert float((out - out[0]).abs().max()) < 1e-11
+        assert float((out[0, 0] - out[0, 1]).abs().max()) > 1e-6
