@@ -216,7 +216,7 @@ def test_what_does_not_fit_is_said() -> None:
 
 
 def test_the_orientations_of_a_cloud_in_the_plane_are_a_group() -> None:
-    """Features of a network on R^2 x S^1 with 8 orientations, in front of its readout: C8 permutes them in its order."""
+    """Features of a network on R^2 x S^1 with 8 orientations, before its readout: C8 permutes them in its order."""
     group = cyclic(8)
     torch.manual_seed(0)
     network = Rapidash(

@@ -15,7 +15,7 @@ from rapidash.groups import cyclic, scaling
 from rapidash.methods import Augment, Variant, build_model
 from rapidash.models import ImageGCNNConfig, Interface, MLPConfig, NetworkConfig, SignalGCNNConfig
 from rapidash.study import get_design, run_one
-from rapidash.symmetrize import IntegrateInvariants, InvariantIntegration
+from rapidash.symmetrize import IntegrateInvariants, InvariantIntegration, MultiStreamConfig, ScaleStreamConfig
 from rapidash.tasks import get_task
 from rapidash.tasks.necklaces import necklace_classes
 from rapidash.testing import check_method, check_network, check_task
@@ -126,6 +126,11 @@ def test_ledgers_name_the_group_of_the_layers(digits: None) -> None:
     for symmetry, effective in (("C4", "C(4)"), ("D4", "D(4)"), ("C1", "trivial")):
         assert task.ledger(Variant("a", replace(IMAGE, symmetry=symmetry))).effective.name == effective
     assert task.ledger(Variant("a", MLPConfig())).effective.name == "trivial"
+    streams = MultiStreamConfig((IMAGE, ScaleStreamConfig(replace(IMAGE, symmetry="D4"), (1.0, 2.0))))
+    ledger = task.ledger(Variant("a", streams))
+    assert ledger.effective.name == "C(4)"
+    assert "approximately invariant to scaling" in ledger.reasons[-1]
+    assert "intersection" in ledger.reasons[-2]
     assert scaling(2).name == "scaling(2)"
 
 

@@ -1,6 +1,5 @@
 """Plain group-convolutional networks: of images under turns and mirrors, and of functions on a finite group."""
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -24,16 +23,17 @@ class FiberNetwork(nn.Module):
 
     def __init__(self, group: MatrixGroup, layers: nn.ModuleList, head: FiberHead) -> None:
         super().__init__()
-        self.group, self.layers, self.head = group, layers, head
+        self.group, self.order = group, len(finite_table(group))
+        self.layers, self.head = layers, head
 
     @property
     def num_outputs(self) -> int:
         """Numbers per sample."""
         return self.head.num_outputs
 
-    @abstractmethod
     def fiber(self, x: Tensor) -> Float[Tensor, "B C G H W"]:
         """The features in front of the head."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Float[Tensor, "B num_outputs"]:
         """Outputs of every sample."""
@@ -62,9 +62,9 @@ class SignalGCNN(FiberNetwork):
 
     def fiber(self, x: Float[Tensor, "B C G"]) -> Float[Tensor, "B C2 G 1 1"]:
         """The features in front of the head: a single pixel."""
-        expected = len(finite_table(self.group))
-        if x.dim() != 3 or x.shape[2] != expected:
-            raise ValueError(f"x must be functions on {self.group.name} (B, C, {expected}), got shape {tuple(x.shape)}")
+        if x.dim() != 3 or x.shape[2] != self.order:
+            expected = f"functions on {self.group.name} (B, C, {self.order})"
+            raise ValueError(f"x must be {expected}, got shape {tuple(x.shape)}")
         x = x[..., None, None]
         for layer in self.layers:
             x = layer(x)

@@ -1,5 +1,7 @@
 """Tasks of images and of signals on a group: the network of one field, its ledger, loss and error rate."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -7,7 +9,8 @@ from torch.nn.functional import cross_entropy
 from rapidash.data import Batch
 from rapidash.groups import Group, parse_group, trivial
 from rapidash.methods import Variant
-from rapidash.models import Interface
+from rapidash.models import Interface, NetworkConfig
+from rapidash.symmetrize import MultiStreamConfig, ScaleStreamConfig
 from rapidash.symmetry import Ledger
 
 
@@ -26,12 +29,10 @@ class FieldClassifier(nn.Module):
     def __init__(self, variant: Variant, name: str, space: str, shape: tuple[int, ...], num_classes: int) -> None:
         super().__init__()
         self.name = name
-        model, entries = variant.model, 1
-        for length in shape:
-            entries *= length
+        model = variant.model
         if model.space not in (space, "rows"):
             raise ValueError(f"variant {variant.name!r}: its network {model.kind!r} takes {model.space}, not {space}")
-        channels = entries if model.space == "rows" else shape[0]
+        channels = math.prod(shape) if model.space == "rows" else shape[0]
         network = model.build(Interface(dim=0, in_scalars=channels, out_scalars=num_classes))
         self.network = nn.Sequential(nn.Flatten(), network) if model.space == "rows" else network
 
@@ -42,17 +43,27 @@ class FieldClassifier(nn.Module):
 
 
 def invariant_ledger(variant: Variant) -> Ledger:
-    """The group of the layers, which invariants at their end keep."""
+    """The group of the layers, which invariants at their end keep; scales are approximate and not claimed."""
     if variant.model.space == "rows":
         none = trivial(2)
         return Ledger(none, none, ("the network sees every number in its place: no move is kept",), True, False)
     group: Group = parse_group(variant.model.symmetry, 2)
-    if group.is_subgroup(trivial(2)):
-        return Ledger(
-            group, trivial(2), ("convolutions that move their tables by no element keep no turn",), True, False
-        )
-    reason = f"the layers are equivariant to {group}, and the mean over it and all places is invariant"
-    return Ledger(group, group, (reason,), True, False)
+    keeps_none = group.is_subgroup(trivial(2))
+    reasons = [
+        "convolutions that move their tables by no element keep no turn"
+        if keeps_none
+        else f"the layers are equivariant to {group}, and what is pooled over it and all places is invariant"
+    ]
+    if isinstance(variant.model, MultiStreamConfig):
+        reasons.append("each stream has a group of its own; of the merged output the intersection is claimed")
+    if _sees_scales(variant.model):
+        reasons.append("a finite set of scales is approximately invariant to scaling: measured, not claimed")
+    return Ledger(group, trivial(2) if keeps_none else group, tuple(reasons), True, False)
+
+
+def _sees_scales(model: NetworkConfig) -> bool:
+    streams = model.streams if isinstance(model, MultiStreamConfig) else (model,)
+    return any(isinstance(stream, ScaleStreamConfig) for stream in streams)
 
 
 def class_loss(prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
