@@ -58,7 +58,8 @@ def invariant_ledger(variant: Variant) -> Ledger:
         reasons.append("each stream has a group of its own; of the merged output the intersection is claimed")
     if _sees_scales(variant.model):
         reasons.append("a finite set of scales is approximately invariant to scaling: measured, not claimed")
-    return Ledger(group, trivial(2) if keeps_none else group, tuple(reasons), True, False)
+    kept = trivial(2) if keeps_none else group
+    return Ledger(kept, kept, tuple(reasons), True, False)
 
 
 def _sees_scales(model: NetworkConfig) -> bool:
