@@ -55,7 +55,7 @@ class Predictions:
             return ".xyz"
         return ".csv" if _has_classes(self.outputs) else ".npz"
 
-    def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " M"]]) -> "Predictions":
+    def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " _"]]) -> "Predictions":
         """The same for other points of each cloud: their positions (M, D), and the row whose values each takes."""
         starts = torch.cumsum(self.clouds.num_points, 0) - self.clouds.num_points
         taken = torch.cat([start + part for start, part in zip(starts.tolist(), rows)])
