@@ -67,9 +67,11 @@ def saved_parts(folder: Path) -> Path:
 def test_train_then_predict(capsys) -> None:
     """Particles of the simulation, from an npz file, as they are evaluated after training."""
     sizes = [word for split in ("train", "val", "test") for word in (f"--task_options.num_{split}", "6")]
-    assert run("train", "nbody", "--variant", "T(3) on R3", *SMALL, *sizes, "--tta", "2") == 0
+    assert (
+        run("train", "nbody", "--variant", "T(3) on R3", *SMALL, *sizes, "--average", "SO(3)", "--elements", "2") == 0
+    )
     shown = capsys.readouterr().out
-    assert "channels=8, num_layers=1, tta=2, tta_group=SO(3)] · seed 0" in shown
+    assert "channels=8, num_layers=1, average=2 random elements of SO(3)] · seed 0" in shown
     assert "test_error_tta" in shown
     folder = model_of(shown)
     assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
@@ -188,7 +190,7 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
         (["absent.xyz"], 1, "absent.xyz is not a file"),
         ([], 2, "the following arguments are required: files"),
         (["water.xyz", "--out", "a.txt"], 1, "unknown format of predictions '.txt', expected one of '.npz'"),
-        (["water.xyz", "--tta", "-1"], 1, "tta must be at least 0, got -1"),
+        (["water.xyz", "--tta", "-1"], 2, "tta must be at least 0, got -1"),
         (["water.xyz", "--tta_group", "O(3)"], 2, "--tta_group O(3) needs --tta N"),
         (["."], 1, ". is a folder: give the files in it"),
         (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "--tta_group: unknown symmetry 'SO(4)'"),

@@ -53,7 +53,9 @@ def test_a_name_is_kept_for_two_minor_versions(entry: Deprecation) -> None:
     assert gone[0] > since[0] or gone[1] >= since[1] + 2
 
 
-MOVED = [entry for entry in DEPRECATIONS if re.fullmatch(r"[\w.]+", entry.name)]  # arguments and options: their own tests
+MOVED = [
+    entry for entry in DEPRECATIONS if re.fullmatch(r"[\w.]+", entry.name)
+]  # arguments and options: their own tests
 
 
 @pytest.mark.parametrize("entry", MOVED, ids=lambda entry: entry.name)

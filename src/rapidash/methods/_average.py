@@ -14,6 +14,7 @@ from rapidash.methods._method import Method
 from rapidash.symmetry import Ledger, averaged_symmetry
 
 AVERAGED = "averaged"  # the name of the view whose predictions are averaged
+DEFAULT_ELEMENTS = 16  # random ones, of a group that is not finite
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class OrbitAverage:
             raise ValueError(
                 f"num=0 averages over all elements, of which {self.group.name} has too many: give a number"
             )
+
+    @classmethod
+    def over(cls, group: MatrixGroup, num: int | None = None) -> "OrbitAverage":
+        """The average over a number of random elements; None: all of a finite group, 16 random ones of any other.
+
+        Raises: ValueError for a number below 1.
+        """
+        if num is None:
+            return cls(group, DEFAULT_ELEMENTS if enumerated(group) is None else 0)
+        if num < 1:
+            raise ValueError(f"the number of elements must be at least 1, got {num}")
+        return cls(group, num)
 
     @property
     def count(self) -> int:

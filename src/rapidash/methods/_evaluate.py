@@ -151,9 +151,7 @@ def predict_batches(
             yield indices, batch, prediction
 
 
-def _watched(
-    batch: Batch, predictions: Iterable[Tensor], watch: Callable[[Batch, Tensor], None]
-) -> Iterator[Tensor]:
+def _watched(batch: Batch, predictions: Iterable[Tensor], watch: Callable[[Batch, Tensor], None]) -> Iterator[Tensor]:
     for prediction in predictions:
         watch(batch, prediction)
         yield prediction
