@@ -89,9 +89,9 @@ def symmetry_loss_share(
         zero output, or a loss of 0.
     Source: Shen et al., arXiv 2512.02303, TMLR 2025; derived here.
     """
-    elements, is_complete = _orbit_elements(action, num_elements, seed)
+    elements, is_complete = orbit_elements(action, num_elements, seed)
     with measuring(fn):
-        orbit = _orbit(fn, x, action, elements)
+        orbit = orbit_predictions(fn, x, action, elements)
     name = next(iter(action.output_fields))
     if target.shape != orbit.shape[1:]:
         raise ValueError(
@@ -132,17 +132,18 @@ def equivariance_gap(
         seed: of the elements.
     Raises: ValueError for fewer than 2 elements, a zero output, or an output or a loss that is not finite.
     """
-    elements, _ = _orbit_elements(action, num_elements, seed)
+    elements, _ = orbit_elements(action, num_elements, seed)
     with measuring(fn):
         before = next(iter(action.call(fn, x).values())).detach()
-        average = _orbit(fn, x, action, elements).mean(dim=0).to(before.dtype)
+        average = orbit_predictions(fn, x, action, elements).mean(dim=0).to(before.dtype)
     gap = float(loss(before)) - float(loss(average))
     if not math.isfinite(gap):
         raise ValueError("the loss is not finite: look for targets that are missing")
     return gap
 
 
-def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tuple[Tensor, bool]:
+def orbit_elements(action: Action, num_elements: int | None, seed: int) -> tuple[Tensor, bool]:
+    """The elements, and whether they are all of the group. Raises: ValueError for fewer than 2."""
     everything = enumerated(action.group) if num_elements is None else None
     if everything is not None:
         return everything, True
@@ -152,7 +153,7 @@ def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tupl
     return draw_elements(action.group, num, seed=seed), False
 
 
-def _orbit(fn: Function, x: Any, action: Action, elements: Tensor) -> Tensor:
+def orbit_predictions(fn: Function, x: Any, action: Action, elements: Tensor) -> Tensor:
     """rho(g)^-1 f(g x) for every element, (G, *out), float64."""
     values: list[Tensor] = []
     for g in elements:
