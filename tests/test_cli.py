@@ -224,7 +224,9 @@ def test_a_config_file_names_its_task(capsys, command: str) -> None:
         (["--config", "setting.yaml"], "--config: full must be true or false, got 'yes, please'"),
         (["--model.level", "node"], "--model.level is set by the task"),
         (["--model.in_scalars", "7"], "--model.in_scalars is set by the task"),
-        (["--tta", "2", "--tta_group", "SO(9)"], "--tta, --tta_group: "),
+        (["--average", "SO(9)"], "--average: unknown symmetry 'SO(9)'"),
+        (["--average", "SE(3)", "--elements", "0"], "--elements must be at least 1, got 0"),
+        (["--elements", "4"], "--elements 4 needs --average GROUP"),
     ],
     ids=str,
 )

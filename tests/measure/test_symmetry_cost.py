@@ -1,4 +1,4 @@
-"""What broken symmetry costs in the error of a model: by hand, by the identity of squared errors, and when it matters."""
+"""What broken symmetry costs in the error of a model: by hand, by the identity of squared errors, when it matters."""
 
 import math
 
@@ -55,6 +55,7 @@ def test_for_a_squared_error_it_is_the_spread_of_the_identity(num_elements: int)
         (lambda y: 1e6 * (y - 3).square().sum(dim=1), True),
         (lambda y: 1e-6 * y.square()[:, 0], True),
         (lambda y: y.norm(dim=1), False),
+        (lambda y: 1e-9 * y.norm(dim=1), False),
         (lambda y: y.abs().sum(dim=1), False),
         (lambda y: y.pow(4).sum(dim=1), False),
         (lambda y: 100.0 * (y.argmax(dim=1) != 0).double(), False),

@@ -32,8 +32,8 @@ def sentences(*args: Any, **options: Any) -> tuple[str, str, str]:
 def test_negligible() -> None:
     size, weight, todo = sentences(0.02, 0.01)
     assert size == (
-        f"Under SO(3) the predictions move by 0.3 length (root mean square; 0.02 of their size), and 2{fmt.TIE}% "
-        f"[1{fmt.TIE}%, 3{fmt.TIE}%] of the error of 0.2 length² (MSE of positions) comes with that."
+        f"Under SO(3) the predictions move by 0.300 length (root mean square; 0.020 of their size), and 2{fmt.TIE}% "
+        f"[1{fmt.TIE}%, 3{fmt.TIE}%] of the error of 0.200 length² (MSE of positions) comes with that."
     )
     assert weight == "It does not matter: the whole 95 % interval over clouds is below 5 %."
     assert todo == "Nothing is to be done."
@@ -42,25 +42,27 @@ def test_negligible() -> None:
 def test_mattering() -> None:
     """cost 0.04 of 0.2: the average keeps 0.16, of which 5 % are 0.008: K = 0.04 / 0.008 = 5 elements leave as much."""
     _, weight, todo = sentences(0.2, 0.05)
-    assert weight == "It matters: averaging over SO(3) would lower the error to 0.16 length², which is more than 5 %."
+    assert weight == "It matters: averaging over SO(3) would lower the error to 0.160 length², which is more than 5 %."
     assert todo == (
-        'Average at test time (rapidash predict MODEL FILES --average "SO(3)" --elements 5): 5 elements, so 5 passes for '
-        "each prediction; or train on samples that are moved by SO(3), or a network that has it."
+        'Average at test time (rapidash predict MODEL FILES --average "SO(3)" --elements 5): 5 elements, so 5 passes '
+        "for each prediction; or train on samples that are moved by SO(3), or a network that has it."
     )
 
 
 def test_dominating() -> None:
-    """cost 0.16 of 0.2: the average keeps 0.04, and K = 0.16 / 0.002 = 80. A model that has the symmetry comes first."""
+    """cost 0.16 of 0.2: the average keeps 0.04, and K = 0.16 / 0.002 = 80. A symmetric model comes first."""
     figured = CostFigures.of(figures(0.8, 0.1), **UNITS)
     _, weight, todo = cost_sentences(figured, "E(3), which is exactly symmetric")
-    assert weight == "It dominates: averaging over SO(3) would more than halve the error, to 0.04 length²."
-    assert todo.startswith("Use E(3), which is exactly symmetric; or average at test time (rapidash predict MODEL FILES ")
+    assert weight == "It dominates: averaging over SO(3) would more than halve the error, to 0.0400 length²."
+    assert todo.startswith(
+        "Use E(3), which is exactly symmetric; or average at test time (rapidash predict MODEL FILES "
+    )
     assert "--elements 80): 80 elements, so 80 passes" in todo
 
 
 def test_exact_undecided_posed_and_beyond_an_average() -> None:
     size, weight, todo = sentences(1e-15, 1e-15, relative=1e-15, moved=1e-16)
-    assert "which is rounding; the error (MSE of positions) is 0.2 length²." in size
+    assert "which is rounding; the error (MSE of positions) is 0.200 length²." in size
     assert (weight, todo) == ("It does not matter: the model has this symmetry, to rounding.", "Nothing is to be done.")
     _, weight, todo = sentences(0.05, 0.01)
     assert weight.startswith("Whether it matters cannot be told: the 95 % interval over clouds reaches to both sides")
@@ -68,7 +70,7 @@ def test_exact_undecided_posed_and_beyond_an_average() -> None:
     _, weight, _ = sentences(0.05, 0.01, low=None, high=None)
     assert weight == "Whether it matters cannot be told: there is no interval over clouds."
     _, weight, todo = sentences(0.5, 0.1, pose_helps=True, own_pose=0.01)
-    assert weight.endswith("; but in the pose that the data have the error is 0.01 length², which is lower still.")
+    assert weight.endswith("; but in the pose that the data have the error is 0.0100 length², which is lower still.")
     assert todo.startswith("Where new data come in the pose of these, nothing is to be done; else average at test time")
     _, _, todo = sentences(0.999, 0.0001)
     assert todo.endswith("an average would need more than 1000 elements.")
@@ -114,7 +116,7 @@ def test_a_study_speaks_of_its_best_model_and_names_one_that_is_exact() -> None:
     rows = [dict(zip(section.head, row, strict=True)) for row in section.rows]
     assert [row["broken symmetry"] for row in rows] == ["matters", "exact"]
     assert rows[0]["share"] == f"30{fmt.TIE}% [28{fmt.TIE}%, 32{fmt.TIE}%]"  # 4.30 * 0.01 / sqrt(3) to either side
-    assert "or use bound, which is exactly symmetric (test error 0.15 against 0.1)." in section.text
+    assert "or use bound, which is exactly symmetric (test error 0.150 against 0.100)." in section.text
     for text in (terminal_table(summary), markdown_table(summary)):
         plain = " ".join(text.replace(fmt.TIE, " ").split())
         assert "Does the broken symmetry matter?" in plain

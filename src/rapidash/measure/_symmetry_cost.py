@@ -158,7 +158,7 @@ def symmetry_cost(
     elements, is_complete = orbit_elements(action, num_elements, seed)
     with measuring(fn):
         orbit = orbit_predictions(fn, x, action, elements)
-        name, own = next(iter(action.call(fn, x).items()))
+        own = next(iter(action.call(fn, x).values()))
     refuse_not_finite("the output", orbit, "look for inputs without a value")
     mean = orbit.mean(dim=0)
 
@@ -208,4 +208,4 @@ def _is_squared(error: Callable[[Tensor], Tensor], orbit: Float[Tensor, "G *out"
         return False
     scale = float(here.max() + error(orbit[0]).max())
     others = (second(orbit[0], 2.0) / 4, second(orbit.mean(dim=0) + 0.3 * step, 1.0), second(-2 * orbit[-1], 1.0))
-    return all(bool((other - here).abs().max() <= _ROUNDING * (1 + float(here.max()))) for other in others)
+    return all(bool((other - here).abs().max() <= _ROUNDING * scale) for other in others)

@@ -64,7 +64,7 @@ def chosen_average(
 def earlier_average(
     tta: int, group: MatrixGroup | str | None, *, own: OrbitAverage | None, dim: int
 ) -> OrbitAverage | None:
-    """What ``tta``, a number of random elements or 0, and ``tta_group`` meant; by default the group of ``own``, or SO(D).
+    """What ``tta``, a number of random elements or 0, and ``tta_group`` meant; default: the group of ``own``, or SO(D).
 
     Raises: ValueError for a negative number, or an unknown group.
     """

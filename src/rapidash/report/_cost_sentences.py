@@ -91,7 +91,7 @@ class CostFigures:
             return self.elements
         if not self.averaged > 0:
             return None
-        needed = math.ceil(self.cost / (LEFT_OVER * self.averaged))
+        needed = math.ceil(self.cost / (LEFT_OVER * self.averaged) - 1e-9)  # 5.000000001 is 5
         return max(needed, 2) if needed <= MOST_ELEMENTS else None
 
 
@@ -152,10 +152,8 @@ def advice(found: CostFigures, remedy: str = "") -> str:
         option = "" if found.is_complete else f" --elements {number}"
         average = f"average at test time (rapidash predict MODEL FILES --average {_word(found.group)}{option})"
         price = f"{count}, so {number} passes for each prediction"
-        if found.judgment == "dominates":
-            said = f"{train}; or {average}: {price}"
-        else:
-            said = f"{average}: {price}; or {train}"
+        average = f"{average}: {price}"
+        said = "; or ".join((train, average) if found.judgment == "dominates" else (average, train))
     said = f"{posed}{said}."
     return said[:1].upper() + said[1:]
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from rapidash.data import Dataset
+from rapidash.groups import enumerated
 from rapidash.measure import Action, symmetry_cost
 from rapidash.methods import Supervised, Task, Variant, in_eval_mode
 from rapidash.study._claims import MEASURED_ELEMENTS, in_float64
@@ -23,9 +24,12 @@ def cost_in_record(model: nn.Module, task: Task, variant: Variant, data: Dataset
         return None
     twin, batch = in_float64(model, data)
     action = Action(group, outputs=task.output)
+    everything = enumerated(group)
+    is_small = everything is not None and 1 < len(everything) <= MEASURED_ELEMENTS
     try:
         with in_eval_mode(twin), torch.random.fork_rng(devices=[]):
-            found = symmetry_cost(twin, batch, task.errors, action, num_elements=MEASURED_ELEMENTS)
+            number = None if is_small else MEASURED_ELEMENTS
+            found = symmetry_cost(twin, batch, task.errors, action, num_elements=number)
     except ValueError:
         return None
     return {**found.to_dict(), "moved_unit": task.output.unit}
