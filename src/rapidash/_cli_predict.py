@@ -108,7 +108,7 @@ def _parser() -> Parser:
 
 
 def _average(options: Any, trained: "TrainedModel") -> dict[str, Any]:
-    """What the command line says of it, as options of `rapidash.predict.TrainedModel.predict`."""
+    """The average that the command line names, as options of `rapidash.predict.TrainedModel.predict`."""
     from rapidash.groups import parse_group
     from rapidash.methods import OrbitAverage
 

@@ -69,7 +69,7 @@ EARLIER_FORMS: Final = (
 
 
 def deprecation(name: str) -> Deprecation:
-    """What is said about a name. Raises: KeyError for one that is not in `DEPRECATIONS`."""
+    """The entry of a name. Raises: KeyError for one that is not in `DEPRECATIONS`."""
     return {entry.name: entry for entry in DEPRECATIONS}[name]
 
 

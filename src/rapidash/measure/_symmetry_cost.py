@@ -1,4 +1,4 @@
-"""What broken symmetry costs a model in its own error, whatever that error is, and whether that matters."""
+"""The price of broken symmetry in the error of a model, whatever that error is, and whether it matters."""
 
 import math
 from collections.abc import Callable
@@ -143,7 +143,7 @@ def symmetry_cost(
     num_elements: int | None = None,
     seed: int = 0,
 ) -> SymmetryCost:
-    """What the broken symmetry of a model costs in its own error: by how much averaging over the group would lower it.
+    """By how much averaging over the group would lower the error of a model: what its broken symmetry costs.
 
     Args:
         fn: a model with one output; in eval mode, best in float64.

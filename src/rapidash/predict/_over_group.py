@@ -24,7 +24,7 @@ def chosen_average(
     own: OrbitAverage | None,
     dim: int,
 ) -> OrbitAverage | None:
-    """What predictions are averaged over; None for plain ones.
+    """The average that predictions take; None for plain ones.
 
     Args:
         average: a group or its name, ``"own"``, ``"none"``, or an average as a value.
@@ -64,7 +64,9 @@ def chosen_average(
 def earlier_average(
     tta: int, group: MatrixGroup | str | None, *, own: OrbitAverage | None, dim: int
 ) -> OrbitAverage | None:
-    """What ``tta``, a number of random elements or 0, and ``tta_group`` meant; default: the group of ``own``, or SO(D).
+    """The average that ``tta``, a number of random elements or 0, and ``tta_group`` meant; None for 0.
+
+    Without a group it is that of ``own``, or SO(D).
 
     Raises: ValueError for a negative number, or an unknown group.
     """

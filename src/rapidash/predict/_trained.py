@@ -294,7 +294,7 @@ class TrainedModel:
 
     @property
     def _own_average(self) -> OrbitAverage | None:
-        """What the variant averages over, which is for predictions of its primary view."""
+        """The average of the variant, which is for predictions of its primary view."""
         return self.variant.average if self.view == self.variant.primary_view else None
 
     @property

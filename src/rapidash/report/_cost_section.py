@@ -20,7 +20,7 @@ _NEEDED = ("moved", "error", "cost", "share", "own_pose")
 
 
 def cost_section(summary: StudySummary) -> Section | None:
-    """What became of the symmetry of each variant in its own error; None for a study whose records do not say."""
+    """The section on every variant whose records say what its broken symmetry costs; None where none does."""
     found = {variant.name: figures for variant in summary.variants if (figures := _figures(summary, variant))}
     if not found:
         return None

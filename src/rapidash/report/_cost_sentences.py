@@ -14,7 +14,7 @@ MOST_ELEMENTS: Final = 1000
 
 @dataclass(frozen=True)
 class CostFigures:
-    """What the sentences say: the figures of a `rapidash.measure.SymmetryCost`, or their means over seeds.
+    """The figures that the sentences say: those of a `rapidash.measure.SymmetryCost`, or their means over seeds.
 
     Args:
         group: name of the group.
@@ -137,7 +137,7 @@ def _weight(found: CostFigures) -> str:
 
 
 def advice(found: CostFigures, remedy: str = "") -> str:
-    """What to do."""
+    """The third sentence: nothing, measure more, average, or another model."""
     if found.judgment in ("exact", "negligible"):
         return "Nothing is to be done."
     if found.judgment == "undecided":

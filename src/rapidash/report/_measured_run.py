@@ -116,7 +116,7 @@ def measure_run(
 
 
 def _cost(model: nn.Module, run: TrainedRun, batch: CloudBatch, num_elements: int, seed: int) -> SymmetryCost | None:
-    """What broken symmetry costs under rotations; None where the error of the task is no sum over predictions."""
+    """The cost of broken symmetry under rotations; None where the error of the task is no sum over predictions."""
     if run.config.variant.objective is not None or num_elements < 2:
         return None
     rotations = Action(parse_group(f"SO({run.task.dim})", run.task.dim), outputs=run.task.output)

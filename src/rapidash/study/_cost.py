@@ -1,4 +1,4 @@
-"""What broken symmetry costs a trained model in the error of its task, as a record has it."""
+"""The price of broken symmetry in the error of a trained model, as a record has it."""
 
 from typing import Any
 
