@@ -74,7 +74,7 @@ def _parser() -> Parser:
         examples=(
             "  rapidash predict runs/train-qm9/work/KEY molecules.xyz\n"
             "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad\n"
-            "  rapidash predict runs/train-qm9/work/KEY molecules.xyz --average SO(3) --elements 32\n"
+            '  rapidash predict runs/train-qm9/work/KEY molecules.xyz --average "SO(3)" --elements 32\n'
             "  rapidash predict runs/train-shapenet-part/work/KEY chair.off --category Chair --out parts.ply"
         ),
     )

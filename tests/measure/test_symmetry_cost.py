@@ -125,6 +125,11 @@ def test_errors_that_are_none_are_refused(errors, message: str) -> None:
         symmetry_cost(lambda v: v + 1, normal(4, 3), errors, Action(SO(3), Vector(), Vector()))
 
 
+def test_a_group_of_one_element_is_refused() -> None:
+    with pytest.raises(ValueError, match="has one element only: nothing moves"):
+        symmetry_cost(lambda v: v + 1, normal(4, 2), lambda y, _: y[:, 0] ** 2, Action(cyclic(1), Vector(), Vector()))
+
+
 def test_one_sample_has_no_interval() -> None:
     found = symmetry_cost(
         lambda v: v + 1, normal(1, 3), lambda y, _: y.square().sum(dim=1), Action(SO(3), Vector(), Vector())

@@ -69,7 +69,7 @@ class SymmetryCost:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share over samples."""
+        """95 % interval of the share over samples, for these elements of the group."""
         half = _NORMAL * self.standard_error
         return self.share - half, self.share + half
 
@@ -156,6 +156,8 @@ def symmetry_cost(
         are not one per sample, or all 0.
     """
     elements, is_complete = orbit_elements(action, num_elements, seed)
+    if len(elements) < 2:
+        raise ValueError(f"{action.group.name} has one element only: nothing moves")
     with measuring(fn):
         orbit = orbit_predictions(fn, x, action, elements)
         own = next(iter(action.call(fn, x).values()))
