@@ -87,7 +87,10 @@ class SymmetryCost:
     def pose_helps(self) -> bool:
         """Whether the model is better on data in their own pose than its average would be, by two standard errors."""
         lost = self.total - self.cost - self.own
-        return len(lost) > 1 and float(lost.mean()) > _NORMAL * float(lost.std()) / len(lost) ** 0.5
+        if len(lost) < 2:
+            return False
+        least = max(_NORMAL * float(lost.std()) / len(lost) ** 0.5, _EXACT * float(self.total.mean()))
+        return float(lost.mean()) > least
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, means over samples."""
@@ -158,11 +161,6 @@ def symmetry_cost(
     elements, is_complete = orbit_elements(action, num_elements, seed)
     if len(elements) < 2:
         raise ValueError(f"{action.group.name} has one element only: nothing moves")
-    with measuring(fn):
-        orbit = orbit_predictions(fn, x, action, elements)
-        own = next(iter(action.call(fn, x).values()))
-    refuse_not_finite("the output", orbit, "look for inputs without a value")
-    mean = orbit.mean(dim=0)
 
     def error(prediction: Tensor) -> Tensor:
         found = errors(prediction, x).detach().double().cpu()
@@ -171,15 +169,24 @@ def symmetry_cost(
         refuse_not_finite("the error", found, "look for targets that are missing")
         return found
 
-    total = torch.stack([error(prediction) for prediction in orbit]).mean(dim=0)
+    count = len(elements)
+    with measuring(fn):
+        own = next(iter(action.call(fn, x).values())).detach()
+        few: list[Tensor] = []
+        mean, total, square = torch.zeros(()).to(own.device), torch.zeros(()), torch.zeros(()).to(own.device)
+        for k, moved in enumerate(orbit_predictions(fn, x, action, elements)):
+            refuse_not_finite("the output", moved, "look for inputs without a value")
+            offset = moved - mean
+            mean = mean + offset / (k + 1)
+            square = square + (magnitudes(offset) * magnitudes(moved - mean)).reshape(len(moved), -1).sum(dim=1)
+            total = total + error(moved) / count
+            few = [*few, moved] if k < 2 else few
     if not bool(total.sum() > 0):
         raise ValueError("the error is 0 on every sample: no share of it can be due to broken symmetry")
-    is_squared = _is_squared(error, orbit)
-    count, cost = len(elements), total - error(mean)
-    rows = [magnitudes(one - mean).reshape(len(mean), -1).square().sum(dim=1) for one in orbit]
-    spread = torch.stack(rows).sum(dim=0) / (count if is_complete else count - 1)
+    is_squared = _is_squared(error, few[0], few[1], mean)
+    cost, spread = total - error(mean), square / (count if is_complete else count - 1)
     return SymmetryCost(
-        own=error(own.detach().to(mean)),
+        own=error(own.to(mean)),
         total=total,
         cost=cost * (count / (count - 1) if is_squared and not is_complete else 1.0),
         moved=float(spread.mean().sqrt()),
@@ -191,23 +198,23 @@ def symmetry_cost(
     )
 
 
-def _is_squared(error: Callable[[Tensor], Tensor], orbit: Float[Tensor, "G *out"]) -> bool:
-    """Whether the error is a quadratic function of the prediction, along the direction in which predictions move.
+def _is_squared(error: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, mean: Tensor) -> bool:
+    """Whether the error is a quadratic function of the prediction, along a direction in which predictions move.
 
     Its second difference then is the same everywhere, and grows with the square of the step.
     """
-    offset = orbit[1] - orbit[0]
+    offset = second - first
     size = float(offset.norm())
     if not size > 0:
         return False
-    step = offset * (float(orbit[0].norm()) / size or 1.0)
+    step = offset * (float(first.norm()) / size or 1.0)
 
-    def second(at: Tensor, by: float) -> Tensor:
+    def bend(at: Tensor, by: float) -> Tensor:
         return error(at + by * step) + error(at - by * step) - 2 * error(at)
 
-    here = second(orbit[0], 1.0)
+    here = bend(first, 1.0)
     if not bool(here.sum() > 0):
         return False
-    scale = float(here.max() + error(orbit[0]).max())
-    others = (second(orbit[0], 2.0) / 4, second(orbit.mean(dim=0) + 0.3 * step, 1.0), second(-2 * orbit[-1], 1.0))
+    scale = float(here.max() + error(first).max())
+    others = (bend(first, 2.0) / 4, bend(mean + 0.3 * step, 1.0), bend(-2 * second, 1.0))
     return all(bool((other - here).abs().max() <= _ROUNDING * scale) for other in others)
