@@ -15,7 +15,8 @@ from rapidash.groups import SE, SO, Position, Scalar, parse_group
 from rapidash.methods import Average, OrbitAverage, Variant, orbit_predictions
 from rapidash.models import RapidashConfig
 from rapidash.predict import TrainedModel
-from rapidash.tasks import get_task
+from rapidash.predict._over_group import Spread
+from rapidash.tasks import Output, get_task
 
 SIZES = {"num_train": 4, "num_val": 2, "num_test": 5}
 TINY = RapidashConfig(symmetry="T(3)", space="R3", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)
@@ -188,6 +189,15 @@ def test_the_spread_of_classes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(made["probabilities_spread"], every.std(dim=0, correction=0)[None])
     torch.testing.assert_close(made["probability_spread"], every.amax(dim=1).std(correction=0)[None])
     assert made.outputs["probabilities_spread"].labels == CLASSES
+
+
+def test_a_class_that_only_the_average_has_spreads_over_all_elements() -> None:
+    """Logits (5, 0, 4) and (0, 5, 4) give classes 0 and 1, their mean (2.5, 2.5, 4) the class 2: no element agrees."""
+    spread, field = Spread(OrbitAverage(parse_group("C2(z)"), 0)), Field(Scalar(), level="cloud")
+    for classes in ([0, 1], [1, 1]):
+        spread.add({"class": Output(torch.tensor(classes), field)})
+    found = spread.outputs({"class": Output(torch.tensor([2, 1]), field)})
+    assert found["class_spread"].values.tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

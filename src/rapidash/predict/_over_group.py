@@ -125,7 +125,8 @@ class Spread:
         found = {}
         for name, output in averaged.items():
             if name in self._classes:
-                same = self._classes[name].gather(1, output.values[:, None].long())[:, 0]
+                counts = _wide_enough(self._classes[name], output.values)
+                same = counts.gather(1, output.values[:, None].long())[:, 0]
                 field = Field(Scalar(), "1", output.field.level)
                 found[name + SPREAD] = Output(1 - same.double() / self._count, field)
                 continue
@@ -139,8 +140,11 @@ class Spread:
 
 def _counted(counts: Tensor | None, classes: Tensor) -> Tensor:
     """How often each row had each class (rows, classes), with one more for these."""
-    width = int(classes.max()) + 1 if len(classes) else 1
-    before = counts if counts is not None else classes.new_zeros(len(classes), width)
-    if before.shape[1] < width:
-        before = torch.nn.functional.pad(before, (0, width - before.shape[1]))
+    before = _wide_enough(classes.new_zeros(len(classes), 1) if counts is None else counts, classes)
     return before.scatter_add(1, classes[:, None].long(), torch.ones_like(before[:, :1]))
+
+
+def _wide_enough(counts: Tensor, classes: Tensor) -> Tensor:
+    """With a column for each of these classes."""
+    missing = int(classes.max()) + 1 - counts.shape[1] if len(classes) else 0
+    return torch.nn.functional.pad(counts, (0, max(missing, 0)))

@@ -211,7 +211,7 @@ class TrainedModel:
             tta, tta_group: deprecated: a number of random elements (0: no average), and their group.
         Warns: where the predictions for some clouds are not finite; these are marked in ``is_finite``.
         Raises: ValueError for missing inputs, values that are not finite, clouds that the training data do not cover,
-            no cloud, a batch size below 1, an average that `chosen_average` refuses, or a task without predictions for
+            no cloud, a batch size below 1, an average that there is not, or a task without predictions for
             clouds of users; where no prediction is finite.
         """
         task = self._file_task()
