@@ -1,6 +1,7 @@
 """Making any network equivariant: frames, canonicalization, probabilistic symmetrization, and quadrature."""
 
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
+from rapidash.symmetrize._convergence import QuadratureError, quadrature_convergence
 from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
 from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonormal, straight_through, to_special
@@ -9,6 +10,7 @@ from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
 from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
 from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 
 __all__ = [
     "Canonical",
@@ -23,6 +25,8 @@ __all__ = [
     "Projected",
     "Projection",
     "Quadrature",
+    "QuadratureError",
+    "Regularity",
     "VectorProjection",
     "WeightedFrames",
     "frame_gap",
@@ -31,8 +35,11 @@ __all__ = [
     "pair_frames",
     "pca_frames",
     "projection_of",
+    "quadrature_convergence",
+    "regularity",
     "small_frame_network",
     "straight_through",
     "to_special",
+    "transport_distance",
     "with_noise",
 ]

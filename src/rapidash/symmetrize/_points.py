@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rapidash.data import Batch, CloudBatch
 from rapidash.geometry import centroids
-from rapidash.groups import Group, MatrixGroup, Position, Rotations, Vector, motion
+from rapidash.groups import Group, MatrixGroup, Position, Rotations, Scalar, Vector, motion
 
 
 class Points(NamedTuple):
@@ -70,6 +70,19 @@ def _the_field(batch: Batch, field: str | None) -> str:
         f"frames need positions or vectors, and the batch declares {sorted(batch.fields)} without any: give a field "
         "that moves as Position() or Vector()"
     )
+
+
+def moving_field(batch: Batch) -> str:
+    """The positions of clouds; of rows the first field of real numbers, by name, that the group moves.
+
+    Raises: ValueError where none moves.
+    """
+    if isinstance(batch, CloudBatch):
+        return "pos"
+    for name in sorted(batch.fields):
+        if not isinstance(batch.fields[name].representation, Scalar) and batch[name].is_floating_point():
+            return name
+    raise ValueError(f"the batch declares no field of real numbers that moves, {sorted(batch.fields)}")
 
 
 def rotations_of(group: MatrixGroup) -> tuple[int, bool]:

@@ -40,8 +40,9 @@ class Projection(Protocol):
 class VectorProjection:
     """n vectors -> O(n) by Gram-Schmidt, SO(n) by the sign of the first; translations by the mean of the points.
 
-    The gap is the smallest part of a vector outside the span of those before it. The prior is the mean square of the
-    entries of R - 1.
+    The gap is the smallest part of a vector outside the span of those before it, in units of its length or of 1, where
+    this is more: a network should return vectors of a length near 1, and 0 where it finds no direction. The prior is
+    the mean square of the entries of R - 1.
 
     Args:
         group: O(n), SO(n), E(n) or SE(n).
@@ -64,6 +65,7 @@ class VectorProjection:
                 f"with the vector first, got {tuple(out.shape)}"
             )
         linear, gap = orthonormal(out.double())
+        gap = gap * out.detach().double().norm(dim=-1).amin(dim=1).clamp(max=1.0)
         linear = linear if reflections else to_special(linear)
         prior = (linear - torch.eye(dim).to(linear)).square().mean()
         center = None
@@ -77,7 +79,7 @@ class ChoiceProjection:
     r"""Activations over a finite group -> the element of the largest one, with the gradient of softmax(beta a).
 
     Activations must move with the group: a_{h x}(h g) = a_x(g). The gap is the difference of the two largest ones in
-    units of their standard deviation. The prior is the cross-entropy of softmax(a) to the identity.
+    units of the largest absolute one. The prior is the cross-entropy of softmax(a) to the identity.
 
     Args:
         group: finite; activations are in the order of its elements, identity first.
@@ -124,5 +126,5 @@ def _margin(activations: Float[Tensor, "B G"]) -> Float[Tensor, " B"]:
     if activations.shape[1] == 1:
         return torch.ones_like(activations[:, 0])
     first, second = activations.topk(2, dim=1).values.unbind(1)
-    deviation = activations.std(dim=1)
-    return torch.where(deviation > 0, (first - second) / deviation.clamp_min(torch.finfo(deviation.dtype).tiny), 0.0)
+    largest = activations.abs().amax(dim=1)
+    return torch.where(largest > 0, (first - second) / torch.where(largest > 0, largest, 1.0), 0.0)
