@@ -30,6 +30,7 @@ from rapidash.symmetrize import (
     Conditional,
     FrameNetwork,
     GroupActivations,
+    RotationProjection,
     VectorProjection,
     small_frame_network,
     straight_through,
@@ -42,6 +43,16 @@ def network(group, noise: bool = True, seed: int = 0) -> FrameNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return small_frame_network(group, clouds(dim=group.dim), inputs=["charge", "velocity"], noise=noise).double()
+
+
+def test_vectors_of_the_small_network_have_no_unit() -> None:
+    """Those of one point have length 1, whatever the weights; those of many are means of such."""
+    net = network(O(3))
+    with torch.no_grad():
+        net.network.readout.linear.weight.mul_(100)
+    single = net(with_noise(clouds((1,)), 1.0, seeded(0)))
+    torch.testing.assert_close(single.norm(dim=-1), torch.ones(1, 3).double())
+    assert 0.01 < float(net(clouds()).norm(dim=-1).max().detach()) < 1
 
 
 GROUPS = [O(3), SO(3), E(3), SE(3), O(2), SE(2)]
@@ -71,6 +82,44 @@ def test_a_canonical_element_makes_any_network_exactly_equivariant(group, field:
     assert equivariance_error(net, batch, action).mean > 0.1
     model = Symmetrized(net, field, Canonical(network(group), group)).eval()
     assert equivariance_error(model, batch, action).max < 1e-11
+
+
+@pytest.mark.parametrize("group", [SO(3), SE(3), SO(2), SE(2)], ids=str)
+def test_a_rotation_needs_all_vectors_but_the_last(group) -> None:
+    batch, project = clouds(dim=group.dim), RotationProjection(group)
+    vectors = torch.randn(3, group.dim, group.dim, generator=seeded(0), dtype=torch.float64)
+    g = project(vectors, batch).g
+    other = vectors.clone()
+    other[:, -1] = 0
+    assert torch.equal(project(other, batch).g, g)
+    torch.testing.assert_close(g[:, :-1, 0], nn.functional.normalize(vectors[:, 0], dim=-1))
+    assert all(group.contains(element) for element in g)
+    h = group.sample(3, generator=seeded(1))
+    moved = project(vectors @ h[:, :-1, :-1].mT, batch.transform(h))
+    torch.testing.assert_close(moved.g, h @ g, atol=1e-12, rtol=0)
+    usual = VectorProjection(group)(vectors, batch).g  # differs by the signs of the first and the last column at most
+    torch.testing.assert_close(usual.abs(), g.abs())
+    if group.dim == 3:
+        parallel = vectors.clone()
+        parallel[1, 1] = 2 * parallel[1, 0]
+        assert (project(parallel, batch).gap < 1e-12).tolist() == [False, True, False]
+        by_hand = project(torch.eye(3).double()[[1, 0, 2]].expand(3, 3, 3), batch).g[0, :3, :3]
+        torch.testing.assert_close(by_hand, torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).double())
+    leaf = project(vectors.requires_grad_(), batch).g
+    leaf.square().mul(torch.arange(float(leaf[0].numel())).view_as(leaf[0])).sum().backward()
+    assert float(vectors.grad[:, :-1].abs().max()) > 0.01 or group.dim == 2
+    assert float(vectors.grad[:, -1].abs().max()) == 0
+    with pytest.raises(ValueError, match=r"O\(3\) has reflections, RotationProjection none"):
+        RotationProjection(O(3))
+
+
+def test_a_cloud_in_a_plane_has_a_rotation() -> None:
+    flat = clouds((6,))
+    flat = flat.with_tensor("pos", flat.pos * torch.tensor([1.0, 1.0, 0.0]).double())
+    net = small_frame_network(SE(3), flat, noise=False).double()
+    law = Canonical(net, SE(3), projection=RotationProjection(SE(3)), degenerate="error")
+    model = Symmetrized(PointNet(3, FORCE), FORCE, law).eval()
+    assert equivariance_error(model, flat, Action(SE(3), outputs=FORCE)).max < 1e-11
 
 
 def test_without_noise_and_with_one_sample_it_is_the_canonical_one_bit_for_bit() -> None:

@@ -112,6 +112,12 @@ def test_combinations_and_weights_by_hand() -> None:
     expected = torch.stack([torch.block_diag(a, b) for a, b in itertools.product(turns, halves)])
     torch.testing.assert_close(given.g[1], expected)
     torch.testing.assert_close(given.weights, torch.full((2, 8), 1 / 8).double())
+    sphere = Product((SO(3), SO(2)))
+    still = RowBatch({"z": rows["z"]}, {"z": Field(Scalar(), level="cloud")})
+    rule, turn = Quadrature(SO(3), 5), Quadrature(SO(2), 1)
+    both = ProductLaw(sphere, rule, turn).sample(still, 1, None).weights
+    torch.testing.assert_close(both[1], torch.outer(rule.weights, turn.weights).flatten())
+    assert float(both.max() / both.min()) > 1.1
     drawn = ProductLaw(product, Haar(SO(2)), Haar(cyclic(2)))
     assert not drawn.gives_all
     g = drawn.sample(rows, 5, seeded(3)).g

@@ -8,7 +8,14 @@ from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonorm
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
 from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
-from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
+from rapidash.symmetrize._projections import (
+    ChoiceProjection,
+    Projected,
+    Projection,
+    RotationProjection,
+    VectorProjection,
+    projection_of,
+)
 from rapidash.symmetrize._quadrature import Quadrature
 from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 
@@ -27,6 +34,7 @@ __all__ = [
     "Quadrature",
     "QuadratureError",
     "Regularity",
+    "RotationProjection",
     "VectorProjection",
     "WeightedFrames",
     "frame_gap",

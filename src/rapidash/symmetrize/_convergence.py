@@ -48,7 +48,8 @@ def quadrature_convergence(
         num_elements: random elements of the measure.
         max_batch: as for `rapidash.symmetry.Symmetrized`.
         seed: of these.
-    Raises: ValueError for a network in training mode, another group or degree, and as `rapidash.measure.equivariance_error`.
+    Raises: ValueError for a network in training mode, another group or degree, and as
+        `rapidash.measure.equivariance_error`.
     """
     if net.training:
         raise ValueError("measure in eval mode: dropout and batch statistics would count as broken symmetry")

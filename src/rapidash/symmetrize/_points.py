@@ -36,7 +36,8 @@ def points_of(batch: Batch, field: str | None, dim: int) -> Points:
     if values.shape[-1] != dim:
         raise ValueError(f"field {name!r} has {values.shape[-1]} components, the group acts on R^{dim}")
     if declared.level == "point":
-        assert isinstance(batch, CloudBatch), "only clouds have points"
+        if not isinstance(batch, CloudBatch):
+            raise ValueError(f"field {name!r} has a row per point, and a {type(batch).__name__} does not say whose")
         rows = batch.batch
     else:
         rows = torch.arange(batch.num_samples, device=values.device)

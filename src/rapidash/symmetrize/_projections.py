@@ -57,21 +57,77 @@ class VectorProjection:
         rotations_of(self.group)
 
     def __call__(self, out: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Projected:
-        """The elements, float64 where the network is."""
-        dim, reflections = rotations_of(self.group)
-        if out.shape != (batch.num_samples, dim, dim):
-            raise ValueError(
-                f"{self.group.name} needs {dim} vectors for each sample, of shape ({batch.num_samples}, {dim}, {dim}) "
-                f"with the vector first, got {tuple(out.shape)}"
-            )
-        linear, gap = orthonormal(out.double())
-        gap = gap * out.detach().double().norm(dim=-1).amin(dim=1).clamp(max=1.0)
-        linear = linear if reflections else to_special(linear)
-        prior = (linear - torch.eye(dim).to(linear)).square().mean()
-        center = None
-        if isinstance(self.group, Group) and self.group.translations:
-            center = points_of(batch, self.field, dim).center
-        return Projected(with_center(self.group, linear[:, None], center).squeeze(1), gap, prior)
+        """The elements, float64."""
+        _, reflections = rotations_of(self.group)
+        linear, gap = _orthonormal(out, batch, self.group)
+        return _placed(linear if reflections else to_special(linear), gap, batch, self.group, self.field)
+
+
+@dataclass(frozen=True)
+class RotationProjection:
+    """n vectors -> SO(n) by Gram-Schmidt of all but the last and the direction that completes them to a rotation.
+
+    The last vector is not used. So a cloud in a plane has a rotation, whose vectors all lie in the plane, and none
+    jumps where the determinant of the vectors changes its sign, as it does under `VectorProjection`.
+
+    Args:
+        group: SO(n) or SE(n).
+        field: as for `VectorProjection`.
+    Raises: ValueError for another group.
+    """
+
+    group: MatrixGroup
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        if rotations_of(self.group)[1]:
+            raise ValueError(f"{self.group.name} has reflections, RotationProjection none: use VectorProjection")
+
+    def __call__(self, out: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Projected:
+        """The elements, float64."""
+        dim, _ = rotations_of(self.group)
+        _check_vectors(out, batch, self.group)
+        first = out[:, 0].double()
+        # any vector outside the plane will do: its sign is fixed below, and no gradient passes
+        last = (_turned(first) if dim == 2 else torch.linalg.cross(first, out[:, 1].double(), dim=-1)).detach()
+        size = last.norm(dim=-1, keepdim=True)
+        unit = last / torch.where(size > 0, size, 1.0)
+        linear, gap = _orthonormal(torch.cat([out[:, :-1].double(), unit[:, None]], dim=1), batch, self.group)
+        columns = linear[..., :-1]
+        completed = _turned(columns[..., 0]) if dim == 2 else torch.linalg.cross(*columns.unbind(-1), dim=-1)
+        linear = torch.cat([columns, completed[..., None]], dim=-1)
+        return _placed(linear, gap, batch, self.group, self.field)
+
+
+def _turned(x: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B 2"]:
+    """Vectors of the plane turned by 90 degrees."""
+    return torch.stack([-x[..., 1], x[..., 0]], dim=-1)
+
+
+def _check_vectors(out: Tensor, batch: Batch, group: MatrixGroup) -> None:
+    dim, _ = rotations_of(group)
+    if out.shape != (batch.num_samples, dim, dim):
+        raise ValueError(
+            f"{group.name} needs {dim} vectors for each sample, of shape ({batch.num_samples}, {dim}, {dim}) "
+            f"with the vector first, got {tuple(out.shape)}"
+        )
+
+
+def _orthonormal(out: Tensor, batch: Batch, group: MatrixGroup) -> tuple[Tensor, Tensor]:
+    """Orthogonal matrices, and the gap in units of 1 for short vectors."""
+    _check_vectors(out, batch, group)
+    linear, gap = orthonormal(out.double())
+    return linear, gap * out.detach().double().norm(dim=-1).amin(dim=1).clamp(max=1.0)
+
+
+def _placed(linear: Tensor, gap: Tensor, batch: Batch, group: MatrixGroup, field: str | None) -> Projected:
+    """Elements with the translations to the mean of the points, and the mean square of the entries of R - 1."""
+    dim = linear.shape[-1]
+    prior = (linear - torch.eye(dim).to(linear)).square().mean()
+    center = None
+    if isinstance(group, Group) and group.translations:
+        center = points_of(batch, field, dim).center
+    return Projected(with_center(group, linear[:, None], center).squeeze(1), gap, prior)
 
 
 @dataclass(frozen=True)
