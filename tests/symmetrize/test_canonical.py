@@ -215,6 +215,8 @@ def test_a_choice_is_hard_forward_and_soft_backward() -> None:
     assert float(found.abs().max()) > 0.01
     hard, soft = torch.tensor([1.0, 0.0]), torch.tensor([0.6, 0.4], requires_grad=True)
     assert straight_through(hard, soft).tolist() == [1.0, 0.0]
+    many = torch.rand(1000, generator=seeded(1), requires_grad=True)
+    assert torch.equal(straight_through(torch.ones(1000), many), torch.ones(1000))
 
 
 def images(num: int = 3) -> RowBatch:

@@ -80,7 +80,7 @@ def test_a_cube_has_no_frame_and_is_told() -> None:
     )
     with pytest.warns(UserWarning, match=r"1 of 2 samples are degenerate: .* at most 0\.001.*Sample \(gap\): 1 \("):
         Frames(O(3)).sample(two, 1, None)
-    with pytest.raises(ValueError, match=r"relative gap of eigenvalues .* weighted=True"):
+    with pytest.raises(ValueError, match=r"relative gap of eigenvalues .*weighted=True"):
         Frames(O(3), degenerate="error").sample(two, 1, None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -132,12 +132,8 @@ class Conditional(Canonical):
         out = self._output(copies)
         if self.noise_scale:
             noise = torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out)
-            out = (
-                out
-                + _AGAINST_COLLAPSE
-                * out.detach().flatten(1).abs().amax(dim=1).view(-1, *(1,) * (out.dim() - 1))
-                * noise
-            )
+            size = out.detach().abs().amax(dim=tuple(range(1, out.dim())), keepdim=True)
+            out = out + _AGAINST_COLLAPSE * size * noise
         return self._told(self.projection(out, copies, generator), num_samples)
 
 

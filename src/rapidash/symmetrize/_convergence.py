@@ -1,4 +1,4 @@
-"""What a quadrature over rotations leaves of a network's equivariance error, as its degree grows."""
+"""The equivariance error of averages by quadrature over rotations, as the degree grows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class QuadratureError(NamedTuple):
     error: float
     """Mean relative error over random elements, ||h(g x) - g h(x)|| / ||h(x)||."""
     random_error: float
-    """The same for as many Haar elements, the same ones for every sample's pose."""
+    """The same for an average over as many Haar elements, which do not turn with the samples."""
 
 
 def quadrature_convergence(

@@ -67,7 +67,7 @@ def _unit(vector: Float[Tensor, "B n"]) -> Float[Tensor, "B n"]:
 
 
 def _another(columns: list[Tensor], like: Float[Tensor, "B n"]) -> Float[Tensor, "B n"]:
-    """A constant vector outside the span of the columns: of the axes that farthest from them."""
+    """A constant vector outside the span of the columns: the axis that is farthest from them."""
     axes = torch.eye(like.shape[-1]).to(like)
     if not columns:
         return axes[0].expand_as(like)
@@ -85,5 +85,5 @@ def to_special(g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B n n"]:
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
-    """The value of the one, the gradient of the other."""
-    return soft + (hard - soft).detach()
+    """The value of the first, with the gradient of the second (that of the first is cut off)."""
+    return hard.detach() + (soft - soft.detach())  # in this order the value is that of hard exactly

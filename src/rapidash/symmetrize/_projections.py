@@ -20,7 +20,7 @@ class Projected(NamedTuple):
     gap: Float[Tensor, " B"]
     """0 where the choice is arbitrary."""
     prior: Float[Tensor, ""]
-    """What a prior for the identity adds to a loss, at weight 1."""
+    """The term of a prior for the identity, which a loss adds times its weight."""
 
 
 class Projection(Protocol):
