@@ -1,13 +1,37 @@
-"""Symmetrize: invariants and streams that make a network invariant by construction."""
+"""Making any network equivariant: frames, canonicalization, averages, quadrature; and guaranteed invariants."""
 
+from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
+from rapidash.symmetrize._convergence import QuadratureError, quadrature_convergence
+from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._integrands import Integrand, Linear, Mlp, Monomial, WeightedSum
 from rapidash.symmetrize._integrate_invariants import IntegrateInvariants
 from rapidash.symmetrize._invariant_integration import InvariantIntegration
 from rapidash.symmetrize._multi_stream import Concat, MeanLogits, MultiStream, MultiStreamConfig
+from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
+from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonormal, straight_through, to_special
+from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
+from rapidash.symmetrize._pca import PCAFrames, pca_frames
+from rapidash.symmetrize._product_law import ProductLaw
+from rapidash.symmetrize._projections import (
+    ChoiceProjection,
+    Projected,
+    Projection,
+    RotationProjection,
+    VectorProjection,
+    projection_of,
+)
+from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._scale_stream import ScaleError, ScaleStream, ScaleStreamConfig, scale_error, zoomed
 
 __all__ = [
+    "Canonical",
+    "ChoiceProjection",
     "Concat",
+    "Conditional",
+    "FrameNetwork",
+    "Frames",
+    "GroupActivations",
     "Integrand",
     "IntegrateInvariants",
     "InvariantIntegration",
@@ -17,10 +41,34 @@ __all__ = [
     "Monomial",
     "MultiStream",
     "MultiStreamConfig",
+    "Orthonormal",
+    "PCAFrames",
+    "ProductLaw",
+    "Projected",
+    "Projection",
+    "Quadrature",
+    "QuadratureError",
+    "Regularity",
+    "RotationProjection",
     "ScaleError",
     "ScaleStream",
     "ScaleStreamConfig",
+    "VectorProjection",
+    "WeightedFrames",
     "WeightedSum",
+    "frame_gap",
+    "gram_schmidt",
+    "orthonormal",
+    "pair_frames",
+    "pca_frames",
+    "projection_of",
+    "quadrature_convergence",
+    "regularity",
     "scale_error",
+    "small_frame_network",
+    "straight_through",
+    "to_special",
+    "transport_distance",
+    "with_noise",
     "zoomed",
 ]
