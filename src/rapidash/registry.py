@@ -35,6 +35,7 @@ _TASK_CLASSES = {
     "qm9": "Qm9Task",
     "solids": "SolidsTask",
     "shapes": "ShapesTask",
+    "modelnet10": "ModelNet10Task",
     "modelnet40": "ModelNet40Task",
     "scanobjectnn": "ScanObjectNNTask",
     "shapenet-part": "ShapeNetPartTask",
@@ -69,6 +70,9 @@ NETWORKS: Registry[Any] = Registry(
         "EGNN": "rapidash.models:EGNNConfig",
         "DGCNN": "rapidash.models:DGCNNConfig",
         "mlp": "rapidash.models:MLPConfig",
+        "ordered-mlp": "rapidash.models:OrderedMLPConfig",
+        "transformer": "rapidash.models:TransformerConfig",
+        "message-passing": "rapidash.models:MessagePassingConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
