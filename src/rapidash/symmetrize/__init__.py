@@ -1,7 +1,10 @@
 """Making any network equivariant: frames, canonicalization, probabilistic symmetrization, and quadrature."""
 
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
+from rapidash.symmetrize._canonicalization import Canonicalization, ChoosingMethod, ProbabilisticSymmetrization
+from rapidash.symmetrize._frame_averaging import FrameAveraging
 from rapidash.symmetrize._frames import Frames, frame_gap
+from rapidash.symmetrize._group_averaging import GroupAveraging
 from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
 from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonormal, straight_through, to_special
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
@@ -9,20 +12,28 @@ from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
 from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
 from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMethod
 
 __all__ = [
     "Canonical",
+    "Canonicalization",
     "ChoiceProjection",
+    "ChoosingMethod",
     "Conditional",
+    "FrameAveraging",
     "FrameNetwork",
     "Frames",
     "GroupActivations",
+    "GroupAveraging",
     "Orthonormal",
     "PCAFrames",
+    "ProbabilisticSymmetrization",
     "ProductLaw",
     "Projected",
     "Projection",
     "Quadrature",
+    "SymmetrizedModel",
+    "SymmetrizingMethod",
     "VectorProjection",
     "WeightedFrames",
     "frame_gap",
