@@ -55,6 +55,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "symmetrize-modelnet10",
+    "symmetrize-nbody",
 )
 
 
