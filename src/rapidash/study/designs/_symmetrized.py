@@ -22,18 +22,21 @@ class Arms:
     num_test: int
     canonical: Canonicalization
 
-    def variants(self, name: str, model: NetworkConfig) -> dict[str, Variant]:
-        """By arm, variants of a backbone; those with one element in training are neighbors of those with more."""
-        bare = Variant(name, model)
+    def variants(self, name: str, model: NetworkConfig, neighbor: Variant) -> dict[str, Variant]:
+        """By arm, variants of a backbone; those with one element in training are neighbors of those with more.
+
+        Args:
+            name: of the backbone.
+            model: it keeps no rotation.
+            neighbor: of the bare one, a network of another kind with the same symmetry.
+        """
+        bare = Variant(name, model, neighbor=neighbor.name, knob="another network of the same symmetry")
 
         def arm(plus: str, method: Method, knob: str, neighbor: Variant = bare) -> Variant:
             return replace(bare, name=f"{name}, {plus}", methods=(method,), neighbor=neighbor.name, knob=knob)
 
         num, num_test = self.num, self.num_test
-        sizes = {"inputs": self.canonical.inputs, "channels": self.canonical.channels, "edges": self.canonical.edges}
-        learned = ProbabilisticSymmetrization(
-            self.canonical.group, num_layers=self.canonical.num_layers, num=num, num_test=num_test, **sizes
-        )
+        learned = ProbabilisticSymmetrization(**vars(self.canonical), num=num, num_test=num_test)
         averaged = arm(
             f"averaged over {num}",
             GroupAveraging(self.group, num, num_test),

@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from rapidash.methods import Variant
 from rapidash.models import OrderedMLPConfig, RapidashConfig, TransformerConfig
 from rapidash.study._design import StudyDesign
+from rapidash.study.designs._ladder import three_rungs
 from rapidash.study.designs._symmetrized import Arms
 from rapidash.symmetrize import Canonicalization
 from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Two backbones in seven arms, and two of them with one element in training, beside a Rapidash of their size.
+    """Two backbones in six arms, for one of them two more with one element in training, beside Rapidash of their size.
 
     An arm whose average has 8 elements sees 8 poses a step: compare those with one, or give all the operations of the
     first variant by ``--equal flops``.
@@ -20,10 +20,11 @@ def make_design(full: bool) -> StudyDesign:
     """
     scale = 2 if full else 1
     rapidash = RapidashConfig(grid="platonic", num_orientations=8, channels=32 * scale, num_layers=2 + full)
-    root = Variant("Rapidash E(3)", replace(rapidash, basis_dim=32, basis_hidden_dim=32))
+    rungs = three_rungs(replace(rapidash, basis_dim=32, basis_hidden_dim=32))
     arms = Arms("O(3)", num=8, num_test=20, canonical=Canonicalization("E(3)"))
-    mlp = arms.variants("MLP", OrderedMLPConfig(5, hidden_dim=96 * scale, num_layers=3))
-    transformer = arms.variants("transformer", TransformerConfig(channels=32 * scale, num_layers=2 + full))
+    mlp = arms.variants("MLP", OrderedMLPConfig(5, hidden_dim=96 * scale, num_layers=3), rungs[2])
+    attention = TransformerConfig(channels=32 * scale, num_layers=2 + full)
+    transformer = arms.variants("transformer", attention, rungs[2])
     del transformer["averaged, one"], transformer["probabilistic, one"]
     train = TrainConfig(
         steps=6000 if full else 600,
@@ -38,7 +39,7 @@ def make_design(full: bool) -> StudyDesign:
     sizes = {} if full else {"num_train": 1000, "num_val": 500, "num_test": 1000}
     return StudyDesign(
         "nbody",
-        (root, *mlp.values(), *transformer.values()),
+        (*rungs, *mlp.values(), *transformer.values()),
         train,
         task_options={"reports_inertia": True, **sizes},
         setting="full" if full else "quick",
