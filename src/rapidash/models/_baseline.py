@@ -1,4 +1,4 @@
-"""What the baselines share: edges, pooling, and an MLP from features to outputs."""
+"""The base of all baselines: edges, pooling, and an MLP from features to outputs."""
 
 import warnings
 from abc import abstractmethod

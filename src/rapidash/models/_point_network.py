@@ -1,4 +1,4 @@
-"""What networks of points share that take scalars only: the interface of `Rapidash`, and checks of what comes in."""
+"""The base of networks of points that take scalars only: the interface of `Rapidash`, and checks of what comes in."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -67,7 +67,7 @@ class PointNetwork(nn.Module, ABC):
 
     @abstractmethod
     def compute(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> RapidashOutput:
-        """What `forward` returns, for inputs that are all there and checked."""
+        """The outputs, for inputs that are all there and checked."""
 
     @torch.no_grad()
     def calibrate(

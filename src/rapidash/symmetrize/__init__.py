@@ -2,6 +2,7 @@
 
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
 from rapidash.symmetrize._canonicalization import Canonicalization, ChoosingMethod, ProbabilisticSymmetrization
+from rapidash.symmetrize._convergence import QuadratureError, quadrature_convergence
 from rapidash.symmetrize._frame_averaging import FrameAveraging
 from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._group_averaging import GroupAveraging
@@ -10,8 +11,16 @@ from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonorm
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
 from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
-from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
+from rapidash.symmetrize._projections import (
+    ChoiceProjection,
+    Projected,
+    Projection,
+    RotationProjection,
+    VectorProjection,
+    projection_of,
+)
 from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMethod
 
 __all__ = [
@@ -32,6 +41,9 @@ __all__ = [
     "Projected",
     "Projection",
     "Quadrature",
+    "QuadratureError",
+    "Regularity",
+    "RotationProjection",
     "SymmetrizedModel",
     "SymmetrizingMethod",
     "VectorProjection",
@@ -42,8 +54,11 @@ __all__ = [
     "pair_frames",
     "pca_frames",
     "projection_of",
+    "quadrature_convergence",
+    "regularity",
     "small_frame_network",
     "straight_through",
     "to_special",
+    "transport_distance",
     "with_noise",
 ]

@@ -1,4 +1,4 @@
-"""What methods share that put `Symmetrized` around the network of a variant: its draws, its penalty, its ledger."""
+"""The base of methods that put `Symmetrized` around the network of a variant: its draws, its penalty, its ledger."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class SymmetrizingMethod(Method):
 
     @abstractmethod
     def in_words(self) -> str:
-        """What predictions are averaged over, for the ledger."""
+        """The elements that predictions are averaged over, for the ledger."""
 
     def exception(self) -> str:
         """Where an exact symmetry does not hold, in words; empty if it always does."""
