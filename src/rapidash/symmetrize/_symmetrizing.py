@@ -43,7 +43,7 @@ class SymmetrizingMethod(Method):
 
     @abstractmethod
     def law(self, task: Task) -> GroupDistribution:
-        """P, with fresh weights where it is learned."""
+        """The law p, with fresh weights where it is learned."""
 
     @property
     @abstractmethod
@@ -81,20 +81,19 @@ class SymmetrizingMethod(Method):
         if not self.is_exact and (claimed is None or not _has(claimed, over)):
             exactly = _translations(exactly)
         is_exact = exactly is not None and _has(exactly, found)
-        exactness = list(before.exactness)
+        added: tuple[str, ...] = ()
         if not is_exact and not self.is_exact:
-            exactness.append(f"{over.name} holds in expectation: the error falls with the square root of the elements")
-        elif self.is_exact and self.exception():
-            exactness.append(f"not exact for {self.exception()}")
-        said = [sentence for sentence in exactness if sentence not in before.exactness]
-        reasons = (*before.reasons, f"predictions are averaged over {self.in_words()}: {reason}", *said)
+            added = (f"{over.name} holds in expectation: the error falls with the square root of the elements",)
+        elif self.is_exact and self.exception() and not _has(before.effective, over):
+            added = (f"not exact for {self.exception()}",)
+        reasons = (*before.reasons, f"predictions are averaged over {self.in_words()}: {reason}", *added)
         return replace(
             before,
             effective=found,
             reasons=reasons,
             exact=is_exact,
             exact_part=None if is_exact else exactly,
-            exactness=tuple(exactness),
+            exactness=(*before.exactness, *added),
         )
 
     def _joined(self, kept: MatrixGroup, over: MatrixGroup) -> tuple[MatrixGroup, str]:
