@@ -88,5 +88,8 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "signal-gcnn",
         "scale-stream",
         "multi-stream",
+        "ordered-mlp",
+        "transformer",
+        "message-passing",
     ]
     assert METHODS.get("augment") is Augment

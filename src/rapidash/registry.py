@@ -35,6 +35,7 @@ _TASK_CLASSES = {
     "qm9": "Qm9Task",
     "solids": "SolidsTask",
     "shapes": "ShapesTask",
+    "modelnet10": "ModelNet10Task",
     "modelnet40": "ModelNet40Task",
     "scanobjectnn": "ScanObjectNNTask",
     "shapenet-part": "ShapeNetPartTask",
@@ -57,6 +58,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "symmetrize-modelnet10",
+    "symmetrize-nbody",
 )
 
 
@@ -76,6 +79,9 @@ NETWORKS: Registry[Any] = Registry(
         "signal-gcnn": "rapidash.models:SignalGCNNConfig",
         "scale-stream": "rapidash.symmetrize:ScaleStreamConfig",
         "multi-stream": "rapidash.symmetrize:MultiStreamConfig",
+        "ordered-mlp": "rapidash.models:OrderedMLPConfig",
+        "transformer": "rapidash.models:TransformerConfig",
+        "message-passing": "rapidash.models:MessagePassingConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -104,6 +110,10 @@ METHODS: Registry[Any] = Registry(
         "learned-latent-action": "rapidash.relax:LearnedLatentAction",
         "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
         "invariant-integration": "rapidash.symmetrize:IntegrateInvariants",
+        "group-averaging": "rapidash.symmetrize:GroupAveraging",
+        "frames": "rapidash.symmetrize:FrameAveraging",
+        "canonical": "rapidash.symmetrize:Canonicalization",
+        "probabilistic": "rapidash.symmetrize:ProbabilisticSymmetrization",
         "shared-networks": "rapidash.relax.rl:SharedNetworks",
         "relaxed-networks": "rapidash.relax.rl:RelaxedNetworks",
         "residual-networks": "rapidash.relax.rl:ResidualNetworks",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
     from rapidash.datasets._mnist import mnist_superpixels_dataset
+    from rapidash.datasets._modelnet10 import modelnet10_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
@@ -81,6 +82,7 @@ __all__ = [
     "md_dataset",
     "meshseg_dataset",
     "mnist_superpixels_dataset",
+    "modelnet10_dataset",
     "modelnet40_dataset",
     "nbody_dataset",
     "qm7_dataset",
@@ -121,6 +123,7 @@ _LAZY = {
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
+    "_modelnet10": ("modelnet10_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
     "_digits": ("DIGITS_SIZE", "digits_images"),
     "_elements": ("ELEMENT_SYMBOLS",),

@@ -1,8 +1,11 @@
 """Making any network equivariant: frames, canonicalization, averages, quadrature; and guaranteed invariants."""
 
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
+from rapidash.symmetrize._canonicalization import Canonicalization, ChoosingMethod, ProbabilisticSymmetrization
 from rapidash.symmetrize._convergence import QuadratureError, quadrature_convergence
+from rapidash.symmetrize._frame_averaging import FrameAveraging
 from rapidash.symmetrize._frames import Frames, frame_gap
+from rapidash.symmetrize._group_averaging import GroupAveraging
 from rapidash.symmetrize._integrands import Integrand, Linear, Mlp, Monomial, WeightedSum
 from rapidash.symmetrize._integrate_invariants import IntegrateInvariants
 from rapidash.symmetrize._invariant_integration import InvariantIntegration
@@ -23,15 +26,20 @@ from rapidash.symmetrize._projections import (
 from rapidash.symmetrize._quadrature import Quadrature
 from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._scale_stream import ScaleError, ScaleStream, ScaleStreamConfig, scale_error, zoomed
+from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMethod
 
 __all__ = [
     "Canonical",
+    "Canonicalization",
     "ChoiceProjection",
+    "ChoosingMethod",
     "Concat",
     "Conditional",
+    "FrameAveraging",
     "FrameNetwork",
     "Frames",
     "GroupActivations",
+    "GroupAveraging",
     "Integrand",
     "IntegrateInvariants",
     "InvariantIntegration",
@@ -43,6 +51,7 @@ __all__ = [
     "MultiStreamConfig",
     "Orthonormal",
     "PCAFrames",
+    "ProbabilisticSymmetrization",
     "ProductLaw",
     "Projected",
     "Projection",
@@ -53,6 +62,8 @@ __all__ = [
     "ScaleError",
     "ScaleStream",
     "ScaleStreamConfig",
+    "SymmetrizedModel",
+    "SymmetrizingMethod",
     "VectorProjection",
     "WeightedFrames",
     "WeightedSum",
