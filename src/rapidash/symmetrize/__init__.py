@@ -9,6 +9,7 @@ from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
 from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
 from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, soft_sort
 
 __all__ = [
     "Canonical",
@@ -23,6 +24,7 @@ __all__ = [
     "Projected",
     "Projection",
     "Quadrature",
+    "SoftSort",
     "VectorProjection",
     "WeightedFrames",
     "frame_gap",
@@ -30,8 +32,10 @@ __all__ = [
     "orthonormal",
     "pair_frames",
     "pca_frames",
+    "permutation_entropy",
     "projection_of",
     "small_frame_network",
+    "soft_sort",
     "straight_through",
     "to_special",
     "with_noise",
