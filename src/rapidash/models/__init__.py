@@ -5,6 +5,7 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
+from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._mlp import MLPConfig
 from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
@@ -17,11 +18,14 @@ __all__ = [
     "BaselineConfig",
     "DGCNNConfig",
     "EGNNConfig",
+    "GraphNetwork",
+    "GraphNetworkConfig",
     "Interface",
     "KernelError",
     "MLPConfig",
     "Network",
     "NetworkConfig",
+    "PairsGraphNetwork",
     "Rapidash",
     "RapidashConfig",
     "RapidashOutput",

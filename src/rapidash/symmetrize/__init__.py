@@ -3,6 +3,16 @@
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
 from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
+from rapidash.symmetrize._order_methods import (
+    CanonicalOrder,
+    HaarOrder,
+    LaplacianFrames,
+    OrderedModel,
+    OrderMethod,
+    OrderScores,
+    ProbabilisticOrder,
+)
+from rapidash.symmetrize._orders import JointProjection, LaplacianOrder, OrderProjection
 from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonormal, straight_through, to_special
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
 from rapidash.symmetrize._pca import PCAFrames, pca_frames
@@ -13,13 +23,23 @@ from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, soft_s
 
 __all__ = [
     "Canonical",
+    "CanonicalOrder",
     "ChoiceProjection",
     "Conditional",
     "FrameNetwork",
     "Frames",
     "GroupActivations",
+    "HaarOrder",
+    "JointProjection",
+    "LaplacianFrames",
+    "LaplacianOrder",
+    "OrderMethod",
+    "OrderProjection",
+    "OrderScores",
+    "OrderedModel",
     "Orthonormal",
     "PCAFrames",
+    "ProbabilisticOrder",
     "ProductLaw",
     "Projected",
     "Projection",

@@ -78,7 +78,7 @@ def soft_sort(
 def permutation_entropy(soft: Float[Tensor, "*B N N"]) -> Float[Tensor, ""]:
     """The mean entropy of the rows plus that of the columns, in nats: 0 for a permutation, 2 log N for a uniform one.
 
-    As a penalty it keeps soft permutations near hard ones, so that the gradient of `straight_through` is near the truth.
+    As a penalty it keeps soft permutations near hard ones, and so the gradient of `straight_through` near the truth.
     """
     terms = -torch.special.xlogy(soft, soft.clamp_min(torch.finfo(soft.dtype).tiny))
     return terms.sum(dim=-1).mean() + terms.sum(dim=-2).mean()
