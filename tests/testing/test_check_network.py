@@ -13,6 +13,7 @@ from rapidash.groups import parse_group
 from rapidash.models import (
     DGCNNConfig,
     EGNNConfig,
+    GraphNetworkConfig,
     Interface,
     MLPConfig,
     NetworkConfig,
@@ -68,12 +69,16 @@ def test_a_network_of_several_scales_passes_but_for_the_order() -> None:
 
 
 def test_all_of_the_package_are_listed() -> None:
-    named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind}
+    named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, GraphNetworkConfig().kind}
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 
 
 def test_a_network_of_the_package_without_positions() -> None:
     check_network(MLPConfig(hidden_dim=8, num_layers=1), Interface(dim=0, in_scalars=4, out_scalars=2, pool="mean"))
+
+
+def test_a_network_of_pairs_of_nodes() -> None:
+    check_network(GraphNetworkConfig(channels=8, num_layers=2), Interface(dim=0, in_scalars=6, out_scalars=2))
 
 
 def test_a_network_of_another_package_without_positions(growth: None) -> None:
