@@ -90,8 +90,9 @@ def _initialized(model: nn.Module, seed: int, index: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded("graph separation", seed, index).initial_seed())
         for module in fresh.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
     return fresh
 
 
