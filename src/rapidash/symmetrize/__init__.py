@@ -1,6 +1,7 @@
 """Making any network equivariant: frames, canonicalization, probabilistic symmetrization, and quadrature."""
 
 from rapidash.symmetrize._canonical import Canonical, Conditional, with_noise
+from rapidash.symmetrize._convergence import QuadratureError, quadrature_convergence
 from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
 from rapidash.symmetrize._order_methods import (
@@ -17,8 +18,16 @@ from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonorm
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
 from rapidash.symmetrize._pca import PCAFrames, pca_frames
 from rapidash.symmetrize._product_law import ProductLaw
-from rapidash.symmetrize._projections import ChoiceProjection, Projected, Projection, VectorProjection, projection_of
+from rapidash.symmetrize._projections import (
+    ChoiceProjection,
+    Projected,
+    Projection,
+    RotationProjection,
+    VectorProjection,
+    projection_of,
+)
 from rapidash.symmetrize._quadrature import Quadrature
+from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, soft_sort
 
 __all__ = [
@@ -44,6 +53,9 @@ __all__ = [
     "Projected",
     "Projection",
     "Quadrature",
+    "QuadratureError",
+    "Regularity",
+    "RotationProjection",
     "SoftSort",
     "VectorProjection",
     "WeightedFrames",
@@ -54,9 +66,12 @@ __all__ = [
     "pca_frames",
     "permutation_entropy",
     "projection_of",
+    "quadrature_convergence",
+    "regularity",
     "small_frame_network",
     "soft_sort",
     "straight_through",
     "to_special",
+    "transport_distance",
     "with_noise",
 ]

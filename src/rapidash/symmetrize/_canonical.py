@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.data import Batch, CloudBatch, Field
-from rapidash.groups import MatrixGroup, Position, Scalar, Vector
+from rapidash.groups import MatrixGroup, Position, Vector
 from rapidash.symmetrize._degenerate import Degenerate, check_degenerate, tell_degenerate
+from rapidash.symmetrize._points import moving_field
 from rapidash.symmetrize._projections import Projected, Projection, projection_of
 from rapidash.symmetry import GroupSamples
 
@@ -71,7 +72,7 @@ class Canonical(nn.Module):
 
     def _told(self, found: Projected, num_samples: int) -> GroupSamples:
         """Elements in the order copy by copy, as samples."""
-        gap = found.gap.unflatten(0, (num_samples, -1)).amin(dim=0)
+        gap = found.gap.unflatten(0, (num_samples, -1)).mean(dim=0)
         tell_degenerate(gap, self.tolerance, self.degenerate, "gap of the choice", _ADVICE)
         g = found.g.unflatten(0, (num_samples, -1)).transpose(0, 1)
         return GroupSamples(g, self.prior_weight * found.prior if self.prior_weight else g.new_zeros(()))
@@ -88,8 +89,10 @@ class Conditional(Canonical):
     the noise moved along, g(h x, h z) = h g(x, z) exactly. With ``noise_scale=0`` it is `Canonical`, bit for bit.
 
     Args:
-        net, group, projection, prior_weight, degenerate, tolerance: as for `Canonical`.
+        net, group, projection, prior_weight, degenerate: as for `Canonical`.
         noise_scale: s, at least 0.
+        tolerance: at least 0, of the mean gap of the K elements; smaller, for the noise decides where the network
+            does not.
     Raises: as `Canonical`; ValueError for a negative scale, or in use without a generator.
     Source: Kim et al., "Learning Probabilistic Symmetrization for Architecture Agnostic Equivariance", NeurIPS 2023.
     """
@@ -105,7 +108,7 @@ class Conditional(Canonical):
         projection: Projection | None = None,
         prior_weight: float = 0.0,
         degenerate: Degenerate = "warn",
-        tolerance: float = 1e-6,
+        tolerance: float = 1e-9,
     ) -> None:
         super().__init__(
             net,
@@ -129,12 +132,8 @@ class Conditional(Canonical):
         out = self._output(copies)
         if self.noise_scale:
             noise = torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out)
-            out = (
-                out
-                + _AGAINST_COLLAPSE
-                * out.detach().flatten(1).abs().amax(dim=1).view(-1, *(1,) * (out.dim() - 1))
-                * noise
-            )
+            size = out.detach().abs().amax(dim=tuple(range(1, out.dim())), keepdim=True)
+            out = out + _AGAINST_COLLAPSE * size * noise
         return self._told(self.projection(out, copies, generator), num_samples)
 
 
@@ -151,16 +150,8 @@ def with_noise(batch: Batch, scale: float, generator: torch.Generator | None) ->
     if isinstance(batch, CloudBatch):
         like, field = batch.pos[:, None], Field(Vector())
     else:
-        moving = sorted(
-            name
-            for name, declared in batch.fields.items()
-            if not isinstance(declared.representation, Scalar) and batch[name].is_floating_point()
-        )
-        if not moving:
-            raise ValueError(
-                f"the batch declares no field that moves, {sorted(batch.fields)}: there is nothing to choose"
-            )
-        like, declared = batch[moving[0]], batch.fields[moving[0]]
+        name = moving_field(batch)
+        like, declared = batch[name], batch.fields[name]
         moves_as = Vector() if isinstance(declared.representation, Position) else declared.representation
         field = Field(moves_as, level="cloud")
     noise = torch.zeros_like(like)

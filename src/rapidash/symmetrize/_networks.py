@@ -17,10 +17,11 @@ from rapidash.symmetrize._points import rotations_of
 class FrameNetwork(nn.Module):
     r"""D equivariant vectors of each cloud, from a `Rapidash` on R^D: for `Canonical` and `Conditional`.
 
-    .. math:: q_i = \mathrm{mean}_p \Big( v_{ip} + \sum_a s_{iap}\, u_{ap} \Big)
+    .. math:: q_i = \mathrm{mean}_p\, w_{ip} / \mathrm{rms}_p\, w_{ip}, \quad w_{ip} = v_{ip} + \sum_a s_{iap}\, u_{ap}
 
     u are the vectors of point p: its position (about the mean where the group has translations), its input vectors and
     its noise; the network sees their inner products and its input scalars, and returns the weights s and vectors v.
+    The length of q is at most 1, and 0 to rounding where the vectors of a symmetric cloud cancel.
 
     Symmetry: exactly equivariant to O(D), in floating point, and unchanged by translations where the group has them.
     On a cloud in a plane all vectors lie in the plane, without noise: no frame can be made of them.
@@ -81,7 +82,9 @@ class FrameNetwork(nn.Module):
         out = self.network(batch.pos, batch.batch, scalars=torch.cat([*scalars, products], dim=1))
         weights = out.scalars.unflatten(1, (self.dim, self.num_vectors))
         each = out.vectors + torch.einsum("nia,nad->nid", weights, u)
-        return centroids(each.flatten(1), batch.batch, batch.num_clouds).unflatten(1, (self.dim, self.dim))
+        size = centroids(each.detach().square().sum(dim=-1), batch.batch, batch.num_clouds).sqrt()[..., None]
+        mean = centroids(each.flatten(1), batch.batch, batch.num_clouds).unflatten(1, (self.dim, self.dim))
+        return mean / torch.where(size > 0, size, 1.0)
 
     def _input(self, batch: CloudBatch, name: str, num: int, kind: type[Scalar] | type[Vector]) -> Tensor:
         found = _inputs(batch, name)

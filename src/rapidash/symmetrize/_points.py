@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rapidash.data import Batch, CloudBatch
 from rapidash.geometry import centroids
-from rapidash.groups import Group, MatrixGroup, Position, Rotations, Vector, motion
+from rapidash.groups import Group, MatrixGroup, Position, Rotations, Scalar, Vector, motion
 
 
 class Points(NamedTuple):
@@ -36,7 +36,8 @@ def points_of(batch: Batch, field: str | None, dim: int) -> Points:
     if values.shape[-1] != dim:
         raise ValueError(f"field {name!r} has {values.shape[-1]} components, the group acts on R^{dim}")
     if declared.level == "point":
-        assert isinstance(batch, CloudBatch), "only clouds have points"
+        if not isinstance(batch, CloudBatch):
+            raise ValueError(f"field {name!r} has a row per point, and a {type(batch).__name__} does not say whose")
         rows = batch.batch
     else:
         rows = torch.arange(batch.num_samples, device=values.device)
@@ -70,6 +71,19 @@ def _the_field(batch: Batch, field: str | None) -> str:
         f"frames need positions or vectors, and the batch declares {sorted(batch.fields)} without any: give a field "
         "that moves as Position() or Vector()"
     )
+
+
+def moving_field(batch: Batch) -> str:
+    """The positions of clouds; of rows the first field of real numbers, by name, that the group moves.
+
+    Raises: ValueError where none moves.
+    """
+    if isinstance(batch, CloudBatch):
+        return "pos"
+    for name in sorted(batch.fields):
+        if not isinstance(batch.fields[name].representation, Scalar) and batch[name].is_floating_point():
+            return name
+    raise ValueError(f"the batch declares no field of real numbers that moves, {sorted(batch.fields)}")
 
 
 def rotations_of(group: MatrixGroup) -> tuple[int, bool]:

@@ -49,9 +49,9 @@ class ProductLaw(nn.Module):
                     f"law {index} gives matrices of {samples.g.shape[-1]} rows, {group.name} has {group.size}"
                 )
             parts.append(samples)
-        dtype = torch.float64
+        device = next(iter(batch.tensors.values())).device
         chosen = self._chosen([samples.g.shape[1] for samples in parts])
-        blocks = [samples.g[:, which].to(dtype) for samples, which in zip(parts, chosen)]
+        blocks = [samples.g[:, which].to(device, torch.float64) for samples, which in zip(parts, chosen)]
         g = _side_by_side(blocks)
         weights = None
         if any(samples.weights is not None for samples in parts):

@@ -20,7 +20,7 @@ class Projected(NamedTuple):
     gap: Float[Tensor, " B"]
     """0 where the choice is arbitrary."""
     prior: Float[Tensor, ""]
-    """What a prior for the identity adds to a loss, at weight 1."""
+    """The term of a prior for the identity, which a loss adds times its weight."""
 
 
 class Projection(Protocol):
@@ -40,8 +40,9 @@ class Projection(Protocol):
 class VectorProjection:
     """n vectors -> O(n) by Gram-Schmidt, SO(n) by the sign of the first; translations by the mean of the points.
 
-    The gap is the smallest part of a vector outside the span of those before it. The prior is the mean square of the
-    entries of R - 1.
+    The gap is the smallest part of a vector outside the span of those before it, in units of its length or of 1, where
+    this is more: a network should return vectors of a length near 1, and 0 where it finds no direction. The prior is
+    the mean square of the entries of R - 1.
 
     Args:
         group: O(n), SO(n), E(n) or SE(n).
@@ -56,20 +57,77 @@ class VectorProjection:
         rotations_of(self.group)
 
     def __call__(self, out: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Projected:
-        """The elements, float64 where the network is."""
-        dim, reflections = rotations_of(self.group)
-        if out.shape != (batch.num_samples, dim, dim):
-            raise ValueError(
-                f"{self.group.name} needs {dim} vectors for each sample, of shape ({batch.num_samples}, {dim}, {dim}) "
-                f"with the vector first, got {tuple(out.shape)}"
-            )
-        linear, gap = orthonormal(out.double())
-        linear = linear if reflections else to_special(linear)
-        prior = (linear - torch.eye(dim).to(linear)).square().mean()
-        center = None
-        if isinstance(self.group, Group) and self.group.translations:
-            center = points_of(batch, self.field, dim).center
-        return Projected(with_center(self.group, linear[:, None], center).squeeze(1), gap, prior)
+        """The elements, float64."""
+        _, reflections = rotations_of(self.group)
+        linear, gap = _orthonormal(out, batch, self.group)
+        return _placed(linear if reflections else to_special(linear), gap, batch, self.group, self.field)
+
+
+@dataclass(frozen=True)
+class RotationProjection:
+    """n vectors -> SO(n) by Gram-Schmidt of all but the last and the direction that completes them to a rotation.
+
+    The last vector is not used. So a cloud in a plane has a rotation, whose vectors all lie in the plane, and none
+    jumps where the determinant of the vectors changes its sign, as it does under `VectorProjection`.
+
+    Args:
+        group: SO(n) or SE(n).
+        field: as for `VectorProjection`.
+    Raises: ValueError for another group.
+    """
+
+    group: MatrixGroup
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        if rotations_of(self.group)[1]:
+            raise ValueError(f"{self.group.name} has reflections, RotationProjection none: use VectorProjection")
+
+    def __call__(self, out: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Projected:
+        """The elements, float64."""
+        dim, _ = rotations_of(self.group)
+        _check_vectors(out, batch, self.group)
+        first = out[:, 0].double()
+        # any vector outside the plane will do: its sign is fixed below, and no gradient passes
+        last = (_turned(first) if dim == 2 else torch.linalg.cross(first, out[:, 1].double(), dim=-1)).detach()
+        size = last.norm(dim=-1, keepdim=True)
+        unit = last / torch.where(size > 0, size, 1.0)
+        linear, gap = _orthonormal(torch.cat([out[:, :-1].double(), unit[:, None]], dim=1), batch, self.group)
+        columns = linear[..., :-1]
+        completed = _turned(columns[..., 0]) if dim == 2 else torch.linalg.cross(*columns.unbind(-1), dim=-1)
+        linear = torch.cat([columns, completed[..., None]], dim=-1)
+        return _placed(linear, gap, batch, self.group, self.field)
+
+
+def _turned(x: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B 2"]:
+    """Vectors of the plane turned by 90 degrees."""
+    return torch.stack([-x[..., 1], x[..., 0]], dim=-1)
+
+
+def _check_vectors(out: Tensor, batch: Batch, group: MatrixGroup) -> None:
+    dim, _ = rotations_of(group)
+    if out.shape != (batch.num_samples, dim, dim):
+        raise ValueError(
+            f"{group.name} needs {dim} vectors for each sample, of shape ({batch.num_samples}, {dim}, {dim}) "
+            f"with the vector first, got {tuple(out.shape)}"
+        )
+
+
+def _orthonormal(out: Tensor, batch: Batch, group: MatrixGroup) -> tuple[Tensor, Tensor]:
+    """Orthogonal matrices, and the gap in units of 1 for short vectors."""
+    _check_vectors(out, batch, group)
+    linear, gap = orthonormal(out.double())
+    return linear, gap * out.detach().double().norm(dim=-1).amin(dim=1).clamp(max=1.0)
+
+
+def _placed(linear: Tensor, gap: Tensor, batch: Batch, group: MatrixGroup, field: str | None) -> Projected:
+    """Elements with the translations to the mean of the points, and the mean square of the entries of R - 1."""
+    dim = linear.shape[-1]
+    prior = (linear - torch.eye(dim).to(linear)).square().mean()
+    center = None
+    if isinstance(group, Group) and group.translations:
+        center = points_of(batch, field, dim).center
+    return Projected(with_center(group, linear[:, None], center).squeeze(1), gap, prior)
 
 
 @dataclass(frozen=True)
@@ -77,7 +135,7 @@ class ChoiceProjection:
     r"""Activations over a finite group -> the element of the largest one, with the gradient of softmax(beta a).
 
     Activations must move with the group: a_{h x}(h g) = a_x(g). The gap is the difference of the two largest ones in
-    units of their standard deviation. The prior is the cross-entropy of softmax(a) to the identity.
+    units of the largest absolute one. The prior is the cross-entropy of softmax(a) to the identity.
 
     Args:
         group: finite; activations are in the order of its elements, identity first.
@@ -124,5 +182,5 @@ def _margin(activations: Float[Tensor, "B G"]) -> Float[Tensor, " B"]:
     if activations.shape[1] == 1:
         return torch.ones_like(activations[:, 0])
     first, second = activations.topk(2, dim=1).values.unbind(1)
-    deviation = activations.std(dim=1)
-    return torch.where(deviation > 0, (first - second) / deviation.clamp_min(torch.finfo(deviation.dtype).tiny), 0.0)
+    largest = activations.abs().amax(dim=1)
+    return torch.where(largest > 0, (first - second) / torch.where(largest > 0, largest, 1.0), 0.0)

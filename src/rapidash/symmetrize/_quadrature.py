@@ -21,6 +21,8 @@ LEBEDEV_DEGREES = (*(3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 29, 31), *range(35, 132
 class Quadrature:
     r"""Weighted elements of O(n) or SO(n) whose average is the Haar mean for every polynomial in g up to a degree.
 
+    With reflections also for such a polynomial times det g.
+
     In space a rotation is a point n on the sphere, to which it takes the z axis, and an angle about it,
     :math:`g = R_n R_z(\gamma)`: the rule of Lebedev of at least this degree for n, and degree + 1 equal angles. The
     angles integrate :math:`D^l_{m m'}` with :math:`0 < |m'| \le` degree to 0; what remains, :math:`D^l_{m 0}`, is a
