@@ -8,8 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from rapidash.groups import Permutations
-from rapidash.methods import Step, StepView, Variant, build_model, view_ledger
+from rapidash.methods import Step, StepView, Subject, Variant, build_model, view_ledger
 from rapidash.models import GraphNetworkConfig, MLPConfig
+from rapidash.registry import MEASURES
 from rapidash.study import get_design, run_one
 from rapidash.symmetrize import CanonicalOrder, HaarOrder, OrderedModel, ProbabilisticOrder
 from rapidash.tasks import get_task
@@ -155,6 +156,17 @@ def test_runs_of_the_study_have_the_separation_on_record(tmp_path: Path) -> None
     unseparated, of_copies, beyond = found["message passing"]
     assert 17 <= unseparated < 300  # color refinement does not tell 17 pairs apart
     assert (of_copies, beyond) == (0, unseparated)
+
+
+def test_the_measure_is_for_graphs_before_training() -> None:
+    task = get_task("graphs", **FEW)
+    data, ledger = task.dataset("val"), task.ledger(Variant("a", SMALL))
+    measure = MEASURES.get("graph-separation")
+    model = build_model(task, Variant("a", SMALL)).eval()
+    assert not list(measure(Subject(model, task, data, ledger, "after", "full", 0)))
+    other = get_task("glyphs", **FEW)
+    with pytest.raises(ValueError, match="needs graphs of at least 7 nodes; task 'glyphs' has none"):
+        list(measure(Subject(model, other, data, ledger, "before", "full", 0)))
 
 
 def test_separation_by_hand() -> None:

@@ -28,7 +28,7 @@ from rapidash.symmetrize._projections import (
 )
 from rapidash.symmetrize._quadrature import Quadrature
 from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
-from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, soft_sort
+from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, score_gap, soft_sort
 
 __all__ = [
     "Canonical",
@@ -68,6 +68,7 @@ __all__ = [
     "projection_of",
     "quadrature_convergence",
     "regularity",
+    "score_gap",
     "small_frame_network",
     "soft_sort",
     "straight_through",

@@ -254,8 +254,8 @@ class OrderControl(Control):
         """The entropy of the soft permutations."""
         if not self.weight:
             return {}
-        assert isinstance(view.model, OrderedModel)
-        penalty = view.model.distribution.sample(view.batch, 1, view.rng).penalty
+        ordered = next(part for part in view.model.modules() if isinstance(part, OrderedModel))
+        penalty = ordered.distribution.sample(view.batch, 1, view.rng).penalty
         self._last = float(penalty.detach())
         return {"entropy": self.weight * penalty}
 

@@ -10,7 +10,7 @@ from rapidash.data import Batch
 from rapidash.groups import Permutations, Product
 from rapidash.symmetrize._orthogonal import straight_through
 from rapidash.symmetrize._projections import Projected, Projection
-from rapidash.symmetrize._soft_sort import permutation_entropy, soft_sort
+from rapidash.symmetrize._soft_sort import permutation_entropy, score_gap, soft_sort
 from rapidash.symmetry import GroupSamples
 
 EIGENVALUES_EQUAL = 1e-8  # of a Laplacian, below it eigenvectors are arbitrary within their space
@@ -50,10 +50,10 @@ class OrderProjection:
                 f"an order needs a score for each node, of shape ({batch.num_samples}, N), got {tuple(out.shape)}"
             )
         is_soft = out.requires_grad and torch.is_grad_enabled()
-        found = soft_sort(out, self.temperature, self.num_sinkhorn if is_soft else 0, generator=generator)
+        soft, hard = soft_sort(out, self.temperature, self.num_sinkhorn if is_soft else 0, generator=generator)
         if not is_soft:
-            return Projected(found.hard, found.gap, found.hard.new_zeros(()))
-        return Projected(straight_through(found.hard, found.soft), found.gap, permutation_entropy(found.soft))
+            return Projected(hard, score_gap(out), hard.new_zeros(()))
+        return Projected(straight_through(hard, soft), score_gap(out), permutation_entropy(soft))
 
 
 @dataclass(frozen=True)

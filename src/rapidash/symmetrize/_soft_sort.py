@@ -16,8 +16,6 @@ class SoftSort(NamedTuple):
     """Nearly doubly stochastic: columns add up to 1, rows nearly."""
     hard: Float[Tensor, "*B N N"]
     """Permutation matrices: P[i, j] = 1 where entry i is the j-th smallest, so that P^T s is sorted."""
-    gap: Float[Tensor, " *B"]
-    """The smallest distance of two scores of length 1 before the noise; 0 for a tie."""
 
 
 def soft_sort(
@@ -53,15 +51,11 @@ def soft_sort(
         )
     if scores.dim() == 0 or not scores.shape[-1] or not bool(torch.isfinite(scores).all()):
         raise ValueError(f"scores must be finite numbers (..., N), N at least 1, got shape {tuple(scores.shape)}")
-    wide = scores.double()
-    length = wide.norm(dim=-1, keepdim=True)
-    wide = wide / torch.where(length > 0, length, torch.ones_like(length))
-    sorted_scores = wide.detach().sort(dim=-1).values
-    gap = sorted_scores.diff(dim=-1).amin(dim=-1) if wide.shape[-1] > 1 else torch.ones_like(wide[..., 0]).detach()
+    wide = _of_length_one(scores.double())
     if generator is not None:
         noise = torch.rand(wide.shape, generator=generator, dtype=torch.float64)
         wide = wide + TIE_NOISE * noise.to(wide)
-    elif num_tied := int((gap == 0).sum()):
+    elif num_tied := int((gap := score_gap(scores)).eq(0).sum()):
         raise ValueError(
             f"scores tie in {num_tied} of {gap.numel()} samples, and only noise can order them without reading the "
             "order of the input: pass a torch.Generator"
@@ -72,7 +66,21 @@ def soft_sort(
     for _ in range(num_sinkhorn):
         log_soft = log_soft - log_soft.logsumexp(dim=-1, keepdim=True)
         log_soft = log_soft - log_soft.logsumexp(dim=-2, keepdim=True)
-    return SoftSort(log_soft.exp(), hard, gap)
+    return SoftSort(log_soft.exp(), hard)
+
+
+def score_gap(scores: Float[Tensor, "*B N"]) -> Float[Tensor, " *B"]:
+    """The smallest distance of two of the scores, which are scaled to length 1: 0 for a tie, 1 for a single score."""
+    wide = _of_length_one(scores.detach().double())
+    if wide.shape[-1] == 1:
+        return torch.ones_like(wide[..., 0])
+    return wide.sort(dim=-1).values.diff(dim=-1).amin(dim=-1)
+
+
+def _of_length_one(scores: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
+    """Zeros stay zeros."""
+    length = scores.norm(dim=-1, keepdim=True)
+    return scores / torch.where(length > 0, length, torch.ones_like(length))
 
 
 def permutation_entropy(soft: Float[Tensor, "*B N N"]) -> Float[Tensor, ""]:
