@@ -105,6 +105,7 @@ def test_a_rotation_needs_all_vectors_but_the_last(group) -> None:
         assert (project(parallel, batch).gap < 1e-12).tolist() == [False, True, False]
         by_hand = project(torch.eye(3).double()[[1, 0, 2]].expand(3, 3, 3), batch).g[0, :3, :3]
         torch.testing.assert_close(by_hand, torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).double())
+    torch.autograd.gradcheck(lambda v: project(v, batch).g, vectors.clone().requires_grad_())
     weight = torch.randn(g.shape, generator=seeded(2), dtype=torch.float64)
     (project(vectors.requires_grad_(), batch).g * weight).sum().backward()
     assert float(vectors.grad[:, :-1].abs().amin(dim=(0, 2)).min()) > 1e-3

@@ -99,6 +99,15 @@ def cyclic_order() -> Permutations:
     return Turns(3)
 
 
+def test_points_that_are_permuted_and_moved_by_hand() -> None:
+    swap, mirror = torch.eye(3).double()[[1, 0, 2]], torch.diag(torch.tensor([-1.0, 1, 1, 1])).double()
+    x = torch.arange(9.0, dtype=torch.float64).view(3, 3)
+    expected = torch.tensor([[-3.0, 4, 5], [0, 1, 2], [-6, 7, 8]]).double()
+    torch.testing.assert_close(POINTS.act(torch.block_diag(mirror, swap), x), expected)
+    assert POINTS.acts_on_rows
+    assert POINTS.is_homomorphism
+
+
 def test_combinations_and_weights_by_hand() -> None:
     product = Product((SO(2), cyclic(2)))
     fields = {

@@ -87,16 +87,13 @@ class RotationProjection:
         """The elements, float64."""
         dim, _ = rotations_of(self.group)
         _check_vectors(out, batch, self.group)
-        first = out[:, 0].double()
-        # any vector outside the plane will do: its sign is fixed below, and no gradient passes
-        last = (_turned(first) if dim == 2 else torch.linalg.cross(first, out[:, 1].double(), dim=-1)).detach()
-        size = last.norm(dim=-1, keepdim=True)
-        unit = last / torch.where(size > 0, size, 1.0)
-        linear, gap = _orthonormal(torch.cat([out[:, :-1].double(), unit[:, None]], dim=1), batch, self.group)
-        columns = linear[..., :-1]
-        completed = _turned(columns[..., 0]) if dim == 2 else torch.linalg.cross(*columns.unbind(-1), dim=-1)
-        linear = torch.cat([columns, completed[..., None]], dim=-1)
-        return _placed(linear, gap, batch, self.group, self.field)
+        given = out[:, :-1].double()
+        # the normal fixes the sign; its gradient is that of the direction orthogonal to the others
+        normal = (_turned(given[:, 0]) if dim == 2 else torch.linalg.cross(*given.unbind(1), dim=-1)).detach()
+        size = normal.norm(dim=-1, keepdim=True)
+        normal = normal / torch.where(size > 0, size, 1.0)
+        linear, gap = _orthonormal(torch.cat([given, normal[:, None]], dim=1), batch, self.group)
+        return _placed(to_special(linear), gap, batch, self.group, self.field)
 
 
 def _turned(x: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B 2"]:

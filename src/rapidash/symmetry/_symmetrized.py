@@ -136,7 +136,7 @@ def _moved_back(
     elements = g.transpose(0, 1).flatten(0, 1)  # copy by copy, as the batch is repeated
     try:
         inverses = invert(elements)
-    except RuntimeError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is one of torch's public names
         raise ValueError(f"an element of the law is a singular matrix, which moves nothing back: {error}") from error
     values = fn(copies.transform(inverses))
     if not isinstance(values, Tensor):
