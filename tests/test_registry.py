@@ -91,5 +91,6 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "ordered-mlp",
         "transformer",
         "message-passing",
+        "graph-network",
     ]
     assert METHODS.get("augment") is Augment

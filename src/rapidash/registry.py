@@ -43,6 +43,7 @@ _TASK_CLASSES = {
     "mnist-sp": "MnistSpTask",
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
+    "graphs": "GraphsTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "effective-invariance",
@@ -82,6 +83,7 @@ NETWORKS: Registry[Any] = Registry(
         "ordered-mlp": "rapidash.models:OrderedMLPConfig",
         "transformer": "rapidash.models:TransformerConfig",
         "message-passing": "rapidash.models:MessagePassingConfig",
+        "graph-network": "rapidash.models:GraphNetworkConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -117,6 +119,10 @@ METHODS: Registry[Any] = Registry(
         "shared-networks": "rapidash.relax.rl:SharedNetworks",
         "relaxed-networks": "rapidash.relax.rl:RelaxedNetworks",
         "residual-networks": "rapidash.relax.rl:ResidualNetworks",
+        "haar-order": "rapidash.symmetrize:HaarOrder",
+        "laplacian-frames": "rapidash.symmetrize:LaplacianFrames",
+        "canonical-order": "rapidash.symmetrize:CanonicalOrder",
+        "probabilistic-order": "rapidash.symmetrize:ProbabilisticOrder",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
@@ -142,6 +148,7 @@ MEASURES: Registry[Any] = Registry(
     "measure",
     {
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
+        "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
     },

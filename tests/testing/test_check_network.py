@@ -13,6 +13,7 @@ from rapidash.groups import parse_group
 from rapidash.models import (
     DGCNNConfig,
     EGNNConfig,
+    GraphNetworkConfig,
     Interface,
     MessagePassingConfig,
     MLPConfig,
@@ -93,12 +94,17 @@ def test_a_network_of_ordered_points_passes_but_for_the_order(level: Literal["no
 
 def test_all_of_the_package_are_listed() -> None:
     named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, OrderedMLPConfig(5).kind}
+    named |= {GraphNetworkConfig().kind}
     named |= {"image-gcnn", "signal-gcnn", "scale-stream", "multi-stream"}  # tested with their tasks and streams
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 
 
 def test_a_network_of_the_package_without_positions() -> None:
     check_network(MLPConfig(hidden_dim=8, num_layers=1), Interface(dim=0, in_scalars=4, out_scalars=2, pool="mean"))
+
+
+def test_a_network_of_pairs_of_nodes() -> None:
+    check_network(GraphNetworkConfig(channels=8, num_layers=2), Interface(dim=0, in_scalars=6, out_scalars=2))
 
 
 def test_a_network_of_another_package_without_positions(growth: None) -> None:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
     from rapidash.datasets._digits import DIGITS_SIZE, digits_images
     from rapidash.datasets._elements import ELEMENT_SYMBOLS
+    from rapidash.datasets._graphs import (
+        connected_graphs,
+        equivalent_pairs,
+        refinement_hash,
+        regular_graphs_dataset,
+    )
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
@@ -75,8 +81,10 @@ __all__ = [
     "as_entries",
     "cifar10_superpixels_dataset",
     "cmu_dataset",
+    "connected_graphs",
     "data_folders",
     "digits_images",
+    "equivalent_pairs",
     "heart_disease_dataset",
     "locate",
     "md_dataset",
@@ -90,6 +98,8 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "refinement_hash",
+    "regular_graphs_dataset",
     "sample_surface",
     "scanobjectnn_dataset",
     "shapenet_part_dataset",
@@ -120,6 +130,7 @@ _LAZY = {
         "unforeseen",
     ),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
+    "_graphs": ("connected_graphs", "equivalent_pairs", "refinement_hash", "regular_graphs_dataset"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),

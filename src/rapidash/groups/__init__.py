@@ -37,7 +37,7 @@ from rapidash.groups._representations import (
     Tensor2,
     Vector,
 )
-from rapidash.groups._signals import GridPermutation, OrientationSignal, Permutation
+from rapidash.groups._signals import GridPermutation, OrientationSignal, PairPermutation, Permutation
 
 __all__ = [
     "O2",
@@ -62,6 +62,7 @@ __all__ = [
     "OfFactor",
     "OfFactors",
     "OrientationSignal",
+    "PairPermutation",
     "Permutation",
     "Permutations",
     "Position",

@@ -57,6 +57,11 @@ class Product(MatrixGroup):
             rows.append(_blocks([*others[:index], own, *others[index + 1 :]]))
         return torch.cat(rows)
 
+    def inverse(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B n n"]:
+        """The inverse of each block, as its factor has it."""
+        blocks = [group.inverse(self.block(index, g)) for index, group in enumerate(self.groups)]
+        return _blocks([block.reshape(-1, *block.shape[-2:]) for block in blocks]).reshape(g.shape)
+
     def elements(self) -> Float[Tensor, "G n n"] | None:
         """Every combination of the factors' elements, identity first; None if one is infinite, or beyond 5040."""
         listed = [elements for group in self.groups if (elements := group.elements()) is not None]

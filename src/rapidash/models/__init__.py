@@ -5,6 +5,7 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
+from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._image_gcnn import FiberNetwork, ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._message_passing import MessagePassing, MessagePassingConfig
@@ -23,6 +24,8 @@ __all__ = [
     "DGCNNConfig",
     "EGNNConfig",
     "FiberNetwork",
+    "GraphNetwork",
+    "GraphNetworkConfig",
     "ImageGCNN",
     "ImageGCNNConfig",
     "Interface",
@@ -34,6 +37,7 @@ __all__ = [
     "NetworkConfig",
     "OrderedMLP",
     "OrderedMLPConfig",
+    "PairsGraphNetwork",
     "PointNetwork",
     "Rapidash",
     "RapidashConfig",

@@ -11,6 +11,16 @@ from rapidash.symmetrize._integrate_invariants import IntegrateInvariants
 from rapidash.symmetrize._invariant_integration import InvariantIntegration
 from rapidash.symmetrize._multi_stream import Concat, MeanLogits, MultiStream, MultiStreamConfig
 from rapidash.symmetrize._networks import FrameNetwork, GroupActivations, small_frame_network
+from rapidash.symmetrize._order_methods import (
+    CanonicalOrder,
+    HaarOrder,
+    LaplacianFrames,
+    OrderedModel,
+    OrderMethod,
+    OrderScores,
+    ProbabilisticOrder,
+)
+from rapidash.symmetrize._orders import JointProjection, LaplacianOrder, OrderProjection
 from rapidash.symmetrize._orthogonal import Orthonormal, gram_schmidt, orthonormal, straight_through, to_special
 from rapidash.symmetrize._pair_frames import WeightedFrames, pair_frames
 from rapidash.symmetrize._pca import PCAFrames, pca_frames
@@ -30,6 +40,7 @@ from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMeth
 
 __all__ = [
     "Canonical",
+    "CanonicalOrder",
     "Canonicalization",
     "ChoiceProjection",
     "ChoosingMethod",
@@ -40,17 +51,26 @@ __all__ = [
     "Frames",
     "GroupActivations",
     "GroupAveraging",
+    "HaarOrder",
     "Integrand",
     "IntegrateInvariants",
     "InvariantIntegration",
+    "JointProjection",
+    "LaplacianFrames",
+    "LaplacianOrder",
     "Linear",
     "MeanLogits",
     "Mlp",
     "Monomial",
     "MultiStream",
     "MultiStreamConfig",
+    "OrderMethod",
+    "OrderProjection",
+    "OrderScores",
+    "OrderedModel",
     "Orthonormal",
     "PCAFrames",
+    "ProbabilisticOrder",
     "ProbabilisticSymmetrization",
     "ProductLaw",
     "Projected",
@@ -62,6 +82,7 @@ __all__ = [
     "ScaleError",
     "ScaleStream",
     "ScaleStreamConfig",
+    "SoftSort",
     "SymmetrizedModel",
     "SymmetrizingMethod",
     "VectorProjection",
@@ -72,11 +93,14 @@ __all__ = [
     "orthonormal",
     "pair_frames",
     "pca_frames",
+    "permutation_entropy",
     "projection_of",
     "quadrature_convergence",
     "regularity",
     "scale_error",
+    "score_gap",
     "small_frame_network",
+    "soft_sort",
     "straight_through",
     "to_special",
     "transport_distance",

@@ -30,6 +30,11 @@ class ProductLaw(nn.Module):
         self.learned = nn.ModuleList(law for law in laws if isinstance(law, nn.Module))
 
     @property
+    def group(self) -> Product:
+        """The product."""
+        return self.product
+
+    @property
     def gives_all(self) -> bool:
         """Whether every law does."""
         return all(_gives_all(law) for law in self.laws)

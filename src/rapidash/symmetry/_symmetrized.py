@@ -79,7 +79,8 @@ class Symmetrized(nn.Module):
             generator = seeded("symmetrized")
         num_samples = self.num_samples if num_samples is None else num_samples
         samples = self.distribution.sample(batch, num_samples, generator)
-        output = symmetrized(self.backbone, batch, self.output, samples.g, self.max_batch, samples.weights)
+        invert = getattr(getattr(self.distribution, "group", None), "inverse", torch.linalg.inv)
+        output = symmetrized(self.backbone, batch, self.output, samples.g, self.max_batch, samples.weights, invert)
         return SymmetrizedOutput(output, samples)
 
 
@@ -90,6 +91,7 @@ def symmetrized(
     g: Float[Tensor, "B K n n"],
     max_batch: int | None = None,
     weights: Float[Tensor, "B K"] | None = None,
+    invert: Callable[[Tensor], Tensor] = torch.linalg.inv,
 ) -> Tensor:
     """sum_k w_k rho_out(g_k) f(rho_in(g_k)^-1 x), with K elements for each sample; differentiable in all of them.
 
@@ -100,6 +102,7 @@ def symmetrized(
         g: the elements.
         max_batch: as for `Symmetrized`.
         weights: w, which should add up to 1 for each sample; differentiable too. None: 1 / K each.
+        invert: the inverse elements, with the gradient that they should have: that of a group for its own.
     Raises: ValueError for another number of samples, a function that does not return a tensor, an output that the
         elements cannot move, an element without inverse, or a representation of which g^-1 does not move back.
     """
@@ -111,7 +114,8 @@ def symmetrized(
     per_pass = g.shape[1] if max_batch is None else max(1, max_batch // batch.num_samples)
     shares = [None] * -(-g.shape[1] // per_pass) if weights is None else weights.split(per_pass, dim=1)
     parts = [
-        _moved_back(fn, batch, output, part, share).sum(dim=0) for part, share in zip(g.split(per_pass, dim=1), shares)
+        _moved_back(fn, batch, output, part, share, invert).sum(dim=0)
+        for part, share in zip(g.split(per_pass, dim=1), shares)
     ]
     total = parts[0]
     for part in parts[1:]:
@@ -120,13 +124,18 @@ def symmetrized(
 
 
 def _moved_back(
-    fn: Callable[[Batch], Tensor], batch: Batch, output: Field, g: Tensor, weights: Tensor | None
+    fn: Callable[[Batch], Tensor],
+    batch: Batch,
+    output: Field,
+    g: Tensor,
+    weights: Tensor | None,
+    invert: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "K rows ..."]:
     """rho_out(g) f(rho_in(g)^-1 x), times its weight, for each of the copies, all in one pass."""
     copies = batch.repeat(g.shape[1])
     elements = g.transpose(0, 1).flatten(0, 1)  # copy by copy, as the batch is repeated
     try:
-        inverses = torch.linalg.inv(elements)
+        inverses = invert(elements)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is one of torch's public names
         raise ValueError(f"an element of the law is a singular matrix, which moves nothing back: {error}") from error
     values = fn(copies.transform(inverses))
