@@ -201,8 +201,9 @@ def test_layers_of_ones_own_are_relaxed_and_projected_anywhere() -> None:
     torch.testing.assert_close(plain(x), expected)
     alone = RelaxedLayer(RelaxedLayer(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
     assert type(project(alone)) is nn.Linear
-    with pytest.raises(ValueError, match=r"OwnNetwork was not relaxed.*Relax it first, by a method such as ACE"):
-        project(plain)
+    for asked in (project, lambda model: relaxation(model, on=False)):
+        with pytest.raises(ValueError, match=r"OwnNetwork was not relaxed.*Relax it first, by a method such as ACE"):
+            asked(plain)
 
 
 def test_ace_takes_the_layers_that_a_model_of_ones_own_has() -> None:
