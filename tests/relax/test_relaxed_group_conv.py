@@ -153,7 +153,7 @@ def test_variation_and_its_gradient() -> None:
     assert layer.bank_weights.variation().item() == 2 * (1 + 3 + 2)  # every pair in both orders
     assert total_variation(nn.Sequential(layer, layer.bank_weights)).item() == 12  # each weight once
     for asked in (total_variation, constant_bank_weights):
-        with pytest.raises(ValueError, match="Linear has no filter banks .*: build it of RelaxedGroupConv or"):
+        with pytest.raises(ValueError, match=r"Linear has no filter banks .*: build it of RelaxedGroupConv or"):
             asked(nn.Linear(1, 1))
 
 
