@@ -141,8 +141,8 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         ("Command", f"``{command}``"),
         ("Commit", values("commit")),
         ("Seeds", values("config", "seed")),
-        ("Training", f"{values('config', 'train', 'steps')} steps of {values('config', 'train', 'batch_size')} clouds"),
-        ("Data", f"{values('num_train')} training clouds; options {escape(str(options)) if options else 'none'}"),
+        ("Training", f"{values('config', 'train', 'steps')} steps of {values('config', 'train', 'batch_size')} samples"),
+        ("Data", f"{values('num_train')} training samples; options {escape(str(options)) if options else 'none'}"),
         ("Cost", cost),
         ("Machine", f"{values('device')}; torch {values('versions', 'torch')}"),
     ]
