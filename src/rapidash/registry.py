@@ -144,6 +144,7 @@ SECTIONS: Registry[Any] = Registry(
     "sections",
     "report section",
     {
+        "symmetry-cost": "rapidash.report._cost_section:cost_section",
         "relaxed": "rapidash.report._relaxed_section:relaxed_section",
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
