@@ -24,7 +24,7 @@ from rapidash.groups._matrix_groups import (
 )
 from rapidash.groups._parse_group import parse_group
 from rapidash.groups._parse_matrix_group import parse_matrix_group
-from rapidash.groups._product import OfFactor, Product
+from rapidash.groups._product import OfFactor, OfFactors, Product
 from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
@@ -59,6 +59,7 @@ __all__ = [
     "MultiplicationTable",
     "O",
     "OfFactor",
+    "OfFactors",
     "OrientationSignal",
     "Permutation",
     "Permutations",
