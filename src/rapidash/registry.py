@@ -69,6 +69,8 @@ NETWORKS: Registry[Any] = Registry(
         "EGNN": "rapidash.models:EGNNConfig",
         "DGCNN": "rapidash.models:DGCNNConfig",
         "mlp": "rapidash.models:MLPConfig",
+        "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
+        "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -78,6 +80,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
+        "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -115,6 +118,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "supervised": "rapidash.methods:Supervised",
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
+        "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
     },
 )
 MEASURES: Registry[Any] = Registry(

@@ -1,0 +1,34 @@
+"""Classification in context on tables, equivariant to the names of the classes."""
+
+from rapidash.symmetrize.tabular._configs import EquiTabPFNConfig, FixedHeadPFNConfig
+from rapidash.symmetrize.tabular._equitabpfn import BiAttentionBlock, EquiTabPFN, KernelDecoder
+from rapidash.symmetrize.tabular._fixed_head import FixedHeadPFN, RowAttentionBlock
+from rapidash.symmetrize.tabular._objective import PriorFitting
+from rapidash.symmetrize.tabular._prior import (
+    Prior,
+    RandomClassificationPrior,
+    SyntheticTasks,
+    TanhPrior,
+    fitted_to_width,
+    standardized,
+)
+from rapidash.symmetrize.tabular._task import InContext, SyntheticTablesTask
+
+__all__ = [
+    "BiAttentionBlock",
+    "EquiTabPFN",
+    "EquiTabPFNConfig",
+    "FixedHeadPFN",
+    "FixedHeadPFNConfig",
+    "InContext",
+    "KernelDecoder",
+    "Prior",
+    "PriorFitting",
+    "RandomClassificationPrior",
+    "RowAttentionBlock",
+    "SyntheticTablesTask",
+    "SyntheticTasks",
+    "TanhPrior",
+    "fitted_to_width",
+    "standardized",
+]
