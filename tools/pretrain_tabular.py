@@ -1,6 +1,8 @@
-"""Make the weights that `rapidash.symmetrize.tabular.EquiTabPFNClassifier` comes with: one command, a core-hour at most.
+"""Make the weights that `rapidash.symmetrize.tabular.EquiTabPFNClassifier` comes with, in less than a core-hour.
 
-python tools/pretrain_tabular.py --run-dir runs/tabular     # continues where it stopped
+    python tools/pretrain_tabular.py --run-dir runs/tabular --out src/rapidash/symmetrize/tabular/weights
+
+A run that was stopped continues from its last checkpoint. Nothing but random tables is seen.
 """
 
 import argparse
@@ -10,53 +12,59 @@ from pathlib import Path
 import torch
 
 from rapidash.methods import Variant, build_model
-from rapidash.symmetrize.tabular import EquiTabPFNConfig, PriorFitting, SyntheticTablesTask
+from rapidash.symmetrize.tabular import EquiTabPFNConfig, PriorFitting, SyntheticTablesTask, save_in_context
 from rapidash.train import TrainConfig, train
 
 TASK = SyntheticTablesTask("random", num_features=32, max_classes=10, num_context=160, num_queries=64, num_val=90)
+NETWORK = EquiTabPFNConfig(dim=64, num_blocks=4, num_heads=4, decoder_hidden=64)
 VARIANT = Variant(
-    "packaged",
-    EquiTabPFNConfig(dim=64, num_blocks=4, num_heads=4, decoder_hidden=64),
-    objective=PriorFitting(min_context=24, max_context=400, num_queries=64, tokens=8192),
+    "packaged", NETWORK, objective=PriorFitting(min_context=24, max_context=360, num_queries=48, tokens=5000)
+)
+CONFIG = TrainConfig(
+    steps=5000,
+    batch_size=1,  # tables: as many as the objective's tokens allow
+    learning_rate=1.5e-3,
+    weight_decay=0.0,
+    warmup_steps=100,
+    ema_decay=0.995,
+    eval_every=250,
+    checkpoint_every=125,
+    threads=1,
 )
 SEED = 0
+CARD = """# A network in context for tables
+
+EquiTabPFN (arXiv 2502.06684), fitted to random tables by `tools/pretrain_tabular.py`; it has seen no real data. {tables}
+Error rate on held-out random tables of 2 to 10 classes: {error:.1f} %, cross-entropy {entropy:.3f} nats.
+"""
 
 
 def main() -> None:
-    """Train, and print the history."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run-dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--optimizer", default="muon", choices=("adamw", "muon"))
+    """Train, print the history, and write the network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run-dir", type=Path, required=True, help="checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the network")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    config = TrainConfig(
-        steps=options.steps,
-        batch_size=1,
-        learning_rate=options.learning_rate,
-        weight_decay=0.0,
-        warmup_steps=min(200, options.steps),
-        ema_decay=0.99,
-        eval_every=max(1, min(200, options.steps // 5)),
-        checkpoint_every=200,
-        optimizer=options.optimizer,
-        threads=1,
-    )
     started = time.process_time()
-    model = build_model(TASK, VARIANT, seed=SEED)
-    train(
-        model,
-        TASK,
-        config,
-        train_set=TASK.dataset("train"),
-        val_set=TASK.dataset("val"),
-        seed=SEED,
-        run_dir=options.run_dir,
-        progress="always",
-        objective=VARIANT.objective,
+    result, model = fit(options.run_dir)
+    row = next(row for row in result.history if row["step"] == result.best_step)
+    card = CARD.format(
+        tables=f"{CONFIG.steps} steps of at most {VARIANT.objective.tokens} tokens.",
+        error=row["val_error"],
+        entropy=row["val/cross-entropy (nats)"],
     )
-    print(f"{time.process_time() - started:.0f} s of one core in this session")
+    save_in_context(options.out, model.network, NETWORK, card)
+    print(f"{options.out}: {(time.process_time() - started) / 60:.1f} core-minutes in this session")
+
+
+def fit(run_dir: Path) -> tuple:
+    """The result of the training run, and the model with its best weights by held-out tables."""
+    torch.set_num_threads(1)
+    model = build_model(TASK, VARIANT, seed=SEED)
+    data = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val")}
+    objective = VARIANT.objective
+    result = train(model, TASK, CONFIG, **data, seed=SEED, run_dir=run_dir, progress=True, objective=objective)
+    return result, model
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rapidash.symmetrize.tabular._prior import (
     fitted_to_width,
     standardized,
 )
+from rapidash.symmetrize.tabular._saved import load_in_context, save_in_context
 from rapidash.symmetrize.tabular._task import InContext, SyntheticTablesTask
 
 __all__ = [
@@ -30,5 +31,7 @@ __all__ = [
     "SyntheticTasks",
     "TanhPrior",
     "fitted_to_width",
+    "load_in_context",
+    "save_in_context",
     "standardized",
 ]
