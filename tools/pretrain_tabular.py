@@ -21,7 +21,7 @@ VARIANT = Variant(
     "packaged", NETWORK, objective=PriorFitting(min_context=24, max_context=360, num_queries=48, tokens=5000)
 )
 CONFIG = TrainConfig(
-    steps=5000,
+    steps=3600,
     batch_size=1,  # tables: as many as the objective's tokens allow
     learning_rate=1.5e-3,
     weight_decay=0.0,

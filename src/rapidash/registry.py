@@ -54,6 +54,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "tabular",
 )
 
 
@@ -128,6 +129,7 @@ MEASURES: Registry[Any] = Registry(
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+        "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -152,6 +154,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
+        "relabelling": "rapidash.report._relabelling_section:relabelling_section",
     },
 )
 REGISTRIES = {

@@ -1,6 +1,7 @@
 """The task of labeling rows of synthetic tables in context."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,7 @@ from rapidash.data import Batch, Field, RowDataset
 from rapidash.groups import MatrixGroup, Permutation, Scalar, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface
+from rapidash.symmetrize.tabular._labels import Labels
 from rapidash.symmetrize.tabular._prior import (
     Prior,
     RandomClassificationPrior,
@@ -150,9 +152,10 @@ def as_tensors(x: Tensor, y: Tensor, num_classes: int, num_context: int) -> dict
     }
 
 
-def table_fields(tensors: dict[str, Tensor]) -> dict[str, Field]:
-    """The declaration of the tensors of tables."""
-    return {name: Field(Scalar(), level="cloud") for name in tensors}
+def table_fields(names: Iterable[str]) -> dict[str, Field]:
+    """The declaration of the tensors of tables: labels move when classes are renamed."""
+    labels = ("context_label", "label")
+    return {name: Field(Labels() if name in labels else Scalar(), level="cloud") for name in names}
 
 
 def cross_entropy(logits: Float[Tensor, "B Q C"], label: Int[Tensor, "B Q"]) -> Float[Tensor, ""]:
