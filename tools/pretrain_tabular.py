@@ -7,6 +7,7 @@ A run that was stopped continues from its last checkpoint. Nothing but random ta
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -44,12 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-dir", type=Path, required=True, help="checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="folder of the network")
+    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of the training, default: %(default)s")
     options = parser.parse_args()
     started = time.process_time()
-    result, model = fit(options.run_dir)
+    config = replace(CONFIG, steps=options.steps)
+    result, model = fit(config, options.run_dir)
     row = next(row for row in result.history if row["step"] == result.best_step)
     card = CARD.format(
-        tables=f"{CONFIG.steps} steps of at most {VARIANT.objective.tokens} tokens.",
+        tables=f"{config.steps} steps of at most {VARIANT.objective.tokens} tokens.",
         error=row["val_error"],
         entropy=row["val/cross-entropy (nats)"],
     )
@@ -57,13 +60,13 @@ def main() -> None:
     print(f"{options.out}: {(time.process_time() - started) / 60:.1f} core-minutes in this session")
 
 
-def fit(run_dir: Path) -> tuple:
+def fit(config: TrainConfig, run_dir: Path) -> tuple:
     """The result of the training run, and the model with its best weights by held-out tables."""
     torch.set_num_threads(1)
     model = build_model(TASK, VARIANT, seed=SEED)
     data = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val")}
     objective = VARIANT.objective
-    result = train(model, TASK, CONFIG, **data, seed=SEED, run_dir=run_dir, progress=True, objective=objective)
+    result = train(model, TASK, config, **data, seed=SEED, run_dir=run_dir, progress=True, objective=objective)
     return result, model
 
 

@@ -18,7 +18,7 @@ from rapidash.symmetrize.tabular._task import NO_CLASS, InContext, SyntheticTabl
 from rapidash.symmetry import Haar, Symmetrized
 
 CLASS_COUNTS = (2, 3, 5, 8, 12)
-AVERAGES = (4, 16)  # relabellings
+RELABELLING_AVERAGES = (4, 16)  # relabellings
 ACCURACY, CHANGED, GAP = "accuracy", "changed by relabelling", "largest gap of probabilities"
 _TABLES = 64
 _OUTPUT = Field(Permutation(-1), level="cloud")
@@ -110,7 +110,7 @@ def measure_relabelling(subject: Subject) -> Iterator[Measurement]:
         batch = tables.batch(torch.arange(_TABLES)).to(dtype=torch.float64)
         answers: dict[str, Answer] = {"": Probabilities(model)}
         if count == head:
-            answers |= {f", average of {num}": _averaged(model, count, num, subject.seed) for num in AVERAGES}
+            answers |= {f", average of {num}": _averaged(model, count, num, subject.seed) for num in RELABELLING_AVERAGES}
         for suffix, answer in answers.items():
             found = relabelling(answer, batch, count, seeded(subject.seed, "relabelling", count))
             values = {ACCURACY: found.accuracy, CHANGED: found.changed, GAP: found.gap}
