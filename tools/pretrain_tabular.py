@@ -35,8 +35,8 @@ CONFIG = TrainConfig(
 SEED = 0
 CARD = """# A network in context for tables
 
-EquiTabPFN (arXiv 2502.06684), fitted to random tables by `tools/pretrain_tabular.py`; it has seen no real data. {tables}
-Error rate on held-out random tables of 2 to 10 classes: {error:.1f} %, cross-entropy {entropy:.3f} nats.
+EquiTabPFN (arXiv 2502.06684), fitted to random tables by `tools/pretrain_tabular.py`; it has seen no real data.
+{tables} Error rate on held-out random tables of 2 to 10 classes: {error:.1f} %, cross-entropy {entropy:.3f} nats.
 """
 
 

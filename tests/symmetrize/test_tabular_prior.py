@@ -1,6 +1,8 @@
 """Random tables, what is done to their columns, and the training on them."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,38 +136,36 @@ def test_tables_of_several_class_counts_share_a_batch() -> None:
 
 def test_a_step_of_prior_fitting_depends_on_its_generator_alone() -> None:
     model, batch = build_model(TASK, VARIANT), TASK.dataset("train").batch(torch.arange(2))
-    losses = [float(VARIANT.objective.step(model, TASK, batch, seeded(key)).loss) for key in (0, 0, 1)]
+    losses = [float(VARIANT.objective.step(model, TASK, batch, seeded(key)).loss.detach()) for key in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_training_lowers_the_loss_and_continues_where_it_stopped(tmp_path) -> None:
-    def run(folder: str, steps_first: int | None = None) -> list:
-        config = TrainConfig(
-            steps=30, batch_size=8, learning_rate=1e-2, warmup_steps=3, eval_every=10, checkpoint_every=10, threads=1
-        )
-        data = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val")}
-        model = build_model(TASK, VARIANT)
-        objective = VARIANT.objective
-        if steps_first is not None:
-            steps, original = [], type(objective).step
+def fitted(folder: Path) -> list[tuple[float, float, float]]:
+    config = TrainConfig(
+        steps=30, batch_size=8, learning_rate=1e-2, warmup_steps=3, eval_every=10, checkpoint_every=10, threads=1
+    )
+    data = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val")}
+    model, objective = build_model(TASK, VARIANT), VARIANT.objective
+    result = train(model, TASK, config, **data, seed=0, run_dir=folder, progress=False, objective=objective)
+    return [(row["train_loss"], row["val_error"], row["val/cross-entropy (nats)"]) for row in result.history]
 
-            def stop(self, *args):
-                steps.append(0)
-                if len(steps) > steps_first:
-                    raise KeyboardInterrupt
-                return original(self, *args)
 
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(type(objective), "step", stop)
-                train(model, TASK, config, **data, seed=0, run_dir=tmp_path / folder, progress=False, objective=objective)
-            model = build_model(TASK, VARIANT)
-        result = train(
-            model, TASK, config, **data, seed=0, run_dir=tmp_path / folder, progress=False, objective=objective
-        )
-        return [(row["train_loss"], row["val_error"], row["val/cross-entropy (nats)"]) for row in result.history]
+def test_training_lowers_the_loss_and_continues_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, done, step = fitted(tmp_path / "whole"), [], PriorFitting.step
 
-    whole = run("whole")
-    assert whole == run("parts", steps_first=15)
+    def interrupted(self: PriorFitting, *args: Any) -> Any:
+        done.append(0)
+        if len(done) > 15:
+            raise KeyboardInterrupt
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PriorFitting, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tmp_path / "parts")
+    assert fitted(tmp_path / "parts") == whole
     assert whole[-1][0] < whole[0][0]
 
 

@@ -1,4 +1,4 @@
-"""The section of a study of tables: what renaming the classes changes, by number of classes, before and after training."""
+"""The section of a study of tables: what renaming the classes changes, before and after training."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The study of classes without names: is it worth building in that classes can be renamed, in classification in context?"""
+"""The study of tables: is it worth building in that classes can be renamed, in classification in context?"""
 
 from rapidash.methods import Variant
 from rapidash.study._design import StudyDesign

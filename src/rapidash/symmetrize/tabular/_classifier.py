@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise ImportError("EquiTabPFNClassifier needs scikit-learn: pip install 'rapidash[tabular]'") from error
 
-_ROWS = 512  # asked at a time: the rows that are asked for do not see each other
+_TOKENS = 200_000  # at a time, where 256 rows have no more: the rows that are asked for do not see each other
 
 
 class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -80,9 +80,9 @@ class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         if len(self.classes_) == 1:
             return np.ones((len(X), 1))
-        asked = torch.from_numpy(X)
+        rows = max(256, _TOKENS // (1 + len(self.classes_)) - self.num_context_)
         with torch.no_grad():
-            return torch.cat([self._probabilities(part) for part in asked.split(_ROWS)]).numpy()
+            return torch.cat([self._probabilities(part) for part in torch.from_numpy(X).split(rows)]).numpy()
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row."""

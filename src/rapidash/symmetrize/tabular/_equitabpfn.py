@@ -129,9 +129,7 @@ class EquiTabPFN(nn.Module):
         self.blocks = nn.ModuleList(BiAttentionBlock(dim, num_heads) for _ in range(num_blocks))
         self.decoder = KernelDecoder(decoder_hidden, dim)
 
-    def forward(
-        self, x: Float[Tensor, "B R F"], y: Int[Tensor, "B T"], num_classes: int
-    ) -> Float[Tensor, "B Q C"]:
+    def forward(self, x: Float[Tensor, "B R F"], y: Int[Tensor, "B T"], num_classes: int) -> Float[Tensor, "B Q C"]:
         """Logits of the rows without label."""
         check_context(x, y, num_classes, self.num_features)
         tokens = self._tokens(x, y, num_classes)
@@ -158,4 +156,6 @@ def check_context(x: Tensor, y: Tensor, num_classes: int, num_features: int) -> 
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"y must be whole numbers, the class of each context row, got {y.dtype}")
     if num_classes < 1 or int(y.min()) < 0 or int(y.max()) >= num_classes:
-        raise ValueError(f"labels must be 0 to num_classes - 1 = {num_classes - 1}, got {int(y.min())} to {int(y.max())}")
+        raise ValueError(
+            f"labels must be 0 to num_classes - 1 = {num_classes - 1}, got {int(y.min())} to {int(y.max())}"
+        )

@@ -36,9 +36,7 @@ class FixedHeadPFN(nn.Module):
         self.blocks = nn.ModuleList(RowAttentionBlock(dim, num_heads) for _ in range(num_blocks))
         self.head = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, max_classes))
 
-    def forward(
-        self, x: Float[Tensor, "B R F"], y: Int[Tensor, "B T"], num_classes: int
-    ) -> Float[Tensor, "B Q C"]:
+    def forward(self, x: Float[Tensor, "B R F"], y: Int[Tensor, "B T"], num_classes: int) -> Float[Tensor, "B Q C"]:
         """Logits of the rows without label."""
         if num_classes > self.max_classes:
             raise ValueError(f"the head has {self.max_classes} outputs and cannot tell {num_classes} classes apart")

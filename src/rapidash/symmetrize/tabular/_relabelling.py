@@ -95,7 +95,8 @@ def measure_relabelling(subject: Subject) -> Iterator[Measurement]:
     """`relabelling` of the model in float64 on 64 new tables of 2, 3, 5, 8 and 12 classes each.
 
     A network with a head of fixed width is asked as far as its head goes; beside it stand the averages of its
-    probabilities over 4 and 16 random relabellings, for as many classes as it has outputs. Nothing is measured for other tasks than synthetic tables.
+    probabilities over 4 and 16 random relabellings, for as many classes as it has outputs. Nothing is measured for
+    other tasks than synthetic tables.
     """
     task = subject.task
     if not isinstance(task, SyntheticTablesTask):
@@ -110,7 +111,9 @@ def measure_relabelling(subject: Subject) -> Iterator[Measurement]:
         batch = tables.batch(torch.arange(_TABLES)).to(dtype=torch.float64)
         answers: dict[str, Answer] = {"": Probabilities(model)}
         if count == head:
-            answers |= {f", average of {num}": _averaged(model, count, num, subject.seed) for num in RELABELLING_AVERAGES}
+            answers |= {
+                f", average of {num}": _averaged(model, count, num, subject.seed) for num in RELABELLING_AVERAGES
+            }
         for suffix, answer in answers.items():
             found = relabelling(answer, batch, count, seeded(subject.seed, "relabelling", count))
             values = {ACCURACY: found.accuracy, CHANGED: found.changed, GAP: found.gap}

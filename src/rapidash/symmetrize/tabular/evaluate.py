@@ -1,7 +1,7 @@
 """Real tables: the packaged classifier against those of scikit-learn, on rows that none of them has seen.
 
-``python -m rapidash.symmetrize.tabular.evaluate --data FOLDER`` prints the error rate of every classifier on every table
-of ``tabular_multiclass.npz``, their means, and who wins where. A scikit-learn estimator is fitted once and has no
+``python -m rapidash.symmetrize.tabular.evaluate --data FOLDER`` prints the error rate of every classifier on every
+table of ``tabular_multiclass.npz``, their means, and who wins where. A scikit-learn estimator is fitted once and has no
 steps: it is no network of a training run, so these figures come from a command of their own and not from a study.
 """
 
@@ -88,8 +88,6 @@ def classifiers(seed: int = 0) -> dict[str, Callable[[], Any]]:
     mean 0 and deviation 1.
     Raises: ImportError where scikit-learn is not installed.
     """
-    from rapidash.symmetrize.tabular._classifier import EquiTabPFNClassifier  # names what to install
-
     from sklearn.dummy import DummyClassifier
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.impute import SimpleImputer
@@ -97,6 +95,8 @@ def classifiers(seed: int = 0) -> dict[str, Callable[[], Any]]:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    from rapidash.symmetrize.tabular._classifier import EquiTabPFNClassifier  # names what to install
 
     def filled(*steps: Any) -> Any:
         return make_pipeline(SimpleImputer(keep_empty_features=True), *steps)
@@ -114,7 +114,7 @@ def classifiers(seed: int = 0) -> dict[str, Callable[[], Any]]:
 def compare(
     made: Mapping[str, Callable[[], Any]], train: tuple[Rows, Labels], test: tuple[Rows, Labels]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Error rates in per cent on the test rows, and seconds, by classifier; a class may be missing from the training rows."""
+    """Error rates in per cent on the test rows, and seconds, by classifier; a class may be missing from training."""
     errors, seconds = {}, {}
     for name, make in made.items():
         started = time.perf_counter()
@@ -154,7 +154,7 @@ def results(
 
 
 def mean_difference(found: Sequence[Result], name: str, other: str) -> tuple[float, float]:
-    """Mean over tables of the error of one classifier minus that of another, and half the width of its 95 % interval."""
+    """Mean over tables of the error of one classifier minus another's, and half the width of its 95 % interval."""
     differences = [result.errors[name] - result.errors[other] for result in found]
     if len(differences) < 2:
         return fmean(differences), math.nan
@@ -166,7 +166,9 @@ def page(found: Sequence[Result]) -> list[str]:
     """The table of errors, means and comparisons, as lines of text."""
     names = list(found[0].errors)
     widths = [max(7, len(name)) for name in names]
-    lines = [f"{'table':<14}{'classes':>8}{'train':>7}{'test':>6}  " + "  ".join(f"{n:>{w}}" for n, w in zip(names, widths))]
+    lines = [
+        f"{'table':<14}{'classes':>8}{'train':>7}{'test':>6}  " + "  ".join(f"{n:>{w}}" for n, w in zip(names, widths))
+    ]
     for result in found:
         row = "  ".join(f"{result.errors[name]:>{width}.1f}" for name, width in zip(names, widths))
         lines.append(f"{result.table:<14}{result.num_classes:>8}{result.num_train:>7}{result.num_test:>6}  {row}")
@@ -211,7 +213,9 @@ def main() -> None:
     if options.only:
         made = {name: made[name] for name in options.only}
     found = list(
-        results(options.tables, made, data_dir=options.data, test_fold=options.test_fold, on_validation=options.validation)
+        results(
+            options.tables, made, data_dir=options.data, test_fold=options.test_fold, on_validation=options.validation
+        )
     )
     print("\n".join(page(found)))
 
