@@ -77,7 +77,7 @@ KERNEL_PLACES = (
     "geometry/_*_triton.py",  # and on the GPU
 )
 CORE = {"torch", "numpy", "scipy", "jaxtyping", "safetensors"}
-DISTRIBUTION_OF = {"pyyaml": "yaml", "h5py": "h5py"}  # where the import has another name
+DISTRIBUTION_OF = {"pyyaml": "yaml", "h5py": "h5py", "scikit-learn": "sklearn"}  # where the import has another name
 PACKAGES = [name for name in MAY_IMPORT if not name.startswith("_") and name not in ("cli", "bench")]
 
 

@@ -144,6 +144,13 @@ pendulum = Pendulum()
 pendulum.start(torch.tensor([1.0, 0.0, 0.0]))
 assert abs(pendulum.step(1.0) + 0.001) < 1e-9
 """
+TABULAR = """
+import numpy as np
+from rapidash.symmetrize.tabular import EquiTabPFNClassifier
+x = np.random.default_rng(0).normal(size=(90, 3)) + 4 * np.arange(3).repeat(30)[:, None]
+y = np.array(["a", "b", "c"]).repeat(30)
+assert EquiTabPFNClassifier().fit(x[::2], y[::2]).score(x[1::2], y[1::2]) > 0.9  # with the packaged weights
+"""
 STUDY = """
 import json, sys
 from pathlib import Path
@@ -161,7 +168,7 @@ assert list(Path("egnn").rglob("events.out.tfevents*"))
 from rapidash.models import DGCNNConfig, Interface
 DGCNNConfig(channels=4, num_layers=1, edges="knn-2").build(Interface(3, in_scalars=1, out_scalars=1))
 """
-FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY}
+FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY, "[tabular]": TABULAR}
 
 
 def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:
@@ -173,6 +180,8 @@ def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:
             "rapidash/py.typed",
             "rapidash/report/templates/report.html.j2",
             "rapidash/report/templates/style.css",
+            "rapidash/symmetrize/tabular/weights/config.json",
+            "rapidash/symmetrize/tabular/weights/model.safetensors",
         } < {*names}
         for left_out, added in (("rapidash/report/templates/style.css", None), (None, "tests/test_cli.py")):
             changed = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What renaming the classes changes in the answers of a network in context: a measure of every run that asks for it."""
+"""How far renaming the classes changes the answers of a network in context: a measure of every run that asks for it."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def relabelling_average(model: nn.Module, num_classes: int, num_samples: int) ->
 
 @dataclass(frozen=True)
 class Relabelling:
-    """What one random relabelling of each table changes.
+    """Changes under one random relabelling of each table.
 
     Args:
         accuracy: share of the queries whose most probable class is theirs, before it; queries without class left out.
