@@ -170,14 +170,16 @@ class Nearest:
         return self.y[np.abs(x[:, :1] - self.x).argmin(axis=1)]
 
 
-def test_errors_are_those_of_the_test_rows_and_choices_leave_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    errors, seconds = compare(
-        {"nearest": Nearest},
+def test_errors_are_those_of_the_test_rows_and_choices_leave_them_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    error, seconds = compare(
+        Nearest,
         (np.array([[0.0], [1.0]]), np.array([5, 6])),
         (np.array([[0.1], [0.9], [0.2]]), np.array([5, 6, 6])),
     )
-    assert errors["nearest"] == pytest.approx(100 / 3)
-    assert seconds["nearest"] >= 0
+    assert error == pytest.approx(100 / 3)
+    assert seconds >= 0
     asked: list[str] = []
 
     def reader(name: str, part: str, **options: Any) -> Table:
@@ -195,3 +197,7 @@ def test_errors_are_those_of_the_test_rows_and_choices_leave_them_out(monkeypatc
     assert asked == ["train", "val"]
     assert run(["x"], False).num_train == 6
     assert asked == ["train", "val", "test"]
+    file = tmp_path / "records.json"
+    [first] = results(["x"], {"nearest": Nearest}, records=file)
+    [again] = results(["x"], {"nearest": None}, records=file)  # kept: nothing is fitted
+    assert first.errors == again.errors

@@ -6,6 +6,7 @@ steps: it is no network of a training run, so these figures come from a command 
 """
 
 import argparse
+import json
 import math
 import time
 import warnings
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from rapidash._files import atomic_write
 from rapidash.datasets import Table, tabular_dataset
 
 TABLES = (
@@ -51,7 +53,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Result:
-    """Error rates in per cent of every classifier on one table, and the seconds of fit and prediction.
+    """Error rates in per cent of every classifier on one table, and the seconds of one core for fit and prediction.
 
     Args:
         table: its name.
@@ -111,19 +113,13 @@ def classifiers(seed: int = 0) -> dict[str, Callable[[], Any]]:
     }
 
 
-def compare(
-    made: Mapping[str, Callable[[], Any]], train: tuple[Rows, Labels], test: tuple[Rows, Labels]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Error rates in per cent on the test rows, and seconds, by classifier; a class may be missing from training."""
-    errors, seconds = {}, {}
-    for name, make in made.items():
-        started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a regression that has not converged in 1000 steps
-            said = make().fit(*train).predict(test[0])
-        errors[name] = 100 * float(np.mean(said != test[1]))
-        seconds[name] = time.perf_counter() - started
-    return errors, seconds
+def compare(make: Callable[[], Any], train: tuple[Rows, Labels], test: tuple[Rows, Labels]) -> tuple[float, float]:
+    """Error rate in per cent on the test rows, and seconds of one core; a class may be missing from training."""
+    started = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a regression that has not converged in 1000 steps
+        said = make().fit(*train).predict(test[0])
+    return 100 * float(np.mean(said != test[1])), time.process_time() - started
 
 
 def results(
@@ -133,6 +129,7 @@ def results(
     data_dir: Path | str | None = None,
     test_fold: int = 0,
     on_validation: bool = False,
+    records: Path | None = None,
 ) -> Iterator[Result]:
     """One table after the other.
 
@@ -143,13 +140,24 @@ def results(
         test_fold: the fifth of the rows that is the test; all others train.
         on_validation: leave the test rows out: the validation fold is predicted from the three that are left, to choose
             by.
+        records: a file of errors and seconds by table and classifier, of these folds: what it has is not computed
+            again, and what is computed is added to it at once.
     """
+    kept: dict[str, dict[str, tuple[float, float]]] = {}
+    if records is not None and records.exists():
+        kept = json.loads(records.read_text(encoding="utf-8"))
     for name in tables:
         parts = [tabular_dataset(name, part, data_dir=data_dir, test_fold=test_fold) for part in ("train", "val")]
         test = parts.pop() if on_validation else tabular_dataset(name, "test", data_dir=data_dir, test_fold=test_fold)
         x = np.concatenate([encoded(part) for part in parts])
         y = np.concatenate([part.tensors["label"].numpy() for part in parts])
-        errors, seconds = compare(made, (x, y), (encoded(test), test.tensors["label"].numpy()))
+        held = kept.setdefault(name, {})
+        for classifier, make in made.items():
+            if classifier not in held:
+                held[classifier] = compare(make, (x, y), (encoded(test), test.tensors["label"].numpy()))
+                if records is not None:
+                    atomic_write(records, json.dumps(kept, indent=1) + "\n")
+        errors, seconds = ({classifier: held[classifier][place] for classifier in made} for place in (0, 1))
         yield Result(name, len(test.names["label"]), len(x), len(test), errors, seconds)
 
 
@@ -204,6 +212,7 @@ def main() -> None:
     parser.add_argument("--test-fold", type=int, default=0)
     parser.add_argument("--validation", action="store_true", help="predict the validation fold, to choose by")
     parser.add_argument("--weights", help="folder of a network in place of the packaged one")
+    parser.add_argument("--records", type=Path, help="file that keeps what is computed, and is continued")
     options = parser.parse_args()
     made = classifiers()
     if options.weights is not None:
@@ -212,12 +221,15 @@ def main() -> None:
         made[OURS] = lambda: EquiTabPFNClassifier(weights=options.weights)
     if options.only:
         made = {name: made[name] for name in options.only}
-    found = list(
-        results(
-            options.tables, made, data_dir=options.data, test_fold=options.test_fold, on_validation=options.validation
-        )
+    found = results(
+        options.tables,
+        made,
+        data_dir=options.data,
+        test_fold=options.test_fold,
+        on_validation=options.validation,
+        records=options.records,
     )
-    print("\n".join(page(found)))
+    print("\n".join(page(list(found))))
 
 
 if __name__ == "__main__":
