@@ -113,7 +113,7 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
 
 
 def _add_resources(parser: Parser) -> None:
-    """Where the runs of a study are executed, and with what: nothing of it changes a result."""
+    """Add the options that say where and with what the runs of a study are executed; none of them changes a result."""
     parser.add_argument(
         "--workers",
         type=int,
@@ -135,7 +135,7 @@ def _add_resources(parser: Parser) -> None:
 
 
 def chosen_resources(options: Any, parser: Parser) -> Resources:
-    """What the command line says of it; a wrong value, or one that the launcher does not take, is an error of usage."""
+    """The resources that the options name; a wrong value, or one that the launcher does not take, is a usage error."""
     values = {entry.name: options[entry.name] for entry in fields(Resources)}
     devices = values["devices"]
     try:

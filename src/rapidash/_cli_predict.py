@@ -22,7 +22,7 @@ def predict(words: list[str]) -> int:
         return Path(options.out or default_place(options.files, made.default_suffix))
 
     def check(first: "Predictions", num_clouds: int) -> None:
-        """What would keep the predictions from being written is told before the work."""
+        """Refuse, before the work, a place that cannot be written or a format that cannot hold the predictions."""
         check_place(place(first), options.files)
         check_fit(place(first), first, num_clouds)
 

@@ -29,7 +29,7 @@ class Deprecation(NamedTuple):
 
 
 class EarlierForm(NamedTuple):
-    """What earlier versions wrote into files of users, and what reads it."""
+    """A form that earlier versions wrote into files of users, and the function or command that reads it."""
 
     file: str
     form: str

@@ -13,7 +13,7 @@ _NONE = object()
 
 
 class PluginError(ImportError):
-    """What another package registers cannot be imported; the message names the entry point and the cause."""
+    """An entry point of another package cannot be imported; the message names the entry point and the cause."""
 
 
 class Registry(Generic[T]):
@@ -110,7 +110,7 @@ class Registry(Generic[T]):
         return self._entries[name] == f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', '')}"
 
     def _entry_points(self) -> dict[str, EntryPoint]:
-        """What other packages add; a name that is taken already is left out, with a warning that says by whom."""
+        """Entry points of other packages by name; those whose name is taken are left out, with a warning."""
         if self._foreign is None:
             self._foreign = {}
             for entry in entry_points(group=f"rapidash.{self.group}"):

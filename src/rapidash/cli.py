@@ -162,7 +162,7 @@ def _study(words: list[str]) -> int:
 def _planned_corruptions(
     design: "StudyDesign", words: list[str] | None, reference: str | None
 ) -> "CorruptionPlan | None":
-    """What --corruptions asks for; a wrong name is told before anything is trained."""
+    """Plan the corruptions that --corruptions names; a wrong name is an error of usage before anything is trained."""
     from rapidash.study import plan_corruptions
     from rapidash.tasks import get_task
 
@@ -447,7 +447,7 @@ def _overview() -> str:
 
 
 def _registered() -> str:
-    """What there is to name in a configuration, of installed packages too, by kind."""
+    """The names that a configuration may use, by kind, with those of installed packages."""
     from rapidash.registry import REGISTRIES
 
     shown = ("designs", "tasks", "networks", "methods", "schedules", "objectives", "measures", "launchers")
@@ -457,7 +457,7 @@ def _registered() -> str:
 
 
 class _Early(NamedTuple):
-    """What is known of the command line before its parser exists, whose defaults depend on it; and the other words."""
+    """The task, the setting and the variant, on which the defaults of the parser depend, and the words left for it."""
 
     task: str
     full: bool

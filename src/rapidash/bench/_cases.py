@@ -79,7 +79,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step works on; edges are built once per step, as in training."""
+    """The model and the inputs of a step; edges are built once per step, as in training."""
 
     model: Rapidash
     pos: Tensor

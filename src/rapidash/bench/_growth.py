@@ -1,4 +1,4 @@
-"""How time and memory grow with points, neighbors, orientations and channels."""
+"""Growth of time and memory with points, neighbors, orientations and channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

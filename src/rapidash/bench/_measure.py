@@ -20,7 +20,7 @@ PARTS = {
     "table_conv": ("table_conv",),
     "spherical_conv": ("spherical_conv",),
 }
-"""What an operator of a step belongs to: its name, or for a layer's ops a part of it."""
+"""Operators in each part of a step: a name that begins with ``aten::`` is whole, any other a part of the operator's."""
 REST = "all else"
 
 

@@ -85,7 +85,7 @@ class CloudBatch(DeclaredTensors):
         )
 
     def _rows_moved(self, field: Field, g: Tensor, values: Tensor) -> Tensor:
-        """What acts on the points of a cloud together sees the cloud as its sample: a tensor (points, ...)."""
+        """Act on each cloud as a whole: the representation takes all its points as one tensor (points, ...)."""
         counts = torch.bincount(self.batch, minlength=self.num_clouds).tolist()
         if len(set(counts)) == 1:
             return field.representation.act(g, values.unflatten(0, (self.num_clouds, counts[0]))).flatten(0, 1)

@@ -23,7 +23,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 NORMALS = ("normal", "normals")
 
 CorruptionKind = Literal["rigid", "deformation", "noise", "points"]
-"""What is done to a cloud: turned as a whole, deformed, its points moved one by one, or points removed or added."""
+"""Kinds of corruption: they turn a cloud as a whole, deform it, move its points one by one, or remove or add points."""
 Normalization = Literal["given", "each"]
 
 _RBF_LEVELS = (0.025, 0.05, 0.075, 0.1, 0.125)

@@ -1,4 +1,4 @@
-"""What a corruption does to one cloud: which points stay or come, where they are, and how space is deformed."""
+"""Effects of corruptions on one cloud: points are kept, added or moved, and space is deformed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ Some = TypeVar("Some", bound="DeclaredTensors")
 
 @dataclass(frozen=True)
 class Field:
-    """What a tensor is: how it transforms, its unit, and whether it has a row per point or per cloud.
+    """The declaration of a tensor: its representation, its unit, and whether it has a row per point or per cloud.
 
     A row of a table, an image or a feature vector counts as a cloud: its level is ``"cloud"``.
     """
@@ -88,7 +88,7 @@ class DeclaredTensors(ABC):
     @property
     @abstractmethod
     def _plural(self) -> str:
-        """What the samples are called in messages."""
+        """The word for the samples in messages, in the plural."""
 
 
 def repeated(tensors: Mapping[str, Tensor], num: int) -> dict[str, Tensor]:

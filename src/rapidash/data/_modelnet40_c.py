@@ -38,7 +38,7 @@ _LIDAR_POINTS = 768
 
 
 def occlusion(pos: Float[Tensor, "N 3"], sector: float, generator: torch.Generator) -> Effect:
-    """What a camera at distance 3, 30 to 60 degrees from the vertical, sees: an approximation by hidden points.
+    """Keep the points seen from distance 3, 30 to 60 degrees from the vertical, approximated by `visible_rows`.
 
     As many points as before: the visible ones, and again some of them, drawn with replacement.
     """
@@ -48,7 +48,7 @@ def occlusion(pos: Float[Tensor, "N 3"], sector: float, generator: torch.Generat
 
 
 def lidar(pos: Float[Tensor, "N 3"], sector: float, generator: torch.Generator) -> Effect:
-    """What a scanner at distance 5, 67.5 degrees from the vertical, sees: an approximation by hidden points.
+    """Scan the points seen from distance 5, 67.5 degrees from the vertical, approximated by `visible_rows`.
 
     Points in the middle half of a beam of 1 degree are moved to the angle of the beam; 768 of 1,024 are drawn from
     them with replacement. As in the original, and unlike ``occlusion``, the box is not scaled again.

@@ -1,4 +1,4 @@
-"""What augmentation, averages and measures may rely on, whatever the data are: batches and datasets as protocols."""
+"""Protocols of batches and datasets, on which augmentation, averages and measures may rely, whatever the data are."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable

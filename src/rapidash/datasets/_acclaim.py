@@ -83,7 +83,7 @@ def _parents(path: Path, lines: list[tuple[int, list[str]]], bones: dict[str, Bo
 
 
 def _units(path: Path, lines: list[tuple[int, list[str]]]) -> tuple[float, float]:
-    """What an angle of 1 is in radians, and how many units of length an inch has."""
+    """Radians in the file's unit of angle, and the file's units of length in an inch."""
     stated = {words[0].lower(): words[1:] for _, words in lines}
     unit = " ".join(stated.get("angle", ["deg"])).lower()[:3]
     length = " ".join(stated.get("length", [str(UNITS_PER_INCH)]))

@@ -215,7 +215,7 @@ def as_entries(path: Path | str, clouds: Entries) -> Entries:
 
 
 def unforeseen(error: Exception) -> DataError:
-    """What a reader did not foresee, as a problem of the entry."""
+    """The problem of an entry whose reader raises an error that it did not foresee."""
     if isinstance(error, MemoryError):
         return DataError("it does not fit into memory")
     bad = DataError(f"it cannot be read ({type(error).__name__}: {error})")

@@ -26,7 +26,7 @@ class _Column:
 
 
 class Columns:
-    """How the lines of atoms are read.
+    """The columns in the lines of atoms, as the file declares them.
 
     Args:
         properties: the declaration, without its key.

@@ -66,7 +66,7 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What distinguishes a data set of images.
+    """The properties of one data set of images.
 
     Args:
         name: in the names of cached files.

@@ -1,4 +1,4 @@
-"""Where the files of a data set are: one search for all readers, and one error when there are none."""
+"""The search for the files of a data set: one for all readers, with one error when there are none."""
 
 import os
 import re

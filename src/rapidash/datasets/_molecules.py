@@ -123,7 +123,7 @@ class Molecules:
         return self.select(np.setdiff1d(np.arange(len(self)), list(problems))) if problems else self
 
     def problems(self, elements: Sequence[int]) -> dict[int, str]:
-        """What is wrong with each bad molecule (see `checked`), by its index."""
+        """The problem of each bad molecule (see `checked`), by its index."""
         problems: dict[int, str] = {}
         start = self._start
         owner = self._owner

@@ -110,7 +110,7 @@ class NpzArrays(Mapping[str, Array]):
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of an array says."""
+    """The shape and the type in the header of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -22,7 +22,7 @@ Numbers = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class _Head:
-    """What an OFF file announces: its counts, how many numbers each vertex has, and what follows on that line.
+    """The head of an OFF file: its counts, how many numbers each vertex has, and the rest of the line of counts.
 
     Numbers that follow each other freely begin with the count of edges where ``lacks_edges``.
     """
@@ -86,7 +86,7 @@ def _read(path: Path, *, by_line: bool, has_colors: bool) -> Numbers:
 
 
 def _open(path: Path) -> tuple[_Head, Iterator[str]]:
-    """What a file announces, and the lines after that, without comments and blank ones."""
+    """The head of a file, and the lines after it, without comments and blank ones."""
     lines = (line for line in (line.split("#", 1)[0].strip() for line in text_lines(path)) if line)
     first = next(lines, "")
     header = _HEADER.match(first)

@@ -1,4 +1,4 @@
-"""What every reader shares: errors that name file and entry, checksums, damaged archives, and the data set read."""
+"""Common parts of all readers: errors that name file and entry, checksums, damaged archives, and the data set read."""
 
 import hashlib
 import warnings

@@ -1,4 +1,4 @@
-"""What a file states about its positions in words or arrays beside them: a cell, periods, another unit of length."""
+"""Checks of the words and arrays beside the positions in a file: a cell, periods or another unit is an error."""
 
 import re
 from collections.abc import Mapping

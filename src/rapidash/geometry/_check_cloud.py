@@ -1,4 +1,4 @@
-"""What every function of points and clouds may rely on, checked in one place."""
+"""The one check of points and clouds, on which every function of them relies."""
 
 import torch
 from torch import Tensor

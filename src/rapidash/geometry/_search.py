@@ -1,4 +1,4 @@
-"""Which implementation of the searches runs; all of them give the same result, to the bit."""
+"""The choice between implementations of the searches; all of them give the same result, to the bit."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

@@ -32,7 +32,7 @@ def tie_exception(rules: Sequence[EdgeRule]) -> str:
 
 @on_values
 def find_tie(pos: Float[Tensor, "N D"], hierarchy: Hierarchy, rules: Sequence[EdgeRule]) -> str:
-    """What ties in the first cloud of a batch, in words; empty if nothing does.
+    """A tie of distances in the first cloud of a batch, in words; empty if there is none.
 
     Distances count as equal to a few units in the last place of the dtype of the positions: a rotation may change
     their order. At most ``PAIRS_LOOKED_AT`` pairs are compared at each scale.

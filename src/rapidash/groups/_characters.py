@@ -39,7 +39,7 @@ def character_table(table: MultiplicationTable) -> Complex[Tensor, "R G"]:
 
 
 def irrep_multiplicities(table: MultiplicationTable, matrices: Float[Tensor, "G d d"]) -> Float[Tensor, " R"]:
-    """How often each irreducible representation is in a representation; rows as in `character_table`.
+    """Multiplicities of the irreducible representations in a representation; rows as in `character_table`.
 
     Of matrices that represent the group only nearly, the numbers are only nearly whole.
 

@@ -1,4 +1,4 @@
-"""What a group is here: a name, matrices, random elements and a Lie algebra, for every kind of group."""
+"""The base class of all groups: a name, matrices, random elements and a Lie algebra."""
 
 import warnings
 from abc import ABC, abstractmethod

@@ -76,7 +76,7 @@ class RegularCopies(Representation):
 def permutation_action(
     representation: Representation, elements: Float[Tensor, "G n n"], shape: Sequence[int]
 ) -> Int[Tensor, "G X"]:
-    """Where each element takes the X entries of a tensor of this shape, in row-major order.
+    """The places to which each element takes the X entries of a tensor of this shape, in row-major order.
 
     Raises: ValueError for a representation that does more than permute entries.
     """

@@ -1,4 +1,4 @@
-"""How a field transforms under a group element: declared for every input and output, never guessed."""
+"""Representations of groups on fields: declared for every input and output, never guessed."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a group acts on the inputs and outputs of a function: representations declared per field, never guessed."""
+"""The action of a group on the inputs and outputs of a function: representations declared per field, never guessed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,7 +230,7 @@ def _act(side: str, name: str, field: Field, g: Tensor, value: Any) -> Any:
 
 
 def described(value: Any) -> str:
-    """What a function returned, or was given, in words."""
+    """A value that a function returned, or was given, in words."""
     if value is None:
         return "nothing (None, is a return statement missing?)"
     if isinstance(value, Tensor):

@@ -19,7 +19,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 5e-2, tor
 
 @dataclass(frozen=True)
 class EquivarianceCheck:
-    """What was found, and the evidence: the error of every output under every part of the group.
+    """The result of a check of equivariance: the error of every output under every part of the group.
 
     Args:
         errors: by part of the group ("rotations", "reflections", "translations", or the name of the group).

@@ -17,7 +17,7 @@ Score = Literal["thr", "aps", "abs"]
 
 @dataclass(frozen=True)
 class Coverage:
-    """What prediction sets achieved: the share that contains the truth, and their mean size (classes, or width)."""
+    """Coverage of prediction sets: the share that contains the truth, and their mean size (classes, or width)."""
 
     coverage: float
     size: float

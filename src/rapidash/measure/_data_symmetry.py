@@ -85,7 +85,7 @@ def symmetry_breaking_score(
     test_fraction: float = 0.5,
     seed: int = 0,
 ) -> SymmetryBreakingScore:
-    """How well a classifier tells data from the same data moved by random elements of a group, one for each sample.
+    """Measure how well a classifier tells data from data moved by random elements of a group, one for each sample.
 
     Half of the training and half of the test samples are moved; no sample is in both sets, and none is seen both moved
     and in place.

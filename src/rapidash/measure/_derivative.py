@@ -74,7 +74,7 @@ def frozen_parameters() -> Iterator[None]:
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """What torch.compile made runs as it was written: compiled graphs have no forward-mode derivative."""
+    """Run compiled models as they were written: graphs of torch.compile have no forward-mode derivative."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
         yield
         return
@@ -84,7 +84,7 @@ def uncompiled() -> Iterator[None]:
 
 @contextmanager
 def differentiating() -> Iterator[None]:
-    """What derivatives are taken in: no gradients by parameters, no compiled graphs."""
+    """The context in which derivatives are taken: no gradients by parameters, no compiled graphs."""
     with frozen_parameters(), uncompiled():
         yield
 

@@ -94,7 +94,7 @@ class _State:
 
 
 def _version(value: Tensor) -> int | None:
-    """How often a tensor has been written to; None where it is not counted."""
+    """The number of times that a tensor has been written to; None where it is not counted."""
     return None if value.is_inference() else value._version
 
 

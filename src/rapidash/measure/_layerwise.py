@@ -1,4 +1,4 @@
-"""Where a network loses equivariance: the part of its Lie derivative that each layer contributes."""
+"""The loss of equivariance inside a network: the part of its Lie derivative that each layer contributes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class LayerwiseError:
 
     @property
     def remainder(self) -> Inexact[Tensor, "d ..."]:
-        """What no layer contributes: operations between them that do not commute with the declared representations.
+        """The rest, from operations between layers that do not commute with the declared representations.
 
         Raises: ValueError for "hutchinson".
         """

@@ -1,4 +1,4 @@
-"""What broken symmetry costs: the part of the loss that averaging the model over the group would remove."""
+"""The cost of broken symmetry: the part of the loss that averaging the model over the group would remove."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which points of a cloud make an output per cloud miss its symmetry: their contributions to the defect."""
+"""The points of a cloud that make an output per cloud miss its symmetry: their contributions to the defect."""
 
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ class PointShares:
 def point_shares(
     fn: Function, x: CloudBatch, action: Action, algebra: Float[Tensor, "n n"], *, num_steps: int = 8
 ) -> PointShares:
-    r"""How much each point contributes to the defect of an output per cloud under g = exp(A).
+    r"""The contribution of each point to the defect of an output per cloud under g = exp(A).
 
     The defect is the integral of its slope while the cloud moves along :math:`x_t = \rho_{in}(e^{tA}) x`,
 
@@ -91,7 +91,7 @@ def point_shares(
 def _slope_shares(
     fn: Function, x: CloudBatch, action: Action, algebra: Tensor, place: float, along: Float[Tensor, "B ..."]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " B"]]:
-    """What every point, and each cloud apart from its points, adds to the slope of the output along a covector."""
+    """The share of every point, and of each cloud apart from its points, in the output's slope along a covector."""
     (name,) = action.output_fields
     element = torch.linalg.matrix_exp(place * algebra)
     moved: CloudBatch = action.transform(element, x)

@@ -40,7 +40,7 @@ class PrecisionCheck:
 
     @property
     def conclusion(self) -> str:
-        """What the two errors say together."""
+        """The conclusion from the two errors, in words."""
         if self.is_rounding:
             here = f"{self.error.max:.1e} in {str(self.dtype).removeprefix('torch.')}"
             return f"equivariant up to rounding: {here}, {self.error_float64.max:.1e} in float64"

@@ -1,4 +1,4 @@
-"""How the tensors inside a Rapidash network transform, for the layerwise error."""
+"""Representations of the tensors inside a Rapidash network, for the layerwise error."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from rapidash.nn import ExactKernel, TabulatedKernel
 
 @dataclass(frozen=True, eq=False)
 class EdgeKernelField(Representation):
-    """What a layer gets of its edges: signals on the orientation grid, and offsets that are vectors."""
+    """The representation of a layer's edge kernel: signals on the orientation grid, and offsets that are vectors."""
 
     signal: Representation
     acts_on_objects = True

@@ -77,7 +77,7 @@ def task_symmetry_breaking(
     test_fraction: float = 0.5,
     seed: int = 0,
 ) -> TaskSymmetryBreaking:
-    r"""How much the pose of a cloud tells about an invariant target: t = L_rot / L.
+    r"""Measure how much the pose of a cloud tells about an invariant target: t = L_rot / L.
 
     L is the test loss of a small network that predicts the target y from c(x) alone, where c is the orientation that a
     random, untrained, SO(D)-equivariant network gives to the cloud, c(g x) = g c(x); the mean over three of them.

@@ -1,4 +1,4 @@
-"""Which modules a network calls, with what, and how to change what one of them returns."""
+"""Record the calls that a network makes of its modules, and change the output of one of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

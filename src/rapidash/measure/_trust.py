@@ -42,7 +42,7 @@ def disagreement(
     method: ConcreteMethod,
     before: Outputs,
 ) -> str | None:
-    """Why a derivative contradicts a central difference, or None. ``before`` are the outputs f(x)."""
+    """The contradiction of a derivative to a central difference, in words, or None. ``before`` are the outputs f(x)."""
     if method == "difference":
         return None
     step = difference_step(first_tensor(x))
@@ -70,7 +70,7 @@ def hidden_step(
     method: ConcreteMethod,
     before: Outputs,
 ) -> str | None:
-    """Why a derivative 0 does not mean invariance, or None.
+    """The reason that a derivative 0 does not mean invariance, in words, or None.
 
     The function changes under a finite element, but has derivative 0 there too: no differentiable function does that.
     """

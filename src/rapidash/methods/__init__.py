@@ -1,4 +1,4 @@
-"""What a run is made of: tasks, variants, training methods, objectives, and the evaluation of models."""
+"""The parts of a run: tasks, variants, training methods, objectives, and the evaluation of models."""
 
 from rapidash.methods._augment import Augment
 from rapidash.methods._average import AVERAGED, Average, AveragedModel, OrbitAverage, orbit_average

@@ -99,7 +99,7 @@ class Average(Method):
         self.average()
 
     def average(self) -> OrbitAverage:
-        """What predictions are averaged over."""
+        """The average over the group that predictions take."""
         return OrbitAverage(parse_group(self.group), self.num)
 
     def ledger(self, before: Ledger, view: str) -> Ledger:

@@ -1,4 +1,4 @@
-"""What a measure is told of a run, and what it says."""
+"""The subject that a run hands to a measure, and the measurements that the measure returns."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a model in one view, at one moment of a run. It must be left as it is.
+    """The subject of a measure: a model in one view, at one moment of a run. A measure leaves it as it is.
 
     Args:
         model: in eval mode, on the device and in the dtype of the run.

@@ -47,7 +47,7 @@ class ParamGroup:
 
 @dataclass
 class StepView:
-    """What a control may see of one step, with the prediction at hand.
+    """One step as a control may see it, with the prediction at hand.
 
     Args:
         step: steps done before this one.
@@ -76,7 +76,7 @@ class StepView:
 
 
 class Control:
-    """What a method does during a run; every part may stay as it is here, which does nothing.
+    """The actions of a method during a run; each of them does nothing unless a subclass overrides it.
 
     A control draws from the generators that it is given only. With a weight of zero it must take no extra pass and
     leave plain training bit for bit.
@@ -105,7 +105,7 @@ class Control:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is neither parameter nor buffer of the model: tensors, numbers, strings, lists and dicts of them."""
+        """State beside the parameters and buffers of the model: tensors, numbers, strings, lists and dicts of them."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -138,7 +138,7 @@ class Method:
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> Control | None:
-        """What acts during a run of a modified model; None for nothing."""
+        """The control that acts during a run of a modified model; None if the method needs none."""
         return None
 
     def views(self, model: nn.Module) -> Mapping[str, Enter]:
@@ -154,7 +154,7 @@ class Method:
         return model
 
     def ledger(self, before: Ledger, view: str) -> Ledger:
-        """What the method does to the symmetry of a view."""
+        """The ledger of a view after the method has changed its symmetry."""
         return before
 
     def average(self) -> "OrbitAverage | None":

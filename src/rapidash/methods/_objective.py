@@ -1,4 +1,4 @@
-"""What a run minimizes and is scored by: supervised learning of a task, or something else on the same loop."""
+"""Objectives: the loss and the score of a run, for supervised learning of a task or something else on the same loop."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Score:
-    """What validation selects by, lower is better, and figures beside it by name."""
+    """The error by which validation selects, lower is better, and figures beside it by name."""
 
     error: float
     details: Mapping[str, float] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Objective(ABC):
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> Control | None:
-        """What acts during a run beside the steps: inner problems, averaged targets; None for nothing."""
+        """The control of a run beside its steps: inner problems, averaged targets; None if the objective needs none."""
         return None
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Objective(ABC):
         seed: int = 0,
         average: OrbitAverage | None = None,
     ) -> Score:
-        """How good the model is on data, in eval mode; the model is left in the mode that it was in.
+        """The score of the model on data, in eval mode; the model is left in the mode that it was in.
 
         Args:
             model, task: what is scored.

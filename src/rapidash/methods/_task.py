@@ -17,7 +17,7 @@ HOW_IT_READS = ("data_dir", "on_error", "verify")  # options of tasks that do no
 
 @runtime_checkable
 class Task(Protocol):
-    """What a study needs to know about a problem.
+    """A problem to learn, as a study needs it: its samples, models, loss and metric.
 
     A task whose data are clouds is tested on data that are turned by SO(D), and measured over the motions of space. A
     task may say otherwise: ``moves``, the group that turns its test data, or None; ``measured_groups``, those over

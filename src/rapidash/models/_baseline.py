@@ -1,4 +1,4 @@
-"""What the baselines share: the interface of `Rapidash`, edges, pooling, and the check that their library is there."""
+"""The base of all baselines: the interface of `Rapidash`, edges, pooling, and the check that their library is there."""
 
 import warnings
 from abc import ABC, abstractmethod

@@ -18,7 +18,7 @@ _DISTRIBUTIONS = {"torch_geometric": "torch_geometric", "egnn_pytorch": "egnn-py
 
 @dataclass(frozen=True)
 class BaselineConfig(NetworkConfig):
-    """What the baselines share; fields that `RapidashConfig` has too mean the same.
+    """The common fields of all baselines; those that `RapidashConfig` has too mean the same.
 
     Args:
         symmetry: of the layers, which is that of the architecture.

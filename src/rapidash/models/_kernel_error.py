@@ -1,4 +1,4 @@
-"""How far a tabulated network is from the definition, and the table that is fine enough."""
+"""The error of a tabulated network against the definition, and the choice of a table that is fine enough."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

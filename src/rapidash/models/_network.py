@@ -1,4 +1,4 @@
-"""What a network is: the user's knobs, the sizes that a task sets, and what every network of clouds can do."""
+"""Networks: the user's knobs, the sizes that a task sets, and the interface of every network of clouds."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -75,7 +75,7 @@ class NetworkConfig(ABC):
     @property
     @abstractmethod
     def takes(self) -> Takes:
-        """How vectors of a point enter.
+        """The way in which vectors of a point enter.
 
         ``"vectors"``: as vectors, since the features have directions; ``"components"``: each component is a scalar,
         since no rotation is kept; ``"invariants"``: by norms and inner products.

@@ -97,5 +97,5 @@ class KernelTable(nn.Module):
 
 
 def _state(parameter: Tensor) -> Hashable:
-    """What changes whenever the values of a parameter may have changed."""
+    """A key that changes whenever the values of a parameter may have changed."""
     return parameter.data_ptr(), parameter._version, parameter.dtype, parameter.device

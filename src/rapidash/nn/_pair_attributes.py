@@ -1,4 +1,4 @@
-"""What the kernel sees of an edge, as a layer without parameters: hooks and measures can watch it."""
+"""The kernel's view of an edge, as a layer without parameters: hooks and measures can watch it."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

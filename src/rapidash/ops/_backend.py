@@ -1,4 +1,4 @@
-"""Which implementation of an op runs: by name, or chosen from device, dtype and what is installed."""
+"""The choice between implementations of an op: by name, or from device, dtype and the packages installed."""
 
 import os
 from importlib.util import find_spec

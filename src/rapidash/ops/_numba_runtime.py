@@ -1,4 +1,4 @@
-"""How the numba kernels run: threads that follow torch's setting, arrays that share torch's memory."""
+"""The runtime of the numba kernels: threads that follow torch's setting, arrays that share torch's memory."""
 
 import math
 import threading

@@ -34,7 +34,7 @@ def check_tensors(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
 
 
 def too_large(name: str, values: Tensor, dtype: torch.dtype) -> str:
-    """What is wrong with some values of a field."""
+    """The fault of some values of a field, in words: they are not finite, or too large for ``dtype``."""
     if not values.isfinite().all():
         return f"{name!r} has values that are not finite"
     return (
@@ -44,7 +44,7 @@ def too_large(name: str, values: Tensor, dtype: torch.dtype) -> str:
 
 
 def _largest(dtype: torch.dtype) -> float:
-    """What a model can square and add up; of float16, whose range is small, what it can hold."""
+    """The largest number that a model can square and add up; of float16, whose range is small, that it can hold."""
     largest = float(torch.finfo(dtype).max)
     return largest if dtype == torch.float16 else largest**0.5 / 1024
 

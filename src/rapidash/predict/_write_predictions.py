@@ -26,7 +26,7 @@ from rapidash.tasks import Output
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says about clouds.
+    """Predictions of a model for clouds.
 
     Args:
         outputs: predicted quantities by name, on the CPU.
@@ -50,7 +50,7 @@ class Predictions:
 
     @property
     def default_suffix(self) -> str:
-        """What users of such clouds expect: ``".xyz"`` for molecules, ``".csv"`` for their classes, else ``".npz"``."""
+        """The usual suffix: ``".xyz"`` for molecules, ``".csv"`` for classes of other clouds, else ``".npz"``."""
         if "z" in self.clouds.tensors:
             return ".xyz"
         return ".csv" if _has_classes(self.outputs) else ".npz"

@@ -79,7 +79,7 @@ class ConstraintRelaxation(RelaxingMethod):
 
     @property
     def initial_gate(self) -> float:
-        """Where the schedule begins."""
+        """The gate at the beginning of the schedule."""
         return self.gate_after(0.0)
 
     def gate_after(self, share: float) -> float:

@@ -1,4 +1,4 @@
-"""How far a linear map is from commuting with a group: by its elements, its generators, or its weights."""
+"""The distance of a linear map from one that commutes with a group: by its elements, its generators, or its weights."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How far a latent is from moving by a representation."""
+"""The distance of a latent from one that moves by a representation."""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""How far the latent of any model is from moving by a known action: a measure of every run that asks for it."""
+"""The distance of any model's latent from one that moves by a known action: a measure of every run that asks for it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a relaxed network keeps of its symmetry."""
+"""The symmetry that a relaxed network keeps."""
 
 import torch
 

@@ -43,7 +43,7 @@ class LinearBranch(nn.Module, ABC):
 
     @abstractmethod
     def features(self, *args: Any, **kwargs: Any) -> Tensor:
-        """What W is applied to, a row per sample."""
+        """The features that W is applied to, a row per sample."""
 
     @abstractmethod
     def map(self, features: Tensor) -> Tensor:

@@ -156,5 +156,5 @@ class BankControl(Control):
         return {"variation": self.variation * total_variation(self.model)} if self.variation and self.lr else {}
 
     def values(self) -> Mapping[str, float]:
-        """How far the weights are from constant, bank by bank: their deviation in units of 1 / L."""
+        """The deviation of the weights from constant ones, bank by bank, in units of 1 / L."""
         return {f"deviation of w {index}": part.relative_deviation() for index, part in enumerate(self.parts)}

@@ -137,7 +137,7 @@ class RelaxedLifting(nn.Module):
 
 
 def pixel_action(elements: Float[Tensor, "G 3 3"], size: int) -> Int[Tensor, "G P"]:
-    """Where each element takes each of the size x size pixels, row-major, about the center of the square.
+    """The place to which each element takes each of the size x size pixels, row-major, about the center of the square.
 
     Coordinates are those of `rapidash.groups.Image`: x to the right, y downward.
 

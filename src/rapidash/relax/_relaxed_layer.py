@@ -17,7 +17,7 @@ MakeFree = Callable[[Rapidash, ConvNextBlock], nn.Module]
 
 
 class Relaxed(nn.Module, ABC):
-    r"""What has a free branch: :math:`f(x) = f_{eq}(x) + \gamma\, f_{free}(x)`, with a scalar gate gamma.
+    r"""A layer with a free branch: :math:`f(x) = f_{eq}(x) + \gamma\, f_{free}(x)`, with a scalar gate gamma.
 
     While ``is_projected`` the branch is not evaluated, and the symmetry is that of the equivariant part. The gate does
     not measure equivariance: :math:`(\gamma / a, a f_{free})` is the same function.

@@ -1,4 +1,4 @@
-"""What methods with free branches share: where branches are, the projected view, what is left of the symmetry."""
+"""The common part of methods with free branches: where branches are, the projected view, and the symmetry left."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class RelaxingMethod(Method):
 
     @property
     def branches_see(self) -> Sees:
-        """What the free branches see."""
+        """The kind of input that the free branches see."""
         return "directions"
 
     @property

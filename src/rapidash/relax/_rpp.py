@@ -46,7 +46,7 @@ class WeightPrior:
 
 
 def weights_under_prior(model: nn.Module, part: str) -> list[nn.Parameter]:
-    """What has a prior in the ``"free"`` or the ``"equivariant"`` parts of all relaxed layers, each once."""
+    """The weights under a prior in the ``"free"`` or the ``"equivariant"`` parts of all relaxed layers, each once."""
     modules = [module for layer in relaxed_layers(model) for module in getattr(layer, part).modules()]
     inside = [module for module in modules if not isinstance(module, nn.LayerNorm)]
     weights = [weight for module in inside for weight in module.parameters(recurse=False)]
@@ -133,7 +133,7 @@ class ResidualPathwayPriorControl(Control):
         self.prior, self.model = method.prior(), model
 
     def param_groups(self) -> Sequence[ParamGroup]:
-        """What has a prior: no weight decay beside it."""
+        """The weights under a prior, without weight decay beside it."""
         parts = [part for part, weight in (("free", self.prior.free), ("equivariant", self.prior.eq)) if weight]
         return [ParamGroup(weights) for part in parts if (weights := weights_under_prior(self.model, part))]
 

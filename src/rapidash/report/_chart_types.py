@@ -1,4 +1,4 @@
-"""What a plot consists of, in per cent of its axes."""
+"""The parts of a plot, in per cent of its axes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -40,7 +40,7 @@ def error_chart(summary: StudySummary) -> RowChart | None:
 
 
 def difference_chart(summary: StudySummary) -> RowChart | None:
-    """What one turned knob did to the test error: differences between neighbors, paired by seed."""
+    """The effect of one turned knob on the test error: differences between neighbors, paired by seed."""
     known = [(variant, variant.to_neighbor) for variant in summary.variants if variant.to_neighbor is not None]
     if not known:
         return None
@@ -253,7 +253,7 @@ def curve_series(variant: VariantSummary, curve: Sequence[CurveRow], x: Scale, y
 def curve_readout(
     name: str, x: Scale, curves: Sequence[tuple[VariantSummary, Sequence[CurveRow]]]
 ) -> dict[str, object]:
-    """What the page shows under the pointer: the means of all variants at the nearest ``name``."""
+    """Data for the text under the pointer: the means of all variants, for the page to show at the nearest ``name``."""
     rows = [[v.letter, v.index, [[at, mean] for at, _, mean, _ in curve]] for v, curve in curves]
     return {"name": name, "x": [x.low, x.high], "series": rows}
 

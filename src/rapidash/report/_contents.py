@@ -1,4 +1,4 @@
-"""What a report of a study consists of: its words, its plots, and the files that can be saved by themselves."""
+"""The parts of a report of a study: its words, its plots, and the files that can be saved by themselves."""
 
 import re
 from collections.abc import Callable

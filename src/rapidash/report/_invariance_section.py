@@ -92,7 +92,7 @@ def _text(found: Correlation | None, models: list[Model]) -> str:
 
 
 def _notes(columns: Mapping[str, Mapping[Model, float]], models: list[Model]) -> list[str]:
-    """Where effective invariance measures something else than invariance."""
+    """A note on exactly invariant models: for them effective invariance measures confidence, not invariance."""
     exact = [model for model in models if columns[CONSISTENCY][model] == 1 and columns[DEVIATION][model] < _ROUNDING]
     if not exact:
         return []

@@ -78,7 +78,7 @@ def _compares(summary: StudySummary, judged: Judgment) -> bool:
 
 
 def _bold(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
-    """What bold means, whatever would make it something else than the lowest number in sight."""
+    """The meaning of bold, with every reason for which it is not simply the lowest number in sight."""
     text = "Bold: the lowest mean"
     text += " at each level of the factors" if len(summary.judgments) > 1 else ""
     text += ", of the variants with the most seeds" if any(judged.fewer for judged in chosen) else ""

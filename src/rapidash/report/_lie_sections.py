@@ -94,7 +94,7 @@ def _methods(variant: VariantSummary) -> list[str]:
 
 
 def _by_orientations(summary: StudySummary) -> Iterator[str]:
-    """How the violation changes with the number of orientations, among variants that differ in nothing else."""
+    """A sentence on the violation against the number of orientations, among variants that differ in nothing else."""
     alike: dict[str, dict[int, Estimate]] = {}
     for variant in summary.variants:
         found, model = _turning(variant), _model(variant)
@@ -114,7 +114,7 @@ def _by_orientations(summary: StudySummary) -> Iterator[str]:
 
 
 def _by_augmentation(summary: StudySummary) -> Iterator[str]:
-    """What rotated training samples do to the violation."""
+    """Sentences on the effect of rotated training samples on the violation."""
     known = {variant.name: variant for variant in summary.variants}
     for variant in summary.variants:
         plain = known.get(variant.neighbor)

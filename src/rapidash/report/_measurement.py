@@ -176,7 +176,7 @@ def _severity(portrait: Portrait) -> list[dict[str, Any]]:
 
 
 def _severity_note(portrait: Portrait) -> str:
-    """How many clouds the errors against severity are of, and how far their mean can be from that of others."""
+    """A note on the errors against severity: how many clouds they are of, and the error without corruption."""
     if not portrait.severity:
         return ""
     first = portrait.severity[0]

@@ -1,4 +1,4 @@
-"""What a paper says about a study: a paragraph for its section on methods, and what to cite, from the records alone."""
+"""Text about a study for a paper: a paragraph for its section on methods, and citations, from the records alone."""
 
 import re
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ def p_text(comparison: Comparison | None) -> str:
 
 
 def p_note(summary: StudySummary) -> str:
-    """Which test gives every p of a study; empty where no comparison has one."""
+    """A note that names the test behind every p of a study; empty where no comparison has one."""
     by_level = tests_by_level(summary)
     if not by_level:
         return ""
@@ -72,7 +72,7 @@ def family_text(summary: StudySummary) -> str:
 
 
 def equality_text(summary: StudySummary) -> str:
-    """What is equal between the variants, and by how much the rest differs; empty where no record says."""
+    """The quantity that is equal between the variants, and by how much the rest differs; empty where no record says."""
     found = summary.equality
     if found is None:
         return ""
@@ -120,12 +120,12 @@ def equivariance_text(equivariance: Mapping[str, Mapping[str, Estimate]]) -> str
 
 
 def view_title(name: str) -> str:
-    """What stands in place of the variant's name in the row of another view."""
+    """The title of the row of another view, in place of the variant's name."""
     return f"\N{RIGHTWARDS ARROW WITH HOOK} {name}"
 
 
 def views_note(summary: StudySummary) -> str:
-    """What rows of views are; empty where there are none."""
+    """A note that explains the rows of views; empty where there are none."""
     if not any(variant.views for variant in summary.variants):
         return ""
     sign = view_title("").strip()

@@ -1,4 +1,4 @@
-"""Where each number comes from: configurations, what differs between them, and the definitions of the measures."""
+"""The origin of each number: configurations, their differences, and the definitions of the measures."""
 
 import json
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class RobustnessSection:
-    """What the page and the Markdown table say about corrupted test data.
+    """The section of the page and of the Markdown table on corrupted test data.
 
     Args:
         lead: which variant is the reference, and which has the lowest mean corruption error.

@@ -72,7 +72,7 @@ def writable(text: str) -> str:
 
 
 def registered_sections(summary: StudySummary) -> tuple[tuple[Section, ...], tuple[str, ...]]:
-    """What the functions in ``rapidash.registry.SECTIONS`` make of a study, and why some make nothing of it."""
+    """The sections that the functions in ``rapidash.registry.SECTIONS`` make of a study, and why some failed."""
     sections, faults = [], []
     for name in SECTIONS:
         whose = " of another package"
@@ -94,7 +94,7 @@ def registered_sections(summary: StudySummary) -> tuple[tuple[Section, ...], tup
 
 
 def drawn(sections: Iterable[Section], draw: Callable[[Section], Drawn]) -> tuple[list[Drawn], list[str]]:
-    """What a function makes of each section, and a sentence for each of which it makes nothing."""
+    """The drawing that a function makes of each section, and a sentence for each section that it fails on."""
     made, faults = [], []
     for section in sections:
         try:

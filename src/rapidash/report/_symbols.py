@@ -37,7 +37,7 @@ def symbols(summary: StudySummary) -> tuple[Symbol, ...]:
 
 
 def group_meaning(group: Group) -> str:
-    """What the elements of a group do to a cloud of points, in a few words; empty for one that has none."""
+    """The motions of a cloud of points that a group consists of, in a few words; empty for an unknown group."""
     where = "of space" if group.dim == 3 else "of the plane"
     shifts = f"translations perpendicular to {_axis(group.across)}" if group.across is not None else ""
     match group.linear:
@@ -58,7 +58,7 @@ def group_meaning(group: Group) -> str:
 
 
 def space_meaning(name: str, num_orientations: Iterable[int] = ()) -> str:
-    """What the features of a network on a space are; empty for a space that is not of clouds of points."""
+    """The features of a network on a space, in words; empty for a space that is not of clouds of points."""
     found = _SPACE.fullmatch(name)
     if found is None or (found[3] and int(found[3]) != int(found[1]) - 1):
         return ""

@@ -30,7 +30,7 @@ _COSTS = ("variant", "minus neighbor", "equivariance error", "parameters", "s/st
 
 
 def terminal_table(summary: StudySummary) -> str:
-    """What a study found, its tables, all other figures and what the reader must know, at most 120 characters wide."""
+    """The verdict on a study, its tables, all other figures and the cautions, at most 120 characters wide."""
     found = verdict(summary)
     lines = [filled(line) for line in (*found.lead, found.headline)]
     if named := symbols_text(symbols(summary)):

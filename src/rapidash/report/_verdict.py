@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study found: what each knob does, who is best, the findings behind that, and the cautions that go with it.
+    """The verdict on a study: the effect of each knob, the best variant, the findings behind that, and the cautions.
 
     ``sections`` are those of other packages.
     """
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def verdict(summary: StudySummary) -> Verdict:
-    """What the records of a study support, in words with numbers."""
+    """The verdict that the records of a study support, in words with numbers."""
     findings = (
         _symmetry_finding(summary),
         _distance_finding(summary),
@@ -59,7 +59,7 @@ def verdict(summary: StudySummary) -> Verdict:
 
 
 def _lead(summary: StudySummary) -> tuple[str, ...]:
-    """What each knob does to the error, a sentence each: the clear differences, largest first, and then the others."""
+    """The effect of each knob on the error, a sentence each: the clear differences, largest first, then the others."""
     compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
     compared.sort(key=lambda pair: -abs(pair[1].difference))
     clear = [_knob_sentence(v, c) for v, c in compared if c.is_clear]
@@ -131,7 +131,7 @@ def _fewer(summary: StudySummary) -> str:
 
 
 def _lower_elsewhere(summary: StudySummary) -> str:
-    """Who has a lower mean at another level than the one that the headline speaks of."""
+    """The variants with a lower mean at another level than the one that the headline speaks of, in words."""
     lower = [
         f"{v.name} ({number(v.test.mean)}, {plural(len(v.test.by_seed), 'seed')})"
         for v in summary.lower_elsewhere
@@ -141,7 +141,7 @@ def _lower_elsewhere(summary: StudySummary) -> str:
 
 
 def lost_symmetry(variant: VariantSummary) -> str:
-    """How a model that should keep all rotations measurably does not, in words; empty for any other."""
+    """Figures of a model that should keep all rotations and measurably does not, in words; empty for any other."""
     after = variant.after
     if not variant.has_lost_symmetry or after is None:
         return ""
@@ -150,7 +150,7 @@ def lost_symmetry(variant: VariantSummary) -> str:
 
 
 def _symmetry_finding(summary: StudySummary) -> Finding | None:
-    """What the level of the best says of the symmetry, and which other levels say otherwise."""
+    """The finding on symmetry at the level of the best, with the other levels that say otherwise."""
     found, others = _symmetry_at_best_level(summary), _other_levels(summary)
     return found if found is None or not others else replace(found, items=(*found.items, *others))
 
@@ -224,7 +224,7 @@ def _symmetry_at_best_level(summary: StudySummary) -> Finding | None:
 
 
 def _distance_finding(summary: StudySummary) -> Finding | None:
-    """How far every other variant is from the best, and which are not told apart."""
+    """The differences of all other variants from the best, with a note on those that are not told apart from it."""
     if summary.best is None or not summary.to_best:
         return None
     items = [

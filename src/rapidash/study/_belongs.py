@@ -63,7 +63,7 @@ def level_of(run: Run, factors: Iterable[str]) -> dict[str, Any]:
 
 
 def _setting(factor: str) -> tuple[str, ...]:
-    """Where the value of a factor stands in the configuration of a run."""
+    """The keys that lead to the value of a factor in the configuration of a run."""
     part, _, knob = factor.partition(".")
     places = {"model": ("variant", "model"), "train": ("train",), "task": ("task_options",)}
     return (*places.get(part, (part,)), knob)

@@ -67,7 +67,7 @@ def _row(run: RunConfig) -> str:
 
 
 def _settings(run: RunConfig) -> dict[str, Any]:
-    """What the cost of a step and the number of steps depend on, as it stands in the file."""
+    """The settings that the cost of a step and the number of steps depend on, as they stand in the file."""
     plain = to_plain(run, for_key=True)
     variant = {name: value for name, value in plain["variant"].items() if name not in ("neighbor", "knob")}
     train = {name: value for name, value in plain["train"].items() if name not in WITHOUT_EFFECT}
@@ -184,7 +184,7 @@ def _read(path: Path, design: StudyDesign, first: Mapping[str, RunConfig]) -> di
 
 
 def _fault(plain: Any) -> str:
-    """What a budget lacks; empty for one that is whole."""
+    """The first fault of a budget as read, in words; empty for one that is whole."""
     if not isinstance(plain, dict) or not {"equal", "first_variant", "rows"} <= plain.keys():
         return "expected an object with equal, first_variant and rows"
     if not isinstance(plain["rows"], dict):

@@ -103,7 +103,7 @@ def refuted(errors: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str,
 
 
 def refutation(parts: Mapping[str, Mapping[str, float]]) -> str:
-    """What `refuted` found, in words: ``rotations 0.17 before and 0.053 after training``."""
+    """The parts that `refuted` found, in words: ``rotations 0.17 before and 0.053 after training``."""
     return "; ".join(
         f"{part} {' and '.join(f'{error:.2g} {moment}' for moment, error in moments.items())} training"
         for part, moments in parts.items()

@@ -73,7 +73,7 @@ def launch_slurm(
 
 
 def check_cluster(launcher: str, runs: Sequence[RunConfig], resources: Resources) -> None:
-    """What keeps runs from a cluster, told before anything is read or written.
+    """Raise an error if something keeps the runs from a cluster, before anything is read or written.
 
     Raises: ImportError naming the package to install; ValueError where there is no Slurm, for a run that names one GPU
         among several, or for resources that the cluster does not take.
@@ -91,7 +91,7 @@ def check_cluster(launcher: str, runs: Sequence[RunConfig], resources: Resources
 
 
 def _slurm_parameters(runs: Sequence[RunConfig], resources: Resources) -> dict[str, Any]:
-    """What every element of the array asks for: the most that one of the runs needs."""
+    """The request of every element of the array: the most that one of the runs needs."""
     gpus = max(map(resources.gpus_of, runs))
     if gpus != int(gpus):
         raise ValueError(f"gpus must be a whole number with launcher 'slurm', got {gpus}")

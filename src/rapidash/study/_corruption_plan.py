@@ -1,4 +1,4 @@
-"""Which corruptions the models of a study are tested under, as a value and as a file of the study's directory."""
+"""The corruptions that the models of a study are tested under, as a value and as a file of the study's directory."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _WHY = {
 
 @dataclass(frozen=True)
 class CorruptionPlan:
-    """Which corruptions the models of a study are tested under, and against which variant.
+    """The corruptions that the models of a study are tested under, and the variant that they are compared with.
 
     Args:
         names: of the corruptions.

@@ -1,4 +1,4 @@
-"""What records of earlier versions say of a symmetry in words only, as the fields that records have today."""
+"""Symmetries that records of earlier versions give in words only, as the fields that records have today."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a run was made: commit, versions, device."""
+"""The environment of a run: commit, versions, device."""
 
 import platform
 import subprocess

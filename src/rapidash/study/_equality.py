@@ -1,4 +1,4 @@
-"""What the variants of a study have in common, as their records show it."""
+"""The quantity that the variants of a study have in common, as their records show it."""
 
 import statistics
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from rapidash.study._records import Study
 
 @dataclass(frozen=True)
 class Equality:
-    """What is equal between the variants of a level, and how far the runs are from it.
+    """The quantity that is equal between the variants of a level, and how far the runs are from it.
 
     Args:
         what: ``"steps"``, ``"time"`` or ``"flops"``, by the design.

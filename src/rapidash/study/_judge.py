@@ -1,4 +1,4 @@
-"""Who wins a study, and which differences are clear: the one definition of both, for whatever shows a study.
+"""The winner of a study and the clear differences: the one definition of both, for whatever shows a study.
 
 Two variants are compared over the seeds that both have, and every comparison of a study (of a variant with its
 neighbor, and of every other variant with the best) gets one p-value, of one test for all variants that are judged

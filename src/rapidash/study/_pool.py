@@ -210,7 +210,7 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
 
 
 def _end_with_parent() -> None:
-    """When the parent has died, however, let the training save its checkpoint and end."""
+    """Wait until the parent has died, then let the training save its checkpoint and end."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""What a person sees of a running study: a line per ended run, and on a terminal a bar with the runs at work."""
+"""The display of a running study: a line per ended run, and on a terminal a bar with the runs at work."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What every record says of a run, whether it has a result, and the whole record of one that has none."""
+"""The entries that every record has, with a result or without, and the whole record of a run that has none."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ MAX_ERROR_LENGTH = 10_000
 
 
 def provenance(config: RunConfig) -> Record:
-    """What the record of every run begins with: its configuration, and what it was run with and on."""
+    """The first entries of the record of every run: its configuration, and what it was run with and on."""
     return {
         "schema": RECORD_SCHEMA,
         "key": config.key,

@@ -68,7 +68,7 @@ class Run:
 
     @property
     def problem(self) -> str:
-        """Why the run gives no number, in one line; empty for a run that does."""
+        """The reason that the run gives no number, in one line; empty for a run that gives one."""
         if self.is_done:
             return ""
         if self.get("status") == "done":

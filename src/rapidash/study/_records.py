@@ -16,7 +16,7 @@ from rapidash.study._valid import design_fault, record_fault
 
 
 class Row(NamedTuple):
-    """What is one row of a table: a variant at a level of the factors beside seed and fraction."""
+    """One row of a table: a variant at a level of the factors beside seed and fraction."""
 
     variant: str
     level: Level

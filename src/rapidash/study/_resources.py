@@ -1,4 +1,4 @@
-"""What a run may use where it is executed: devices of this machine, or what is asked of a cluster."""
+"""Resources of a run where it is executed: devices of this machine, or a request to a cluster."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _TAKEN_BY = {  # by option, the launchers that take it
 
 @dataclass(frozen=True)
 class Resources:
-    """What every run gets. None of it changes a result, or the name of a run.
+    """The resources that every run gets. None of them changes a result, or the name of a run.
 
     Args:
         devices: launcher ``"local"``: indices of the GPUs to use, with a worker each; None: all that torch sees.

@@ -67,7 +67,7 @@ class Robustness:
 
 
 def read_robustness(study_dir: Path | str, records: Sequence[Mapping[str, Any]]) -> Robustness | None:
-    """What the runs of a directory did under corruptions; None where they were never tested.
+    """The errors of the runs of a directory under corruptions; None where they were never tested.
 
     Args:
         study_dir: directory of the study.

@@ -70,7 +70,7 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
 
 
 def _results(config: RunConfig, store: Store, *, progress: bool) -> tuple[dict[str, Any], float]:
-    """What a record says of a finished run, and the seconds that earlier sessions of it took."""
+    """Train and measure a run; return the results for its record, and the seconds that earlier sessions of it took."""
     directory = store.work_dir(config.key)
     if adopt_training(config, store):
         try:

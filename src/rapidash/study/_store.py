@@ -44,11 +44,11 @@ class Store:
         self.directory = Path(directory)
 
     def record_path(self, key: str) -> Path:
-        """Where the record of a run is."""
+        """Path of the record of a run."""
         return self.directory / "records" / f"{key}.json"
 
     def work_dir(self, key: str) -> Path:
-        """Where a run keeps its checkpoints, logs and weights."""
+        """Directory in which a run keeps its checkpoints, logs and weights."""
         return self.directory / "work" / key
 
     def load(self, key: str) -> Record | None:
@@ -156,7 +156,7 @@ class Store:
                 atomic_write(self.directory / "study.json", _json(plain))
 
     def _grown(self, previous: dict[str, Any] | None, design: StudyDesign) -> dict[str, Any]:
-        """What ``study.json`` is to be with the design."""
+        """The content of ``study.json`` once the design is added to it."""
         return design.to_dict() if previous is None else _union(previous, design.to_dict(), self.directory)
 
     def _read_design(self) -> dict[str, Any] | None:
@@ -237,7 +237,7 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 
 def _fault(record: Mapping[str, Any], key: str) -> str:
-    """What is wrong with a record, empty when nothing is."""
+    """The fault of a record, in words; empty where it has none."""
     required = _REQUIRED.get(str(record.get("status")))
     if required is None:
         return f"has status {record.get('status')!r}, expected one of {sorted(_REQUIRED)}"

@@ -157,7 +157,7 @@ def available_cores() -> int:
 
 
 def visible_gpus(devices: Sequence[int] | None = None) -> tuple[str, ...]:
-    """What ``CUDA_VISIBLE_DEVICES`` must be for a process that is to see one GPU, for each of those that this one sees.
+    """A value of ``CUDA_VISIBLE_DEVICES`` for each GPU that this process sees: a process with it sees one GPU.
 
     Args:
         devices: indices, as torch counts them here; None: all.

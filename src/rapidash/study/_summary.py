@@ -1,4 +1,4 @@
-"""What a study says about each variant: estimates over seeds, comparisons, costs and symmetry, as plain values.
+"""The summary of a study: estimates over seeds, comparisons, costs and symmetry of each variant, as plain values.
 
 The one summary: the terminal, the page, the Markdown table and the published text draw it and compute nothing.
 """
@@ -133,7 +133,7 @@ class VariantSummary:
 
     @property
     def refuted_claim(self) -> str:
-        """How the model has not what its ledger claims exactly, in words; empty where the claim holds or is unmeasured.
+        """The errors that refute the exact claim of the ledger, in words; empty where the claim holds or is unmeasured.
 
         What is exact leaves rounding in float64, before training and after it.
         """

@@ -1,4 +1,4 @@
-"""What a record and a design must look like to be read: the type of every key, and numbers that are finite."""
+"""The demands on a record and a design that are read: the type of every key, and numbers that are finite."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping

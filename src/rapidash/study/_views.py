@@ -37,7 +37,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one view at one moment: the errors of its symmetry as a record has them, and figures."""
+    """Measurements of one view at one moment: the errors of its symmetry as a record has them, and figures."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]

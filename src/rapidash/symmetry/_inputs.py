@@ -1,4 +1,4 @@
-"""How geometric inputs enter a network: as scalar components, or as vectors."""
+"""Geometric inputs and the way they enter a network: as scalar components, or as vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -133,7 +133,7 @@ class GeneratorAction(nn.Module, Representation):
         return (self.weight[places] @ matrices[indices] - matrices[products]).square().mean()
 
     def multiplicities(self) -> Float[Tensor, " R"]:
-        """How often each irreducible representation is in it, nearly whole numbers; see `irrep_multiplicities`."""
+        """The multiplicity of each irreducible representation, nearly whole numbers; see `irrep_multiplicities`."""
         return irrep_multiplicities(self.table, self.matrices())
 
     def forward(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B d d"]:

@@ -12,7 +12,7 @@ from rapidash.symmetry._inputs import GeometricInput
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is left of the symmetry of the layers once the inputs are in.
+    """The symmetry of the layers, and the part of it that is left once the inputs are in.
 
     Args:
         layers: symmetry of the layers, from what their kernels see.
@@ -40,7 +40,7 @@ class Ledger:
 
     @property
     def keeps(self) -> tuple[str, ...]:
-        """Which of "rotations" and "reflections" of space the effective symmetry has, all of them."""
+        """Those of "rotations" and "reflections" of space that the effective symmetry has in full."""
         group = self.effective
         if not isinstance(group, Group):
             return ()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def orbit_assignment(in_action: Int[Tensor, "G In"], out_action: Int[Tensor, "G Out"]) -> Int[Tensor, "Out In"]:
-    """Which free parameter each weight of an equivariant linear map uses: W[g o, g i] = W[o, i] for every g.
+    """The free parameter that each weight of an equivariant linear map uses: W[g o, g i] = W[o, i] for every g.
 
     Args:
         in_action: in_action[g, i] is where g takes entry i of the input; `rapidash.groups.permutation_action` makes it.

@@ -1,4 +1,4 @@
-"""What tasks share that ask which class a cloud belongs to: network, loss and metric."""
+"""The base of tasks that ask for the class of a cloud: network, loss and metric."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ class CloudClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class Classification:
-    """What tasks share whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
+    """The base of tasks whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
 
     metric: str = field(default="error rate", init=False)
     unit: str = field(default="%", init=False)
@@ -77,7 +77,7 @@ class Classification:
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a cloud from a file must have."""
+        """The fields that a cloud from a file must have."""
         raise NotImplementedError
 
     def class_names(self) -> Sequence[str]:
@@ -86,7 +86,7 @@ class Classification:
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
-        """What `reference` has, and of which types."""
+        """The entries of `reference` and their types."""
         return {"class_names": list[str]}
 
     def reference(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a task needs of a cloud from a file, and what it says about it, by name and with units."""
+"""The interface of tasks for clouds from files: the fields needed and the outputs, by name and with units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class FileTask(Protocol):
         ...
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
-        """What the model's output says, in the units of the user.
+        """The predicted quantities by name, in the units of the user.
 
         Raises: ValueError for clouds that the reference does not cover.
         """

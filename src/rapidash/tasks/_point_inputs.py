@@ -1,4 +1,4 @@
-"""How the vectors of a cloud enter the network of a variant: as vectors, components, or norms and inner products."""
+"""The vectors of a cloud as inputs of a variant's network: vectors, components, or norms and inner products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class PointInputs:
 
 
 def point_inputs(variant: Variant, names: Sequence[str]) -> PointInputs:
-    """What a variant makes of the vectors that a task gives.
+    """The inputs of a variant's network, made of the vectors that a task gives.
 
     Tokens in ``variant.inputs``: ``"global frame"`` (the coordinate axes) and ``"vertical"`` (the y axis) are constant
     input vectors, ``"height"`` the y coordinate as a scalar. On R^3 with rotations about an axis, the axis enters by

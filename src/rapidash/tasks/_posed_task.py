@@ -1,4 +1,4 @@
-"""What tasks share whose clouds are read from files, aligned or turned, all or some of them."""
+"""The base of tasks whose clouds are read from files, aligned or turned, all or some of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What tasks share that label the points of a shape of a known category: network, and predictions for files."""
+"""The base of tasks that label the points of a shape of a known category: network, and predictions for files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,12 +79,12 @@ class SegmentationTask(PosedTask):
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a shape from a file must have: a surface, or enough points, and a category."""
+        """The fields that a shape from a file must have: a surface, or enough points, and a category."""
         return {**NEEDS_OF_SHAPES, "label": NeededField(Field(Scalar(), "category, its name or number", "cloud"), 0)}
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
-        """What `reference` has, and of which types."""
+        """The entries of `reference` and their types."""
         return {"class_names": list[str], "num_points": tuple[int, int]}
 
     def reference(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What tasks share that ask for the class of a shape, from points on its surface: poses, parts, corruptions."""
+"""The base of tasks that ask for the class of a shape, from points on its surface: poses, parts, corruptions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class ShapeClassesTask(ClassificationTask):
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a shape from a file must have: a surface, or enough points."""
+        """The fields that a shape from a file must have: a surface, or enough points."""
         return NEEDS_OF_SHAPES
 
     def class_names(self) -> Sequence[str]:

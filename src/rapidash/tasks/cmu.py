@@ -156,7 +156,7 @@ class CmuTask:
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a body from a file must have; without joint, its 31 points are the joints in the order of the data."""
+        """The fields of a body from a file; without joint, its 31 points are the joints in the order of the data."""
         return {
             "pos": NeededField(Field(Position(), "skeleton unit"), 3),
             "vel": NeededField(Field(Vector(), "skeleton unit/frame"), 3),

@@ -48,7 +48,7 @@ class GlyphNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class GlyphsTask:
-    """Which glyphs are in an image, each in a pose of its own: the labels do not change when a glyph is turned.
+    """Recognize the glyphs in an image, each in a pose of its own: the labels do not change when a glyph is turned.
 
     A glyph is one of ``num_kinds`` smooth random blobs of 12 x 12 pixels, moved by a random element of the group, with
     noise on every pixel. Two of them stand side by side, and the group acts on each by itself: the class is the pair.
@@ -94,7 +94,7 @@ class GlyphsTask:
 
     @property
     def metric(self) -> str:
-        """What is reported."""
+        """The metric in words."""
         return "error rate" if self.predict == "class" else "MSE of pixels"
 
     @property

@@ -151,12 +151,12 @@ class MdTask:
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a configuration from a file must have."""
+        """The fields that a configuration from a file must have."""
         return NEEDS_OF_MOLECULES
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
-        """What `reference` has, and of which types."""
+        """The entries of `reference` and their types."""
         return {"atoms": list[int], "elements": list[int], "mean_energy_eV": float}
 
     def reference(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class MnistSpTask(ClassificationTask):
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a digit from a file must have, a row per super-pixel."""
+        """The fields that a digit from a file must have, a row per super-pixel."""
         return {
             "pos": NeededField(Field(Position(), "pixel"), 2),
             "intensity": NeededField(Field(Scalar(), "1"), 1),

@@ -25,7 +25,7 @@ DISPLACEMENT = "displacement from the centroid"
 
 
 def geometric_inputs(variant: Variant) -> tuple[GeometricInput, ...]:
-    """How velocity and displacement enter a variant: as vectors where there are orientations, otherwise as far as the
+    """Velocity and displacement as inputs of a variant: vectors where there are orientations, otherwise as far as the
     symmetry allows: components for T(3), norms and inner products for groups with rotations.
 
     Raises: ValueError for an input token other than ``"global frame"``.
@@ -142,12 +142,12 @@ class NBodyTask:
 
     @property
     def moves(self) -> Group:
-        """What turns test data: every rotation, with a field those about z."""
+        """The group that turns test data: all rotations; with a field, those about z."""
         return SO2("z").without_translations() if self.uniform_field else SO(3)
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a cloud from a file must have, in the units of the simulation."""
+        """The fields that a cloud from a file must have, in the units of the simulation."""
         return {
             "pos": NeededField(Field(Position(), "length"), 3),
             "vel": NeededField(Field(Vector(), "length/time"), 3),

@@ -164,12 +164,12 @@ class Qm9Task:
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a molecule from a file must have."""
+        """The fields that a molecule from a file must have."""
         return NEEDS_OF_MOLECULES
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
-        """What `reference` has, and of which types."""
+        """The entries of `reference` and their types."""
         offset = {"mean": float} if self.target in INTENSIVE else {"per_atom": dict[str, float]}
         return {"elements": list[int], **({} if self.is_vector else offset)}
 
@@ -229,13 +229,13 @@ class Qm9Task:
         )
 
     def _fit(self, train: ReadDataset) -> Float[Tensor, "K 1"]:
-        """What the training data tell of the target without geometry, by least squares."""
+        """Fit the target of the training data by the features of `_known`, which need no geometry: least squares."""
         known = self._known(train.tensors["z"], train.num_points)
         # gelsd: elements that do not occur leave columns of zeros
         return torch.linalg.lstsq(known, train.tensors[self.target], driver="gelsd").solution
 
     def _known(self, z: Int[Tensor, " N"], num_points: Int[Tensor, " B"]) -> Float[Tensor, "B K"]:
-        """What is known of every molecule without its geometry: a constant, or the number of atoms of each element."""
+        """Features of every molecule that need no geometry: a constant, or the number of atoms of each element."""
         if self.target in INTENSIVE:
             return torch.ones(len(num_points), 1, dtype=torch.float64, device=z.device)
         cloud = torch.repeat_interleave(torch.arange(len(num_points), device=z.device), num_points)

@@ -71,7 +71,7 @@ class ShapeNetPartTask(SegmentationTask):
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a shape from a file must have, and normals if they are used; those of a mesh follow its winding."""
+        """The fields of a shape from a file, with normals if they are used; those of a mesh follow its winding."""
         normal = {"normal": NeededField(Field(Vector(), "any length"), 3)} if self.uses_normals else {}
         return {**super().needs, **normal}
 
@@ -105,7 +105,7 @@ class ShapeNetPartTask(SegmentationTask):
 
 
 def _parts_of_categories() -> Bool[Tensor, "categories K"]:
-    """Which parts belong to which category."""
+    """The parts of each category, as a mask."""
     table = torch.zeros(len(SHAPENET_CATEGORIES), NUM_PARTS, dtype=torch.bool)
     for row, name in zip(table, SHAPENET_CATEGORIES):
         row[list(SHAPENET_PARTS[name])] = True

@@ -19,7 +19,7 @@ from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 @dataclass(frozen=True)
 class SolidsTask(Classification):
-    """Which of eight kinds of solids is it, from points on its surface? Error rate in percent.
+    """Classify solids of eight kinds from points on their surfaces. The metric is the error rate in percent.
 
     The solids stand in a canonical pose, up to a small tilt: see `rapidash.datasets.solids_dataset`.
 
@@ -52,7 +52,7 @@ class SolidsTask(Classification):
 
     @property
     def needs(self) -> Mapping[str, NeededField]:
-        """What a cloud from a file must have."""
+        """The fields that a cloud from a file must have."""
         return {"pos": NeededField(Field(Position(), "length"), 3)}
 
     def class_names(self) -> Sequence[str]:

@@ -34,7 +34,7 @@ class RowClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class TablesTask:
-    """Which class a row of a table belongs to.
+    """Classify the rows of a table.
 
     Numbers are scaled to mean 0 and deviation 1 over the observed values of the training part, categories become one
     column each, missing values 0, and every column that lacks values anywhere has another one that says where.

@@ -1,4 +1,4 @@
-"""How far a model is from what its ledger claims exactly."""
+"""The error of a model in the symmetry that its ledger claims exactly."""
 
 import copy
 

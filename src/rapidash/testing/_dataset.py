@@ -52,7 +52,7 @@ def check_dataset(
 
 
 def rows_of(batch: Batch, level: str) -> int | None:
-    """How many rows a tensor of this level has in a batch; None where no tensor of points says it."""
+    """The number of rows that a tensor of this level has in a batch; None where no tensor of points says it."""
     if level == "cloud":
         return batch.num_samples
     return next((len(batch.tensors[name]) for name, field in batch.fields.items() if field.level == level), None)

@@ -1,4 +1,4 @@
-"""What the checks have in common: an error that says what is wrong and what to do, and exact comparisons."""
+"""Tools that the checks share: an error that says what is wrong and what to do, and exact comparisons."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -40,7 +40,7 @@ _SAME_FUNCTION = 1e-9  # relative, in float64
 
 @dataclass
 class _Case:
-    """What one method is checked on, and the runs that were made."""
+    """The case that one method is checked on, and the runs that were made."""
 
     task: Task
     base: Variant  # without the method
@@ -329,7 +329,7 @@ def _condition(model: nn.Module) -> dict[str, Any]:
 
 
 def _check_finish(case: _Case, method: Method, model: nn.Module) -> None:
-    """What is saved is the primary view."""
+    """Demand that ``finish`` returns the function of the primary view."""
     name, twin = type(method).__name__, in_float64(model)
     with in_view(twin, [method], method.primary_view):
         expected = case.predicted(twin)
@@ -354,7 +354,7 @@ def _check_finish(case: _Case, method: Method, model: nn.Module) -> None:
 def _check_claims(
     case: _Case, method: Method, model: nn.Module, when: str, best: Mapping[str, Mapping[str, Any]] | None = None
 ) -> None:
-    """What the ledger of every view claims exactly, measured; with ``best`` each view with its own weights."""
+    """Measure the exact claim of the ledger of every view; with ``best`` each view has its own weights."""
     name, variant = type(method).__name__, case.variant(method)
     for view in all_view_names(variant, model):
         ledger = view_ledger(case.task, variant, view)

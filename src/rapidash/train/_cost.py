@@ -1,4 +1,4 @@
-"""What one step of a training costs, measured before anything is trained."""
+"""The cost of one step of a training, measured before anything is trained."""
 
 import statistics
 import tempfile

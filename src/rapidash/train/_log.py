@@ -1,4 +1,4 @@
-"""What a person sees of a running training: a progress bar, or lines in a log, and TensorBoard curves."""
+"""The display of a running training: a progress bar, or lines in a log, and TensorBoard curves."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -21,7 +21,7 @@ from rapidash.train._training import Setup, Training, describe_training
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run measured.
+    """The measurements of a training run, and the weights that it chose.
 
     Args:
         history: a row per validation: ``step``, ``epoch`` (fractional), ``train_loss`` (of the objective, mean over the

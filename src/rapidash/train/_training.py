@@ -50,7 +50,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made of, see `train`."""
+    """The parts of a run, see `train`."""
 
     task: Task
     objective: Objective
@@ -261,7 +261,7 @@ def steps_between_looks(device: torch.device) -> int:
 
 
 def describe_training(model: nn.Module, setup: Setup) -> dict[str, str]:
-    """What a continuation must share with the run that it continues, flat and in words."""
+    """Describe the parts of a run that its continuation must share, flat and in words."""
     description = {"task": setup.task.name, "seed": str(setup.seed)}
     settings = asdict(setup.config)
     description |= {f"train.{key}": str(value) for key, value in settings.items() if key not in _UNRELATED}

@@ -78,7 +78,7 @@ def node_counts(table: Tensor, interpolation: Interpolation) -> list[int]:
 
 
 def outside_message(coords: Tensor, table: Tensor, interpolation: Interpolation) -> str:
-    """What is wrong with coordinates that leave the table, and what to do."""
+    """The message about coordinates that leave the table: their range, the expected one, and the remedy."""
     flat = coords.detach().reshape(-1, coords.shape[-1])
     low, high = flat.amin(dim=0).tolist(), flat.amax(dim=0).tolist()
     last = [size - 1 for size in node_counts(table, interpolation)]

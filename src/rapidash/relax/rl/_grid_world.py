@@ -81,7 +81,7 @@ class GridWorld:
         return found
 
     def observed(self, cells: Int[Tensor, " B"]) -> Float[Tensor, "B 2"]:
-        """What a network sees of cells: their coordinates in units of half the side, in [-1, 1]."""
+        """The input of a network for cells: their coordinates in units of half the side, in [-1, 1]."""
         return self.cells[cells].double() / (self.size // 2)
 
     @cached_property

@@ -45,7 +45,7 @@ def optimal_values(mdp: FiniteMDP, *, tolerance: float = 1e-12) -> Float[Tensor,
 
 
 def invariance_gap(mdp: FiniteMDP, states: Int[Tensor, "G S"], actions: Int[Tensor, "G A"]) -> tuple[float, float]:
-    """How far a process is from symmetric under a finite group: the largest change of rewards and of transitions.
+    """The distance of a process from symmetry under a finite group: the largest change of rewards and of transitions.
 
     Args:
         mdp: the process.

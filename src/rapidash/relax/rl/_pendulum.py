@@ -68,7 +68,7 @@ class Pendulum:
 
     @property
     def state(self) -> Float[Tensor, "3"]:
-        """What an agent sees, float64."""
+        """The observation of an agent, float64: cosine and sine of the angle, and the speed over the largest speed."""
         angle, speed = self.env.state
         return torch.tensor([math.cos(angle), math.sin(angle), speed / MAX_SPEED], dtype=torch.float64)
 

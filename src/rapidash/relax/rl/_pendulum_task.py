@@ -61,7 +61,7 @@ class PendulumAgent(nn.Module):
         return MAX_TORQUE * torch.tanh(raw), (density - slope - math.log(MAX_TORQUE)).sum(dim=1)
 
     def values(self, state: Float[Tensor, "B 3"], torque: Float[Tensor, "B 1"]) -> Float[Tensor, "2 B"]:
-        """What both critics say."""
+        """The values that both critics give to states and torques."""
         seen = torch.cat([state, torque], dim=1)
         return torch.stack([self.critic_1(seen)[:, 0], self.critic_2(seen)[:, 0]])
 

@@ -1,4 +1,4 @@
-"""What measures of a run look at: a float64 copy of its model, and validation samples."""
+"""The inputs of the measures of a run: a float64 copy of its model, and validation samples."""
 
 import copy
 

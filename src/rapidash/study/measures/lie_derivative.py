@@ -32,7 +32,7 @@ ROUNDING = 1e-8  # a relative Lie derivative below it has no layers to share it
 
 
 def lie_derivative_sizes(subject: Subject) -> Iterator[Measurement]:
-    """How fast the output leaves its place when the input starts to move, in deviations of the output over the data.
+    """The speed of the output off its place as the input starts to move, in deviations of the output over the data.
 
     The Lie derivative under translations (per unit of length), rotations (per radian) and scaling (per unit of the
     logarithm), root mean square over 16 validation samples and the generators; the finite error under 16 random
