@@ -59,30 +59,29 @@ class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         for name in ("num_members", "max_context"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         random = check_random_state(self.random_state)
         kept = _thinned(codes, self.max_context, random)
-        rows = torch.from_numpy(X[kept])
         network = load_in_context(self.weights)
         self.context_label_ = torch.from_numpy(codes[kept].astype(np.int64))
         self.num_context_ = len(kept)
-        self.is_projected_ = X.shape[1] > network.num_features
+        self.is_projected_ = rows.shape[1] > network.num_features
         self.rotations_ = [None, *(_rotation(network.num_features, random) for _ in range(self.num_members - 1))]
-        self.context_ = rows
-        self.projection_ = _principal(rows, network.num_features) if self.is_projected_ else None
+        self.context_ = torch.from_numpy(rows[kept])
+        self.projection_ = _principal(self.context_, network.num_features) if self.is_projected_ else None
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (n, C) of the classes, in the order of ``classes_``."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        asked = torch.from_numpy(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
         if len(self.classes_) == 1:
-            return np.ones((len(X), 1))
+            return np.ones((len(asked), 1))
         rows = max(256, _TOKENS // (1 + len(self.classes_)) - self.num_context_)
         with torch.no_grad():
-            return torch.cat([self._probabilities(part) for part in torch.from_numpy(X).split(rows)]).numpy()
+            return torch.cat([self._probabilities(part) for part in asked.split(rows)]).numpy()
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row."""
