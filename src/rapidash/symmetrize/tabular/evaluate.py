@@ -104,7 +104,7 @@ def classifiers(seed: int = 0) -> dict[str, Callable[[], Any]]:
         return make_pipeline(SimpleImputer(keep_empty_features=True), *steps)
 
     return {
-        OURS: lambda: EquiTabPFNClassifier(random_state=seed),
+        OURS: lambda: EquiTabPFNClassifier(dtype="float32", random_state=seed),
         MAJORITY: DummyClassifier,
         NEIGHBOR: lambda: filled(StandardScaler(), KNeighborsClassifier(1)),
         "logistic regression": lambda: filled(StandardScaler(), LogisticRegression(max_iter=1000)),
@@ -218,7 +218,7 @@ def main() -> None:
     if options.weights is not None:
         from rapidash.symmetrize.tabular._classifier import EquiTabPFNClassifier
 
-        made[OURS] = lambda: EquiTabPFNClassifier(weights=options.weights)
+        made[OURS] = lambda: EquiTabPFNClassifier(weights=options.weights, dtype="float32")
     if options.only:
         made = {name: made[name] for name in options.only}
     found = results(
