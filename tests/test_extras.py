@@ -129,6 +129,7 @@ def test_pages_name_extras_that_exist(name: str) -> None:
 
 
 FEATURES = {  # code that needs an extra, and what it says without it
+    "tabular.EquiTabPFNClassifier()": "EquiTabPFNClassifier needs scikit-learn: pip install 'rapidash[tabular]'",
     "read_h5(Path('x.h5'), ('data',))": "x.h5 needs h5py: pip install 'rapidash[data]'",
     "select_backend('edge_conv', 'numba', torch.ones(1))": "numba is not installed: pip install 'rapidash[fast]'",
     "import rapidash._cli_parser": 'the command line needs PyYAML: pip install "rapidash[study]"',
@@ -151,6 +152,7 @@ from rapidash.datasets._h5 import read_h5
 from rapidash.models import DGCNNConfig, EGNNConfig
 from rapidash.ops._backend import select_backend
 from rapidash.report import _measurement, _page, figure
+from rapidash.symmetrize import tabular
 from rapidash.train import _log
 for code in CODES:
     try:

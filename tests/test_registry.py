@@ -92,5 +92,7 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "transformer",
         "message-passing",
         "graph-network",
+        "equitabpfn",
+        "fixed-head-pfn",
     ]
     assert METHODS.get("augment") is Augment

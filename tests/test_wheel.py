@@ -148,6 +148,11 @@ TABULAR = """
 from rapidash.datasets import digits_images
 images, labels = digits_images()
 assert images.shape == (1797, 8, 8) and labels[:3].tolist() == [0, 1, 2]
+import numpy as np
+from rapidash.symmetrize.tabular import EquiTabPFNClassifier
+x = np.random.default_rng(0).normal(size=(90, 3)) + 4 * np.arange(3).repeat(30)[:, None]
+y = np.array(["a", "b", "c"]).repeat(30)
+assert EquiTabPFNClassifier().fit(x[::2], y[::2]).score(x[1::2], y[1::2]) > 0.9  # with the packaged weights
 """
 STUDY = """
 import json, sys
@@ -178,6 +183,8 @@ def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:
             "rapidash/py.typed",
             "rapidash/report/templates/report.html.j2",
             "rapidash/report/templates/style.css",
+            "rapidash/symmetrize/tabular/weights/config.json",
+            "rapidash/symmetrize/tabular/weights/model.safetensors",
         } < {*names}
         for left_out, added in (("rapidash/report/templates/style.css", None), (None, "tests/test_cli.py")):
             changed = io.BytesIO()

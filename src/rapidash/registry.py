@@ -61,6 +61,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-rl",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
+    "tabular",
 )
 
 
@@ -84,6 +85,8 @@ NETWORKS: Registry[Any] = Registry(
         "transformer": "rapidash.models:TransformerConfig",
         "message-passing": "rapidash.models:MessagePassingConfig",
         "graph-network": "rapidash.models:GraphNetworkConfig",
+        "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
+        "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -95,6 +98,7 @@ TASKS: Registry[Any] = Registry(
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
+        "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -141,6 +145,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "supervised": "rapidash.methods:Supervised",
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
+        "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -151,6 +156,7 @@ MEASURES: Registry[Any] = Registry(
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+        "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -176,6 +182,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
+        "relabelling": "rapidash.report._relabelling_section:relabelling_section",
     },
 )
 REGISTRIES = {
