@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": BELOW_METHODS,
     "relax": BELOW_VERBS,
     "symmetrize": BELOW_VERBS,
-    "tasks": BELOW_VERBS,
+    "tasks": BELOW_TASKS,
     "train": BELOW_VERBS,
     "testing": BELOW_PREDICT,
     "predict": BELOW_PREDICT,
