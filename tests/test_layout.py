@@ -331,7 +331,7 @@ def outside_imports(text: str) -> set[str]:
 
 
 def test_only_named_modules_need_more_than_the_core() -> None:
-    """Modules that need an extra: the compiled kernels, the command line's parser, an estimator, the test strategies."""
+    """Modules that need an extra: compiled kernels, the command line's parser, an estimator, strategies of tests."""
     allowed = dict.fromkeys(compiled_modules(), COMPILERS)
     allowed |= {
         "_cli_parser.py": {"jsonargparse"},
