@@ -224,7 +224,9 @@ def test_a_config_file_names_its_task(capsys, command: str) -> None:
         (["--config", "setting.yaml"], "--config: full must be true or false, got 'yes, please'"),
         (["--model.level", "node"], "--model.level is set by the task"),
         (["--model.in_scalars", "7"], "--model.in_scalars is set by the task"),
-        (["--tta", "2", "--tta_group", "SO(9)"], "--tta, --tta_group: "),
+        (["--average", "SO(9)"], "--average: unknown symmetry 'SO(9)'"),
+        (["--average", "SE(3)", "--elements", "0"], "--elements must be at least 1, got 0"),
+        (["--elements", "4"], "--elements 4 needs --average GROUP"),
     ],
     ids=str,
 )
@@ -263,7 +265,10 @@ def test_train_then_measure(capsys) -> None:
     assert "test_error " in shown
     model = next(line.split()[-1] for line in shown.splitlines() if line.startswith("  model "))
     assert run("measure", model, "--groups", "SO(3)", "E(3)") == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    measured = capsys.readouterr().out
+    assert "\nUnder SO(3) the predictions move by " in measured
+    assert "\nIt does not matter: the model has this symmetry, to rounding.\nNothing is to be done.\n" in measured
+    rows = [line.split() for line in measured.partition("what broken symmetry costs")[0].splitlines()]
     errors = {row[1]: float(row[5]) for row in rows if row[1:2] in (["SO(3)"], ["E(3)"])}
     assert set(errors) == {"SO(3)", "E(3)"}
     assert max(errors.values()) < 1e-10

@@ -67,16 +67,18 @@ def saved_parts(folder: Path) -> Path:
 def test_train_then_predict(capsys) -> None:
     """Particles of the simulation, from an npz file, as they are evaluated after training."""
     sizes = [word for split in ("train", "val", "test") for word in (f"--task_options.num_{split}", "6")]
-    assert run("train", "nbody", "--variant", "T(3) on R3", *SMALL, *sizes, "--tta", "2") == 0
+    assert (
+        run("train", "nbody", "--variant", "T(3) on R3", *SMALL, *sizes, "--average", "SO(3)", "--elements", "2") == 0
+    )
     shown = capsys.readouterr().out
-    assert "channels=8, num_layers=1, tta=2, tta_group=SO(3)] · seed 0" in shown
+    assert "channels=8, num_layers=1, average=2 random elements of SO(3)] · seed 0" in shown
     assert "test_error_tta" in shown
     folder = model_of(shown)
     assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
     data = get_task("nbody", num_test=6).dataset("test")
     rows = {name: data.tensors[name].unflatten(0, (6, 5)).numpy() for name in ("pos", "vel", "charge")}
     np.savez("particles.npz", **rows)
-    assert run("predict", folder, "particles.npz", "--batch_size", "4") == 0
+    assert run("predict", folder, "particles.npz", "--batch_size", "4", "--average", "none") == 0
     shown = capsys.readouterr().out
     assert shown == "nbody: positions (length) of 6 clouds\npredictions: particles.predictions.npz\n"
     plain = np.load("particles.predictions.npz")
@@ -84,11 +86,12 @@ def test_train_then_predict(capsys) -> None:
     assert plain["num_points"].tolist() == [5] * 6
     assert plain["units"].item() == '{"positions": "length"}'
     trained = TrainedModel.from_pretrained(folder)
-    expected = trained.predict(data)["positions"]
+    expected = trained.predict(data, average="none")["positions"]
     np.testing.assert_allclose(plain["positions"], expected.numpy(), rtol=1e-5, atol=1e-5)
     error = np.square(plain["positions"] - data.tensors["target"].numpy()).mean()
     assert error == pytest.approx(trained.results["test_error"], rel=1e-4)
-    assert run("predict", folder, "particles.npz", "--tta", "3", "--out", "turned.npz") == 0
+    assert run("predict", folder, "particles.npz", "--out", "turned.npz") == 0  # with the average that was trained
+    assert "nbody, averaged over 2 random elements of SO(3), seed 0: positions (length), " in capsys.readouterr().out
     assert not np.allclose(np.load("turned.npz")["positions"], plain["positions"], atol=1e-6)
 
 
@@ -188,10 +191,10 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
         (["absent.xyz"], 1, "absent.xyz is not a file"),
         ([], 2, "the following arguments are required: files"),
         (["water.xyz", "--out", "a.txt"], 1, "unknown format of predictions '.txt', expected one of '.npz'"),
-        (["water.xyz", "--tta", "-1"], 1, "tta must be at least 0, got -1"),
+        (["water.xyz", "--tta", "-1"], 2, "tta must be at least 0, got -1"),
         (["water.xyz", "--tta_group", "O(3)"], 2, "--tta_group O(3) needs --tta N"),
         (["."], 1, ". is a folder: give the files in it"),
-        (["water.xyz", "--tta", "1", "--tta_group", "SO(4)"], 1, "--tta_group: unknown symmetry 'SO(4)'"),
+        (["water.xyz", "--average", "SO(4)"], 1, "average: unknown symmetry 'SO(4)'"),
         (["water.xyz", "--batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["water.xyz", "--batch_size", "x"], 2, "batch_size: expected a whole number, got 'x'"),
         (["water.xyz", "--category", "Cup"], 1, "category is 'Cup', and qm9 uses none: it needs pos, z"),

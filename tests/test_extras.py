@@ -140,12 +140,14 @@ FEATURES = {  # code that needs an extra, and what it says without it
     "_log._tqdm()": 'a progress bar needs tqdm: pip install "rapidash[study]", or pass progress=False',
     "_log._summary_writer()": "log_tensorboard=True needs tensorboard",
     "EGNNConfig().check_libraries()": 'EGNN needs torch_geometric and egnn-pytorch: pip install "rapidash[study]"',
+    "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """
 from pathlib import Path
 import torch
 from rapidash.bench import _render
+from rapidash.datasets import digits_images
 from rapidash.datasets._h5 import read_h5
 from rapidash.models import DGCNNConfig, EGNNConfig
 from rapidash.ops._backend import select_backend

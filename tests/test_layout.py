@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_cli_settings": set(),
     "_cli_parser": {"_cli_settings"},
     "_cli_options": {"_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
-    "_cli_predict": {"_cli_options", "_cli_parser", "groups", "predict", "study", "train"},
+    "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "predict", "study", "train"},
     "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "_cli_settings", "bench", "interop"},
 }
 COMPILERS = {"numba", "llvmlite", "triton"}

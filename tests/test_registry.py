@@ -79,5 +79,20 @@ def test_a_class_that_is_not_registered_has_no_plain_form() -> None:
 
 def test_names_of_the_library_are_of_its_kinds() -> None:
     assert {"nbody", "cmu", "md", "qm9", "shapes"} <= set(TASKS)
-    assert list(NETWORKS.own_names()) == ["rapidash", "EGNN", "DGCNN", "mlp", "equitabpfn", "fixed-head-pfn"]
+    assert list(NETWORKS.own_names()) == [
+        "rapidash",
+        "EGNN",
+        "DGCNN",
+        "mlp",
+        "image-gcnn",
+        "signal-gcnn",
+        "scale-stream",
+        "multi-stream",
+        "ordered-mlp",
+        "transformer",
+        "message-passing",
+        "graph-network",
+        "equitabpfn",
+        "fixed-head-pfn",
+    ]
     assert METHODS.get("augment") is Augment

@@ -145,6 +145,9 @@ pendulum.start(torch.tensor([1.0, 0.0, 0.0]))
 assert abs(pendulum.step(1.0) + 0.001) < 1e-9
 """
 TABULAR = """
+from rapidash.datasets import digits_images
+images, labels = digits_images()
+assert images.shape == (1797, 8, 8) and labels[:3].tolist() == [0, 1, 2]
 import numpy as np
 from rapidash.symmetrize.tabular import EquiTabPFNClassifier
 x = np.random.default_rng(0).normal(size=(90, 3)) + 4 * np.arange(3).repeat(30)[:, None]

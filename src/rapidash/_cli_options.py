@@ -1,13 +1,15 @@
 """The options of `rapidash study` and `rapidash train`, whose defaults are those of the task's study."""
 
 import os
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from rapidash._cli_parser import Parser, indices, shares, whole_numbers
+from rapidash._deprecated import deprecation
 from rapidash.groups import parse_group
-from rapidash.methods import HOW_IT_READS, Average, OrbitAverage, Variant
+from rapidash.methods import HOW_IT_READS, Average, Method, OrbitAverage, Variant
 from rapidash.models import NetworkConfig
 from rapidash.registry import DESIGNS, LAUNCHERS
 from rapidash.study import Equal, Resources, StudyDesign
@@ -103,9 +105,10 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
-    what = "also give the test error (a finished training is not repeated for it) of predictions"
-    average = _sampled_average(variant)
-    add_tta(parser, what, default=average.num if average else 0, group=average.group.name if average else None)
+    what = (
+        "also give the test error (a finished training is not repeated for it) of predictions averaged over this group"
+    )
+    add_average(parser, None, what)
     _add_train(parser, design)
     parser.add_class_arguments(type(variant.model), "model")
     parser.set_defaults({f"model.{name}": value for name, value in vars(variant.model).items()})
@@ -162,18 +165,37 @@ def add_data(parser: Parser) -> None:
     )
 
 
-def add_tta(parser: Parser, what: str, *, default: int = 0, group: str | None = None) -> None:
-    """The options of test-time averaging."""
+def add_average(parser: Parser, default: str | None, what: str) -> None:
+    """The options of averages over a group at test time, and the deprecated ones in whose place they are."""
+    parser.add_argument("--average", type=str, default=default, metavar="GROUP", help=f"{what}; none: no average")
     parser.add_argument(
-        "--tta", type=int, default=default, metavar="N", help=f"{what} averaged over N random motions; 0: none"
+        "--elements",
+        type=int,
+        metavar="N",
+        help="random elements of the group (default: all of a finite one, 16 of any other)",
     )
-    parser.add_argument("--tta_group", type=str, default=group, metavar="GROUP", help="of the motions (default: SO(D))")
+    parser.add_argument("--tta", type=int, metavar="N", help="deprecated: --average with N random elements, 0: none")
+    parser.add_argument("--tta_group", type=str, metavar="GROUP", help="deprecated: the group of --tta")
 
 
-def check_tta(parser: Parser, options: Any) -> None:
-    """A group without a number of its elements is an error of usage."""
+def check_average(parser: Parser, options: Any) -> None:
+    """A number of elements without their group, and the like, are errors of usage; deprecated options are told."""
+    is_given = options.average is not None and options.average not in ("own", "none")
     if options.tta_group is not None and not options.tta:
         parser.error(f"--tta_group {options.tta_group} needs --tta N, the number of its elements to average over")
+    if options.elements is not None and not is_given:
+        parser.error(f"--elements {options.elements} needs --average GROUP, the group that they are of")
+    if options.elements is not None and options.elements < 1:
+        parser.error(f"--elements must be at least 1, got {options.elements}")
+    is_random = "random_frame" in options and options.random_frame
+    if is_random and is_given:
+        parser.error(f"--random-frame is one random rotation: leave it out, or --average {options.average}")
+    if options.tta is not None:
+        if options.tta < 0:
+            parser.error(f"tta must be at least 0, got {options.tta}")
+        if is_given or is_random:
+            parser.error("--tta is deprecated: leave it out")
+        print(f"rapidash: warning: {deprecation(f'{parser.prog} --tta').message}", file=sys.stderr)
 
 
 def use_data(folder: str | None) -> None:
@@ -266,30 +288,36 @@ def _changes(design: StudyDesign, changed: StudyDesign) -> list[str]:
 def changed_variant(variant: Variant, options: Any, parser: Parser) -> Variant:
     """The variant with what the command line says of it; a changed one has a name of its own and no neighbor."""
     model = instance(parser, type(variant.model), options.model.as_dict(), "model")
-    check_tta(parser, options)
-    group = options.tta_group or (_all_rotations(model, parser) if options.tta else None)
-    average = _sampled_average(variant)
-    before = {"tta": average.num if average else 0, "tta_group": average.group.name if average else None}
-    old = {**vars(variant.model), **before}
-    new = {**vars(model), "tta": options.tta, "tta_group": group}
-    changes = ", ".join(f"{name}={new[name]}" for name in new if new[name] != old[name])
-    if not changes:
-        return variant
-    name = f"{variant.name} [{changes}]"
+    check_average(parser, options)
+    before = variant.average
     others = tuple(method for method in variant.methods if method.average() is None)
     try:
-        methods = others if average else variant.methods
-        if group is not None:
-            methods = (*others, Average(group, options.tta))
+        methods = _changed_methods(variant, others, model, options, parser)
+        average = next((found for method in methods if (found := method.average()) is not None), None)
+        old, new = vars(variant.model), vars(model)
+        changes = [f"{name}={new[name]}" for name in new if new[name] != old[name]]
+        changes += [] if str(average) == str(before) else [f"average={average or 'none'}"]
+        if not changes:
+            return variant
+        name = f"{variant.name} [{', '.join(changes)}]"
         return replace(variant, model=model, methods=methods, name=name, neighbor=None, knob="")
     except ValueError as error:
-        parser.error(f"--tta, --tta_group: {error}")
+        parser.error(f"--average: {error}" if options.tta is None else f"--tta, --tta_group: {error}")
 
 
-def _sampled_average(variant: Variant) -> OrbitAverage | None:
-    """The average over sampled elements, which ``--tta`` sets; one over all elements of a group stays."""
-    average = variant.average
-    return average if average is not None and average.num > 0 else None
+def _changed_methods(
+    variant: Variant, others: tuple[Method, ...], model: NetworkConfig, options: Any, parser: Parser
+) -> tuple[Method, ...]:
+    """The methods with the average that is asked for. Raises: ValueError for a group that there is not."""
+    if options.tta is not None:  # which leaves an average over all elements of a group, unless it replaces it
+        if options.tta:
+            return (*others, Average(options.tta_group or _all_rotations(model, parser), options.tta))
+        return others if variant.average is not None and variant.average.num else variant.methods
+    if options.average is None:
+        return variant.methods
+    if options.average == "none":
+        return others
+    return (*others, Average(options.average, OrbitAverage.over(parse_group(options.average), options.elements).num))
 
 
 def _all_rotations(model: NetworkConfig, parser: Parser) -> str:

@@ -2,14 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rapidash._cli_options import add_data, add_tta, check_tta, use_data
+from rapidash._cli_options import add_average, add_data, check_average, use_data
 from rapidash._cli_parser import Parser
 
 if TYPE_CHECKING:
-    from rapidash.groups import Group
-    from rapidash.predict import Predictions
+    from rapidash.predict import Predictions, TrainedModel
 
 
 def predict(words: list[str]) -> int:
@@ -28,7 +27,7 @@ def predict(words: list[str]) -> int:
 
     parser = _parser()
     options = parser.parse_args(words)
-    check_tta(parser, options)
+    check_average(parser, options)
     if options.out is not None:
         check_format(Path(options.out))
         check_place(Path(options.out), options.files)
@@ -43,8 +42,7 @@ def predict(words: list[str]) -> int:
             skip_bad=options.skip_bad,
             check=check,
             batch_size=options.batch_size,
-            tta=options.tta,
-            tta_group=_group(options.tta_group, trained.task.dim),
+            **_average(options, trained),
             seed=options.seed,
             progress=not options.quiet,
         )
@@ -56,6 +54,7 @@ def predict(words: list[str]) -> int:
     said = ", ".join(f"{name} ({output.field.unit})" for name, output in made.outputs.items())
     left_out = f", {len(made.skipped)} skipped" if made.skipped else ""
     view = f", {trained.view} view" if len(trained.views) > 1 else ""
+    view += f", {made.average}" if made.average else ""
     print(f"{trained.task_name}{view}: {said} of {len(made.names)} clouds{left_out}")
     print(f"predictions: {out}")
     return 0
@@ -69,11 +68,13 @@ def _parser() -> Parser:
             "Apply a trained model to clouds of your own: xyz (all frames, also extended), npz, ply, off. The README\n"
             "in the folder of the model says what a cloud needs, and in which units. Predictions have the names and\n"
             "units of the task and go to a file: .npz (everything), .xyz (molecules), .csv (a row per cloud) or .ply\n"
-            "(the colored points of one cloud)."
+            "(the colored points of one cloud). With --average a cloud is predicted in several poses, each prediction\n"
+            "is moved back, and beside the mean of every output stands NAME_spread, how far it moves over the poses."
         ),
         examples=(
             "  rapidash predict runs/train-qm9/work/KEY molecules.xyz\n"
             "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad\n"
+            '  rapidash predict runs/train-qm9/work/KEY molecules.xyz --average "SO(3)" --elements 32\n'
             "  rapidash predict runs/train-shapenet-part/work/KEY chair.off --category Chair --out parts.ply"
         ),
     )
@@ -90,7 +91,13 @@ def _parser() -> Parser:
     )
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="clouds at a time")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")
-    add_tta(parser, "predictions")
+    add_average(parser, "own", "predictions averaged over this group (default: what the variant itself averages over)")
+    parser.add_argument(
+        "--random-frame",
+        dest="random_frame",
+        action="store_true",
+        help="see every cloud in one random pose, and move its prediction back",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random motions")
     parser.add_argument(
         "--skip-bad", dest="skip_bad", action="store_true", help="leave out bad entries, report and count them"
@@ -100,10 +107,20 @@ def _parser() -> Parser:
     return parser
 
 
-def _group(name: str | None, dim: int) -> "Group | None":
+def _average(options: Any, trained: "TrainedModel") -> dict[str, Any]:
+    """The average that the command line names, as options of `rapidash.predict.TrainedModel.predict`."""
     from rapidash.groups import parse_group
+    from rapidash.methods import OrbitAverage
 
+    if options.tta is None:
+        return {
+            "average": options.average, "num_elements": options.elements, "random_frame": options.random_frame
+        }  # fmt: skip
+    if options.tta == 0:
+        return {"average": "none"}
+    own, dim = trained.variant.average, trained.task.dim
     try:
-        return None if name is None else parse_group(name, dim)
+        group = own.group if own and not options.tta_group else parse_group(options.tta_group or f"SO({dim})", dim)
     except ValueError as error:
         raise ValueError(f"--tta_group: {error}") from error
+    return {"average": OrbitAverage(group, options.tta)}

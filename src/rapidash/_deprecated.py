@@ -46,6 +46,11 @@ DEPRECATIONS: Final = (
     ),
     # so say the cards of models that the first version saved
     *_moved("rapidash.train", "TrainedModel", "rapidash.predict", since="0.1.0", gone_in="0.3.0"),
+    # where 0 elements meant no average, and elsewhere all elements of the group
+    Deprecation("rapidash.methods.predict(tta)", "average=OrbitAverage(group, num)", "0.1.0", "0.3.0"),
+    Deprecation("rapidash.predict.TrainedModel.predict(tta)", "average=GROUP, num_elements=N", "0.1.0", "0.3.0"),
+    Deprecation("rapidash predict --tta", "--average GROUP --elements N", "0.1.0", "0.3.0"),
+    Deprecation("rapidash train --tta", "--average GROUP --elements N", "0.1.0", "0.3.0"),
 )
 EARLIER_FORMS: Final = (
     EarlierForm(
@@ -63,6 +68,11 @@ EARLIER_FORMS: Final = (
 )
 
 
+def deprecation(name: str) -> Deprecation:
+    """The entry of a name. Raises: KeyError for one that is not in `DEPRECATIONS`."""
+    return {entry.name: entry for entry in DEPRECATIONS}[name]
+
+
 def warn_deprecated(name: str, *, stacklevel: int = 2) -> Deprecation:
     """Warn that a name goes, and what to use instead.
 
@@ -72,7 +82,7 @@ def warn_deprecated(name: str, *, stacklevel: int = 2) -> Deprecation:
     Returns: what is said about the name.
     Raises: KeyError for a name that is not listed: a warning that nobody removes would stay for ever.
     """
-    found = {entry.name: entry for entry in DEPRECATIONS}[name]
+    found = deprecation(name)
     warnings.warn(found.message, DeprecationWarning, stacklevel=stacklevel + 1)
     return found
 

@@ -362,6 +362,7 @@ def _measure(words: list[str]) -> int:
     print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
     for table in result.tables:
         print(f"{table}\n")
+    print("".join(f"{sentence}\n" for sentence in result.sentences))
     folder = find_pretrained(options.checkpoint)
     beside = folder.parent if folder.name == MODEL_FOLDER else folder  # a saved model holds nothing else
     page = Path(options.out) if options.out else beside / MEASUREMENT_PAGE

@@ -19,6 +19,7 @@ from rapidash.datasets import (
     md_dataset,
     meshseg_dataset,
     mnist_superpixels_dataset,
+    modelnet10_dataset,
     modelnet40_dataset,
     qm7_dataset,
     qm9_dataset,
@@ -49,6 +50,10 @@ def write_shapes69(folder: Path, **changes: np.ndarray) -> None:
     arrays = {"points": pos, "normals": normals * 127, "label": np.zeros(size, int), "class_name": np.array(["bird"])}
     arrays |= {"shape_id": np.array([f"m{k}" for k in range(size)]), "fold": np.zeros(size, int)}
     np.savez(folder / "shapes69.npz", **(arrays | changes))
+
+
+def write_modelnet10(folder: Path) -> None:
+    np.savez(folder / "modelnet10.npz", **test_shapes.modelnet10_arrays())
 
 
 def write_meshseg(folder: Path, **changes: np.ndarray) -> None:
@@ -106,6 +111,7 @@ LAYOUTS = {
     "cifar10 python": Layout(test_cifar10.write_python, CIFAR10),
     "cifar10 binary": Layout(test_cifar10.write_binary, CIFAR10),
     "shapes69": Layout(write_shapes69, reader(shapes69_dataset, "test", num_points=8, verify=False)),
+    "modelnet10": Layout(write_modelnet10, reader(modelnet10_dataset, "test", num_points=8, verify=False)),
     "meshseg": Layout(write_meshseg, reader(meshseg_dataset, "test", num_points=8, verify=False)),
     "ala2": Layout(write_ala2, reader(ala2_dataset, verify=False)),
     "tables": Layout(test_tables.write_tabular, reader(tabular_dataset, "toy", verify=False)),

@@ -18,6 +18,7 @@ from rapidash.groups import (
     generator_names,
     hyperbolic,
     octahedral,
+    parse_group,
     parse_matrix_group,
     scaling,
     shear,
@@ -28,7 +29,7 @@ from rapidash.groups import (
 @pytest.mark.parametrize(
     ("group", "order"),
     [(cyclic(4), 4), (cyclic(6, dim=3), 6), (dihedral(3), 6), (octahedral(), 24), (octahedral(reflections=True), 48),
-     (Permutations(4), 24), (trivial(2), 1)],
+     (parse_group("I"), 60), (parse_group("full icosahedral"), 120), (Permutations(4), 24), (trivial(2), 1)],
     ids=lambda value: getattr(value, "name", value),
 )  # fmt: skip
 def test_finite_groups_are_closed_and_enumerated_with_the_identity_first(group: object, order: int) -> None:

@@ -201,14 +201,14 @@ def test_an_average_moves_its_predictions_back(batch: CloudBatch) -> None:
 
 def test_elements_differ_from_sample_to_sample_and_time_to_time() -> None:
     average = OrbitAverage(SO(3), 3)
-    elements = average.elements(4, seed=0)
+    elements = list(average.elements(4, seed=0))
     assert [g.shape for g in elements] == [(4, 4, 4)] * 3
     everything = torch.cat(elements).flatten(1)
     assert torch.pdist(everything).min() > 1e-3
     for g, again, more in zip(elements, average.elements(4, seed=0), OrbitAverage(SO(3), 5).elements(4, seed=0)):
         assert torch.equal(g, again)
         assert torch.equal(g, more)
-    assert not torch.equal(elements[0], average.elements(4, seed=1)[0])
+    assert not torch.equal(elements[0], next(average.elements(4, seed=1)))
     assert torch.equal(elements[1], SO(3).sample(4, generator=seeded(0, "tta", 1)))
 
 

@@ -150,17 +150,6 @@ def test_infinite_results_cannot_be_saved(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "broken").exists()
 
 
-def test_averaging_uses_the_group_of_the_variant(folder: Path) -> None:
-    """An average over the trivial motions is no average."""
-    found = TrainedModel.from_pretrained(folder)
-    data = found.task.dataset("test")
-    plain = found.predict(data)["positions"]
-    assert not torch.allclose(found.predict(data, tta=2)["positions"], plain)
-    still = Variant("tiny", TINY, methods=(Average("trivial", 1),))
-    alone = TrainedModel("nbody", SIZES, still, found.model)
-    torch.testing.assert_close(alone.predict(data, tta=2)["positions"], plain)
-
-
 def test_a_task_without_predictions_for_files_says_so(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, "toy", lambda: toy.task)
     assert not isinstance(toy.task, FileTask)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from relax_checks import FLAT, SMALL, STEPS, TASK, error, every_rotation_of_the_grid, trained
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
@@ -22,6 +23,7 @@ from rapidash.methods import (
     Supervised,
     Variant,
     build_model,
+    evaluate,
     in_view,
     view_ledger,
     view_names,
@@ -133,6 +135,21 @@ def test_normalizations_of_a_branch() -> None:
         FiberMLP(3, 4, hidden=6, normalize="max")
 
 
+def test_how_branches_are_normalized_and_gates_trained() -> None:
+    """By the largest singular value if nothing else is said; plain descent without averages, decay, or large steps."""
+    network = Rapidash(space="R3", in_scalars=1, channels=4, num_layers=1, basis_dim=4)
+    for method, expected in ((ACE(), "_SpectralNorm"), (ACE(bound="norm"), "FixedNorm"), (ACE(is_bounded=False), None)):
+        branch = method.make_free(network, network.blocks[0])
+        for linear in (branch.linear_1, branch.linear_2):
+            assert is_parametrized(linear) == (expected is not None)
+            if expected:
+                assert [type(part).__name__ for part in linear.parametrizations["weight"]] == [expected]
+    model = build_model(TASK, Variant("ace", SMALL, methods=(ACE(lr=0.04),)))
+    (group,) = ACE(lr=0.04).control(model, 10).param_groups()
+    assert [id(gate) for gate in group.params] == [id(layer.gate) for layer in relaxed_layers(model)]
+    assert (group.lr, group.optimizer, group.is_averaged, group.grad_clip) == (0.04, "sgd", False, pytest.approx(2.5))
+
+
 def test_a_branch_and_a_gate_at_exactly_zero_have_finite_gradients() -> None:
     """A parametrized matrix of zeros too: 0 / |0| would be NaN."""
     for bound in ("spectral", "norm"):
@@ -184,8 +201,9 @@ def test_layers_of_ones_own_are_relaxed_and_projected_anywhere() -> None:
     torch.testing.assert_close(plain(x), expected)
     alone = RelaxedLayer(RelaxedLayer(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
     assert type(project(alone)) is nn.Linear
-    with pytest.raises(ValueError, match=r"OwnNetwork was not relaxed.*Relax it first, by a method such as ACE"):
-        project(plain)
+    for asked in (project, lambda model: relaxation(model, on=False)):
+        with pytest.raises(ValueError, match=r"OwnNetwork was not relaxed.*Relax it first, by a method such as ACE"):
+            asked(plain)
 
 
 def test_ace_takes_the_layers_that_a_model_of_ones_own_has() -> None:
@@ -410,3 +428,22 @@ def test_a_network_of_ones_own_is_trained_with_its_views(tmp_path: Path, method:
     assert error(model, some) > 1e-3
     with in_view(model, (method,), PROJECTED):
         assert error(model, some) < 1e-10
+
+
+def test_each_view_is_selected_by_its_own_validation_error(tmp_path: Path) -> None:
+    """The weights that are kept for a view have the least error that its column of the history has."""
+    method = ACE(tau=5.0)
+    torch.manual_seed(0)
+    model = method.modify(Drift(), TASK)
+    sets = {"train_set": TASK.dataset("train"), "val_set": TASK.dataset("val"), "seed": 0, "run_dir": tmp_path}
+    ends = {"methods": (method,), "primary_view": PROJECTED, "progress": False}
+    result = train(model, TASK, replace(STEPS, eval_every=1, learning_rate=0.1), **sets, **ends)
+    best = {}
+    for view, column in ((PROJECTED, "val_error"), (FULL, "val_error/full")):
+        row = min(result.history, key=lambda row: row[column])
+        best[view] = row["step"]
+        model.load_state_dict(result.best[view])
+        with in_view(model, (method,), view):
+            found = evaluate(model, TASK, TASK.dataset("val"), batch_size=20).mean
+        assert found == pytest.approx(row[column], rel=1e-5)
+    assert best[PROJECTED] != best[FULL]  # or this run would tell nothing

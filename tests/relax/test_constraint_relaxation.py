@@ -176,6 +176,11 @@ def test_a_linear_branch_of_ones_own_by_hand(monkeypatch: pytest.MonkeyPatch) ->
         )
         found[round(float(3 * control.terms(view)["relaxation defect"].detach() ** 2), 4)] = True
     assert set(found) == {0.0, 2.0, 4.0}
+    control.before(5)
+    network.layer(torch.tensor([[0.0, 0.0, 1.0]]).expand(64, 3))
+    defect = float(control.terms(replace(view, rng=seeded("rows")))["relaxation defect"].detach())
+    assert 1.2 < 3 * defect**2 < 2.8  # every row has an element of its own, so the mean is near 2
+    assert 3 * defect**2 not in (0.0, 2.0, 4.0)
     assert float(network.layer.gate) == 1.0
     assert float(network.layer.free.averaged_weight().detach().abs().max()) < 1e-6
 

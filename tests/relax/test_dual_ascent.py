@@ -84,10 +84,10 @@ def test_wrong_values_are_named(values: dict, message: str) -> None:
         DualAscent([], 10)
 
 
-def resilient(h: float, b: float, *, start: float = 1.0, damping: float | str = "critical") -> list[list[float]]:
-    """Gate, multiplier and u after every step of min h (gamma - b)^2 / 2 + u^2 / 2 with |gamma| <= u."""
-    gate = nn.Parameter(torch.tensor(start, dtype=torch.float64))
-    ascent = DualAscent([gate], STEPS, lr=RATE, tau=TAU, form="resilient", damping=damping)
+def resilient(h: float, b: float, *, damping: float | str = "critical", rho: float = 1.0) -> list[list[float]]:
+    """Gate, multiplier and u after every step of min h (gamma - b)^2 / 2 + rho u^2 / 2 with |gamma| <= u."""
+    gate = nn.Parameter(torch.ones((), dtype=torch.float64))
+    ascent = DualAscent([gate], STEPS, lr=RATE, tau=TAU, form="resilient", damping=damping, rho=rho)
     descent = torch.optim.SGD([gate], lr=RATE)
     rows = []
     for _ in range(STEPS):
@@ -111,6 +111,13 @@ def test_the_resilient_form_ends_where_its_lagrangian_says_whatever_the_damping(
     assert min(row[1] for row in rows) >= 0
     h, critical = 0.5, 2 * math.sqrt(DUAL_RATE / RATE)
     assert h / (h + 1 + critical) == pytest.approx(0.214, abs=5e-4)  # of h (gamma - 1) + gamma + mu gamma = 0
+
+
+@pytest.mark.parametrize(("rho", "gate", "multiplier"), [(2.0, 0.2, 0.4), (0.5, 0.5, 0.25)])
+def test_the_price_moves_the_end_as_the_lagrangian_says(rho: float, gate: float, multiplier: float) -> None:
+    """h (1 - gamma) = lambda = rho u and gamma = u: gamma = h / (h + rho), here with h = 1/2."""
+    found = resilient(0.5, 1.0, rho=rho)[-1]
+    assert found == pytest.approx([gate, multiplier, gate], abs=1e-3)
 
 
 def test_damping_does_not_move_the_fixed_point_of_the_resilient_form() -> None:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field, RowBatch
 from rapidash.groups import Image, MatrixGroup, RegularCopies, cyclic, finite_table, grid_symmetries, motion
-from rapidash.methods import Step, StepView, Subject, Variant, build_model
+from rapidash.methods import Step, StepView, Subject, Variant, build_model, evaluate
 from rapidash.models import DGCNNConfig, MLPConfig, RapidashConfig
 from rapidash.relax import LatentEquivariance, LearnedLatentAction, latent_error, measure_latent
 from rapidash.relax._latent_error import latent_variance
 from rapidash.relax._latent_layer import LatentWatch, latent_layer
+from rapidash.study import get_design
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig, train
 
@@ -51,6 +52,15 @@ def test_error_and_variance_by_hand() -> None:
     assert float(latent_error(expected, found, normalize=False)) == pytest.approx(2.0)
     unrelated = torch.randn(2, 20000, 4, generator=seeded("unrelated"))
     assert float(latent_error(*unrelated)) == pytest.approx(2.0, rel=0.02)
+
+
+def test_a_latent_that_shrinks_gains_nothing() -> None:
+    """The divided error does not know the size of a latent: along the latent itself its gradient is zero."""
+    z = torch.randn(2, 6, 4, generator=seeded("shrinks"), dtype=torch.float64).requires_grad_()
+    torch.testing.assert_close(latent_error(*(3 * z)), latent_error(*z))
+    for normalize, slope in ((True, 0.0), (False, 2 * float(latent_error(*z, normalize=False).detach()))):
+        (gradient,) = torch.autograd.grad(latent_error(*z, normalize=normalize), z)
+        assert float((gradient * z.detach()).sum()) == pytest.approx(slope, abs=1e-9)
 
 
 def test_a_constant_latent_has_error_zero_and_gradient_zero() -> None:
@@ -316,3 +326,28 @@ def test_exploration_finds_an_action_and_its_parts_depend_on_the_beginning(tmp_p
         print(init, counts, last["value/learned action error"], last["val_error"])
         assert last["value/learned action relations"] < 1e-4
         assert sum(counts) == pytest.approx(8, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_regular_latent_costs_no_accuracy_and_is_equivariant_where_a_plain_one_is_not(tmp_path: Path) -> None:
+    """The quick study over five seeds: errors relative to the variance, and shares of wrong labels."""
+    design = get_design("relax-latent")
+    task = get_task(design.task, **design.task_options)
+    sets = {"train_set": task.dataset("train"), "val_set": task.dataset("val")}
+    latents, wrong = {}, {}
+    for variant in (found for found in design.variants if found.name in ("plain", "regular latent")):
+        rows = []
+        for seed in range(100, 105):  # none of those of the study
+            model = build_model(task, variant, seed=seed)
+            ends = {"methods": variant.methods, "progress": False, "seed": seed}
+            train(model, task, design.train, **sets, **ends, run_dir=tmp_path / f"{variant.name} {seed}")
+            score = evaluate(model, task, task.dataset("test"), batch_size=100)
+            model = model.double().eval()
+            subject = Subject(model, task, task.dataset("test"), task.ledger(variant), "after", "full", seed)
+            named = {entry.name: entry.value for entry in measure_latent(subject)}
+            rows.append((named["latent error, regular action"], score.mean))
+        latents[variant.name], wrong[variant.name] = (sum(column) / len(rows) for column in zip(*rows))
+    print(latents, wrong)
+    assert latents["regular latent"] < 0.2
+    assert latents["plain"] == pytest.approx(2, rel=0.2)
+    assert wrong["regular latent"] <= wrong["plain"] + 2

@@ -152,8 +152,9 @@ def test_variation_and_its_gradient() -> None:
         layer.bank_weights.w.copy_(torch.tensor([[0.0, 1.0, 3.0], [0.5, 0.5, 0.5]]))
     assert layer.bank_weights.variation().item() == 2 * (1 + 3 + 2)  # every pair in both orders
     assert total_variation(nn.Sequential(layer, layer.bank_weights)).item() == 12  # each weight once
-    with pytest.raises(ValueError, match="Linear has no filter banks"):
-        total_variation(nn.Linear(1, 1))
+    for asked in (total_variation, constant_bank_weights):
+        with pytest.raises(ValueError, match=r"Linear has no filter banks .*: build it of RelaxedGroupConv or"):
+            asked(nn.Linear(1, 1))
 
 
 def edges(image: Tensor) -> Tensor:

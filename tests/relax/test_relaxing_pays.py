@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.groups import SO
+from rapidash.groups import SO, grid_symmetries, motion
 from rapidash.methods import FULL, Variant, build_model, evaluate, in_view
 from rapidash.relax import PROJECTED
 from rapidash.study import StudyDesign, get_design
 from rapidash.tasks import get_task
-from rapidash.train import train
+from rapidash.train import CHECKPOINT, read_checkpoint, train
 
 SEED = 100  # none of those of the study
 
@@ -57,7 +57,24 @@ def test_the_resilient_form_beats_the_strict_network_where_the_data_break_the_sy
 
 @pytest.mark.slow
 def test_ace_closes_where_the_symmetry_is_exact(tmp_path: Path) -> None:
+    """At the last step, and not at that of the best validation error: a gap below 1 %, an error below 1e-3."""
     design = get_design("relax-nbody")
-    named = {variant.name: variant for variant in design.variants}
-    _, row, _ = outcome_of(design, named["E(3) + ACE"], tmp_path)
+    (variant,) = (variant for variant in design.variants if variant.name == "E(3) + ACE")
+    _, row, _ = outcome_of(design, variant, tmp_path)
     assert abs(row["val_error/full"] - row["val_error"]) < 0.01 * row["val_error"]
+    task = get_task(design.task, **design.task_options)
+    model = build_model(task, variant, seed=SEED)
+    model.load_state_dict(read_checkpoint(tmp_path / CHECKPOINT)["state"]["model"])
+    batch = task.dataset("test").batch(torch.arange(20)).to(dtype=torch.float64)
+    turns = grid_symmetries(model.backbone.grid).elements  # others than these the grid does not keep exactly
+    found = dict.fromkeys((FULL, PROJECTED), 0.0)
+    for view in found:
+        with torch.no_grad(), in_view(model.double().eval(), variant.methods, view):
+            out = model(batch) - batch.pos
+            for g in motion(turns, torch.zeros(60, 3, dtype=torch.float64)):
+                moved = batch.transform(g)
+                difference = model(moved) - moved.pos - out @ g[:3, :3].T
+                found[view] = max(found[view], float(difference.norm() / out.norm()))
+    print(found, {name: value for name, value in row.items() if "gate" in name})
+    assert found[FULL] < 1e-3
+    assert found[PROJECTED] < 1e-10

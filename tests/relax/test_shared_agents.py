@@ -158,9 +158,10 @@ def test_the_task_keeps_its_promises() -> None:
     assert (0.0, 0.0) not in starts
 
 
-def test_targets_by_hand() -> None:
-    """r + gamma max Q-bar(s'), and r alone where the walk has ended; the slow network follows."""
-    model = build_model(TASK, variant())
+@pytest.mark.parametrize("methods", [(), (RelaxedNetworks("C4", banks=2),)], ids=["free", "relaxed"])
+def test_targets_by_hand(methods: tuple[Method, ...]) -> None:
+    """r + gamma max Q-bar(s'), and r alone where the walk has ended; the slow network follows, weights of banks too."""
+    model = build_model(TASK, variant(*methods))
     control = FittedQ(decay=0.75).control(model, 10)
     assert isinstance(control, TargetNetwork)
     batch = TASK.dataset("train").batch(torch.arange(24))
@@ -212,6 +213,18 @@ def test_ledgers_and_views() -> None:
     with in_view(model, relaxed.methods, "constant"):
         assert error(model.values, x) < 1e-12
     assert error(model.values, x) > 1e-2
+
+
+def test_the_weights_of_the_banks_have_a_rate_and_a_penalty_of_their_own() -> None:
+    method = RelaxedNetworks("C4", banks=2, lr=0.03, variation=0.5)
+    model = build_model(TASK, variant(method))
+    (part,) = bank_weights(model)
+    with torch.no_grad():
+        part.w += torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    control = method.control(model, 10)
+    (group,) = control.param_groups()
+    assert (group.lr, [id(weight) for weight in group.params]) == (0.03, [id(part.w)])
+    assert float(control.terms(None)["variation"].detach()) == pytest.approx(0.5 * 6)  # one of four off by 1: 6 pairs
 
 
 def test_residual_networks_begin_equivariant_and_the_prior_weighs_both() -> None:

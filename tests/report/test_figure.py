@@ -17,6 +17,15 @@ def test_the_svg_names_every_variant_and_is_reproducible(write_study: WriteStudy
     assert without_names[0] == without_names[1]
 
 
+def test_without_rotated_test_data_there_is_no_panel_of_them(write_study: WriteStudy, tmp_path: Path) -> None:
+    """Of agents there are none."""
+    for rotated, expected in ((0.5, 3), (None, 2)):
+        records = [make_record("E(3) on R3", seed) | {"test_error_rotated": rotated} for seed in (0, 1)]
+        drawn = figure(write_study(records), tmp_path / "a.svg").read_text()
+        assert drawn.count('<g id="axes_') == expected
+        assert ("rotated" in drawn) == (expected == 3)
+
+
 def test_the_png_is_a_picture(write_study: WriteStudy, tmp_path: Path) -> None:
     path = figure(write_study(*make_study(seeds=(0,))), tmp_path / "sub" / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -179,7 +179,7 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
     torch.manual_seed(0)
     config = RunConfig("nbody", variant, 0, TrainConfig(), 1.0, options)
     result = measure_run(TrainedRun(config, task, task.build(variant).eval()), num_clouds=3, num_elements=2)
-    errors, generators, layers, severity = result.tables
+    errors, cost, generators, layers, severity = result.tables
     by_group = {row["group"]: row["mean"] for row in errors.rows}
     assert by_group["T(3)"] < 1e-10
     assert by_group["SO(3)"] > 1e-6
@@ -190,6 +190,12 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
         measure_run(TrainedRun(config, task, task.build(variant)), num_clouds=0)
     page = measurement_page(result)
     assert "Where equivariance is lost" in page
+    (figures,) = cost.rows
+    assert figures["group"] == "SO(3)"
+    assert f"move by {fmt.number(figures['moved'])} length" in result.sentences[0]
+    assert f"error of {fmt.number(figures['error'])} length²" in result.sentences[0]
+    assert len(result.sentences) == 3
+    assert f'<p class="meaning">{" ".join(result.sentences)}</p>'.replace('"SO(3)"', "&#34;SO(3)&#34;") in page
     assert result.facts["Measured on"] == "the first 3 of 4 validation clouds, seed 0 of the motions"
     assert "num_val 4" in result.facts["Task"]
     for part in ("3 validation clouds can be turned", "Mean over 3 validation clouds", "Over 3 validation clouds"):

@@ -1,5 +1,6 @@
 """Terminal, page, Markdown and published text name the same winner and the same p, whatever the records are."""
 
+import html
 import json
 import re
 import tempfile
@@ -91,6 +92,7 @@ def in_terminal(text: str) -> Said:
 
 
 def in_markdown(text: str) -> Said:
+    text = html.unescape(text)
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| [A-D] ", line)]
     return normal(text.partition("Test error:")[0].partition("want?")[2]), {
         row[0].split()[1]: normal("".join(P.findall(row[4]))) for row in rows
@@ -205,7 +207,7 @@ def by_letter(text: str) -> dict[str, str]:
     if "list-table" in text:
         found = re.findall(r"\* - ([A-H]) .*((?:\n     - .*)+)", text)
     else:
-        found = re.findall(r"^\| ([A-H]) (.*)$", text, re.MULTILINE)
+        found = re.findall(r"^\| ([A-H]) (.*)$", html.unescape(text), re.MULTILINE)
     return {letter: normal("".join(P.findall(cells)[:1])) for letter, cells in found}
 
 
@@ -213,6 +215,7 @@ def by_letter(text: str) -> dict[str, str]:
 @given(ERRORS, ERRORS)
 @example(DIFFERENT, {name: {seed: 2 * error for seed, error in found.items()} for name, found in DIFFERENT.items()})
 @example({"Aspen": FOUR}, {"Birch": {0: 0.5}})
+@example({"Aspen": {2: 4.25, 3: 3.25}, "Birch": {2: 2.0, 3: 1.0}}, {})  # p = 0, "< 0.001" in every text
 def test_all_say_the_same_at_every_level_of_a_factor(errors: Errors, other: Errors) -> None:
     with study_with(errors, other, factor=True) as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(_publish, "figure", lambda _, path: path)

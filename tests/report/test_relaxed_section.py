@@ -141,7 +141,17 @@ def test_the_full_view_may_be_the_one_that_counts() -> None:
     section = relaxed_section(summarize(study_of([relaxed("a", 0, "rpp", rows, primary="full")])))
     assert section is not None
     assert section.rows[0][-1] == "0.500"
-    assert section.rows[0][2] == "–"  # no multiplier
+    assert "multiplier" not in section.head
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    """A penalty has no gates, and no view without them."""
+    rows = [{"step": 100 * k, "val_error": 0.01, "value/latent error": 0.5, "train_loss": 1.0} for k in (1, 2)]
+    record = small_record("a", 0, 0.01, variant={"methods": [{"kind": "latent-equivariance"}]}, history=rows)
+    section = relaxed_section(summarize(study_of([record | EQUIVARIANCE])))
+    assert section is not None
+    assert section.head == ("variant", "equivariance error, full", "test error, full")
+    assert section.rows == [("A a", "0.25", "0.0100")]
 
 
 def test_of_two_views_that_are_one_function_in_the_end_the_one_that_is_meant_counts() -> None:

@@ -147,6 +147,17 @@ def test_details_of_the_task_are_on_record_and_in_the_history(tmp_path: Path, ru
     assert all(row["val/points"] > 0 and row["val/nothing"] is None for row in record["history"])
 
 
+def test_what_broken_symmetry_costs_is_on_record(tmp_path: Path, run) -> None:
+    exact, broken = (run_one(run(name), tmp_path)["symmetry_cost"] for name in ("equivariant", "components"))
+    assert (exact["group"], exact["elements"], exact["squared"]) == ("SO(3)", 16, True)
+    assert exact["relative"] < 1e-12
+    assert abs(exact["share"]) < 1e-9
+    assert broken["relative"] > 1e-3
+    assert broken["low"] < broken["share"] < broken["high"]
+    assert broken["cost"] == pytest.approx(broken["share"] * broken["error"], rel=1e-6)
+    assert broken["moved_unit"]
+
+
 def test_a_zero_output_has_no_relative_error(run) -> None:
     class Zero(torch.nn.Module):
         def forward(self, batch):

@@ -24,7 +24,8 @@ BATCH = RowBatch({"x": torch.zeros(3, 2)}, {"x": Field(Position(), level="cloud"
 
 
 def test_haar_draws_an_element_for_every_sample_and_copy() -> None:
-    g, penalty = Haar(SO(2)).sample(BATCH, 5, seeded(0))
+    g, penalty, weights = Haar(SO(2)).sample(BATCH, 5, seeded(0))
+    assert weights is None
     assert g.shape == (3, 5, 3, 3)
     assert float(penalty) == 0
     assert torch.equal(g.flatten(0, 1), SO(2).sample(15, generator=seeded(0)))

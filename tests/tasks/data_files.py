@@ -25,6 +25,16 @@ def write_modelnet40(folder: Path, size: int = 20, num_points: int = 40) -> None
         write_h5(folder / f"ply_data_{part}0.h5", data=random_clouds(size, num_points, seed), label=labels)
 
 
+def write_modelnet10(folder: Path, size: int = 22, num_points: int = 40) -> None:
+    """Random codes, points in their order; a tenth of the models is the test."""
+    rng = np.random.default_rng(0)
+    code = np.sort(rng.integers(0, 2**30, (size, num_points)), axis=1)
+    delta = np.diff(code, axis=1, prepend=0)
+    arrays = {"delta": np.stack([(delta >> 8 * byte & 255).astype(np.uint8) for byte in range(4)])}
+    arrays |= {"label": np.arange(size) % 10, "number": np.arange(size), "is_test": np.arange(size) >= size - 2}
+    np.savez(folder / "modelnet10.npz", **arrays, class_name=np.array([f"class{k}" for k in range(10)]))
+
+
 def write_scanobjectnn(folder: Path, size: int = 20, num_points: int = 40) -> None:
     for seed, part in enumerate(("training", "test")):
         file = folder / "main_split" / f"{part}_objectdataset_augmentedrot_scale75.h5"

@@ -13,6 +13,7 @@ FILES = {
     "md": "md_small_molecules.npz",
     "meshseg": "princeton_meshseg.npz",
     "mnist-sp": "mnist.npz",
+    "modelnet10": "modelnet10.npz",
     "qm9": "qm9_mp2_10k.npz",
     "shapes": "shapes69.npz",
 }

@@ -151,14 +151,15 @@ def test_averaging_over_rotations_makes_a_broken_symmetry_whole(shared_data, tmp
         {"pos": turned.pos, "z": turned["z"]}, {k: data.fields[k] for k in ("pos", "z")}, data.num_points
     )
     change = [
-        float((plain.predict(moved, tta=tta)["homo"] - plain.predict(data, tta=tta)["homo"]).abs().mean())
-        for tta in (0, 32)
+        float((plain.predict(moved, **over)["homo"] - plain.predict(data, **over)["homo"]).abs().mean())
+        for over in ({}, {"average": "SO(3)", "num_elements": 32})
     ]
     assert change[1] < change[0] / 2
-    first, second = (plain.predict(data, tta=3, batch_size=size)["homo"] for size in (2, 6))
+    three = {"average": "SO(3)", "num_elements": 3}
+    first, second = (plain.predict(data, **three, batch_size=size)["homo"] for size in (2, 6))
     torch.testing.assert_close(first, second)
     assert not torch.equal(first, plain.predict(data)["homo"])
-    assert not torch.equal(first, plain.predict(data, tta=3, seed=1)["homo"])
+    assert not torch.equal(first, plain.predict(data, **three, seed=1)["homo"])
 
 
 BAD = {
@@ -255,7 +256,7 @@ def test_clouds_without_what_the_task_needs_are_refused(shared_data) -> None:
     poses = get_task("cmu").dataset("test")
     with pytest.raises(ValueError, match="the clouds have no 'z': qm9 needs pos, z"):
         model.predict(poses)
-    with pytest.raises(ValueError, match="tta must be at least 0"):
-        model.predict(model.task.dataset("test"), tta=-1)
+    with pytest.raises(ValueError, match="the number of elements must be at least 1, got -1"):
+        model.predict(model.task.dataset("test"), average="SO(3)", num_elements=-1)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         model.predict(model.task.dataset("test"), batch_size=0)

@@ -28,6 +28,7 @@ from rapidash.relax import (
     ProjectionPenalty,
     ResidualPathwayPrior,
 )
+from rapidash.symmetrize import CanonicalOrder, HaarOrder, LaplacianFrames, ProbabilisticOrder
 from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.testing import check_method
@@ -95,6 +96,22 @@ def test_those_for_images_pass(method: Method, off: Method, tmp_path: Path) -> N
     check_method(method, task, variant, tmp_path / "runs", off=off)
 
 
+@pytest.mark.parametrize(
+    ("method", "off"),
+    [
+        (HaarOrder("S(8)", 2, 3), None),
+        (LaplacianFrames("S(8)", 2, 3), None),
+        (CanonicalOrder("S(8)", channels=8, num_layers=2), None),
+        (ProbabilisticOrder("S(8)", 2, 3, channels=8, num_layers=2), None),
+    ],
+    ids=lambda value: getattr(value, "kind", None),
+)
+def test_those_for_graphs_pass(method: Method, off: Method | None, tmp_path: Path) -> None:
+    task = get_task("graphs", num_nodes=8, num_train=16, num_val=8, num_test=8)
+    variant = Variant("a", MLPConfig(hidden_dim=8, num_layers=1), methods=(Augment("S(8)"),))
+    check_method(method, task, variant, tmp_path / "runs", off=off)
+
+
 def test_all_of_the_package_are_checked() -> None:
     checked = {
         "augment",
@@ -106,6 +123,10 @@ def test_all_of_the_package_are_checked() -> None:
         "remul",
         "latent-equivariance",
         "learned-latent-action",
+        "haar-order",
+        "laplacian-frames",
+        "canonical-order",
+        "probabilistic-order",
     }
     in_tests_relax = {"relaxed-conv", "relaxed-networks", "residual-networks", "shared-networks"}
     assert checked | in_tests_relax == set(METHODS.own_names())

@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,12 +13,16 @@ from rapidash.groups import parse_group
 from rapidash.models import (
     DGCNNConfig,
     EGNNConfig,
+    GraphNetworkConfig,
     Interface,
+    MessagePassingConfig,
     MLPConfig,
     NetworkConfig,
+    OrderedMLPConfig,
     RapidashConfig,
     RapidashOutput,
     Takes,
+    TransformerConfig,
 )
 from rapidash.registry import NETWORKS
 from rapidash.testing import check_network
@@ -37,6 +41,10 @@ NETWORK_CASES = {
     "EGNN in the plane": EGNNConfig(symmetry="E(2)", channels=8, num_layers=2),
     "DGCNN": DGCNNConfig(channels=8, num_layers=2),
     "DGCNN, dynamic": DGCNNConfig(channels=8, num_layers=2, edges="knn-2", is_dynamic=True, norm="batch"),
+    "transformer": TransformerConfig(channels=8, num_layers=2, num_heads=2),
+    "transformer in the plane": TransformerConfig(symmetry="T(2)", channels=8, num_layers=1),
+    "messages": MessagePassingConfig(channels=8, num_layers=2),
+    "messages in the plane": MessagePassingConfig(symmetry="T(2)", channels=8, edges="radius-1.5", aggregate="sum"),
 }
 
 
@@ -51,6 +59,14 @@ def test_all_of_the_package_pass(name: str) -> None:
         (NETWORK_CASES["E(3) on R3xS2"], Interface(in_vectors=2, out_scalars=3)),
         (NETWORK_CASES["E(3) on R3"], Interface(in_scalars=2, out_scalars=2, pool="mean")),
         (DGCNNConfig(channels=8, pools_features=True, dropout=0.2), Interface(in_scalars=2, out_scalars=3)),
+        (
+            TransformerConfig(channels=8, pools_features=True, dropout=0.2),
+            Interface(in_scalars=2, out_scalars=3),
+        ),
+        (
+            MessagePassingConfig(channels=8, edges="knn-3", aggregate="max"),
+            Interface(in_scalars=1, in_pairs=1, out_vectors=1),
+        ),
     ],
 )
 def test_outputs_of_clouds_pass(config: NetworkConfig, io: Interface) -> None:
@@ -67,13 +83,28 @@ def test_a_network_of_several_scales_passes_but_for_the_order() -> None:
         check_network(config, sizes=(9, 7))
 
 
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_a_network_of_ordered_points_passes_but_for_the_order(level: Literal["node", "graph"]) -> None:
+    config = OrderedMLPConfig(5, hidden_dim=8)
+    io = Interface(in_scalars=1, in_pairs=1, out_vectors=1, level=level)
+    check_network(config, io, sizes=(5, 5, 5), is_ordered=True)
+    with pytest.raises(AssertionError, match="sees the order of the points"):
+        check_network(config, io, sizes=(5, 5, 5))
+
+
 def test_all_of_the_package_are_listed() -> None:
-    named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind}
+    named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, OrderedMLPConfig(5).kind}
+    named |= {GraphNetworkConfig().kind}
+    named |= {"image-gcnn", "signal-gcnn", "scale-stream", "multi-stream"}  # tested with their tasks and streams
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 
 
 def test_a_network_of_the_package_without_positions() -> None:
     check_network(MLPConfig(hidden_dim=8, num_layers=1), Interface(dim=0, in_scalars=4, out_scalars=2, pool="mean"))
+
+
+def test_a_network_of_pairs_of_nodes() -> None:
+    check_network(GraphNetworkConfig(channels=8, num_layers=2), Interface(dim=0, in_scalars=6, out_scalars=2))
 
 
 def test_a_network_of_another_package_without_positions(growth: None) -> None:

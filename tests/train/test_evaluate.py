@@ -1,12 +1,14 @@
 """Evaluation: the metric per cloud, under moved data, and averaged over the group."""
 
+import weakref
+
 import pytest
 import torch
 
 from rapidash._seed import seeded
 from rapidash.data import Field
-from rapidash.groups import Scalar, Vector
-from rapidash.methods import OrbitAverage, evaluate, predict
+from rapidash.groups import Group, Scalar, Vector
+from rapidash.methods import OrbitAverage, evaluate, orbit_average, predict, predict_batches
 
 
 @pytest.fixture
@@ -60,8 +62,8 @@ def test_the_average_over_the_group_is_closer_to_equivariant(toy, broken) -> Non
     def defect(count: int) -> float:
         outputs = []
         for data in (batch, batch.transform(g)):
-            rng = seeded("average", count, len(outputs))
-            outputs.append(predict(broken, data, toy.task.output, tta=count, group=toy.SO3, generator=rng).detach())
+            average = OrbitAverage(toy.SO3, count) if count else None
+            outputs.append(predict(broken, data, toy.task.output, average=average, seed=len(outputs)).detach())
         moved = toy.task.output.representation.act(g[batch.batch], outputs[0])
         return float((moved - outputs[1]).norm())
 
@@ -71,9 +73,9 @@ def test_the_average_over_the_group_is_closer_to_equivariant(toy, broken) -> Non
 def test_an_equivariant_model_is_its_own_average(toy) -> None:
     model = toy.EquivariantNetwork().double()
     batch = toy.task.dataset("test", size=4).batch(torch.arange(4))
-    average = predict(model, batch, toy.task.output, tta=3, group=toy.SO3, generator=seeded(0))
+    average = predict(model, batch, toy.task.output, average=OrbitAverage(toy.SO3, 3))
     torch.testing.assert_close(average, model(batch), rtol=1e-12, atol=1e-12)
-    wrong = predict(model, batch, Field(Scalar()), tta=3, group=toy.SO3, generator=seeded(0))
+    wrong = predict(model, batch, Field(Scalar()), average=OrbitAverage(toy.SO3, 3))
     assert not torch.allclose(wrong, model(batch))
 
 
@@ -83,7 +85,7 @@ def test_predictions_per_cloud_are_moved_back_per_cloud(toy) -> None:
             return torch.stack([batch["vel"][batch.batch == b].mean(dim=0) for b in range(batch.num_clouds)])
 
     batch = toy.task.dataset("test", size=4).batch(torch.arange(4))
-    average = predict(MeanVelocity(), batch, Field(Vector(), level="cloud"), tta=2, group=toy.SO3)
+    average = predict(MeanVelocity(), batch, Field(Vector(), level="cloud"), average=OrbitAverage(toy.SO3, 2))
     torch.testing.assert_close(average, MeanVelocity()(batch), rtol=1e-12, atol=1e-12)
 
 
@@ -102,10 +104,65 @@ def test_bad_arguments_are_named(toy, broken) -> None:
         evaluate(broken, toy.task, toy.task.dataset("test", size=0), batch_size=8)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         evaluate(broken, toy.task, data, batch_size=0)
-    with pytest.raises(ValueError, match="tta=2 needs a group"):
-        predict(broken, data.batch(torch.arange(2)), toy.task.output, tta=2)
-    with pytest.raises(ValueError, match="tta must be at least 0"):
-        predict(broken, data.batch(torch.arange(2)), toy.task.output, tta=-1)
+
+
+def test_a_number_of_elements_alone_is_deprecated_and_means_what_it_did(toy, broken) -> None:
+    batch, output = toy.task.dataset("test").batch(torch.arange(2)), toy.task.output
+    with pytest.warns(DeprecationWarning, match=r"rapidash\.methods\.predict\(tta\) goes in rapidash 0\.3\.0"):
+        found = predict(broken, batch, output, tta=2, group=toy.SO3, generator=seeded(0))
+    rng = seeded(0)
+    elements = [toy.SO3.sample(2, generator=rng) for _ in range(2)]
+    assert torch.equal(found, orbit_average(broken, batch, output, elements, toy.SO3))
+    with pytest.warns(DeprecationWarning, match="tta"):
+        assert torch.equal(predict(broken, batch, output, tta=0), broken(batch))
+    with pytest.warns(DeprecationWarning, match="tta"), pytest.raises(ValueError, match="tta=2 needs a group"):
+        predict(broken, batch, output, tta=2)
+    with pytest.warns(DeprecationWarning, match="tta"), pytest.raises(ValueError, match="tta must be at least 0"):
+        predict(broken, batch, output, tta=-1)
+
+
+def _alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of elements of SO(3) that are held when another one is drawn, in the order of the draws."""
+    held: list[int] = []
+    alive: list[weakref.ref[torch.Tensor]] = []
+    sample = Group.sample
+
+    def counted(self: Group, *args: object, **options: object) -> torch.Tensor:
+        found = sample(self, *args, **options)  # type: ignore[arg-type]
+        held.append(sum(ref() is not None for ref in alive))
+        alive.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Group, "sample", counted)
+    return held
+
+
+def test_elements_are_drawn_one_after_another_where_many_would_not_fit(toy, broken, monkeypatch) -> None:
+    """And the average is the same, bit for bit, as with all of them at hand."""
+    data, average = toy.task.dataset("test"), OrbitAverage(toy.SO3, 9)
+
+    def predicted(batch_size: int) -> torch.Tensor:
+        found = predict_batches(broken, data, toy.task.output, batch_size=batch_size, average=average, seed=1)
+        return torch.cat([prediction for _, _, prediction in found])
+
+    at_once = predicted(4)
+    held = _alive(monkeypatch)
+    for limit in (1, 9 * 4, 9 * 4 * 2 + 1):  # none held, those of a batch, those of two batches
+        monkeypatch.setattr("rapidash.methods._evaluate._HELD_ELEMENTS", limit)
+        held.clear()
+        assert torch.equal(predicted(4), at_once)
+        assert max(held) <= 1
+    torch.testing.assert_close(predicted(3), at_once, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_averaged_is_watched_in_its_order(toy, broken) -> None:
+    data, average, seen = toy.task.dataset("test"), OrbitAverage(toy.SO3, 3), []
+    watched = predict_batches(
+        broken, data, toy.task.output, batch_size=len(data), average=average, watch=lambda _, moved: seen.append(moved)
+    )
+    ((_, _, prediction),) = watched
+    assert len(seen) == 3
+    torch.testing.assert_close(torch.stack(seen).mean(dim=0), prediction, rtol=1e-12, atol=1e-12)
 
 
 def test_a_metric_of_the_wrong_shape_is_refused(toy, broken) -> None:

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from rapidash.datasets._cifar10 import CIFAR10_CLASSES, cifar10_superpixels_dataset
     from rapidash.datasets._cloud_files import CLOUD_FORMATS, FileCloud, as_entries, read_clouds, unforeseen
     from rapidash.datasets._cmu import CMU_HORIZON, CMU_MAX_SAMPLES, cmu_dataset, skeleton_edges
+    from rapidash.datasets._digits import DIGITS_SIZE, digits_images
     from rapidash.datasets._elements import ELEMENT_SYMBOLS
+    from rapidash.datasets._graphs import (
+        connected_graphs,
+        equivalent_pairs,
+        refinement_hash,
+        regular_graphs_dataset,
+    )
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
     from rapidash.datasets._mnist import mnist_superpixels_dataset
+    from rapidash.datasets._modelnet10 import modelnet10_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
@@ -44,6 +52,7 @@ __all__ = [
     "CLOUD_FORMATS",
     "CMU_HORIZON",
     "CMU_MAX_SAMPLES",
+    "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
@@ -72,12 +81,16 @@ __all__ = [
     "as_entries",
     "cifar10_superpixels_dataset",
     "cmu_dataset",
+    "connected_graphs",
     "data_folders",
+    "digits_images",
+    "equivalent_pairs",
     "heart_disease_dataset",
     "locate",
     "md_dataset",
     "meshseg_dataset",
     "mnist_superpixels_dataset",
+    "modelnet10_dataset",
     "modelnet40_dataset",
     "nbody_dataset",
     "qm7_dataset",
@@ -85,6 +98,8 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "refinement_hash",
+    "regular_graphs_dataset",
     "sample_surface",
     "scanobjectnn_dataset",
     "shapenet_part_dataset",
@@ -115,10 +130,13 @@ _LAZY = {
         "unforeseen",
     ),
     "_cmu": ("CMU_HORIZON", "CMU_MAX_SAMPLES", "cmu_dataset", "skeleton_edges"),
+    "_graphs": ("connected_graphs", "equivalent_pairs", "refinement_hash", "regular_graphs_dataset"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
+    "_modelnet10": ("modelnet10_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
+    "_digits": ("DIGITS_SIZE", "digits_images"),
     "_elements": ("ELEMENT_SYMBOLS",),
     "_motion_clips": (
         "MotionClips",

@@ -24,7 +24,8 @@ from rapidash.groups._matrix_groups import (
 )
 from rapidash.groups._parse_group import parse_group
 from rapidash.groups._parse_matrix_group import parse_matrix_group
-from rapidash.groups._product import OfFactor, Product
+from rapidash.groups._pixels import moved_back, pixel_action
+from rapidash.groups._product import OfFactor, OfFactors, Product
 from rapidash.groups._regular import Regular, RegularCopies, permutation_action
 from rapidash.groups._representations import (
     DirectSum,
@@ -36,7 +37,7 @@ from rapidash.groups._representations import (
     Tensor2,
     Vector,
 )
-from rapidash.groups._signals import GridPermutation, OrientationSignal, Permutation
+from rapidash.groups._signals import GridPermutation, OrientationSignal, PairPermutation, Permutation
 
 __all__ = [
     "O2",
@@ -59,7 +60,9 @@ __all__ = [
     "MultiplicationTable",
     "O",
     "OfFactor",
+    "OfFactors",
     "OrientationSignal",
+    "PairPermutation",
     "Permutation",
     "Permutations",
     "Position",
@@ -90,11 +93,13 @@ __all__ = [
     "irrep_multiplicities",
     "joined_group",
     "motion",
+    "moved_back",
     "octahedral",
     "orientation_grid",
     "parse_group",
     "parse_matrix_group",
     "permutation_action",
+    "pixel_action",
     "random_rotation",
     "scaling",
     "shear",

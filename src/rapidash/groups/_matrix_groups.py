@@ -128,6 +128,14 @@ class Permutations(MatrixGroup):
         """None: the group is finite."""
         return torch.zeros(0, self.size, self.size, dtype=torch.float64)
 
+    def inverse(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B n n"]:
+        """The transposed matrices, also of soft permutations.
+
+        The gradient of the inverse matrix, -P^T dP P^T, has the wrong sign for a step from P towards P with two rows
+        exchanged; that of the transposed one is dP^T.
+        """
+        return g.transpose(-1, -2)
+
     def elements(self) -> Float[Tensor, "G n n"] | None:
         """All of them in lexicographic order; None beyond 5040."""
         if math.factorial(self.size) > MAX_ENUMERATED:

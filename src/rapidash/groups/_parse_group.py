@@ -10,7 +10,7 @@ from rapidash.groups._named_finite import finite_group
 def parse_group(symmetry: str | Group, dim: int | None = None) -> Group:
     """Read a group from its name: ``T(3)``, ``E(3)``, ``SE(3)``, ``SO(3)``, ``O(3)``, ``SO2(z)``, ``SO2(0,1,1)``.
 
-    Finite ones are ``C4``, ``D4`` (of the plane), ``C4(x)``, ``octahedral``, ``full octahedral``.
+    Finite ones are ``C4``, ``D4`` (of the plane), ``C4(x)``, ``octahedral``, ``full octahedral``, ``Ih``.
 
     Args:
         symmetry: a name, or a group.

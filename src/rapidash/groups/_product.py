@@ -57,6 +57,11 @@ class Product(MatrixGroup):
             rows.append(_blocks([*others[:index], own, *others[index + 1 :]]))
         return torch.cat(rows)
 
+    def inverse(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B n n"]:
+        """The inverse of each block, as its factor has it."""
+        blocks = [group.inverse(self.block(index, g)) for index, group in enumerate(self.groups)]
+        return _blocks([block.reshape(-1, *block.shape[-2:]) for block in blocks]).reshape(g.shape)
+
     def elements(self) -> Float[Tensor, "G n n"] | None:
         """Every combination of the factors' elements, identity first; None if one is infinite, or beyond 5040."""
         listed = [elements for group in self.groups if (elements := group.elements()) is not None]
@@ -104,6 +109,11 @@ class OfFactor(Representation):
         """Whether the factor's representation does."""
         return self.representation.acts_on_rows
 
+    @property
+    def is_homomorphism(self) -> bool:
+        """Whether the factor's representation is."""
+        return self.representation.is_homomorphism
+
     def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The factor's block acts."""
         if g.shape[-1] != self.product.size:
@@ -111,6 +121,41 @@ class OfFactor(Representation):
                 f"elements of {self.product.name} are matrices of {self.product.size} rows, got shape {tuple(g.shape)}"
             )
         return self.representation.act(self.product.block(self.index, g), x)
+
+
+@dataclass(frozen=True)
+class OfFactors(Representation):
+    """A field that moves under several factors of a product, such as points that are permuted and rotated.
+
+    Args:
+        parts: how it moves under each, at least one, of one product and each of another factor. The actions must
+            commute, as those on different axes do.
+    Raises: ValueError for no part, another product, or a factor that comes twice.
+    """
+
+    parts: tuple[OfFactor, ...]
+
+    def __post_init__(self) -> None:
+        indices = [part.index for part in self.parts]
+        others = [part for part in self.parts if part.product != self.parts[0].product]
+        if not indices or len(set(indices)) < len(indices) or others:
+            raise ValueError(f"OfFactors needs parts of one product, each of another factor, got {self.parts}")
+
+    @property
+    def acts_on_rows(self) -> bool:
+        """Whether one of the parts does."""
+        return any(part.acts_on_rows for part in self.parts)
+
+    @property
+    def is_homomorphism(self) -> bool:
+        """Whether all parts are."""
+        return all(part.is_homomorphism for part in self.parts)
+
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Each factor's block acts, one after the other."""
+        for part in self.parts:
+            x = part.act(g, x)
+        return x
 
 
 def _blocks(parts: list[Tensor]) -> Float[Tensor, "G n n"]:

@@ -24,6 +24,11 @@ class Representation(ABC):
         """Whether it can move the rows of a sample, such as the points of a cloud: it needs them together."""
         return False
 
+    @property
+    def is_homomorphism(self) -> bool:
+        """Whether rho(g h) = rho(g) rho(h), as it must be where g^-1 is to move back what g moved."""
+        return True
+
     @abstractmethod
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The transformed field rho(g) x."""
@@ -111,6 +116,11 @@ class DirectSum(Representation):
     def acts_on_rows(self) -> bool:
         """Whether one of the parts does."""
         return any(part.acts_on_rows for part, _ in self.parts)
+
+    @property
+    def is_homomorphism(self) -> bool:
+        """Whether all parts are."""
+        return all(part.is_homomorphism for part, _ in self.parts)
 
     def act(self, g: Float[Tensor, "*B D1 D1"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Each part as its representation says."""

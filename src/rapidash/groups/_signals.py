@@ -46,6 +46,32 @@ class Permutation(Representation):
         return permuted(x, g.argmax(dim=-1), axis)
 
 
+@dataclass(frozen=True)
+class PairPermutation(Representation):
+    """Entries for pairs, such as the adjacency matrix of a graph, permuted along two axes: (P A P^T)_ij = A_p(i)p(j).
+
+    Args:
+        axes: the two axes, each counted as for `Permutation`.
+    Raises: ValueError for one axis twice; in ``act`` as `Permutation`.
+    """
+
+    axes: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if len(self.axes) != 2 or self.axes[0] == self.axes[1]:
+            raise ValueError(f"axes must be two different ones, got {self.axes}")
+
+    @property
+    def acts_on_rows(self) -> bool:
+        """One of the axes may be that of the points."""
+        return True
+
+    def act(self, g: Float[Tensor, "*B n n"], x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """P x along both axes."""
+        first, second = self.axes
+        return Permutation(second).act(g, Permutation(first).act(g, x))
+
+
 def axis_of(axis: int, g: Tensor, x: Tensor) -> int:
     """The axis of x, from its front, that is the given axis of what one element of g moves.
 

@@ -40,11 +40,13 @@ from rapidash.measure._rapidash_layers import as_module, rapidash_action, rapida
 from rapidash.measure._report import Report
 from rapidash.measure._severity import SeverityCurve, error_against_severity, severity_report
 from rapidash.measure._slope import lie_slope
+from rapidash.measure._symmetry_cost import CostJudgment, SymmetryCost, judge_cost, symmetry_cost
 from rapidash.measure._task_symmetry import TaskSymmetryBreaking, task_symmetry_breaking
 
 __all__ = [
     "Action",
     "Correlation",
+    "CostJudgment",
     "Coverage",
     "Declaration",
     "EquivarianceCheck",
@@ -67,6 +69,7 @@ __all__ = [
     "SphereMap",
     "SplitConformal",
     "SymmetryBreakingScore",
+    "SymmetryCost",
     "TaskSymmetryBreaking",
     "TurnedCloud",
     "Whitening",
@@ -87,6 +90,7 @@ __all__ = [
     "feature_statistics",
     "invariance_scores",
     "invariance_similarity",
+    "judge_cost",
     "last_layer_laplace",
     "layerwise_equivariance_error",
     "lie_derivative",
@@ -103,6 +107,7 @@ __all__ = [
     "resampled_coverage",
     "severity_report",
     "symmetry_breaking_score",
+    "symmetry_cost",
     "symmetry_loss_share",
     "task_symmetry_breaking",
 ]

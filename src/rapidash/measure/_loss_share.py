@@ -1,7 +1,7 @@
 """The cost of broken symmetry: the part of the loss that averaging the model over the group would remove."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def symmetry_loss_share(
         zero output, or a loss of 0.
     Source: Shen et al., arXiv 2512.02303, TMLR 2025; derived here.
     """
-    elements, is_complete = _orbit_elements(action, num_elements, seed)
+    elements, is_complete = orbit_elements(action, num_elements, seed)
     with measuring(fn):
         orbit = _orbit(fn, x, action, elements)
     name = next(iter(action.output_fields))
@@ -132,7 +132,7 @@ def equivariance_gap(
         seed: of the elements.
     Raises: ValueError for fewer than 2 elements, a zero output, or an output or a loss that is not finite.
     """
-    elements, _ = _orbit_elements(action, num_elements, seed)
+    elements, _ = orbit_elements(action, num_elements, seed)
     with measuring(fn):
         before = next(iter(action.call(fn, x).values())).detach()
         average = _orbit(fn, x, action, elements).mean(dim=0).to(before.dtype)
@@ -142,7 +142,8 @@ def equivariance_gap(
     return gap
 
 
-def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tuple[Tensor, bool]:
+def orbit_elements(action: Action, num_elements: int | None, seed: int) -> tuple[Tensor, bool]:
+    """The elements, and whether they are all of the group. Raises: ValueError for fewer than 2."""
     everything = enumerated(action.group) if num_elements is None else None
     if everything is not None:
         return everything, True
@@ -153,19 +154,28 @@ def _orbit_elements(action: Action, num_elements: int | None, seed: int) -> tupl
 
 
 def _orbit(fn: Function, x: Any, action: Action, elements: Tensor) -> Tensor:
-    """rho(g)^-1 f(g x) for every element, (G, *out), float64."""
-    values: list[Tensor] = []
+    """All of `orbit_predictions`, (G, *out)."""
+    return torch.stack(list(orbit_predictions(fn, x, action, elements)))
+
+
+def orbit_predictions(fn: Function, x: Any, action: Action, elements: Tensor) -> Iterator[Tensor]:
+    """rho(g)^-1 f(g x) for every element, float64, one after another.
+
+    Raises: ValueError for several outputs, one whose shape changes, and, at the end, where all were zero.
+    """
+    before: dict[str, Tensor] = {}
+    is_zero = True
     for g in elements:
         outputs = moved_back(fn, x, action, g)
         if len(outputs) != 1:
             raise ValueError(f"one output is needed, got {list(outputs)}: pick one in an adapter")
-        name, value = next(iter(outputs.items()))
-        refuse_other_shapes({name: values[0] if values else value}, outputs)
-        values.append(value)
-    orbit = torch.stack(values)
-    if not bool(orbit.any()):
+        before = before or outputs
+        refuse_other_shapes(before, outputs)
+        (value,) = outputs.values()
+        is_zero = is_zero and not bool(value.any())
+        yield value
+    if is_zero:
         raise ValueError(
             "the output is zero for all elements, which would read as perfect symmetry: measure a trained or randomly "
             "initialized model"
         )
-    return orbit

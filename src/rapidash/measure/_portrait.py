@@ -80,6 +80,7 @@ class Portrait:
         severity: error against the severity of corruptions; ``metric`` says which error, with its unit.
         source: what the clouds are, in the plural, such as "validation clouds".
         unexplained: share of the defects that the contributions of the points miss, over all poses.
+        sentences: what the figures mean, below the headline.
     """
 
     title: str
@@ -96,6 +97,7 @@ class Portrait:
     metric: str = ""
     source: str = "clouds"
     unexplained: float = 0.0
+    sentences: tuple[str, ...] = ()
 
 
 def portrait(
@@ -109,6 +111,7 @@ def portrait(
     severity: Sequence[SeverityCurve] = (),
     metric: str = "",
     source: str = "clouds",
+    sentences: Sequence[str] = (),
     num_clouds: int = 4,
     degrees: float = 90.0,
     num_axes: int = 6,
@@ -123,7 +126,7 @@ def portrait(
         fn: a model of clouds in eval mode, best in float64.
         batch: clouds; their first ``num_clouds`` are drawn, all are used for nothing else.
         action: its outputs are used; the rotations are those of SO(D), whatever its group.
-        title, facts, tables, severity, metric, source: shown beside.
+        title, facts, tables, severity, metric, source, sentences: shown beside.
         num_clouds: how many clouds are measured here.
         degrees: rotation angle of the map over axes.
         num_axes: random axes of the curve.
@@ -160,6 +163,7 @@ def portrait(
         metric=metric,
         source=source,
         unexplained=unexplained,
+        sentences=tuple(sentences),
     )
 
 

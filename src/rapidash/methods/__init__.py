@@ -1,7 +1,7 @@
 """The parts of a run: tasks, variants, training methods, objectives, and the evaluation of models."""
 
 from rapidash.methods._augment import Augment
-from rapidash.methods._average import AVERAGED, Average, AveragedModel, OrbitAverage, orbit_average
+from rapidash.methods._average import AVERAGED, Average, AveragedModel, OrbitAverage, orbit_average, orbit_predictions
 from rapidash.methods._build import build_model
 from rapidash.methods._earlier import modern_variant
 from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
@@ -44,6 +44,7 @@ __all__ = [
     "in_view",
     "modern_variant",
     "orbit_average",
+    "orbit_predictions",
     "predict",
     "predict_batches",
     "seen_in_view",

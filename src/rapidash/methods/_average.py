@@ -1,6 +1,6 @@
 """Averages of predictions over a group at test time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from rapidash.methods._method import Method
 from rapidash.symmetry import Ledger, averaged_symmetry
 
 AVERAGED = "averaged"  # the name of the view whose predictions are averaged
+DEFAULT_ELEMENTS = 16  # random ones, of a group that is not finite
 
 
 @dataclass(frozen=True)
@@ -37,29 +38,69 @@ class OrbitAverage:
                 f"num=0 averages over all elements, of which {self.group.name} has too many: give a number"
             )
 
-    def elements(self, size: int, seed: int) -> list[Float[Tensor, "size n n"]]:
-        """For each k the element g_k of every sample; a function of the seed and the number of samples."""
+    @classmethod
+    def over(cls, group: MatrixGroup, num: int | None = None) -> "OrbitAverage":
+        """The average over a number of random elements; None: all of a finite group, 16 random ones of any other.
+
+        Raises: ValueError for a number below 1.
+        """
+        if num is None:
+            return cls(group, DEFAULT_ELEMENTS if enumerated(group) is None else 0)
+        if num < 1:
+            raise ValueError(f"the number of elements must be at least 1, got {num}")
+        return cls(group, num)
+
+    @property
+    def count(self) -> int:
+        """K, the number of elements."""
+        everything = None if self.num else enumerated(self.group)
+        return self.num if everything is None else len(everything)
+
+    def __str__(self) -> str:
+        """In words, e.g. ``16 random elements of SO(3)`` or ``all 24 elements of O``."""
+        number = f"{self.num} random elements" if self.num else f"all {self.count} elements"
+        return f"{number.removesuffix('s') if self.count == 1 else number} of {self.group.name}"
+
+    def elements(self, size: int, seed: int) -> Iterator[Float[Tensor, "size n n"]]:
+        """For each k the element g_k of every sample, one k after another; a function of the seed and of ``size``."""
         if self.num:
-            return [self.group.sample(size, generator=seeded(seed, "tta", k)) for k in range(self.num)]
+            for k in range(self.num):
+                yield self.group.sample(size, generator=seeded(seed, "tta", k))
+            return
         everything = enumerated(self.group)
         assert everything is not None
-        return [g.expand(size, *g.shape) for g in everything]
+        for g in everything:
+            yield g.expand(size, *g.shape)
+
+
+def orbit_predictions(
+    model: nn.Module, batch: Batch, output: Field, elements: Iterable[Float[Tensor, "B n n"]], group: MatrixGroup
+) -> Iterator[Tensor]:
+    """rho_out(g_k)^{-1} f(g_k x) for each k, one k after another, with an element for each sample and k."""
+    for g in elements:
+        yield batch.act(output, group.inverse(g), model(batch.transform(g)))
 
 
 def orbit_average(
-    model: nn.Module, batch: Batch, output: Field, elements: Sequence[Float[Tensor, "B n n"]], group: MatrixGroup
+    model: nn.Module, batch: Batch, output: Field, elements: Iterable[Float[Tensor, "B n n"]], group: MatrixGroup
 ) -> Tensor:
-    """(1/K) sum_k rho_out(g_k)^{-1} f(g_k x), with an element for each sample and k."""
+    """(1/K) sum_k rho_out(g_k)^{-1} f(g_k x): the mean of `orbit_predictions`, of which one at a time is held."""
+    return mean_of(orbit_predictions(model, batch, output, elements, group))
+
+
+def mean_of(predictions: Iterable[Tensor]) -> Tensor:
+    """The mean of tensors that come one after another. Raises: ValueError for none."""
     total: Tensor | None = None
-    for g in elements:
-        moved_back = batch.act(output, group.inverse(g), model(batch.transform(g)))
-        total = moved_back if total is None else total + moved_back
-    assert total is not None, "an average needs an element"
-    return total / len(elements)
+    count = 0
+    for prediction in predictions:
+        total, count = prediction if total is None else total + prediction, count + 1
+    if total is None:
+        raise ValueError("an average needs at least one element of the group, got none")
+    return total / count
 
 
 class AveragedModel(nn.Module):
-    """A model whose predictions are averaged, over the same elements in every call.
+    """A model whose predictions are averaged, over the same elements in every call: one pass for each element.
 
     Args:
         model: called with a batch.

@@ -1,6 +1,6 @@
 """Predictions and the metric over a dataset, with test-time averaging and under moved data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -8,10 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rapidash._deprecated import warn_deprecated
 from rapidash.data import Batch, Dataset, Field, moved
 from rapidash.groups import MatrixGroup
-from rapidash.methods._average import OrbitAverage, orbit_average
+from rapidash.methods._average import OrbitAverage, mean_of, orbit_average, orbit_predictions
 from rapidash.methods._task import DetailedTask, Task
+
+_HELD_ELEMENTS = 2**18  # of groups, at a time: 33 MB of motions of space
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ def predict(
     batch: Batch,
     output: Field,
     *,
-    tta: int = 0,
+    average: OrbitAverage | None = None,
+    seed: int = 0,
+    tta: int | None = None,
     group: MatrixGroup | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -40,19 +45,25 @@ def predict(
         model: f, called with a batch.
         batch: x.
         output: representation and level of the prediction.
-        tta: K, number of elements; 0 is the plain prediction f(x).
-        group: where the elements come from; needed when ``tta`` > 0.
-        generator: CPU generator of the elements.
+        average: over what; None is the plain prediction f(x).
+        seed: of random elements.
+        tta, group, generator: deprecated: a number of random elements (0: the plain prediction), the group, and a
+            generator from which they are drawn.
     Shape: as the model's output, one row per point or per sample.
     Raises: ValueError for a negative ``tta`` or a missing group.
     """
+    if tta is None:
+        if average is None:
+            return model(batch)
+        return orbit_average(model, batch, output, average.elements(batch.num_samples, seed), average.group)
+    warn_deprecated("rapidash.methods.predict(tta)")
     if tta < 0:
         raise ValueError(f"tta must be at least 0, got {tta}")
     if tta and group is None:
         raise ValueError(f"tta={tta} needs a group to average over, e.g. parse_group('SO(3)', 3)")
     if not tta or group is None:
         return model(batch)
-    elements = [group.sample(batch.num_samples, generator=generator) for _ in range(tta)]
+    elements = (group.sample(batch.num_samples, generator=generator) for _ in range(tta))
     return orbit_average(model, batch, output, elements, group)
 
 
@@ -116,26 +127,59 @@ def predict_batches(
     seed: int = 0,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    watch: Callable[[Batch, Tensor], None] | None = None,
 ) -> Iterator[tuple[Int[Tensor, " B"], Batch, Tensor]]:
     """Batch by batch the indices of its samples, the batch, and the prediction for it, in eval mode without gradients.
 
-    Args and Raises: as `evaluate`, which says what they mean; ``output`` is the representation of the prediction.
+    Args and Raises: as `evaluate`, which says what they mean; ``output`` is the representation of the prediction, and
+    ``watch`` is called with each batch and, one after another, the predictions that are averaged, each moved back.
     """
     if len(dataset) == 0:
         raise ValueError("the dataset has no samples: there is nothing to evaluate")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    elements = average.elements(len(dataset), seed) if average is not None else []
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with in_eval_mode(model):
-        for indices in torch.split(torch.arange(len(dataset)), batch_size):
+        for indices, elements in _with_elements(average, len(dataset), batch_size, seed):
             batch = dataset.batch(indices).to(device or reference.device, dtype or reference.dtype)
             with torch.no_grad():  # not around the yield, where the caller's code runs
                 if average is not None:
-                    prediction = orbit_average(model, batch, output, [g[indices] for g in elements], average.group)
+                    found = orbit_predictions(model, batch, output, elements, average.group)
+                    prediction = mean_of(found if watch is None else _watched(batch, found, watch))
                 else:
                     prediction = model(batch)
             yield indices, batch, prediction
+
+
+def _watched(batch: Batch, predictions: Iterable[Tensor], watch: Callable[[Batch, Tensor], None]) -> Iterator[Tensor]:
+    for prediction in predictions:
+        watch(batch, prediction)
+        yield prediction
+
+
+def _with_elements(
+    average: OrbitAverage | None, size: int, batch_size: int, seed: int
+) -> Iterator[tuple[Int[Tensor, " B"], Iterable[Float[Tensor, "B n n"]]]]:
+    """The indices of every batch, and the elements for it, one after another.
+
+    They are drawn for the whole dataset, so that they do not depend on the batch, and kept for as many batches as
+    `_HELD_ELEMENTS` allow; where a single batch needs more than that, they are drawn anew for it and none is kept.
+    """
+    if average is None:
+        yield from ((indices, ()) for indices in torch.split(torch.arange(size), batch_size))
+        return
+    count = average.count
+    batches = max(1, _HELD_ELEMENTS // (count * batch_size))
+    for block in torch.split(torch.arange(size), batches * batch_size):
+        is_held = count * len(block) <= _HELD_ELEMENTS
+        held = [g[block] for g in average.elements(size, seed)] if is_held else []
+        for indices in torch.split(block, batch_size):
+            place = indices - block[0]
+            yield indices, _rows(held, place) if is_held else _rows(average.elements(size, seed), indices)
+
+
+def _rows(elements: Iterable[Tensor], indices: Tensor) -> Iterator[Tensor]:
+    return (g[indices] for g in elements)
 
 
 @contextmanager

@@ -5,10 +5,16 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
+from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
+from rapidash.models._image_gcnn import FiberNetwork, ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
+from rapidash.models._message_passing import MessagePassing, MessagePassingConfig
 from rapidash.models._mlp import MLPConfig
 from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
+from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
+from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._transformer import Transformer, TransformerConfig
 
 __all__ = [
     "DGCNN",
@@ -17,15 +23,30 @@ __all__ = [
     "BaselineConfig",
     "DGCNNConfig",
     "EGNNConfig",
+    "FiberNetwork",
+    "GraphNetwork",
+    "GraphNetworkConfig",
+    "ImageGCNN",
+    "ImageGCNNConfig",
     "Interface",
     "KernelError",
     "MLPConfig",
+    "MessagePassing",
+    "MessagePassingConfig",
     "Network",
     "NetworkConfig",
+    "OrderedMLP",
+    "OrderedMLPConfig",
+    "PairsGraphNetwork",
+    "PointNetwork",
     "Rapidash",
     "RapidashConfig",
     "RapidashOutput",
+    "SignalGCNN",
+    "SignalGCNNConfig",
     "Takes",
+    "Transformer",
+    "TransformerConfig",
     "choose_table_size",
     "cloud_network",
     "kernel_error",

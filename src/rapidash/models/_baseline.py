@@ -1,24 +1,23 @@
-"""The base of all baselines: the interface of `Rapidash`, edges, pooling, and the check that their library is there."""
+"""The base of all baselines: edges, pooling, and an MLP from features to outputs."""
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.geometry import EdgeRule, Radius, check_cloud, parse_edges, tie_exception
-from rapidash.groups import Group, parse_group
+from rapidash.geometry import EdgeRule, Radius, parse_edges, tie_exception
 from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._network import Interface, RapidashOutput
+from rapidash.models._point_network import PointNetwork, scalars_and_vectors
 from rapidash.models._pooling import pool_points
-from rapidash.nn import check_types
 
 
-class Baseline(nn.Module, ABC):
-    """A network of a library with the inputs and outputs of `Rapidash`: a backbone for any task.
+class Baseline(PointNetwork):
+    """A network of layers on points and edges, with the inputs and outputs of `Rapidash`: a backbone for any task.
 
     Symmetry: ``symmetry``, exact but for ``tie_exception``.
     Args:
@@ -29,27 +28,12 @@ class Baseline(nn.Module, ABC):
     """
 
     head: nn.Sequential
-    layers: nn.ModuleList
-    joined: ClassVar[tuple[tuple[str, ...], ...]] = (("pos", "scalars", "pairs"),)
-    """Arguments that are joined before they meet weights: their common type must be that of the network."""
 
     def __init__(self, config: BaselineConfig, io: Interface) -> None:
-        super().__init__()
-        config.check_libraries()
-        self.config, self.io = config, io
+        super().__init__(config, io)
+        self.config = config
         self.pool = io.pool or config.pool
-        self.symmetry = parse_group(config.symmetry, io.dim)
         self.rules: list[EdgeRule] = [parse_edges(config.edges)]
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        """The layers."""
-        return self.layers
-
-    @property
-    def exact_symmetry(self) -> Group:
-        """The whole symmetry: there is no grid."""
-        return self.symmetry
 
     @property
     def tie_exception(self) -> str:
@@ -59,20 +43,8 @@ class Baseline(nn.Module, ABC):
             return f"clouds with points at the distance {rule.r:g}, as on a grid: there rounding decides"
         return tie_exception([rule])
 
-    def forward(
-        self,
-        pos: Float[Tensor, "N D"],
-        batch: Int[Tensor, " N"] | None = None,
-        *,
-        scalars: Float[Tensor, "N Cs"] | None = None,
-        vectors: Float[Tensor, "N Cv D"] | None = None,
-        pairs: Float[Tensor, "N P"] | None = None,
-    ) -> RapidashOutput:
-        """Scalars and vectors per point or cloud; ``vectors`` must be None: features are scalars."""
-        if batch is None:
-            batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
-        self._check_inputs(pos, batch, scalars, vectors, pairs)
-        scalars, pairs = (pos.new_zeros(len(pos), 0) if values is None else values for values in (scalars, pairs))
+    def compute(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> RapidashOutput:
+        """The outputs of the points, pooled where the task wants those of clouds."""
         num_clouds = int(batch[-1]) + 1
         features, moved = self.features(pos, batch, scalars, pairs)
         if self.config.pools_features:
@@ -83,26 +55,13 @@ class Baseline(nn.Module, ABC):
             return out
         return RapidashOutput(*(pool_points(values, batch, num_clouds, self.pool) for values in out))
 
-    @torch.no_grad()
-    def calibrate(
-        self,
-        pos: Float[Tensor, "N D"],
-        batch: Int[Tensor, " N"],
-        *,
-        scalars: Float[Tensor, "N Cs"] | None = None,
-        vectors: Float[Tensor, "N Cv D"] | None = None,
-        pairs: Float[Tensor, "N P"] | None = None,
-    ) -> None:
-        """Measure on one batch what the network wants to know of the scale of the data; by default nothing."""
-        self._check_inputs(pos, batch, scalars, vectors, pairs)
-
     @abstractmethod
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) of the points, and the way (N, D) that each has moved (zero where none moves)."""
 
-    @abstractmethod
     def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
-        """Scalars and vectors of every point."""
+        """Scalars, and the components of vectors, of every point."""
+        return scalars_and_vectors(self.head(features), self.io)
 
     def make_head(self, width: int, outputs: int) -> nn.Sequential:
         """The MLP from features, pooled or of a point, to that many outputs."""
@@ -115,22 +74,6 @@ class Baseline(nn.Module, ABC):
             nn.Dropout(config.dropout),
             nn.Linear(2 * config.channels, outputs),
         )
-
-    def _check_inputs(
-        self, pos: Tensor, batch: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None
-    ) -> None:
-        check_cloud(pos, batch)
-        io = self.io
-        given = {"pos": pos, "scalars": scalars, "vectors": vectors, "pairs": pairs}
-        check_types("network", self, *({name: given[name] for name in names} for names in self.joined))
-        widths = {"pos": io.dim, "scalars": io.in_scalars, "vectors": 0, "pairs": io.in_pairs}
-        for name, expected in widths.items():
-            tensor = given[name]
-            if tensor is not None and (tensor.dim() < 2 or len(tensor) != len(pos)):
-                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected ({len(pos)}, {expected})")
-            found = 0 if tensor is None else tensor.shape[1]
-            if found != expected:
-                raise ValueError(f"{name} has {found} columns, this {self.config.kind} was made for {expected}")
 
 
 def library(module: str) -> Any:

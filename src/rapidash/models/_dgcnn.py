@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rapidash.geometry import KNN, centroids
 from rapidash.models._baseline import Baseline, library
 from rapidash.models._baseline_config import DGCNNConfig
-from rapidash.models._network import Interface, RapidashOutput
+from rapidash.models._network import Interface
 
 
 class DGCNN(Baseline):
@@ -48,13 +48,6 @@ class DGCNN(Baseline):
             hidden = layer(torch.cat([hidden, centered], dim=1), edges)
             found.append(hidden)
         return torch.cat(found, dim=1), torch.zeros_like(pos)
-
-    def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N D"]) -> RapidashOutput:
-        """Scalars, and the components of vectors, of every point."""
-        values = self.head(features)
-        io = self.io
-        vectors = values[:, io.out_scalars :].unflatten(1, (io.out_vectors, io.dim))
-        return RapidashOutput(values[:, : io.out_scalars], vectors)
 
 
 def edge_mlp(inputs: int, width: int, norm: str) -> nn.Sequential:

@@ -49,9 +49,10 @@ class MLPConfig(NetworkConfig):
         if io.in_vectors or io.out_vectors or min(io.in_scalars, io.out_scalars) < 1:
             raise ValueError(f"an MLP has scalars in and out, at least one of each, got {io}")
         sizes = [io.in_scalars, *[self.hidden_dim] * self.num_layers]
-        hidden = [
-            part
-            for a, b in pairwise(sizes)
-            for part in (nn.Linear(a, b), nn.LayerNorm(b), nn.SiLU(), nn.Dropout(self.dropout))
-        ]
+        hidden = [part for a, b in pairwise(sizes) for part in hidden_layer(a, b, self.dropout)]
         return nn.Sequential(*hidden, nn.Linear(sizes[-1], io.out_scalars))
+
+
+def hidden_layer(inputs: int, width: int, dropout: float) -> nn.Sequential:
+    """Linear, LayerNorm, SiLU and dropout."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout))

@@ -2,7 +2,15 @@
 
 from rapidash.nn._block import Block, ConvNextBlock
 from rapidash.nn._check_types import check_types
+from rapidash.nn._fiber_head import FiberHead, FiberPool, Pooling
 from rapidash.nn._group_conv import GroupConv
+from rapidash.nn._image_group_conv import (
+    CenteredMaxPool,
+    ImageGroupConv,
+    ImageLifting,
+    Padding,
+    fiber_conv,
+)
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
@@ -11,15 +19,23 @@ from rapidash.nn._pair_attributes import PairAttributes
 
 __all__ = [
     "Block",
+    "CenteredMaxPool",
     "ConvNextBlock",
     "EdgeKernel",
     "ExactKernel",
+    "FiberHead",
+    "FiberPool",
     "GroupConv",
+    "ImageGroupConv",
+    "ImageLifting",
     "KernelBasis",
     "KernelTable",
+    "Padding",
     "PairAttributes",
+    "Pooling",
     "TabulatedKernel",
     "check_types",
+    "fiber_conv",
     "lift",
     "project_scalars",
     "project_vectors",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from rapidash.methods import FULL, HOW_IT_READS, Task, Variant, view_ledger
+from rapidash.methods import AVERAGED, FULL, HOW_IT_READS, Task, Variant, view_ledger
 from rapidash.tasks import FileTask
 
 _CARD = """---
@@ -27,7 +27,8 @@ def model_card(
     task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any], view: str = FULL
 ) -> str:
     """The text of ``README.md``, from what is known."""
-    ledger = view_ledger(task, variant, view)
+    average = variant.average if view == variant.primary_view else None
+    ledger = view_ledger(task, variant, view if average is None else AVERAGED)
     known: dict[str, Any] = (
         {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init} if is_dataclass(task) else {}
     )
@@ -45,6 +46,8 @@ def model_card(
         if results.get(name) is not None:
             metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
             facts.append(f"{metric} {words}: {results[name]:.4g} {unit}")
+    if average is not None:
+        facts.append(f"Predictions: averaged over {average}; `--average none` gives those of the network alone")
     exactly = "" if ledger.exact else " (approximately)"
     because = f": {'; '.join(ledger.reasons)}" if ledger.reasons else ""
     facts.append(f"Effective symmetry: {ledger.effective.name}{exactly}{because}")

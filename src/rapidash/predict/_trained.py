@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rapidash._deprecated import warn_deprecated
 from rapidash._names import sentence
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
@@ -26,9 +27,9 @@ from rapidash._pretrained import (
     torch_dtype,
     write_pretrained,
 )
-from rapidash.data import CloudBatch, CloudDataset
+from rapidash.data import Batch, CloudBatch, CloudDataset
 from rapidash.datasets import DataError, FileCloud, as_entries, read_clouds, unforeseen
-from rapidash.groups import Group, parse_group
+from rapidash.groups import Group, MatrixGroup
 from rapidash.methods import (
     FULL,
     OrbitAverage,
@@ -50,6 +51,7 @@ from rapidash.predict._finite import (
     finite_clouds,
 )
 from rapidash.predict._near_origin import moved_back, moved_to_origin
+from rapidash.predict._over_group import NONE, OWN, Spread, average_text, chosen_average, earlier_average
 from rapidash.predict._write_predictions import Predictions
 from rapidash.tasks import FileTask, Output, category_number, check_reference, get_task
 from rapidash.train import progress_bar
@@ -174,24 +176,43 @@ class TrainedModel:
         data: CloudDataset,
         *,
         batch_size: int = 64,
-        tta: int = 0,
-        tta_group: Group | str | None = None,
+        average: OrbitAverage | MatrixGroup | str | None = OWN,
+        num_elements: int | None = None,
+        random_frame: bool = False,
         seed: int = 0,
         progress: bool = False,
+        tta: int | None = None,
+        tta_group: Group | str | None = None,
     ) -> Predictions:
-        """Predictions for clouds that have the task's inputs, batch by batch, on the model's device and in its dtype.
+        r"""Predictions for clouds that have the task's inputs, batch by batch, on the model's device and in its dtype.
+
+        An average over a group is that of the predictions f(g_k x), each moved back; beside every output NAME stands
+        NAME_spread, how far it moves over the elements:
+
+        .. math:: \bar f(x) = \tfrac1K \sum_k \rho(g_k)^{-1} f(g_k x), \qquad
+            s(x)^2 = \tfrac1n \sum_k \|\rho(g_k)^{-1} f(g_k x) - \bar f(x)\|^2,
+
+        n = K for all elements of a finite group, K - 1 for random ones; invariant numbers each have their own spread, a
+        vector or position one (the root mean square deviation), and that of a class is the share of the elements that
+        give another one than the average. Outputs that are no linear function of the prediction, such as
+        probabilities, spread about their own mean. The memory does not grow with K.
 
         Args:
             data: the clouds, e.g. from `rapidash.interop.ase.from_ase`.
             batch_size: clouds at a time.
-            tta: average over this many random elements of ``tta_group``; 0: none.
-            tta_group: a group or its name; default: that of the variant, or all rotations.
+            average: a group without translations, or its name such as ``"SO(3)"``, ``"Ih"`` or ``"C4(z)"``; ``"own"``:
+                what the variant averages over, if anything; ``"none"`` or None: nothing. Another one replaces the
+                average of the variant. Also an `OrbitAverage`, without ``num_elements``.
+            num_elements: K, random elements of ``average``, drawn anew for each cloud; None: all of a finite group,
+                which makes the average exactly equivariant, 16 of any other.
+            random_frame: see each cloud in one random pose, and move the prediction back; no average, and no spread.
             seed: of the random elements; with equal seeds the result does not depend on ``batch_size``.
             progress: a bar on stderr, if that is a terminal.
+            tta, tta_group: deprecated: a number of random elements (0: no average), and their group.
         Warns: where the predictions for some clouds are not finite; these are marked in ``is_finite``.
         Raises: ValueError for missing inputs, values that are not finite, clouds that the training data do not cover,
-            no cloud, a batch size below 1, a negative ``tta``, or a task without predictions for clouds of users; where
-            no prediction is finite.
+            no cloud, a batch size below 1, an average that there is not, or a task without predictions for
+            clouds of users; where no prediction is finite.
         """
         task = self._file_task()
         if missing := [name for name in task.needs if name not in data.tensors]:
@@ -203,10 +224,22 @@ class TrainedModel:
         )
         names = tuple(f"cloud {index}" for index in range(len(needed)))
         check_inputs(needed, names, self._dtype)
-        made = self._predicted(
-            needed, names, batch_size=batch_size, tta=tta, tta_group=tta_group, seed=seed, progress=progress
-        )
-        return checked_predictions(made, self.model)
+        options = self._modern_options(
+            {
+                "batch_size": batch_size, "average": average, "num_elements": num_elements,
+                "random_frame": random_frame, "seed": seed, "progress": progress, "tta": tta, "tta_group": tta_group,
+            }
+        )  # fmt: skip
+        return checked_predictions(self._predicted(needed, names, **options), self.model)
+
+    def _modern_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of `predict` without those that are deprecated."""
+        rest = {name: value for name, value in options.items() if name not in ("tta", "tta_group")}
+        tta, group = options.get("tta"), options.get("tta_group")
+        if tta is None:
+            return rest
+        warn_deprecated("rapidash.predict.TrainedModel.predict(tta)", stacklevel=3)
+        return {**rest, "average": earlier_average(tta, group, own=self._own_average, dim=self.task.dim)}
 
     def _predicted(
         self,
@@ -214,34 +247,41 @@ class TrainedModel:
         names: Sequence[str],
         *,
         batch_size: int = 64,
-        tta: int = 0,
-        tta_group: Group | str | None = None,
+        average: OrbitAverage | MatrixGroup | str | None = OWN,
+        num_elements: int | None = None,
+        random_frame: bool = False,
         seed: int = 0,
         progress: bool = False,
     ) -> Predictions:
         """As `predict`, of clouds with the task's inputs and nothing else, whether what comes out is finite or not."""
         task = self._file_task()
-        if tta < 0:
-            raise ValueError(f"tta must be at least 0, got {tta}")
-        default = self.variant.average.group if self.variant.average is not None else f"SO({self.task.dim})"
-        group = tta_group or default
-        group = parse_group(group, self.task.dim) if isinstance(group, str) else group
-        average = OrbitAverage(group, tta) if tta else None
+        over = chosen_average(
+            average, num_elements, random_frame=random_frame, own=self._own_average, dim=self.task.dim
+        )
         near, centers = moved_to_origin(data) if self._keeps_translations else (data, torch.zeros(len(data), 1))
         parts: dict[str, list[Output]] = {}
         is_finite = torch.ones(len(data), dtype=torch.bool)
+        spread = None if over is None else Spread(over)
+
+        def watch(batch: Batch, prediction: Tensor) -> None:
+            assert isinstance(batch, CloudBatch)
+            assert spread is not None
+            spread.add(task.outputs(prediction, batch, self.reference))
+
         with (
             self.view_model(),
             explained_by_weights(self.model),
             progress_bar(len(data), "predict", "cloud", show=progress) as advance,
         ):
             for indices, batch, prediction in predict_batches(
-                self.model, near, self.task.output, batch_size=batch_size, average=average, seed=seed
+                self.model, near, self.task.output, batch_size=batch_size, average=over, seed=seed, watch=watch
             ):
                 assert isinstance(batch, CloudBatch)
                 outputs = task.outputs(prediction, batch, self.reference)
                 raw = Output(prediction, self.task.output)
                 is_finite[indices] = finite_clouds([raw, *outputs.values()], batch).cpu()
+                if spread is not None and over is not None:
+                    outputs, spread = outputs | spread.outputs(outputs), Spread(over)
                 for name, output in outputs.items():
                     parts.setdefault(name, []).append(moved_back(output, centers[indices], batch.batch))
                 advance(len(indices))
@@ -249,7 +289,13 @@ class TrainedModel:
             name: Output(torch.cat([output.values.cpu() for output in found]), found[0].field, found[0].labels)
             for name, found in parts.items()
         }
-        return Predictions(made, data, tuple(names), is_finite=None if is_finite.all() else is_finite)
+        said = average_text(over, random_frame=random_frame, seed=seed)
+        return Predictions(made, data, tuple(names), is_finite=None if is_finite.all() else is_finite, average=said)
+
+    @property
+    def _own_average(self) -> OrbitAverage | None:
+        """The average of the variant, which is for predictions of its primary view."""
+        return self.variant.average if self.view == self.variant.primary_view else None
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -287,7 +333,7 @@ class TrainedModel:
         Raises: FileNotFoundError; DataError naming file and entry of the first bad cloud, or when none is left; and as
             `predict`; ValueError for a category that is unknown or that the task does not use.
         """
-        task = self._file_task()
+        task, options = self._file_task(), self._modern_options(options)
         paths = [paths] if isinstance(paths, str | Path) else paths
         self._check_category(task, category)
         names: list[str] = []
@@ -323,7 +369,8 @@ class TrainedModel:
             torch.tensor([len(cloud["pos"]) for cloud in clouds]),
         )
         if check is not None:
-            one = self._predicted(data.subset(torch.arange(1)), names[:1], **{**options, "tta": 0, "progress": False})
+            plain = {"average": NONE, "num_elements": None, "random_frame": False, "progress": False}
+            one = self._predicted(data.subset(torch.arange(1)), names[:1], **{**options, **plain})
             check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
         made = checked_predictions(self._predicted(data, names, **options), self.model)
         made = made.at_points(given, rows) if rows else made

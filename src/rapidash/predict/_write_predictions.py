@@ -34,6 +34,7 @@ class Predictions:
         names: file and entry of each cloud.
         skipped: a message for every bad entry that was left out.
         is_finite: (B,) whether all values for a cloud are finite; None where they are for every cloud.
+        average: in words what they are averaged over, or in which frames they were made; empty for plain ones.
     """
 
     outputs: dict[str, Output]
@@ -41,6 +42,7 @@ class Predictions:
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     is_finite: Bool[Tensor, " B"] | None = None
+    average: str = ""
 
     def __getitem__(self, name: str) -> Tensor:
         """The values of an output. Raises: KeyError naming those that there are."""
@@ -55,7 +57,7 @@ class Predictions:
             return ".xyz"
         return ".csv" if _has_classes(self.outputs) else ".npz"
 
-    def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " M"]]) -> "Predictions":
+    def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " _"]]) -> "Predictions":
         """The same for other points of each cloud: their positions (M, D), and the row whose values each takes."""
         starts = torch.cumsum(self.clouds.num_points, 0) - self.clouds.num_points
         taken = torch.cat([start + part for start, part in zip(starts.tolist(), rows)])
@@ -76,8 +78,9 @@ class Predictions:
         ASE reads ``energy`` and ``forces`` as results; an output that it would take for one in another unit (a dipole
         in debye) is called ``NAME_predicted``. ``.csv`` has a row per cloud: outputs per cloud with their unit in the
         head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
-        whole number. Where the values for some clouds are not finite, ``is_finite`` stands beside them: an array of
-        npz, a key of extended xyz, a column of csv.
+        whole number. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
+        of extended xyz; ``NAME_spread`` is then an output as all others. Where the values for some clouds are not
+        finite, ``is_finite`` stands beside them: an array of npz, a key of extended xyz, a column of csv.
 
         Returns: the path.
         Raises: ValueError for another suffix, or a format that cannot hold these outputs; OSError naming the file.
@@ -168,6 +171,8 @@ def _npz(made: Predictions) -> bytes:
     arrays["num_points"] = made.clouds.num_points.numpy()
     arrays["entry"] = np.array(made.names)
     arrays["units"] = np.array(json.dumps({name: output.field.unit for name, output in made.outputs.items()}))
+    if made.average:
+        arrays["average"] = np.array(made.average)
     if made.is_finite is not None:
         arrays["is_finite"] = made.is_finite.numpy()
     buffer = io.BytesIO()
@@ -191,6 +196,8 @@ def _xyz(made: Predictions) -> str:
         values = [f"{_xyz_name(name, output)}={_quoted(output, index)}" for name, output in whole.items()]
         if made.is_finite is not None:
             values.append(f"is_finite={'T' if made.is_finite[index] else 'F'}")
+        if made.average:
+            values.append(f"average={_text(made.average)}")
         values += [f"entry={_text(entry)}", f"units={_text(units)}", 'pbc="F F F"']
         lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values])]
         lines += [" ".join([symbols[row], *(f"{number:.10g}" for number in numbers[row])]) for row in rows]

@@ -1,5 +1,6 @@
 """Relaxed equivariance: free branches beside equivariant layers, and the methods that open and close them."""
 
+from rapidash.groups import pixel_action
 from rapidash.relax._ace import ACE
 from rapidash.relax._bank_weights import BankWeights, bank_weights, constant_bank_weights, total_variation
 from rapidash.relax._constraint_relaxation import ConstraintRelaxation
@@ -14,7 +15,7 @@ from rapidash.relax._latent_measure import measure_latent
 from rapidash.relax._linear_branches import FiberLinear, LinearBranch, OffsetLinear
 from rapidash.relax._projection_penalty import ProjectionPenalty
 from rapidash.relax._relaxed_fiber_conv import RelaxedFiberConv, RelaxedFiberKernel
-from rapidash.relax._relaxed_group_conv import RelaxedGroupConv, RelaxedLifting, pixel_action
+from rapidash.relax._relaxed_group_conv import RelaxedGroupConv, RelaxedLifting
 from rapidash.relax._relaxed_layer import (
     Relaxed,
     RelaxedBlock,

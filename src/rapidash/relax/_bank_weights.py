@@ -52,12 +52,22 @@ def total_variation(model: nn.Module) -> Float[Tensor, ""]:
 
     Raises: ValueError for a model without any.
     """
-    parts = bank_weights(model)
-    if not parts:
-        raise ValueError(f"{type(model).__name__} has no filter banks whose weights could vary")
-    return torch.stack([part.variation() for part in parts]).sum()
+    return torch.stack([part.variation() for part in _parts(model)]).sum()
 
 
 def constant_bank_weights(model: nn.Module) -> AbstractContextManager[None]:
-    """Within the block every weight of a bank is the mean of the bank: the nearest equivariant model."""
-    return switched(bank_weights(model), "is_projected", True)
+    """Within the block every weight of a bank is the mean of the bank: the nearest equivariant model.
+
+    Raises: ValueError for a model without banks.
+    """
+    return switched(_parts(model), "is_projected", True)
+
+
+def _parts(model: nn.Module) -> list[BankWeights]:
+    parts = bank_weights(model)
+    if not parts:
+        raise ValueError(
+            f"{type(model).__name__} has no filter banks whose weights could vary: build it of RelaxedGroupConv or "
+            "RelaxedLifting, or with a method such as RelaxedFiberConv"
+        )
+    return parts

@@ -3,11 +3,11 @@
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from rapidash.groups import MatrixGroup, finite_table
+from rapidash.groups import MatrixGroup, finite_table, moved_back
 from rapidash.relax._bank_weights import BankWeights
 
 Side = Literal["in", "out"]
@@ -58,7 +58,7 @@ class RelaxedGroupConv(nn.Module):
         _check(in_channels, out_channels, kernel_size, side)
         table, pixels = finite_table(group), kernel_size**2
         order = len(table)
-        turned = _moved_back(group, kernel_size)
+        turned = moved_back(group, kernel_size)
         elements = table.table[table.inverses]  # [g, h]: g^-1 h
         self.group, self.side, self.kernel_size = group, side, kernel_size
         self.sizes = (out_channels, in_channels, order)
@@ -119,7 +119,7 @@ class RelaxedLifting(nn.Module):
         self.bank_weights = BankWeights(banks, order)
         self.filters = _filters(banks, (out_channels, in_channels, pixels), in_channels * pixels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if use_bias else None
-        self.register_buffer("places", _moved_back(group, kernel_size), persistent=False)
+        self.register_buffer("places", moved_back(group, kernel_size), persistent=False)
 
     def kernel(self) -> Float[Tensor, "C2 G C P"]:
         """The sum of the banks for every element g and pixel."""
@@ -134,37 +134,6 @@ class RelaxedLifting(nn.Module):
         weight = self.kernel().reshape(out_channels * order, in_channels, k, k)
         bias = None if self.bias is None else self.bias.repeat_interleave(order)
         return conv2d(x, weight, bias, padding=k // 2).unflatten(1, (out_channels, order))
-
-
-def pixel_action(elements: Float[Tensor, "G 3 3"], size: int) -> Int[Tensor, "G P"]:
-    """The place to which each element takes each of the size x size pixels, row-major, about the center of the square.
-
-    Coordinates are those of `rapidash.groups.Image`: x to the right, y downward.
-
-    Raises: ValueError for elements that are no quarter turns or mirrors of the plane: those need interpolation, which
-        is not exact.
-    """
-    if elements.shape[-2:] != (3, 3):
-        raise ValueError(f"pixels are turned by groups of the plane, got matrices {tuple(elements.shape[1:])}")
-    axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    moved = torch.stack([x.flatten(), y.flatten()], dim=1) @ elements[:, :2, :2].double().transpose(1, 2)
-    place = moved + (size - 1) / 2
-    whole = place.round().clamp(0, size - 1)
-    if float((place - whole).abs().max()) > 1e-9 or bool(elements[:, :2, 2].any()):
-        raise ValueError(
-            "an element takes pixels between pixels: only quarter turns and mirrors along the axes and diagonals, such "
-            "as cyclic(4) and dihedral(4), turn images exactly. Use kernel_size=1 for another group"
-        )
-    return (whole[..., 1] * size + whole[..., 0]).long()
-
-
-def _moved_back(group: MatrixGroup, size: int) -> Int[Tensor, "G P"]:
-    """For every element g and pixel q the place of g^-1 q."""
-    table = finite_table(group)
-    if size == 1:
-        return torch.zeros(len(table), 1, dtype=torch.long)
-    return pixel_action(table.elements, size)[table.inverses]
 
 
 def _filters(banks: int, shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

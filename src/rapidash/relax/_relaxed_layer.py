@@ -1,7 +1,7 @@
 """A layer with a free branch beside it, f(x) = f_eq(x) + gate * f_free(x), and the projection that drops the branch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -175,20 +175,24 @@ def relaxed_layers(model: nn.Module) -> list[Relaxed]:
 
 
 def relaxation(model: nn.Module, *, on: bool) -> AbstractContextManager[None]:
-    """Within the block all free branches of a model are on or off."""
-    return switched(relaxed_layers(model), "is_projected", not on)
+    """Within the block all free branches of a model are on or off.
+
+    Raises: ValueError for branches to be switched off in a model that has none.
+    """
+    layers = relaxed_layers(model)
+    if not on:
+        _check_relaxed(model, layers)
+    return switched(layers, "is_projected", not on)
 
 
 def project(model: nn.Module) -> nn.Module:
     """Drop all free branches: each relaxed layer gives way to its equivariant part; the model, changed in place.
 
+    A batch normalization behind a relaxed layer has seen its branch: estimate its running statistics again.
+
     Raises: ValueError for a model without relaxed layers.
     """
-    if not relaxed_layers(model):
-        raise ValueError(
-            f"{type(model).__name__} was not relaxed: there is no free branch to drop. Relax it first, by a method "
-            "such as ACE, by relax_blocks, or by RelaxedLayer(eq, free)"
-        )
+    _check_relaxed(model, relaxed_layers(model))
     while isinstance(model, Relaxed):
         model = model.equivariant
     for part in model.modules():
@@ -196,3 +200,11 @@ def project(model: nn.Module) -> nn.Module:
             while isinstance(child, Relaxed):
                 part._modules[name] = child = child.equivariant
     return model
+
+
+def _check_relaxed(model: nn.Module, layers: Sequence[Relaxed]) -> None:
+    if not layers:
+        raise ValueError(
+            f"{type(model).__name__} was not relaxed: there is no free branch to drop. Relax it first, by a method "
+            "such as ACE, by relax_blocks, or by RelaxedLayer(eq, free)"
+        )

@@ -15,6 +15,8 @@ FORMATS: Final = (".svg", ".png", ".pdf")
 def figure(study_dir: Path, path: Path) -> Path:
     """Draw the study in ``study_dir`` into ``path``: error by variant with 95 % intervals, rotated data, equivariance.
 
+    Without errors on rotated test data there is no panel of them.
+
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``.
         path: file to write; ``.svg``, ``.png`` or ``.pdf`` by its ending.
@@ -35,15 +37,17 @@ def figure(study_dir: Path, path: Path) -> Path:
         raise ImportError("the figure needs matplotlib: pip install 'rapidash[study]'") from error
     with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": "rapidash", "axes.spines.right": False}):
         canvas = Figure(figsize=(11.5, 1.0 + 0.36 * len(shown)), layout="constrained")
-        axes = canvas.subplots(1, 3, sharey=True, width_ratios=(1.3, 1, 1))
+        panels = [_draw_rotated] if any(variant.rotated is not None for variant in shown) else []
+        panels.append(_draw_equivariance)
+        axes = canvas.subplots(1, 1 + len(panels), sharey=True, width_ratios=(1.3, *(1.0 for _ in panels)))
         for axis in axes:
             axis.grid(axis="x", color="0.9")
             axis.set_axisbelow(True)
             axis.spines[["top", "left"]].set_visible(False)
             axis.tick_params(axis="y", length=0)
         _draw_error(axes[0], summary, shown)
-        _draw_rotated(axes[1], shown)
-        _draw_equivariance(axes[2], shown)
+        for axis, draw in zip(axes[1:], panels, strict=True):
+            draw(axis, shown)
         axes[0].set_yticks(range(len(shown)), [one_line(variant.name) for variant in shown], parse_math=False)
         axes[0].invert_yaxis()
         metadata = {"Date": None} if path.suffix == ".svg" else None

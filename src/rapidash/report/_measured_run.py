@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from rapidash.data import CloudDataset
+from rapidash.data import CloudBatch, CloudDataset
 from rapidash.groups import Group, parse_group
 from rapidash.measure import (
     Action,
     Portrait,
     Report,
     SeverityCurve,
+    SymmetryCost,
     equivariance_error,
     error_against_severity,
     layerwise_equivariance_error,
@@ -22,9 +23,11 @@ from rapidash.measure import (
     portrait,
     rapidash_layers,
     severity_report,
+    symmetry_cost,
 )
 from rapidash.methods import FULL, view_ledger
 from rapidash.models import Rapidash
+from rapidash.report._cost_sentences import CostFigures, cost_sentences
 from rapidash.study import TrainedRun, plan_corruptions
 
 
@@ -36,7 +39,8 @@ def measure_run(
     num_clouds: int = 64,
     seed: int = 0,
 ) -> Portrait:
-    """Errors by group, Lie derivative by generator and layer, the defect over rotations and points, errors by severity.
+    """Errors by group, what broken symmetry costs, Lie derivative by generator and layer, the defect over rotations and
+    points, errors by severity.
 
     Everything in float64, on validation data.
 
@@ -74,6 +78,7 @@ def measure_run(
         found = layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report()
         layers.append(_noted(found, clouds=few.num_clouds, unit=f"{unit} per radian"))
     ledger = view_ledger(task, run.config.variant, run.view)
+    cost = _cost(model, run, batch, num_elements, seed)
     severity = _severity(model, run, data.subset(torch.arange(batch.num_clouds)), seed)
     return portrait(
         model,
@@ -90,6 +95,11 @@ def measure_run(
         },
         tables=(
             Report("relative equivariance error", tuple(errors), notes),
+            *(
+                []
+                if cost is None
+                else [_noted(cost.report(), **{"unit of the error": task.unit, "unit of moved": unit})]
+            ),
             _noted(
                 local_equivariance_error(model, batch, motions).report(),
                 unit=f"{unit} per radian, or per unit of length",
@@ -100,7 +110,26 @@ def measure_run(
         severity=severity,
         metric=f"{task.metric} ({task.unit})" if task.unit not in ("", "1") else task.metric,
         source="validation clouds",
+        sentences=() if cost is None else _sentences(cost, run, unit),
         seed=seed,
+    )
+
+
+def _cost(model: nn.Module, run: TrainedRun, batch: CloudBatch, num_elements: int, seed: int) -> SymmetryCost | None:
+    """The cost of broken symmetry under rotations; None where the error of the task is no sum over predictions."""
+    if run.config.variant.objective is not None or num_elements < 2:
+        return None
+    rotations = Action(parse_group(f"SO({run.task.dim})", run.task.dim), outputs=run.task.output)
+    try:
+        return symmetry_cost(model, batch, run.task.errors, rotations, num_elements=num_elements, seed=seed)
+    except ValueError as error:  # an error of 0, or one that is not finite
+        warnings.warn(f"what broken symmetry costs is left out: {error}", stacklevel=3)
+        return None
+
+
+def _sentences(cost: SymmetryCost, run: TrainedRun, unit: str) -> tuple[str, ...]:
+    return cost_sentences(
+        CostFigures.of(cost.to_dict(), moved_unit=unit, metric=run.task.metric, unit=run.task.unit, over="clouds")
     )
 
 

@@ -53,6 +53,7 @@ def measurement_page(portrait: Portrait) -> str:
         "version": __version__,
         "facts": list(portrait.facts.items()),
         "headline": _headline(portrait),
+        "sentences": portrait.sentences,
         "source": portrait.source,
         "num_clouds": len(portrait.clouds),
         "unexplained": fmt.percent(portrait.unexplained),

@@ -128,6 +128,9 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         """The different values of a key over the finished runs, in the order of the first."""
         return escape(", ".join(dict.fromkeys(run.text(*path) for run in done if run.text(*path)))) or fmt.NOTHING
 
+    def train(name: str) -> str:
+        return values("config", "train", name)
+
     full = " --full" if str(summary.study.design.get("setting")).startswith("full") else ""
     command = command or f"rapidash study {summary.study.task}{full}"
     total = sum(run.number("seconds") or 0.0 for run in done)
@@ -141,8 +144,8 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         ("Command", f"``{command}``"),
         ("Commit", values("commit")),
         ("Seeds", values("config", "seed")),
-        ("Training", f"{values('config', 'train', 'steps')} steps of {values('config', 'train', 'batch_size')} clouds"),
-        ("Data", f"{values('num_train')} training clouds; options {escape(str(options)) if options else 'none'}"),
+        ("Training", f"{train('steps')} steps of {train('batch_size')} samples"),
+        ("Data", f"{values('num_train')} training samples; options {escape(str(options)) if options else 'none'}"),
         ("Cost", cost),
         ("Machine", f"{values('device')}; torch {values('versions', 'torch')}"),
     ]

@@ -35,6 +35,9 @@ def relaxed_section(summary: StudySummary) -> Section | None:
     if not relaxed:
         return None
     rows = [_row(summary[name], runs) for name, runs in relaxed.items()]
+    table = list(zip(_HEAD, *(cells for cells, _ in rows), strict=True))
+    kept = [column for column in table if any(cell != fmt.NOTHING for cell in column[1:])]
+    head, *body = zip(*kept, strict=True)
     return Section(
         "Relaxed equivariance",
         "A gate is not a measure: the same function has a smaller gate and a larger branch. What counts is the "
@@ -43,8 +46,8 @@ def relaxed_section(summary: StudySummary) -> Section | None:
         "a term of the loss keeps the branches small, a large gap says that the data ask for what the symmetric part "
         "cannot do; where none does, the two share the work at will. Gates (their size) and multipliers are means over "
         "blocks and seeds at the last validation.",
-        _HEAD,
-        [cells for cells, _ in rows],
+        head,
+        body,
         [note for _, note in rows if note],
         _curves(summary, relaxed),
     )

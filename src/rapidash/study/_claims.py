@@ -42,7 +42,7 @@ def measure_symmetry(model: nn.Module, task: Task, dataset: Dataset, ledger: Led
         name: {"group": group.name, **measure_equivariance(model, task, dataset, group)}
         for name, group in zip(names, groups)
     }
-    twin, batch = _in_float64(model, dataset)
+    twin, batch = in_float64(model, dataset)
     parts = _parts(ledger, _spread(batch))
     errors = _errors_of_parts(twin, batch, task, ledger.effective, parts)
     if "translations" in parts and isinstance(ledger.effective, Group):
@@ -73,7 +73,7 @@ def measure_equivariance(model: nn.Module, task: Task, dataset: Dataset, group: 
 
     Where f is zero the relative error is not defined: ``mean`` and ``max`` are None and ``output_norm`` is 0.
     """
-    twin, batch = _in_float64(model, dataset)
+    twin, batch = in_float64(model, dataset)
     if _is_zero(twin, batch):
         return dict(_UNDEFINED)
     error = equivariance_error(twin, batch, Action(group, outputs=task.output), num_elements=MEASURED_ELEMENTS)
@@ -130,7 +130,8 @@ def _without_group(measured: Measured) -> Measured:
     return {key: value for key, value in measured.items() if key != "group"}
 
 
-def _in_float64(model: nn.Module, dataset: Dataset) -> tuple[nn.Module, Batch]:
+def in_float64(model: nn.Module, dataset: Dataset) -> tuple[nn.Module, Batch]:
+    """A float64 copy of a model, in eval mode, and the first 64 samples, both on the CPU."""
     batch = dataset.batch(torch.arange(min(MEASURED_CLOUDS, len(dataset))))
     return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval(), batch.to("cpu", torch.float64)
 

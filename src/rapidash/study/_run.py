@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._plain import to_plain
-from rapidash.methods import Supervised
+from rapidash.methods import Supervised, in_view
 from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
+from rapidash.study._cost import cost_in_record
 from rapidash.study._data import training_subset
 from rapidash.study._environment import commit
 from rapidash.study._plugins import load_plugins
@@ -106,6 +107,8 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
     scores = seen.tested(model, result.best, train_set, config)
     after = seen.measured(model, val_set, config, "after", best=result.best)
     model.load_state_dict(result.best[variant.primary_view])
+    with in_view(model, variant.methods, variant.primary_view):
+        cost = cost_in_record(model, task, variant, val_set)
     test_errors = seen.of_primary(scores)
     units = {"metric": objective.metric(task), "unit": objective.unit(task)}
     results = {**units, "val_error": result.best_val_error, **test_errors}
@@ -123,6 +126,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         **units,
         "symmetry": seen.ledgers[variant.primary_view].to_dict(),
         **before_and_after(before[variant.primary_view].symmetry, after[variant.primary_view].symmetry),
+        "symmetry_cost": cost,
         "views": seen.in_record(result, scores, before, after),
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
     }

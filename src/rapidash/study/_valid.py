@@ -181,6 +181,12 @@ _RECORD: Final[Kinds] = {
     "symmetry.keeps.*": _TEXT,
     "symmetry.is_trivial": _FLAG,
     "symmetry.oracle": _FLAG,
+    "symmetry_cost": _OBJECT,
+    "symmetry_cost.group": _TEXT,
+    "symmetry_cost.moved_unit": _TEXT,
+    **{f"symmetry_cost.{name}": _SIZE for name in ("moved", "relative", "error", "own_pose", "elements", "samples")},
+    **{f"symmetry_cost.{name}": _NUMBER for name in ("cost", "share", "low", "high")},
+    **{f"symmetry_cost.{name}": _FLAG for name in ("complete", "squared", "pose_helps")},
     **_MEASURED,
 }
 _RESUMED_RECORD: Final[Kinds] = _RECORD | dict.fromkeys(("history.*.*", "val_error", "test_error"), _NUMBER)

@@ -1,7 +1,7 @@
 """Distributions on groups: which elements an average runs over, for each sample of a batch."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,10 +12,15 @@ from rapidash.groups import MatrixGroup, enumerated, generator_names
 
 
 class GroupSamples(NamedTuple):
-    """Elements drawn for a batch, and what their distribution asks to add to a loss."""
+    """Elements drawn for a batch, and what their distribution asks to add to a loss.
+
+    Without weights each element counts 1 / K. Weights are at least 0 and add up to 1 for every sample; an element of
+    weight 0 fills up a sample that has fewer elements than another.
+    """
 
     g: Float[Tensor, "B K n n"]
     penalty: Float[Tensor, ""]
+    weights: Float[Tensor, "B K"] | None = None
 
 
 @runtime_checkable
@@ -27,6 +32,8 @@ class GroupDistribution(Protocol):
 
     def sample(self, batch: Batch, num_samples: int, generator: torch.Generator | None) -> GroupSamples:
         """K elements for each sample of the batch, differentiable in the parameters of the law.
+
+        A law that gives all its elements, whatever K is, says so by a class attribute ``gives_all = True``.
 
         Args:
             batch: the samples x.
@@ -78,6 +85,7 @@ class Enumerated:
     Raises: ValueError for a group that is not finite, or too large to list.
     """
 
+    gives_all: ClassVar[bool] = True
     group: MatrixGroup
     _elements: Tensor = field(init=False, repr=False, compare=False)
 

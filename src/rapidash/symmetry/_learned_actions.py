@@ -67,6 +67,11 @@ class LinearAction(nn.Module, Representation):
         # W(g) z is as long as z on average, for orthogonal g, which has the squared norm n
         self.map = nn.Parameter(torch.randn(dim, dim, size * size) / (size * dim) ** 0.5)
 
+    @property
+    def is_homomorphism(self) -> bool:
+        """No: W(g h) and W(g) W(h) differ."""
+        return False
+
     def forward(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B d d"]:
         """W(g)."""
         if g.shape[-2:] != (self.size, self.size):

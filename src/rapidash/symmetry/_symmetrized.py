@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
-from rapidash.groups import MatrixGroup
+from rapidash.groups import Intensity, MatrixGroup
 from rapidash.symmetry._distributions import GroupDistribution, GroupSamples
 
 
@@ -22,6 +22,8 @@ class SymmetrizedOutput(NamedTuple):
 
 class Symmetrized(nn.Module):
     r"""h(x) = E_{g ~ p(g | x)} [rho_out(g) f(rho_in(g)^-1 x)] for any network f of a batch.
+
+    A loss is to be taken of this mean, not of its terms.
 
     Symmetry: equivariant where p(h g | h x) = p(g | x): exactly for a law that gives all its elements (`Enumerated`,
     frames), in expectation for one that draws them, with an error that falls as K^-1/2.
@@ -77,7 +79,9 @@ class Symmetrized(nn.Module):
             generator = seeded("symmetrized")
         num_samples = self.num_samples if num_samples is None else num_samples
         samples = self.distribution.sample(batch, num_samples, generator)
-        return SymmetrizedOutput(symmetrized(self.backbone, batch, self.output, samples.g, self.max_batch), samples)
+        invert = getattr(getattr(self.distribution, "group", None), "inverse", torch.linalg.inv)
+        output = symmetrized(self.backbone, batch, self.output, samples.g, self.max_batch, samples.weights, invert)
+        return SymmetrizedOutput(output, samples)
 
 
 def symmetrized(
@@ -86,26 +90,80 @@ def symmetrized(
     output: Field,
     g: Float[Tensor, "B K n n"],
     max_batch: int | None = None,
+    weights: Float[Tensor, "B K"] | None = None,
+    invert: Callable[[Tensor], Tensor] = torch.linalg.inv,
 ) -> Tensor:
-    """(1/K) sum_k rho_out(g_k) f(rho_in(g_k)^-1 x), with K elements for each sample; differentiable in all of them.
+    """sum_k w_k rho_out(g_k) f(rho_in(g_k)^-1 x), with K elements for each sample; differentiable in all of them.
 
-    Raises: ValueError for another number of samples, or a function that does not return a tensor.
+    Args:
+        fn: f, of a batch.
+        batch: x.
+        output: how the values of f transform.
+        g: the elements.
+        max_batch: as for `Symmetrized`.
+        weights: w, which should add up to 1 for each sample; differentiable too. None: 1 / K each.
+        invert: the inverse elements, with the gradient that they should have: that of a group for its own.
+    Raises: ValueError for another number of samples, a function that does not return a tensor, an output that the
+        elements cannot move, an element without inverse, or a representation of which g^-1 does not move back.
     """
     if g.dim() != 4 or len(g) != batch.num_samples or not g.shape[1]:
         raise ValueError(f"g needs elements (B, K, n, n) for {batch.num_samples} samples, got shape {tuple(g.shape)}")
+    if weights is not None and weights.shape != g.shape[:2]:
+        raise ValueError(f"weights need the shape {tuple(g.shape[:2])} of g, got {tuple(weights.shape)}")
+    _check_inverses(batch, output)
     per_pass = g.shape[1] if max_batch is None else max(1, max_batch // batch.num_samples)
-    parts = [_moved_back(fn, batch, output, part).sum(dim=0) for part in g.split(per_pass, dim=1)]
+    shares = [None] * -(-g.shape[1] // per_pass) if weights is None else weights.split(per_pass, dim=1)
+    parts = [
+        _moved_back(fn, batch, output, part, share, invert).sum(dim=0)
+        for part, share in zip(g.split(per_pass, dim=1), shares)
+    ]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    return total / g.shape[1]
+    return total / g.shape[1] if weights is None else total
 
 
-def _moved_back(fn: Callable[[Batch], Tensor], batch: Batch, output: Field, g: Tensor) -> Float[Tensor, "K rows ..."]:
-    """rho_out(g) f(rho_in(g)^-1 x) for each of the copies, all in one pass."""
+def _moved_back(
+    fn: Callable[[Batch], Tensor],
+    batch: Batch,
+    output: Field,
+    g: Tensor,
+    weights: Tensor | None,
+    invert: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "K rows ..."]:
+    """rho_out(g) f(rho_in(g)^-1 x), times its weight, for each of the copies, all in one pass."""
     copies = batch.repeat(g.shape[1])
     elements = g.transpose(0, 1).flatten(0, 1)  # copy by copy, as the batch is repeated
-    values = fn(copies.transform(torch.linalg.inv(elements)))
+    try:
+        inverses = invert(elements)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is one of torch's public names
+        raise ValueError(f"an element of the law is a singular matrix, which moves nothing back: {error}") from error
+    values = fn(copies.transform(inverses))
     if not isinstance(values, Tensor):
         raise ValueError(f"a symmetrized network returns one tensor, got {type(values).__name__}: pick one in a module")
-    return copies.act(output, elements, values).unflatten(0, (g.shape[1], -1))
+    try:
+        moved = copies.act(output, elements, values)
+    except ValueError as error:
+        raise ValueError(f"output: {error}") from error
+    if weights is not None:
+        moved = copies.act(Field(Intensity(), level=output.level), _factors(weights.T.flatten()), moved)
+    return moved.unflatten(0, (g.shape[1], -1))
+
+
+def _factors(weights: Float[Tensor, " B"]) -> Float[Tensor, "B 2 2"]:
+    """Elements that multiply the values of each sample: a batch knows which rows are whose."""
+    zero, one = torch.zeros_like(weights), torch.ones_like(weights)
+    return torch.stack([weights, zero, zero, one], dim=-1).unflatten(-1, (2, 2))
+
+
+def _check_inverses(batch: Batch, output: Field) -> None:
+    """Refuse fields that g^-1 does not move back.
+
+    Raises: ValueError.
+    """
+    for name, field in (*batch.fields.items(), ("output", output)):
+        if not field.representation.is_homomorphism:
+            raise ValueError(
+                f"field {name!r}: {type(field.representation).__name__} is no representation, for rho(g h) and "
+                "rho(g) rho(h) differ: g^-1 does not move back what g moved, and an average is not equivariant"
+            )

@@ -10,7 +10,7 @@ from torch import nn
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset
 from rapidash.datasets import DataError, OnError, ReadDataset
-from rapidash.groups import SO
+from rapidash.groups import SO, Group
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
 from rapidash.tasks._point_inputs import network_ledger
@@ -78,10 +78,15 @@ class PosedTask:
             return kept
         return kept.subset(torch.randperm(len(kept), generator=seeded(self.name, split))[:size])
 
+    def poses(self, split: Split) -> Group | None:
+        """The group by which every cloud of a split is turned, None for clouds as they are."""
+        return SO(self.dim) if self.pose == "rotated" else None
+
     def posed(self, data: CloudDataset, split: Split) -> CloudDataset:
-        """The clouds as they are, or each turned by its own rotation."""
-        if self.pose == "aligned":
+        """The clouds as they are, or each turned by its own element."""
+        group = self.poses(split)
+        if group is None:
             return data
-        turns = SO(self.dim).sample(len(data), generator=seeded(self.name, "pose", split))
+        turns = group.sample(len(data), generator=seeded(self.name, "pose", split))
         turned = data.batch(torch.arange(len(data))).transform(turns)
         return CloudDataset(turned.tensors, data.fields, data.num_points)

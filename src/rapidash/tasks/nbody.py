@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
-from rapidash.datasets import FileCloud, nbody_dataset
+from rapidash.datasets import NBODY_HORIZON, FileCloud, nbody_dataset
 from rapidash.geometry import centroids
 from rapidash.groups import SO, SO2, Group, Position, Scalar, Vector
 from rapidash.methods import Split, Variant
@@ -110,6 +110,7 @@ class NBodyTask:
         data_seed: seed of the simulation.
         uniform_field: downward acceleration of every particle from the input frame on, lengths per time squared; see
             `rapidash.datasets.nbody_dataset`.
+        reports_inertia: whether the error of particles that keep their velocity is reported beside that of the model.
     Raises: ValueError for another size, or a field that is not finite.
     Source: Satorras et al., ICML 2021, after Kipf et al., ICML 2018; simulated by `rapidash.datasets`.
     """
@@ -119,6 +120,7 @@ class NBodyTask:
     num_test: int = 2000
     data_seed: int = 0
     uniform_field: float = 0.0
+    reports_inertia: bool = False
 
     name: str = field(default="nbody", init=False)
     dim: int = field(default=3, init=False)
@@ -187,3 +189,10 @@ class NBodyTask:
         square = (prediction - batch["target"]).square().mean(dim=1)
         total = square.new_zeros(batch.num_clouds).index_add(0, batch.batch, square)
         return total / torch.bincount(batch.batch, minlength=batch.num_clouds)
+
+    def details(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Mapping[str, Float[Tensor, " B"]]:
+        """The error of constant velocity, where it is asked for: what a model must beat to have learned of forces."""
+        if not self.reports_inertia:
+            return {}
+        straight_on = batch.pos + NBODY_HORIZON * batch["vel"]
+        return {"MSE of constant velocity (length^2)": self.errors(straight_on, batch)}

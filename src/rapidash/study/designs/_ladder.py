@@ -58,3 +58,9 @@ def without_exact_kernels(ladder: dict[str, Variant]) -> dict[str, Variant]:
     plain = ladder["T(3) on R3"]
     changed = replace(plain, neighbor="E(3) on R3", knob="kernels and inputs see all components")
     return {**{name: entry for name, entry in ladder.items() if name != "T(3) on R3xS2"}, plain.name: changed}
+
+
+def three_rungs(base: RapidashConfig) -> tuple[Variant, Variant, Variant]:
+    """E(3) with orientations, E(3) without, and T(3), the neighbor of other networks that keep no rotation."""
+    ladder = without_exact_kernels(symmetry_ladder(base))
+    return ladder["E(3) on R3xS2"], ladder["E(3) on R3"], ladder["T(3) on R3"]

@@ -10,10 +10,11 @@ from rapidash.train import TrainConfig
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Twelve variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, and T(3), which learns in five ways.
+    """Nine variants on R^3: E(3), relaxed in four ways, SO2(y) by construction, and T(3), which learns in three ways.
 
-    Walking; running is ``--task_options.motion run``. Quick: narrow networks, few steps, a part of the validation and
-    test samples. Full: the published samples with their mirror images, and 5 seeds.
+    Walking; running is ``--task_options.motion run``. Quick: narrow networks, few small batches, after which
+    errors still fall, a part of the validation and test samples. Full: the published samples with their mirror images,
+    and 5 seeds.
     """
     base = RapidashConfig(space="R3", channels=16, num_layers=2, basis_dim=16, basis_hidden_dim=16)
     if full:
@@ -34,20 +35,21 @@ def make_design(full: bool) -> StudyDesign:
         knob="training samples randomly turned about the vertical",
     )
     kept = (relaxed[name] for name in ("ungated", "RPP", "ACE", "ACE resilient"))
+    told = next(variant for variant in penalized_variants(plain) if variant.name.endswith("REMUL 1"))
     train = TrainConfig(
-        steps=1200 if full else 400,
-        batch_size=16,
+        steps=1200 if full else 600,
+        batch_size=16 if full else 8,
         learning_rate=3e-3 if full else 5e-3,
         weight_decay=1e-4 if full else 1e-5,
         warmup_steps=60,
         ema_decay=0.99 if full else 0.98,
-        eval_every=150 if full else 100,
-        checkpoint_every=150 if full else 100,
+        eval_every=150,
+        checkpoint_every=150,
     )
     options = {"mirror": True} if full else {"num_val": 120, "num_test": 240}
     return StudyDesign(
         "cmu",
-        (root, *kept, upright, plain, turned, *penalized_variants(plain)),
+        (root, *kept, upright, plain, turned, told),
         train,
         seeds=tuple(range(5 if full else 3)),
         task_options=options,

@@ -1,0 +1,284 @@
+"""Methods that put the nodes of a graph into an order, or average over orders: any network becomes one of graphs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rapidash._plain import check_fields
+from rapidash.data import Batch, Field
+from rapidash.groups import PairPermutation, Permutations, Scalar, parse_matrix_group
+from rapidash.methods import Control, Method, StepView, Task
+from rapidash.models import GraphNetwork
+from rapidash.symmetrize._canonical import NOISE, Conditional
+from rapidash.symmetrize._orders import LaplacianOrder, OrderProjection
+from rapidash.symmetry import GroupDistribution, Haar, Ledger, Symmetrized
+
+DRAW = "draw"  # the field of a training batch that names the random stream of a step
+
+
+class OrderScores(nn.Module):
+    """A score for each node from a `GraphNetwork`, which sees a number of noise for each node where there is one.
+
+    The number is the diagonal entry of the field of noise, which `with_noise` gives pairs of nodes.
+
+    Args:
+        field: the adjacency matrices (B, N, N).
+        channels, num_layers: of the network.
+    """
+
+    def __init__(self, field: str, channels: int, num_layers: int) -> None:
+        super().__init__()
+        self.field = field
+        self.network = GraphNetwork(1, channels, num_layers, 1, "node")
+
+    def forward(self, batch: Batch) -> Float[Tensor, "B N"]:
+        """The scores."""
+        adjacency = batch[self.field]
+        noise = (
+            batch[NOISE].diagonal(dim1=1, dim2=2) if NOISE in batch.fields else adjacency.new_zeros(adjacency.shape[:2])
+        )
+        out: Tensor = self.network(adjacency, noise[..., None])
+        return out.squeeze(-1)
+
+
+class OrderedModel(Symmetrized):
+    """A model of graphs averaged over orders of the nodes: in training over fresh ones, named by the batch.
+
+    In eval mode the random stream is the same at every call.
+
+    Args:
+        backbone, output, distribution, num_samples: as for `Symmetrized`.
+        test_samples: the number of orders in eval mode.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        output: Field,
+        distribution: GroupDistribution,
+        *,
+        num_samples: int,
+        test_samples: int,
+    ) -> None:
+        super().__init__(backbone, output, distribution, num_samples=num_samples)
+        self.test_samples = test_samples
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None, num_samples: int | None = None) -> Tensor:
+        """The average."""
+        if self.training and generator is None and DRAW in batch.fields:
+            generator = torch.Generator().manual_seed(int(batch[DRAW][0]))
+        if not self.training and num_samples is None:
+            num_samples = self.test_samples
+        return super().forward(batch, generator, num_samples)
+
+
+@dataclass(frozen=True)
+class OrderMethod(Method, ABC):
+    """What the methods of orders have in common.
+
+    Args:
+        group: name of the group, ``"S(12)"`` for graphs of 12 nodes.
+        num_samples: orders of each graph in training.
+        test_samples: orders of each graph in validation and test.
+    Raises: ValueError for another group or numbers below 1; in use for a task that another group moves, or without a
+        field of pairs.
+    """
+
+    group: str
+    num_samples: int = 8
+    test_samples: int = 16
+
+    how: ClassVar[str]  # in the ledger
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not isinstance(parse_matrix_group(self.group), Permutations):
+            raise ValueError(f"group must be one of permutations such as 'S(12)', got {self.group!r}")
+        if self.num_samples < 1 or self.test_samples < 1:
+            raise ValueError(
+                f"num_samples and test_samples must be at least 1, got {self.num_samples} and {self.test_samples}"
+            )
+
+    @abstractmethod
+    def law(self, group: Permutations, field: str) -> GroupDistribution:
+        """The law of the orders of N nodes, with fresh weights from torch's global generator."""
+
+    def modify(self, model: nn.Module, task: Task) -> nn.Module:
+        """The model averaged over the law."""
+        group = parse_matrix_group(self.group)
+        assert isinstance(group, Permutations)
+        moves = getattr(task, "moves", None)
+        if moves != group:
+            name = getattr(moves, "name", moves)
+            raise ValueError(f"{self.kind} orders by {group.name}, and the data of task {task.name!r} move by {name}")
+        law = self.law(group, pairs_of(task))
+        return OrderedModel(model, task.output, law, num_samples=self.num_samples, test_samples=self.test_samples)
+
+    def control(self, model: nn.Module, total_steps: int) -> Control:
+        """Names the random stream of every step."""
+        return OrderControl(0.0)
+
+    def ledger(self, before: Ledger, view: str) -> Ledger:
+        """Equivariant in expectation, and so not exactly."""
+        reason = f"predictions are averaged over {self.how}: permutations hold in expectation"
+        return replace(
+            before,
+            effective=parse_matrix_group(self.group),
+            reasons=(*before.reasons, reason),
+            exact=False,
+            exact_part=None,
+            exactness=(*before.exactness, reason),
+        )
+
+
+@dataclass(frozen=True)
+class HaarOrder(OrderMethod):
+    """Averages over uniformly random orders: group averaging on S(N)."""
+
+    how: ClassVar[str] = "random orders"
+
+    def law(self, group: Permutations, field: str) -> GroupDistribution:
+        """Uniform on S(N)."""
+        return Haar(group)
+
+
+@dataclass(frozen=True)
+class LaplacianFrames(OrderMethod):
+    """Averages over orders by eigenvectors of the Laplacian, ties at random: frame averaging by `LaplacianOrder`."""
+
+    how: ClassVar[str] = "orders by eigenvectors, ties at random"
+
+    def law(self, group: Permutations, field: str) -> GroupDistribution:
+        """The frames."""
+        return LaplacianOrder(group, field)
+
+
+@dataclass(frozen=True)
+class CanonicalOrder(OrderMethod):
+    """Sorts the nodes by scores of a message-passing network: canonicalization.
+
+    Nodes that an automorphism exchanges have equal scores, and so have those that color refinement cannot tell apart;
+    noise of 1e-6 orders them at random, anew at every step. By default one order is drawn, as a canonical form is one.
+
+    Args:
+        entropy_weight: of `permutation_entropy` in the loss, at least 0.
+        temperature: of `soft_sort`, which passes the gradient.
+        channels, num_layers: of the network of the scores.
+    Source: Kaba et al., "Equivariance with Learned Canonicalization Functions", ICML 2023.
+    """
+
+    num_samples: int = 1
+    test_samples: int = 1
+    entropy_weight: float = 0.1
+    temperature: float = 0.01
+    channels: int = 32
+    num_layers: int = 4
+
+    how: ClassVar[str] = "an order by scores of the nodes, ties at random"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        OrderProjection(self.temperature)
+        if not self.entropy_weight >= 0 or self.channels < 1 or self.num_layers < 1:
+            raise ValueError(
+                "entropy_weight must be at least 0, channels and num_layers at least 1, got "
+                f"{self.entropy_weight}, {self.channels} and {self.num_layers}"
+            )
+
+    def law(self, group: Permutations, field: str) -> GroupDistribution:
+        """A point mass, but for ties."""
+        return Conditional(*self._parts(group, field), noise_scale=0.0, **self._options())
+
+    def control(self, model: nn.Module, total_steps: int) -> Control:
+        """Adds the entropy."""
+        return OrderControl(self.entropy_weight)
+
+    def _parts(self, group: Permutations, field: str) -> tuple[nn.Module, Permutations]:
+        return OrderScores(field, self.channels, self.num_layers), group
+
+    def _options(self) -> dict[str, Any]:
+        projection = OrderProjection(self.temperature)
+        return {"projection": projection, "prior_weight": 1.0, "degenerate": "ignore"}
+
+
+@dataclass(frozen=True)
+class ProbabilisticOrder(CanonicalOrder):
+    """Sorts the nodes by scores that depend on fresh noise, and averages: probabilistic symmetrization.
+
+    The noise, one number for each node, tells nodes apart that an automorphism exchanges; with ``noise_scale=0`` and
+    one sample it is `CanonicalOrder`.
+
+    Args:
+        noise_scale: standard deviation of the noise, at least 0.
+    Source: Kim et al., "Learning Probabilistic Symmetrization for Architecture Agnostic Equivariance", NeurIPS 2023.
+    """
+
+    num_samples: int = 8
+    test_samples: int = 16
+    noise_scale: float = 1.0
+
+    how: ClassVar[str] = "orders by scores of the nodes and noise"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.noise_scale >= 0:
+            raise ValueError(f"noise_scale must be at least 0, got {self.noise_scale}")
+
+    def law(self, group: Permutations, field: str) -> GroupDistribution:
+        """The law with noise."""
+        return Conditional(*self._parts(group, field), noise_scale=self.noise_scale, **self._options())
+
+
+class OrderControl(Control):
+    """Names the random stream of every step, and adds the penalty of the law.
+
+    Args:
+        weight: of the penalty, which is estimated on one order of each graph.
+    """
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self._last = 0.0
+
+    def batch(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """The batch with a number for the stream, the same for all graphs."""
+        number = torch.randint(2**62, (1,), generator=rng).expand(batch.num_samples)
+        return batch.with_tensor(DRAW, number, Field(Scalar(), level="cloud"))
+
+    def terms(self, view: StepView) -> Mapping[str, Tensor]:
+        """The entropy of the soft permutations."""
+        if not self.weight:
+            return {}
+        ordered = next(part for part in view.model.modules() if isinstance(part, OrderedModel))
+        penalty = ordered.distribution.sample(view.batch, 1, view.rng).penalty
+        self._last = float(penalty.detach())
+        return {"entropy": self.weight * penalty}
+
+    def values(self) -> Mapping[str, float]:
+        """The entropy of the last step, in nats."""
+        return {"entropy": self._last} if self.weight else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The entropy of the last step."""
+        return {"entropy": self._last}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The entropy of a saved state."""
+        self._last = float(state["entropy"])
+
+
+def pairs_of(task: Task) -> str:
+    """The name of the field of adjacency matrices.
+
+    Raises: ValueError for a task with none of them, or several.
+    """
+    fields = task.dataset("val").fields
+    found = [name for name, field in fields.items() if field.representation == PairPermutation()]
+    if len(found) != 1:
+        raise ValueError(f"an order needs one field of pairs of nodes, the task {task.name!r} has {sorted(found)}")
+    return found[0]
