@@ -36,6 +36,7 @@ from rapidash.symmetrize._projections import (
 from rapidash.symmetrize._quadrature import Quadrature
 from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._scale_stream import ScaleError, ScaleStream, ScaleStreamConfig, scale_error, zoomed
+from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, score_gap, soft_sort
 from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMethod
 
 __all__ = [

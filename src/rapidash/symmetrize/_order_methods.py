@@ -79,7 +79,7 @@ class OrderedModel(Symmetrized):
 
 @dataclass(frozen=True)
 class OrderMethod(Method, ABC):
-    """What the methods of orders have in common.
+    """The shared parts of methods that put nodes in order.
 
     Args:
         group: name of the group, ``"S(12)"`` for graphs of 12 nodes.
