@@ -23,7 +23,7 @@ from rapidash.symmetrize.tabular import (
     measure_relabelling,
     relabelling,
 )
-from rapidash.symmetrize.tabular.evaluate import Result, compare, encoded, mean_difference, page, results
+from rapidash.symmetrize.tabular.evaluate import Result, classifiers, compare, encoded, mean_difference, page, results
 from rapidash.tasks import get_task
 from tests.report._studies import small_record
 
@@ -201,3 +201,14 @@ def test_errors_are_those_of_the_test_rows_and_choices_leave_them_out(
     [first] = results(["x"], {"nearest": Nearest}, records=file)
     [again] = results(["x"], {"nearest": None}, records=file)  # kept: nothing is fitted
     assert first.errors == again.errors
+
+
+def test_every_classifier_takes_columns_without_a_value_and_columns_that_do_not_vary() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 4))
+    rows[:, 1], rows[:, 2] = 3.0, np.nan
+    labels = (rows[:, 0] > 0).astype(int)
+    right = {
+        name: float((make().fit(rows, labels).predict(rows) == labels).mean()) for name, make in classifiers().items()
+    }
+    assert right.pop("majority") == max(labels.mean(), 1 - labels.mean())
+    assert min(right.values()) > 0.9
