@@ -62,7 +62,7 @@ CASES: dict[str, tuple[Representation, MatrixGroup, tuple[int, ...]]] = {
     "permutation of pairs, last axes": (PairPermutation((-2, -1)), Permutations(4), (5, 2, 4, 4)),
     "permutation, a factor": (OfFactor(BOTH, 0, Permutation(0)), BOTH, (5, 4, 3)),
     "vector, the other factor": (OfFactor(BOTH, 1, Vector()), BOTH, (5, 4, 3)),
-    "both factors": (
+    "permutation and vector, both factors": (
         OfFactors((OfFactor(BOTH, 0, Permutation(0)), OfFactor(BOTH, 1, Vector()))),
         BOTH,
         (5, 4, 3),

@@ -76,7 +76,8 @@ def test_help_lists_what_the_package_adds() -> None:
     shown = " ".join(rapidash("--help").stdout.split())
     for line in (
         "growth-ring tasks:",
-        "networks: rapidash, EGNN, DGCNN, mlp, growth-mlp methods:",
+        "networks: rapidash, EGNN, DGCNN, mlp, ",
+        ", growth-mlp methods:",
         ", growth-gate, growth-noise, growth-broken schedules: triangle, decay, constant objectives: supervised, ",
         ", growth-shifts measures:",
         ", growth-size",

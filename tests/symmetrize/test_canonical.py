@@ -120,7 +120,7 @@ def test_a_cloud_in_a_plane_has_a_rotation() -> None:
     net = small_frame_network(SE(3), flat, noise=False).double()
     law = Canonical(net, SE(3), projection=RotationProjection(SE(3)), degenerate="error")
     model = Symmetrized(PointNet(3, FORCE), FORCE, law).eval()
-    assert equivariance_error(model, flat, Action(SE(3), outputs=FORCE)).max < 1e-11
+    assert equivariance_error(model, flat, Action(SE(3), outputs=FORCE)).max < 1e-10
 
 
 def test_without_noise_and_with_one_sample_it_is_the_canonical_one_bit_for_bit() -> None:

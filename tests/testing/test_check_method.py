@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rapidash.data import Batch
 from rapidash.groups import MatrixGroup
 from rapidash.methods import Augment, Average, Control, Method, StepView, Variant
-from rapidash.models import DGCNNConfig, EGNNConfig, MLPConfig, RapidashConfig
+from rapidash.models import DGCNNConfig, EGNNConfig, MLPConfig, RapidashConfig, SignalGCNNConfig
 from rapidash.registry import METHODS
 from rapidash.relax import (
     ACE,
@@ -28,7 +28,7 @@ from rapidash.relax import (
     ProjectionPenalty,
     ResidualPathwayPrior,
 )
-from rapidash.symmetrize import CanonicalOrder, HaarOrder, LaplacianFrames, ProbabilisticOrder
+from rapidash.symmetrize import CanonicalOrder, HaarOrder, IntegrateInvariants, LaplacianFrames, ProbabilisticOrder
 from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.testing import check_method
@@ -112,6 +112,12 @@ def test_those_for_graphs_pass(method: Method, off: Method | None, tmp_path: Pat
     check_method(method, task, variant, tmp_path / "runs", off=off)
 
 
+def test_that_for_invariants_passes(tmp_path: Path) -> None:
+    task = get_task("necklaces", num_train=16, num_val=8, num_test=8)
+    variant = Variant("a", SignalGCNNConfig(symmetry="C8"))
+    check_method(IntegrateInvariants("weighted-sum", kernel_size=1), task, variant, tmp_path / "runs")
+
+
 def test_all_of_the_package_are_checked() -> None:
     checked = {
         "augment",
@@ -127,9 +133,11 @@ def test_all_of_the_package_are_checked() -> None:
         "laplacian-frames",
         "canonical-order",
         "probabilistic-order",
+        "invariant-integration",
     }
     in_tests_relax = {"relaxed-conv", "relaxed-networks", "residual-networks", "shared-networks"}
-    assert checked | in_tests_relax == set(METHODS.own_names())
+    in_tests_symmetrize = {"canonical", "frames", "group-averaging", "probabilistic"}
+    assert checked | in_tests_relax | in_tests_symmetrize == set(METHODS.own_names())
 
 
 def test_methods_of_another_package_pass(growth: None, tmp_path: Path) -> None:
