@@ -108,7 +108,7 @@ class EquiTabPFN(nn.Module):
     Args:
         num_features: width F of a row; narrower tables are padded with zeros, see `fitted_to_width`.
         dim: width of a token.
-        num_blocks: `BiAttentionBlock`s, at least 1.
+        num_blocks: how many of `BiAttentionBlock`, at least 1.
         num_heads: of every attention.
         decoder_hidden: of the `KernelDecoder`.
     Shape: x (B, R, F), NaN for missing values; y (B, T) in 0 to C - 1 -> logits (B, R - T, C).
