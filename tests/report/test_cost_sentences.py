@@ -10,7 +10,7 @@ from rapidash.report._cost_section import cost_section
 from rapidash.report._cost_sentences import CostFigures, cost_sentences
 from rapidash.report._markdown import markdown_table
 from rapidash.report._terminal import terminal_table
-from rapidash.study import study_of, summarize
+from rapidash.study import StudySummary, study_of, summarize
 from tests.report._studies import small_record
 
 UNITS = {"moved_unit": "length", "metric": "MSE of positions", "unit": "length^2", "over": "clouds"}
@@ -98,19 +98,32 @@ def test_the_sentences_have_the_figures_of_the_table(share: float, half: float, 
     assert word.get(expected, "Whether it matters cannot be told") in section.text
 
 
-def test_a_study_speaks_of_its_best_model_and_names_one_that_is_exact() -> None:
-    """Over three seeds the interval is that of the shares over seeds, whatever that over clouds is."""
+def free_and_bound(bound: tuple[float, float, float]) -> StudySummary:
+    """A model whose broken symmetry matters, with errors 0.1, and one that is exact, three seeds each."""
     records = [
         small_record(name, seed, error, key=f"{name}{seed}", symmetry_cost=cost)
-        for name, error, cost in (
-            ("free", 0.1, figures(0.3, 0.3)),
-            ("bound", 0.15, figures(0.0, 0.0, relative=1e-15)),
+        for name, errors, cost in (
+            ("free", (0.1, 0.1, 0.1), figures(0.3, 0.3)),
+            ("bound", bound, figures(0.0, 0.0, relative=1e-15)),
         )
-        for seed in range(3)
+        for seed, error in enumerate(errors)
     ]
     for seed, share in enumerate((0.29, 0.30, 0.31)):
         records[seed]["symmetry_cost"] = figures(share, 0.3)
-    summary = summarize(study_of(records))
+    return summarize(study_of(records))
+
+
+def test_a_model_that_is_exact_but_clearly_worse_is_no_advice() -> None:
+    section = cost_section(free_and_bound((0.151, 0.150, 0.149)))
+    assert section is not None
+    assert "It matters" in section.text
+    assert "bound" not in section.text
+    assert "train on samples that are moved by SO(3), or a network that has it" in section.text
+
+
+def test_a_study_speaks_of_its_best_model_and_names_one_that_is_exact() -> None:
+    """Over three seeds the interval is that of the shares over seeds, whatever that over clouds is."""
+    summary = free_and_bound((0.05, 0.15, 0.25))
     section = cost_section(summary)
     assert section is not None
     rows = [dict(zip(section.head, row, strict=True)) for row in section.rows]

@@ -88,7 +88,7 @@ def _over_seeds(runs: list[Run], name: str) -> Estimate | None:
 
 
 def _remedy(summary: StudySummary, found: dict[str, CostFigures], name: str) -> str:
-    """The best variant whose predictions do not move, with both test errors; empty where there is none."""
+    """The best variant whose predictions do not move, with both test errors; empty where all such are clearly worse."""
     test = summary[name].test
     exact = [
         variant
@@ -97,6 +97,9 @@ def _remedy(summary: StudySummary, found: dict[str, CostFigures], name: str) -> 
     ]
     best = min(exact, key=lambda variant: variant.test.mean if variant.test else float("inf"), default=None)
     if best is None or best.test is None or test is None:
+        return ""
+    to_best = summary.to_best.get(best.name)
+    if to_best is not None and to_best.is_clear:
         return ""
     errors = f"test error {fmt.number(best.test.mean)} against {fmt.number(test.mean)}"
     return f"{best.name}, which is exactly symmetric ({errors})"
