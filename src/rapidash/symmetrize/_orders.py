@@ -146,7 +146,7 @@ def laplacian_keys(adjacency: Float[Tensor, "B N N"]) -> Float[Tensor, "B N N"]:
     return torch.round(vectors.square() @ same.to(vectors), decimals=DIGITS)
 
 
-def _block_diagonal(blocks: list[Float[Tensor, "B m m"]]) -> Float[Tensor, "B n n"]:
+def _block_diagonal(blocks: list[Float[Tensor, "B _ _"]]) -> Float[Tensor, "B n n"]:
     sizes = [block.shape[-1] for block in blocks]
     rows = [
         torch.nn.functional.pad(block, (sum(sizes[:index]), sum(sizes[index + 1 :])))
