@@ -1,6 +1,7 @@
 """Products of groups: independent elements of several groups, side by side as blocks of one matrix."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,9 +45,18 @@ class Product(MatrixGroup):
         end = start + self.groups[index].size
         return g[..., start:end, start:end]
 
+    def join(self, blocks: Sequence[Float[Tensor, "*B _ _"]]) -> Float[Tensor, "*B n n"]:
+        """The element with these elements of the factors, as `block` gives them back; differentiable in all of them."""
+        sizes = [group.size for group in self.groups]
+        rows = [
+            torch.nn.functional.pad(block, (sum(sizes[:index]), sum(sizes[index + 1 :])))
+            for index, block in enumerate(blocks)
+        ]
+        return torch.cat(rows, dim=-2)
+
     def sample(self, num: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "G n n"]:
         """Independent elements of the factors, drawn factor by factor."""
-        return _blocks([group.sample(num, generator=generator) for group in self.groups])
+        return self.join([group.sample(num, generator=generator) for group in self.groups])
 
     def generators(self) -> Float[Tensor, "d n n"]:
         """Those of the factors, each in its block."""
@@ -54,13 +64,12 @@ class Product(MatrixGroup):
         for index, group in enumerate(self.groups):
             own = group.generators()
             others = [torch.zeros(len(own), part.size, part.size, dtype=own.dtype) for part in self.groups]
-            rows.append(_blocks([*others[:index], own, *others[index + 1 :]]))
+            rows.append(self.join([*others[:index], own, *others[index + 1 :]]))
         return torch.cat(rows)
 
     def inverse(self, g: Float[Tensor, "*B n n"]) -> Float[Tensor, "*B n n"]:
         """The inverse of each block, as its factor has it."""
-        blocks = [group.inverse(self.block(index, g)) for index, group in enumerate(self.groups)]
-        return _blocks([block.reshape(-1, *block.shape[-2:]) for block in blocks]).reshape(g.shape)
+        return self.join([group.inverse(self.block(index, g)) for index, group in enumerate(self.groups)])
 
     def elements(self) -> Float[Tensor, "G n n"] | None:
         """Every combination of the factors' elements, identity first; None if one is infinite, or beyond 5040."""
@@ -68,7 +77,7 @@ class Product(MatrixGroup):
         if len(listed) < len(self.groups) or math.prod(map(len, listed)) > MAX_LISTED:
             return None
         chosen = torch.cartesian_prod(*[torch.arange(len(elements)) for elements in listed]).reshape(-1, len(listed))
-        return _blocks([elements[column] for elements, column in zip(listed, chosen.T)])
+        return self.join([elements[column] for elements, column in zip(listed, chosen.T)])
 
     @property
     def is_compact(self) -> bool:
@@ -156,15 +165,3 @@ class OfFactors(Representation):
         for part in self.parts:
             x = part.act(g, x)
         return x
-
-
-def _blocks(parts: list[Tensor]) -> Float[Tensor, "G n n"]:
-    """Block-diagonal matrices of matrices (G, m, m)."""
-    size = sum(part.shape[-1] for part in parts)
-    joined = parts[0].new_zeros(len(parts[0]), size, size)
-    start = 0
-    for part in parts:
-        end = start + part.shape[-1]
-        joined[:, start:end, start:end] = part
-        start = end
-    return joined

@@ -1,5 +1,6 @@
 """Plain group-convolutional networks: of images under turns and mirrors, and of functions on a finite group."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -12,7 +13,7 @@ from rapidash.models._network import Interface, NetworkConfig, Takes
 from rapidash.nn import CenteredMaxPool, FiberHead, ImageGroupConv, ImageLifting, Padding, Pooling
 
 
-class FiberNetwork(nn.Module):
+class FiberNetwork(nn.Module, ABC):
     """Layers that give functions on a finite group and pixels, and a head that makes them outputs.
 
     Args:
@@ -31,9 +32,9 @@ class FiberNetwork(nn.Module):
         """Numbers per sample."""
         return self.head.num_outputs
 
+    @abstractmethod
     def fiber(self, x: Tensor) -> Float[Tensor, "B C G H W"]:
         """The features in front of the head."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Float[Tensor, "B num_outputs"]:
         """Outputs of every sample."""

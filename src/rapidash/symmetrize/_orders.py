@@ -91,7 +91,7 @@ class JointProjection:
             projection(piece.unflatten(1, shape), batch, generator)
             for (projection, shape), piece in zip(self.parts, out.split(sizes, dim=1))
         ]
-        g = _block_diagonal([one.g.double() for one in found])
+        g = self.product.join([one.g.double() for one in found])
         gap = torch.stack([one.gap.double() for one in found]).amin(dim=0)
         return Projected(g, gap, torch.stack([one.prior.double() for one in found]).sum())
 
@@ -144,12 +144,3 @@ def laplacian_keys(adjacency: Float[Tensor, "B N N"]) -> Float[Tensor, "B N N"]:
     values, vectors = torch.linalg.eigh(laplacian)
     same = (values[:, :, None] - values[:, None, :]).abs() < EIGENVALUES_EQUAL * values[:, -1:, None].clamp_min(1)
     return torch.round(vectors.square() @ same.to(vectors), decimals=DIGITS)
-
-
-def _block_diagonal(blocks: list[Float[Tensor, "B _ _"]]) -> Float[Tensor, "B n n"]:
-    sizes = [block.shape[-1] for block in blocks]
-    rows = [
-        torch.nn.functional.pad(block, (sum(sizes[:index]), sum(sizes[index + 1 :])))
-        for index, block in enumerate(blocks)
-    ]
-    return torch.cat(rows, dim=-2)

@@ -52,7 +52,7 @@ class ProductLaw(nn.Module):
         device = next(iter(batch.tensors.values())).device
         chosen = self._chosen([samples.g.shape[1] for samples in parts])
         blocks = [samples.g[:, which].to(device, torch.float64) for samples, which in zip(parts, chosen)]
-        g = _side_by_side(blocks)
+        g = self.product.join(blocks)
         weights = None
         if any(samples.weights is not None for samples in parts):
             weights = g.new_ones(g.shape[:2])
@@ -101,13 +101,3 @@ def _own(representation: Representation, product: Product, index: int) -> Repres
         if part.index == index:
             return part.representation
     return Scalar()
-
-
-def _side_by_side(blocks: list[Tensor]) -> Tensor:
-    """Block-diagonal matrices of matrices (B, K, m, m)."""
-    sizes = [block.shape[-1] for block in blocks]
-    rows = []
-    for index, block in enumerate(blocks):
-        left, right = sum(sizes[:index]), sum(sizes[index + 1 :])
-        rows.append(torch.nn.functional.pad(block, (left, right)))
-    return torch.cat(rows, dim=-2)

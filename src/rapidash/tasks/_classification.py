@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from rapidash.data import CloudBatch, Field
 from rapidash.datasets import FileCloud
@@ -15,6 +14,7 @@ from rapidash.groups import Scalar
 from rapidash.methods import Variant
 from rapidash.models import Network, cloud_network
 from rapidash.tasks._file_task import NeededField, Output, cloud_tensors
+from rapidash.tasks._label import LabelTask
 from rapidash.tasks._point_inputs import displacements, point_inputs
 from rapidash.tasks._posed_task import PosedTask
 
@@ -68,7 +68,7 @@ class CloudClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(LabelTask):
     """The base of tasks whose clouds have a ``label``: cross-entropy, and the error rate in percent."""
 
     metric: str = field(default="error rate", init=False)
@@ -108,14 +108,6 @@ class Classification:
             "probability": Output(best, self.output),
             "probabilities": Output(every, self.output, names),
         }
-
-    def loss(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, ""]:
-        """Cross-entropy, nats."""
-        return cross_entropy(prediction, batch["label"])
-
-    def errors(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, " B"]:
-        """100 for every cloud whose largest logit is not that of its class, else 0."""
-        return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import math
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from rapidash.data import Batch
 from rapidash.groups import Group, parse_group, trivial
@@ -65,13 +64,3 @@ def invariant_ledger(variant: Variant) -> Ledger:
 def _sees_scales(model: NetworkConfig) -> bool:
     streams = model.streams if isinstance(model, MultiStreamConfig) else (model,)
     return any(isinstance(stream, ScaleStreamConfig) for stream in streams)
-
-
-def class_loss(prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
-    """Cross-entropy, nats."""
-    return cross_entropy(prediction, batch["label"])
-
-
-def class_errors(prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, " B"]:
-    """100 for every sample whose largest logit is not that of its class, else 0."""
-    return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import interpolate
 
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field, RowDataset
@@ -14,6 +14,7 @@ from rapidash.groups import Image, MatrixGroup, OfFactor, Product, Representatio
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface
 from rapidash.symmetry import Ledger
+from rapidash.tasks._label import LabelTask
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 SIDE = 12  # pixels
@@ -47,7 +48,7 @@ class GlyphNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class GlyphsTask:
+class GlyphsTask(LabelTask):
     """Recognize the glyphs in an image, each in a pose of its own: the labels do not change when a glyph is turned.
 
     A glyph is one of ``num_kinds`` smooth random blobs of 12 x 12 pixels, moved by a random element of the group, with
@@ -151,13 +152,13 @@ class GlyphsTask:
     def loss(self, prediction: Float[Tensor, "B ..."], batch: Batch) -> Float[Tensor, ""]:
         """Cross-entropy in nats, or the mean squared error."""
         if self.predict == "class":
-            return cross_entropy(prediction, batch["label"])
+            return super().loss(prediction, batch)
         return (prediction - batch["target"]).square().mean()
 
     def errors(self, prediction: Float[Tensor, "B ..."], batch: Batch) -> Float[Tensor, " B"]:
         """100 for every image whose largest logit is not that of its class, else 0; or the mean squared error."""
         if self.predict == "class":
-            return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)
+            return super().errors(prediction, batch)
         return (prediction - batch["target"]).square().flatten(1).mean(dim=1)
 
     def _representation(self, index: int) -> Representation:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from rapidash.data import Batch, Field, RowDataset
 from rapidash.datasets import regular_graphs_dataset
@@ -13,6 +12,7 @@ from rapidash.groups import MatrixGroup, Permutations, Scalar, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import GraphNetworkConfig, Interface
 from rapidash.symmetry import Ledger
+from rapidash.tasks._label import LabelTask
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 
@@ -34,7 +34,7 @@ class GraphClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class GraphsTask:
+class GraphsTask(LabelTask):
     """Whether a random regular graph is connected (label 0) or in two parts (label 1); nodes stand in random order.
 
     Of each degree as many are connected as not, so whatever color refinement bounds is right in one half of the cases:
@@ -91,11 +91,3 @@ class GraphsTask:
             return Ledger(group, group, ("nodes are treated alike: every order gives the same",), True, False)
         none: MatrixGroup = trivial(2)
         return Ledger(none, none, ("the network sees every pair of nodes in its place: no order is kept",), True, False)
-
-    def loss(self, prediction: Float[Tensor, "B 2"], batch: Batch) -> Float[Tensor, ""]:
-        """Cross-entropy, nats."""
-        return cross_entropy(prediction, batch["label"])
-
-    def errors(self, prediction: Float[Tensor, "B 2"], batch: Batch) -> Float[Tensor, " B"]:
-        """100 for every graph whose larger logit is not that of its class, else 0."""
-        return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)

@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.data import Batch, Field, RowDataset
+from rapidash.data import Field, RowDataset
 from rapidash.groups import MatrixGroup, Regular, Scalar, cyclic, finite_table
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._pixel_network import FieldClassifier, class_errors, class_loss, invariant_ledger
+from rapidash.tasks._label import LabelTask
+from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 PLACES, ONES = 8, 4
@@ -26,7 +27,7 @@ def necklace_classes() -> Float[Tensor, "10 8"]:
 
 
 @dataclass(frozen=True)
-class NecklacesTask:
+class NecklacesTask(LabelTask):
     """Which of 10 arrangements of 4 ones on a ring of 8 places a signal shows, whatever its rotation.
 
     All classes have the same mean, and the same values in another order: what is invariant to all permutations, such as
@@ -85,11 +86,3 @@ class NecklacesTask:
     def ledger(self, variant: Variant) -> Ledger:
         """The group of the layers."""
         return invariant_ledger(variant)
-
-    def loss(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
-        """Cross-entropy, nats."""
-        return class_loss(prediction, batch)
-
-    def errors(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, " B"]:
-        """100 for every signal whose largest logit is not that of its class, else 0."""
-        return class_errors(prediction, batch)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from rapidash._seed import seeded
-from rapidash.data import Batch, Field, RowDataset
+from rapidash.data import Field, RowDataset
 from rapidash.datasets import digits_images
 from rapidash.groups import Image, MatrixGroup, Scalar, cyclic, scaling
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._pixel_network import FieldClassifier, class_errors, class_loss, invariant_ledger
+from rapidash.tasks._label import LabelTask
+from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 SIDE, CLASSES = 15, 9  # pixels; a nine is a six upside down
@@ -25,7 +26,7 @@ _IMAGE = Image(boundary="zeros")
 
 
 @dataclass(frozen=True)
-class RotatedDigitsTask:
+class RotatedDigitsTask(LabelTask):
     """Which digit, 0 to 8, an image of 15 x 15 pixels shows, whatever its turn.
 
     The 8 x 8 digits of scikit-learn, linearly interpolated; nines are left out, since a turned one is a six.
@@ -90,14 +91,6 @@ class RotatedDigitsTask:
     def ledger(self, variant: Variant) -> Ledger:
         """The group of the layers."""
         return invariant_ledger(variant)
-
-    def loss(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
-        """Cross-entropy, nats."""
-        return class_loss(prediction, batch)
-
-    def errors(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, " B"]:
-        """100 for every image whose largest logit is not that of its class, else 0."""
-        return class_errors(prediction, batch)
 
     def _poses(self, label: Int[Tensor, " B"], split: Split) -> Float[Tensor, "B 3 3"]:
         rng = seeded("digits", "poses", self.data_seed, split)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from rapidash.data import Batch, Field, RowDataset
 from rapidash.datasets import OnError, Table, TableSplit, abide_dataset, heart_disease_dataset, tabular_dataset
@@ -16,6 +16,7 @@ from rapidash.groups import MatrixGroup, Scalar, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface
 from rapidash.symmetry import Ledger
+from rapidash.tasks._label import LabelTask
 
 _OWN_FILES = {"heart-disease": heart_disease_dataset, "abide": abide_dataset}
 
@@ -33,7 +34,7 @@ class RowClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class TablesTask:
+class TablesTask(LabelTask):
     """Classify the rows of a table.
 
     Numbers are scaled to mean 0 and deviation 1 over the observed values of the training part, categories become one
@@ -86,14 +87,6 @@ class TablesTask:
         """None: the columns of a table mean different things, and no motion acts on them."""
         none: MatrixGroup = trivial(3)
         return Ledger(none, none, ("the columns of a table mean different things: no group acts on them",), True, False)
-
-    def loss(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, ""]:
-        """Cross-entropy, nats."""
-        return cross_entropy(prediction, batch["label"])
-
-    def errors(self, prediction: Float[Tensor, "B K"], batch: Batch) -> Float[Tensor, " B"]:
-        """100 for every row whose largest logit is not that of its class, else 0."""
-        return 100 * (prediction.argmax(dim=1) != batch["label"]).to(prediction.dtype)
 
     def _prepared(self, table: Table) -> Float[Tensor, "B d"]:
         scales = _scales(self)

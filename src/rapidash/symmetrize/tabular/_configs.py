@@ -9,16 +9,12 @@ from rapidash.symmetrize.tabular._fixed_head import FixedHeadPFN
 
 
 @dataclass(frozen=True)
-class EquiTabPFNConfig(NetworkConfig):
-    """Knobs of `EquiTabPFN`, which documents them.
-
-    Raises: ValueError for a field of another type.
-    """
+class _InContextConfig(NetworkConfig):
+    """The knobs that both networks have."""
 
     dim: int = 64
     num_blocks: int = 4
     num_heads: int = 4
-    decoder_hidden: int = 64
 
     symmetry = "trivial"
     space = "rows"
@@ -30,6 +26,16 @@ class EquiTabPFNConfig(NetworkConfig):
     def takes(self) -> Takes:
         """Numbers side by side."""
         return "components"
+
+
+@dataclass(frozen=True)
+class EquiTabPFNConfig(_InContextConfig):
+    """Knobs of `EquiTabPFN`, which documents them.
+
+    Raises: ValueError for a field of another type.
+    """
+
+    decoder_hidden: int = 64
 
     def build(self, io: Interface) -> EquiTabPFN:
         """An `EquiTabPFN` for tables of ``io.in_scalars`` features; how many classes there are is no size of it."""
@@ -37,26 +43,13 @@ class EquiTabPFNConfig(NetworkConfig):
 
 
 @dataclass(frozen=True)
-class FixedHeadPFNConfig(NetworkConfig):
+class FixedHeadPFNConfig(_InContextConfig):
     """Knobs of `FixedHeadPFN`, which documents them; the task says how many classes the head has.
 
     Raises: ValueError for a field of another type.
     """
 
-    dim: int = 64
     num_blocks: int = 6
-    num_heads: int = 4
-
-    symmetry = "trivial"
-    space = "rows"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    @property
-    def takes(self) -> Takes:
-        """Numbers side by side."""
-        return "components"
 
     def build(self, io: Interface) -> FixedHeadPFN:
         """A `FixedHeadPFN` for tables of ``io.in_scalars`` features and at most ``io.out_scalars`` classes."""
