@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import Batch, CloudBatch, Field
 from rapidash.groups import SO, E, O, Position, T, Vector, parse_group
-from rapidash.methods import Augment, Method, Step, StepView, Variant, build_model, view_ledger
+from rapidash.methods import (
+    Augment,
+    Method,
+    Step,
+    StepView,
+    SymmetrizedModel,
+    SymmetrizingMethod,
+    Variant,
+    build_model,
+    view_ledger,
+)
 from rapidash.models import (
     EGNNConfig,
     MessagePassingConfig,
@@ -24,8 +34,6 @@ from rapidash.symmetrize import (
     FrameAveraging,
     GroupAveraging,
     ProbabilisticSymmetrization,
-    SymmetrizedModel,
-    SymmetrizingMethod,
 )
 from rapidash.symmetry import GroupSamples, Haar
 from rapidash.tasks import get_task

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rapidash._seed import seeded
 from rapidash.groups import Permutations
-from rapidash.methods import Step, StepView, Subject, Variant, build_model, view_ledger
+from rapidash.methods import Step, StepView, Subject, SymmetrizedModel, Variant, build_model, view_ledger
 from rapidash.models import GraphNetworkConfig, MLPConfig
 from rapidash.registry import MEASURES
 from rapidash.study import get_design, run_one
-from rapidash.symmetrize import CanonicalOrder, HaarOrder, OrderedModel, ProbabilisticOrder
+from rapidash.symmetrize import CanonicalOrder, HaarOrder, ProbabilisticOrder
 from rapidash.tasks import get_task
 from rapidash.testing import check_task
 
@@ -67,42 +69,53 @@ def replace_io(**changes: object):
     return replace(Interface(dim=0, in_scalars=3, out_scalars=1), **changes)
 
 
-def test_the_stream_of_a_step_is_named_by_the_batch() -> None:
-    """Training draws from what the control puts into the batch, evaluation from a fixed stream."""
+def test_orders_are_those_of_the_step_and_fixed_in_evaluation() -> None:
     task = get_task("graphs", num_nodes=8, **FEW)
     method = ProbabilisticOrder("S(8)", num_samples=2, test_samples=3, channels=4, num_layers=1)
     model = build_model(task, Variant("a", SMALL, methods=(method,))).double()
-    assert isinstance(model, OrderedModel)
+    assert isinstance(model, SymmetrizedModel)
     batch = task.dataset("train").batch(torch.arange(6))
     control = method.control(model, 10)
-    first, again, other = (control.batch(batch, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert first["draw"].shape == (6,)
-    assert torch.equal(model(first), model(again))
-    assert not torch.equal(model(first), model(other))
+
+    def at_step(seed: int) -> Tensor:
+        return model(control.batch(batch, torch.Generator().manual_seed(seed)))
+
+    first, again, other = (at_step(seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    control.after(StepView(0, 10, model, batch, Step(torch.zeros(()))))
     with pytest.raises(ValueError, match=r"draws noise: pass a torch\.Generator"):
         model(batch)
     model.eval()
-    assert torch.equal(model(batch), model(first))
+    assert torch.equal(model(batch), model(batch))
     assert torch.equal(model(batch), model(batch, None, 3))
     assert not torch.equal(model(batch), model(batch, None, 2))
 
 
-def test_the_entropy_is_a_term_of_the_loss_with_a_gradient_to_the_scores_alone() -> None:
+def test_the_entropy_of_the_orders_of_a_step_is_a_term_of_its_loss() -> None:
     task = get_task("graphs", num_nodes=8, **FEW)
     method = ProbabilisticOrder("S(8)", 2, 3, entropy_weight=0.5, channels=4, num_layers=1)
-    model = build_model(task, Variant("a", SMALL, methods=(method,)))
-    control, batch = method.control(model, 10), task.dataset("train").batch(torch.arange(6)).to(dtype=torch.float32)
-    view = StepView(0, 10, model, batch, Step(torch.zeros(())))
-    view.rng.manual_seed(0)
-    term = control.terms(view)["entropy"]
-    view.rng.manual_seed(0)
-    penalty = model.distribution.sample(batch, 1, view.rng).penalty
-    assert float(term.detach()) == pytest.approx(0.5 * float(penalty.detach()))
-    assert control.values() == {"entropy": pytest.approx(float(penalty.detach()))}
+    batch = task.dataset("train").batch(torch.arange(6)).to(dtype=torch.float32)
+
+    def term_of(method: ProbabilisticOrder) -> tuple[dict[str, Tensor], nn.Module]:
+        torch.manual_seed(0)
+        model = build_model(task, Variant("a", SMALL, methods=(method,)))
+        control = method.control(model, 10)
+        model(control.batch(batch, torch.Generator().manual_seed(7)))
+        return dict(control.terms(StepView(0, 10, model, batch, Step(torch.zeros(()))))), model
+
+    terms, model = term_of(method)
+    (term,) = terms.values()
+    assert set(terms) == {"probabilistic-order penalty"}
+    law = replace(method, entropy_weight=1.0).law(task)
+    law.load_state_dict(model.distribution.state_dict())
+    whole = law.sample(batch, 2, seeded("symmetrize", 7)).penalty
+    assert float(term.detach()) == pytest.approx(0.5 * float(whole.detach()), rel=1e-5)
+    assert float(whole.detach()) > 0.1
     term.backward()
     touched = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert touched == {"distribution"}
-    assert not replace(method, entropy_weight=0.0).control(model, 10).terms(view)
+    assert not term_of(replace(method, entropy_weight=0.0))[0]
 
 
 def test_the_ledger_says_in_expectation() -> None:
@@ -111,7 +124,9 @@ def test_the_ledger_says_in_expectation() -> None:
     assert (task.ledger(plain).is_trivial, task.ledger(passing).effective) == (True, Permutations(12))
     ledger = view_ledger(task, replace(plain, methods=(HaarOrder("S(12)"),)), "full")
     assert (ledger.effective, ledger.exact, ledger.claimed_exactly) == (Permutations(12), False, None)
-    assert ledger.reasons[-1].endswith("permutations hold in expectation")
+    assert ledger.reasons[-1].startswith("S(12) holds in expectation")
+    kept = view_ledger(task, replace(passing, methods=(HaarOrder("S(12)"),)), "full")
+    assert (kept.effective, kept.claimed_exactly) == (Permutations(12), Permutations(12))
 
 
 def test_what_does_not_fit_is_said() -> None:

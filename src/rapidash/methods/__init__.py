@@ -8,6 +8,7 @@ from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predi
 from rapidash.methods._measure import Measure, Measurement, Moment, Subject
 from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
+from rapidash.methods._symmetrizing import DrawControl, SymmetrizedModel, SymmetrizingMethod
 from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.methods._variant import Variant
 from rapidash.methods._views import all_view_names, in_view, seen_in_view, view_ledger, view_names
@@ -21,6 +22,7 @@ __all__ = [
     "AveragedModel",
     "Control",
     "DetailedTask",
+    "DrawControl",
     "EvalResult",
     "Measure",
     "Measurement",
@@ -35,6 +37,8 @@ __all__ = [
     "StepView",
     "Subject",
     "Supervised",
+    "SymmetrizedModel",
+    "SymmetrizingMethod",
     "Task",
     "Variant",
     "all_view_names",

@@ -15,7 +15,6 @@ from rapidash.symmetrize._order_methods import (
     CanonicalOrder,
     HaarOrder,
     LaplacianFrames,
-    OrderedModel,
     OrderMethod,
     OrderScores,
     ProbabilisticOrder,
@@ -37,7 +36,6 @@ from rapidash.symmetrize._quadrature import Quadrature
 from rapidash.symmetrize._regularity import Regularity, regularity, transport_distance
 from rapidash.symmetrize._scale_stream import ScaleError, ScaleStream, ScaleStreamConfig, scale_error, zoomed
 from rapidash.symmetrize._soft_sort import SoftSort, permutation_entropy, score_gap, soft_sort
-from rapidash.symmetrize._symmetrizing import SymmetrizedModel, SymmetrizingMethod
 
 __all__ = [
     "Canonical",
@@ -68,7 +66,6 @@ __all__ = [
     "OrderMethod",
     "OrderProjection",
     "OrderScores",
-    "OrderedModel",
     "Orthonormal",
     "PCAFrames",
     "ProbabilisticOrder",
@@ -84,8 +81,6 @@ __all__ = [
     "ScaleStream",
     "ScaleStreamConfig",
     "SoftSort",
-    "SymmetrizedModel",
-    "SymmetrizingMethod",
     "VectorProjection",
     "WeightedFrames",
     "WeightedSum",

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rapidash.groups import Group, Scalar, Vector, parse_matrix_group
-from rapidash.methods import Task
+from rapidash.methods import SymmetrizingMethod, Task
 from rapidash.symmetrize._canonical import Canonical, Conditional
 from rapidash.symmetrize._group_averaging import check_counts
 from rapidash.symmetrize._networks import FrameNetwork
 from rapidash.symmetrize._points import rotations_of
-from rapidash.symmetrize._symmetrizing import SymmetrizingMethod
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from torch import nn
 
 from rapidash.data import Batch
 from rapidash.groups import parse_matrix_group
-from rapidash.methods import Task
+from rapidash.methods import DrawControl, SymmetrizingMethod, Task
 from rapidash.symmetrize._frames import Frames, frame_gap
 from rapidash.symmetrize._points import rotations_of
-from rapidash.symmetrize._symmetrizing import DrawControl, SymmetrizingMethod
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from rapidash.groups import parse_matrix_group
-from rapidash.methods import Task
-from rapidash.symmetrize._symmetrizing import SymmetrizingMethod
+from rapidash.methods import SymmetrizingMethod, Task
 from rapidash.symmetry import Enumerated, GroupDistribution, Haar
 
 

@@ -1,24 +1,19 @@
 """Methods that put the nodes of a graph into an order, or average over orders: any network becomes one of graphs."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash._plain import check_fields
-from rapidash.data import Batch, Field
-from rapidash.groups import PairPermutation, Permutations, Scalar, parse_matrix_group
-from rapidash.methods import Control, Method, StepView, Task
+from rapidash.data import Batch
+from rapidash.groups import PairPermutation, Permutations, parse_matrix_group
+from rapidash.methods import SymmetrizingMethod, Task
 from rapidash.models import GraphNetwork
 from rapidash.symmetrize._canonical import NOISE, Conditional
 from rapidash.symmetrize._orders import LaplacianOrder, OrderProjection
-from rapidash.symmetry import GroupDistribution, Haar, Ledger, Symmetrized
-
-DRAW = "draw"  # the field of a training batch that names the random stream of a step
+from rapidash.symmetry import GroupDistribution, Haar
 
 
 class OrderScores(nn.Module):
@@ -46,39 +41,8 @@ class OrderScores(nn.Module):
         return out.squeeze(-1)
 
 
-class OrderedModel(Symmetrized):
-    """A model of graphs averaged over orders of the nodes: in training over fresh ones, named by the batch.
-
-    In eval mode the random stream is the same at every call.
-
-    Args:
-        backbone, output, distribution, num_samples: as for `Symmetrized`.
-        test_samples: the number of orders in eval mode.
-    """
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        output: Field,
-        distribution: GroupDistribution,
-        *,
-        num_samples: int,
-        test_samples: int,
-    ) -> None:
-        super().__init__(backbone, output, distribution, num_samples=num_samples)
-        self.test_samples = test_samples
-
-    def forward(self, batch: Batch, generator: torch.Generator | None = None, num_samples: int | None = None) -> Tensor:
-        """The average."""
-        if self.training and generator is None and DRAW in batch.fields:
-            generator = torch.Generator().manual_seed(int(batch[DRAW][0]))
-        if not self.training and num_samples is None:
-            num_samples = self.test_samples
-        return super().forward(batch, generator, num_samples)
-
-
 @dataclass(frozen=True)
-class OrderMethod(Method, ABC):
+class OrderMethod(SymmetrizingMethod):
     """The shared parts of methods that put nodes in order.
 
     Args:
@@ -89,14 +53,13 @@ class OrderMethod(Method, ABC):
         field of pairs.
     """
 
-    group: str
     num_samples: int = 8
     test_samples: int = 16
 
     how: ClassVar[str]  # in the ledger
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if not isinstance(parse_matrix_group(self.group), Permutations):
             raise ValueError(f"group must be one of permutations such as 'S(12)', got {self.group!r}")
         if self.num_samples < 1 or self.test_samples < 1:
@@ -104,36 +67,33 @@ class OrderMethod(Method, ABC):
                 f"num_samples and test_samples must be at least 1, got {self.num_samples} and {self.test_samples}"
             )
 
-    @abstractmethod
-    def law(self, group: Permutations, field: str) -> GroupDistribution:
-        """The law of the orders of N nodes, with fresh weights from torch's global generator."""
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Orders in training and in evaluation."""
+        return self.num_samples, self.test_samples
 
-    def modify(self, model: nn.Module, task: Task) -> nn.Module:
-        """The model averaged over the law."""
+    @property
+    def is_exact(self) -> bool:
+        """No: orders are drawn, and so are ties."""
+        return False
+
+    def in_words(self) -> str:
+        """Which orders."""
+        return self.how
+
+    def law(self, task: Task) -> GroupDistribution:
+        """The law of the orders of the nodes, with fresh weights where it is learned."""
         group = parse_matrix_group(self.group)
         assert isinstance(group, Permutations)
         moves = getattr(task, "moves", None)
         if moves != group:
             name = getattr(moves, "name", moves)
             raise ValueError(f"{self.kind} orders by {group.name}, and the data of task {task.name!r} move by {name}")
-        law = self.law(group, pairs_of(task))
-        return OrderedModel(model, task.output, law, num_samples=self.num_samples, test_samples=self.test_samples)
+        return self.order_law(group, pairs_of(task))
 
-    def control(self, model: nn.Module, total_steps: int) -> Control:
-        """Names the random stream of every step."""
-        return OrderControl(0.0)
-
-    def ledger(self, before: Ledger, view: str) -> Ledger:
-        """Equivariant in expectation, and so not exactly."""
-        reason = f"predictions are averaged over {self.how}: permutations hold in expectation"
-        return replace(
-            before,
-            effective=parse_matrix_group(self.group),
-            reasons=(*before.reasons, reason),
-            exact=False,
-            exact_part=None,
-            exactness=(*before.exactness, reason),
-        )
+    @abstractmethod
+    def order_law(self, group: Permutations, field: str) -> GroupDistribution:
+        """The law of the orders of N nodes, whose field of pairs has this name."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +102,7 @@ class HaarOrder(OrderMethod):
 
     how: ClassVar[str] = "random orders"
 
-    def law(self, group: Permutations, field: str) -> GroupDistribution:
+    def order_law(self, group: Permutations, field: str) -> GroupDistribution:
         """Uniform on S(N)."""
         return Haar(group)
 
@@ -153,7 +113,7 @@ class LaplacianFrames(OrderMethod):
 
     how: ClassVar[str] = "orders by eigenvectors, ties at random"
 
-    def law(self, group: Permutations, field: str) -> GroupDistribution:
+    def order_law(self, group: Permutations, field: str) -> GroupDistribution:
         """The frames."""
         return LaplacianOrder(group, field)
 
@@ -166,7 +126,7 @@ class CanonicalOrder(OrderMethod):
     noise of 1e-6 orders them at random, anew at every step. By default one order is drawn, as a canonical form is one.
 
     Args:
-        entropy_weight: of `permutation_entropy` in the loss, at least 0.
+        entropy_weight: of `permutation_entropy`, the penalty of the law, at least 0.
         temperature: of `soft_sort`, which passes the gradient.
         channels, num_layers: of the network of the scores.
     Source: Kaba et al., "Equivariance with Learned Canonicalization Functions", ICML 2023.
@@ -190,20 +150,16 @@ class CanonicalOrder(OrderMethod):
                 f"{self.entropy_weight}, {self.channels} and {self.num_layers}"
             )
 
-    def law(self, group: Permutations, field: str) -> GroupDistribution:
+    def order_law(self, group: Permutations, field: str) -> GroupDistribution:
         """A point mass, but for ties."""
         return Conditional(*self._parts(group, field), noise_scale=0.0, **self._options())
-
-    def control(self, model: nn.Module, total_steps: int) -> Control:
-        """Adds the entropy."""
-        return OrderControl(self.entropy_weight)
 
     def _parts(self, group: Permutations, field: str) -> tuple[nn.Module, Permutations]:
         return OrderScores(field, self.channels, self.num_layers), group
 
     def _options(self) -> dict[str, Any]:
         projection = OrderProjection(self.temperature)
-        return {"projection": projection, "prior_weight": 1.0, "degenerate": "ignore"}
+        return {"projection": projection, "prior_weight": self.entropy_weight, "degenerate": "ignore"}
 
 
 @dataclass(frozen=True)
@@ -229,47 +185,9 @@ class ProbabilisticOrder(CanonicalOrder):
         if not self.noise_scale >= 0:
             raise ValueError(f"noise_scale must be at least 0, got {self.noise_scale}")
 
-    def law(self, group: Permutations, field: str) -> GroupDistribution:
+    def order_law(self, group: Permutations, field: str) -> GroupDistribution:
         """The law with noise."""
         return Conditional(*self._parts(group, field), noise_scale=self.noise_scale, **self._options())
-
-
-class OrderControl(Control):
-    """Names the random stream of every step, and adds the penalty of the law.
-
-    Args:
-        weight: of the penalty, which is estimated on one order of each graph.
-    """
-
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
-        self._last = 0.0
-
-    def batch(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """The batch with a number for the stream, the same for all graphs."""
-        number = torch.randint(2**62, (1,), generator=rng).expand(batch.num_samples)
-        return batch.with_tensor(DRAW, number, Field(Scalar(), level="cloud"))
-
-    def terms(self, view: StepView) -> Mapping[str, Tensor]:
-        """The entropy of the soft permutations."""
-        if not self.weight:
-            return {}
-        ordered = next(part for part in view.model.modules() if isinstance(part, OrderedModel))
-        penalty = ordered.distribution.sample(view.batch, 1, view.rng).penalty
-        self._last = float(penalty.detach())
-        return {"entropy": self.weight * penalty}
-
-    def values(self) -> Mapping[str, float]:
-        """The entropy of the last step, in nats."""
-        return {"entropy": self._last} if self.weight else {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The entropy of the last step."""
-        return {"entropy": self._last}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The entropy of a saved state."""
-        self._last = float(state["entropy"])
 
 
 def pairs_of(task: Task) -> str:

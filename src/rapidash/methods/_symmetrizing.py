@@ -11,7 +11,8 @@ from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field
 from rapidash.groups import Group, MatrixGroup, Trivial, parse_matrix_group
-from rapidash.methods import Control, Method, StepView, Task
+from rapidash.methods._method import Control, Method, StepView
+from rapidash.methods._task import Task
 from rapidash.symmetry import GroupDistribution, Ledger, Symmetrized, averaged_symmetry
 
 _MAX_BATCH = 2000  # samples in one pass of the backbone: more copies go in several
@@ -104,6 +105,8 @@ class SymmetrizingMethod(Method):
         Raises: ValueError for groups that act on different data.
         """
         if not isinstance(kept, Group) or not isinstance(over, Group):
+            if kept == over:
+                return over, f"the network has {over.name} itself"
             if Ledger(kept, kept, (), True, False).is_trivial:
                 return over, f"{kept.name} becomes {over.name}"
             raise ValueError(
