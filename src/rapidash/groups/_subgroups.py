@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rapidash.groups._finite import MultiplicationTable, Subgroup, finite_table
-from rapidash.groups._group import Group
+from rapidash.groups._group import Group, trivial
 from rapidash.groups._linear import FiniteGroup
 from rapidash.groups._parse_group import parse_group
 
@@ -59,6 +59,8 @@ def part_of(group: Group, members: Sequence[int], name: str | None = None) -> Gr
     table = finite_table(group)
     if not table.is_subgroup(members):
         raise ValueError(f"{tuple(members)} is no subgroup of {group}, a group of {len(table)} elements")
+    if len(set(members)) == 1:
+        return trivial(group.dim)
     linear = table.elements[sorted(set(members))][:, : group.dim, : group.dim]
     return Group(group.dim, FiniteGroup(name or f"{len(linear)} motions of {group}", linear), translations=False)
 

@@ -47,11 +47,14 @@ class Untying:
     Args:
         group: a finite group; of a Rapidash network the motions of its kernels' group that permute the grid.
         action: action[g, x] is where element g takes x: an element of the group (of images), or an orientation.
+        on_pairs: whether x are orientations, whose pairs have orbits too.
+        whole: the name under which a layer keeps all of it.
     """
 
     group: Group
     action: Int[Tensor, "G X"]
     on_pairs: bool
+    whole: str
 
     def members(self, subgroup: str | Group) -> tuple[int, ...]:
         """All motions that a layer of this subgroup keeps: those that take every orbit to itself.
@@ -82,9 +85,14 @@ class Untying:
             return (coset_labels(finite_table(self.group), members),)
         return orbit_labels(self.action, members), orbit_labels(self._pairs(), members).reshape(num, num)
 
+    @property
+    def everything(self) -> tuple[int, ...]:
+        """All elements of the group."""
+        return tuple(range(len(self.action)))
+
     def kept(self, layers: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The elements that all layers keep."""
-        return tuple(sorted(set.intersection(*map(set, layers)))) if layers else tuple(range(len(self.action)))
+        return tuple(sorted(set.intersection(set(self.everything), *map(set, layers))))
 
     def _pairs(self) -> Int[Tensor, "G XX"]:
         num = self.action.shape[1]
@@ -107,7 +115,7 @@ def grid_untying(invariants: PairInvariants, grid: Tensor) -> Untying:
     finite = Group(group.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=False)
     linear = finite_table(finite).elements[:, : group.dim, : group.dim]
     action = torch.cdist(grid @ linear.transpose(1, 2), grid.expand(len(linear), -1, -1)).argmin(dim=2)
-    return Untying(finite, action, on_pairs=True)
+    return Untying(finite, action, on_pairs=True, whole=group.name)
 
 
 def untying(network: nn.Module) -> Untying:
@@ -120,7 +128,7 @@ def untying(network: nn.Module) -> Untying:
         group = network.group
         if not isinstance(group, Group):
             raise ValueError(f"subgroups are those of groups of motions, the network has {group.name}")
-        return Untying(group, table.table, on_pairs=False)
+        return Untying(group, table.table, on_pairs=False, whole=group.name)
     invariants, grid = getattr(network, "invariants", None), getattr(network, "grid", None)
     if not isinstance(invariants, PairInvariants) or not isinstance(grid, Tensor):
         raise ValueError(
@@ -202,13 +210,12 @@ def tie(network: nn.Module, layers: Sequence[Sequence[int]]) -> None:
 def layer_members(network: nn.Module) -> list[tuple[int, ...]]:
     """The elements of the group that every layer keeps, from its tables and their ties."""
     orbits = untying(network)
-    everything = tuple(range(len(orbits.action)))
-    found = []
+    found: list[tuple[int, ...]] = []
     for parts in layer_places(network):
         conv = parts[0].module
         tables = getattr(conv, "fiber_kernel", None) if orbits.on_pairs else getattr(conv, "tables", None)
         if not isinstance(tables, OrbitTables) or tables.num_tied == 1:
-            found.append(everything)
+            found.append(orbits.everything)
             continue
         labels = tables.ties[tables.orbits].cpu()
         found.append(kept_labels(orbits._pairs() if orbits.on_pairs else orbits.action, labels))

@@ -86,7 +86,9 @@ def untied(kernel: nn.Module | Tensor, labels: Int[Tensor, " X"], can_tie: bool)
     labels = labels.unique(return_inverse=True)[1]
     if not isinstance(kernel, OrbitTables):
         weight = kernel if isinstance(kernel, Tensor) else kernel.get_parameter("weight")
-        return OrbitTables(weight.expand(int(labels.max()) + 1, *weight.shape), labels.to(weight.device), can_tie=can_tie)
+        return OrbitTables(
+            weight.expand(int(labels.max()) + 1, *weight.shape), labels.to(weight.device), can_tie=can_tie
+        )
     labels, every = labels.to(kernel.orbits), kernel.of_things()
     if not torch.equal(every[first_of_each(labels)][labels], every):
         raise ValueError("an orbit joins tables that differ: name a subgroup of the one that the layer has")

@@ -162,22 +162,22 @@ class SubgroupHead(FiberHead):
     def __init__(self, head: FiberHead, orbits: Int[Tensor, " G"], *, can_tie: bool = False) -> None:
         nn.Module.__init__(self)
         self.channels, self.num_outputs, self.invariants = head.channels, head.num_outputs, head.invariants
-        first = head.readout[0]
         if isinstance(head, SubgroupHead):
-            tables: OrbitTables | Tensor = head.tables
-        elif isinstance(head.invariants, FiberPool) and isinstance(first, nn.Linear) and has_mean(head):
-            tables = first.weight[:, : self.channels]
-            first = _linear(first.weight[:, self.channels :], first.bias)
+            means: OrbitTables | Tensor = head.tables
+            others, offset = head.others, head.offset
+        elif has_mean(head) and isinstance(first := head.readout[0], nn.Linear):
+            means, others = first.weight.split([head.channels, first.in_features - head.channels], dim=1)
+            offset = first.bias
         else:
             raise ValueError("only a head that pools by mean, alone or beside others, has columns for every orbit")
-        self.tables = untied(tables, orbits, can_tie)
-        self.readout = nn.Sequential(first, *head.readout[1:])
+        self.tables = untied(means, orbits, can_tie)
+        self.others = None if others is None or not others.numel() else nn.Parameter(others.detach().clone())
+        self.offset = nn.Parameter(offset.detach().clone())
+        self.readout = nn.Sequential(*head.readout[0 if isinstance(head, SubgroupHead) else 1 :])
 
     def draw(self) -> None:
         """Fresh columns for every orbit."""
-        first = self.readout[0]
-        assert isinstance(first, nn.Linear)
-        self.tables.draw(self.channels + first.in_features)
+        self.tables.draw(self.channels + (0 if self.others is None else self.others.shape[1]))
 
     def tie(self, orbits: Int[Tensor, " G"]) -> None:
         """Tie the tables of the orbits of a larger subgroup, see `OrbitTables.tie`."""
@@ -190,24 +190,16 @@ class SubgroupHead(FiberHead):
     def forward(self, fiber: Float[Tensor, "B C G H W"]) -> Float[Tensor, "B num_outputs"]:
         """See the class."""
         means = fiber.mean(dim=(3, 4))
-        on_orbits = torch.einsum("bcg,goc->bo", means, self.tables.of_things()) / fiber.shape[2]
-        others = fiber.flatten(2).amax(dim=2)[:, : self.readout[0].in_features]  # all channels, or none
-        out: Tensor = self.readout[1:](self.readout[0](others) + on_orbits)
+        first = torch.einsum("bcg,goc->bo", means, self.tables.of_things()) / fiber.shape[2] + self.offset
+        if self.others is not None:
+            first = first + fiber.flatten(2).amax(dim=2) @ self.others.T
+        out: Tensor = self.readout(first)
         return out
 
 
 def has_mean(head: FiberHead) -> bool:
     """Whether the invariants of a head begin with means over the group, which a subgroup splits into orbits."""
     return isinstance(head.invariants, FiberPool) and head.invariants.pooling.startswith("mean")
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear map with these weights, of no input too."""
-    made = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        made.weight.copy_(weight)
-        made.bias.copy_(bias if bias is not None else 0.0)
-    return made
 
 
 def _tables(rows: Tensor, orbits: Tensor) -> OrbitTables:
