@@ -116,6 +116,8 @@ METHODS: Registry[Any] = Registry(
         "latent-equivariance": "rapidash.relax:LatentEquivariance",
         "learned-latent-action": "rapidash.relax:LearnedLatentAction",
         "relaxed-conv": "rapidash.relax:RelaxedFiberConv",
+        "subgroup-evolution": "rapidash.learn:SubgroupEvolution",
+        "subgroup-mixing": "rapidash.learn:SubgroupMixing",
         "invariant-integration": "rapidash.symmetrize:IntegrateInvariants",
         "group-averaging": "rapidash.symmetrize:GroupAveraging",
         "frames": "rapidash.symmetrize:FrameAveraging",

@@ -2,11 +2,13 @@
 
 from rapidash.learn._relax_to_subgroup import layer_subgroups, relax_to_subgroup, subgroup_distance
 from rapidash.learn._search import EquivarianceSearch, Individual, SearchResult
+from rapidash.learn._subgroup_evolution import SubgroupEvolution
 
 __all__ = [
     "EquivarianceSearch",
     "Individual",
     "SearchResult",
+    "SubgroupEvolution",
     "layer_subgroups",
     "relax_to_subgroup",
     "subgroup_distance",

@@ -70,10 +70,8 @@ def children(layers: Layers, among: Candidates) -> list[Layers]:
     """
     last = set(layers[-1])
     made = [(*layers[:-1], smaller) for smaller in among.members if set(smaller) < last]
-    for place in range(len(layers) - 2, -1, -1):
-        if set(layers[place + 1]) < set(layers[place]):
-            made.append((*layers[:place], layers[place + 1], *layers[place + 1 :]))
-    return made
+    earlier = [place for place in range(len(layers) - 1) if set(layers[place + 1]) < set(layers[place])]
+    return made + [(*layers[:place], layers[place + 1], *layers[place + 1 :]) for place in reversed(earlier)]
 
 
 def survivors(scores: Sequence[Score], population: int, kinds: Sequence[object]) -> list[int]:

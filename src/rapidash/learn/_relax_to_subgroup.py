@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.groups import Group, coset_labels, finite_table, parse_group, parse_subgroup
+from rapidash.groups import Group, coset_labels, finite_table, parse_subgroup
 from rapidash.models import (
-    FiberNetwork,
     Rapidash,
     keep_subgroups,
     layer_members,
@@ -17,7 +16,7 @@ from rapidash.models import (
     untie,
     untying,
 )
-from rapidash.nn import GroupConv, ImageGroupConv, ImageSubgroupConv, OrbitTables, SubgroupConv
+from rapidash.nn import GroupConv, ImageGroupConv, ImageSubgroupConv, OrbitTables
 
 ImageLayer = ImageGroupConv | ImageSubgroupConv
 

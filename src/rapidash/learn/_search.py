@@ -69,9 +69,10 @@ class EquivarianceSearch:
         """Evolution with inherited weights (EquiNAS_E).
 
         In every generation all individuals are trained, and then compared: those on the Pareto front of error and
-        parameters live on, up to ``population``, of those with the same groups the best one. Each of these has as children all its single relaxations, networks of
-        the same function with more weights. Groups never increase with depth. The best individual so far competes as
-        it was, beside its copy that is trained on, so the best error never rises.
+        parameters live on, up to ``population``, of those with the same groups the best one. Each of these has as
+        children all its single relaxations, networks of the same function with more weights. Groups never increase
+        with depth. The best individual so far competes as it was, beside its copy that is trained on, so the best
+        error never rises.
 
         Args:
             train: trains a network in place for the share of a generation.

@@ -5,8 +5,8 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
-from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._fiber_network import FiberNetwork
+from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._image_gcnn import ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._message_passing import MessagePassing, MessagePassingConfig

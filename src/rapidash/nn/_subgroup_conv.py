@@ -38,14 +38,14 @@ class SubgroupConv(GroupConv):
         nn.Module.__init__(self)
         if conv.fiber_kernel is None:
             raise ValueError("a convolution on R^D has no orientations that a subgroup could tell apart")
-        self.can_tie = can_tie
-        on_grid = [orbits.flatten(), can_tie]
-        on_pairs = [pair_orbits.flatten(), can_tie]
-        self.kernel = untied(conv.kernel, *on_grid)
-        self.fiber_kernel = untied(conv.fiber_kernel, *on_pairs)
-        self.pair_kernels = nn.ModuleList(untied(kernel, *on_grid) for kernel in conv.pair_kernels)
-        self.odd_kernel = None if conv.odd_kernel is None else untied(conv.odd_kernel, *on_grid)
-        self.odd_fiber_kernel = None if conv.odd_fiber_kernel is None else untied(conv.odd_fiber_kernel, *on_pairs)
+        on_grid, on_pairs = orbits.flatten(), pair_orbits.flatten()
+        self.kernel = untied(conv.kernel, on_grid, can_tie)  # type: ignore[assignment]
+        self.fiber_kernel = untied(conv.fiber_kernel, on_pairs, can_tie)  # type: ignore[assignment]
+        self.pair_kernels = nn.ModuleList(untied(kernel, on_grid, can_tie) for kernel in conv.pair_kernels)
+        self.odd_kernel = self.odd_fiber_kernel = None
+        if conv.odd_kernel is not None and conv.odd_fiber_kernel is not None:
+            self.odd_kernel = untied(conv.odd_kernel, on_grid, can_tie)  # type: ignore[assignment]
+            self.odd_fiber_kernel = untied(conv.odd_fiber_kernel, on_pairs, can_tie)  # type: ignore[assignment]
         self.bias = nn.Parameter(conv.bias.detach().clone())
         self.register_buffer("representatives", first_of_each(pair_orbits.flatten()), persistent=False)
 
@@ -76,6 +76,7 @@ class SubgroupConv(GroupConv):
         return out
 
     def _moments(self, x: Tensor, edges: EdgeKernel) -> Tensor:
+        assert self.odd_kernel is not None
         return edges.orbit_vector_conv(x, *self.odd_kernel())
 
     def _on_pairs(self, tables: nn.Module, fiber_basis: Float[Tensor, "O O basis"]) -> Float[Tensor, "O O C"]:
