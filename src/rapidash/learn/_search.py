@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, count_parameters, survivors
+from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, survivors
 from rapidash.models import Rapidash, keep_subgroups, layer_members, untie, untying
+from rapidash.nn import used_parameters
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class EquivarianceSearch:
 
     def _scored(self, model: nn.Module, error: float, generation: int) -> Individual:
         groups = tuple(self.candidates.name(members) for members in layer_members(model))
-        return Individual(model, groups, error, count_parameters(model), generation)
+        return Individual(model, groups, error, used_parameters(model), generation)
 
 
 def offspring(parents: Sequence[nn.Module], among: Candidates) -> list[nn.Module]:

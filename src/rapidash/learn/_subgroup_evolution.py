@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rapidash._plain import check_fields
 from rapidash.groups import Group, parse_group
-from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, count_parameters, survivors
+from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, survivors
 from rapidash.methods import Control, Method, StepView, evaluate
 from rapidash.models import (
     FiberNetwork,
@@ -24,6 +24,7 @@ from rapidash.models import (
     untie,
     untying,
 )
+from rapidash.nn import used_parameters
 from rapidash.symmetry import Ledger
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Population(nn.Module):
     @property
     def num_parameters(self) -> int:
         """Those of the leader, tied ones once."""
-        return count_parameters(self.lead)
+        return used_parameters(self.lead)
 
     def layers(self, member: int) -> Layers:
         """The elements that the layers of a member keep."""
@@ -230,7 +231,7 @@ class EvolutionControl(Control):
         for number in self.model.alive:
             member = self.model.members[number]
             error = evaluate(member, view.task, self._validation, batch_size=view.batch.num_samples).mean
-            scores[number] = Score(error, count_parameters(member))
+            scores[number] = Score(error, used_parameters(member))
         self.model.select(scores, self.method.population)
         if ended == self.method.generations:
             self.model.stop()

@@ -27,10 +27,10 @@ from rapidash.nn import (
     GroupConv,
     ImageGroupConv,
     ImageSubgroupConv,
-    OrbitTables,
     SubgroupBatchNorm,
     SubgroupConv,
     SubgroupHead,
+    Tables,
     has_mean,
 )
 
@@ -84,6 +84,10 @@ class Untying:
         if not self.on_pairs:
             return (coset_labels(finite_table(self.group), members),)
         return orbit_labels(self.action, members), orbit_labels(self._pairs(), members).reshape(num, num)
+
+    def keeping(self, labels: Int[Tensor, " X"]) -> tuple[int, ...]:
+        """The elements that take everything, elements or pairs of orientations, to what has the same label."""
+        return kept_labels(self._pairs() if self.on_pairs else self.action, labels)
 
     @property
     def everything(self) -> tuple[int, ...]:
@@ -191,7 +195,7 @@ def untie(network: nn.Module, layers: Sequence[Sequence[int]], *, can_tie: bool 
         is_whole = len(members) == len(orbits.action)
         for place in parts:
             module = place.module
-            if is_whole and not can_tie and not any(isinstance(part, OrbitTables) for part in module.modules()):
+            if is_whole and not can_tie and not any(isinstance(part, Tables) for part in module.modules()):
                 continue  # one orbit is the layer itself
             new = _untied(module, labels, can_tie)
             place.put(new.to(next(module.parameters()).device).train(module.training))
@@ -214,11 +218,8 @@ def layer_members(network: nn.Module) -> list[tuple[int, ...]]:
     for parts in layer_places(network):
         conv = parts[0].module
         tables = getattr(conv, "fiber_kernel", None) if orbits.on_pairs else getattr(conv, "tables", None)
-        if not isinstance(tables, OrbitTables) or tables.num_tied == 1:
-            found.append(orbits.everything)
-            continue
-        labels = tables.ties[tables.orbits].cpu()
-        found.append(kept_labels(orbits._pairs() if orbits.on_pairs else orbits.action, labels))
+        labels = tables.labels().cpu() if isinstance(tables, Tables) else None
+        found.append(orbits.everything if labels is None else orbits.keeping(labels))
     return found
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
-from rapidash.nn._orbit_tables import OrbitTables, first_of_each, untied
+from rapidash.nn._orbit_tables import OrbitTables, Tables, first_of_each, untied
 
 
 class SubgroupConv(GroupConv):
@@ -81,7 +81,11 @@ class SubgroupConv(GroupConv):
 
     def _on_pairs(self, tables: nn.Module, fiber_basis: Float[Tensor, "O O basis"]) -> Float[Tensor, "O O C"]:
         """The kernel of every pair of orientations; all of one orbit have the same value, computed once."""
-        assert isinstance(tables, OrbitTables)
+        assert isinstance(tables, Tables)
         basis = fiber_basis.flatten(0, 1)[self.get_buffer("representatives")]
         values = torch.einsum("pk,pck->pc", basis, tables.expanded())
         return values[tables.orbits].unflatten(0, fiber_basis.shape[:2])
+
+    def _rescale(self, kernel: nn.Module, factor: Tensor) -> None:
+        assert isinstance(kernel, Tables)
+        kernel.rescale(factor)

@@ -61,13 +61,13 @@ class ImageSubgroupConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C *GHW"]) -> Float[Tensor, "B C2 G H W"]:
         """See the class."""
-        channels, on_group, size = self.tables.weight.shape[2:5]
+        of_elements = self.tables.of_things()
+        channels, on_group, size = of_elements.shape[2:5]
         x = x[:, :, None] if self.lifts and x.dim() == 4 else x
         if x.dim() != 5 or x.shape[1:3] != (channels, on_group):
             kind = f"images (B, {channels}, H, W)" if self.lifts else f"(B, {channels}, {on_group}, H, W)"
             raise ValueError(f"x must be {kind} for {self.group.name}, got shape {tuple(x.shape)}")
-        of_elements = self.tables.of_things().flatten(3)  # (G, C2, C, O P)
-        kernel = of_elements.take_along_dim(self.places[:, None, None], dim=3).transpose(0, 1)
+        kernel = of_elements.flatten(3).take_along_dim(self.places[:, None, None], dim=3).transpose(0, 1)
         bias = None if self.bias is None else self.bias.of_things().T.flatten()
         return moved_conv(x, kernel, size, bias, padding=self.padding)
 

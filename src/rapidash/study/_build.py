@@ -31,12 +31,6 @@ def calibrated(model: nn.Module, train_set: Dataset, config: RunConfig) -> nn.Mo
     return twin
 
 
-def num_parameters(model: nn.Module) -> int:
-    """The parameters of a model; one that is more than it predicts with, such as a population, says it itself."""
-    own = getattr(model, "num_parameters", None)
-    return own if isinstance(own, int) else sum(parameter.numel() for parameter in model.parameters())
-
-
 def check_networks(runs: Sequence[RunConfig]) -> None:
     """Build the model of every variant at every level once: a value that a network refuses is told before training.
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from rapidash._plain import to_plain
 from rapidash.methods import Supervised, in_view
+from rapidash.nn import used_parameters
 from rapidash.study._adopt import adopt_training
-from rapidash.study._build import calibrated, fresh_model, num_parameters
+from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
 from rapidash.study._cost import cost_in_record
 from rapidash.study._data import training_subset
@@ -115,7 +116,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
     results = {**units, "val_error": result.best_val_error, **test_errors}
     save_weights(model, config, run_dir, results=results | {"commit": commit()})
     values = {
-        "parameters": num_parameters(model),
+        "parameters": used_parameters(model),
         "num_train": len(train_set),
         "history": [{key: finite_or_none(value) for key, value in row.items()} for row in result.history],
         "best_step": result.best_step,
