@@ -10,8 +10,19 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.groups import Image, Regular, cyclic, finite_table, grid_symmetries, parse_group, parse_subgroup
 from rapidash.learn import layer_subgroups, relax_to_subgroup, subgroup_distance
-from rapidash.models import EGNNConfig, ImageGCNN, ImageGCNNConfig, Interface, Rapidash, SignalGCNNConfig
-from rapidash.nn import ImageGroupConv, ImageLifting, ImageSubgroupConv, OrbitTables, SubgroupBatchNorm
+from rapidash.models import (
+    EGNNConfig,
+    ImageGCNN,
+    ImageGCNNConfig,
+    Interface,
+    Rapidash,
+    SignalGCNNConfig,
+    layer_members,
+    tie,
+    untie,
+    untying,
+)
+from rapidash.nn import ImageGroupConv, ImageLifting, ImageSubgroupConv, OrbitTables, SubgroupBatchNorm, used_parameters
 
 STEPS = [("C4", "C2"), ("C4", "C1"), *(("D4", name) for name in ("C4", "D2", "D1", "C2", "C1")), ("D2", "D1")]
 CHAINS = [
@@ -238,6 +249,23 @@ def test_a_relaxed_network_of_clouds(symmetry: str, num: int, subgroups, kept) -
     if symmetry != "SO2(z)":
         assert min(cloud_error(fresh, g[None]) for g in outside) > 1e-3
     assert float(subgroup_distance(fresh, subgroups[-1])[-1]) < 1e-12
+
+
+def test_tables_of_a_tied_layer_are_again_those_of_one_kernel() -> None:
+    """Tied to the whole group, and then made small: one kernel for pairs whose basis differs."""
+    torch.manual_seed(0)
+    network = Rapidash(**SMALL, symmetry="E(3)", num_orientations=6).double().eval()
+    pos, batch, features = clouds()
+    given = {"scalars": features["scalars"]}
+    before = network(pos, batch, **given).scalars.detach()
+    orbits = untying(network)
+    tied = copy.deepcopy(network)
+    untie(tied, [orbits.members("C1")] * 2, can_tie=True)
+    tie(tied, [orbits.everything, orbits.members("C4(z)")])
+    assert layer_subgroups(tied) == [48, 4]
+    untie(tied, layer_members(tied))
+    assert float((tied(pos, batch, **given).scalars - before).detach().abs().max()) < 1e-12
+    assert used_parameters(tied) == count(tied) == count(relax_to_subgroup(network, ("E(3)", "C4(z)")))
 
 
 def test_orbits_that_are_those_of_the_group_cost_nothing() -> None:

@@ -41,5 +41,7 @@ def chosen_samples(batch: Batch, chosen: Bool[Tensor, " B"]) -> Batch:
         }
         return replace(batch, tensors=tensors, batch=numbers[batch.batch[points]], num_clouds=int(chosen.sum()))
     if isinstance(batch, RowBatch):
-        return replace(batch, tensors={name: tensor[chosen.to(tensor.device)] for name, tensor in batch.tensors.items()})
+        return replace(
+            batch, tensors={name: tensor[chosen.to(tensor.device)] for name, tensor in batch.tensors.items()}
+        )
     raise ValueError(f"batches of rows and of clouds can be divided, got {type(batch).__name__}")

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.groups import Group, coset_labels, finite_table, parse_subgroup
-from rapidash.models import Untying, layer_places
+from rapidash.models import Untying, layer_members, layer_places, untie
 from rapidash.nn import (
     ConvNextBlock,
     GroupConv,
@@ -45,6 +45,8 @@ class Mixture(nn.Module):
 
     def forward(self) -> Float[Tensor, " H"]:
         """The weight of each subgroup; without a gradient, except within `trained_logits`."""
+        if (choice := self.choice) is not None:
+            return (torch.arange(len(self.logits), device=self.logits.device) == choice).to(self.logits)
         logits = self.logits if self.is_trained else self.logits.detach()
         return logits.softmax(dim=0)
 
@@ -177,9 +179,9 @@ class MixedGroupConv(ImageSubgroupConv):
 
     def draw(self) -> None:
         """Fresh weights for the tables of every subgroup."""
-        for part in self.modules():
-            if isinstance(part, MixedTables):
-                part.draw(part.parts[0][0, 0].numel())
+        tables: Tables = self.tables
+        assert isinstance(tables, MixedTables)
+        tables.draw(tables.parts[0][0, 0].numel())
 
 
 def mix_tables(
@@ -266,16 +268,17 @@ def chosen_view(model: nn.Module) -> Iterator[None]:
         model.load_state_dict(kept)
 
 
-def settle(model: nn.Module) -> None:
-    """Put plain tables in the place of mixed ones whose subgroup is chosen, in place."""
-    for parent in list(model.modules()):
+def settle(network: nn.Module) -> None:
+    """Choose, and put plain tables for the orbits of the chosen subgroups in the place of mixed ones, in place."""
+    choose_subgroups(network)
+    members = layer_members(network)
+    for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, MixedTables) and child.mixture.choice is not None:
-                setattr(parent, name, OrbitTables(*child()))
-    for parent in list(model.modules()):
-        mixture = getattr(parent, "mixture", None)
-        if isinstance(mixture, Mixture) and not isinstance(parent, Tables) and mixture.choice is not None:
-            delattr(parent, "mixture")
+            if isinstance(child, MixedTables):
+                setattr(parent, name, OrbitTables(child.expanded(), child.orbits))
+            elif isinstance(child, Mixture):
+                delattr(parent, name)
+    untie(network, members)
 
 
 @contextmanager

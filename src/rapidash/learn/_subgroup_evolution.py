@@ -1,7 +1,8 @@
 """Evolution of subgroups within a run: a population of networks that is trained together, and its leader."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,16 @@ class Population(nn.Module):
         if callable(own := getattr(self.lead, "calibrate", None)):
             own(batch)
 
+    @contextmanager
+    def led_by(self, member: int) -> Iterator[None]:
+        """Within the block another member predicts."""
+        lead = int(self.leader)
+        self.leader.fill_(member)
+        try:
+            yield
+        finally:
+            self.leader.fill_(lead)
+
     @torch.no_grad()
     def take_over(self, member: int, parent: int, layers: Layers) -> None:
         """Give a member the weights of another, and groups that its own contain."""
@@ -162,7 +173,7 @@ class SubgroupEvolution(Method):
         check_fields(self)
         least = {"start": 1, "generation": 1, "generations": 1, "population": 1, "places": self.population + 1}
         if wrong := {name: getattr(self, name) for name, low in least.items() if getattr(self, name) < low}:
-            raise ValueError(f"expected at least {({name: least[name] for name in wrong})}, got {wrong}")
+            raise ValueError(f"expected at least { ({name: least[name] for name in wrong}) }, got {wrong}")
 
     def check(self, model: NetworkConfig) -> None:
         """It needs a network whose layers have subgroups."""
@@ -213,9 +224,12 @@ class EvolutionControl(Control):
         others = self.model.alive[1:]
         if not others:
             return {}
-        assert view.task is not None
-        view.passes += len(others)
-        losses = [view.task.loss(self.model.members[number](view.batch), view.batch) for number in others]
+        if view.task is None:
+            raise ValueError("a search of subgroups needs the task of a run, for its loss and its validation data")
+        losses = []
+        for number in others:
+            with self.model.led_by(number):
+                losses.append(view.task.loss(view.predict(view.batch), view.batch))
         return {"of other members": torch.stack(losses).sum()}
 
     def after(self, view: StepView) -> None:
@@ -225,13 +239,13 @@ class EvolutionControl(Control):
         if since < 0 or rest or ended > self.method.generations:
             return
         if view.task is None:
-            raise ValueError("a search of subgroups needs the task of a run: it selects on validation data")
+            raise ValueError("a search of subgroups needs the task of a run, for its loss and its validation data")
         self._validation = self._validation or view.task.dataset("val")
         scores = {}
         for number in self.model.alive:
-            member = self.model.members[number]
-            error = evaluate(member, view.task, self._validation, batch_size=view.batch.num_samples).mean
-            scores[number] = Score(error, used_parameters(member))
+            with self.model.led_by(number):
+                error = evaluate(view.model, view.task, self._validation, batch_size=view.batch.num_samples).mean
+            scores[number] = Score(error, used_parameters(self.model.members[number]))
         self.model.select(scores, self.method.population)
         if ended == self.method.generations:
             self.model.stop()

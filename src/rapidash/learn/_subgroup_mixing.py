@@ -102,8 +102,7 @@ class SubgroupMixing(Method):
     def finish(self, model: nn.Module) -> nn.Module:
         """The network with the tables of the chosen groups alone."""
         settled = copy.deepcopy(model)
-        choose_subgroups(settled)
-        settle(settled)
+        settle(searched_network(settled))
         return settled
 
     def ledger(self, before: Ledger, view: str) -> Ledger:
@@ -145,13 +144,17 @@ class MixingControl(Control):
         self.step = step
 
     def batch(self, batch: "Batch", rng: torch.Generator) -> "Batch":
-        """The half for the weights; the other one is kept for the logits."""
+        """The half for the weights; the other one is kept for the logits.
+
+        A batch that lies in one half altogether, as one of few samples may, is for the weights.
+        """
         self.held_out = None
         if self.step >= self.search_steps:
             return batch
         second = in_second_half(batch)
-        if bool(second.any()):
-            self.held_out = chosen_samples(batch, second)
+        if bool(second.all()) or not bool(second.any()):
+            return batch
+        self.held_out = chosen_samples(batch, second)
         return chosen_samples(batch, ~second)
 
     def terms(self, view: StepView) -> Mapping[str, Tensor]:
@@ -180,7 +183,7 @@ class MixingControl(Control):
         network = copy.deepcopy(searched_network(self.model))
         found: dict[str, float] = {}
         for index, mixture in enumerate(mixtures(network)):
-            shares = mixture().tolist() if mixture.choice is None else []
+            shares = mixture().tolist()
             found |= {f"share of {n} in layer {index + 1}": share for n, share in zip(self.among.names, shares)}
         choose_subgroups(network)
         kept = layer_members(network)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
 from rapidash.nn._orbit_tables import OrbitTables, Tables, first_of_each, untied
+from rapidash.ops import linear
 
 
 class SubgroupConv(GroupConv):
@@ -82,6 +83,9 @@ class SubgroupConv(GroupConv):
     def _on_pairs(self, tables: nn.Module, fiber_basis: Float[Tensor, "O O basis"]) -> Float[Tensor, "O O C"]:
         """The kernel of every pair of orientations; all of one orbit have the same value, computed once."""
         assert isinstance(tables, Tables)
+        weights, _ = tables()
+        if len(weights) == 1:  # that of the whole group, for all its orbits
+            return linear(fiber_basis, weights[0])
         basis = fiber_basis.flatten(0, 1)[self.get_buffer("representatives")]
         values = torch.einsum("pk,pck->pc", basis, tables.expanded())
         return values[tables.orbits].unflatten(0, fiber_basis.shape[:2])
