@@ -59,6 +59,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "subgroups",
+    "subgroups-nbody",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
@@ -186,6 +188,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "subgroups": "rapidash.report._subgroups_section:subgroups_section",
     },
 )
 REGISTRIES = {

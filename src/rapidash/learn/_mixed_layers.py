@@ -259,7 +259,7 @@ def choose_subgroups(model: nn.Module) -> None:
 
 @contextmanager
 def chosen_view(model: nn.Module) -> Iterator[None]:
-    """Within the block every layer keeps its likeliest subgroup, as `choose_subgroups` lets it; then it is as before."""
+    """Within the block every layer keeps its likeliest subgroup, see `choose_subgroups`; then it is as before."""
     kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     choose_subgroups(model)
     try:
