@@ -9,7 +9,7 @@ import torch
 from ase.build import bulk
 from ase.neighborlist import primitive_neighbor_list
 
-from rapidash.geometry import periodic_radius_edges
+from rapidash.geometry import Cell, periodic_radius_edges
 
 RADIUS = 5.0  # Angstrom
 REPEATS = 15
@@ -31,7 +31,7 @@ def main() -> None:
     torch.set_num_threads(1)
     atoms = bulk("Cu", "fcc", a=3.61, cubic=True) * (6, 6, 7)
     atoms.rattle(0.05, seed=0)
-    pos, cell = torch.tensor(atoms.positions), torch.tensor(np.asarray(atoms.cell))[None]
+    pos, cell = torch.tensor(atoms.positions), Cell(torch.tensor(np.asarray(atoms.cell))[None])
     batch = torch.zeros(len(pos), dtype=torch.long)
     ours = milliseconds(lambda: periodic_radius_edges(pos, batch, RADIUS, cell))
     ase = milliseconds(lambda: primitive_neighbor_list("ijS", atoms.pbc, atoms.cell, atoms.positions, RADIUS))

@@ -1,6 +1,7 @@
-"""Edges within a radius across the boundary of a periodic cell, without gradients, by a tree of the points' images."""
+"""Periodic cells, and edges within a radius across their boundary, without gradients, by a tree of the images."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,51 @@ _MARGIN = 1e-9  # relative; candidates of the tree are measured again
 _MOST_IMAGES = 10_000_000  # points of one structure with its images
 
 
+@dataclass(frozen=True)
+class Cell:
+    """The vectors along which structures repeat.
+
+    Args:
+        vectors: (B, D, D), a row for each vector; those of directions that are not periodic are not used.
+        periodic: (B, D), along which vectors each structure repeats; None: along all.
+    Raises: ValueError for other shapes or types.
+    """
+
+    vectors: Float[Tensor, "B D D"]
+    periodic: Bool[Tensor, "B D"] | None = None
+
+    def __post_init__(self) -> None:
+        vectors, periodic = self.vectors, self.periodic
+        if vectors.dim() != 3 or vectors.shape[1] != vectors.shape[2] or not vectors.is_floating_point():
+            raise ValueError(
+                f"cell vectors must be (B, D, D) floating point, a row each, got {vectors.dtype} of shape "
+                f"{tuple(vectors.shape)}"
+            )
+        if periodic is not None and (periodic.shape != vectors.shape[:2] or periodic.dtype != torch.bool):
+            raise ValueError(
+                f"periodic must be {tuple(vectors.shape[:2])} booleans, got {periodic.dtype} of shape "
+                f"{tuple(periodic.shape)}"
+            )
+
+    @property
+    def repeating(self) -> Bool[Tensor, "B D"]:
+        """Along which vectors each structure repeats."""
+        return torch.ones_like(self.vectors[:, :, 0], dtype=torch.bool) if self.periodic is None else self.periodic
+
+    def displacement(self, shift: Int[Tensor, "E D"], structure: Int[Tensor, " E"]) -> Float[Tensor, "E D"]:
+        """Where whole numbers of cells lead, in the structure of each; differentiable in the vectors."""
+        vectors = torch.where(self.repeating.unsqueeze(-1), self.vectors, torch.zeros_like(self.vectors))
+        return torch.einsum("ed,edk->ek", shift.to(vectors), vectors[structure])
+
+    def strained(self, strain: Float[Tensor, "B D D"]) -> "Cell":
+        """The cell after x -> x + x @ strain, to be done to the positions too."""
+        return Cell(self.vectors + self.vectors @ strain, self.periodic)
+
+
 class PeriodicEdges(NamedTuple):
     """Edges with the number of cells that each source is moved by along every cell vector.
 
-    The offset of an edge is pos[source] + shift @ cell - pos[target], with the cell of its structure.
+    The offset of an edge is pos[source] + `Cell.displacement` of its shift - pos[target].
     """
 
     edges: Int[Tensor, "2 E"]
@@ -28,13 +70,7 @@ class PeriodicEdges(NamedTuple):
 
 
 @on_values
-def periodic_radius_edges(
-    pos: Float[Tensor, "N D"],
-    batch: Int[Tensor, " N"],
-    r: float,
-    cell: Float[Tensor, "B D D"],
-    periodic: Bool[Tensor, "B D"] | None = None,
-) -> PeriodicEdges:
+def periodic_radius_edges(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], r: float, cell: Cell) -> PeriodicEdges:
     """All pairs with |x_source + n @ cell - x_target| <= r, for every integer n along the periodic directions.
 
     A cell may be triclinic, and smaller than r: a point then has several images of another, and of itself, for
@@ -45,30 +81,23 @@ def periodic_radius_edges(
         pos: positions.
         batch: (N,) the structure of each point, sorted.
         r: radius, positive, in units of the positions; it is rounded to their dtype.
-        cell: rows are the cell vectors of each structure; those of directions that are not periodic are not used.
-        periodic: along which vectors each structure repeats; None: along all.
+        cell: of every structure.
     Returns: edges sorted by target, then by source, then by shift.
-    Raises: ValueError for a radius that is not positive and finite, a cell that is not finite or whose periodic
-        vectors are dependent, shapes that do not fit, a radius that reaches millions of images, and for what
-        `check_cloud` finds.
+    Raises: ValueError for a radius that is not positive and finite, a cell of other structures, one that is not finite
+        or whose periodic vectors are dependent, a radius that reaches millions of images, and for what `check_cloud`
+        finds.
     """
     check_cloud(pos, batch)
     radius = torch.tensor(r, dtype=pos.dtype).item()
     if not 0 < radius < math.inf:
         raise ValueError(f"r must be positive and finite, got {r}")
-    segments, dim = Segments.from_batch(batch), pos.shape[1]
-    if cell.shape != (len(segments), dim, dim) or not cell.is_floating_point():
+    segments = Segments.from_batch(batch)
+    if cell.vectors.shape[:2] != (len(segments), pos.shape[1]):
         raise ValueError(
-            f"cell must be ({len(segments)}, {dim}, {dim}) floating point, rows its vectors, got {cell.dtype} of shape "
-            f"{tuple(cell.shape)}"
+            f"{len(segments)} structures in {pos.shape[1]} dimensions need as many cells, got vectors of shape "
+            f"{tuple(cell.vectors.shape)}"
         )
-    if periodic is None:
-        periodic = torch.ones(len(segments), dim, dtype=torch.bool)
-    elif periodic.shape != (len(segments), dim) or periodic.dtype != torch.bool:
-        raise ValueError(
-            f"periodic must be ({len(segments)}, {dim}) booleans, got {periodic.dtype} of shape {tuple(periodic.shape)}"
-        )
-    points, cells, repeats = (given.detach().cpu() for given in (pos.double(), cell.double(), periodic))
+    points, cells, repeats = (given.detach().cpu() for given in (pos.double(), cell.vectors.double(), cell.repeating))
     parts = []
     for number, (own, vectors, along) in enumerate(zip(points.split(segments.count.tolist()), cells, repeats)):
         try:
