@@ -125,7 +125,7 @@ def test_a_class_that_is_alone_is_certain() -> None:
 
 @pytest.mark.parametrize("name", ["num_members", "max_context"])
 def test_bad_settings_are_named(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
         EquiTabPFNClassifier(**{name: 0}).fit(np.zeros((4, 2)), [0, 1, 0, 1])
 
 
