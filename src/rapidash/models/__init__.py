@@ -15,6 +15,7 @@ from rapidash.models._network import Interface, Network, NetworkConfig, Rapidash
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._stress import Stressed, forces_and_stress
 from rapidash.models._subgroups import (
     Untying,
     common_subgroup,
@@ -55,6 +56,7 @@ __all__ = [
     "RapidashOutput",
     "SignalGCNN",
     "SignalGCNNConfig",
+    "Stressed",
     "Takes",
     "Transformer",
     "TransformerConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "choose_table_size",
     "cloud_network",
     "common_subgroup",
+    "forces_and_stress",
     "keep_subgroups",
     "kernel_error",
     "layer_members",
