@@ -108,7 +108,7 @@ class OrbitTables(Tables):
     @torch.no_grad()
     def rescale(self, factor: Tensor) -> None:
         """Multiply all tables."""
-        self.weight *= factor
+        self.weight.mul_(factor)
 
     @property
     def num_unused(self) -> int:
