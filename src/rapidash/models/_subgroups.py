@@ -103,23 +103,27 @@ class Untying:
         return (self.action[:, :, None] * num + self.action[:, None, :]).flatten(1)
 
 
+def grid_motions(invariants: PairInvariants, grid: Tensor) -> Group:
+    """The motions of a grid that kernels keep, as a finite group that fixes the origin."""
+    group = invariants.group
+    motions = grid_symmetries(grid.detach().cpu().double(), reflections=True).elements
+    kept = torch.stack([motion for motion in motions if group.linear.contains(motion)])
+    return Group(group.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=False)
+
+
 def grid_untying(invariants: PairInvariants, grid: Tensor) -> Untying:
-    """The motions of a grid that kernels keep.
+    """The motions of a grid that kernels keep, and where they take its orientations.
 
     Raises: ValueError without orientations.
     """
-    group = invariants.group
     if not invariants.has_orientations:
         raise ValueError(
             "a network on R^D has no orientations whose kernels could differ: choose a space such as 'R3xS2'"
         )
-    grid = grid.detach().cpu().double()
-    motions = grid_symmetries(grid, reflections=True).elements
-    kept = torch.stack([motion for motion in motions if group.linear.contains(motion)])
-    finite = Group(group.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=False)
-    linear = finite_table(finite).elements[:, : group.dim, : group.dim]
+    grid, finite = grid.detach().cpu().double(), grid_motions(invariants, grid)
+    linear = finite_table(finite).elements[:, : finite.dim, : finite.dim]
     action = torch.cdist(grid @ linear.transpose(1, 2), grid.expand(len(linear), -1, -1)).argmin(dim=2)
-    return Untying(finite, action, on_pairs=True, whole=group.name)
+    return Untying(finite, action, on_pairs=True, whole=invariants.group.name)
 
 
 def untying(network: nn.Module) -> Untying:
