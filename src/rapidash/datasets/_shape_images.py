@@ -21,16 +21,14 @@ _BOXES = ((-0.75, 0.75, -1.5, 1.5), (0.75, 2.25, 0.25, 1.5))  # of the hook at s
 def squares_images() -> RowDataset:
     """All 600 images of one square: 10 places in each direction times 6 sizes.
 
-    Returns: ``image`` (600, 1, 16, 16) of 0 and 1; the factors ``x``, ``y`` (600,), 0 to 9, pixels of the square's left
-    and upper edge, and ``size`` 0 to 5: the side is 2 pixels more. The last factor runs fastest.
+    Returns: ``image`` (600, 1, 16, 16), the covered share of each pixel; the factors ``x``, ``y`` (600,), 0 to 9: the
+    middle is 4 to 12 pixels from the left and from above, in equal steps; and ``size`` 0 to 5: the side is 3 pixels
+    more. The last factor runs fastest.
     """
     x, y, size = _combinations(10, 10, 6)
-    place = torch.arange(SHAPE_SIDE)
-    side = size[:, None] + 2
-    inside_x = (place >= x[:, None]) & (place < x[:, None] + side)
-    inside_y = (place >= y[:, None]) & (place < y[:, None] + side)
-    image = (inside_y[:, :, None] & inside_x[:, None, :]).double()
-    return _dataset(image, dict(zip(SQUARES_FACTORS, (x, y, size))))
+    half = (size.double() + 3) / 2
+    across, down = (_covered(4 + 8 / 9 * place.double(), half) for place in (x, y))
+    return _dataset(down[:, :, None] * across[:, None, :], dict(zip(SQUARES_FACTORS, (x, y, size))))
 
 
 def hooks_images() -> RowDataset:
@@ -56,6 +54,13 @@ def hooks_images() -> RowDataset:
         inside |= (own_x >= left) & (own_x < end) & (own_y >= top) & (own_y < bottom)
     image = torch.nn.functional.avg_pool2d(inside.double(), _OVERSAMPLING)
     return _dataset(image, dict(zip(HOOKS_FACTORS, (angle, x, y, size))))
+
+
+def _covered(middle: Float[Tensor, " M"], half: Float[Tensor, " M"]) -> Float[Tensor, "M S"]:
+    """The share of each pixel of a line that an interval covers."""
+    left = torch.arange(SHAPE_SIDE, dtype=torch.float64)
+    start, end = (middle - half)[:, None], (middle + half)[:, None]
+    return (torch.minimum(end, left + 1) - torch.maximum(start, left)).clamp(0, 1)
 
 
 def _combinations(*counts: int) -> list[Tensor]:
