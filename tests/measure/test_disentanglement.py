@@ -43,7 +43,9 @@ def test_bins_are_of_equal_width() -> None:
     """Values 0, 1, 2 and 10 in two bins of [0, 10]: the last alone. I = h(1/4) of the 2 bits of the factor."""
     codes, factors = torch.tensor([[0.0], [1.0], [2.0], [10.0]]).double(), torch.arange(4)[:, None]
     assert mutual_information_gap(codes, factors, num_bins=2).mean == pytest.approx(0.8112781244591328 / 2)
-    assert mutual_information_gap(codes, factors, num_bins=20).mean == pytest.approx(1.0)  # of one latent, the second is 0
+    assert mutual_information_gap(codes, factors, num_bins=20).mean == pytest.approx(
+        1.0
+    )  # of one latent, the second is 0
 
 
 def test_a_latent_that_does_not_vary_has_no_information() -> None:
@@ -80,7 +82,7 @@ def test_votes_are_scored_on_other_draws() -> None:
 
 
 def test_purities_by_hand() -> None:
-    """Rows (1, 0), (1, 1) of weights 1/3, 2/3: purity 1 and 0, so 1/3. Columns (1, 1), (0, 1): 0 and 1, weights 2/3, 1/3."""
+    """Rows (1, 0), (1, 1) of weights 1/3, 2/3: purities 1, 0; columns (1, 1), (0, 1) of weights 2/3, 1/3: 0, 1."""
     disentanglement, completeness = disentanglement_completeness(torch.tensor([[1.0, 0.0], [1.0, 1.0]]).double())
     assert disentanglement == pytest.approx(1 / 3)
     assert completeness == pytest.approx(1 / 3)

@@ -107,7 +107,7 @@ def test_page_terminal_and_files_have_it(write_study: WriteStudy, tmp_path: Path
     directory = write_study(records(), None)
     page = write_report(directory).read_text(encoding="utf-8")
     assert "Factors and latents" in page
-    assert page.count("<figure class=\"chart drawing\"") == 2
+    assert page.count('<figure class="chart drawing"') == 2
     assert "Factors and latents" in terminal_table(summarize(read_study(directory)))
     names = {path.name for path in export(directory, tmp_path / "files")}
     assert {name for name in names if name.startswith("lie-vae") and name.endswith(".svg")}

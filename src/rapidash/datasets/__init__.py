@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
     from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, ScanVariant, scanobjectnn_dataset
-    from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shape_images import (
         HOOKS_FACTORS,
         SHAPE_SIDE,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         hooks_images,
         squares_images,
     )
+    from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
     from rapidash.datasets._solids import SOLIDS, solids_dataset

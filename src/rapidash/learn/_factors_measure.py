@@ -134,7 +134,9 @@ def traversals(network: VariationalNetwork, data: Codes) -> Float[Tensor, "H W"]
         codes[:, latent] = torch.linspace(float(low[latent]), float(high[latent]), STEPS, dtype=codes.dtype)
         change = _derivative(network, data.code[typical][None], latent, side)[0]
         shown = 0.5 + 0.5 * change / change.abs().max().clamp(min=1e-6)
-        images = torch.nn.functional.pad(torch.cat([pixels_of(network, codes, side), shown[None]]), (0, 1, 0, 1), value=0.5)
+        images = torch.cat([pixels_of(network, codes, side), shown[None]])
+        images = torch.cat([pixels_of(network, codes, side), shown[None]])
+        images = torch.nn.functional.pad(images, (0, 1, 0, 1), value=0.5)
         rows.append(torch.cat(list(images), dim=1))
     return torch.cat(rows)[:-1, :-1]
 

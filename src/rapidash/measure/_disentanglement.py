@@ -36,9 +36,7 @@ class DCI(NamedTuple):
     importance: Float[Tensor, "L F"]
 
 
-def mutual_information_gap(
-    codes: Float[Tensor, "M L"], factors: Levels, *, num_bins: int = 20
-) -> MutualInformationGap:
+def mutual_information_gap(codes: Float[Tensor, "M L"], factors: Levels, *, num_bins: int = 20) -> MutualInformationGap:
     r"""Mean over factors of :math:`(I_{(1)} - I_{(2)}) / H`: how far one latent is ahead of the next for a factor.
 
     I is the mutual information of a factor with a latent, which is put into bins of equal width from its least to its
@@ -199,7 +197,7 @@ def _check(codes: Tensor, factors: Tensor) -> None:
         raise ValueError(f"factors must be levels, whole numbers, got {factors.dtype}")
     constant = [index for index, column in enumerate(factors.T) if bool((column == column[0]).all())]
     if constant:
-        raise ValueError(f"factors {constant} do not vary over the samples: nothing can be said of them, leave them out")
+        raise ValueError(f"factors {constant} do not vary over the samples, so no score is defined: leave them out")
 
 
 def _binned(column: Tensor, num_bins: int) -> Tensor:

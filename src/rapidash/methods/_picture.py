@@ -33,9 +33,7 @@ class Picture:
     view: str = FULL
 
     @classmethod
-    def of_gray(
-        cls, name: str, gray: Float[Tensor, "H W"], *, moment: Moment = "after", view: str = FULL
-    ) -> "Picture":
+    def of_gray(cls, name: str, gray: Float[Tensor, "H W"], *, moment: Moment = "after", view: str = FULL) -> "Picture":
         """A picture of numbers, 0 for black to 1 for white; others are clipped.
 
         Raises: ValueError for no matrix of finite numbers, or more than 2^17 of them: records are to be small.
@@ -57,6 +55,4 @@ def _png(pixels: Tensor) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")

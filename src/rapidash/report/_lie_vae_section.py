@@ -115,7 +115,7 @@ def _periods(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]])
                 continue
             factor = figure.removeprefix(f"{WHOLE_TURN}, ")
             step, period = (figures.get(f"{what}, {factor}") for what in (NEXT_IMAGE, PERIODICITY))
-            text = f"{name}: the code moved by one step of {factor} misses the image there by {_mean(step)} deviations, "
+            text = f"{name}: the code moved by a step of {factor} misses the image there by {_mean(step)} deviations, "
             text += f"by a whole turn its own by {_mean(turn)}"
             text += f"; the learned element of a whole turn is {_mean(period)} of the way off" if period else ""
             yield f"{text}."
@@ -224,16 +224,16 @@ def _field(speeds: Sequence[float], x: float, y: float) -> list[str]:
     parts = [svg_line(x - pixel * 5, x + pixel * 5, y + pixel * 5, y + pixel * 5, "#e4e7eb")]
     for (right, down), (u, v) in zip(places, found):
         scale = 1.8 * pixel / longest if longest > 0 else 0.0
-        start, end = (x + pixel * right, y + pixel * down), (x + pixel * right + scale * u, y + pixel * down + scale * v)
-        parts.append(svg_line(start[0], end[0], start[1], end[1], _INK, width=1.4))
-        parts.append(f'<circle cx="{end[0]:.1f}" cy="{end[1]:.1f}" r="1.8" fill="{_INK}"/>')
+        left, top = x + pixel * right, y + pixel * down
+        parts.append(svg_line(left, left + scale * u, top, top + scale * v, _INK, width=1.4))
+        parts.append(f'<circle cx="{left + scale * u:.1f}" cy="{top + scale * v:.1f}" r="1.8" fill="{_INK}"/>')
     return parts
 
 
 def _words(speeds: Sequence[float], explained: float | None) -> tuple[str, str]:
     """The motion that moves the rim of the shape most, and the explained share."""
     reach = (1.0, 1.0, 4.0, 4.0, 4.0, 4.0)  # a radian moves a point that is 4 pixels out by 4 pixels
-    name, speed, unit = max(zip(MOTIONS, speeds, MOTION_UNITS), key=lambda one: abs(one[1]) * reach[MOTIONS.index(one[0])])
-    unit = "" if unit == "1" else f" {unit}"
+    largest = max(range(len(MOTIONS)), key=lambda index: abs(speeds[index]) * reach[index])
+    unit = "" if MOTION_UNITS[largest] == "1" else f" {MOTION_UNITS[largest]}"
     share = fmt.NOTHING if explained is None else fmt.percent(explained)
-    return f"{name} {fmt.signed(speed, 2)}{unit}", f"explained {share}"
+    return f"{MOTIONS[largest]} {fmt.signed(speeds[largest], 2)}{unit}", f"explained {share}"
