@@ -140,6 +140,9 @@ FEATURES = {  # code that needs an extra, and what it says without it
     "_log._tqdm()": 'a progress bar needs tqdm: pip install "rapidash[study]", or pass progress=False',
     "_log._summary_writer()": "log_tensorboard=True needs tensorboard",
     "EGNNConfig().check_libraries()": 'EGNN needs torch_geometric and egnn-pytorch: pip install "rapidash[study]"',
+    "dci(torch.eye(9, 2), torch.arange(9)[:, None] % 2, torch.Generator())": (
+        "dci needs scikit-learn: pip install 'rapidash[tabular]'"
+    ),
     "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
@@ -149,6 +152,7 @@ import torch
 from rapidash.bench import _render
 from rapidash.datasets import digits_images
 from rapidash.datasets._h5 import read_h5
+from rapidash.measure import dci
 from rapidash.models import DGCNNConfig, EGNNConfig
 from rapidash.ops._backend import select_backend
 from rapidash.report import _measurement, _page, figure

@@ -28,7 +28,8 @@ from rapidash.report._sections import Section
 from rapidash.study import read_study, record_fault, study_of, summarize
 from tests.report._studies import WriteStudy, small_record
 
-PICTURE = Picture.of_gray(TRAVERSALS, torch.linspace(0, 1, 34 * 51).reshape(34, 51))
+NOISE = torch.rand(34, 51, generator=torch.Generator().manual_seed(0))
+PICTURE = Picture.of_gray(TRAVERSALS, NOISE)
 
 
 def record(name: str, seed: int, mig: float, *, neighbor: str = "", shapes: str = "hooks", **figures: float) -> Any:
@@ -44,7 +45,7 @@ def record(name: str, seed: int, mig: float, *, neighbor: str = "", shapes: str 
     made["config"]["level"] = {"task.shapes": shapes}
     made["config"]["variant"] |= {"neighbor": neighbor}
     made["key"] = f"{name}{seed}{shapes}"
-    made["pictures"] = [vars(PICTURE)]
+    made["pictures"] = [vars(PICTURE) | {"png": list(PICTURE.png)}]
     return made
 
 
@@ -82,7 +83,8 @@ def test_drawings_of_each_level() -> None:
         ElementTree.fromstring(drawing.svg)
     first, second = (drawing.svg for drawing in section.drawings[:2])
     assert first.count("data:image/png;base64,") == 2  # one seed of each variant
-    assert PICTURE.png in first
+    assert len(PICTURE.png) == 2
+    assert "".join(PICTURE.png) in first
     assert 'width="102" height="68"' in first  # twice 51 x 34
     assert "turn +0.50 rad" in second
     assert "shift along x +1.5 pixel" in second
@@ -116,8 +118,8 @@ def test_page_terminal_and_files_have_it(write_study: WriteStudy, tmp_path: Path
 
 def test_a_picture_that_is_none_is_refused() -> None:
     bad = records()[0]
-    bad["pictures"] = [{"name": TRAVERSALS, "png": '"/><script>', "moment": "after", "view": "full"}]
-    assert record_fault(bad).startswith("pictures.0.png: expected base64, found")
+    bad["pictures"] = [{"name": TRAVERSALS, "png": ["iVBO", '"/><script>'], "moment": "after", "view": "full"}]
+    assert record_fault(bad).startswith("pictures.0.png.1: expected base64, found")
     bad["pictures"] = "none"
     assert record_fault(bad).startswith("pictures: expected a list")
     assert not record_fault(records()[0])

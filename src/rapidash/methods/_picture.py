@@ -14,6 +14,7 @@ from rapidash.methods._method import FULL
 
 Moment = Literal["before", "after"]
 MAX_PIXELS = 2**17
+_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Picture:
 
     Args:
         name: what it shows.
-        png: the file, in base64.
+        png: the file in base64, cut into lines of at most 2,000 characters, as long as a text of a record is shown.
         moment: ``"before"`` or ``"after"`` training.
         view: of the model.
     """
 
     name: str
-    png: str
+    png: tuple[str, ...]
     moment: Moment = "after"
     view: str = FULL
 
@@ -43,7 +44,9 @@ class Picture:
                 f"a picture needs a matrix of 1 to {MAX_PIXELS} finite numbers, got shape {tuple(gray.shape)}"
             )
         pixels = (gray.detach().double().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-        return cls(name, base64.b64encode(_png(pixels)).decode(), moment, view)
+        text = base64.b64encode(_png(pixels)).decode()
+        lines = tuple(text[start : start + _LINE] for start in range(0, len(text), _LINE))
+        return cls(name, lines, moment, view)
 
 
 def _png(pixels: Tensor) -> bytes:

@@ -1,5 +1,6 @@
 """The section of a study of autoencoders on images with known factors: scores, traversals, and motions of latents."""
 
+import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -134,7 +135,7 @@ def _levels(summary: StudySummary) -> dict[str, list[_Drawn]]:
             named = [one for one in pictures or () if one.get("name") == TRAVERSALS and one.get("moment") == "after"]
             if run.is_done and run.fraction == summary.fraction and named:
                 figures = {m["name"]: m["value"] for m in run.measurements if m["moment"] == "after"}
-                found.setdefault(variant.level_text, []).append(_Drawn(variant, run, figures, str(named[0]["png"])))
+                found.setdefault(variant.level_text, []).append(_Drawn(variant, run, figures, "".join(named[0]["png"])))
                 break
     return found
 
@@ -170,8 +171,6 @@ def _traversals(runs: Sequence[_Drawn]) -> Drawing:
 
 def _png_size(png: str) -> tuple[int, int]:
     """Width and height of a picture in base64."""
-    import base64
-
     header = base64.b64decode(png[:32])
     return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
 
