@@ -54,6 +54,8 @@ def test_penalties_by_hand() -> None:
     three = torch.stack([up, down, 2 * up])  # A A' = 0; 2 up and down: products of norm 2, commutator diag(2, -2)
     assert float(hessian_penalty(three)) == pytest.approx((2 * 1 + 2 * 4 + 2 * 0) / 6)
     assert float(commutator_penalty(three)) == pytest.approx((2 * 2 + 2 * 8 + 2 * 0) / 6)
+    squares = torch.diag_embed(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))  # their squares are free, they are no pair
+    assert float(hessian_penalty(squares)) == 0
     assert float(hessian_penalty(up[None])) == float(commutator_penalty(up[None])) == 0
 
 
