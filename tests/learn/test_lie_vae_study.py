@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from rapidash.learn import HESSIAN, MIG, TRAVERSALS
+from rapidash.learn import ACTIVE, HESSIAN, MIG, TRAVERSALS
 from rapidash.report import terminal_table
 from rapidash.study import StudyDesign, get_design, read_study, run_one, run_study, summarize
+
+BOUND = "test error, minus the evidence lower bound"
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -62,15 +64,12 @@ def trained(name: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_penalty_acts_and_the_learned_group_finds_the_factors(tmp_path: Path) -> None:
-    """Three seeds on squares: mean penalty below 0.2 of the control's, mean MIG above that of a VAE by 0.1."""
-    figures = {
-        name: [trained(name, seed, tmp_path) for seed in (0, 1, 2)]
-        for name in ("VAE", "learned group", "learned group, Hessian")
-    }
+def test_the_penalty_acts(tmp_path: Path) -> None:
+    """Two seeds on squares: the penalty ends below 0.2 of that of the control, and the bound hardly suffers."""
     control, penalized = (
-        sum(found[HESSIAN] for found in figures[name]) for name in ("learned group", "learned group, Hessian")
+        [trained(name, seed, tmp_path) for seed in (0, 1)] for name in ("learned group", "learned group, Hessian")
     )
-    assert penalized < 0.2 * control
-    plain, group = (sum(found[MIG] for found in figures[name]) / 3 for name in ("VAE", "learned group, Hessian"))
-    assert group > plain + 0.1
+    assert sum(found[HESSIAN] for found in penalized) < 0.2 * sum(found[HESSIAN] for found in control)
+    bounds = [sum(found[BOUND] for found in runs) / 2 for runs in (control, penalized)]
+    assert bounds[1] < bounds[0] + 2
+    assert min(found[ACTIVE] for found in (*control, *penalized)) >= 3  # as many as there are factors

@@ -181,7 +181,8 @@ def _motions(runs: Sequence[_Drawn]) -> Drawing:
     lead = (
         "The affine vector field about the middle of the shape that the change of the image looks most like, for the "
         "latent that knows most of each factor; 8 x 8 pixels, each field on a scale of its own. Below it its largest "
-        "motion per unit of the latent, and the share of the change that motions explain: the rest is none."
+        "motion per unit of the latent, and the share of the change that affine motions explain. The first seed of "
+        "each variant."
     )
     start = by_latent_of(EXPLAINED, "")
     factors = list(dict.fromkeys(n.removeprefix(start) for run in runs for n in run.figures if n.startswith(start)))
@@ -220,7 +221,7 @@ def _field(speeds: Sequence[float], x: float, y: float) -> list[str]:
     found = [velocity(speeds, *place) for place in places]
     longest = max(math.hypot(*one) for one in found)
     pixel = 0.45 * _CELL / _REACH
-    parts = [svg_line(x - pixel * 5, x + pixel * 5, y + pixel * 5, y + pixel * 5, "#e4e7eb")]
+    parts = []
     for (right, down), (u, v) in zip(places, found):
         scale = 1.8 * pixel / longest if longest > 0 else 0.0
         left, top = x + pixel * right, y + pixel * down
