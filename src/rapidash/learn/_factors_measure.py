@@ -1,6 +1,7 @@
 """The measure of latents against the factors of the data: scores, the motion of every latent, and traversals."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -60,9 +61,14 @@ def measure_factors(subject: Subject) -> Iterator[Measurement | Picture]:
     The scores are `mutual_information_gap` (20 bins), `factor_vae_score` (600 votes), `dci` and the number of active
     latents; of a learned group also its penalties and the largest norm of an element of the data. For the latent that
     knows most of each factor, in the direction in which the level of the factor rises with it: the speeds of
-    `affine_transport` at 64 images, their means per unit of the latent, and the explained share. For a factor that is
-    periodic see `_turns`. After training a picture has a row for every latent, the most active first: the image of a
-    code of the data with this latent at 7 places from its least to its largest value in the data, and its derivative.
+    `affine_transport` at 64 images, their means per unit of the latent, and the explained share. After training a
+    picture has a row for every latent, the most active first: the image of a code of the data with this latent at 7
+    places from its least to its largest value in the data, and its derivative.
+
+    For a factor that is ``periodic`` for the task, with d the median step of the code from one level to the next: how
+    far the image at code t + d is from the image of the next level, and how far that of a whole turn of such steps is
+    from the first, root mean square in deviations of the images; of a learned group, how far the element of the whole
+    turn is from the identity, over the largest distance on the way: 0 if it is periodic, 1 if it never turns back.
 
     Raises: ModuleNotFoundError without scikit-learn.
     """
@@ -72,35 +78,38 @@ def measure_factors(subject: Subject) -> Iterator[Measurement | Picture]:
     if not names or found is None:
         return
 
+    with torch.no_grad():  # not around the yield, where the caller's code runs
+        made = list(_measured(subject, found, names))
+    yield from made
+
+
+def _measured(subject: Subject, network: VariationalNetwork, names: tuple[str, ...]) -> Iterator[Measurement | Picture]:
     def figure(name: str, value: float | None, unit: str = "1", better: Better = "") -> Measurement:
-        value = None if value is None or value != value else value
+        value = None if value is None or math.isnan(value) else value
         return Measurement(name, value, unit, moment=subject.moment, view=subject.view, better=better)
 
-    with torch.no_grad():
-        data = encoded(found, (subject.task.dataset("train"), subject.data), names)
-        gap = mutual_information_gap(data.code, data.factors)
-        yield figure(MIG, gap.mean, better="higher")
-        votes = factor_vae_score(data.code, data.factors, seeded(subject.seed, "FactorVAE"))
-        yield figure(FACTOR_VAE, votes.accuracy, better="higher")
-        for name, value in zip(DCI_NAMES, _dci(data, subject.seed)):
-            yield figure(name, value, better="higher")
-        yield figure(ACTIVE, float((data.code.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum()))
-        if isinstance(found, CommutativeLieGroupVAE):
-            yield figure(HESSIAN, float(hessian_penalty(found.generators)), better="lower")
-            yield figure(COMMUTATOR, float(commutator_penalty(found.generators)), better="lower")
-            elements = found.action(data.code)
-            yield figure(LARGEST, float(torch.linalg.matrix_norm(elements).max()))
-        for factor, latent in zip(names, gap.information.argmax(dim=0).tolist()):
-            motion = latent_motion(found, data, latent, _direction(data, factor, latent))
-            for name, unit, speed in zip(MOTIONS, MOTION_UNITS, motion.speeds.mean(dim=0).tolist()):
-                yield figure(by_latent_of(name, factor), speed, unit)
-            yield figure(by_latent_of(EXPLAINED, factor), motion.explained)
-        for factor in getattr(subject.task, "periodic", ()):
-            for name, value in _turns(found, data, factor):
-                yield figure(f"{name}, {factor}", value, better="lower")
-        if subject.moment == "after":
-            gray = traversals(found, data)
-            yield Picture.of_gray(TRAVERSALS, gray, moment=subject.moment, view=subject.view)
+    data = encoded(network, (subject.task.dataset("train"), subject.data), names)
+    gap = mutual_information_gap(data.code, data.factors)
+    yield figure(MIG, gap.mean, better="higher")
+    votes = factor_vae_score(data.code, data.factors, seeded(subject.seed, "FactorVAE"))
+    yield figure(FACTOR_VAE, votes.accuracy, better="higher")
+    for name, value in zip(DCI_NAMES, _dci(data, subject.seed)):
+        yield figure(name, value, better="higher")
+    yield figure(ACTIVE, float((data.code.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum()))
+    if isinstance(network, CommutativeLieGroupVAE):
+        yield figure(HESSIAN, float(hessian_penalty(network.generators)), better="lower")
+        yield figure(COMMUTATOR, float(commutator_penalty(network.generators)), better="lower")
+        yield figure(LARGEST, float(torch.linalg.matrix_norm(network.action(data.code)).max()))
+    for factor, latent in zip(names, gap.information.argmax(dim=0).tolist()):
+        motion = latent_motion(network, data, latent, _direction(data, factor, latent))
+        for name, unit, speed in zip(MOTIONS, MOTION_UNITS, motion.speeds.mean(dim=0).tolist()):
+            yield figure(by_latent_of(name, factor), speed, unit)
+        yield figure(by_latent_of(EXPLAINED, factor), motion.explained)
+    for factor in getattr(subject.task, "periodic", ()):
+        for name, error in _turns(network, data, factor):
+            yield figure(f"{name}, {factor}", error, better="lower")
+    if subject.moment == "after":
+        yield Picture.of_gray(TRAVERSALS, traversals(network, data), moment=subject.moment, view=subject.view)
 
 
 def encoded(network: VariationalNetwork, datasets: tuple[Dataset, ...], factors: tuple[str, ...]) -> Codes:
@@ -164,14 +173,10 @@ def _dci(data: Codes, seed: int) -> tuple[float | None, float | None, float]:
 
 
 def _turns(network: VariationalNetwork, data: Codes, factor: str) -> Iterator[tuple[str, float | None]]:
-    """Whether the latents follow a factor with a period, by the step d of the code from one level to the next.
+    """The errors of steps of a periodic factor, see `measure_factors`.
 
-    d is the median over pairs of images that differ in one step of the factor, entry by entry: most pairs do not cross
-    the place where a code on a line must jump back. The errors are the root mean square distance of the decoded image
-    after one step, decode(t + d), from the image there, and after as many steps as the factor has levels from the
-    image itself, over the deviation of the images. The periodicity error of a learned group is the distance of the
-    element of the whole turn from the identity over the largest distance of an element on the way: 0 if it is
-    periodic, 1 if it never comes back.
+    The median is over pairs of images that differ in one step of the factor, entry by entry: most pairs do not cross
+    the place where a code on a line must jump back.
     """
     level = data.levels[factor]
     period = int(level.max()) + 1
