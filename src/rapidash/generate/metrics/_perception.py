@@ -11,7 +11,7 @@ from rapidash.generate.metrics._bonds import Bonds, bonds_of
 
 Protocol = Literal["classic", "lookup", "perceived"]
 
-_COV_FACTOR = 1.15  # of the van der Waals method: RDKit's 1.3 finds false bonds in the cages of QM9
+_COV_FACTOR = 1.15  # of RDKit's "van der Waals" method, on covalent radii: its 1.3 finds false bonds in cages
 _MAX_ITERATIONS = 500  # of the search for bond orders: without a limit single molecules take minutes
 
 
@@ -37,9 +37,9 @@ def smiles(data: CloudDataset, protocol: Protocol = "perceived") -> list[str | N
       missing valences with hydrogens that are not there, and other fragments are not looked at.
     - "lookup": the same bonds, but a molecule is valid only if sanitized, in one piece, and all its hydrogens are among
       its atoms and none of these is a radical.
-    - "perceived": the same conditions, bonds and charges by RDKit's perception with van der Waals radii times 1.15, at
-      most 500 iterations and total charge 0. This is the protocol to rely on; a search that reaches its limit is a
-      failure.
+    - "perceived": the same conditions, but bonds, orders and charges are RDKit's: atoms nearer than 1.15 times the sum
+      of their covalent radii are bonded, and orders and charges are searched for, at most 500 times, to a total charge
+      of 0. This is the protocol to rely on; a search that reaches its limit is a failure.
 
     SMILES of the strict protocols are canonical, without hydrogens and stereochemistry. A molecule that is not finite
     is not valid.

@@ -8,6 +8,8 @@ import numpy as np
 from rapidash.generate.metrics._atoms import Bools, Floats
 from rapidash.generate.metrics._figure import NORMAL_95
 
+_FEWEST = 4  # of each set, so that a half has two
+
 
 @dataclass(frozen=True)
 class NearestNeighbors:
@@ -16,7 +18,8 @@ class NearestNeighbors:
     Args:
         value: over both sets.
         samples, references: over one of them.
-        error: standard deviation by random halves of both sets.
+        error: standard deviation by random halves of both sets, somewhat too large rather than too small; nan for fewer
+            than 4 clouds of each.
         null_error: standard deviation where the labels mean nothing, by drawing them again.
     """
 
@@ -51,16 +54,15 @@ def nearest_neighbor_accuracy(joint: Floats, *, num_resamples: int = 200, seed: 
     if not (joint >= 0).all():
         raise ValueError("joint has distances that are negative or nan")
     num = len(joint) // 2
-    is_sample = np.arange(2 * num) < num
-    own = _own_neighbor(_nearest(joint), is_sample)
+    is_sample, nearest = np.arange(2 * num) < num, _nearest(joint)
+    own = _own_neighbor(nearest, is_sample)
     rng = np.random.default_rng(seed)
 
     def half() -> float:
         rows = _half_of_each(num, rng)
         return float(_own_neighbor(_nearest(joint[np.ix_(rows, rows)]), is_sample[rows]).mean())
 
-    nearest = _nearest(joint)
-    halves = [half() for _ in range(num_resamples)]
+    halves = [half() for _ in range(num_resamples)] if num >= _FEWEST else [np.nan]
     null = [float(_own_neighbor(nearest, rng.permutation(is_sample)).mean()) for _ in range(num_resamples)]
     return NearestNeighbors(
         float(own.mean()), float(own[:num].mean()), float(own[num:].mean()), float(np.std(halves)), float(np.std(null))
@@ -123,6 +125,8 @@ def error_by_halves(
     the truth. A figure that depends on n, such as MMD, is estimated as if its deviation did not.
     """
     num, rng = len(cross), np.random.default_rng(seed)
+    if num < _FEWEST:
+        return float("nan")
     values = []
     for _ in range(num_resamples):
         rows = _half_of_each(num, rng)
@@ -131,7 +135,7 @@ def error_by_halves(
 
 
 def _half_of_each(num: int, rng: np.random.Generator) -> np.ndarray:
-    size = max(2, num // 2)
+    size = num // 2
     return np.concatenate([np.sort(rng.permutation(num)[:size]), num + np.sort(rng.permutation(num)[:size])])
 
 
