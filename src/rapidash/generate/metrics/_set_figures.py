@@ -71,7 +71,7 @@ def nearest_neighbor_accuracy(joint: Floats, *, num_resamples: int = 200, seed: 
 
 def _nearest(joint: Floats) -> Bools:
     """(m, m) whether the other cloud is among the nearest; no row of a cloud that is far from all."""
-    others = joint.copy()
+    others = joint.astype(np.float64)
     np.fill_diagonal(others, np.inf)
     least = others.min(axis=1, keepdims=True)
     return (others == least) & np.isfinite(least)
