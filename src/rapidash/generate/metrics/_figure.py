@@ -1,9 +1,11 @@
 """A figure of samples: its value with an interval, from how many samples, and beside it that of real data."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_WIDTH = 110  # of notes
 NORMAL_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
@@ -58,7 +60,7 @@ def share_figure(name: str, count: int, total: int, *, real: float | None = None
 
 
 def figures_table(figures: Sequence[Figure]) -> str:
-    """The figures as text, a line for each, in columns; their notes follow as footnotes."""
+    """The figures as text, a line for each, in columns; their notes follow below."""
     notes = list(dict.fromkeys(figure.note for figure in figures if figure.note))
     rows = [("figure", "value", "95 % interval", "real", "samples", "unit")]
     for figure in figures:
@@ -68,7 +70,9 @@ def figures_table(figures: Sequence[Figure]) -> str:
         rows.append((figure.name + mark, _digits(figure.value), ends, real, str(figure.num), figure.unit))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    return "\n".join([*lines, *(f"[{number}] {note}" for number, note in enumerate(notes, start=1))])
+    for number, note in enumerate(notes, start=1):
+        lines += textwrap.wrap(f"[{number}] {note}", width=_WIDTH, subsequent_indent=4 * " ")
+    return "\n".join(lines)
 
 
 def _digits(value: float) -> str:
