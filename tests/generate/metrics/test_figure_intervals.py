@@ -69,4 +69,6 @@ def test_the_error_is_of_whole_molecules() -> None:
     a, owner = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
     weights = np.array([[2, 0], [1, 1], [0, 2]])
     assert wasserstein_error(a, owner, np.zeros(3), weights) == pytest.approx(0.5)  # of 0, 1/2 and 1
-    assert math.isnan(wasserstein_error(a[:2], owner[:2], np.zeros(3), weights))  # the third draw is empty
+    assert math.isnan(wasserstein_error(a[:2], owner[:2], np.zeros(3), weights))  # of one molecule
+    three = np.array([[1, 1, 1], [0, 0, 3]])
+    assert math.isnan(wasserstein_error(a, owner, np.zeros(3), three))  # the second draw has none of the two

@@ -156,7 +156,8 @@ def _composition_figures(made: _Measured, real: _Measured, past: _Measured | Non
     for name, count in (("elements", _element_counts), ("number of atoms", lambda one: _size_counts(one, largest))):
         own, other = count(made), count(real).sum(axis=0)
         value = _total_variation(own.sum(axis=0), other)
-        error = float(np.std([_total_variation(drawn @ own, other) for drawn in weights], ddof=1))
+        varied = [_total_variation(drawn @ own, other) for drawn in weights]
+        error = float(np.std(varied, ddof=1)) if len(made) > 1 else float("nan")
         floor = None if past is None else 100 * _total_variation(count(past).sum(axis=0), other)
         figures.append(_with_error(f"total variation of {name}", 100 * value, 100 * error, len(made), "%", floor))
     return figures

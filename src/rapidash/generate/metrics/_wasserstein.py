@@ -29,9 +29,9 @@ def wasserstein_error(a: Floats, owner: Ints, b: Floats, weights: Ints, *, perio
         b: numbers (L,), which stay.
         weights: (R, B) how often each molecule was drawn, R times.
         period: of the circle; None for the line.
-    Returns: in the unit of the numbers; nan if a set is empty, or was in a draw.
+    Returns: in the unit of the numbers; nan if a set is empty, or was in a draw, or all numbers are of one molecule.
     """
-    if not len(a) or not len(b):
+    if not len(b) or len(np.unique(owner)) < 2:
         return float("nan")
     merged = _Merged(a, b, period)
     return float(np.std([merged.distance(drawn[owner]) for drawn in weights], ddof=1))
