@@ -7,6 +7,7 @@ import pytest
 
 from rapidash.data import CloudDataset
 from rapidash.generate.metrics import controls_table, figure_controls, smiles
+from tests.generate.metrics.conftest import METHANE, WATER
 
 
 def test_smiles_by_hand(by_hand) -> None:
@@ -20,8 +21,6 @@ def test_smiles_by_hand(by_hand) -> None:
 
 
 def test_a_molecule_without_a_hydrogen_and_two_apart_are_valid_by_the_classic_protocol_alone(by_hand) -> None:
-    from tests.generate.metrics.conftest import METHANE, WATER
-
     without = METHANE[:-1]
     apart = METHANE + [(z, (x + 20, y, w)) for z, (x, y, w) in WATER]
     data = by_hand(without, apart)

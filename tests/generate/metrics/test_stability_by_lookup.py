@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from rapidash.data import CloudDataset, seeded
+from rapidash.data import CloudDataset, Field, seeded
 from rapidash.datasets import qm9_dataset
-from rapidash.generate.metrics import stability
+from rapidash.generate.metrics import Stability, stability, wilson_interval
 from rapidash.generate.metrics._atoms import Atoms, atoms_of
+from rapidash.generate.metrics._bond_lengths import LENGTHS
 from rapidash.generate.metrics._bonds import bonds_of, is_connected
+from rapidash.groups import Position, Scalar
+from tests.generate.metrics.conftest import SHARED_DATA
 
 VALENCE = {"H": 1, "C": 4, "N": 3, "O": 2, "F": 1}
 SYMBOL = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F"}
@@ -79,17 +82,29 @@ def test_limits_are_strict_and_each_counts_only_within_the_one_before(by_hand) -
     assert bonds_of(atoms, (10.0, 10.0, 50.0)).order.tolist() == [1]
 
 
+def test_a_limit_that_is_not_the_longest_is_strict_too(by_hand) -> None:
+    atoms = atoms_of(by_hand([(6, (0, 0, 0)), (8, (1.5, 0, 0))]))
+    assert len(bonds_of(atoms, (7.0, 0, 0)).i) == 0  # 143 + 7 pm
+    assert bonds_of(atoms, (7.1, 0, 0)).order.tolist() == [1]
+
+
+def test_the_table_has_these_lengths_and_no_others() -> None:
+    numbers = {symbol: z for z, symbol in SYMBOL.items()}
+    for lengths, text in zip(LENGTHS, (SINGLE, DOUBLE, TRIPLE)):
+        expected = np.full((10, 10), -math.inf)
+        for (a, b), length in table(text).items():
+            expected[numbers[a], numbers[b]] = expected[numbers[b], numbers[a]] = length
+        assert np.array_equal(lengths, expected)
+
+
 def random_molecules(num: int) -> CloudDataset:
     """Ragged heaps of atoms, many of them bonded."""
     rng = seeded("heaps")
     sizes = torch.randint(1, 12, (num,), generator=rng)
     elements = torch.tensor([1, 6, 7, 8, 9])[torch.randint(5, (int(sizes.sum()),), generator=rng)]
     pos = torch.randn(len(elements), 3, generator=rng, dtype=torch.float64)
-    template = {"pos": pos, "z": elements}
-    from rapidash.data import Field
-    from rapidash.groups import Position, Scalar
-
-    return CloudDataset(template, {"pos": Field(Position(), "angstrom"), "z": Field(Scalar())}, sizes)
+    fields = {"pos": Field(Position(), "angstrom"), "z": Field(Scalar())}
+    return CloudDataset({"pos": pos, "z": elements}, fields, sizes)
 
 
 def assert_agrees_with_loops(data: CloudDataset) -> None:
@@ -129,8 +144,6 @@ def test_the_test_molecules_of_qm9(qm9_test: CloudDataset) -> None:
 
 @pytest.mark.slow
 def test_all_molecules_of_qm9(qm9_test: CloudDataset) -> None:
-    from tests.generate.metrics.conftest import SHARED_DATA
-
     atoms, molecules, by_split = [], [], []
     for split in ("train", "val", "test"):
         found = stability(qm9_dataset(split, source="geometry", data_dir=SHARED_DATA))
@@ -159,8 +172,6 @@ def test_molecules_that_are_not_finite_stay_in_the_denominators(by_hand) -> None
 
 def test_atoms_of_a_molecule_fail_together_and_the_interval_knows() -> None:
     """50 molecules of 10 atoms that are stable as a whole or not: as wide as with 50 trials, not 500."""
-    from rapidash.generate.metrics import Stability, wilson_interval
-
     molecules = np.arange(50) % 2 == 0
     found = Stability(np.repeat(molecules, 10), molecules, np.repeat(np.arange(50), 10), np.ones(500, dtype=int))
     figure = found.figures()[0]

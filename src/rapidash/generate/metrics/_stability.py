@@ -64,7 +64,7 @@ def stability(data: CloudDataset, *, margins: tuple[float, float, float] = MARGI
 def stability_of(atoms: Atoms, bonds: Bonds) -> Stability:
     """Stability of molecules whose bonds are known."""
     orders = np.bincount(np.concatenate([bonds.i, bonds.j]), np.tile(bonds.order, 2), minlength=len(atoms.z))
-    stable = (orders == VALENCE[atoms.z]) & atoms.is_finite[atoms.owner]
+    stable = orders == VALENCE[atoms.z]  # what is not finite has no bonds, and every valence is at least 1
     return Stability(stable, np.logical_and.reduceat(stable, atoms.start), atoms.owner, atoms.z)
 
 
