@@ -153,5 +153,7 @@ def test_the_table_has_a_line_for_each_figure_and_its_notes(by_hand) -> None:
 def test_bad_arguments_are_named(by_hand) -> None:
     with pytest.raises(ValueError, match="num_resamples must be at least 2 for an interval, got 1"):
         molecule_figures(by_hand("water"), by_hand("water"), num_resamples=1)
+    with pytest.raises(ValueError, match="known needs perception=True"):
+        molecule_figures(by_hand("water"), by_hand("water"), known=["O"], perception=False)
     with pytest.raises(ValueError, match="reference has no molecules"):
         molecule_figures(by_hand("water"), by_hand())

@@ -10,7 +10,7 @@ from rapidash.data import CloudDataset
 from rapidash.generate.metrics._atoms import Floats
 from rapidash.generate.metrics._chamfer import chamfer_matrix
 from rapidash.generate.metrics._earth_mover import earth_mover_matrix
-from rapidash.generate.metrics._figure import Figure, share_figure
+from rapidash.generate.metrics._figure import Figure, normal_ends, share_figure
 from rapidash.generate.metrics._pair_distances import pair_distance_matrix
 from rapidash.generate.metrics._point_clouds import CloudScale, is_finite, normalized, subsampled
 from rapidash.generate.metrics._set_figures import (
@@ -18,7 +18,6 @@ from rapidash.generate.metrics._set_figures import (
     error_by_halves,
     minimum_matching_distance,
     nearest_neighbor_accuracy,
-    normal_ends,
 )
 
 CloudDistance = Literal["chamfer", "earth mover", "pair distances"]

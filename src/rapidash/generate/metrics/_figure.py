@@ -59,6 +59,13 @@ def share_figure(name: str, count: int, total: int, *, real: float | None = None
     return Figure(name, 100 * count / total, 100 * low, 100 * high, total, "%", real, note)
 
 
+def normal_ends(value: float, error: float, largest: float = math.inf) -> tuple[float | None, float | None]:
+    """The ends value +- 1.96 error, cut off at 0 and at the largest possible value; None without an error."""
+    if not math.isfinite(value) or not math.isfinite(error):
+        return None, None
+    return max(0.0, value - NORMAL_95 * error), min(largest, value + NORMAL_95 * error)
+
+
 def figures_table(figures: Sequence[Figure]) -> str:
     """The figures as text, a line for each, in columns; their notes follow below."""
     notes = list(dict.fromkeys(figure.note for figure in figures if figure.note))

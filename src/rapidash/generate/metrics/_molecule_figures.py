@@ -10,7 +10,7 @@ from rapidash.data import CloudDataset
 from rapidash.generate.metrics._atoms import Atoms, Floats, Ints, atoms_of
 from rapidash.generate.metrics._bond_lengths import ELEMENTS
 from rapidash.generate.metrics._bonds import Bonds, bonds_of, is_connected
-from rapidash.generate.metrics._figure import NORMAL_95, Figure, share_figure
+from rapidash.generate.metrics._figure import Figure, normal_ends, share_figure
 from rapidash.generate.metrics._geometry import Described, describe
 from rapidash.generate.metrics._perception import smiles_of
 from rapidash.generate.metrics._stability import stability_of
@@ -58,11 +58,13 @@ def molecule_figures(
         num_resamples: draws for the intervals of distances.
         seed: of these draws, and of the training molecules that are compared, as many as there are samples.
     Returns: the figures; `figures_table` prints them.
-    Raises: ValueError for no molecules, elements other than H, C, N, O, F, or fewer than 2 draws; ImportError without
-        RDKit.
+    Raises: ValueError for no molecules, elements other than H, C, N, O, F, fewer than 2 draws, or ``known`` without
+        perception; ImportError without RDKit.
     """
     if num_resamples < 2:
         raise ValueError(f"num_resamples must be at least 2 for an interval, got {num_resamples}")
+    if known is not None and not perception:
+        raise ValueError("known needs perception=True: novel molecules are told by their SMILES")
     rng = np.random.default_rng(seed)
     if training is not None and len(training) > len(samples):
         training = _drawn(training, len(samples), rng)
@@ -199,7 +201,5 @@ def _with_error(
     name: str, value: float, error: float, num: int, unit: str, real: float | None, note: str = ""
 ) -> Figure:
     """A distance, which is never below 0, with its normal interval."""
-    if not np.isfinite(value) or not np.isfinite(error):
-        return Figure(name, value, None, None, num, unit, real, note)
-    half = NORMAL_95 * error
-    return Figure(name, value, max(0.0, value - half), value + half, num, unit, real, note)
+    low, high = normal_ends(value, error)
+    return Figure(name, value, low, high, num, unit, real, note)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rapidash.generate.metrics._atoms import Bools, Floats
-from rapidash.generate.metrics._figure import NORMAL_95
 
 _FEWEST = 4  # of each set, so that a half has two
 
@@ -137,10 +136,3 @@ def error_by_halves(
 def _half_of_each(num: int, rng: np.random.Generator) -> np.ndarray:
     size = num // 2
     return np.concatenate([np.sort(rng.permutation(num)[:size]), num + np.sort(rng.permutation(num)[:size])])
-
-
-def normal_ends(value: float, error: float, largest: float = np.inf) -> tuple[float | None, float | None]:
-    """The ends value +- 1.96 error, cut off at 0 and at the largest possible value; None without an error."""
-    if not np.isfinite(value) or not np.isfinite(error):
-        return None, None
-    return max(0.0, value - NORMAL_95 * error), min(largest, value + NORMAL_95 * error)
