@@ -79,7 +79,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 def test_the_extras_are_these() -> None:
     assert extras().keys() == {"data", "fast", "mol", "rl", "study", "tabular"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
-    assert extras()["mol"] == {"ase"}
+    assert extras()["mol"] == {"ase", "rdkit"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
 
 
@@ -144,6 +144,7 @@ FEATURES = {  # code that needs an extra, and what it says without it
         "dci needs scikit-learn: pip install 'rapidash[tabular]'"
     ),
     "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
+    "_perception._rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """
@@ -152,6 +153,7 @@ import torch
 from rapidash.bench import _render
 from rapidash.datasets import digits_images
 from rapidash.datasets._h5 import read_h5
+from rapidash.generate.metrics import _perception
 from rapidash.measure import dci
 from rapidash.models import DGCNNConfig, EGNNConfig
 from rapidash.ops._backend import select_backend
