@@ -59,6 +59,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "sharing",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
@@ -87,6 +88,7 @@ NETWORKS: Registry[Any] = Registry(
         "graph-network": "rapidash.models:GraphNetworkConfig",
         "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
+        "shared-weights": "rapidash.learn.sharing:SharedWeightsConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -99,6 +101,7 @@ TASKS: Registry[Any] = Registry(
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
+        "planted-sharing": "rapidash.learn.sharing:PlantedSharingTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -146,6 +149,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
+        "bilevel": "rapidash.learn.sharing:Bilevel",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -157,6 +161,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
+        "sharing": "rapidash.learn.sharing:measure_sharing",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -183,6 +188,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "sharing": "rapidash.report._sharing_section:sharing_section",
     },
 )
 REGISTRIES = {
