@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from rapidash._names import unknown_name
 from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset
@@ -55,6 +56,8 @@ class Bilevel(Objective):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.search not in get_args(SearchName):
+            raise ValueError(unknown_name("search", self.search, get_args(SearchName)))
         self._made()
 
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:

@@ -90,8 +90,9 @@ class Means(SharingCase):
     def rows(
         self, planted: Planted, num: int, rng: torch.Generator
     ) -> tuple[Float[Tensor, "B I"], Float[Tensor, "B O"]]:
-        """One row: no input, and the means."""
-        return torch.zeros(1, 1, dtype=torch.float64), planted.weights[None]
+        """One row: a sample, at which the function does not look, and the means."""
+        noise = torch.randn(1, self.num, generator=rng, dtype=torch.float64)
+        return planted.weights + noise, planted.weights[None]
 
     def predict(self, params: Float[Tensor, " Q"], x: Float[Tensor, "B I"]) -> Float[Tensor, "B O"]:
         """The means."""

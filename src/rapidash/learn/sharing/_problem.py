@@ -134,8 +134,9 @@ class QuadraticProblem(SharingProblem):
     ) -> Float[Tensor, "*C M"]:
         """The minimizer, 0 in a parameter that no weight uses."""
         hessian, slope, _ = self.quadratic(assignment.detach(), split)
-        solution: Tensor = -torch.linalg.pinv(hessian, hermitian=True) @ slope[..., None]
-        return solution[..., 0]
+        unused = (hessian.diagonal(dim1=-2, dim2=-1) == 0).to(hessian)
+        solution: Tensor = -torch.linalg.solve(hessian + unused.diag_embed(), slope)
+        return solution
 
     def upper_losses(self, assignments: Float[Tensor, "C K M"], generator: torch.Generator) -> Float[Tensor, " C"]:
         """All at once."""

@@ -81,16 +81,14 @@ class LinearProblem(QuadraticProblem):
         self, assignment: Float[Tensor, "*C K M"], split: Split
     ) -> tuple[Float[Tensor, "*C M M"], Float[Tensor, "*C M"], Float[Tensor, "*C"]]:
         """Mean squared error over samples and outputs, with the ridge unless it is for validation."""
-        (xx, yx, yy), (num_out, num_in) = self.moments[split], self.shape
-        blocks = assignment.unflatten(-2, (num_out, num_in))
-        hessian = torch.einsum("...oim,ij,...ojn->...mn", blocks, xx, blocks)
+        (xx, yx, yy), (num_out, _) = self.moments[split], self.shape
+        products = torch.block_diag(*[xx] * num_out)  # of the inputs that two weights see, 0 for two outputs
+        hessian = assignment.mT @ products @ assignment
         if split != "val":
-            size = xx.diagonal()
-            hessian = hessian - torch.einsum("...oim,i,...oin->...mn", blocks, size, blocks)
-            hessian = hessian + torch.einsum("...oim,i->...m", blocks, size).diag_embed()
-            hessian = hessian + num_out * self.ridge * torch.eye(hessian.shape[-1], dtype=hessian.dtype)
-        hessian = hessian * (2 / num_out)
-        slope = torch.einsum("...oim,oi->...m", blocks, yx) * (-2 / num_out)
+            size = products.diagonal()[:, None]
+            variance = (assignment * size).sum(dim=-2).diag_embed() - assignment.mT @ (assignment * size)
+            hessian = hessian + variance + num_out * self.ridge * torch.eye(hessian.shape[-1], dtype=hessian.dtype)
+        hessian, slope = hessian * (2 / num_out), (yx.flatten() @ assignment) * (-2 / num_out)
         return hessian, slope, (yy / num_out).expand(assignment.shape[:-2])
 
 
