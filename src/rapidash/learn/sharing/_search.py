@@ -132,7 +132,7 @@ class RelaxedSearch(Search):
         for _ in range(self.steps):
             assignments = relaxed_assignment(logits)
             params, slopes = problem.val_gradients(assignments, params, self.solver, self.max_gradient_norm)
-            penalties = torch.stack([sharing_penalty(one, self.weight, self.entropy_weight) for one in assignments])
+            penalties = sharing_penalty(assignments, self.weight, self.entropy_weight)
             optimizer.zero_grad()
             ((slopes * assignments).sum() + penalties.sum()).backward()
             optimizer.step()
