@@ -1,8 +1,10 @@
 """Problems with planted sharing, as values: how their truth and their samples are drawn."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -26,9 +28,17 @@ class Planted:
 class SharingCase(ABC):
     """One kind of problem; every trial plants its own truth, and draws training, validation and test data."""
 
-    trials: int  # in a run
-    num_params: int  # of the untied function
-    shape: tuple[int, ...]  # of the weights, out x in for a map
+    trials: ClassVar[int]  # in a run
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of the weights: (out, in) for a map, otherwise (K,)."""
+
+    @property
+    def num_params(self) -> int:
+        """Parameters of the untied function: one a weight."""
+        return math.prod(self.shape)
 
     @abstractmethod
     def plant(self, rng: torch.Generator) -> Planted:
@@ -68,12 +78,7 @@ class Means(SharingCase):
     trials = 100
 
     @property
-    def num_params(self) -> int:  # type: ignore[override]
-        """K."""
-        return self.num
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """(K,)."""
         return (self.num,)
 
@@ -111,12 +116,7 @@ class Ring(SharingCase):
     trials = 20
 
     @property
-    def num_params(self) -> int:  # type: ignore[override]
-        """n^2."""
-        return self.size**2
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """(n, n)."""
         return (self.size, self.size)
 
@@ -161,15 +161,25 @@ class Ring(SharingCase):
 
 @dataclass(frozen=True)
 class Sum(SharingCase):
-    """The sum of 4 digits from 0 to 4, or with alternating signs; standardized; noise, uniform in units of the digits
-    from -1/2 to 1/2; 50 training and 75 validation samples, and a network of a table of width 3 for each position.
+    """The sum of 4 digits from 0 to 4, or of two digits less two others, standardized.
+
+    The network has a table of width 3 for each position. 50 training and 75 validation samples have uniform noise of
+    -1/2 to 1/2 in units of a digit.
     """
 
     alternating: bool = False
     trials = 2
-    shape = (4,)
-    hidden = 3
-    num_params = 4 * 5 * 3 + 3 + 1
+    hidden: ClassVar[int] = 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(4,): a table for each position."""
+        return (4,)
+
+    @property
+    def num_params(self) -> int:
+        """Those of four tables, the output and the bias."""
+        return 4 * 5 * self.hidden + self.hidden + 1
 
     @property
     def known(self) -> Mapping[MatrixGroup, Int[Tensor, " K"]]:
