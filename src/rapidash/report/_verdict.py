@@ -275,17 +275,9 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
             note = f" ({variant.effective} was lost in training)"
         if variant.refuted_claim:
             note = f" ({variant.effective} is claimed, and not kept)"
-        note = note or ("" if variant.exact else f" ({variant.effective} {_how_exactly(variant)})")
+        note = note or ("" if variant.exact else f" ({variant.effective} {variant.approximation})")
         items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
     return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
-
-
-def _how_exactly(variant: VariantSummary) -> str:
-    """How the symmetry of a variant holds that is not exact, in the words of its ledger."""
-    said = " ".join(variant.exactness)
-    if not said or "orientation grid" in said:  # the first records do not say it, and knew no other reason
-        return "up to its orientation grid"
-    return "in expectation" if "in expectation" in said else "not exactly"
 
 
 def _rotation_finding(summary: StudySummary) -> Finding | None:

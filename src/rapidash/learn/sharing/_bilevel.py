@@ -71,7 +71,7 @@ class Bilevel(Objective):
         return FittedParameters(model)
 
     def step(self, model: nn.Module, task: "Task", batch: Batch, rng: torch.Generator) -> Step:
-        """Solves every trial; the loss is the mean of the fits'."""
+        """Solves every trial; the loss is the mean validation loss, with a gradient of zero."""
         assert isinstance(task, PlantedSharingTask)
         shared = _shared(model)
         losses: list[Tensor] = []
