@@ -42,6 +42,8 @@ class Bilevel(Objective):
             ``"exact"``, ``"relaxed"``: as `ExactSearch`, `RelaxedSearch`.
         weight: lambda of a search.
         entropy_weight, steps, learning_rate, restarts, refine: of a relaxed search.
+        max_gradient_norm: on its way, looser than that of `RelaxedSearch`: the fits of the networks of sums stop early now
+            and then. The fits that are reported have their own gradient norm.
     Raises: ValueError for another search, or a value that it does not take.
     Source: Yeh et al., "Equivariance Discovery by Learned Parameter-Sharing", AISTATS 2022.
     """
@@ -53,6 +55,7 @@ class Bilevel(Objective):
     learning_rate: float = 0.2
     restarts: int = 3
     refine: bool = False
+    max_gradient_norm: float = 0.05
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -119,6 +122,7 @@ class Bilevel(Objective):
                 learning_rate=self.learning_rate,
                 restarts=self.restarts,
                 refine=self.refine,
+                max_gradient_norm=self.max_gradient_norm,
             )
         return None
 
