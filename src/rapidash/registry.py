@@ -60,6 +60,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "sharing",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
@@ -90,6 +91,7 @@ NETWORKS: Registry[Any] = Registry(
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
         "vae": "rapidash.learn:VAEConfig",
         "lie-vae": "rapidash.learn:CommutativeLieGroupVAEConfig",
+        "shared-weights": "rapidash.learn.sharing:SharedWeightsConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -103,6 +105,7 @@ TASKS: Registry[Any] = Registry(
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
+        "planted-sharing": "rapidash.learn.sharing:PlantedSharingTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -151,6 +154,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "actor-critic": "rapidash.relax.rl:ActorCritic",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
+        "bilevel": "rapidash.learn.sharing:Bilevel",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -163,6 +167,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
+        "sharing": "rapidash.learn.sharing:measure_sharing",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -190,6 +195,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "sharing": "rapidash.report._sharing_section:sharing_section",
     },
 )
 REGISTRIES = {
