@@ -95,6 +95,7 @@ TASKS: Registry[Any] = Registry(
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
@@ -127,6 +128,8 @@ METHODS: Registry[Any] = Registry(
         "laplacian-frames": "rapidash.symmetrize:LaplacianFrames",
         "canonical-order": "rapidash.symmetrize:CanonicalOrder",
         "probabilistic-order": "rapidash.symmetrize:ProbabilisticOrder",
+        "augerino": "rapidash.learn:Augerino",
+        "group-histogram": "rapidash.learn:LearnedHistogram",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
