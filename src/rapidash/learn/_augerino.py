@@ -113,7 +113,11 @@ class WidthControl(DrawControl):
 
     def param_groups(self) -> Sequence[ParamGroup]:
         """The half-widths. Validation sees them as they are, so that the values of a row are those of its model."""
-        return [ParamGroup([self.law.raw_width], lr=self.rate, is_averaged=False)] if self.law.raw_width.requires_grad else []
+        return (
+            [ParamGroup([self.law.raw_width], lr=self.rate, is_averaged=False)]
+            if self.law.raw_width.requires_grad
+            else []
+        )
 
     def after(self, view: StepView) -> None:
         """Keep the half-widths within half a period."""

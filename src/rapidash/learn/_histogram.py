@@ -18,15 +18,15 @@ class GroupHistogram(nn.Module):
     r"""The elements exp(u_k A) of a one-parameter group with learned shares p = softmax(logits), and the entropy of p.
 
     The parameters u_k are n equal steps over one period of a rotation, 2 pi k / n, or from -r to r; u = 0 is one of
-    them. In training, elements are drawn by the shares, without a gradient: `LearnedHistogram` says how the logits
+    them. An element and its inverse have one logit: what leaves labels does so forward and backward, and a histogram
+    that is free to be lopsided may find a coset of a subgroup, of which a network undoes the shift. In training, elements are drawn by the shares, without a gradient: `LearnedHistogram` says how the logits
     learn. In eval mode every element comes with its share as weight, unless ``draws_in_test``.
 
     Args:
         group: with one generator.
         num_bins: n, at least 24; odd for a group without a period. None: 24, or 25 without a period.
         reach: r, positive, for a group without a period.
-        init_width: standard deviation of the normal distribution around the identity whose values are the shares at
-            the start, positive, in the unit of the generator.
+        init_share: of the identity at the start, in (0, 1); all others have equal shares of the rest.
         weight: of the entropy -sum_k p_k log p_k (nats) that is taken off a loss, at least 0.
         draws_in_test: whether elements are drawn in eval mode too.
     Raises: ValueError for a group with another number of generators, or values outside the above.
@@ -41,7 +41,7 @@ class GroupHistogram(nn.Module):
         num_bins: int | None = None,
         *,
         reach: float = 1.0,
-        init_width: float = 0.5,
+        init_share: float = 0.5,
         weight: float = 0.0,
         draws_in_test: bool = False,
     ) -> None:
@@ -49,17 +49,24 @@ class GroupHistogram(nn.Module):
         self.group, self.names = group, tuple(generator_names(group))
         if len(self.names) != 1:
             raise ValueError(f"a histogram needs a group with one generator, {group.name} has {len(self.names)}")
-        if not 0 < reach < math.inf or not 0 < init_width < math.inf or not 0 <= weight < math.inf:
+        if not 0 < reach < math.inf or not 0 < init_share < 1 or not 0 <= weight < math.inf:
             raise ValueError(
-                "reach and init_width must be positive and weight at least 0, all finite, got "
-                f"{reach=}, {init_width=}, {weight=}"
+                "reach must be positive and weight at least 0, both finite, and init_share in (0, 1), got "
+                f"{reach=}, {weight=}, {init_share=}"
             )
         u = _places(float(half_periods(group)[0]), num_bins, reach)
         self.weight, self.draws_in_test = weight, draws_in_test
         self.register_buffer("parameters_of_bins", u, persistent=False)
         self.register_buffer("elements", group.exponential(u[:, None]), persistent=False)
-        start = -(u / init_width).square() / 2
-        self.logits = nn.Parameter((start - start.logsumexp(0)).to(torch.get_default_dtype()))
+        distances, self._pair = (u.abs() * 1e9).round().unique(return_inverse=True)
+        start = torch.full((len(distances),), math.log((1 - init_share) / (len(u) - 1)))
+        start[0] = math.log(init_share)
+        self.raw = nn.Parameter(start)
+
+    @property
+    def logits(self) -> Float[Tensor, " n"]:
+        """Of all elements."""
+        return self.raw[self._pair.to(self.raw.device)]
 
     @property
     def shares(self) -> Float[Tensor, " n"]:
@@ -74,7 +81,7 @@ class GroupHistogram(nn.Module):
         """Elements drawn by their shares, or in eval mode all of them with their shares as weights."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-        elements, num = self.elements.to(self.logits), batch.num_samples
+        elements, num = self.elements.to(self.raw), batch.num_samples
         if not (self.training or self.draws_in_test):
             weights = self.shares.expand(num, -1)
             return GroupSamples(elements.expand(num, -1, -1, -1), elements.new_zeros(()), weights)

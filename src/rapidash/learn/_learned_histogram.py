@@ -24,24 +24,27 @@ class LearnedHistogram(RangedMethod):
     that confuse it behind others. The network learns from one element for each sample, drawn by the shares. The logits
     learn from sum_k p_k L_k, where L_k is the running mean of the loss of whole batches moved by element k alone, in
     eval mode and without a gradient: each step measures ``num_measured`` of the bins, all in turn. So the gradient of
-    the shares has no noise of draws; it lags behind the network by about ``num_bins / num_measured`` steps.
+    the shares has no noise of draws; it lags behind the network by about ``num_bins / num_measured`` steps. In the
+    first part of the training, ``delay``, the shares stay: what an untrained network does not notice is no symmetry.
 
     Args:
         group: name of a group with one generator, e.g. ``"SO(2)"``, ``"SO2(z) about the origin"``, ``"scaling(3)"``.
-        num_bins, reach, init_width, weight: as of `GroupHistogram`; weight 0 is the control.
+        num_bins, reach, init_share, weight: as of `GroupHistogram`; weight 0 is the control.
         num_test: copies in evaluation, drawn by the shares; 0: all of them, weighted.
         num_measured: bins measured at each step, a pass of the network without gradients for each.
         learning_rate: of the logits; it has no schedule.
+        delay: share of the steps in which the shares stay as they are, in [0, 1).
     Raises: ValueError for an unknown group, one without a single generator, or sizes outside the above.
     """
 
     num_bins: int | None = None
     reach: float = 1.0
-    init_width: float = 0.5
+    init_share: float = 0.5
     weight: float = 0.01
     num_test: int = 0
     num_measured: int = 2
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
+    delay: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +54,8 @@ class LearnedHistogram(RangedMethod):
             )
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.delay < 1:
+            raise ValueError(f"delay must be in [0, 1), got {self.delay}")
         self._law()
 
     @property
@@ -67,7 +72,7 @@ class LearnedHistogram(RangedMethod):
             self.over,
             self.num_bins,
             reach=self.reach,
-            init_width=self.init_width,
+            init_share=self.init_share,
             weight=self.weight,
             draws_in_test=self.num_test > 0,
         )
@@ -75,7 +80,7 @@ class LearnedHistogram(RangedMethod):
     def in_words(self) -> str:
         """Which elements."""
         tested = f"{self.num_test} in the test" if self.num_test else "all, weighted, in the test"
-        number = len(self._law().logits)
+        number = len(self._law().elements)
         return f"{number} elements exp(u A) of {self.group} with learned shares (1 drawn in training, {tested})"
 
     def learned(self, model: nn.Module) -> tuple[str, ...]:
@@ -84,9 +89,9 @@ class LearnedHistogram(RangedMethod):
         large = [
             f"{u:.3g} ({share:.2g})"
             for u, share in zip(law.parameters_of_bins.tolist(), law.shares.tolist())
-            if share > 2 / len(law.logits)
+            if share > 2 / len(law.elements)
         ]
-        entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.logits)):.3g}"
+        entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.elements)):.3g}"
         return (f"the shares above twice their mean, after training, {law.names[0]} by {', '.join(large)}; {entropy}",)
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
@@ -102,8 +107,8 @@ class HistogramControl(DrawControl):
     def __init__(self, method: LearnedHistogram, model: nn.Module) -> None:
         super().__init__(method, model)
         self.learned_by = method
-        self.losses = torch.zeros(len(self.law.logits), dtype=torch.float64)
-        self.times = torch.zeros(len(self.law.logits), dtype=torch.long)  # that each was measured
+        self.losses = torch.zeros(len(self.law.elements), dtype=torch.float64)
+        self.times = torch.zeros(len(self.law.elements), dtype=torch.long)  # that each was measured
 
     @property
     def law(self) -> GroupHistogram:
@@ -114,7 +119,7 @@ class HistogramControl(DrawControl):
 
     def param_groups(self) -> Sequence[ParamGroup]:
         """The logits, without average over steps: validation sees the shares that are reported."""
-        return [ParamGroup([self.law.logits], lr=self.learned_by.learning_rate, is_averaged=False)]
+        return [ParamGroup([self.law.raw], lr=self.learned_by.learning_rate, is_averaged=False)]
 
     def terms(self, view: StepView) -> Mapping[str, Tensor]:
         """The entropy, and a term of value 0 whose gradient is that of sum_k p_k L_k."""
@@ -122,7 +127,9 @@ class HistogramControl(DrawControl):
             raise ValueError("a histogram learns from the loss of a task: train it with rapidash.train.train")
         found = dict(super().terms(view))
         self._measure(view)
-        losses = torch.where(self.times > 0, self.losses, self._mean()).to(self.law.logits)
+        if view.step < self.learned_by.delay * view.total_steps:
+            return {}
+        losses = torch.where(self.times > 0, self.losses, self._mean()).to(self.law.raw)
         expected = (self.law.shares * losses).sum()
         return {**found, f"{self.method.kind} shares": expected - expected.detach()}
 
@@ -131,7 +138,7 @@ class HistogramControl(DrawControl):
         """Measure the loss of the batch moved by some of the elements."""
         law, model, num = self.law, self.model, view.batch.num_samples
         for index in self._turn(view.step):
-            element = law.elements[index].to(law.logits).expand(num, 1, -1, -1)
+            element = law.elements[index].to(law.raw).expand(num, 1, -1, -1)
             with in_eval_mode(model.backbone):
                 moved = symmetrized(model.backbone, view.batch, model.output, element, invert=law.group.inverse)
             assert view.task is not None

@@ -43,7 +43,9 @@ class RangedMethod(SymmetrizingMethod):
         part = before.claimed_exactly
         part = None if part is None else _kept(part, self.over)
         is_exact = part is not None and (part == effective or effective.name == part.name)
-        reason = f"predictions are averaged over {self.in_words()}: this tolerates motions approximately, in expectation"
+        reason = (
+            f"predictions are averaged over {self.in_words()}: this tolerates motions approximately, in expectation"
+        )
         reason += " and within the range; it is no group, and no symmetry is added"
         if effective != before.effective:
             reason += f"; of {before.effective.name} no more than {effective.name} is left"
@@ -59,8 +61,10 @@ def _kept(group: MatrixGroup, over: MatrixGroup) -> MatrixGroup:
     Raises: ValueError for groups that act on different data.
     """
     if group.size != over.size:
-        raise ValueError(f"group {over.name!r} has matrices {over.size} x {over.size}, the network {group.name} has "
-                         f"{group.size} x {group.size}: they act on different data")
+        raise ValueError(
+            f"group {over.name!r} has matrices {over.size} x {over.size}, the network {group.name} has "
+            f"{group.size} x {group.size}: they act on different data"
+        )
     coordinates = 0.3 * torch.eye(len(over.generators()), dtype=torch.float64)
     moves = over.exponential(coordinates)
     elements = group.sample(8, generator=seeded("kept by a range"))

@@ -1,6 +1,7 @@
 """A law of learned half-widths with the penalty that opens them."""
 
 import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +16,7 @@ def half_periods(group: MatrixGroup) -> Float[Tensor, " d"]:
     generators = group.generators()
     full = torch.linalg.matrix_exp(2 * math.pi * generators)
     is_periodic = (full - torch.eye(group.size, dtype=full.dtype)).abs().amax(dim=(1, 2)) < 1e-9
-    return torch.where(is_periodic, math.pi, math.inf)
+    return torch.full((len(generators),), math.inf, dtype=torch.float64).masked_fill(is_periodic, math.pi)
 
 
 def width_penalty(width: Float[Tensor, " d"], weight: float, max_width: float = 5.0) -> Float[Tensor, ""]:
