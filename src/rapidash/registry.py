@@ -46,6 +46,7 @@ _TASK_CLASSES = {
     "graphs": "GraphsTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
+    "augerino",
     "effective-invariance",
     "invariants",
     "invariants-digits",
@@ -186,6 +187,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "learned-widths": "rapidash.report._learned_section:learned_section",
     },
 )
 REGISTRIES = {

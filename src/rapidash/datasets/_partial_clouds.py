@@ -1,4 +1,4 @@
-"""Planar clouds whose labels tolerate some motions up to a known extent: the truth that a learned symmetry must find."""
+"""Planar clouds whose labels tolerate motions up to a known extent: the truth that a learned symmetry must find."""
 
 import math
 from collections.abc import Sequence

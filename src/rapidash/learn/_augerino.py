@@ -26,7 +26,7 @@ class Augerino(RangedMethod):
     basis of the generators, and none in the group where they do not commute.
 
     Args:
-        group: name of a group with generators, e.g. ``"SO(2)"``, ``"SE(3)"``, ``"SO(2) + scaling(2)"``, ``"affine(2)"``.
+        group: name of a group with generators, e.g. ``"SE(3)"``, ``"SO(2) + scaling(2)"`` or ``"affine(2)"``.
         init_width: initial half-widths in the unit of the generators (radian, length, logarithm), one for all or one
             each in the order of `rapidash.groups.generator_names`; 0 stays 0.
         weight: of the penalty, at least 0; with 0 widths shrink to what the network does not notice.

@@ -72,6 +72,5 @@ def _kept(group: MatrixGroup, over: MatrixGroup) -> MatrixGroup:
     if all(group.contains(element) for element in turned.flatten(0, 1)):
         return group
     if isinstance(group, Group):
-        shifts = Group(group.dim, Trivial(), group.translations)
-        return shifts
+        return Group(group.dim, Trivial(), group.translations)
     raise ValueError(f"nothing is known of the average over {over.name} of a network with the symmetry {group.name}")
