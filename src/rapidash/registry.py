@@ -51,6 +51,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "invariants",
     "invariants-digits",
     "invariants-streams",
+    "learn-symmetry",
     "lie-derivative",
     "nbody-methods",
     "relax-cmu",
@@ -96,6 +97,7 @@ TASKS: Registry[Any] = Registry(
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
@@ -160,6 +162,7 @@ MEASURES: Registry[Any] = Registry(
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+        "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
     },
 )
@@ -187,6 +190,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",
     },
 )

@@ -27,7 +27,8 @@ _TEXT = (
 
 def learned_section(summary: StudySummary) -> Section | None:
     """The learned ranges of a study with methods of `rapidash.learn` that have them; None for any other."""
-    rows, notes = [], []
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
     curves: dict[str, list[tuple[VariantSummary, list[charts.CurveRow]]]] = {}
     for variant in summary.variants:
         runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction and run.history]
