@@ -35,7 +35,7 @@ class RangedMethod(SymmetrizingMethod):
         return False
 
     def ledger(self, before: Ledger, view: str) -> Ledger:
-        """The part of the symmetry of the network that the average leaves; a learned range adds none, for it is no group.
+        """The symmetry of the network that the average leaves; a learned range, which is no group, adds none.
 
         The average of a network keeps the elements h of its group for which g^-1 h g is in it too, g of the range.
         """
