@@ -40,19 +40,19 @@ def learned(method: Method, tmp_path, *, steps: int, **options: Any) -> dict[str
 @pytest.mark.parametrize("weight", [0.01, 0.05])
 def test_the_range_of_rotations_is_found_and_sizes_are_not_confused(weight: float, tmp_path) -> None:
     """Harmless half-widths are pi / 4 and log(2) / 2; the penalty overshoots a little."""
-    found = learned(Augerino("SO(2) + scaling(2)", 0.157, weight=weight), tmp_path, steps=2500)
+    found = learned(Augerino("SO(2) + scaling(2)", 0.157, weight=weight), tmp_path, steps=1500)
     assert found["half-width of rotation"] == pytest.approx(math.pi / 4, rel=0.15)
     assert found["half-width of scaling"] < math.log(2) / 2
 
 
 def test_without_a_penalty_half_widths_shrink(tmp_path) -> None:
-    found = learned(Augerino("SO(2) + scaling(2)", 0.157, weight=0.0), tmp_path, steps=2500)
+    found = learned(Augerino("SO(2) + scaling(2)", 0.157, weight=0.0), tmp_path, steps=1500)
     assert max(found.values()) < 0.7 * 0.157
 
 
 @pytest.mark.parametrize("planted", ["C4", "none"])
 def test_a_histogram_finds_a_discrete_subgroup_and_the_absence_of_one(planted: str, tmp_path) -> None:
-    found = learned(LearnedHistogram("SO(2)", weight=0.02), tmp_path, steps=1200, planted=planted)
+    found = learned(LearnedHistogram("SO(2)", weight=0.02), tmp_path, steps=1000, planted=planted)
     shares = {round(float(name.rsplit(" ", 1)[1]) * 12 / math.pi): share for name, share in found.items()}
     expected = dict.fromkeys((-6, 0, 6, 12), 0.25) if planted == "C4" else {0: 1.0}
     for place, share in shares.items():
@@ -60,5 +60,5 @@ def test_a_histogram_finds_a_discrete_subgroup_and_the_absence_of_one(planted: s
 
 
 def test_without_the_entropy_no_subgroup_is_found(tmp_path) -> None:
-    found = learned(LearnedHistogram("SO(2)", weight=0.0), tmp_path, steps=1200, planted="C4")
+    found = learned(LearnedHistogram("SO(2)", weight=0.0), tmp_path, steps=1000, planted="C4")
     assert torch.tensor(list(found.values())).max() > 0.5
