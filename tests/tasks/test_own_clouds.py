@@ -122,7 +122,7 @@ def test_the_command_takes_files_and_a_target(tmp_path: Path, capsys: pytest.Cap
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").glob("*.json")]
     learned = [record["symmetry"]["reasons"][-1] for record in records if record["config"]["variant"]["methods"]]
     assert len(learned) == 4
-    assert all(reason.startswith("the half-widths after training: rotation about x 0.") for reason in learned)
+    assert all(reason.startswith("the half-widths of the chosen weights: rotation about x 0.") for reason in learned)
     assert main(["study", "learn-symmetry", "--target", "energy"]) == 2
     assert "--target energy needs files" in capsys.readouterr().err
     assert main(["study", "learn-symmetry", str(path), "--target"]) == 2

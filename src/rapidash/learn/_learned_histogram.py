@@ -91,7 +91,9 @@ class LearnedHistogram(RangedMethod):
             if share > 2 / len(law.elements)
         ]
         entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.elements)):.3g}"
-        return (f"the shares above twice their mean, after training, {law.names[0]} by {', '.join(large)}; {entropy}",)
+        return (
+            f"shares above twice their mean, of the chosen weights, {law.names[0]} by {', '.join(large)}; {entropy}",
+        )
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Trains the logits with a rate of their own."""

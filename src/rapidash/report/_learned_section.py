@@ -19,7 +19,8 @@ _HEAD = ("variant", "motion", "half-width at the start", "half-width at the end"
 _TEXT = (
     "How far each motion may go without a change of the label, as the training data have it: half-widths w of moves by "
     "a parameter uniform in [-w, w] (radian, length, logarithm of a size), and shares of the elements of a histogram. "
-    "At the end of the training, means over seeds with 95 % intervals. A range is no group: a model with one tolerates "
+    "At the end of the training, means over seeds with 95 % intervals; the weights that validation chose, which are "
+    "tested, may be of an earlier step. A range is no group: a model with one tolerates "
     "moves within it, approximately and in expectation. A weight of 0 is the control: there nothing opens a range that "
     "the data do not ask for. A motion that the data never show keeps a width that says little."
 )
