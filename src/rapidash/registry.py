@@ -46,10 +46,12 @@ _TASK_CLASSES = {
     "graphs": "GraphsTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
+    "augerino",
     "effective-invariance",
     "invariants",
     "invariants-digits",
     "invariants-streams",
+    "learn-symmetry",
     "lie-derivative",
     "lie-vae",
     "nbody-methods",
@@ -102,6 +104,8 @@ TASKS: Registry[Any] = Registry(
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
+        "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
         "shape-images": "rapidash.tasks.shape_images:ShapeImagesTask",
@@ -139,6 +143,8 @@ METHODS: Registry[Any] = Registry(
         "laplacian-frames": "rapidash.symmetrize:LaplacianFrames",
         "canonical-order": "rapidash.symmetrize:CanonicalOrder",
         "probabilistic-order": "rapidash.symmetrize:ProbabilisticOrder",
+        "augerino": "rapidash.learn:Augerino",
+        "group-histogram": "rapidash.learn:LearnedHistogram",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
@@ -171,6 +177,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-error": "rapidash.relax:measure_latent",
         "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+        "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "sharing": "rapidash.learn.sharing:measure_sharing",
     },
@@ -202,6 +209,8 @@ SECTIONS: Registry[Any] = Registry(
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
+        "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
+        "learned-widths": "rapidash.report._learned_section:learned_section",
     },
 )
 REGISTRIES = {

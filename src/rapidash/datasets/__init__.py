@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
+    from rapidash.datasets._partial_clouds import partial_symmetry_clouds
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
@@ -104,6 +105,7 @@ __all__ = [
     "modelnet10_dataset",
     "modelnet40_dataset",
     "nbody_dataset",
+    "partial_symmetry_clouds",
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
@@ -170,6 +172,7 @@ _LAZY = {
         "OnError",
         "whole_numbers",
     ),
+    "_partial_clouds": ("partial_symmetry_clouds",),
     "_scanobjectnn": (
         "SCANOBJECTNN_CLASSES",
         "scanobjectnn_dataset",

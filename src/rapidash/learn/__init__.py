@@ -1,5 +1,6 @@
 """Finding the symmetry in the data: widths, sharing, subgroups, and generators, all learned."""
 
+from rapidash.learn._augerino import WIDTH, Augerino
 from rapidash.learn._autoencoders import VAE, CommutativeLieGroupVAE, Posterior, VaeOutput, VariationalNetwork
 from rapidash.learn._factors_measure import (
     ACTIVE,
@@ -16,6 +17,8 @@ from rapidash.learn._factors_measure import (
     by_latent_of,
     measure_factors,
 )
+from rapidash.learn._histogram import GroupHistogram
+from rapidash.learn._learned_histogram import SHARE, LearnedHistogram
 from rapidash.learn._mixed_layers import MixedGroupConv
 from rapidash.learn._penalties import commutator_penalty, hessian_penalty
 from rapidash.learn._relax_to_subgroup import layer_subgroups, relax_to_subgroup, subgroup_distance
@@ -25,6 +28,7 @@ from rapidash.learn._subgroup_mixing import SubgroupMixing
 from rapidash.learn._transport import MOTION_UNITS, MOTIONS, AffineTransport, affine_transport
 from rapidash.learn._vae_configs import CommutativeLieGroupVAEConfig, VAEConfig
 from rapidash.learn._variational import VariationalBound
+from rapidash.learn._widths import LearnedWidths, half_periods, width_penalty
 
 __all__ = [
     "ACTIVE",
@@ -38,14 +42,20 @@ __all__ = [
     "MOTION_UNITS",
     "NEXT_IMAGE",
     "PERIODICITY",
+    "SHARE",
     "TRAVERSALS",
     "VAE",
     "WHOLE_TURN",
+    "WIDTH",
     "AffineTransport",
+    "Augerino",
     "CommutativeLieGroupVAE",
     "CommutativeLieGroupVAEConfig",
     "EquivarianceSearch",
+    "GroupHistogram",
     "Individual",
+    "LearnedHistogram",
+    "LearnedWidths",
     "MixedGroupConv",
     "Posterior",
     "SearchResult",
@@ -58,9 +68,11 @@ __all__ = [
     "affine_transport",
     "by_latent_of",
     "commutator_penalty",
+    "half_periods",
     "hessian_penalty",
     "layer_subgroups",
     "measure_factors",
     "relax_to_subgroup",
     "subgroup_distance",
+    "width_penalty",
 ]
