@@ -44,6 +44,8 @@ _TASK_CLASSES = {
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
     "graphs": "GraphsTask",
+    "ala2-gen": "Ala2GenTask",
+    "toy-gen": "ToyGenTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "effective-invariance",
@@ -145,6 +147,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "supervised": "rapidash.methods:Supervised",
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
+        "denoising": "rapidash.generate:Denoising",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
     },
 )
@@ -157,6 +160,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
+        "samples": "rapidash.generate:measure_samples",
     },
 )
 DESIGNS: Registry[Any] = Registry(

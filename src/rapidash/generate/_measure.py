@@ -1,0 +1,29 @@
+"""The measure of a trained generator: figures of its samples."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rapidash.generate._sampling import is_finite, sample_clouds
+from rapidash.generate._task import DenoisingTask
+from rapidash.methods import Measurement, Subject
+
+LOST = "samples that are not finite"
+
+
+def measure_samples(subject: Subject) -> Iterator[Measurement]:
+    """The figures of the task for ``num_samples`` clouds, after training only, against test data.
+
+    They select nothing: the weights were chosen by the denoising loss. Clouds that are not finite are counted.
+
+    Raises: ValueError for a task that does not generate.
+    """
+    task = subject.task
+    if not isinstance(task, DenoisingTask):
+        raise ValueError(f"samples are drawn from tasks that generate, such as 'ala2-gen', not from {task.name!r}")
+    if subject.moment == "before":
+        return
+    samples = sample_clouds(subject.model, task, task.num_samples, seed=subject.seed, sampler=task.sampler)
+    lost = 100 * float((~is_finite(samples)).double().mean())
+    yield Measurement(LOST, lost, "%", view=subject.view, better="lower")
+    for figure in task.figures(samples):
+        yield replace(figure, view=subject.view)
