@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,8 @@ from rapidash.generate import (
     torus_histogram,
 )
 from rapidash.groups import E, SE, T
-from rapidash.methods import Augment, Objective, Subject, Variant, build_model
-from rapidash.registry import MEASURES
+from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
+from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
 from rapidash.tasks.ala2_gen import Ala2GenTask
@@ -61,13 +61,42 @@ def ala2(folder: Path, **options: object) -> Ala2GenTask:
     return Ala2GenTask(data_dir=str(folder), verify=False, **{**sizes, **options})
 
 
-def trained(task: object, variant: Variant, folder: Path, steps: int = 4, **changes: object) -> tuple[nn.Module, list]:
+class StopError(Exception):
+    pass
+
+
+@METHODS.register("stop-in-test")
+@dataclass(frozen=True)
+class Stop(Method):
+    """Fails in a step."""
+
+    at: int
+
+    def acts_in_training(self) -> bool:
+        return False
+
+    def control(self, model: nn.Module, total_steps: int) -> Control:
+        return StopControl(self.at)
+
+
+class StopControl(Control):
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def before(self, step: int) -> None:
+        if step == self.at:
+            raise StopError
+
+
+def trained(
+    task: object, variant: Variant, folder: Path, steps: int = 4, stop: Stop | None = None, **changes: object
+) -> tuple[nn.Module, list]:
     config = TrainConfig(
         steps=steps, batch_size=8, learning_rate=1e-2, warmup_steps=0, ema_decay=0, eval_every=2, checkpoint_every=2
     )
     model = build_model(task, variant)
     sets = {"train_set": task.dataset("train"), "val_set": task.dataset("val"), "seed": 0, "run_dir": folder}
-    rest = {"objective": variant.objective, "methods": variant.methods, "progress": False}
+    rest = {"objective": variant.objective, "methods": (*variant.methods, *([stop] if stop else [])), "progress": False}
     result = train(model, task, replace(config, **changes), **sets, **rest)
     return model, result.history
 
@@ -144,11 +173,10 @@ def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path) -> N
     assert not torch.equal(first.pos, other.pos)
     assert not torch.equal(first.pos, batch.pos)
     _, whole = trained(TOY, FLAT, tmp_path / "whole")
-    trained(TOY, FLAT, tmp_path / "parts", steps=2)
-    from rapidash.train import read_checkpoint
-
-    assert read_checkpoint(tmp_path / "parts")["progress"]["step"] == 2
-    assert whole[-1]["step"] == 4
+    with pytest.raises(StopError):
+        trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=3))
+    _, parts = trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=99))
+    assert [row["val_error"] for row in parts] == [row["val_error"] for row in whole]
 
 
 def test_levels_of_training_follow_the_law() -> None:
@@ -162,12 +190,12 @@ def test_levels_of_training_follow_the_law() -> None:
 def test_the_weights_of_flow_matching_reach_the_loss() -> None:
     model = toy_model()
     batch = TOY.dataset("train").batch(torch.arange(8))
-    errors = TOY.errors(model(batch), batch)
+    errors = TOY.errors(model(batch), batch).detach()
     plain, flow = (Denoising(levels=law).step(model, TOY, batch, seeded(0)) for law in ("log-normal", "uniform-time"))
-    assert float(plain.loss) == pytest.approx(float(errors.mean()), rel=1e-6)
+    assert float(plain.loss.detach()) == pytest.approx(float(errors.mean()), rel=1e-6)
     sigma = (4 * batch["level"][:, 0]).exp()
     weight = (1 + sigma) ** 2 / (sigma**2 + 1)  # t = 1 / (1 + sigma)
-    assert float(flow.loss) == pytest.approx(float((weight * errors).mean()), rel=1e-5)
+    assert float(flow.loss.detach()) == pytest.approx(float((weight * errors).mean()), rel=1e-5)
 
 
 def test_an_aligned_coupling_keeps_shapes_and_lowers_the_cost() -> None:
@@ -187,14 +215,15 @@ def test_an_aligned_coupling_keeps_shapes_and_lowers_the_cost() -> None:
     assert float(costs[1].mean()) < 0.8 * float(costs[0].mean())
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_samples_do_not_depend_on_the_batch(batch_size: int) -> None:
+def test_samples_are_functions_of_seed_and_number() -> None:
     for symmetry, space in (("E(2)", "R2"), ("SE(2)", "R2xS1")):
         model = toy_model(Variant("v", tiny(symmetry, space)))
-        many = sample_clouds(model, TOY, 100, seed=3, sampler=FAST)
-        few = sample_clouds(model, TOY, 10, seed=3, sampler=FAST, batch_size=batch_size)
+        told: list[int] = []
+        many = sample_clouds(model, TOY, 100, seed=3, sampler=FAST, advance=told.append)
+        few = sample_clouds(model, TOY, 10, seed=3, sampler=FAST)
         assert torch.equal(few.tensors["pos"], many.tensors["pos"][:40])
         assert not torch.equal(few.tensors["pos"], sample_clouds(model, TOY, 10, sampler=FAST).tensors["pos"])
+        assert told == [64, 36]
 
 
 def test_samples_have_the_length_of_the_data() -> None:
@@ -219,6 +248,9 @@ def moved_sample_error(symmetry: str, space: str, turn: Tensor) -> float:
     model.calibrate(given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at"))).with_tensor(
         "level", torch.zeros(4, 1).double(), given.fields["bead"]
     ).with_tensor("constants", torch.ones(4, 1).double(), given.fields["bead"]))
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.mul_(0.3)  # or samples of random weights may diverge
     denoiser = Denoiser(guided_network(model, given), torch.ones(3).double())
     sampler = HeunSampler(steps=10)
     noise = torch.stack([random_noise(state, given.batch, 4, seeded("draw", k)) for k in range(sampler.num_draws)])
@@ -255,14 +287,14 @@ def test_mirror_images_are_as_frequent_under_e3(ala2_folder: Path) -> None:
 
 
 class Diverging(DenoisingNetwork):
-    """Sends the second half of the clouds far away."""
+    """Sends all but the first six clouds far away."""
 
     def __init__(self) -> None:
         super().__init__(StateSpace(2))
         self.weight = nn.Parameter(torch.zeros(()))
 
     def output(self, batch: CloudBatch) -> Tensor:
-        is_bad = (batch.batch >= batch.num_clouds // 2)[:, None]
+        is_bad = (batch.batch >= 6)[:, None]
         return torch.where(is_bad, 1e6 * batch.pos, self.weight + 0 * batch.pos)
 
 
@@ -291,7 +323,7 @@ def test_lost_chains_make_figures_worse(ala2_folder: Path) -> None:
     assert found[0]["W1 of bond lengths"] == 0
 
 
-CONDITIONAL = replace(TOY, condition="energy")
+CONDITIONAL = replace(TOY, condition="energy", num_train=300)
 
 
 def test_guidance_by_hand() -> None:
@@ -334,8 +366,8 @@ def test_conditions_are_dropped_at_times() -> None:
 
 
 def test_training_learns_and_turned_clouds_are_denoised(tmp_path: Path) -> None:
-    """A variant with an augmentation runs; with a few steps the loss falls below that of an output of zero."""
-    variant = Variant("v", tiny("T(2)", "R2"), methods=(Augment("SO(2)"),), objective=Denoising())
+    """A variant with an augmentation runs; with a few steps the loss falls below that of an output of zero, 1."""
+    variant = Variant("v", tiny("E(2)", "R2xS1"), methods=(Augment("SO(2)"),), objective=Denoising())
     _, history = trained(TOY, variant, tmp_path, steps=60, batch_size=32, eval_every=30)
     assert history[-1]["val_error"] < 0.95
 
@@ -403,7 +435,7 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
     with pytest.raises(ValueError, match="steps must be at least 2"):
         ToyGenTask(sampling_steps=1)
     model = toy_model()
-    for wrong in ({"num": 0}, {"num": 1, "batch_size": 0}, {"num": 1, "guidance": math.nan}):
+    for wrong in ({"num": 0}, {"num": 1, "guidance": math.nan}):
         with pytest.raises(ValueError, match="at least 1 and guidance finite"):
             sample_clouds(model, TOY, **wrong)
     with pytest.raises(ValueError, match="no condition to ask for"):

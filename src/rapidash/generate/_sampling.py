@@ -17,8 +17,8 @@ from rapidash.generate._state import check_sizes
 from rapidash.generate._task import DenoisingTask
 from rapidash.methods import in_eval_mode
 
-_FAR = 30.0  # spreads of a network input, whose variance is 1: beyond, a sampler has diverged
-_LEAST_CLOUDS = 8  # in a batch: matrix products of very few rows are rounded in another way
+_FAR = 10.0  # a coordinate of a network input, whose variance is 1: beyond, a sampler has diverged
+_BLOCK = 64  # clouds at a time, always: matrix products of another number of rows are rounded in another way
 
 
 @torch.no_grad()
@@ -31,13 +31,12 @@ def sample_clouds(
     sampler: Sampler | None = None,
     guidance: float = 0.0,
     condition: Float[Tensor, "num 1"] | None = None,
-    batch_size: int = 256,
     advance: Callable[[int], object] | None = None,
 ) -> CloudDataset:
     """Clouds 0 to num - 1 of a seed, in the unit of the task's data.
 
-    A cloud depends on the seed and its number, not on how many are drawn or how many at a time; on the CPU bit for bit.
-    A cloud that diverges has positions that are not finite, and is returned like the others: count it.
+    A cloud depends on the seed and its number alone, bit for bit on the CPU: clouds are drawn in blocks of 64, each of
+    the same numbers however many are asked for, and the rest of the last block is thrown away. A cloud that diverges has positions that are not finite, and is returned like the others: count it.
 
     Args:
         model: of the task, on its device and in its dtype; it is used in eval mode.
@@ -47,35 +46,35 @@ def sample_clouds(
         sampler: default: that of the task's figures.
         guidance: w in D(c) + w (D(c) - D(none)); 0: the condition alone.
         condition: asked for, in place of that of the task's templates.
-        batch_size: clouds at a time.
         advance: called with the number of clouds after every batch.
     Warns: for a condition outside the range of the training data.
-    Raises: ValueError for a number or batch size below 1, a guidance that is not finite, or guidance or a condition for
+    Raises: ValueError for a number below 1, a guidance that is not finite, or guidance or a condition for
         a task without conditions.
     """
-    if num < 1 or batch_size < 1 or not math.isfinite(guidance):
-        raise ValueError(
-            f"num and batch_size must be at least 1 and guidance finite, got {num=}, {batch_size=}, {guidance=}"
-        )
+    if num < 1 or not math.isfinite(guidance):
+        raise ValueError(f"num must be at least 1 and guidance finite, got {num=}, {guidance=}")
     network, sampler = denoising_part(model), sampler or task.sampler
-    given = task.templates(torch.arange(num), seed)
+    whole = -(-num // _BLOCK) * _BLOCK
+    given = task.templates(torch.arange(whole), seed)
     check_sizes(given.num_points)
     if "condition" not in given.tensors and (guidance or condition is not None):
         raise ValueError(f"task {task.name!r} has no condition to ask for, or to be guided by")
     if condition is not None:
-        given = CloudDataset({**given.tensors, "condition": condition}, given.fields, given.num_points)
+        if condition.shape != (num, 1):
+            raise ValueError(f"condition must have the shape ({num}, 1), got {tuple(condition.shape)}")
+        asked = torch.cat([condition.to(given.tensors["condition"]), given.tensors["condition"][num:]])
+        given = CloudDataset({**given.tensors, "condition": asked}, given.fields, given.num_points)
     if "condition" in given.tensors:
-        _check_range(given.tensors["condition"], network.constants)
+        _check_range(given.tensors["condition"][:num], network.constants)
     pos = []
     with in_eval_mode(model):
-        for indices in torch.arange(num).split(batch_size):
-            filled = torch.cat([indices, indices[-1:].expand(max(0, _LEAST_CLOUDS - len(indices)))])
-            state = _sampled(model, given, filled, sampler, seed, guidance)
-            rows = int(given.num_points[indices].sum())
-            pos.append(state[:rows, : network.space.dim].cpu() * network.unit_length)
+        for indices in torch.arange(whole).split(_BLOCK):
+            state = _sampled(model, given, indices, sampler, seed, guidance)
+            pos.append(state[:, : network.space.dim].cpu() * network.unit_length)
             if advance is not None:
-                advance(len(indices))
-    return CloudDataset({**given.tensors, "pos": torch.cat(pos)}, given.fields, given.num_points)
+                advance(min(_BLOCK, num - int(indices[0])))
+    made = CloudDataset({**given.tensors, "pos": torch.cat(pos)}, given.fields, given.num_points)
+    return made.subset(torch.arange(num))
 
 
 def is_finite(samples: CloudDataset) -> Tensor:
