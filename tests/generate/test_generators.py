@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import chains, tiny
+from generate_checks import chains, tiny
 from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
@@ -34,7 +34,7 @@ from rapidash.generate import (
     sample_clouds,
     torus_histogram,
 )
-from rapidash.groups import E, SE, T
+from rapidash.groups import SE, E, T
 from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
@@ -50,9 +50,12 @@ FLAT = Variant("E(2)", tiny("E(2)", "R2"), objective=Denoising())
 
 
 def toy_model(variant: Variant = FLAT, task: ToyGenTask = TOY) -> nn.Module:
-    """Calibrated, with random weights."""
+    """Calibrated, with random weights; a readout of random weights as they are lets samples diverge."""
     model = build_model(task, variant)
     model.calibrate(task.dataset("train").batch(torch.arange(32)))
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.mul_(0.3)
     return model.eval()
 
 
@@ -245,12 +248,14 @@ def moved_sample_error(symmetry: str, space: str, turn: Tensor) -> float:
     model = build_model(ALA2, variant).double().eval()
     given = ALA2.templates(torch.arange(4), 0).batch(torch.arange(4)).to(dtype=torch.float64)
     state = ALA2.space
-    model.calibrate(given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at"))).with_tensor(
-        "level", torch.zeros(4, 1).double(), given.fields["bead"]
-    ).with_tensor("constants", torch.ones(4, 1).double(), given.fields["bead"]))
+    model.calibrate(
+        given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at")))
+        .with_tensor("level", torch.zeros(4, 1).double(), given.fields["bead"])
+        .with_tensor("constants", torch.ones(4, 1).double(), given.fields["bead"])
+    )
     with torch.no_grad():
         for parameter in model.backbone.readout.parameters():
-            parameter.mul_(0.3)  # or samples of random weights may diverge
+            parameter.mul_(0.3)
     denoiser = Denoiser(guided_network(model, given), torch.ones(3).double())
     sampler = HeunSampler(steps=10)
     noise = torch.stack([random_noise(state, given.batch, 4, seeded("draw", k)) for k in range(sampler.num_draws)])
@@ -367,9 +372,10 @@ def test_conditions_are_dropped_at_times() -> None:
 
 def test_training_learns_and_turned_clouds_are_denoised(tmp_path: Path) -> None:
     """A variant with an augmentation runs; with a few steps the loss falls below that of an output of zero, 1."""
-    variant = Variant("v", tiny("E(2)", "R2xS1"), methods=(Augment("SO(2)"),), objective=Denoising())
-    _, history = trained(TOY, variant, tmp_path, steps=60, batch_size=32, eval_every=30)
-    assert history[-1]["val_error"] < 0.95
+    variant = Variant("v", tiny("E(2)", "R2"), methods=(Augment("SO(2)"),), objective=Denoising())
+    _, history = trained(TOY, variant, tmp_path, steps=160, batch_size=32, eval_every=80)
+    nothing = TOY.dataset("val").tensors["target"].square().sum() / (40 * 6)
+    assert history[-1]["val_error"] < 0.9 * float(nothing)
 
 
 def test_energy_and_force_by_hand() -> None:
@@ -395,7 +401,9 @@ def test_chains_have_the_known_mean_energy() -> None:
 
 def test_dihedral_angles_by_hand() -> None:
     """Looking along the middle bond, the far bond a quarter turn clockwise of the near one: +90 degrees."""
-    points = torch.tensor([[[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, -1, 1]], [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]])
+    points = torch.tensor(
+        [[[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, -1, 1]], [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]]
+    )
     torch.testing.assert_close(dihedral_angles(points), torch.tensor([-math.pi / 2, 0.0]).neg().neg())
     assert float(chain_lengths(points)[0, 1]) == 1
     torch.testing.assert_close(chain_angles(points)[0], torch.tensor([math.pi / 2, math.pi / 2]))
@@ -406,7 +414,9 @@ def test_divergence_and_histogram_by_hand() -> None:
     assert js_divergence(p, q) == pytest.approx(math.log(2))
     assert js_divergence(p, p) == 0
     half = torch.tensor([0.5, 0.5]).double()
-    assert js_divergence(p, half) == pytest.approx(0.5 * math.log(1 / 0.75) + 0.25 * math.log(0.5 / 0.75) + 0.25 * math.log(2))
+    assert js_divergence(p, half) == pytest.approx(
+        0.5 * math.log(1 / 0.75) + 0.25 * math.log(0.5 / 0.75) + 0.25 * math.log(2)
+    )
     angles = torch.tensor([-3.0, 3.0, math.pi, torch.nan])
     assert torus_histogram(angles, angles, 2).tolist() == [0.5, 0.0, 0.0, 0.25, 0.25]  # pi is -pi
 

@@ -65,9 +65,7 @@ def test_flow_matching_has_the_same_input_and_target() -> None:
         torch.testing.assert_close(state / scale, network_input(x, noise, sigma, spread), rtol=1e-12, atol=1e-12)
         denoiser = ideal_denoiser(lambda z, level: x, spread)  # noqa: B023  (called within the loop)
         denoiser.network = lambda scaled, code: network_target(x, noise, sigma, spread)  # noqa: B023
-        torch.testing.assert_close(
-            denoiser.flow_velocity(state, float(time), 1.7), wanted, rtol=1e-10, atol=1e-10
-        )
+        torch.testing.assert_close(denoiser.flow_velocity(state, float(time), 1.7), wanted, rtol=1e-10, atol=1e-10)
 
 
 def test_weight_of_flow_is_the_error_of_its_velocity() -> None:

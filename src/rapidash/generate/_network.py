@@ -61,9 +61,7 @@ def denoising_part(model: nn.Module) -> DenoisingNetwork:
     raise ValueError(f"{type(model).__name__} has no denoising network: it was not built by a task that generates")
 
 
-def noised(
-    batch: CloudBatch, space: StateSpace, sigma: Float[Tensor, " B"], noise: Float[Tensor, "N W"]
-) -> CloudBatch:
+def noised(batch: CloudBatch, space: StateSpace, sigma: Float[Tensor, " B"], noise: Float[Tensor, "N W"]) -> CloudBatch:
     """The batch with its clean states ``clean`` noised: input ``pos`` (and ``features``), ``level`` and ``target``.
 
     Args:

@@ -21,7 +21,7 @@ def random_noise(
 def numbered_noise(
     space: StateSpace, num_points: Sequence[int], indices: Sequence[int], num_draws: int, seed: int
 ) -> Float[Tensor, "K N W"]:
-    """Several draws for clouds that have numbers: of cloud i all from ``seeded(seed, "sample", i)``, whatever is beside.
+    """Several draws for clouds that have numbers: all of cloud i from ``seeded(seed, "sample", i)``.
 
     Args:
         space: of the noise.

@@ -55,7 +55,9 @@ class Denoising(Objective):
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """The model itself. Raises: ValueError for a task that does not generate."""
         if not isinstance(task, DenoisingTask):
-            raise ValueError(f"the objective 'denoising' needs a task that generates, such as 'ala2-gen': {task.name!r}")
+            raise ValueError(
+                f"the objective 'denoising' needs a task that generates, such as 'ala2-gen': {task.name!r}"
+            )
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> "NoiseControl":

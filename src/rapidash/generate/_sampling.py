@@ -36,7 +36,8 @@ def sample_clouds(
     """Clouds 0 to num - 1 of a seed, in the unit of the task's data.
 
     A cloud depends on the seed and its number alone, bit for bit on the CPU: clouds are drawn in blocks of 64, each of
-    the same numbers however many are asked for, and the rest of the last block is thrown away. A cloud that diverges has positions that are not finite, and is returned like the others: count it.
+    the same numbers however many are asked for, and the rest of the last block is thrown away. A cloud that diverges
+    has positions that are not finite, and is returned like the others: count it.
 
     Args:
         model: of the task, on its device and in its dtype; it is used in eval mode.

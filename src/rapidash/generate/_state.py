@@ -55,9 +55,7 @@ class StateSpace:
         """The standard deviation of every column in the data."""
         return like.new_tensor([self.spread] * self.dim + [self.scalar_spread] * self.num_scalars)
 
-    def project(
-        self, z: Float[Tensor, "*K N W"], batch: Int[Tensor, " N"], num_clouds: int
-    ) -> Float[Tensor, "*K N W"]:
+    def project(self, z: Float[Tensor, "*K N W"], batch: Int[Tensor, " N"], num_clouds: int) -> Float[Tensor, "*K N W"]:
         """The state without the mean of the positions of each cloud; several states at once along the axes before."""
         x = z[..., : self.dim].movedim(-2, 0)
         centered = x - centroids(x.flatten(1), batch, num_clouds).reshape(num_clouds, *x.shape[1:])[batch]
@@ -67,9 +65,7 @@ class StateSpace:
         """D (n - 1) + n F, by cloud."""
         return self.dim * (num_points - 1) + self.num_scalars * num_points
 
-    def mean_square(
-        self, z: Float[Tensor, "N W"], batch: Int[Tensor, " N"], num_clouds: int
-    ) -> Float[Tensor, " B"]:
+    def mean_square(self, z: Float[Tensor, "N W"], batch: Int[Tensor, " N"], num_clouds: int) -> Float[Tensor, " B"]:
         """|x|^2 / (D (n - 1)) + |h|^2 / (n F) of each cloud: the mean square of its positions, and of its scalars."""
         count = torch.bincount(batch, minlength=num_clouds)
         square = z.new_zeros(num_clouds, self.width).index_add(0, batch, z.square())
