@@ -187,6 +187,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "samples": "rapidash.report._samples_section:samples_section",
     },
 )
 REGISTRIES = {

@@ -14,7 +14,9 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset
 from rapidash.generate import (
+    FLOOR,
     LOST,
+    SAMPLES,
     Denoiser,
     Denoising,
     DenoisingNetwork,
@@ -308,9 +310,9 @@ def test_samples_that_diverge_are_counted() -> None:
     assert is_finite(samples).tolist() == [True] * 6 + [False] * 6
     subject = Subject(Diverging(), TOY, TOY.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
     found = {figure.name: figure.value for figure in MEASURES.get("samples")(subject)}
-    assert found[LOST] == 50
-    assert found["W1 of energies"] is None
-    assert found["mean energy, training data"] == pytest.approx(-9.8, abs=1)
+    assert found[SAMPLES + LOST] == 50
+    assert found[SAMPLES + "W1 of energies"] is None
+    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
     before = replace(subject, moment="before")
     assert list(MEASURES.get("samples")(before)) == []
 

@@ -6,7 +6,7 @@ from rapidash.generate._density import density_ledger
 from rapidash.generate._double_well import DoubleWell, double_well_samples, metropolis_langevin
 from rapidash.generate._levels import FlowLevels, Levels, LogNormalLevels
 from rapidash.generate._likelihood import LogLikelihood, log_likelihood
-from rapidash.generate._measure import LOST, measure_samples
+from rapidash.generate._measure import FLOOR, LOST, SAMPLES, measure_samples
 from rapidash.generate._network import CONSTANTS, DenoisingNetwork, noised
 from rapidash.generate._noise import numbered_noise, random_noise
 from rapidash.generate._objective import Denoising
@@ -33,7 +33,9 @@ from rapidash.generate._torsions import (
 
 __all__ = [
     "CONSTANTS",
+    "FLOOR",
     "LOST",
+    "SAMPLES",
     "Denoiser",
     "Denoising",
     "DenoisingNetwork",

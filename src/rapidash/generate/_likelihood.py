@@ -82,7 +82,7 @@ def log_likelihood(
         divergence = z.new_zeros(num_clouds)
         velocity = state
         for probe in probes:
-            velocity, moved = torch.func.jvp(lambda at: denoiser.velocity(at, sigma), (state,), (probe,))
+            velocity, moved, *_ = torch.func.jvp(lambda at: denoiser.velocity(at, sigma), (state,), (probe,))
             divergence = divergence + share * (probe * moved).unflatten(0, (num_clouds, size)).sum((1, 2))
         return velocity, divergence
 

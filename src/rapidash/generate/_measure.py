@@ -7,11 +7,13 @@ from rapidash.generate._sampling import is_finite, sample_clouds
 from rapidash.generate._task import DenoisingTask
 from rapidash.methods import Measurement, Subject
 
+SAMPLES, FLOOR = "samples: ", "training data: "  # of the names of figures
 LOST = "samples that are not finite"
 
 
 def measure_samples(subject: Subject) -> Iterator[Measurement]:
-    """The figures of the task for ``num_samples`` clouds, after training only, against test data.
+    """The figures of the task for ``num_samples`` clouds, after training only, against test data; the same of training
+    data, which is how near data come to data.
 
     They select nothing: the weights were chosen by the denoising loss. Clouds that are not finite are counted.
 
@@ -24,6 +26,8 @@ def measure_samples(subject: Subject) -> Iterator[Measurement]:
         return
     samples = sample_clouds(subject.model, task, task.num_samples, seed=subject.seed, sampler=task.sampler)
     lost = 100 * float((~is_finite(samples)).double().mean())
-    yield Measurement(LOST, lost, "%", view=subject.view, better="lower")
-    for figure in task.figures(samples):
-        yield replace(figure, view=subject.view)
+    yield Measurement(f"{SAMPLES}{LOST}", lost, "%", view=subject.view, better="lower")
+    for prefix, clouds in ((SAMPLES, samples), (FLOOR, task.clouds("train"))):
+        for figure in task.figures(clouds):
+            better = figure.better if prefix == SAMPLES else ""
+            yield replace(figure, name=f"{prefix}{figure.name}", view=subject.view, better=better)

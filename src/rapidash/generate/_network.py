@@ -33,7 +33,7 @@ class DenoisingNetwork(nn.Module, ABC):
     def __init__(self, space: StateSpace, *, kinds: str | None = None, num_constants: int = 1) -> None:
         super().__init__()
         self.space, self.kinds = space, kinds
-        self.register_buffer("constants", torch.ones(num_constants, dtype=torch.float64))
+        self.register_buffer("constants", torch.ones(num_constants))
 
     @property
     def unit_length(self) -> float:

@@ -1,4 +1,4 @@
-r"""What a denoising network F sees and says, as functions: one input and one target for diffusion and flow matching.
+r"""The input and the target of a denoising network F, as functions: the same for diffusion and flow matching.
 
 With the spread :math:`\sigma_d` of the data, :math:`x_\sigma = x + \sigma\epsilon` and
 :math:`c = (\sigma^2 + \sigma_d^2)^{-1/2}` (Karras et al., NeurIPS 2022),

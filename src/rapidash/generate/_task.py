@@ -32,7 +32,8 @@ class DenoisingTask(ABC):
 
     A task is a frozen dataclass with the fields ``name`` and ``dim``; ``num_val`` and ``num_test``: clean clouds of
     these splits that are noised, at most; ``num_samples``: clouds that are generated for its figures, by a sampler of
-    ``sampling_steps`` steps.
+    ``sampling_steps`` steps. Where points are told apart, ``kinds`` names the field of whole numbers that does it, and
+    ``symbols`` the element of each kind, for files.
     """
 
     metric: str = "denoising loss"
@@ -42,6 +43,8 @@ class DenoisingTask(ABC):
     num_test: int
     num_samples: int
     sampling_steps: int
+    kinds: str | None = None
+    symbols: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -57,11 +60,14 @@ class DenoisingTask(ABC):
 
     @abstractmethod
     def templates(self, indices: Int[Tensor, " B"], seed: int) -> CloudDataset:
-        """What is given of the samples with these numbers: as `clouds`, with positions that do not matter."""
+        """The samples with these numbers as far as they are given: as `clouds`, with positions that do not matter."""
 
     @abstractmethod
-    def figures(self, samples: CloudDataset) -> Iterable[Measurement]:
-        """Figures of generated clouds, computed against test data; samples that are not finite count as bad."""
+    def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
+        """Figures of generated clouds against test data; clouds that are not finite are not left out of any.
+
+        A figure that has no value then is None.
+        """
 
     @property
     def sampler(self) -> HeunSampler:
@@ -118,8 +124,8 @@ class DenoisingTask(ABC):
 
 
 def placeholder(
-    num_points: Int[Tensor, " B"], dim: int, tensors: dict[str, Tensor], fields: dict[str, Field]
+    num_points: Int[Tensor, " B"], dim: int, unit: str, tensors: dict[str, Tensor], fields: dict[str, Field]
 ) -> CloudDataset:
-    """Clouds of given sizes and fields whose positions are still to come."""
+    """Clouds of given sizes and fields whose positions, in a unit, are still to come."""
     pos = torch.zeros(int(num_points.sum()), dim)
-    return CloudDataset({"pos": pos, **tensors}, {"pos": Field(Position()), **fields}, num_points)
+    return CloudDataset({"pos": pos, **tensors}, {"pos": Field(Position(), unit), **fields}, num_points)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
@@ -31,7 +31,7 @@ from rapidash.tasks._cloud_denoiser import CloudDenoiser
 from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes
 
-_BEADS, _BLOCK, _CELLS = 5, 100, 24
+_BEADS, _CELLS = 5, 24
 _BLOCKS_OF = {"train": slice(0, 75), "val": slice(75, 80), "test": slice(80, 100)}
 _MILLI, _DEGREES = 1000.0, 180 / torch.pi
 
@@ -43,7 +43,7 @@ class Ala2GenTask(DenoisingTask):
     The frames are split by blocks of 100 (1 ns), 75 : 5 : 20, since neighboring frames are alike. Figures of samples,
     against all test frames: the Jensen-Shannon divergence of the histogram of (phi, psi) on 24 x 24 cells, the share
     with phi > 0 (mirror images of the common conformations), the Wasserstein distance of the four bond lengths and of
-    the three angles, and how far poses are aligned. Beside each stands that of the training frames.
+    the three angles, and how far poses are aligned.
 
     Args:
         num_train: training frames, at most, evenly spaced; None: all.
@@ -68,6 +68,8 @@ class Ala2GenTask(DenoisingTask):
 
     name: str = field(default="ala2-gen", init=False)
     dim: int = field(default=3, init=False)
+    kinds = "bead"
+    symbols = ("C", "N", "C", "C", "N")
 
     def __post_init__(self) -> None:
         check_split_sizes(self)
@@ -105,16 +107,21 @@ class Ala2GenTask(DenoisingTask):
         """Five beads each."""
         num_points = torch.full((len(indices),), _BEADS)
         beads = torch.arange(_BEADS).repeat(len(indices))
-        return placeholder(num_points, 3, {"bead": beads}, {"bead": Field(Scalar())})
+        return placeholder(num_points, 3, "angstrom", {"bead": beads}, {"bead": Field(Scalar())})
 
-    def figures(self, samples: CloudDataset) -> Iterable[Measurement]:
-        """Figures of samples against test frames, and those of the training frames."""
-        test, train = (_chains(self.clouds(split)) for split in ("test", "train"))
-        found, floor = _figures(_chains(samples), test), _figures(train, test)
-        for name, value in found.items():
-            unit, better = _UNITS[name]
-            yield Measurement(name, value, unit, better=better)
-            yield Measurement(f"{name}, training data", floor[name], unit)
+    def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
+        """Figures of conformations against test frames; those of lengths, angles and poses need finite positions."""
+        chains, test = _chains(clouds), _chains(self.clouds("test"))
+        cells, cells_of_test = (torus_histogram(*_torsions(data), _CELLS) for data in (chains, test))
+        yield Measurement("JS divergence of (phi, psi)", js_divergence(cells, cells_of_test), "nats", better="lower")
+        share = 100 * float((_torsions(chains)[0] > 0).double().mean())
+        yield Measurement("share with phi > 0", share, "%", better="")
+        is_good = bool(torch.isfinite(chains).all())
+        bonds = _MILLI * _distance(chain_lengths(chains), chain_lengths(test)) if is_good else None
+        angles = _DEGREES * _distance(chain_angles(chains), chain_angles(test)) if is_good else None
+        yield Measurement("W1 of bond lengths", bonds, "mA", better="lower")
+        yield Measurement("W1 of bond angles", angles, "deg", better="lower")
+        yield Measurement("order of poses", pose_order(chains) if is_good else None, "1", better="")
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
@@ -126,34 +133,16 @@ class Ala2GenTask(DenoisingTask):
             return density_ledger(network_ledger(self.build(variant)))
 
 
-_JS, _SHARE = "JS divergence of (phi, psi)", "share with phi > 0"
-_BONDS, _ANGLES, _POSE = "W1 of bond lengths", "W1 of bond angles", "order of poses"
-_UNITS = {
-    _JS: ("nats", "lower"),
-    _SHARE: ("%", ""),
-    _BONDS: ("mA", "lower"),
-    _ANGLES: ("deg", "lower"),
-    _POSE: ("1", ""),
-}
-
-
-def _chains(data: CloudDataset) -> Tensor:
+def _chains(data: CloudDataset) -> Float[Tensor, "B 5 3"]:
     return data.tensors["pos"].double().view(-1, _BEADS, 3)
 
 
-def _figures(chains: Tensor, test: Tensor) -> dict[str, float | None]:
-    """By name; those of lengths, angles and poses are None where a chain is not finite."""
-    phi, psi = dihedral_angles(chains[:, :4]), dihedral_angles(chains[:, 1:])
-    phi_test, psi_test = dihedral_angles(test[:, :4]), dihedral_angles(test[:, 1:])
-    js = js_divergence(torus_histogram(phi, psi, _CELLS), torus_histogram(phi_test, psi_test, _CELLS))
-    found: dict[str, float | None] = {_JS: js, _SHARE: 100 * float((phi > 0).double().mean())}
-    if not bool(torch.isfinite(chains).all()):
-        return found | dict.fromkeys((_BONDS, _ANGLES, _POSE))
+def _torsions(chains: Float[Tensor, "B 5 3"]) -> tuple[Tensor, Tensor]:
+    """Phi and psi."""
+    return dihedral_angles(chains[:, :4]), dihedral_angles(chains[:, 1:])
 
-    def distance(values: Tensor, others: Tensor) -> float:
-        columns = zip(values.T.numpy(), others.T.numpy())
-        return sum(wasserstein_distance(*pair) for pair in columns) / values.shape[1]
 
-    bonds = _MILLI * distance(chain_lengths(chains), chain_lengths(test))
-    angles = _DEGREES * distance(chain_angles(chains), chain_angles(test))
-    return {**found, _BONDS: bonds, _ANGLES: angles, _POSE: pose_order(chains)}
+def _distance(values: Float[Tensor, "B K"], others: Float[Tensor, "B2 K"]) -> float:
+    """The Wasserstein distance of each column, averaged."""
+    columns = zip(values.T.numpy(), others.T.numpy())
+    return sum(float(wasserstein_distance(*pair)) for pair in columns) / values.shape[1]
