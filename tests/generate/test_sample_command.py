@@ -60,8 +60,9 @@ def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert length == pytest.approx(2, abs=0.2)
     assert 0.3 * length < first.std() < 3 * length
     assert run("sample", str(folder), "--num", "2", "--out", str(tmp_path / "two.xyz"), "--quiet") == 0
-    frames = read_clouds([tmp_path / "two.xyz"])
-    assert len(list(frames)) == 2
+    lines = (tmp_path / "two.xyz").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["4", lines[1].split()[0], *"XXXX"] * 2
+    assert [float(number) for number in lines[2].split()[1:3]] == pytest.approx(first[0].tolist(), rel=1e-6)
     assert (
         run("sample", str(folder), "--num", "1", "--out", str(tmp_path / "one.ply"), "--quiet", "--sampler", "flow")
         == 0
@@ -105,11 +106,14 @@ def test_elements_of_a_chain(tmp_path: Path) -> None:
     empty = task.templates(torch.arange(2), 0)
     pos = torch.arange(30.0).view(10, 3)
     samples = CloudDataset({**empty.tensors, "pos": pos}, empty.fields, empty.num_points)
-    lines = write_samples(tmp_path / "a.xyz", samples, task, {"seed": 3}).read_text().splitlines()
+    path = write_samples(tmp_path / "a.xyz", samples, task, {"seed": 3})
+    lines = path.read_text().splitlines()
     assert lines[0] == "5"
     assert lines[1] == 'Properties=species:S:1:pos:R:3 sample=0 unit="angstrom" seed="3" pbc="F F F"'
     assert [line.split()[0] for line in lines[2:7]] == ["C", "N", "C", "C", "N"]
     assert lines[10] == "N 18 19 20"
+    again = list(read_clouds(path))
+    assert len(again) == 2
 
 
 def test_a_section_shows_samples_beside_data() -> None:

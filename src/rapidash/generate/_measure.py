@@ -25,9 +25,8 @@ def measure_samples(subject: Subject) -> Iterator[Measurement]:
     if subject.moment == "before":
         return
     samples = sample_clouds(subject.model, task, task.num_samples, seed=subject.seed, sampler=task.sampler)
-    lost = 100 * float((~is_finite(samples)).double().mean())
-    yield Measurement(f"{SAMPLES}{LOST}", lost, "%", view=subject.view, better="lower")
     for prefix, clouds in ((SAMPLES, samples), (FLOOR, task.clouds("train"))):
-        for figure in task.figures(clouds):
+        lost = 100 * float((~is_finite(clouds)).double().mean())
+        for figure in (Measurement(LOST, lost, "%", better="lower"), *task.figures(clouds)):
             better = figure.better if prefix == SAMPLES else ""
             yield replace(figure, name=f"{prefix}{figure.name}", view=subject.view, better=better)
