@@ -38,6 +38,7 @@ from rapidash.generate import (
 )
 from rapidash.groups import SE, E, T
 from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
+from rapidash.models import EGNNConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -347,6 +348,29 @@ def test_guidance_by_hand() -> None:
         assert torch.equal(guided_network(model, given, 0.0)(seen, 0.1), plain)
     torch.testing.assert_close(guided, 3 * plain - 2 * without)
     assert not torch.allclose(plain, without)
+
+
+def test_a_modulation_begins_as_none_and_keeps_the_symmetry() -> None:
+    scalar = Variant("v", tiny("E(2)", "R2xS1"), objective=Denoising())
+    modulated = replace(scalar, objective=Denoising(conditioning="modulation"))
+    plain, model = toy_model(scalar), toy_model(modulated)
+    batch = TOY.dataset("val").batch(torch.arange(8))
+    with torch.no_grad():
+        torch.testing.assert_close(model(batch), plain(batch), rtol=1e-5, atol=1e-6)
+        for block in model.backbone.blocks:
+            block.linear.weight.normal_(generator=seeded("modulate"))
+        assert not torch.allclose(model(batch), plain(batch), atol=1e-3)
+    model.double()
+    batch = batch.to(dtype=torch.float64)
+    quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).double()
+    with torch.no_grad():
+        turned = batch.act(TOY.output, quarter, model(batch))
+        torch.testing.assert_close(model(batch.transform(quarter)), turned, rtol=0, atol=1e-10)
+    assert all(block.code is None for block in model.backbone.blocks)
+    TOY.loss(model(batch), batch).backward()
+    assert float(model.modulation.linear.weight.grad.abs().max()) > 0
+    with pytest.raises(ValueError, match="needs a network 'rapidash'"):
+        build_model(TOY, replace(modulated, model=EGNNConfig(symmetry="E(2)", channels=8, num_layers=1)))
 
 
 def test_conditions_of_samples() -> None:

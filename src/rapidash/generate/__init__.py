@@ -7,6 +7,7 @@ from rapidash.generate._double_well import DoubleWell, double_well_samples, metr
 from rapidash.generate._levels import FlowLevels, Levels, LogNormalLevels
 from rapidash.generate._likelihood import LogLikelihood, log_likelihood
 from rapidash.generate._measure import FLOOR, LOST, SAMPLES, measure_samples
+from rapidash.generate._modulation import LevelModulation
 from rapidash.generate._network import CONSTANTS, DenoisingNetwork, noised
 from rapidash.generate._noise import numbered_noise, random_noise
 from rapidash.generate._objective import Denoising
@@ -44,6 +45,7 @@ __all__ = [
     "FlowLevels",
     "FlowSampler",
     "HeunSampler",
+    "LevelModulation",
     "Levels",
     "LogLikelihood",
     "LogNormalLevels",

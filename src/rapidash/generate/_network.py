@@ -1,6 +1,7 @@
 """The base of networks that denoise clouds, and the batches that they take."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, Field
 from rapidash.generate._levels import level_code
+from rapidash.generate._modulation import LevelModulation
 from rapidash.generate._preconditioning import network_input, network_target
 from rapidash.generate._state import StateSpace
 from rapidash.groups import Position, Scalar
@@ -19,8 +21,9 @@ CONSTANTS = ("unit_length", "condition_mean", "condition_deviation", "condition_
 class DenoisingNetwork(nn.Module, ABC):
     """A network F of noisy clouds: (N, W), positions of variance 1 in, with zero mean out.
 
-    It reads of a batch ``pos`` (the noisy positions), ``features`` (the noisy scalars, where there are any), ``level``
-    (the code of the noise level), and what the task gives of a cloud, such as the kinds of its points.
+    Its network of clouds is ``backbone``. It reads of a batch ``pos`` (the noisy positions), ``features`` (the noisy
+    scalars, where there are any), ``level`` (the code of the noise level), and what the task gives of a cloud, such as
+    the kinds of its points.
 
     Args:
         space: of the states.
@@ -29,16 +32,28 @@ class DenoisingNetwork(nn.Module, ABC):
     """
 
     constants: Tensor
+    backbone: nn.Module
 
     def __init__(self, space: StateSpace, *, kinds: str | None = None, num_constants: int = 1) -> None:
         super().__init__()
         self.space, self.kinds = space, kinds
         self.register_buffer("constants", torch.ones(num_constants))
+        self.modulation: LevelModulation | None = None
 
     @property
     def unit_length(self) -> float:
         """The length of the data in which the network's positions have variance 1."""
         return float(self.constants[0])
+
+    def modulate(self) -> None:
+        """Let the level modulate the blocks of the network too, with new weights. Raises: as `LevelModulation`."""
+        self.modulation = LevelModulation(self.backbone)
+
+    def told(self, batch: CloudBatch) -> AbstractContextManager[None]:
+        """A context within which the network knows the levels of a batch, where they modulate it."""
+        if self.modulation is None:
+            return nullcontext()
+        return self.modulation.told(self.backbone, batch["level"][batch.batch])
 
     @abstractmethod
     def output(self, batch: CloudBatch) -> Float[Tensor, "N W"]:
@@ -46,7 +61,8 @@ class DenoisingNetwork(nn.Module, ABC):
 
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N W"]:
         """F of the noisy clouds."""
-        return self.space.project(self.output(batch), batch.batch, batch.num_clouds)
+        with self.told(batch):
+            return self.space.project(self.output(batch), batch.batch, batch.num_clouds)
 
     def calibrate(self, batch: CloudBatch) -> None:
         """Keep the constants of the data, so that samples need none of them."""

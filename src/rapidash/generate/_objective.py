@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rapidash.methods import Task
 
 Coupling = Literal["independent", "aligned"]
+Conditioning = Literal["scalar", "modulation"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Denoising(Objective):
         coupling: of noise and data, ``"independent"``, or ``"aligned"``: the cloud is turned and points of one kind
             swapped towards their noise, see `aligned`.
         reflections: whether aligned clouds may be mirrored too.
+        conditioning: how the network knows the level: ``"scalar"``: as an input of every point, or ``"modulation"``: as
+            one that modulates the features before every block as well, see `LevelModulation`.
         drop_condition: share of the clouds that are trained without their condition, in [0, 1).
     Raises: ValueError for values outside the above, or a task that does not generate.
     Source: Karras et al., NeurIPS 2022; Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023.
@@ -42,22 +45,29 @@ class Denoising(Objective):
     levels: Law = "log-normal"
     coupling: Coupling = "independent"
     reflections: bool = False
+    conditioning: Conditioning = "scalar"
     drop_condition: float = 0.1
 
     def __post_init__(self) -> None:
         check_fields(self)
         parse_levels(self.levels)
-        if self.coupling not in get_args(Coupling):
-            raise ValueError(f"coupling must be one of {get_args(Coupling)}, got {self.coupling!r}")
+        for name, allowed in (("coupling", get_args(Coupling)), ("conditioning", get_args(Conditioning))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if not 0 <= self.drop_condition < 1:
             raise ValueError(f"drop_condition must be in [0, 1), got {self.drop_condition}")
 
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
-        """The model itself. Raises: ValueError for a task that does not generate."""
+        """The model, modulated by the level where that is asked for.
+
+        Raises: ValueError for a task that does not generate, or a network that cannot be modulated.
+        """
         if not isinstance(task, DenoisingTask):
             raise ValueError(
                 f"the objective 'denoising' needs a task that generates, such as 'ala2-gen': {task.name!r}"
             )
+        if self.conditioning == "modulation":
+            denoising_part(model).modulate()
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> "NoiseControl":

@@ -66,7 +66,8 @@ class CloudDenoiser(DenoisingNetwork):
         cloud do not depend on those beside it.
         """
         super().calibrate(batch)
-        self.backbone.calibrate(batch.pos, batch.batch, **self._features(batch)[0])
+        with self.told(batch):
+            self.backbone.calibrate(batch.pos, batch.batch, **self._features(batch)[0])
         reach = getattr(self.backbone, "table_reach", None)
         if isinstance(reach, Tensor):
             reach.mul_(1.6)

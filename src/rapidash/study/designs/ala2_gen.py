@@ -13,7 +13,7 @@ def make_design(full: bool) -> StudyDesign:
     """SE(3), E(3) with and without orientations, T(3) with and without rotations; SE(3) by flow matching.
 
     Quick: 2 layers of 24 channels, 500 steps of 64 frames. Full: 4 layers of 32 channels, 1,500 steps of 128 frames,
-    8,000 samples, and an aligned coupling of noise and data.
+    8,000 samples; also an aligned coupling of noise and data, and a modulation by the level.
     """
     base = RapidashConfig(grid="platonic", num_orientations=6, channels=24, num_layers=2)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
@@ -27,6 +27,8 @@ def make_design(full: bool) -> StudyDesign:
         aligned = Denoising(levels="logit-normal-time", coupling="aligned")
         aligned_flow = with_objective(variants[0], aligned, "aligned flow", knob)
         variants += (replace(aligned_flow, neighbor=variants[-1].name),)
+        modulated = Denoising(conditioning="modulation")
+        variants += (with_objective(variants[0], modulated, "modulated", "the level modulates every block"),)
     train = TrainConfig(
         steps=1500 if full else 500,
         batch_size=128 if full else 64,
