@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -32,7 +33,7 @@ class DenoisingNetwork(nn.Module, ABC):
     """
 
     constants: Tensor
-    backbone: nn.Module
+    backbone: Any  # a `Network`, which is a module
 
     def __init__(self, space: StateSpace, *, kinds: str | None = None, num_constants: int = 1) -> None:
         super().__init__()

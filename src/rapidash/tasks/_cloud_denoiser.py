@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash.data import CloudBatch
 from rapidash.generate import CONSTANTS, DenoisingNetwork, StateSpace
-from rapidash.models import Network, cloud_network
+from rapidash.models import cloud_network
 from rapidash.tasks._point_inputs import displacements, point_inputs
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CloudDenoiser(DenoisingNetwork):
         scalars = num_kinds + space.num_scalars + 1 + _BUMPS * is_conditional
         self.num_multiples = self.inputs.num_vectors if self.inputs.way == "invariants" else 0
         shape = {"out_scalars": space.num_scalars + self.num_multiples, "out_vectors": 1, "level": "node"}
-        self.backbone: Network = cloud_network(variant.model, self.inputs.interface(scalars=scalars, **shape))
+        self.backbone = cloud_network(variant.model, self.inputs.interface(scalars=scalars, **shape))
         self.no_condition = nn.Parameter(torch.zeros(_BUMPS)) if is_conditional else None
 
     def output(self, batch: CloudBatch) -> Float[Tensor, "N W"]:
