@@ -7,6 +7,7 @@ from rapidash.geometry._graph import Graph
 from rapidash.geometry._hierarchy import Hierarchy, build_hierarchy
 from rapidash.geometry._invariants import PairInvariants, pair_invariants
 from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
+from rapidash.geometry._periodic import Cell, PeriodicEdges, periodic_radius_edges
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
 from rapidash.geometry._ties import find_tie, tie_exception
@@ -14,11 +15,13 @@ from rapidash.geometry._transforms import is_differentiated, is_transforming
 
 __all__ = [
     "KNN",
+    "Cell",
     "EdgeRule",
     "FullyConnected",
     "Graph",
     "Hierarchy",
     "PairInvariants",
+    "PeriodicEdges",
     "Radius",
     "build_hierarchy",
     "canonical_frame",
@@ -35,6 +38,7 @@ __all__ = [
     "node_coordinates",
     "pair_invariants",
     "parse_edges",
+    "periodic_radius_edges",
     "polynomial_cutoff",
     "radius_edges",
     "refinement_matrix",

@@ -14,6 +14,7 @@ from rapidash.models._network import Interface, Network, NetworkConfig, Rapidash
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._stress import Stressed, forces_and_stress
 from rapidash.models._transformer import Transformer, TransformerConfig
 
 __all__ = [
@@ -44,10 +45,12 @@ __all__ = [
     "RapidashOutput",
     "SignalGCNN",
     "SignalGCNNConfig",
+    "Stressed",
     "Takes",
     "Transformer",
     "TransformerConfig",
     "choose_table_size",
     "cloud_network",
+    "forces_and_stress",
     "kernel_error",
 ]

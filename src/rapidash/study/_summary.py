@@ -151,6 +151,13 @@ class VariantSummary:
         return after.mean > LOST_EQUIVARIANCE or (self.rotated_ratio or 1.0) > LOST_RATIO
 
     @property
+    def approximation(self) -> str:
+        """How a symmetry that is not exact holds, in words."""
+        if any("in expectation" in reason for reason in self.reasons):
+            return "in expectation"
+        return "up to its orientation grid" if any("orientation grid" in r for r in self.reasons) else "approximately"
+
+    @property
     def after(self) -> Estimate | None:
         """The equivariance error after training, under the first group that was measured: of clouds the rotations."""
         return next(iter(self.equivariance.values()), {}).get("after")

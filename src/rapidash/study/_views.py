@@ -168,9 +168,9 @@ class Views:
         for name, value in last.items():
             if name.startswith("value/"):
                 yield Measurement(name.removeprefix("value/"), finite_or_none(value), "")
-        yield Measurement(
-            "passes of the model for terms of methods, per step", result.extra_passes, "1", better="lower"
-        )
+        if result.extra_passes:
+            name = "passes of the model for terms of methods, per step"
+            yield Measurement(name, result.extra_passes, "1", better="lower")
 
 
 def _error(entry: Mapping[str, Any], moment: Moment, view: str) -> Measurement:
