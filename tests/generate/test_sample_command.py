@@ -11,13 +11,15 @@ from generate_checks import tiny
 from rapidash import cli
 from rapidash.data import CloudDataset
 from rapidash.datasets import read_clouds
-from rapidash.generate import Denoising
+from rapidash.generate import FLOOR, LOST, SAMPLES, Denoising, sample_clouds
 from rapidash.methods import Variant, build_model
 from rapidash.predict import TrainedModel, write_samples
+from rapidash.report import terminal_table
 from rapidash.report._samples_section import samples_section
-from rapidash.study import study_of, summarize
+from rapidash.study import StudyDesign, run_one, study_of, summarize
 from rapidash.tasks import get_task
 from rapidash.tasks.ala2_gen import Ala2GenTask
+from rapidash.train import TrainConfig
 from tests.report._studies import small_record
 
 OPTIONS = {"num_train": 60, "num_val": 10, "num_test": 12, "num_samples": 12, "sampling_steps": 4}
@@ -133,3 +135,21 @@ def test_a_section_shows_samples_beside_data() -> None:
     assert section.rows[0][1].startswith("0.02")
     assert section.rows[1][1].startswith("0.045")
     assert samples_section(summarize(study_of([small_record("E(3)", 0, 0.5)]))) is None
+
+
+def test_a_run_of_a_study_measures_samples_and_saves_the_generator(tmp_path: Path) -> None:
+    variant = Variant("SE(2)", tiny("SE(2)", "R2xS1"), objective=Denoising(conditioning="modulation"))
+    train = TrainConfig(steps=2, batch_size=8, learning_rate=1e-3, warmup_steps=0, eval_every=2, checkpoint_every=2)
+    design = StudyDesign("toy-gen", (variant,), train, seeds=(0,), task_options=OPTIONS, measures=("samples",))
+    (config,) = design.runs()
+    record = run_one(config, tmp_path)
+    assert record is not None
+    assert record["error"] is None
+    found = {entry["name"]: entry["value"] for entry in record["measurements"] if entry["moment"] == "after"}
+    assert found[SAMPLES + LOST] in [100 * k / 12 for k in range(13)]
+    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
+    assert "Samples" in terminal_table(summarize(study_of([record])))
+    folder = tmp_path / "work" / config.key
+    first, again = (TrainedModel.from_pretrained(folder) for _ in range(2))
+    clouds = [sample_clouds(one.model, one.task, 3).tensors["pos"] for one in (first, again)]
+    assert torch.equal(*clouds)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import torch
+
 from rapidash.generate._sampling import is_finite, sample_clouds
 from rapidash.generate._task import DenoisingTask
 from rapidash.methods import Measurement, Subject
@@ -12,8 +14,8 @@ LOST = "samples that are not finite"
 
 
 def measure_samples(subject: Subject) -> Iterator[Measurement]:
-    """The figures of the task for ``num_samples`` clouds, after training only, against test data; the same of training
-    data, which is how near data come to data.
+    """The figures of the task for ``num_samples`` clouds, after training only, against test data; the same of as many
+    training clouds, which is how near data come to data.
 
     They select nothing: the weights were chosen by the denoising loss. Clouds that are not finite are counted.
 
@@ -25,7 +27,9 @@ def measure_samples(subject: Subject) -> Iterator[Measurement]:
     if subject.moment == "before":
         return
     samples = sample_clouds(subject.model, task, task.num_samples, seed=subject.seed, sampler=task.sampler)
-    for prefix, clouds in ((SAMPLES, samples), (FLOOR, task.clouds("train"))):
+    train = task.clouds("train")
+    data = train.subset(torch.linspace(0, len(train) - 1, min(len(train), len(samples))).long())
+    for prefix, clouds in ((SAMPLES, samples), (FLOOR, data)):
         lost = 100 * float((~is_finite(clouds)).double().mean())
         for figure in (Measurement(LOST, lost, "%", better="lower"), *task.figures(clouds)):
             better = figure.better if prefix == SAMPLES else ""

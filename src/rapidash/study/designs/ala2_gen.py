@@ -12,7 +12,7 @@ from rapidash.train import TrainConfig
 def make_design(full: bool) -> StudyDesign:
     """SE(3), E(3) with and without orientations, T(3) with and without rotations; SE(3) by flow matching.
 
-    Quick: 2 layers of 24 channels, 500 steps of 64 frames. Full: 4 layers of 32 channels, 1,500 steps of 128 frames,
+    Quick: 2 layers of 24 channels, 1,000 steps of 64 frames. Full: 4 layers of 32 channels, 1,500 steps of 128 frames,
     8,000 samples; also an aligned coupling of noise and data, and a modulation by the level.
     """
     base = RapidashConfig(grid="platonic", num_orientations=6, channels=24, num_layers=2)
@@ -30,13 +30,13 @@ def make_design(full: bool) -> StudyDesign:
         modulated = Denoising(conditioning="modulation")
         variants += (with_objective(variants[0], modulated, "modulated", "the level modulates every block"),)
     train = TrainConfig(
-        steps=1500 if full else 500,
+        steps=1500 if full else 1000,
         batch_size=128 if full else 64,
         learning_rate=1e-2,
         weight_decay=0.0,
         warmup_steps=50,
         ema_decay=0.999 if full else 0.99,
-        eval_every=500 if full else 250,
+        eval_every=500,
         checkpoint_every=250,
         optimizer="muon",
     )
