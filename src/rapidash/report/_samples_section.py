@@ -24,10 +24,10 @@ def samples_section(summary: StudySummary) -> Section | None:
     rows += [(name, *(_cell(figures, column) for column in names)) for name, figures in found.items() if figures]
     return Section(
         "Samples",
-        "Clouds that each trained network generates, against test data; the row of the training data says how near "
-        "as many training clouds come to them. The weights were selected by the denoising loss, never by these figures, and samples that "
-        "are not finite are counted: a figure that needs all samples is not defined where one of them is lost. Means "
-        "over seeds with 95 % intervals.",
+        "Clouds that each trained network generates, against test data; the row of the training data says how near as "
+        "many training clouds come to them. The weights were selected by the denoising loss, never by these figures, "
+        "and samples that are not finite are counted: a figure that needs all samples is not defined where one of them "
+        "is lost. Means over seeds with 95 % intervals.",
         ("", *(f"{name} ({units[name]})" if units[name] not in ("", "1") else name for name in names)),
         rows,
     )

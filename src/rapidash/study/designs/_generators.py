@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from rapidash.generate import Denoising
+from rapidash.groups import parse_group
 from rapidash.methods import Augment, Objective, Variant
 from rapidash.models import RapidashConfig
 
@@ -11,12 +12,12 @@ def generator_ladder(base: RapidashConfig) -> tuple[Variant, ...]:
     """The ladder of symmetries for a generator, all trained by denoising.
 
     Args:
-        base: dimension, width, depth and grid; the grid of networks that see handedness has 12 orientations in space.
+        base: dimension (of its symmetry), width, depth and grid of all of them.
     """
-    dim = 2 if "(2)" in base.symmetry else 3
+    dim = parse_group(base.symmetry).dim
     flat, lifted, diffusion = f"R{dim}", f"R{dim}xS{dim - 1}", Denoising()
     oriented = replace(base, symmetry=f"E({dim})", space=lifted)
-    chiral = replace(oriented, symmetry=f"SE({dim})", num_orientations=12 if dim == 3 else base.num_orientations)
+    chiral = replace(oriented, symmetry=f"SE({dim})")
     free = replace(base, symmetry=f"T({dim})", space=flat)
     root = Variant(f"SE({dim}) on {lifted}", chiral, objective=diffusion)
 

@@ -15,7 +15,7 @@ def make_design(full: bool) -> StudyDesign:
     Quick: 2 layers of 24 channels, 1,000 steps of 64 frames. Full: 4 layers of 32 channels, 1,500 steps of 128 frames,
     8,000 samples; also an aligned coupling of noise and data, and a modulation by the level.
     """
-    base = RapidashConfig(grid="platonic", num_orientations=6, channels=24, num_layers=2)
+    base = RapidashConfig(grid="platonic", num_orientations=12, channels=24, num_layers=2)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
     if full:
         base = replace(base, channels=32, num_layers=4)
