@@ -426,11 +426,11 @@ def test_chains_have_the_known_mean_energy() -> None:
 
 
 def test_dihedral_angles_by_hand() -> None:
-    """Looking along the middle bond, the far bond a quarter turn clockwise of the near one: +90 degrees."""
+    """Looking along the middle bond (z, with x to the right and y down) the far bond is turned counterclockwise."""
     points = torch.tensor(
         [[[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, -1, 1]], [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]]
     )
-    torch.testing.assert_close(dihedral_angles(points), torch.tensor([-math.pi / 2, 0.0]).neg().neg())
+    torch.testing.assert_close(dihedral_angles(points), torch.tensor([-math.pi / 2, 0.0]))
     assert float(chain_lengths(points)[0, 1]) == 1
     torch.testing.assert_close(chain_angles(points)[0], torch.tensor([math.pi / 2, math.pi / 2]))
 
