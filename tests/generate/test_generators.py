@@ -331,6 +331,25 @@ def test_lost_chains_make_figures_worse(ala2_folder: Path) -> None:
     assert found[0]["W1 of bond lengths"] == 0
 
 
+class Silent(DenoisingNetwork):
+    """Says 0: its data are a normal law, with scalars of spread 2."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2, 1, scalar_spread=2.0))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        assert batch["features"].shape == (len(batch.batch), 1)
+        return self.weight + torch.zeros(len(batch.batch), 3)
+
+
+def test_scalars_are_generated_beside_positions() -> None:
+    samples = sample_clouds(Silent(), TOY, 256, sampler=HeunSampler(16, churn=0))
+    assert samples.fields["features"].level == "point"
+    assert float(samples.tensors["features"].std()) == pytest.approx(2, rel=0.1)
+    assert float(samples.tensors["pos"].square().mean()) == pytest.approx(0.75, rel=0.15)  # 1 - 1/4: zero mean
+
+
 CONDITIONAL = replace(TOY, condition="energy", num_train=300)
 
 

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch, CloudDataset
+from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate._denoiser import Denoiser
 from rapidash.generate._network import denoising_part, with_state
 from rapidash.generate._noise import numbered_noise
 from rapidash.generate._samplers import Sampler
 from rapidash.generate._state import check_sizes
 from rapidash.generate._task import DenoisingTask
+from rapidash.groups import Scalar
 from rapidash.methods import in_eval_mode
 
 _FAR = 10.0  # a coordinate of a network input, whose variance is 1: beyond, a sampler has diverged
@@ -33,7 +34,7 @@ def sample_clouds(
     condition: Float[Tensor, "num 1"] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> CloudDataset:
-    """Clouds 0 to num - 1 of a seed, in the unit of the task's data.
+    """Clouds 0 to num - 1 of a seed, in the unit of the task's data; generated scalars are their field ``features``.
 
     A cloud depends on the seed and its number alone, bit for bit on the CPU: clouds are drawn in blocks of 64, each of
     the same numbers however many are asked for, and the rest of the last block is thrown away. A cloud that diverges
@@ -47,7 +48,7 @@ def sample_clouds(
         sampler: default: that of the task's figures.
         guidance: w in D(c) + w (D(c) - D(none)); 0: the condition alone.
         condition: asked for, in place of that of the task's templates.
-        advance: called with the number of clouds after every batch.
+        advance: called with the number of clouds after every block.
     Warns: for a condition outside the range of the training data.
     Raises: ValueError for a number below 1, a guidance that is not finite, or guidance or a condition for
         a task without conditions.
@@ -67,15 +68,17 @@ def sample_clouds(
         given = CloudDataset({**given.tensors, "condition": asked}, given.fields, given.num_points)
     if "condition" in given.tensors:
         _check_range(given.tensors["condition"][:num], network.constants)
-    pos = []
+    states = []
     with in_eval_mode(model):
         for indices in torch.arange(whole).split(_BLOCK):
-            state = _sampled(model, given, indices, sampler, seed, guidance)
-            pos.append(state[:, : network.space.dim].cpu() * network.unit_length)
+            states.append(_sampled(model, given, indices, sampler, seed, guidance).cpu())
             if advance is not None:
                 advance(min(_BLOCK, num - int(indices[0])))
-    made = CloudDataset({**given.tensors, "pos": torch.cat(pos)}, given.fields, given.num_points)
-    return made.subset(torch.arange(num))
+    z, dim = torch.cat(states), network.space.dim
+    made, fields = {"pos": z[:, :dim] * network.unit_length}, dict(given.fields)
+    if network.space.num_scalars:
+        made["features"], fields["features"] = z[:, dim:], Field(Scalar())
+    return CloudDataset({**given.tensors, **made}, fields, given.num_points).subset(torch.arange(num))
 
 
 def is_finite(samples: CloudDataset) -> Tensor:
