@@ -53,6 +53,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "invariants-digits",
     "invariants-streams",
     "lie-derivative",
+    "lie-vae",
     "nbody-methods",
     "relax-cmu",
     "relax-latent",
@@ -61,6 +62,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "sharing",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
@@ -89,6 +91,9 @@ NETWORKS: Registry[Any] = Registry(
         "graph-network": "rapidash.models:GraphNetworkConfig",
         "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
+        "vae": "rapidash.learn:VAEConfig",
+        "lie-vae": "rapidash.learn:CommutativeLieGroupVAEConfig",
+        "shared-weights": "rapidash.learn.sharing:SharedWeightsConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -98,9 +103,11 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
+        "shape-images": "rapidash.tasks.shape_images:ShapeImagesTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
+        "planted-sharing": "rapidash.learn.sharing:PlantedSharingTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -149,6 +156,8 @@ OBJECTIVES: Registry[Any] = Registry(
         "actor-critic": "rapidash.relax.rl:ActorCritic",
         "denoising": "rapidash.generate:Denoising",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
+        "variational-bound": "rapidash.learn:VariationalBound",
+        "bilevel": "rapidash.learn.sharing:Bilevel",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -158,9 +167,11 @@ MEASURES: Registry[Any] = Registry(
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
+        "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
+        "sharing": "rapidash.learn.sharing:measure_sharing",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -183,11 +194,13 @@ SECTIONS: Registry[Any] = Registry(
     {
         "symmetry-cost": "rapidash.report._cost_section:cost_section",
         "relaxed": "rapidash.report._relaxed_section:relaxed_section",
+        "lie-vae": "rapidash.report._lie_vae_section:lie_vae_section",
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "samples": "rapidash.report._samples_section:samples_section",
+        "sharing": "rapidash.report._sharing_section:sharing_section",
     },
 )
 REGISTRIES = {

@@ -6,6 +6,7 @@ from rapidash.geometry._frames import canonical_frame, centroids
 from rapidash.geometry._graph import Graph
 from rapidash.geometry._hierarchy import Hierarchy, build_hierarchy
 from rapidash.geometry._invariants import PairInvariants, pair_invariants
+from rapidash.geometry._nearest_means import nearest_means
 from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
 from rapidash.geometry._periodic import Cell, PeriodicEdges, periodic_radius_edges
 from rapidash.geometry._sampling import farthest_point_sample
@@ -33,6 +34,7 @@ __all__ = [
     "is_differentiated",
     "is_transforming",
     "knn_edges",
+    "nearest_means",
     "nearest_sample_edges",
     "node_attributes",
     "node_coordinates",

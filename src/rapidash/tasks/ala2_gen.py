@@ -6,7 +6,6 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
@@ -24,6 +23,7 @@ from rapidash.generate import (
     pose_order,
     torus_histogram,
 )
+from rapidash.generate.metrics import wasserstein
 from rapidash.groups import Scalar
 from rapidash.methods import Measurement, Split, Variant
 from rapidash.symmetry import Ledger
@@ -145,4 +145,4 @@ def _torsions(chains: Float[Tensor, "B 5 3"]) -> tuple[Tensor, Tensor]:
 def _distance(values: Float[Tensor, "B K"], others: Float[Tensor, "B2 K"]) -> float:
     """The Wasserstein distance of each column, averaged."""
     columns = zip(values.T.numpy(), others.T.numpy())
-    return sum(float(wasserstein_distance(*pair)) for pair in columns) / values.shape[1]
+    return sum(wasserstein(*pair) for pair in columns) / values.shape[1]

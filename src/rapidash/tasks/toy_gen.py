@@ -6,7 +6,6 @@ from typing import Literal, get_args
 
 import torch
 from jaxtyping import Int
-from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 from rapidash.data import CloudDataset, Field
@@ -18,6 +17,7 @@ from rapidash.generate import (
     double_well_samples,
     placeholder,
 )
+from rapidash.generate.metrics import wasserstein
 from rapidash.groups import Position, Scalar
 from rapidash.methods import Measurement, Split, Variant
 from rapidash.symmetry import Ledger
@@ -93,7 +93,7 @@ class ToyGenTask(DenoisingTask):
         """Figures of configurations against test configurations; means and distances need finite energies."""
         energy, test = _energies(clouds), _energies(self.clouds("test"))
         is_good = bool(torch.isfinite(energy).all())
-        distance = float(wasserstein_distance(energy.numpy(), test.numpy())) if is_good else None
+        distance = wasserstein(energy.numpy(), test.numpy()) if is_good else None
         yield Measurement("W1 of energies", distance, "k_B T", better="lower")
         yield Measurement("mean energy", float(energy.mean()) if is_good else None, "k_B T", better="")
         if self.condition == "none":
