@@ -69,7 +69,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_cli_parser": {"_cli_settings"},
     "_cli_options": {"_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "predict", "study", "train"},
-    "cli": {*BELOW_CLI, "_cli_options", "_cli_parser", "_cli_predict", "_cli_settings", "bench", "interop"},
+    "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
+    "cli": {
+        *BELOW_CLI,
+        *("_cli_options", "_cli_parser", "_cli_predict", "_cli_sample", "_cli_settings"),
+        *("bench", "interop"),
+    },
 }
 COMPILERS = {"numba", "llvmlite", "triton"}
 KERNEL_PLACES = (

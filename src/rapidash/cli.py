@@ -406,6 +406,13 @@ def _predict(words: list[str]) -> int:
     return predict(words)
 
 
+def _sample(words: list[str]) -> int:
+    """Draw clouds from a trained generator."""
+    from rapidash._cli_sample import sample
+
+    return sample(words)
+
+
 def _bench(words: list[str]) -> int:
     """Time the fast network against its definition."""
     from rapidash._cli_parser import Parser
@@ -455,6 +462,7 @@ COMMANDS: dict[str, Command] = {
     "study": Command("train the variants of a task over several seeds and write the report", _study, _CONTINUES),
     "train": Command("train one variant", _train, _CONTINUES),
     "predict": Command("apply a trained model to files of your own", _predict),
+    "sample": Command("draw clouds from a trained generator", _sample),
     "report": Command("write the report of a study again, also of an unfinished one", _report),
     "measure": Command("measure how equivariant a trained model is", _measure),
     "bench": Command("time the fast network against its definition", _bench),

@@ -44,6 +44,8 @@ _TASK_CLASSES = {
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
     "graphs": "GraphsTask",
+    "ala2-gen": "Ala2GenTask",
+    "toy-gen": "ToyGenTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "augerino",
@@ -163,6 +165,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "supervised": "rapidash.methods:Supervised",
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
+        "denoising": "rapidash.generate:Denoising",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
         "bilevel": "rapidash.learn.sharing:Bilevel",
@@ -179,6 +182,7 @@ MEASURES: Registry[Any] = Registry(
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
+        "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
     },
 )
@@ -208,6 +212,7 @@ SECTIONS: Registry[Any] = Registry(
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
+        "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",

@@ -1,5 +1,6 @@
 """What a user relies on besides symmetry: batching, scales, gradients, calibration, errors."""
 
+import copy
 from dataclasses import asdict
 from typing import Any
 
@@ -93,6 +94,21 @@ def test_calibration_keeps_the_spread_of_the_features_and_runs_only_when_called(
         inputs.run(model)
     assert all(abs(float(ratio) - 1) < 1e-6 for ratio in spread)
     assert len(spread) == 3
+
+
+def test_kept_tables_are_made_anew_after_a_fused_step(inputs: Inputs) -> None:
+    """A fused optimizer does not raise the version of the weights that it changes."""
+    model = small_network(kernel="tabulated").eval()
+    model.calibrate(inputs.pos, inputs.batch, scalars=inputs.scalars)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    with torch.no_grad():
+        before = inputs.run(model).scalars
+    inputs.run(model).scalars.square().sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        after, fresh = inputs.run(model).scalars, inputs.run(copy.deepcopy(model)).scalars  # a copy keeps no tables
+    assert torch.equal(after, fresh)
+    assert not torch.equal(after, before)
 
 
 def test_calibration_of_a_single_point_changes_nothing_it_cannot_know() -> None:

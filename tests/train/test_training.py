@@ -33,6 +33,20 @@ def test_a_step_is_the_textbook_step(tmp_path: Path, toy) -> None:
     assert float(model.factor.detach()) == pytest.approx(0.6, abs=1e-6)  # first step of Adam: the rate, towards 1
 
 
+def test_every_step_raises_the_version_of_the_weights(tmp_path: Path, toy) -> None:
+    """What is kept of a weight is made anew: fused steps leave the version as it is, the loop does not."""
+    seen = []
+
+    class Look(Control):
+        def terms(self, view):
+            seen.append(view.model.factor._version)
+            return {}
+
+    setting = {"steps": 4, "ema_decay": 0.0, "eval_every": 4, "methods": toy.acts(Look())}
+    toy.run(tmp_path, model=toy.EquivariantNetwork(), **setting)
+    assert sorted(set(seen)) == seen
+
+
 def test_the_model_holds_the_best_weights_by_validation(tmp_path: Path, toy) -> None:
     class Spoil(Control):  # pulls the weights away from the second half on
         def before(self, step: int) -> None:

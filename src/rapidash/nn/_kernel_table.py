@@ -40,7 +40,8 @@ class KernelTable(nn.Module):
 
     The kernel basis is evaluated at the nodes of a grid with half as many nodes along each axis (a quarter on a single
     axis); each layer's kernel is refined from there by cubic splines, and interpolated between the fine nodes.
-    Without gradients, and within the calibrated range, the tables are made once and kept until a weight changes.
+    Without gradients, and within the calibrated range, the tables are made once and kept until a weight changes or a
+    pass with gradients comes.
 
     Args:
         table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
@@ -88,6 +89,8 @@ class KernelTable(nn.Module):
             return basis.forward(self.get_buffer("nodes").to(offset) * reach)
 
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
         if torch.compiler.is_compiling() or torch.is_grad_enabled() or not bool((seen <= calibrated) & (seen > 0)):
             return TabulatedKernel(*plain, make_basis())
         state = tuple(_state(parameter) for parameter in basis.parameters())

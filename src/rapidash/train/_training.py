@@ -164,6 +164,7 @@ class Training:
                 nn.utils.clip_grad_value_(group.params, group.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
+        torch.autograd.graph.increment_version(self.parameters)  # fused steps do not, and kept tables look at it
         self.average.update()
         self.controls.after()
         self.progress.extra_passes = self.controls.extra_passes

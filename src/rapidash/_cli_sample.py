@@ -1,0 +1,100 @@
+"""`rapidash sample`: clouds drawn from a trained generator, and written to a file."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rapidash._cli_options import add_data, use_data
+from rapidash._cli_parser import Parser
+
+if TYPE_CHECKING:
+    from rapidash.generate import Sampler
+
+
+def sample(words: list[str]) -> int:
+    """Draw clouds from a trained generator."""
+    import torch
+
+    from rapidash.generate import DenoisingTask, is_finite, sample_clouds
+    from rapidash.predict import TrainedModel, check_place, check_sample_format, write_samples
+    from rapidash.study import load_plugins
+    from rapidash.train import find_device, progress_bar
+
+    options = _parser().parse_args(words)
+    out = Path(options.out)
+    check_sample_format(out, options.num)
+    check_place(out)
+    use_data(options.data)
+    load_plugins()
+    trained = TrainedModel.from_pretrained(options.checkpoint)
+    task, model = trained.task, trained.model.to(find_device(options.device))
+    if not isinstance(task, DenoisingTask):
+        raise ValueError(f"{options.checkpoint} is a model of {trained.task_name!r}, which does not generate clouds")
+    sampler = _sampler(options, task.sampler.steps)
+    condition = None if options.condition is None else torch.full((options.num, 1), options.condition)
+    with (
+        trained.view_model(),
+        progress_bar(options.num, "sample", "cloud", show=not options.quiet) as advance,
+    ):
+        samples = sample_clouds(
+            model,
+            task,
+            options.num,
+            seed=options.seed,
+            sampler=sampler,
+            guidance=options.guidance,
+            condition=condition,
+            advance=advance,
+        )
+    origin = {"task": trained.task_name, "variant": trained.variant.name, "seed": options.seed, "sampler": str(sampler)}
+    write_samples(out, samples, task, origin)
+    lost = int((~is_finite(samples)).sum())
+    if lost:
+        print(f"rapidash: {lost} of {options.num} clouds are not finite: the sampler diverged", file=sys.stderr)
+    print(f"{trained.task_name}, {trained.variant.name}: {options.num} clouds ({samples.fields['pos'].unit})")
+    print(f"samples: {out}")
+    return 0
+
+
+def _sampler(options: Any, default_steps: int) -> "Sampler":
+    from rapidash.generate import FlowSampler, HeunSampler
+
+    steps = options.steps or default_steps
+    if options.sampler == "released":
+        return HeunSampler.released()
+    return FlowSampler(steps) if options.sampler == "flow" else HeunSampler(steps, churn=options.churn)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "sample",
+        usage="CHECKPOINT --out FILE [options]",
+        description=(
+            "Draw clouds from a trained generator. A cloud is a function of the seed and its number, however many are\n"
+            "drawn. The suffix of FILE is the format: .npz (everything), .xyz (extended xyz), .ply (one cloud).\n"
+            "Clouds for which the sampler diverged are written too, and counted."
+        ),
+        examples=(
+            "  rapidash sample runs/ala2-gen/work/KEY --num 100 --out samples.xyz\n"
+            "  rapidash sample runs/toy-gen/work/KEY --num 1000 --seed 1 --sampler flow --steps 64 --out samples.npz"
+        ),
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
+    parser.add_argument("--out", type=str, required=True, metavar="FILE", help="where the clouds go")
+    parser.add_argument("--num", type=int, default=100, metavar="N", help="clouds")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
+    parser.add_argument(
+        "--sampler",
+        type=str,
+        choices=("heun", "flow", "released"),
+        default="heun",
+        help="heun: with added noise; flow: in the time of flow matching; released: the published setting of molecules",
+    )
+    parser.add_argument("--steps", type=int, default=None, metavar="N", help="of the sampler (default: the task's)")
+    parser.add_argument("--churn", type=float, default=0.4, metavar="X", help="added noise of heun, 0 for none")
+    parser.add_argument("--condition", type=float, default=None, metavar="X", help="asked for, by a conditional model")
+    parser.add_argument("--guidance", type=float, default=0.0, metavar="W", help="towards the condition, 0 for none")
+    parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")
+    add_data(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser

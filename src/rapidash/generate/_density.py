@@ -1,0 +1,20 @@
+"""The symmetry of a generator in words: what that of its network says of the density of samples."""
+
+from dataclasses import replace
+
+from rapidash.symmetry import Ledger
+
+
+def density_ledger(ledger: Ledger) -> Ledger:
+    """The ledger of a network with a sentence on the samples that come from it.
+
+    The noise has no pose, so the density of samples has the symmetry of the network.
+    """
+    kept = ledger.keeps
+    if "rotations" in kept and "reflections" in kept:
+        said = "every pose is as likely as another, and a sample as its mirror image: no handedness can be learned"
+    elif "rotations" in kept:
+        said = "every pose is as likely as another, and left and right may differ"
+    else:
+        said = "poses and left and right are those that the network has learned"
+    return replace(ledger, reasons=(*ledger.reasons, f"the noise has no pose, so of the samples {said}"))

@@ -1,0 +1,510 @@
+"""Tasks that generate: noisy data, the objective, samples and their figures."""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from generate_checks import chains, tiny
+from torch import Tensor, nn
+
+from rapidash._plain import from_plain, to_plain
+from rapidash._seed import seeded
+from rapidash.data import CloudBatch, CloudDataset
+from rapidash.generate import (
+    FLOOR,
+    LOST,
+    SAMPLES,
+    Denoiser,
+    Denoising,
+    DenoisingNetwork,
+    DoubleWell,
+    HeunSampler,
+    StateSpace,
+    chain_angles,
+    chain_lengths,
+    dihedral_angles,
+    double_well_samples,
+    guided_network,
+    is_finite,
+    js_divergence,
+    metropolis_langevin,
+    pose_order,
+    random_noise,
+    sample_clouds,
+    torus_histogram,
+)
+from rapidash.groups import SE, E, T
+from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
+from rapidash.models import EGNNConfig
+from rapidash.registry import MEASURES, METHODS
+from rapidash.study import get_design
+from rapidash.tasks import get_task
+from rapidash.tasks.ala2_gen import Ala2GenTask
+from rapidash.tasks.toy_gen import ToyGenTask
+from rapidash.testing import check_task
+from rapidash.train import TrainConfig, train
+
+TOY = ToyGenTask(num_train=60, num_val=10, num_test=12, num_samples=12, sampling_steps=4)
+FAST = HeunSampler(steps=4)
+FLAT = Variant("E(2)", tiny("E(2)", "R2"), objective=Denoising())
+
+
+def toy_model(variant: Variant = FLAT, task: ToyGenTask = TOY) -> nn.Module:
+    """Calibrated, with random weights; a readout of random weights as they are lets samples diverge."""
+    model = build_model(task, variant)
+    model.calibrate(task.dataset("train").batch(torch.arange(32)))
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.mul_(0.3)
+    return model.eval()
+
+
+def ala2(folder: Path, **options: object) -> Ala2GenTask:
+    sizes = {"num_val": 4, "num_test": 6, "num_samples": 20, "sampling_steps": 4}
+    return Ala2GenTask(data_dir=str(folder), verify=False, **{**sizes, **options})
+
+
+class StopError(Exception):
+    pass
+
+
+@METHODS.register("stop-in-test")
+@dataclass(frozen=True)
+class Stop(Method):
+    """Fails in a step."""
+
+    at: int
+
+    def acts_in_training(self) -> bool:
+        return False
+
+    def control(self, model: nn.Module, total_steps: int) -> Control:
+        return StopControl(self.at)
+
+
+class StopControl(Control):
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def before(self, step: int) -> None:
+        if step == self.at:
+            raise StopError
+
+
+def trained(
+    task: object, variant: Variant, folder: Path, steps: int = 4, stop: Stop | None = None, **changes: object
+) -> tuple[nn.Module, list]:
+    config = TrainConfig(
+        steps=steps, batch_size=8, learning_rate=1e-2, warmup_steps=0, ema_decay=0, eval_every=2, checkpoint_every=2
+    )
+    model = build_model(task, variant)
+    sets = {"train_set": task.dataset("train"), "val_set": task.dataset("val"), "seed": 0, "run_dir": folder}
+    rest = {"objective": variant.objective, "methods": (*variant.methods, *([stop] if stop else [])), "progress": False}
+    result = train(model, task, replace(config, **changes), **sets, **rest)
+    return model, result.history
+
+
+@pytest.mark.parametrize("condition", ["none", "energy"])
+def test_toy_gen_keeps_the_promises_of_tasks(condition: str) -> None:
+    spaces = [("E(2)", "R2xS1"), ("SE(2)", "R2xS1"), ("E(2)", "R2"), ("T(2)", "R2")]
+    variants = [Variant(f"{group} on {space}", tiny(group, space)) for group, space in spaces]
+    check_task(replace(TOY, condition=condition), variants[: 4 if condition == "none" else 1])
+
+
+def test_ala2_gen_keeps_the_promises_of_tasks(ala2_folder: Path) -> None:
+    models = (tiny("E(3)", "R3xS2"), tiny("SE(3)", "R3xS2", 12), tiny("E(3)", "R3"), tiny("T(3)", "R3"))
+    check_task(ala2(ala2_folder), [Variant(f"variant {place}", model) for place, model in enumerate(models)])
+
+
+def test_every_design_builds(ala2_folder: Path) -> None:
+    for name, options in (("ala2-gen", {"data_dir": str(ala2_folder), "verify": False}), ("toy-gen", {})):
+        for full in (False, True):
+            design = get_design(name, full=full)
+            assert design.measures == ("samples",)
+            task = get_task(name, **{**design.task_options, **options})
+            for variant in design.variants:
+                build_model(task, variant)
+                assert from_plain(Objective, to_plain(variant.objective)) == variant.objective
+            names = [variant.name for variant in design.variants]
+            assert len(set(names)) == len(names) >= 6
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [("E(3)", "no handedness can be learned"), ("SE(3)", "left and right may differ"), ("T(3)", "has learned")],
+)
+def test_the_ledger_tells_of_the_samples(ala2_folder: Path, group: str, said: str) -> None:
+    ledger = ala2(ala2_folder).ledger(Variant("v", tiny(group, "R3xS2", 12)))
+    assert ledger.effective == {"E(3)": E(3), "SE(3)": SE(3), "T(3)": T(3)}[group]
+    assert said in ledger.reasons[-1]
+
+
+def test_noisy_data_can_be_undone() -> None:
+    """The input and the target of the network give back the clean state and the noise that is on it."""
+    for split, copies in (("train", 1), ("val", 4), ("test", 4)):
+        data = TOY.dataset(split)
+        batch = data.batch(torch.arange(len(data))).to(dtype=torch.float64)
+        sigma = (4 * batch["level"])[batch.batch].exp()
+        total = torch.sqrt(sigma**2 + 1)
+        noisy = batch.pos * total
+        noise = (noisy - batch["clean"]) / sigma
+        torch.testing.assert_close(sigma * batch["clean"] - noise, batch["target"] * total, rtol=1e-3, atol=1e-3)
+        assert len(data) == copies * {"train": 60, "val": 10, "test": 12}[split]
+        assert float(batch["clean"].square().mean() / 0.75) == pytest.approx(1, abs=0.15)
+        quarters = torch.special.ndtr((4 * batch["level"][:, 0] + 1.2) / 1.2) * copies
+        assert torch.equal(quarters.floor().long(), torch.arange(len(data)) % copies)
+
+
+def test_error_of_nothing_is_the_mean_square_of_the_target() -> None:
+    batch = TOY.dataset("val").batch(torch.arange(4)).to(dtype=torch.float64)
+    by_hand = batch["target"].square().view(4, -1).sum(1) / 6  # 2 (4 - 1) degrees of freedom
+    torch.testing.assert_close(TOY.errors(torch.zeros_like(batch["target"]), batch), by_hand)
+    assert float(TOY.loss(torch.zeros_like(batch["target"]), batch)) == pytest.approx(float(by_hand.mean()))
+
+
+def test_mean_square_counts_scalars_by_themselves() -> None:
+    """Two points in the plane with one scalar: |x|^2 / 2 + |h|^2 / 2."""
+    z = torch.tensor([[1.0, 2.0, 3.0], [-1.0, -2.0, 5.0]])
+    assert StateSpace(2, 1).mean_square(z, torch.zeros(2).long(), 1).tolist() == [5 + 17]
+
+
+def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path) -> None:
+    control = Denoising().control(toy_model(), 10)
+    batch = TOY.dataset("train").batch(torch.arange(8))
+    first, again, other = (control.batch(batch, seeded("noise", step)) for step in (0, 0, 1))
+    assert torch.equal(first.pos, again.pos)
+    assert not torch.equal(first.pos, other.pos)
+    assert not torch.equal(first.pos, batch.pos)
+    _, whole = trained(TOY, FLAT, tmp_path / "whole")
+    with pytest.raises(StopError):
+        trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=3))
+    _, parts = trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=99))
+    assert [row["val_error"] for row in parts] == [row["val_error"] for row in whole]
+
+
+def test_levels_of_training_follow_the_law() -> None:
+    data = TOY.dataset("train")
+    batch = data.batch(torch.arange(60).repeat(50))
+    for law, share in (("log-normal", 0.841), ("uniform-time", 0.5), ("logit-normal-time", 0.5)):
+        found = Denoising(levels=law).control(toy_model(), 1).batch(batch, seeded(law))  # level 1 is t = 1/2
+        assert float((found["level"] < 0).double().mean()) == pytest.approx(share, abs=0.03)
+
+
+def test_the_weights_of_flow_matching_reach_the_loss() -> None:
+    model = toy_model()
+    batch = TOY.dataset("train").batch(torch.arange(8))
+    errors = TOY.errors(model(batch), batch).detach()
+    plain, flow = (Denoising(levels=law).step(model, TOY, batch, seeded(0)) for law in ("log-normal", "uniform-time"))
+    assert float(plain.loss.detach()) == pytest.approx(float(errors.mean()), rel=1e-6)
+    sigma = (4 * batch["level"][:, 0]).exp()
+    weight = (1 + sigma) ** 2 / (sigma**2 + 1)  # t = 1 / (1 + sigma)
+    assert float(flow.loss.detach()) == pytest.approx(float((weight * errors).mean()), rel=1e-5)
+
+
+def test_an_aligned_coupling_keeps_shapes_and_lowers_the_cost() -> None:
+    batch = TOY.dataset("train").batch(torch.arange(16)).to(dtype=torch.float64)
+    found = {}
+    for coupling in ("independent", "aligned"):
+        noisy = Denoising(coupling=coupling).control(toy_model(), 1).batch(batch, seeded("pairs"))
+        sigma = (4 * noisy["level"])[noisy.batch].exp()
+        noise = (noisy.pos * torch.sqrt(sigma**2 + 1) - noisy["clean"]) / sigma
+        found[coupling] = noisy["clean"], noise
+    (plain, noise), (moved, same) = found["independent"], found["aligned"]
+    torch.testing.assert_close(noise, same, rtol=1e-4, atol=1e-4)
+    distances = [torch.cdist(x.view(16, 4, 2), x.view(16, 4, 2)).flatten(1).sort().values for x in (plain, moved)]
+    torch.testing.assert_close(*distances)
+    costs = [(x - noise).square().view(16, -1).sum(1) for x in (plain, moved)]
+    assert bool((costs[1] <= costs[0] + 1e-9).all())
+    assert float(costs[1].mean()) < 0.8 * float(costs[0].mean())
+
+
+def test_samples_are_functions_of_seed_and_number() -> None:
+    for symmetry, space in (("E(2)", "R2"), ("SE(2)", "R2xS1")):
+        model = toy_model(Variant("v", tiny(symmetry, space)))
+        told: list[int] = []
+        many = sample_clouds(model, TOY, 100, seed=3, sampler=FAST, advance=told.append)
+        few = sample_clouds(model, TOY, 10, seed=3, sampler=FAST)
+        assert torch.equal(few.tensors["pos"], many.tensors["pos"][:40])
+        assert not torch.equal(few.tensors["pos"], sample_clouds(model, TOY, 10, sampler=FAST).tensors["pos"])
+        assert told == [64, 36]
+
+
+def test_samples_have_the_length_of_the_data() -> None:
+    """Of a network that says 0 the denoiser is that of a normal law with the spread of the data."""
+    model = toy_model()
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.zero_()
+    samples = sample_clouds(model, TOY, 400, sampler=HeunSampler(16, churn=0))
+    pos, data = samples.tensors["pos"].double(), TOY.clouds("train").tensors["pos"].double().view(-1, 4, 2)
+    spread = (data - data.mean(1, keepdim=True)).square().mean().sqrt()
+    assert float(pos.square().mean().sqrt()) == pytest.approx(float(spread), rel=0.1)
+    assert float(pos.view(-1, 4, 2).mean(1).abs().max()) < 1e-4
+
+
+def moved_sample_error(symmetry: str, space: str, turn: Tensor) -> float:
+    """Largest entry of sample(g noise) - g sample(noise), over that of the sample, in float64."""
+    variant = Variant("v", tiny(symmetry, space, 12 if symmetry == "SE(3)" else 6))
+    model = build_model(ALA2, variant).double().eval()
+    given = ALA2.templates(torch.arange(4), 0).batch(torch.arange(4)).to(dtype=torch.float64)
+    state = ALA2.space
+    model.calibrate(
+        given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at")))
+        .with_tensor("level", torch.zeros(4, 1).double(), given.fields["bead"])
+        .with_tensor("constants", torch.ones(4, 1).double(), given.fields["bead"])
+    )
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.mul_(0.3)
+    denoiser = Denoiser(guided_network(model, given), torch.ones(3).double())
+    sampler = HeunSampler(steps=10)
+    noise = torch.stack([random_noise(state, given.batch, 4, seeded("draw", k)) for k in range(sampler.num_draws)])
+
+    def end(draws: Tensor) -> Tensor:
+        with torch.no_grad():
+            return sampler.sample(denoiser, draws, lambda z: state.project(z, given.batch, 4))
+
+    found = end(noise)
+    return float((end(noise @ turn.T) - found @ turn.T).abs().max() / found.abs().max())
+
+
+ALA2 = Ala2GenTask()
+QUARTER = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).double()
+MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0])).double()
+RANDOM = torch.linalg.matrix_exp(torch.tensor([[0, 1, 2], [-1, 0, 3], [-2, -3, 0]]).double())
+
+
+def test_samples_move_with_their_noise() -> None:
+    """What the ledger says of the network holds for whole samples with coupled noise, and no more than that."""
+    assert moved_sample_error("E(3)", "R3xS2", QUARTER) < 1e-9
+    assert moved_sample_error("E(3)", "R3xS2", MIRROR) < 1e-9
+    assert moved_sample_error("E(3)", "R3", RANDOM @ MIRROR) < 1e-9
+    assert moved_sample_error("T(3)", "R3", RANDOM) > 0.1
+
+
+def test_mirror_images_are_as_frequent_under_e3(ala2_folder: Path) -> None:
+    task = ala2(ala2_folder)
+    variant = Variant("v", tiny("E(3)", "R3"), objective=Denoising())
+    model = trained(task, variant, ala2_folder / "run")[0].eval()
+    samples = sample_clouds(model, task, 400, sampler=HeunSampler(6)).tensors["pos"].double().view(-1, 5, 3)
+    share = float((dihedral_angles(samples[:, :4]) > 0).double().mean())
+    assert share == pytest.approx(0.5, abs=3 * 0.5 / 20)
+
+
+class Diverging(DenoisingNetwork):
+    """Sends all but the first six clouds far away."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        is_bad = (batch.batch >= 6)[:, None]
+        return torch.where(is_bad, 1e6 * batch.pos, self.weight + 0 * batch.pos)
+
+
+def test_samples_that_diverge_are_counted() -> None:
+    samples = sample_clouds(Diverging(), TOY, 12, sampler=FAST)
+    assert is_finite(samples).tolist() == [True] * 6 + [False] * 6
+    subject = Subject(Diverging(), TOY, TOY.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
+    found = {figure.name: figure.value for figure in MEASURES.get("samples")(subject)}
+    assert found[SAMPLES + LOST] == 50
+    assert found[SAMPLES + "W1 of energies"] is None
+    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
+    before = replace(subject, moment="before")
+    assert list(MEASURES.get("samples")(before)) == []
+
+
+def test_lost_chains_make_figures_worse(ala2_folder: Path) -> None:
+    task = ala2(ala2_folder)
+    good = task.clouds("test")
+    pos = good.tensors["pos"].clone()
+    pos[: len(pos) // 2] = torch.nan
+    lost = CloudDataset({**good.tensors, "pos": pos}, good.fields, good.num_points)
+    found = [{figure.name: figure.value for figure in task.figures(data)} for data in (good, lost)]
+    assert found[0]["JS divergence of (phi, psi)"] == 0
+    assert found[1]["JS divergence of (phi, psi)"] > 0.15
+    assert found[1]["W1 of bond lengths"] is None
+    assert found[0]["W1 of bond lengths"] == 0
+
+
+class Silent(DenoisingNetwork):
+    """Says 0: its data are a normal law, with scalars of spread 2."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2, 1, scalar_spread=2.0))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        assert batch["features"].shape == (len(batch.batch), 1)
+        return self.weight + torch.zeros(len(batch.batch), 3)
+
+
+def test_scalars_are_generated_beside_positions() -> None:
+    samples = sample_clouds(Silent(), TOY, 256, sampler=HeunSampler(16, churn=0))
+    assert samples.fields["features"].level == "point"
+    assert float(samples.tensors["features"].std()) == pytest.approx(2, rel=0.1)
+    assert float(samples.tensors["pos"].square().mean()) == pytest.approx(0.75, rel=0.15)  # 1 - 1/4: zero mean
+
+
+CONDITIONAL = replace(TOY, condition="energy", num_train=300)
+
+
+def test_guidance_by_hand() -> None:
+    model = toy_model(task=CONDITIONAL)
+    with torch.no_grad():
+        model.no_condition.fill_(0.3)
+    given = CONDITIONAL.templates(torch.arange(4), 0).batch(torch.arange(4))
+    seen = random_noise(StateSpace(2), given.batch, 4, seeded("seen")).float()
+    with torch.no_grad():
+        plain = guided_network(model, given)(seen, 0.1)
+        free = given.with_tensor("condition", torch.full((4, 1), torch.nan))
+        without = guided_network(model, free)(seen, 0.1)
+        guided = guided_network(model, given, 2.0)(seen, 0.1)
+        assert torch.equal(guided_network(model, given, 0.0)(seen, 0.1), plain)
+    torch.testing.assert_close(guided, 3 * plain - 2 * without)
+    assert not torch.allclose(plain, without)
+
+
+def test_a_modulation_begins_as_none_and_keeps_the_symmetry() -> None:
+    scalar = Variant("v", tiny("E(2)", "R2xS1"), objective=Denoising())
+    modulated = replace(scalar, objective=Denoising(conditioning="modulation"))
+    plain, model = toy_model(scalar), toy_model(modulated)
+    batch = TOY.dataset("val").batch(torch.arange(8))
+    with torch.no_grad():
+        torch.testing.assert_close(model(batch), plain(batch), rtol=1e-5, atol=1e-6)
+        for block in model.backbone.blocks:
+            block.linear.weight.normal_(generator=seeded("modulate"))
+        assert not torch.allclose(model(batch), plain(batch), atol=1e-3)
+    model.double()
+    batch = batch.to(dtype=torch.float64)
+    quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).double()
+    with torch.no_grad():
+        turned = batch.act(TOY.output, quarter, model(batch))
+        torch.testing.assert_close(model(batch.transform(quarter)), turned, rtol=0, atol=1e-10)
+    assert all(block.code is None for block in model.backbone.blocks)
+    TOY.loss(model(batch), batch).backward()
+    assert float(model.modulation.linear.weight.grad.abs().max()) > 0
+    with pytest.raises(ValueError, match="needs a network 'rapidash'"):
+        build_model(TOY, replace(modulated, model=EGNNConfig(symmetry="E(2)", channels=8, num_layers=1)))
+
+
+def test_conditions_of_samples() -> None:
+    model = toy_model(task=CONDITIONAL)
+    asked = CONDITIONAL.clouds("test").tensors["condition"]
+    plain = sample_clouds(model, CONDITIONAL, 12, sampler=FAST)
+    assert torch.equal(plain.tensors["condition"], asked)
+    again = sample_clouds(model, CONDITIONAL, 12, sampler=FAST, guidance=0.0, condition=asked)
+    assert torch.equal(again.tensors["pos"], plain.tensors["pos"])
+    names = [figure.name for figure in CONDITIONAL.figures(plain)]
+    assert "median difference from the energy asked for" in names
+    with pytest.warns(UserWarning, match="beyond that the model guesses"):
+        sample_clouds(model, CONDITIONAL, 2, sampler=FAST, condition=torch.tensor([[1e3], [-9.0]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sample_clouds(model, CONDITIONAL, 2, sampler=FAST, condition=torch.full((2, 1), torch.nan))
+
+
+def test_conditions_are_dropped_at_times() -> None:
+    control = Denoising(drop_condition=0.25).control(toy_model(task=CONDITIONAL), 1)
+    batch = CONDITIONAL.dataset("train").batch(torch.arange(60).repeat(40))
+    found = control.batch(batch, seeded("drop"))["condition"].isnan().double().mean()
+    assert float(found) == pytest.approx(0.25, abs=0.04)
+
+
+def test_training_learns_and_turned_clouds_are_denoised(tmp_path: Path) -> None:
+    """A variant with an augmentation runs; with a few steps the loss falls below that of an output of zero, 1."""
+    variant = Variant("v", tiny("E(2)", "R2"), methods=(Augment("SO(2)"),), objective=Denoising())
+    _, history = trained(TOY, variant, tmp_path, steps=160, batch_size=32, eval_every=80)
+    nothing = TOY.dataset("val").tensors["target"].square().sum() / (40 * 6)
+    assert history[-1]["val_error"] < 0.9 * float(nothing)
+
+
+def test_energy_and_force_by_hand() -> None:
+    """Two particles at distance 5: u = 1, E = -2 + 0.45, dE/du = -4 + 1.8."""
+    pos = torch.tensor([[0.0, 0.0], [3.0, 4.0]]).double()
+    law = DoubleWell(2)
+    assert float(law.energy(pos)) == pytest.approx(-1.55)
+    torch.testing.assert_close(law.force(pos)[1], 2.2 * torch.tensor([0.6, 0.8]).double())
+    four = double_well_samples("train", 60)[:3].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(DoubleWell().energy(four).sum(), four)
+    torch.testing.assert_close(DoubleWell().force(four), -gradient)
+
+
+def test_chains_have_the_known_mean_energy() -> None:
+    """-9.755 +- 0.006, measured with 1,000 chains of 6,000 steps."""
+    pos = double_well_samples("mean", 800, 600)
+    energy = DoubleWell().energy(pos)
+    assert float(energy.mean()) == pytest.approx(-9.755, abs=4 * float(energy.std()) / math.sqrt(800))
+    later, accepted = metropolis_langevin(DoubleWell(), pos, num_steps=20, step=0.02, generator=seeded("go"))
+    assert 0.7 < accepted < 0.95
+    assert float(later.mean(1).abs().max()) < 1e-6
+
+
+def test_dihedral_angles_by_hand() -> None:
+    """Looking along the middle bond (z, with x to the right and y down) the far bond is turned counterclockwise."""
+    points = torch.tensor(
+        [[[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, -1, 1]], [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]]
+    )
+    torch.testing.assert_close(dihedral_angles(points), torch.tensor([-math.pi / 2, 0.0]))
+    assert float(chain_lengths(points)[0, 1]) == 1
+    torch.testing.assert_close(chain_angles(points)[0], torch.tensor([math.pi / 2, math.pi / 2]))
+
+
+def test_divergence_and_histogram_by_hand() -> None:
+    p, q = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
+    assert js_divergence(p, q) == pytest.approx(math.log(2))
+    assert js_divergence(p, p) == 0
+    half = torch.tensor([0.5, 0.5]).double()
+    assert js_divergence(p, half) == pytest.approx(
+        0.5 * math.log(1 / 0.75) + 0.25 * math.log(0.5 / 0.75) + 0.25 * math.log(2)
+    )
+    angles = torch.tensor([-3.0, 3.0, math.pi, torch.nan])
+    assert torus_histogram(angles, angles, 2).tolist() == [0.5, 0.0, 0.0, 0.25, 0.25]  # pi is -pi
+
+
+def test_order_of_poses_by_hand() -> None:
+    rods = torch.tensor([[[-1.0, 0, 0], [1, 0, 0]], [[0, 0, 2], [0, 0, -2]]]).double()
+    assert pose_order(rods[:1]) == pytest.approx(2)
+    assert pose_order(rods) == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
+    turned = torch.randn(4000, 2, 3, generator=seeded("rods"), dtype=torch.float64)
+    assert pose_order(turned) < 0.1
+
+
+def test_bad_settings_are_told(ala2_folder: Path) -> None:
+    with pytest.raises(ValueError, match="coupling must be one of"):
+        Denoising(coupling="optimal")
+    with pytest.raises(ValueError, match="levels must be one of"):
+        Denoising(levels="linear")
+    with pytest.raises(ValueError, match="drop_condition"):
+        Denoising(drop_condition=1.0)
+    with pytest.raises(ValueError, match="needs a task that generates"):
+        build_model(get_task("nbody"), Variant("v", tiny("E(3)", "R3"), objective=Denoising()))
+    with pytest.raises(ValueError, match="num_samples must be at least 1"):
+        ala2(ala2_folder, num_samples=0)
+    with pytest.raises(ValueError, match="condition must be one of"):
+        ToyGenTask(condition="radius")
+    with pytest.raises(ValueError, match="steps must be at least 2"):
+        ToyGenTask(sampling_steps=1)
+    model = toy_model()
+    for wrong in ({"num": 0}, {"num": 1, "guidance": math.nan}):
+        with pytest.raises(ValueError, match="at least 1 and guidance finite"):
+            sample_clouds(model, TOY, **wrong)
+    with pytest.raises(ValueError, match="no condition to ask for"):
+        sample_clouds(model, TOY, 1, guidance=1.0)
+    with pytest.raises(ValueError, match="has no denoising network"):
+        sample_clouds(nn.Linear(1, 1), TOY, 1)
+
+
+def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
+    task = ala2(ala2_folder)
+    sizes = {split: len(task.clouds(split)) for split in ("train", "val", "test")}
+    assert sizes == {"train": 300, "val": 20, "test": 80}  # 400 frames in 100 blocks of 4
+    frames = chains(400, "file").view(-1, 5, 3)
+    train = task.clouds("train").tensors["pos"].view(-1, 5, 3)
+    place = torch.cdist(train.flatten(1), frames.flatten(1)).argmin(1)
+    assert torch.equal(place.view(-1, 4) - place.view(-1, 4)[:, :1], torch.arange(4).expand(75, -1))
+    assert len(ala2(ala2_folder, num_train=30).clouds("train")) == 30

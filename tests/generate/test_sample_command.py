@@ -1,0 +1,155 @@
+"""`rapidash sample`, its files, and the section of samples in a report."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generate_checks import tiny
+
+from rapidash import cli
+from rapidash.data import CloudDataset
+from rapidash.datasets import read_clouds
+from rapidash.generate import FLOOR, LOST, SAMPLES, Denoising, sample_clouds
+from rapidash.methods import Variant, build_model
+from rapidash.predict import TrainedModel, write_samples
+from rapidash.report import terminal_table
+from rapidash.report._samples_section import samples_section
+from rapidash.study import StudyDesign, run_one, study_of, summarize
+from rapidash.tasks import get_task
+from rapidash.tasks.ala2_gen import Ala2GenTask
+from rapidash.train import TrainConfig
+from tests.report._studies import small_record
+
+OPTIONS = {"num_train": 60, "num_val": 10, "num_test": 12, "num_samples": 12, "sampling_steps": 4}
+
+
+@pytest.fixture(autouse=True)
+def _warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def saved(folder: Path, **options: object) -> Path:
+    task, variant = (
+        get_task("toy-gen", **OPTIONS, **options),
+        Variant("v", tiny("SE(2)", "R2xS1"), objective=Denoising()),
+    )
+    model = build_model(task, variant)
+    model.calibrate(task.dataset("train").batch(torch.arange(32)))
+    return TrainedModel("toy-gen", {**OPTIONS, **options}, variant, model.eval()).save_pretrained(folder)
+
+
+def run(*words: str) -> int:
+    try:
+        return cli.main(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = saved(tmp_path / "model")
+    out = tmp_path / "samples.npz"
+    assert run("sample", str(folder), "--num", "5", "--out", str(out), "--quiet") == 0
+    assert f"samples: {out}" in capsys.readouterr().out
+    with np.load(out) as found:
+        assert found["pos"].shape == (20, 2)
+        assert found["num_points"].tolist() == [4] * 5
+        assert found["is_finite"].all()
+        assert (int(found["seed"]), str(found["unit"]), str(found["variant"])) == (0, "length", "v")
+        first = found["pos"]
+    length = float(TrainedModel.from_pretrained(folder).model.unit_length)
+    assert length == pytest.approx(2, abs=0.2)
+    assert 0.3 * length < first.std() < 3 * length
+    assert run("sample", str(folder), "--num", "2", "--out", str(tmp_path / "two.xyz"), "--quiet") == 0
+    lines = (tmp_path / "two.xyz").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["4", lines[1].split()[0], *"XXXX"] * 2
+    assert [float(number) for number in lines[2].split()[1:3]] == pytest.approx(first[0].tolist(), rel=1e-6)
+    assert (
+        run("sample", str(folder), "--num", "1", "--out", str(tmp_path / "one.ply"), "--quiet", "--sampler", "flow")
+        == 0
+    )
+    assert "element vertex 4" in (tmp_path / "one.ply").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--out", "a.pdb"), "format of samples"),
+        (("--out", "a.ply", "--num", "2"), "ply holds one cloud"),
+        (("--out", "a.npz", "--guidance", "1"), "no condition"),
+        (("--out", "a.npz", "--num", "0"), "num must be at least 1"),
+        (("--out", "a.npz", "--steps", "1"), "steps must be at least 2"),
+    ],
+)
+def test_wrong_words_are_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("sample", str(saved(tmp_path / "model")), *words, "--quiet") == 1
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_a_condition_is_asked_for(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", condition="energy")
+    words = ("--condition", "-9.5", "--guidance", "1", "--num", "3", "--quiet")
+    assert run("sample", str(folder), *words, "--out", str(tmp_path / "a.npz")) == 0
+    with np.load(tmp_path / "a.npz") as found:
+        assert found["condition"].tolist() == [[-9.5]] * 3
+
+
+def test_elements_of_a_chain(tmp_path: Path) -> None:
+    task = Ala2GenTask()
+    empty = task.templates(torch.arange(2), 0)
+    pos = torch.arange(30.0).view(10, 3)
+    samples = CloudDataset({**empty.tensors, "pos": pos}, empty.fields, empty.num_points)
+    path = write_samples(tmp_path / "a.xyz", samples, task, {"seed": 3})
+    lines = path.read_text().splitlines()
+    assert lines[0] == "5"
+    assert lines[1] == 'Properties=species:S:1:pos:R:3 sample=0 unit="angstrom" seed="3" pbc="F F F"'
+    assert [line.split()[0] for line in lines[2:7]] == ["C", "N", "C", "C", "N"]
+    assert lines[10] == "N 18 19 20"
+    again = list(read_clouds(path))
+    assert len(again) == 2
+
+
+def test_a_section_shows_samples_beside_data() -> None:
+    def figure(name: str, value: float | None) -> dict[str, object]:
+        return {"name": name, "value": value, "unit": "nats", "group": "", "moment": "after", "view": "", "better": ""}
+
+    records = [
+        small_record(
+            name, 0, 0.5, key=name, measurements=[figure("samples: JS", value), figure("training data: JS", 0.02)]
+        )
+        for name, value in (("SE(3)", 0.045), ("E(3)", None))
+    ]
+    section = samples_section(summarize(study_of(records)))
+    assert section is not None
+    assert list(section.head) == ["", "JS (nats)"]
+    assert [row[0] for row in section.rows] == ["training data", "SE(3)"] or section.rows[2] == ("E(3)", "not defined")
+    assert section.rows[0][1].startswith("0.02")
+    assert section.rows[1][1].startswith("0.045")
+    assert samples_section(summarize(study_of([small_record("E(3)", 0, 0.5)]))) is None
+
+
+def test_a_run_of_a_study_measures_samples_and_saves_the_generator(tmp_path: Path) -> None:
+    variant = Variant("SE(2)", tiny("SE(2)", "R2xS1"), objective=Denoising(conditioning="modulation"))
+    train = TrainConfig(steps=2, batch_size=8, learning_rate=1e-3, warmup_steps=0, eval_every=2, checkpoint_every=2)
+    design = StudyDesign("toy-gen", (variant,), train, seeds=(0,), task_options=OPTIONS, measures=("samples",))
+    (config,) = design.runs()
+    record = run_one(config, tmp_path)
+    assert record is not None
+    assert record["error"] is None
+    found = {entry["name"]: entry["value"] for entry in record["measurements"] if entry["moment"] == "after"}
+    assert found[SAMPLES + LOST] in [100 * k / 12 for k in range(13)]
+    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
+    assert "Samples" in terminal_table(summarize(study_of([record])))
+    folder = tmp_path / "work" / config.key
+    first, again = (TrainedModel.from_pretrained(folder) for _ in range(2))
+    clouds = [sample_clouds(one.model, one.task, 3).tensors["pos"] for one in (first, again)]
+    assert torch.equal(*clouds)
