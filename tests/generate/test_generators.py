@@ -71,7 +71,6 @@ class StopError(Exception):
     pass
 
 
-@METHODS.register("stop-in-test")
 @dataclass(frozen=True)
 class Stop(Method):
     """Fails in a step."""
@@ -171,7 +170,7 @@ def test_mean_square_counts_scalars_by_themselves() -> None:
     assert StateSpace(2, 1).mean_square(z, torch.zeros(2).long(), 1).tolist() == [5 + 17]
 
 
-def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path) -> None:
+def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     control = Denoising().control(toy_model(), 10)
     batch = TOY.dataset("train").batch(torch.arange(8))
     first, again, other = (control.batch(batch, seeded("noise", step)) for step in (0, 0, 1))
@@ -179,6 +178,7 @@ def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path) -> N
     assert not torch.equal(first.pos, other.pos)
     assert not torch.equal(first.pos, batch.pos)
     _, whole = trained(TOY, FLAT, tmp_path / "whole")
+    monkeypatch.setitem(METHODS, "stop-in-test", Stop)
     with pytest.raises(StopError):
         trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=3))
     _, parts = trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=99))

@@ -257,3 +257,11 @@ def test_training_is_reproducible_and_learns(tmp_path: Any) -> None:
     assert first == second
     assert first[-1] < first[0]
     assert {"loss/Hessian penalty", "val/KL (nats)", "val/active latents"} <= results[0].history[-1].keys()
+
+
+def test_features_mean_nothing_to_a_network_without_any() -> None:
+    torch.manual_seed(0)
+    network, image = VAE(16, 2, [3]).double(), random(5, 1, 4, 4).sigmoid()
+    plain = step(VariationalBound(), network, image=image)
+    told = step(VariationalBound(feature=0.1, feature_probability=1.0), network, image=image)
+    assert torch.equal(plain.loss, told.loss)

@@ -26,7 +26,7 @@ def test_variants_differ_in_what_their_knob_says(full: bool) -> None:
             changed[variant.name] = {name: value for name, value in own.items() if value != other[name]}
     assert changed == {
         "beta-VAE": {"beta": 4.0},
-        "learned group": {"feature": 0.1, "feature_probability": 0.2},
+        "learned group": {},
         "learned group, Hessian": {"hessian": 40.0},
         "learned group, commutator": {"commutator": 40.0},
     }

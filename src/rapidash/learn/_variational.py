@@ -39,9 +39,9 @@ class VariationalBound(Objective):
 
     Args:
         beta: at least 0; above 1 a beta-VAE.
-        hessian, commutator, feature: the weights of H, C and the distance of features, at least 0; other than 0 only
-            with a `CommutativeLieGroupVAE`, as is ``feature_probability``.
-        feature_probability: in [0, 1].
+        hessian, commutator: the weights of H and C, at least 0; other than 0 only with a `CommutativeLieGroupVAE`.
+        feature, feature_probability: the weight of the distance of features, at least 0, and how often they are
+            decoded, in [0, 1]; without effect on a network that has none.
         field: the image in the batch, (B, ...).
     Raises: ValueError for values outside the above; in training for a network that is no variational autoencoder, or
         images outside [0, 1].
@@ -64,18 +64,18 @@ class VariationalBound(Objective):
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """The model itself. Raises: ValueError for a network that this objective does not fit."""
         network = variational_network(model)
-        of_group = (self.hessian, self.commutator, self.feature, self.feature_probability)
-        if not isinstance(network, CommutativeLieGroupVAE) and any(of_group):
+        if not isinstance(network, CommutativeLieGroupVAE) and (self.hessian or self.commutator):
             raise ValueError(
-                "hessian, commutator, feature and feature_probability belong to a learned group: use the network "
-                f"'lie-vae', or set them to 0; got {self}"
+                "hessian and commutator belong to a learned group: use the network 'lie-vae', or set them to 0; got "
+                f"{self}"
             )
         return model
 
     def step(self, model: nn.Module, task: "Task", batch: Batch, rng: torch.Generator) -> Step:
         """The loss of a batch."""
         network, x = variational_network(model), rows_in_unit_interval(batch[self.field])
-        from_features = float(torch.rand((), generator=rng)) < self.feature_probability
+        has_features = isinstance(network, CommutativeLieGroupVAE)
+        from_features = float(torch.rand((), generator=rng)) < self.feature_probability and has_features
         found = network(x, rng, from_features=from_features)
         parts = {"reconstruction": cross_entropy(found.reconstruction, x), "KL": divergence(found).sum(dim=1).mean()}
         loss = parts["reconstruction"] + self.beta * parts["KL"]

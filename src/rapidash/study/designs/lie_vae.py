@@ -27,39 +27,37 @@ def make_design(full: bool) -> StudyDesign:
         checkpoint_every=steps // 5,
     )
 
-    def group(hessian: float = 0.0, commutator: float = 0.0) -> VariationalBound:
-        return VariationalBound(
-            hessian=hessian, commutator=commutator, feature=FEATURE, feature_probability=FEATURE_PROBABILITY
-        )
+    def bound(beta: float = 1.0, hessian: float = 0.0, commutator: float = 0.0) -> VariationalBound:
+        return VariationalBound(beta, hessian, commutator, FEATURE, FEATURE_PROBABILITY)
 
     plain, lie = VAEConfig(), CommutativeLieGroupVAEConfig()
     variants = (
-        Variant("VAE", plain, objective=VariationalBound()),
+        Variant("VAE", plain, objective=bound()),
         Variant(
             "beta-VAE",
             plain,
-            objective=VariationalBound(beta=4.0),
+            objective=bound(beta=4.0),
             neighbor="VAE",
             knob="the divergence has the weight 4",
         ),
         Variant(
             "learned group",
             lie,
-            objective=group(),
+            objective=bound(),
             neighbor="VAE",
             knob="the decoder sees a group element of the code, without a penalty on its generators",
         ),
         Variant(
             "learned group, Hessian",
             lie,
-            objective=group(hessian=HESSIAN),
+            objective=bound(hessian=HESSIAN),
             neighbor="learned group",
             knob="the Hessian penalty has the weight 40",
         ),
         Variant(
             "learned group, commutator",
             lie,
-            objective=group(commutator=COMMUTATOR),
+            objective=bound(commutator=COMMUTATOR),
             neighbor="learned group",
             knob="the commutator penalty has the weight 40",
         ),
