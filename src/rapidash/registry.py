@@ -44,6 +44,7 @@ _TASK_CLASSES = {
     "tables": "TablesTask",
     "glyphs": "GlyphsTask",
     "graphs": "GraphsTask",
+    "planted": "PlantedTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "effective-invariance",

@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
+    from rapidash.datasets._planted import (
+        PLANTED,
+        PLANTED_POINTS,
+        Planted,
+        PlantedTruth,
+        planted_classes,
+        planted_dataset,
+        planted_label,
+        planted_templates,
+        planted_truth,
+    )
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
@@ -57,6 +68,8 @@ __all__ = [
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
+    "PLANTED",
+    "PLANTED_POINTS",
     "QM9_UNITS",
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
@@ -70,6 +83,8 @@ __all__ = [
     "Motion",
     "MotionClips",
     "OnError",
+    "Planted",
+    "PlantedTruth",
     "Qm9Source",
     "ReadDataset",
     "SampleErrors",
@@ -93,6 +108,11 @@ __all__ = [
     "modelnet10_dataset",
     "modelnet40_dataset",
     "nbody_dataset",
+    "planted_classes",
+    "planted_dataset",
+    "planted_label",
+    "planted_templates",
+    "planted_truth",
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
@@ -142,6 +162,17 @@ _LAZY = {
         "MotionClips",
         "read_motion_clips",
         "Motion",
+    ),
+    "_planted": (
+        "PLANTED",
+        "PLANTED_POINTS",
+        "Planted",
+        "PlantedTruth",
+        "planted_classes",
+        "planted_dataset",
+        "planted_label",
+        "planted_templates",
+        "planted_truth",
     ),
     "_qm7": ("qm7_dataset",),
     "_qm9": (
