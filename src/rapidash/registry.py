@@ -157,6 +157,7 @@ MEASURES: Registry[Any] = Registry(
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
+        "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
     },
 )
