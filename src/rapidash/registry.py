@@ -97,6 +97,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
+        "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",

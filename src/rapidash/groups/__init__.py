@@ -38,6 +38,14 @@ from rapidash.groups._representations import (
     Vector,
 )
 from rapidash.groups._signals import GridPermutation, OrientationSignal, PairPermutation, Permutation
+from rapidash.groups._subgroups import (
+    coset_labels,
+    kept_labels,
+    named_subgroups,
+    orbit_labels,
+    parse_subgroup,
+    part_of,
+)
 
 __all__ = [
     "O2",
@@ -81,6 +89,7 @@ __all__ = [
     "brightness",
     "character_table",
     "contrast",
+    "coset_labels",
     "cyclic",
     "dihedral",
     "enumerated",
@@ -92,12 +101,17 @@ __all__ = [
     "inverse",
     "irrep_multiplicities",
     "joined_group",
+    "kept_labels",
     "motion",
     "moved_back",
+    "named_subgroups",
     "octahedral",
+    "orbit_labels",
     "orientation_grid",
     "parse_group",
     "parse_matrix_group",
+    "parse_subgroup",
+    "part_of",
     "permutation_action",
     "pixel_action",
     "random_rotation",

@@ -6,7 +6,8 @@ from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
 from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
-from rapidash.models._image_gcnn import FiberNetwork, ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
+from rapidash.models._fiber_network import FiberNetwork
+from rapidash.models._image_gcnn import ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._message_passing import MessagePassing, MessagePassingConfig
 from rapidash.models._mlp import MLPConfig
@@ -14,6 +15,16 @@ from rapidash.models._network import Interface, Network, NetworkConfig, Rapidash
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._subgroups import (
+    Untying,
+    common_subgroup,
+    keep_subgroups,
+    layer_members,
+    layer_places,
+    tie,
+    untie,
+    untying,
+)
 from rapidash.models._transformer import Transformer, TransformerConfig
 
 __all__ = [
@@ -47,7 +58,15 @@ __all__ = [
     "Takes",
     "Transformer",
     "TransformerConfig",
+    "Untying",
     "choose_table_size",
     "cloud_network",
+    "common_subgroup",
+    "keep_subgroups",
     "kernel_error",
+    "layer_members",
+    "layer_places",
+    "tie",
+    "untie",
+    "untying",
 ]

@@ -1,6 +1,6 @@
 """The knobs of a Rapidash network as plain values."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rapidash._plain import check_fields
@@ -41,6 +41,7 @@ class RapidashConfig(NetworkConfig):
     interpolation: Literal["linear", "cubic"] = "linear"
     table_size: int = 32
     recompute: bool = False
+    subgroups: tuple[str, ...] = field(default=(), metadata={"absent": ()})
 
     def __post_init__(self) -> None:
         check_fields(self)

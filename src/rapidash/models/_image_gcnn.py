@@ -1,45 +1,17 @@
 """Plain group-convolutional networks: of images under turns and mirrors, and of functions on a finite group."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.groups import MatrixGroup, finite_table, moved_back, parse_group
+from rapidash.groups import MatrixGroup, finite_table, moved_back, parse_group, parse_subgroup, part_of
+from rapidash.models._fiber_network import FiberNetwork
 from rapidash.models._network import Interface, NetworkConfig, Takes
+from rapidash.models._subgroups import draw_tables, untie
 from rapidash.nn import CenteredMaxPool, FiberHead, ImageGroupConv, ImageLifting, Padding, Pooling
-
-
-class FiberNetwork(nn.Module, ABC):
-    """Layers that give functions on a finite group and pixels, and a head that makes them outputs.
-
-    Args:
-        group: G, under which the fiber moves by its regular representation.
-        layers: from the input to the fiber (B, C, G, H, W), in their order.
-        head: invariants of the fiber, and a linear map.
-    """
-
-    def __init__(self, group: MatrixGroup, layers: nn.ModuleList, head: FiberHead) -> None:
-        super().__init__()
-        self.group, self.order = group, len(finite_table(group))
-        self.layers, self.head = layers, head
-
-    @property
-    def num_outputs(self) -> int:
-        """Numbers per sample."""
-        return self.head.num_outputs
-
-    @abstractmethod
-    def fiber(self, x: Tensor) -> Float[Tensor, "B C G H W"]:
-        """The features in front of the head."""
-
-    def forward(self, x: Tensor) -> Float[Tensor, "B num_outputs"]:
-        """Outputs of every sample."""
-        out: Tensor = self.head(self.fiber(x))
-        return out
 
 
 class ImageGCNN(FiberNetwork):
@@ -131,6 +103,9 @@ class ImageGCNNConfig(_FiberConfig):
         pooling: ``"mean"``, ``"max"`` or ``"mean+max"`` over group and pixels.
         readout_dim: features of a linear map with batch normalization between pooling and outputs; 0 for none.
         padding: ``"zeros"`` or ``"circular"``: what lies outside the image.
+        subgroups: for every layer the subgroup of ``symmetry`` that it keeps, e.g. ``("C4", "C4", "C1")``: it then has
+            weights of its own for every orbit of it, and so has the readout of means for those of the last one;
+            empty: all of ``symmetry``.
     Raises: ValueError for values outside the above.
     """
 
@@ -139,6 +114,7 @@ class ImageGCNNConfig(_FiberConfig):
     lifting_size: int = 5
     pool_after: tuple[int, ...] = (1,)
     padding: Padding = "zeros"
+    subgroups: tuple[str, ...] = field(default=(), metadata={"absent": ()})
 
     space = "images"
 
@@ -155,6 +131,22 @@ class ImageGCNNConfig(_FiberConfig):
             moved_back(self.group, 3)
         except ValueError as error:
             raise ValueError(f"symmetry={self.symmetry!r} does not fit images: {error}") from error
+        if self.subgroups and len(self.subgroups) != self.num_layers:
+            raise ValueError(
+                f"subgroups must name one for each of num_layers={self.num_layers} layers, or none, got "
+                f"{self.subgroups}"
+            )
+        self.kept_symmetry  # noqa: B018  (raises for what is no subgroup)
+
+    @property
+    def kept_symmetry(self) -> MatrixGroup:
+        """The group that all layers keep."""
+        kept = [parse_subgroup(name, self.group) for name in self.subgroups]
+        if not kept:
+            return self.group
+        common = tuple(sorted(set.intersection(*map(set, kept))))
+        named = (parse_group(name, 2).name for name, members in zip(self.subgroups, kept) if members == common)
+        return part_of(self.group, common, next(named, None))
 
     def build(self, io: Interface) -> ImageGCNN:
         """The network with fresh weights from torch's global generator.
@@ -173,7 +165,11 @@ class ImageGCNNConfig(_FiberConfig):
             layers.extend([conv, nn.BatchNorm3d(self.channels), nn.ReLU()])
             if index in self.pool_after:
                 layers.append(CenteredMaxPool())
-        return ImageGCNN(self.group, layers, self._head(self.channels, io))
+        network = ImageGCNN(self.group, layers, self._head(self.channels, io))
+        if self.subgroups:
+            untie(network, [parse_subgroup(name, self.group) for name in self.subgroups])
+            draw_tables(network)
+        return network
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,14 @@ from rapidash.geometry import (
     safe_norm,
     tie_exception,
 )
-from rapidash.groups import FiniteGroup, Group, grid_symmetries, orientation_grid, parse_group
+from rapidash.groups import Group, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._features import check_any_split, check_features
 from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
+from rapidash.models._subgroups import draw_tables, grid_untying, keep_subgroups
 from rapidash.nn import (
     Block,
     ConvNextBlock,
@@ -90,6 +91,9 @@ class Rapidash(nn.Module):
         interpolation: ``"linear"`` or ``"cubic"`` (twice differentiable in the positions).
         table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
         recompute: keep fewer activations for the backward pass and compute them again.
+        subgroups: for every block a group by name, e.g. ``("E(3)", "C2(z)")``: it has kernels of its own for every
+            orbit of orientations, and of pairs of them, under those motions of the grid that belong to it, and keeps
+            these alone, see `rapidash.nn.SubgroupConv`; empty: all blocks keep ``symmetry``.
         backend: ``"auto"``, ``"reference"``, ``"numba"`` or ``"triton"``; asked by name it runs or raises.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), vectors (N, in_vectors, D), pairs (N, in_pairs).
     Raises: ValueError for arguments or inputs outside the above.
@@ -128,6 +132,7 @@ class Rapidash(nn.Module):
         interpolation: Literal["linear", "cubic"] = "linear",
         table_size: int = 32,
         recompute: bool = False,
+        subgroups: Sequence[str] = (),
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
@@ -234,6 +239,9 @@ class Rapidash(nn.Module):
             table_size=table_size,
             recompute=recompute,
         )
+        if subgroups:
+            keep_subgroups(self, subgroups)
+            draw_tables(self)
         self.table = _kernel_table(self.config, self.invariants)
         self.is_calibrated = False
         self._looks_for_ties = bool(self.tie_exception)
@@ -273,9 +281,7 @@ class Rapidash(nn.Module):
         """The largest group for which the layers are equivariant in floating point, for this orientation grid."""
         if not self.invariants.has_orientations or not self.symmetry.linear.generators(self.dim).numel():
             return self.symmetry
-        motions = grid_symmetries(self.grid.cpu(), reflections=True).elements
-        kept = torch.stack([motion for motion in motions if self.symmetry.linear.contains(motion)])
-        return Group(self.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=True)
+        return Group(self.dim, grid_untying(self.invariants, self.grid).group.linear, translations=True)
 
     @property
     def tie_exception(self) -> str:

@@ -99,6 +99,6 @@ def _is_named(model: "Rapidash") -> bool:
     """Whether the configuration's name of the symmetry is that of exactly this group, with all digits of its axis."""
     config = model.config
     try:
-        return pair_invariants(config.space, parse_group(config.symmetry, model.dim)).group == model.symmetry
+        return pair_invariants(config.space, parse_group(config.symmetry, model.dim)).group == model.invariants.group
     except ValueError:
         return False

@@ -10,12 +10,16 @@ from rapidash.nn._image_group_conv import (
     ImageLifting,
     Padding,
     fiber_conv,
+    moved_conv,
 )
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_vectors
+from rapidash.nn._orbit_tables import OrbitTables
 from rapidash.nn._pair_attributes import PairAttributes
+from rapidash.nn._subgroup_conv import SubgroupConv
+from rapidash.nn._subgroup_image_layers import ImageSubgroupConv, SubgroupBatchNorm, SubgroupHead, has_mean
 
 __all__ = [
     "Block",
@@ -28,15 +32,22 @@ __all__ = [
     "GroupConv",
     "ImageGroupConv",
     "ImageLifting",
+    "ImageSubgroupConv",
     "KernelBasis",
     "KernelTable",
+    "OrbitTables",
     "Padding",
     "PairAttributes",
     "Pooling",
+    "SubgroupBatchNorm",
+    "SubgroupConv",
+    "SubgroupHead",
     "TabulatedKernel",
     "check_types",
     "fiber_conv",
+    "has_mean",
     "lift",
+    "moved_conv",
     "project_scalars",
     "project_vectors",
     "tensor_powers",

@@ -76,13 +76,23 @@ class GroupConv(nn.Module):
     ) -> Tensor:
         if self.fiber_kernel is None or fiber_basis is None:
             return messages
-        out = spherical_conv(messages, self.fiber_kernel(fiber_basis), backend=edges.backend)
+        out = spherical_conv(messages, self._on_pairs(self.fiber_kernel, fiber_basis), backend=edges.backend)
         if self.odd_kernel is not None and self.odd_fiber_kernel is not None:
             # det(d, o_a, o_b) = d . (o_a x o_b): the sum over points carries d, the sum over the sphere o_a x o_b
             normals = torch.linalg.cross(*torch.broadcast_tensors(grid[None], grid[:, None]), dim=-1)
-            kernel = self.odd_fiber_kernel(fiber_basis)
-            for component, moment in enumerate(edges.vector_conv(x, self.odd_kernel.weight)):
+            kernel = self._on_pairs(self.odd_fiber_kernel, fiber_basis)
+            for component, moment in enumerate(self._moments(x, edges)):
                 out = out + spherical_conv(moment, kernel * normals[..., component, None], backend=edges.backend)
+        return out
+
+    def _moments(self, x: Tensor, edges: EdgeKernel) -> Tensor:
+        """The sums over points that carry the offset, one for each of its components."""
+        assert self.odd_kernel is not None
+        return edges.vector_conv(x, self.odd_kernel.weight)
+
+    def _on_pairs(self, kernel: nn.Module, fiber_basis: Tensor) -> Tensor:
+        """The kernel of every pair of orientations."""
+        out: Tensor = kernel(fiber_basis)
         return out
 
     @torch.no_grad()

@@ -30,16 +30,34 @@ def fiber_conv(
         bias: a number per channel of the output, or none.
         padding: what lies outside the image: zeros, or its other side.
     """
-    out_channels, in_channels, k = len(weight), weight.shape[1], weight.shape[-1]
-    order, entries = places.shape
-    kernel = weight.flatten(2)[..., places].permute(0, 2, 1, 3)  # (C2, G, C, O P)
-    kernel = kernel.reshape(out_channels * order, in_channels * (entries // k**2), k, k)
-    every = None if bias is None else bias.repeat_interleave(order)
-    pixels, border = x.flatten(1, 2), k // 2
+    kernel = weight.flatten(2)[..., places].permute(0, 2, 1, 3)
+    every = None if bias is None else bias.repeat_interleave(len(places))
+    return moved_conv(x, kernel, weight.shape[-1], every, padding=padding)
+
+
+def moved_conv(
+    x: Float[Tensor, "B C O H W"],
+    kernel: Float[Tensor, "C2 G C OP"],
+    kernel_size: int,
+    bias: Float[Tensor, " C2G"] | None = None,
+    *,
+    padding: Padding = "zeros",
+) -> Float[Tensor, "B C2 G H W"]:
+    """The convolution with tables that are moved already.
+
+    Args:
+        x: functions on the group and pixels; O = 1 for images, which are lifted.
+        kernel: for every channel and element g of the output, and channel of the input, the entries of a table.
+        kernel_size: k, of O k k entries.
+        bias: a number per channel and element of the output, or none.
+        padding: what lies outside the image.
+    """
+    pixels, border = x.flatten(1, 2), kernel_size // 2
     if padding == "circular" and border:
         pixels = pad(pixels, (border,) * 4, mode="circular")
         border = 0
-    return conv2d(pixels, kernel, every, padding=border).unflatten(1, (out_channels, order))
+    weight = kernel.reshape(kernel.shape[0] * kernel.shape[1], -1, kernel_size, kernel_size)
+    return conv2d(pixels, weight, bias, padding=border).unflatten(1, tuple(kernel.shape[:2]))
 
 
 def _conv_places(group: MatrixGroup, kernel_size: int, *, lifts: bool = False) -> Int[Tensor, "G OP"]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rapidash.geometry import Graph
 from rapidash.nn._check_types import check_types
-from rapidash.ops import Backend, Interpolation, edge_conv, linear, table_conv
+from rapidash.ops import Backend, Interpolation, edge_conv, linear, orbit_table_conv, table_conv
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,33 @@ class EdgeKernel(ABC):
     def vector_conv(self, x: Float[Tensor, "S O C"], weight: Float[Tensor, "C basis"]) -> Float[Tensor, "D T O C"]:
         """sum_j window_ij d_ij (W phi(a_ij,a)) * x_j(o_a): one signal for each component of the offset."""
         kernel = self.kernel(weight)
+        return torch.stack([self._conv(x, kernel, factor) for factor in self._components()])
+
+    def orbit_conv(
+        self, x: Float[Tensor, "S O C"], weights: Float[Tensor, "K C basis"], orbits: Int[Tensor, " O"]
+    ) -> Float[Tensor, "T O C"]:
+        """`conv` with other coefficients for every orbit of orientations: those of orientation a are row orbits[a]."""
+        return self._orbit_conv(x, self._orbit_kernels(weights, orbits), orbits, self.window)
+
+    def orbit_vector_conv(
+        self, x: Float[Tensor, "S O C"], weights: Float[Tensor, "K C basis"], orbits: Int[Tensor, " O"]
+    ) -> Float[Tensor, "D T O C"]:
+        """`vector_conv` with other coefficients for every orbit of orientations, as `orbit_conv`."""
+        kernels = self._orbit_kernels(weights, orbits)
+        return torch.stack([self._orbit_conv(x, kernels, orbits, factor) for factor in self._components()])
+
+    @abstractmethod
+    def _orbit_kernels(self, weights: Tensor, orbits: Tensor) -> Tensor:
+        """What `_orbit_conv` needs of the coefficients of all orbits."""
+
+    @abstractmethod
+    def _orbit_conv(self, x: Tensor, kernels: Tensor, orbits: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """`_conv` with the kernels of all orbits."""
+
+    def _components(self) -> list[Tensor]:
+        """For each axis the factor of every edge: the component of its offset, in its window."""
         factors = self.offset if self.window is None else self.offset * self.window[:, None]
-        return torch.stack([self._conv(x, kernel, factor.contiguous()) for factor in factors.unbind(dim=1)])
+        return [factor.contiguous() for factor in factors.unbind(dim=1)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +92,14 @@ class ExactKernel(EdgeKernel):
 
     def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
         return edge_conv(x, kernel, self.graph, edge_weight=edge_weight, backend=self.backend)
+
+    def _orbit_kernels(self, weights: Tensor, orbits: Tensor) -> Float[Tensor, "E O C"]:
+        """Values at every edge and orientation, each with the coefficients of its orbit."""
+        check_types("layer", weights, {"basis": self.basis})
+        return torch.einsum("eok,ock->eoc", self.basis, weights[orbits])
+
+    def _orbit_conv(self, x: Tensor, kernels: Tensor, orbits: Tensor, edge_weight: Tensor | None) -> Tensor:
+        return self._conv(x, kernels, edge_weight)
 
     def permuted(self, graph: Graph, order: Int[Tensor, " E"]) -> "ExactKernel":
         """See `EdgeKernel.permuted`."""
@@ -97,6 +130,22 @@ class TabulatedKernel(EdgeKernel):
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
         """Values at the nodes of the fine table."""
         return self._refined(weight, self.basis)
+
+    def _orbit_kernels(self, weights: Tensor, orbits: Tensor) -> Float[Tensor, "K *nodes C"]:
+        """The table of every orbit, all refined at once."""
+        return self.kernel(weights.flatten(0, 1)).unflatten(-1, weights.shape[:2]).movedim(-2, 0)
+
+    def _orbit_conv(self, x: Tensor, kernels: Tensor, orbits: Tensor, edge_weight: Tensor | None) -> Tensor:
+        return orbit_table_conv(
+            x,
+            kernels,
+            self.coords,
+            self.graph,
+            orbits,
+            interpolation=self.interpolation,
+            edge_weight=edge_weight,
+            backend=self.backend,
+        )
 
     def _refined(self, weight: Tensor, basis: Tensor) -> Tensor:
         coarse = nn.functional.linear(basis, weight)

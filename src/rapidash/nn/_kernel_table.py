@@ -26,7 +26,9 @@ class CachedKernel(TabulatedKernel):
     tables: dict[Hashable, tuple[Hashable, Tensor]]
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
-        """See `TabulatedKernel.kernel`."""
+        """See `TabulatedKernel.kernel`; kept for weights that are a layer's own, not for what is made of them."""
+        if not isinstance(weight, nn.Parameter):
+            return self._refined(weight, self.make_basis())
         key, state = (id(weight), self.reach), (_state(weight), self.state)
         if key not in self.tables or self.tables[key][0] != state:
             self.tables[key] = state, self._refined(weight, self.make_basis())

@@ -5,6 +5,7 @@ from rapidash.ops._flops import flop_formulas, uncounted_operations
 from rapidash.ops._forward_mode import linear
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
+from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
 from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coefficients, table_conv
 
@@ -16,6 +17,7 @@ __all__ = [
     "flop_formulas",
     "interpolate_table",
     "linear",
+    "orbit_table_conv",
     "spherical_conv",
     "spline_coefficients",
     "table_conv",

@@ -46,7 +46,7 @@ def invariant_ledger(variant: Variant) -> Ledger:
     if variant.model.space == "rows":
         none = trivial(2)
         return Ledger(none, none, ("the network sees every number in its place: no move is kept",), True, False)
-    group: Group = parse_group(variant.model.symmetry, 2)
+    group: Group = getattr(variant.model, "kept_symmetry", None) or parse_group(variant.model.symmetry, 2)
     keeps_none = group.is_subgroup(trivial(2))
     reasons = [
         "convolutions that move their tables by no element keep no turn"
