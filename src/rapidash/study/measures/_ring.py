@@ -64,6 +64,7 @@ class RingProblem(SharingProblem):
         parts["both"] = (torch.cat([x_train, x_val]), torch.cat([label_train, label_val]))
         targets = torch.nn.functional.one_hot
         self.width, self.num_classes = x_train.shape[2], num_classes
+        self.x_val, self.label_val = (x_val - mean) / spread, label_val
         self.moments = {
             split: _moments((x - mean) / spread, targets(label, num_classes).double())
             for split, (x, label) in parts.items()
@@ -95,12 +96,24 @@ class RingProblem(SharingProblem):
         used = assignments.amax(dim=1) > 0
         for num in used.sum(dim=1).unique().tolist():
             own = (used.sum(dim=1) == num).nonzero()[:, 0]
-            kept = assignments[own].gather(2, used[own].int().argsort(dim=1, descending=True, stable=True)[:, None, :num].expand(-1, self.num_weights, -1))
+            columns = used[own].int().argsort(dim=1, descending=True, stable=True)[:, None, :num]
+            kept = assignments[own].gather(2, columns.expand(-1, self.num_weights, -1))
             for part, places in zip(kept.split(256), own.split(256)):
                 weights = self.minimize(part, self.start(num, generator), "train").unflatten(-1, (-1, self.num_classes))
                 xx, xy, yy = self._merged(part, "val")
                 found[places] = (weights * (xx @ weights - 2 * xy)).sum(dim=(1, 2)) + yy
         return found
+
+    def error_rate(self, assignment: Int[Tensor, " K"]) -> float:
+        """Share of the validation samples whose largest output is not that of their class, percent; trained on the
+        training data.
+        """
+        hard = torch.nn.functional.one_hot(assignment, self.num_weights).double()
+        params = self.minimize(hard, self.start(self.num_weights, torch.Generator()), "train")
+        weights = params.unflatten(0, (-1, self.num_classes))
+        blocks = torch.einsum("km,mfc->kfc", hard, weights[:-1].unflatten(0, (self.num_weights, self.width)))
+        outputs = torch.einsum("nkf,kfc->nc", self.x_val, blocks) + weights[-1]
+        return 100 * float((outputs.argmax(dim=1) != self.label_val).double().mean())
 
     def _merged(self, assignment: Float[Tensor, "*C K M"], split: Split) -> tuple[Tensor, Tensor, Tensor]:
         """Second moments of the features of every parameter, with a constant as the last."""
