@@ -96,6 +96,7 @@ TASKS: Registry[Any] = Registry(
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
@@ -129,6 +130,8 @@ METHODS: Registry[Any] = Registry(
         "laplacian-frames": "rapidash.symmetrize:LaplacianFrames",
         "canonical-order": "rapidash.symmetrize:CanonicalOrder",
         "probabilistic-order": "rapidash.symmetrize:ProbabilisticOrder",
+        "augerino": "rapidash.learn:Augerino",
+        "group-histogram": "rapidash.learn:LearnedHistogram",
     },
 )
 SCHEDULES: Registry[Any] = Registry(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
+    from rapidash.datasets._partial_clouds import partial_symmetry_clouds
     from rapidash.datasets._planted import (
         PLANTED,
         PLANTED_POINTS,
@@ -108,6 +109,7 @@ __all__ = [
     "modelnet10_dataset",
     "modelnet40_dataset",
     "nbody_dataset",
+    "partial_symmetry_clouds",
     "planted_classes",
     "planted_dataset",
     "planted_label",
@@ -188,6 +190,7 @@ _LAZY = {
         "OnError",
         "whole_numbers",
     ),
+    "_partial_clouds": ("partial_symmetry_clouds",),
     "_scanobjectnn": (
         "SCANOBJECTNN_CLASSES",
         "scanobjectnn_dataset",

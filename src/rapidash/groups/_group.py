@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash._seed import seeded
+from rapidash.groups._exponential import motion_exponential
 from rapidash.groups._linear import AxisRotations, FiniteGroup, LinearGroup, Rotations, Trivial
 from rapidash.groups._matrix_group import MatrixGroup
 
@@ -92,6 +93,11 @@ class Group(MatrixGroup):
     def inverse(self, g: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
         """The inverse motions."""
         return inverse(g)
+
+    def exponential(self, coordinates: Float[Tensor, "*B d"]) -> Float[Tensor, "*B D1 D1"]:
+        """exp(sum_i c_i A_i) in closed form, in the dtype and on the device of the coordinates, differentiable."""
+        algebra = torch.einsum("...d,dij->...ij", coordinates, self.generators().to(coordinates))
+        return exponential(algebra)
 
     def elements(self) -> Float[Tensor, "G D1 D1"] | None:
         """All elements of a finite group, identity first; None for any other."""
@@ -196,8 +202,8 @@ def inverse(element: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
 
 
 def exponential(algebra: Float[Tensor, "*B D1 D1"]) -> Float[Tensor, "*B D1 D1"]:
-    """The one-parameter motion exp(A) of an element A of the Lie algebra (homogeneous form), differentiable in A."""
-    return torch.linalg.matrix_exp(algebra)
+    """The motion exp(A) of an element A of the Lie algebra (homogeneous form) in closed form, differentiable in A."""
+    return motion_exponential(algebra)
 
 
 def T(dim: int) -> Group:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.groups._group import Group
-from rapidash.groups._linear import FiniteGroup, rotation_about
+from rapidash.groups._linear import FiniteGroup, Rotations, rotation_about
 from rapidash.groups._matrix_group import MatrixGroup
 from rapidash.groups._product import Product
 
@@ -90,6 +90,45 @@ def hyperbolic(dim: int, max_log: float = 0.5) -> Flows:
         plane = "xyz"[i] + "xyz"[j]
         names += [f"hyperbolic rotation in {plane}", f"stretch in {plane}"]
     return Flows(f"hyperbolic({dim})", tuple(names), algebra, max_log)
+
+
+def affine(dim: int, max_parameter: float = 0.5) -> Flows:
+    """All x -> A x + t of positive determinant, by motions that mean something: 6 of the plane, 12 of space.
+
+    Generators in this order: rotations (radian), translations (length), the scaling of all axes, stretches of one axis
+    against the next (logarithms), and shears (x_i, x_j) -> (x_i cosh u + x_j sinh u, x_i sinh u + x_j cosh u), which
+    are stretches along the diagonals of a plane.
+
+    Raises: ValueError for another dimension than 2 and 3.
+    """
+    if dim not in (2, 3):
+        raise ValueError(f"dim must be 2 or 3, got {dim}")
+    motions, both = Group(dim, Rotations()), hyperbolic(dim).algebra  # a shear and a stretch for each plane
+    planes = ["xy"] if dim == 2 else ["xy", "xz", "yz"]
+    kept = [row for row, plane in enumerate(planes) if plane != "xz"]  # a stretch in xz is the sum of the other two
+    algebra = [motions.generators(), scaling(dim).algebra, both[1::2][kept], both[::2]]
+    names = [*generator_names(motions), "scaling", *(f"stretch in {planes[row]}" for row in kept)]
+    names += [f"shear in {plane}" for plane in planes]
+    return Flows(f"affine({dim})", tuple(names), torch.cat(algebra), max_parameter)
+
+
+def joined_flows(groups: Sequence[MatrixGroup]) -> MatrixGroup:
+    """exp of the sums of generators of several groups that act on the same space; a single group as it is.
+
+    Raises: ValueError for a finite group, matrices of different sizes, or generators that depend on each other.
+    """
+    if len(groups) == 1:
+        return groups[0]
+    name = " + ".join(group.name for group in groups)
+    if finite := [group.name for group in groups if group.is_finite]:
+        raise ValueError(f"{name!r} adds generators, and {finite[0]} is finite: it has none")
+    if len({group.size for group in groups}) > 1:
+        sizes = ", ".join(f"{group.name} ({group.size} x {group.size})" for group in groups)
+        raise ValueError(f"{name!r} adds generators of different sizes: {sizes}")
+    algebra = torch.cat([group.generators() for group in groups])
+    if int(torch.linalg.matrix_rank(algebra.flatten(1), atol=1e-9)) < len(algebra):
+        raise ValueError(f"the generators of {name!r} depend on each other: leave out those that are there already")
+    return Flows(name, tuple(each for group in groups for each in generator_names(group)), algebra)
 
 
 def brightness(max_shift: float = 0.2) -> Flows:

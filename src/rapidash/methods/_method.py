@@ -157,6 +157,10 @@ class Method:
         """The ledger of a view after the method has changed its symmetry."""
         return before
 
+    def learned(self, model: nn.Module) -> Sequence[str]:
+        """Sentences on the symmetry that a trained model has learned, for its record; a ledger is known before."""
+        return ()
+
     def average(self) -> "OrbitAverage | None":
         """An average over a group that predictions take at test time."""
         return None

@@ -2,11 +2,14 @@
 
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from rapidash._plain import to_plain
-from rapidash.methods import Supervised, in_view
+from rapidash.methods import Supervised, Variant, in_view
 from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
@@ -19,6 +22,7 @@ from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError, is_full_disk
 from rapidash.study._views import Views, finite_or_none
 from rapidash.study._weights import save_weights
+from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.train import CHECKPOINT, train
 
@@ -124,10 +128,16 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "val_error": result.best_val_error,
         **test_errors,
         **units,
-        "symmetry": seen.ledgers[variant.primary_view].to_dict(),
+        "symmetry": _with_learned(seen.ledgers[variant.primary_view], variant, model).to_dict(),
         **before_and_after(before[variant.primary_view].symmetry, after[variant.primary_view].symmetry),
         "symmetry_cost": cost,
         "views": seen.in_record(result, scores, before, after),
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
     }
     return values, result.earlier_seconds
+
+
+def _with_learned(ledger: Ledger, variant: Variant, model: nn.Module) -> Ledger:
+    """The ledger with what methods say of the trained model."""
+    learned = [sentence for method in variant.methods for sentence in method.learned(model)]
+    return replace(ledger, reasons=(*ledger.reasons, *learned))

@@ -160,6 +160,8 @@ def stream_names(methods: Sequence[Method]) -> list[str]:
 def _own_draws(stream: torch.Generator, batch: Batch) -> Any:
     """Within the block torch's global generators (dropout) draw from a stream; afterwards they are as they were."""
     device = next(iter(batch.tensors.values())).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(stream.initial_seed())
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # that of torch seeds GPUs too, even where there is none, which costs more than a small step
+        (torch.manual_seed if on_gpu else torch.default_generator.manual_seed)(stream.initial_seed())
         yield

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rapidash._seed import seeded
-from rapidash.learn import EquivarianceSearch
+from rapidash.learn import EquivarianceSearch, layer_subgroups
 from rapidash.models import Interface, SignalGCNNConfig
 
 NETWORK = SignalGCNNConfig(symmetry="C8", channels=8, num_layers=2)
@@ -46,7 +46,7 @@ def searched_order(
     )
     near = [one for one in found.population if one.error <= found.best.error + SLACK]
     chosen = min(near, key=lambda one: one.parameters)
-    return int(chosen.groups[-1].removeprefix("C")), chosen.error
+    return layer_subgroups(chosen.model)[-1], chosen.error
 
 
 def _trainer(x: Float[Tensor, "n F K"], label: Int[Tensor, " n"], seed: int) -> Callable[[nn.Module], None]:
