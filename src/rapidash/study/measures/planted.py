@@ -1,13 +1,17 @@
 """The outputs of methods that are asked which turns about an axis labels stand, and what each says by its rule."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from rapidash._seed import seeded
 from rapidash.data import Batch, CloudDataset
-from rapidash.groups import SO2, AxisRotations, Group
+from rapidash.groups import SO2, AxisRotations, Group, MatrixGroup
+from rapidash.learn import GroupHistogram, LearnedWidths
+from rapidash.learn.sharing import ExactSearch, discover_sharing
 from rapidash.measure import (
     Action,
     equivariance_error,
@@ -21,14 +25,20 @@ from rapidash.models import Rapidash
 from rapidash.relax import relaxation, relaxed_layers
 from rapidash.study.measures import sayings
 from rapidash.study.measures._on_validation import first, twin
+from rapidash.study.measures._ring import RingProblem, cyclic_order, ring_features
+from rapidash.study.measures._ring_search import searched_order
 from rapidash.study.measures.sayings import Saying
+from rapidash.symmetry import Symmetrized
 
 SAMPLES, ELEMENTS = 200, 16
 DATA, TASK = "data score", "task score"
 ERROR, SLOPE, INVARIANCE = "equivariance error", "Lie derivative", "effective invariance"
 CONSISTENCY = "consistency by angle"
+SHARING, SUBGROUPS = "shared weights", "subgroup search"
+WIDTH, UNPENALIZED, HISTOGRAM = "Augerino", "Augerino, no penalty", "histogram"
 GATE, PROJECTION = "ACE, gates", "ACE, error and gap"
-ASKED = (DATA, TASK, ERROR, SLOPE, INVARIANCE, CONSISTENCY, GATE, PROJECTION)
+MEASURES = (DATA, TASK, ERROR, SLOPE, INVARIANCE, CONSISTENCY)
+ASKED = (*MEASURES, SHARING, SUBGROUPS, WIDTH, UNPENALIZED, HISTOGRAM, GATE, PROJECTION)
 """Methods in the order of the table."""
 _SAYS = " says "
 _PLANES = {"x": (1, 2), "z": (0, 1)}
@@ -100,12 +110,16 @@ def about(axis: str) -> Group:
 def _answers(subject: Subject) -> Iterator[Told]:
     model, batch = twin(subject), first(subject.data, len(subject.data))
     rates = error_rate(model, subject, batch), constant_error(batch["label"])
+    laws = [part.distribution for part in model.modules() if isinstance(part, Symmetrized)]
     if relaxed_layers(model):
         yield from _of_relaxed(model, subject, batch, rates)
+    elif laws:
+        yield _of_law(laws[0], rates)
     else:
         for axis in axes_asked(subject.task):
             yield from _of_data(subject, axis)
             yield from _of_network(model, subject, axis, rates)
+            yield from _of_ring(subject, axis)
 
 
 def _of_data(subject: Subject, axis: str) -> Iterator[Told]:
@@ -137,9 +151,50 @@ def _of_network(model: nn.Module, subject: Subject, axis: str, rates: tuple[floa
     yield Told(CONSISTENCY, axis, sayings.from_consistency(kept, *rates), figures)
 
 
+def _of_ring(subject: Subject, axis: str) -> Iterator[Told]:
+    """The searches on signals of angular bins, of which a turn by a bin is a shift."""
+    train, val = subject.task.dataset("train"), subject.data
+    assert isinstance(train, CloudDataset)
+    assert isinstance(val, CloudDataset)
+    labels = train.tensors["label"], val.tensors["label"]
+    num = 1 + max(int(label.max()) for label in labels)
+    given = ring_features(train, axis), labels[0], ring_features(val, axis), labels[1], num
+    constant = constant_error(labels[1])
+    problem = RingProblem(*given)
+    shared = discover_sharing(problem, ExactSearch(), generator=seeded("shared weights", subject.seed)).assignment
+    order, rate = cyclic_order(shared), problem.error_rate(shared)
+    figures = {"order": float(order), "parameters": 1.0 + int(shared.max()), "error rate": rate}
+    yield Told(SHARING, axis, sayings.from_ring(order, rate, constant), figures)
+    order, rate = searched_order(*given, subject.seed)
+    figures = {"order": float(order), "error rate": rate}
+    yield Told(SUBGROUPS, axis, sayings.from_ring(order, rate, constant), figures)
+
+
+def _of_law(law: object, rates: tuple[float, float]) -> Told:
+    """A learned range of turns.
+
+    Raises: ValueError for another law, or turns about another axis than x or z.
+    """
+    if isinstance(law, LearnedWidths):
+        degrees = math.degrees(float(law.width.detach().max()))
+        method = WIDTH if law.weight else UNPENALIZED
+        figures = {"half-width (degrees)": degrees, "error rate": rates[0]}
+        return Told(method, _axis_of(law.group), sayings.from_width(degrees, *rates), figures)
+    if isinstance(law, GroupHistogram):
+        angles = law.parameters_of_bins.rad2deg().round().long() % 360
+        shares = dict(zip(angles.tolist(), law.shares.detach().tolist(), strict=True))
+        figures = {f"share of {angle} degrees": shares[angle] for angle in (0, 15, 45, 90, 180) if angle in shares}
+        said = sayings.from_histogram(shares, *rates)
+        return Told(HISTOGRAM, _axis_of(law.group), said, {**figures, "error rate": rates[0]})
+    raise ValueError(f"the planted question is put to learned half-widths and histograms, got {type(law).__name__}")
+
+
 def _of_relaxed(model: nn.Module, subject: Subject, batch: Batch, rates: tuple[float, float]) -> Iterator[Told]:
     """The gates, and what the free branches do."""
-    axis = _axis_of(model)
+    networks = [part for part in model.modules() if isinstance(part, Rapidash)]
+    if not networks:
+        raise ValueError("of relaxed networks the planted question is put to those of kind 'rapidash'")
+    axis = _axis_of(networks[0].symmetry)
     gate = max(float(layer.gate.detach().abs()) for layer in relaxed_layers(model))
     yield Told(GATE, axis, sayings.from_gate(gate, *rates), {"largest gate": gate, "error rate": rates[0]})
     error = turning_error(model, subject, axis)
@@ -177,14 +232,13 @@ def constant_error(label: Tensor) -> float:
     return 100 * (1 - float(label.bincount().max()) / len(label))
 
 
-def _axis_of(model: nn.Module) -> str:
-    """The axis of the turns that the layers of a Rapidash network keep.
+def _axis_of(group: MatrixGroup) -> str:
+    """The axis of a group of turns.
 
-    Raises: ValueError for layers of another symmetry.
+    Raises: ValueError for another group.
     """
-    for layers in (part.symmetry.linear for part in model.modules() if isinstance(part, Rapidash)):
-        for axis in _PLANES:
-            if isinstance(layers, AxisRotations) and layers.axis == _DIRECTIONS[axis]:
-                return axis
-        raise ValueError(f"the planted question is about x or z: layers need SO2(x) or SO2(z), got {layers}")
-    raise ValueError("the planted question is put to relaxed networks of kind 'rapidash'")
+    linear = group.linear if isinstance(group, Group) else None
+    for axis, direction in _DIRECTIONS.items():
+        if isinstance(linear, AxisRotations) and linear.axis == direction:
+            return axis
+    raise ValueError(f"the planted question is about turns about x or z, got {group.name}")

@@ -29,7 +29,9 @@ WORDS: Final[tuple[Words, ...]] = get_args(Words)
 UNTOLD: Final = 0.5  # of the error of the constant: a network above it has learned too little to say anything
 SIGNIFICANT: Final = 0.05  # p of the data and the task score
 UNMOVED: Final = 0.25  # relative equivariance error, and Lie derivative per radian, of a function that stays
-KEPT: Final = 0.9  # share of predictions that a kept turn leaves, and effective invariance over confidence
+KEPT: Final = 0.93  # share of predictions that a kept turn leaves, and effective invariance over confidence
+HALF: Final = 0.5  # of the largest share of a histogram: from there on a turn is kept
+RING: Final = 8  # bins
 STEP: Final = 15  # degrees, of the turns at which consistency is measured
 CLOSED: Final = 0.1  # size of a gate that counts as closed
 GAP: Final = 5.0  # points of the error rate between the full and the projected network
@@ -64,8 +66,8 @@ class Saying:
 
         ``"all turns"``, ``"turns up to"`` (within a factor of 1.5), ``"steps"`` (of the very number) and ``"no turn"``
         name one kind of truth. The others leave several open: ``"not all turns"`` all but full, ``"small turns"`` full
-        and partial, ``"no small turns"`` discrete and none, ``"at least steps"`` full and discrete, ``"no step"``
-        partial and none.
+        and partial, ``"no small turns"`` discrete and none, ``"at least steps"`` full and discrete of a
+        multiple of the number, ``"no step"`` partial and none.
         """
         degrees = math.degrees(truth.half_width)
         match self.words:
@@ -84,7 +86,7 @@ class Saying:
             case "no small turns":
                 return truth.kind in ("discrete", "none")
             case "at least steps":
-                return truth.kind == "full" or (truth.kind == "discrete" and self.amount == truth.order)
+                return truth.kind == "full" or (truth.kind == "discrete" and truth.order % self.amount == 0)
             case "no step":
                 return truth.kind in ("partial", "none")
             case _:
@@ -147,13 +149,13 @@ def from_slope(slope: float, error_rate: float, constant: float) -> Saying:
 
 
 def from_invariance(effective: float, confidence: float, error_rate: float, constant: float) -> Saying:
-    """Of effective invariance over random turns: all turns from 0.9 of the confidence on, else not all."""
+    """Of effective invariance over random turns: all turns from 0.93 of the confidence on, else not all."""
     said = Saying("all turns" if effective >= KEPT * confidence else "not all turns")
     return _if_learned(said, error_rate, constant)
 
 
 def from_consistency(kept: Mapping[int, float], error_rate: float, constant: float) -> Saying:
-    """Of the share of predictions that each turn leaves; a turn is kept from 0.9 on.
+    """Of the share of predictions that each turn leaves; a turn is kept from 0.93 on.
 
     All turns; else turns up to the largest angle below which all are kept, both ways; else steps of the smallest angle
     whose multiples are all kept; else no turn.
@@ -162,20 +164,33 @@ def from_consistency(kept: Mapping[int, float], error_rate: float, constant: flo
         kept: by angle in degrees, the multiples of 15 from 15 to 345.
     Raises: ValueError for other angles.
     """
-    if sorted(kept) != list(range(STEP, 360, STEP)):
-        raise ValueError(f"kept needs the angles {STEP} to {360 - STEP} in steps of {STEP} degrees, got {sorted(kept)}")
-    stays = {angle for angle, share in kept.items() if share >= KEPT}
-    if len(stays) == len(kept):
-        return _if_learned(Saying("all turns"), error_rate, constant)
-    width = 0
-    while {width + STEP, 360 - width - STEP} <= stays:
-        width += STEP
-    if width:
-        return _if_learned(Saying("turns up to", width), error_rate, constant)
-    for angle in (a for a in range(2 * STEP, 181, STEP) if 360 % a == 0):
-        if all(multiple in stays for multiple in range(angle, 360, angle)):
-            return _if_learned(Saying("steps", 360 / angle), error_rate, constant)
-    return _if_learned(Saying("no turn"), error_rate, constant)
+    _check_angles(kept)
+    return _if_learned(_pattern({angle for angle, share in kept.items() if share >= KEPT}), error_rate, constant)
+
+
+def from_histogram(shares: Mapping[int, float], error_rate: float, constant: float) -> Saying:
+    """Of learned shares of turns; one is kept from half of the largest share on, the identity's among them.
+
+    What the kept turns say is read as in `from_consistency`.
+
+    Args:
+        shares: by angle in degrees, the multiples of 15 from 0 to 345.
+    Raises: ValueError for other angles.
+    """
+    turned = {angle: share for angle, share in shares.items() if angle}
+    _check_angles(turned)
+    least = HALF * max(shares.values())
+    return _if_learned(_pattern({angle for angle, share in turned.items() if share >= least}), error_rate, constant)
+
+
+def from_ring(order: int, error_rate: float, constant: float) -> Saying:
+    """Of the order n of the turns that a layer on a ring of 8 bins keeps, of 8, 4, 2 and 1.
+
+    At least steps for 8, beyond which the ring does not see; steps of 1/n turn for 4 and 2, for then steps of 1/8 were
+    given up; no step for 1.
+    """
+    said = Saying("no step") if order == 1 else Saying("at least steps" if order == RING else "steps", order)
+    return _if_learned(said, error_rate, constant)
 
 
 def from_gate(gate: float, error_rate: float, constant: float) -> Saying:
@@ -207,6 +222,26 @@ def from_width(half_width: float, error_rate: float, constant: float) -> Saying:
     else:
         said = Saying("all turns") if half_width >= WIDE else Saying("turns up to", half_width)
     return _if_learned(said, error_rate, constant)
+
+
+def _check_angles(kept: Mapping[int, float]) -> None:
+    if sorted(kept) != list(range(STEP, 360, STEP)):
+        raise ValueError(f"expected the angles {STEP} to {360 - STEP} in steps of {STEP} degrees, got {sorted(kept)}")
+
+
+def _pattern(stays: set[int]) -> Saying:
+    """The saying of the kept angles, multiples of 15 degrees without 0."""
+    if len(stays) == 360 // STEP - 1:
+        return Saying("all turns")
+    width = 0
+    while {width + STEP, 360 - width - STEP} <= stays:
+        width += STEP
+    if width:
+        return Saying("turns up to", width)
+    for angle in (a for a in range(2 * STEP, 181, STEP) if 360 % a == 0):
+        if all(multiple in stays for multiple in range(angle, 360, angle)):
+            return Saying("steps", 360 / angle)
+    return Saying("no turn")
 
 
 def _if_learned(saying: Saying, error_rate: float, constant: float) -> Saying:
