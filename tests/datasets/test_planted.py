@@ -1,7 +1,7 @@
 """Planted symmetry: labels are made again from the formula after every motion, and say which turns they keep."""
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from rapidash.groups import SO2
 DEGREE = math.pi / 180
 
 
-@lru_cache(maxsize=None)
+@cache
 def made(symmetry: str, size: int = 400, **options: float) -> CloudDataset:
     return planted_dataset("train", symmetry, size=size, dtype=torch.float64, **options)
 

@@ -143,7 +143,7 @@ def test_each_seed_has_data_of_its_own_where_the_design_says_so() -> None:
     run = Run({"config": own.runs()[0].to_dict()})
     assert belongs(run, own.to_dict())
     assert not belongs(run, {**own.to_dict(), "seed_option": None})
-    with pytest.raises(ValueError, match="unknown option of task 'solids' in seed_option: 'data_sed'.*'data_seed'"):
+    with pytest.raises(ValueError, match=r"unknown option of task 'solids' in seed_option: 'data_sed'.*'data_seed'"):
         replace(plain, seed_option="data_sed")
     with pytest.raises(ValueError, match="seed_option 'data_seed' has the seed of every run"):
         replace(plain, task_options={"data_seed": 1}, seed_option="data_seed")

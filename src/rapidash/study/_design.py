@@ -44,8 +44,8 @@ class StudyDesign:
             the training, which are then those of the first variant.
         budget_of: the variant whose time or operations all have; None is the first one. A part of a study
             (`StudyDesign.select`) has the budget of the whole.
-        seed_option: an option of the task that has the seed of every run, such as ``"data_seed"``, so that each seed has
-            data of its own; None: all have the same.
+        seed_option: an option of the task that has the seed of every run, such as ``"data_seed"``, so that each seed
+            has data of its own; None: all have the same.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor

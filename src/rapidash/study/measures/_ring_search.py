@@ -41,9 +41,7 @@ def searched_order(
         with torch.no_grad():
             return 100 * float((network(held).argmax(dim=1) != label_val).double().mean())
 
-    found = EquivarianceSearch(model, SUBGROUPS).evolve(
-        train, evaluate, generations=GENERATIONS, population=POPULATION
-    )
+    found = EquivarianceSearch(model, SUBGROUPS).evolve(train, evaluate, generations=GENERATIONS, population=POPULATION)
     near = [one for one in found.population if one.error <= found.best.error + SLACK]
     chosen = min(near, key=lambda one: one.parameters)
     return layer_subgroups(chosen.model)[-1], chosen.error

@@ -37,8 +37,8 @@ CONSISTENCY = "consistency by angle"
 SHARING, SUBGROUPS = "shared weights", "subgroup search"
 WIDTH, UNPENALIZED, HISTOGRAM = "Augerino", "Augerino, no penalty", "histogram"
 GATE, PROJECTION = "ACE, gates", "ACE, error and gap"
-MEASURES = (DATA, TASK, ERROR, SLOPE, INVARIANCE, CONSISTENCY)
-ASKED = (*MEASURES, SHARING, SUBGROUPS, WIDTH, UNPENALIZED, HISTOGRAM, GATE, PROJECTION)
+MEASURES_OF_NETWORK = (ERROR, SLOPE, INVARIANCE, CONSISTENCY)
+ASKED = (DATA, TASK, *MEASURES_OF_NETWORK, SHARING, SUBGROUPS, WIDTH, UNPENALIZED, HISTOGRAM, GATE, PROJECTION)
 """Methods in the order of the table."""
 _SAYS = " says "
 _PLANES = {"x": (1, 2), "z": (0, 1)}
@@ -87,9 +87,7 @@ def written(told: Told, subject: Subject) -> Iterator[Measurement]:
     for name, value in told.figures.items():
         yield Measurement(f"{told.method}: {name}", value, "1", group, subject.moment, subject.view)
     value = told.saying.amount or 1.0
-    yield Measurement(
-        f"{told.method}{_SAYS}{told.saying.words}", value, "1", group, subject.moment, subject.view
-    )
+    yield Measurement(f"{told.method}{_SAYS}{told.saying.words}", value, "1", group, subject.moment, subject.view)
 
 
 def read(name: str, value: float) -> tuple[str, Saying] | None:
@@ -97,9 +95,7 @@ def read(name: str, value: float) -> tuple[str, Saying] | None:
     method, found, words = name.partition(_SAYS)
     if not found or words not in sayings.WORDS:
         return None
-    plain = Saying("cannot tell") if words == "cannot tell" else None
-    has_amount = words in ("turns up to", "steps", "at least steps")
-    return method, plain or Saying(words, value if has_amount else 0.0)  # type: ignore[arg-type]
+    return method, Saying(words, value if words in sayings.WITH_AMOUNT else 0.0)
 
 
 def about(axis: str) -> Group:

@@ -38,7 +38,7 @@ GAP: Final = 5.0  # points of the error rate between the full and the projected 
 NARROW: Final = 15.0  # degrees, the widest half-width that counts as no turn
 WIDE: Final = 150.0  # degrees, the narrowest that counts as all
 EXTENT: Final = 1.5  # factor within which a half-width must be
-_AMOUNTS: Final = ("turns up to", "steps", "at least steps")
+WITH_AMOUNT: Final = ("turns up to", "steps", "at least steps")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,10 @@ class Saying:
     def __post_init__(self) -> None:
         if self.words not in WORDS:
             raise ValueError(f"unknown words {self.words!r}, expected one of {WORDS}")
-        if (self.amount > 0) != (self.words in _AMOUNTS):
-            raise ValueError(f"{self.words!r} needs {'an' if self.words in _AMOUNTS else 'no'} amount: {self.amount}")
+        if (self.amount > 0) != (self.words in WITH_AMOUNT):
+            raise ValueError(
+                f"{self.words!r} needs {'an' if self.words in WITH_AMOUNT else 'no'} amount: {self.amount}"
+            )
 
     def admits(self, truth: PlantedTruth) -> bool:
         """Whether the saying is true, or leaves open that it is.
