@@ -53,6 +53,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "invariants-streams",
     "lie-derivative",
     "nbody-methods",
+    "planted-modelnet10",
+    "planted-shapes",
     "relax-cmu",
     "relax-latent",
     "relax-latent-actions",

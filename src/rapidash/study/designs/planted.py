@@ -1,9 +1,11 @@
 """The study of planted symmetry: five truths, and what every method that looks for a symmetry says of them."""
 
+from dataclasses import replace
+
 from rapidash.datasets import PLANTED, PLANTED_POINTS
 from rapidash.learn import Augerino, LearnedHistogram
-from rapidash.methods import Variant
-from rapidash.models import NetworkConfig, OrderedMLPConfig, RapidashConfig
+from rapidash.methods import Method, Variant
+from rapidash.models import OrderedMLPConfig, RapidashConfig
 from rapidash.relax import ACE
 from rapidash.study._design import StudyDesign
 from rapidash.train import TrainConfig
@@ -21,7 +23,7 @@ def make_design(full: bool) -> StudyDesign:
     bound = RapidashConfig(symmetry="SO2(z)", space="R3", channels=16, num_layers=1, basis_dim=16, basis_hidden_dim=16)
     return StudyDesign(
         "planted",
-        arms(free, bound, axis="z"),
+        arms(Variant("MLP", free), bound, axis="z", steps=STEPS),
         training(STEPS),
         seeds=(0, 1, 2, 3, 4) if full else (0, 1),
         factors={"task.symmetry": PLANTED},
@@ -31,41 +33,32 @@ def make_design(full: bool) -> StudyDesign:
     )
 
 
-def arms(free: NetworkConfig, bound: RapidashConfig, *, axis: str, name: str = "MLP") -> tuple[Variant, ...]:
+def arms(plain: Variant, bound: RapidashConfig, *, axis: str, steps: int) -> tuple[Variant, ...]:
     """A network that keeps no turn, its learned ranges of turns about an axis, and another one that ACE relaxes.
 
     Args:
-        free: keeps no turn.
+        plain: keeps no turn.
         bound: keeps those about the axis.
         axis: ``"z"`` or ``"x"``.
-        name: of the free network.
+        steps: of the training; the rates of widths and shares are such that they get as far in any number of steps.
     """
-    about = f"SO2({axis}) about the origin"
-    plain = Variant(name, free)
-    widths = Variant(
-        f"{name} + Augerino, {axis}",
-        free,
-        methods=(Augerino(about, init_width=0.05, weight=0.02, learning_rate=0.008),),
-        neighbor=name,
-        knob=f"a learned half-width of turns about {axis}",
-    )
+    about, name = f"SO2({axis}) about the origin", plain.name
+    widths = Augerino(about, init_width=0.05, weight=0.02, learning_rate=8 / steps)
+    shares = LearnedHistogram(about, init_share=0.95, weight=0.1, learning_rate=100 / steps)
+
+    def arm(plus: str, method: Method, knob: str, neighbor: str = name) -> Variant:
+        return Variant(f"{name} + {plus}", plain.model, methods=(method,), neighbor=neighbor, knob=knob)
+
     return (
         plain,
-        widths,
-        Variant(
-            f"{name} + Augerino, {axis}, no penalty",
-            free,
-            methods=(Augerino(about, init_width=0.05, weight=0.0, learning_rate=0.008),),
-            neighbor=widths.name,
-            knob="nothing pays for width: the control",
+        arm(f"Augerino {axis}", widths, f"a learned half-width of turns about {axis}"),
+        arm(
+            f"Augerino {axis}, no penalty",
+            replace(widths, weight=0.0),
+            "nothing pays for width: the control",
+            f"{name} + Augerino {axis}",
         ),
-        Variant(
-            f"{name} + histogram, {axis}",
-            free,
-            methods=(LearnedHistogram(about, init_share=0.95, weight=0.1, learning_rate=0.1),),
-            neighbor=name,
-            knob=f"learned shares of 24 turns about {axis}",
-        ),
+        arm(f"histogram {axis}", shares, f"learned shares of 24 turns about {axis}"),
         Variant(
             f"SO2({axis}) on R3 + ACE",
             bound,
