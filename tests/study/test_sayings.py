@@ -1,9 +1,13 @@
 """The rules of the planted-truth suite on outputs made by hand: what is said, and when it is right."""
 
+from pathlib import Path
+
 import pytest
 
 from rapidash.datasets import PLANTED, planted_truth
 from rapidash.study.measures import sayings
+from rapidash.study.measures._ring import BINS
+from rapidash.study.measures._ring_search import SLACK
 from rapidash.study.measures.sayings import Saying, is_false_alarm, verdict
 
 LEARNED = (10.0, 50.0)  # error rate of a network, and of the constant
@@ -104,12 +108,12 @@ def test_patterns_of_kept_turns() -> None:
 
 
 def test_a_histogram_keeps_from_half_its_largest_share_on() -> None:
-    shares = {angle: 0.0 for angle in range(0, 360, 15)}
+    shares = dict.fromkeys(range(0, 360, 15), 0.0)
     quarters = {**shares, 0: 0.4, 90: 0.2, 180: 0.2, 270: 0.2}
     assert sayings.from_histogram(quarters, *LEARNED) == Saying("steps", 4)
     assert sayings.from_histogram({**quarters, 0: 0.41}, *LEARNED) == Saying("no turn")
     assert sayings.from_histogram({**shares, 0: 1.0}, *LEARNED) == Saying("no turn")
-    assert sayings.from_histogram({angle: 1 / 24 for angle in shares}, *LEARNED) == Saying("all turns")
+    assert sayings.from_histogram(dict.fromkeys(shares, 1 / 24), *LEARNED) == Saying("all turns")
 
 
 def test_a_network_that_has_learned_too_little_cannot_tell() -> None:
@@ -138,3 +142,25 @@ def test_words_and_amounts() -> None:
         Saying("steps")
     with pytest.raises(ValueError, match="'no turn' needs no amount"):
         Saying("no turn", 1.0)
+
+
+def test_the_guide_prints_the_thresholds_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "learn_planted.rst").read_text(encoding="utf-8")
+    for text in (
+        f"p of at most {sayings.SIGNIFICANT}",
+        f"over the spread of the logits: *all turns* below {sayings.UNMOVED}",
+        f"per radian: *small turns* below {sayings.UNMOVED}",
+        f"*all turns* from {sayings.KEPT} of the confidence on",
+        f"where it leaves {sayings.KEPT} of the predictions",
+        f"turns of {sayings.STEP}, {2 * sayings.STEP}, ... degrees",
+        f"up to a half-width of {sayings.NARROW:.0f} degrees, *all turns* from {sayings.WIDE:.0f} on",
+        f"a turn is kept from {sayings.HALF} of the largest share on",
+        f"the largest gate is below {sayings.CLOSED}",
+        f"less than {sayings.GAP:.0f} points",
+        f"within {SLACK:.0f} points of the least error",
+        f"more than {sayings.UNTOLD} of the errors",
+        f"within a factor of {sayings.EXTENT} of the angle",
+        f"{sayings.RING} angular bins",
+    ):
+        assert text in page, text
+    assert sayings.RING == BINS
