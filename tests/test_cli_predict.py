@@ -11,6 +11,8 @@ import torch
 
 from rapidash import cli
 from rapidash.datasets import SHAPENET_CATEGORIES
+from rapidash.methods import Variant
+from rapidash.models import OrderedMLPConfig
 from rapidash.predict import TrainedModel
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -332,3 +334,20 @@ def test_data_are_read_from_the_folder_that_is_given(capsys) -> None:
     assert "no folder to read CMU motion capture (walk) from" in capsys.readouterr().err
     assert run("measure", folder, "--data", "nowhere") == 1
     assert "--data: nowhere does not exist" in capsys.readouterr().err
+
+
+def test_a_cloud_of_another_size_than_a_network_in_a_fixed_order_takes_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variant = Variant("MLP", OrderedMLPConfig(num_points=5, hidden_dim=8, num_layers=1))
+    model = get_task("nbody").build(variant).eval()
+    folder = TrainedModel("nbody", {}, variant, model).save_pretrained(tmp_path / "model")
+    for size in (5, 6):
+        arrays = {"pos": np.random.default_rng(0).normal(size=(1, size, 3)), "charge": np.ones((1, size))}
+        np.savez(f"{size}.npz", **arrays, vel=np.zeros((1, size, 3)))
+    assert run("predict", str(folder), "5.npz", "6.npz", "--quiet") == 1
+    assert (
+        "6.npz, cloud 0: it has 6 points, the network was made for 5 points in a fixed order" in capsys.readouterr().err
+    )
+    assert run("predict", str(folder), "5.npz", "6.npz", "--quiet", "--skip-bad", "--out", "out.npz") == 0
+    assert "skipped 6.npz, cloud 0: it has 6 points" in capsys.readouterr().err

@@ -79,7 +79,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 def test_the_extras_are_these() -> None:
     assert extras().keys() == {"data", "fast", "mol", "rl", "study", "tabular"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
-    assert extras()["mol"] == {"ase"}
+    assert extras()["mol"] == {"ase", "rdkit"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
 
 
@@ -140,7 +140,11 @@ FEATURES = {  # code that needs an extra, and what it says without it
     "_log._tqdm()": 'a progress bar needs tqdm: pip install "rapidash[study]", or pass progress=False',
     "_log._summary_writer()": "log_tensorboard=True needs tensorboard",
     "EGNNConfig().check_libraries()": 'EGNN needs torch_geometric and egnn-pytorch: pip install "rapidash[study]"',
+    "dci(torch.eye(9, 2), torch.arange(9)[:, None] % 2, torch.Generator())": (
+        "dci needs scikit-learn: pip install 'rapidash[tabular]'"
+    ),
     "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
+    "_perception._rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """
@@ -149,6 +153,8 @@ import torch
 from rapidash.bench import _render
 from rapidash.datasets import digits_images
 from rapidash.datasets._h5 import read_h5
+from rapidash.generate.metrics import _perception
+from rapidash.measure import dci
 from rapidash.models import DGCNNConfig, EGNNConfig
 from rapidash.ops._backend import select_backend
 from rapidash.report import _measurement, _page, figure

@@ -94,5 +94,7 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "graph-network",
         "equitabpfn",
         "fixed-head-pfn",
+        "vae",
+        "lie-vae",
     ]
     assert METHODS.get("augment") is Augment

@@ -136,6 +136,8 @@ data = from_ase(ase.io.read("water.xyz"))
 batch = data.batch(torch.arange(1))
 assert batch.tensors["z"].tolist() == [8, 1, 1] and data.fields["pos"].unit == "angstrom"
 torch.testing.assert_close(batch.tensors["pos"][1], torch.tensor([0.96, 0, 0]))
+from rapidash.generate.metrics import smiles
+assert smiles(data) == ["O"]
 """
 RL = """
 import torch

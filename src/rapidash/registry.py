@@ -52,6 +52,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "invariants-digits",
     "invariants-streams",
     "lie-derivative",
+    "lie-vae",
     "nbody-methods",
     "planted-modelnet10",
     "planted-shapes",
@@ -90,6 +91,8 @@ NETWORKS: Registry[Any] = Registry(
         "graph-network": "rapidash.models:GraphNetworkConfig",
         "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
+        "vae": "rapidash.learn:VAEConfig",
+        "lie-vae": "rapidash.learn:CommutativeLieGroupVAEConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -101,6 +104,7 @@ TASKS: Registry[Any] = Registry(
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
+        "shape-images": "rapidash.tasks.shape_images:ShapeImagesTask",
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
@@ -153,6 +157,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "fitted-q": "rapidash.relax.rl:FittedQ",
         "actor-critic": "rapidash.relax.rl:ActorCritic",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
+        "variational-bound": "rapidash.learn:VariationalBound",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -162,6 +167,7 @@ MEASURES: Registry[Any] = Registry(
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
+        "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
@@ -187,6 +193,7 @@ SECTIONS: Registry[Any] = Registry(
     {
         "symmetry-cost": "rapidash.report._cost_section:cost_section",
         "relaxed": "rapidash.report._relaxed_section:relaxed_section",
+        "lie-vae": "rapidash.report._lie_vae_section:lie_vae_section",
         "lie-derivatives": "rapidash.report._lie_sections:derivative_section",
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",

@@ -17,7 +17,8 @@ TRAIN = {"steps": 2000, "batch_size": 100, "learning_rate": 5e-4, "eval_every": 
 # name: (model, inputs, augment, neighbor, knob, layers, effective, reasons, error, rotated factor, before, after, step)
 VARIANTS: dict[str, tuple[Any, ...]] = {
     "E(3) on R3xS2": (
-        {}, ["velocity:vector"], None, None, "", "E(3)", "E(3)", ["every input enters as a scalar or a vector"],
+        {}, ["velocity:vector"], None, None, "", "E(3)", "E(3)",
+        ["every input enters as a scalar or a vector", "rotations hold exactly for those of the orientation grid"],
         0.0051, 1.0, 2.1e-2, 1.4e-2, 0.041,
     ),
     "E(3) on R3": (

@@ -32,7 +32,7 @@ def claiming(error: float, after: float) -> tuple[list[dict[str, Any]], dict[str
             "after": {"mean": 2e-16, "max": 3e-16, "output_norm": 41.0},
         }
         if is_false:
-            record["symmetry"]["reasons"] = ["rotations hold exactly"]
+            record["symmetry"]["reasons"] = ["all rotations hold exactly"]
             record["test_error"] = 1e-3 * (1 + 0.1 * record["config"]["seed"])  # by far the best
     return records, design
 
@@ -52,7 +52,7 @@ def test_a_refuted_claim_is_flagged_in_the_verdict_the_table_and_the_page(write_
     page = write_report(directory).read_text(encoding="utf-8")
     assert "<strong>E(3) (not kept)</strong>" in page
     assert "claimed, measured otherwise: 0.17" in page
-    assert "rotations hold exactly" not in page.partition('<script type="application/json"')[0]
+    assert "all rotations hold exactly" not in page.partition('<script type="application/json"')[0]
     assert "symmetry not kept" in page
 
 

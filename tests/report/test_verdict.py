@@ -127,3 +127,15 @@ def test_a_symmetry_that_holds_up_to_the_grid_says_so(write_study: WriteStudy) -
     notes = [item for item in finding.items if "up to its orientation grid" in item]
     assert [item.split(":")[0] for item in notes] == ["E(3) on R3xS2"]
     assert [item.split(":")[0] for item in finding.items if "rounding only" in item] == ["E(3) on R3"]
+
+
+def test_a_symmetry_that_holds_in_expectation_is_not_said_to_have_a_grid(write_study: WriteStudy) -> None:
+    records, design = make_study()
+    for record in records:
+        if record["config"]["variant"]["name"] == "E(3) on R3xS2":
+            record["symmetry"]["reasons"] = ["O(3) holds in expectation: the error falls with the square root"]
+    found = judge(write_study, records, design)
+    [finding] = [finding for finding in found.findings if finding.title == "How equivariant"]
+    notes = {item.split(":")[0]: item for item in finding.items}
+    assert notes["E(3) on R3xS2"].endswith("(E(3) in expectation)")
+    assert not any("grid" in item for item in finding.items)

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapidash.study import (
+    error_estimate,
+    estimate,
     false_discovery,
     mean_interval,
     paired_difference,
@@ -17,6 +19,7 @@ from rapidash.study import (
     sign_flip_p_value,
     smallest_p_value,
 )
+from rapidash.study._judge import compare
 
 T_2 = 4.302652729911275  # 97.5 % point of Student's t with 2 degrees of freedom, from a table
 
@@ -131,3 +134,22 @@ def test_false_discovery_by_hand_keeps_places_and_gaps() -> None:
     ]
     assert false_discovery([None]) == [None]
     assert false_discovery([]) == []
+
+
+def test_intervals_of_errors_end_at_zero_and_others_do_not() -> None:
+    errors = by_seed(0.0, 0.1, 0.2)  # 0.1 +- 0.248
+    low, high = 0.1 - T_2 * 0.1 / math.sqrt(3), 0.1 + T_2 * 0.1 / math.sqrt(3)
+    plain, cut = estimate(errors), error_estimate(errors)
+    assert plain is not None
+    assert cut is not None
+    assert (plain.low, plain.high) == (pytest.approx(low), pytest.approx(high))
+    assert (cut.mean, cut.low, cut.high, cut.by_seed) == (plain.mean, 0.0, plain.high, errors)
+    signed = by_seed(-0.1, 0.1, 0.2)
+    assert error_estimate(signed) == estimate(signed)
+    assert error_estimate({}) is None
+    assert error_estimate(by_seed(0.5)) == estimate(by_seed(0.5))
+    (comparison,) = compare({"a": errors, "b": by_seed(1.0, 1.1, 0.9)}, [("a", "b")])[1].values()
+    whole = ratio_interval(errors, by_seed(1.0, 1.1, 0.9))
+    assert whole.low is not None
+    assert whole.low < 0
+    assert (comparison.ratio_low, comparison.ratio_high) == (0.0, whole.high)

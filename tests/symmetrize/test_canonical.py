@@ -317,9 +317,9 @@ def test_what_does_not_fit_is_refused() -> None:
     for group in (T(3), SE(3).keeping_height((0, 0, 1)), Permutations(9)):
         with pytest.raises(ValueError, match="not finite, or too large to list"):
             Canonical(net, group)
-    with pytest.raises(ValueError, match="prior_weight must be at least 0"):
+    with pytest.raises(ValueError, match="prior_weight must be finite and at least 0"):
         Canonical(net, SO(3), prior_weight=-1.0)
-    with pytest.raises(ValueError, match="noise_scale must be at least 0"):
+    with pytest.raises(ValueError, match="noise_scale must be finite and at least 0"):
         Conditional(net, SO(3), -1.0)
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         Conditional(net, SO(3)).sample(batch, 0, seeded(0))

@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_refused() -> None:
         Frames(O(3), degenerate="no")
     with pytest.raises(ValueError, match="tolerance must be at least 0"):
         Frames(O(3), tolerance=-1.0)
-    with pytest.raises(ValueError, match="blend must be positive"):
+    with pytest.raises(ValueError, match="blend must be finite and positive"):
         Frames(O(3), blend=0.0)
     with pytest.raises(ValueError, match=r"field 'pos' has 3 components, the group acts on R\^2"):
         Frames(O(2)).sample(clouds(), 1, None)

@@ -207,7 +207,7 @@ def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(ValueError, match=r"WeightedSum\(\) has no exponents"):
         _ = InvariantIntegration(cyclic(4), 2, 3, WeightedSum()).exponents
     for make, message in (
-        (lambda: Monomial(eps=0.0), "eps must be above 0"),
+        (lambda: Monomial(eps=0.0), "eps must be finite and above 0"),
         (lambda: Monomial(low=9.0), "low must be below high, got 9.0 and 8.0"),
         (lambda: Mlp(0), "hidden must be at least 1, got 0"),
     ):

@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(ValueError, match=r"group must be O\(n\), SO\(n\)"):
             Quadrature(group, 3)
     for degree in (-1, 132):
-        with pytest.raises(ValueError, match=f"degree must be 0 to 131, got {degree}"):
+        with pytest.raises(ValueError, match=f"degree must be a whole number from 0 to 131, got {degree}"):
             Quadrature(SO(3), degree)
     with pytest.raises(ValueError, match="eval mode"):
         quadrature_convergence(PointNet(1, ENERGY), clouds(), ENERGY, SO(3))

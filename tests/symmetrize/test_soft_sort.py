@@ -109,3 +109,28 @@ def test_the_gradient_of_the_soft_matrix_reaches_the_scores() -> None:
 def test_what_cannot_be_sorted_is_said(scores: list[float], temperature: float, rounds: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         soft_sort(torch.tensor(scores), temperature, rounds)
+
+
+def test_the_entropy_counts_rows_and_columns_by_hand() -> None:
+    """Sums of -p log p over rows and columns, each divided by how many there are."""
+    wide = torch.tensor([[0.5, 0.5], [0.25, 0.0], [0.0, 0.0]]).double()
+    total = math.log(2) + 0.25 * math.log(4)
+    assert float(permutation_entropy(wide)) == pytest.approx(total / 3 + total / 2)
+
+
+def test_noise_decides_below_one_millionth_of_the_length_only() -> None:
+    """Scores of length 1 that differ by 1e-5 are never exchanged, those that differ by 1e-8 in half of the draws."""
+    apart = torch.tensor([0.6, 0.6 + 1e-5, -0.5]).double().expand(4000, 3)
+    assert bool((soft_sort(apart, 0.1, generator=seeded(0)).hard[:, 0, 1] == 1).all())
+    near = torch.tensor([0.6, 0.6 + 1e-8, -0.5]).double().expand(4000, 3)
+    share = float(soft_sort(near, 0.1, generator=seeded(0)).hard[:, 0, 1].mean())
+    assert share == pytest.approx(0.5 + 1e-8 / 1e-6, abs=0.03)
+
+
+def test_the_unit_of_scores_does_not_matter() -> None:
+    """Squares of 1e-200 are 0 and those of 1e200 infinite, which is no reason for a tie."""
+    scores = torch.tensor([1.0, 3.0, 2.0]).double()
+    for unit in (1e-200, 1e200):
+        found = soft_sort(unit * scores, 0.1)
+        torch.testing.assert_close(found.soft, soft_sort(scores, 0.1).soft)
+        torch.testing.assert_close(score_gap(unit * scores), score_gap(scores))

@@ -298,7 +298,10 @@ def test_calibration_reaches_the_network_inside() -> None:
         (lambda: Canonicalization("C4"), r"group must be O\(n\), SO\(n\), E\(n\) or SE\(n\)"),
         (lambda: Canonicalization("E(3)", channels=0), "sizes must be at least 1, got self.channels=0"),
         (lambda: ProbabilisticSymmetrization("E(3)", num=0), "num must be at least 1 and num_test at least 1"),
-        (lambda: ProbabilisticSymmetrization("E(3)", noise_scale=-1.0), "noise_scale must be at least 0, got -1.0"),
+        (
+            lambda: ProbabilisticSymmetrization("E(3)", noise_scale=-1.0),
+            "noise_scale must be finite and at least 0, got -1.0",
+        ),
         (
             lambda: view_ledger(TASK, Variant("a", MLP, methods=(FrameAveraging("O(2)"),)), "full"),
             r"group 'O\(2\)' acts on R\^2, the model on R\^3",

@@ -125,7 +125,7 @@ def test_a_class_that_is_alone_is_certain() -> None:
 
 @pytest.mark.parametrize("name", ["num_members", "max_context"])
 def test_bad_settings_are_named(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
         EquiTabPFNClassifier(**{name: 0}).fit(np.zeros((4, 2)), [0, 1, 0, 1])
 
 
@@ -154,3 +154,33 @@ def test_it_beats_the_nearest_neighbor_where_columns_are_noise() -> None:
     ours, neighbor = EquiTabPFNClassifier(), KNeighborsClassifier(1)
     found, nearest = (model.fit(x[:200], y[:200]).score(x[200:], y[200:]) for model in (ours, neighbor))
     assert found > nearest + 0.05
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e-200, 0.0), (1e-15, 0.0), (1e200, 0.0), (1.0, 2.0**31)])
+def test_the_unit_and_the_zero_of_a_column_do_not_matter(unit: float, offset: float) -> None:
+    """Charges in coulomb and times in seconds since 1970 are no constant columns."""
+    random = np.random.default_rng(0)
+    x = random.integers(-100, 100, size=(40, 3)).astype(float)
+    y = (x[:, 0] > 0).astype(int)
+    plain, other = (EquiTabPFNClassifier().fit(rows[:30], y[:30]) for rows in (x, unit * x + offset))
+    np.testing.assert_allclose(other.predict_proba(unit * x[30:] + offset), plain.predict_proba(x[30:]), atol=1e-9)
+    assert plain.predict_proba(x[30:]).max() > 0.8
+
+
+def test_a_value_far_outside_the_training_rows_has_finite_probabilities() -> None:
+    x, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2
+    model = EquiTabPFNClassifier().fit(x, y)
+    assert np.isfinite(model.predict_proba(np.array([[1e308, -1e308], [-1e308, np.nan]]))).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_members": 1.5}, "num_members must be a whole number of at least 1, got 1.5"),
+        ({"max_context": "all"}, "max_context must be a whole number of at least 1, got 'all'"),
+        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+    ],
+)
+def test_settings_of_another_type_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EquiTabPFNClassifier(**options).fit(np.zeros((4, 2)), [0, 1, 0, 1])  # type: ignore[arg-type]

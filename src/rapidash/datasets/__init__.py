@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
     from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, ScanVariant, scanobjectnn_dataset
+    from rapidash.datasets._shape_images import (
+        HOOKS_FACTORS,
+        SHAPE_SIDE,
+        SQUARES_FACTORS,
+        hooks_images,
+        squares_images,
+    )
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
@@ -66,6 +73,7 @@ __all__ = [
     "CMU_MAX_SAMPLES",
     "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
+    "HOOKS_FACTORS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
@@ -75,7 +83,9 @@ __all__ = [
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
+    "SHAPE_SIDE",
     "SOLIDS",
+    "SQUARES_FACTORS",
     "Column",
     "DataError",
     "FileCloud",
@@ -102,6 +112,7 @@ __all__ = [
     "digits_images",
     "equivalent_pairs",
     "heart_disease_dataset",
+    "hooks_images",
     "locate",
     "md_dataset",
     "meshseg_dataset",
@@ -129,6 +140,7 @@ __all__ = [
     "simulate_charged_particles",
     "skeleton_edges",
     "solids_dataset",
+    "squares_images",
     "tabular_dataset",
     "unforeseen",
     "unit_ball",
@@ -136,6 +148,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "_shape_images": ("HOOKS_FACTORS", "SHAPE_SIDE", "SQUARES_FACTORS", "hooks_images", "squares_images"),
     "_shapes": ("unit_ball",),
     "_meshes": (
         "Mesh",

@@ -6,7 +6,9 @@ from rapidash.geometry._frames import canonical_frame, centroids
 from rapidash.geometry._graph import Graph
 from rapidash.geometry._hierarchy import Hierarchy, build_hierarchy
 from rapidash.geometry._invariants import PairInvariants, pair_invariants
+from rapidash.geometry._nearest_means import nearest_means
 from rapidash.geometry._neighbors import fully_connected_edges, knn_edges, nearest_sample_edges, radius_edges
+from rapidash.geometry._periodic import Cell, PeriodicEdges, periodic_radius_edges
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
 from rapidash.geometry._ties import find_tie, tie_exception
@@ -14,11 +16,13 @@ from rapidash.geometry._transforms import is_differentiated, is_transforming
 
 __all__ = [
     "KNN",
+    "Cell",
     "EdgeRule",
     "FullyConnected",
     "Graph",
     "Hierarchy",
     "PairInvariants",
+    "PeriodicEdges",
     "Radius",
     "build_hierarchy",
     "canonical_frame",
@@ -30,11 +34,13 @@ __all__ = [
     "is_differentiated",
     "is_transforming",
     "knn_edges",
+    "nearest_means",
     "nearest_sample_edges",
     "node_attributes",
     "node_coordinates",
     "pair_invariants",
     "parse_edges",
+    "periodic_radius_edges",
     "polynomial_cutoff",
     "radius_edges",
     "refinement_matrix",

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.geometry._edges import EdgeRule
+from rapidash.geometry._edges import EdgeRule, Radius
 from rapidash.geometry._graph import Graph
 from rapidash.geometry._neighbors import nearest_sample_edges
+from rapidash.geometry._periodic import Cell, periodic_radius_edges
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._transforms import on_values
 
@@ -25,6 +26,7 @@ class Hierarchy:
         samples: for every scale but the first, the index in the finer scale of each of its points.
         batch: for every scale the cloud of each point.
         num_clouds: B.
+        shift: of periodic structures, by how many cells the source of each edge is moved along every cell vector.
     """
 
     graphs: tuple[Graph, ...]
@@ -32,6 +34,7 @@ class Hierarchy:
     samples: tuple[Int[Tensor, " _"], ...]
     batch: tuple[Int[Tensor, " _"], ...]
     num_clouds: int
+    shift: Int[Tensor, "E D"] | None = None
 
     @cached_property
     def up(self) -> tuple[tuple[Graph, Int[Tensor, " E"]], ...]:
@@ -58,18 +61,23 @@ def build_hierarchy(
     *,
     num_clouds: int | None = None,
     generator: torch.Generator | None = None,
+    cell: Cell | None = None,
 ) -> Hierarchy:
-    """Connect a batch of clouds at every scale.
+    """Connect a batch of clouds at every scale, or one of periodic structures at one scale.
 
     Args:
         rules: edge rule of each scale.
         ratios: share of points kept from each scale to the next, one fewer than rules.
         num_clouds: B, read off ``batch`` when absent.
         generator: makes farthest point sampling start at a random point; without it, at point 0 of each cloud.
+        cell: of periodic structures, whose edges must be those within a radius.
+    Raises: ValueError for a number of ratios that does not fit, or other edges or several scales with a cell.
     """
     if len(ratios) != len(rules) - 1:
         raise ValueError(f"{len(rules)} scales need {len(rules) - 1} ratios, got {len(ratios)}")
     pos = pos.detach()
+    if cell is not None:
+        return _periodic(pos, batch, rules, cell)
     graphs, down, samples, batches = [], [], [], [batch]
     for scale, rule in enumerate(rules):
         graphs.append(Graph.from_edge_index(rule(pos, batch), len(pos), len(pos)))
@@ -83,3 +91,14 @@ def build_hierarchy(
     if num_clouds is None:
         num_clouds = int(batches[0][-1]) + 1
     return Hierarchy(tuple(graphs), tuple(down), tuple(samples), tuple(batches), num_clouds)
+
+
+def _periodic(pos: Tensor, batch: Tensor, rules: Sequence[EdgeRule], cell: Cell) -> Hierarchy:
+    """The edges of periodic structures."""
+    rule = rules[0]
+    if len(rules) > 1 or not isinstance(rule, Radius):
+        names = ", ".join(map(str, rules))
+        raise ValueError(f"a cell needs edges within a radius on one scale, such as edges='radius-5.0', got {names}")
+    found = periodic_radius_edges(pos, batch, rule.r, cell)
+    graph = Graph.from_edge_index(found.edges, len(pos), len(pos))  # a stable sort, which leaves the order as it is
+    return Hierarchy((graph,), (), (), (batch,), len(cell.vectors), found.shift)

@@ -14,6 +14,15 @@ from rapidash.measure._conformal import (
 from rapidash.measure._correlation import Correlation, correlation_study
 from rapidash.measure._data_symmetry import PointNet, SymmetryBreakingScore, symmetry_breaking_score
 from rapidash.measure._defect import defect
+from rapidash.measure._disentanglement import (
+    DCI,
+    FactorVaeScore,
+    MutualInformationGap,
+    dci,
+    disentanglement_completeness,
+    factor_vae_score,
+    mutual_information_gap,
+)
 from rapidash.measure._equivariance_error import EquivarianceError, draw_elements, equivariance_error
 from rapidash.measure._features import (
     InvarianceSimilarity,
@@ -44,6 +53,7 @@ from rapidash.measure._symmetry_cost import CostJudgment, SymmetryCost, judge_co
 from rapidash.measure._task_symmetry import TaskSymmetryBreaking, task_symmetry_breaking
 
 __all__ = [
+    "DCI",
     "Action",
     "Correlation",
     "CostJudgment",
@@ -52,6 +62,7 @@ __all__ = [
     "EquivarianceCheck",
     "EquivarianceError",
     "ErrorCurve",
+    "FactorVaeScore",
     "Function",
     "InvarianceScores",
     "InvarianceSimilarity",
@@ -60,6 +71,7 @@ __all__ = [
     "LieDerivative",
     "LocalEquivarianceError",
     "LossShare",
+    "MutualInformationGap",
     "PointNet",
     "PointShares",
     "Portrait",
@@ -79,7 +91,9 @@ __all__ = [
     "check_equivariance",
     "compare_uncertainty",
     "correlation_study",
+    "dci",
     "defect",
+    "disentanglement_completeness",
     "draw_elements",
     "effective_invariance",
     "empirical_equivariance_deviation",
@@ -87,6 +101,7 @@ __all__ = [
     "equivariance_gap",
     "error_against_severity",
     "expected_calibration_error",
+    "factor_vae_score",
     "feature_statistics",
     "invariance_scores",
     "invariance_similarity",
@@ -96,6 +111,7 @@ __all__ = [
     "lie_derivative",
     "lie_slope",
     "local_equivariance_error",
+    "mutual_information_gap",
     "negative_log_likelihood",
     "point_shares",
     "portrait",

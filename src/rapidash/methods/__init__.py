@@ -5,9 +5,10 @@ from rapidash.methods._average import AVERAGED, Average, AveragedModel, OrbitAve
 from rapidash.methods._build import build_model
 from rapidash.methods._earlier import modern_variant
 from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
-from rapidash.methods._measure import Measure, Measurement, Moment, Subject
+from rapidash.methods._measure import Measure, Measurement, Subject
 from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
+from rapidash.methods._picture import Moment, Picture
 from rapidash.methods._symmetrizing import DrawControl, SymmetrizedModel, SymmetrizingMethod
 from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.methods._variant import Variant
@@ -31,6 +32,7 @@ __all__ = [
     "Objective",
     "OrbitAverage",
     "ParamGroup",
+    "Picture",
     "Score",
     "Split",
     "Step",

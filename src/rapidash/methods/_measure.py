@@ -1,4 +1,4 @@
-"""The subject that a run hands to a measure, and the measurements that the measure returns."""
+"""The subject that a run hands to a measure, and the measurements and pictures that the measure returns."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods._method import FULL
+from rapidash.methods._picture import Moment, Picture
 from rapidash.methods._task import Task
 from rapidash.symmetry import Ledger
-
-Moment = Literal["before", "after"]
 
 
 @dataclass(frozen=True)
@@ -60,4 +59,4 @@ class Subject:
     seed: int
 
 
-Measure = Callable[[Subject], Iterable[Measurement]]
+Measure = Callable[[Subject], Iterable[Measurement | Picture]]

@@ -5,8 +5,8 @@ from rapidash.models._baseline_config import BaselineConfig, DGCNNConfig, EGNNCo
 from rapidash.models._config import RapidashConfig
 from rapidash.models._dgcnn import DGCNN
 from rapidash.models._egnn import EGNN
-from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._fiber_network import FiberNetwork
+from rapidash.models._graph_network import GraphNetwork, GraphNetworkConfig, PairsGraphNetwork
 from rapidash.models._image_gcnn import ImageGCNN, ImageGCNNConfig, SignalGCNN, SignalGCNNConfig
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._message_passing import MessagePassing, MessagePassingConfig
@@ -15,6 +15,7 @@ from rapidash.models._network import Interface, Network, NetworkConfig, Rapidash
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._stress import Stressed, forces_and_stress
 from rapidash.models._subgroups import (
     Untying,
     common_subgroup,
@@ -55,6 +56,7 @@ __all__ = [
     "RapidashOutput",
     "SignalGCNN",
     "SignalGCNNConfig",
+    "Stressed",
     "Takes",
     "Transformer",
     "TransformerConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "choose_table_size",
     "cloud_network",
     "common_subgroup",
+    "forces_and_stress",
     "keep_subgroups",
     "kernel_error",
     "layer_members",

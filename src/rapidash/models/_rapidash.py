@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.geometry import (
+    Cell,
     EdgeRule,
     Graph,
     Hierarchy,
@@ -295,15 +296,19 @@ class Rapidash(nn.Module):
         *,
         num_clouds: int | None = None,
         generator: torch.Generator | None = None,
+        cell: Cell | None = None,
     ) -> Hierarchy:
         """Check a batch of clouds and build its edges at every scale; pass the result to `forward` to reuse it.
 
-        The first call looks for ties (see ``tie_exception``) in the first cloud, and warns of them.
+        With a cell the structures are periodic, which needs edges ``"radius-R"`` on one scale. The first call looks for
+        ties (see ``tie_exception``) in the first cloud, and warns of them.
         """
         check_cloud(pos, batch)
         if pos.shape[1] != self.dim:
             raise ValueError(f"pos has {pos.shape[1]} coordinates, the network was made with dim={self.dim}")
-        hierarchy = build_hierarchy(pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator)
+        hierarchy = build_hierarchy(
+            pos, batch, self.rules, self.ratios, num_clouds=num_clouds, generator=generator, cell=cell
+        )
         if self._looks_for_ties and not torch.compiler.is_compiling():
             self._looks_for_ties = False
             if tie := find_tie(pos, hierarchy, self.rules):
@@ -324,6 +329,7 @@ class Rapidash(nn.Module):
         pairs: Float[Tensor, "N P"] | None = None,
         hierarchy: Hierarchy | None = None,
         grid_rotation: Float[Tensor, "D D"] | None = None,
+        cell: Cell | None = None,
     ) -> RapidashOutput:
         """Scalars and vectors per point or cloud.
 
@@ -333,17 +339,20 @@ class Rapidash(nn.Module):
             scalars, vectors, pairs: input features.
             hierarchy: edges from `connect`, to reuse them or for ``torch.compile`` and ``torch.export``.
             grid_rotation: turns the orientation grid, e.g. at random in each training step.
+            cell: of periodic structures; also with a ``hierarchy`` that was made with it.
         """
         self._check_types(pos, scalars, vectors, pairs)
         if batch is None:
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
         if hierarchy is None:
-            hierarchy = self.connect(pos, batch)
+            hierarchy = self.connect(pos, batch, cell=cell)
         elif not torch.compiler.is_compiling():
-            _check_hierarchy(hierarchy, pos)
+            _check_hierarchy(hierarchy, pos, cell)
         merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
         output = self.readout.linear if merges else None
-        hidden, kernels, grid = self._hidden(pos, hierarchy, scalars, vectors, pairs, grid_rotation, output=output)
+        hidden, kernels, grid = self._hidden(
+            pos, hierarchy, scalars, vectors, pairs, grid_rotation, cell=cell, output=output
+        )
         if output is not None:
             return RapidashOutput(*self.readout.outputs(hidden, grid, hierarchy))
         return RapidashOutput(*self.readout(hidden, kernels[0], grid, hierarchy))
@@ -356,10 +365,13 @@ class Rapidash(nn.Module):
         scalars: Float[Tensor, "N Cs"] | None = None,
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
+        cell: Cell | None = None,
     ) -> Tensor:
         """Features before the readout: (N, O, C), on R^D (N, C); at graph level on the coarsest scale's points."""
         self._check_types(pos, scalars, vectors, pairs)
-        features, _, _ = self._hidden(pos, self.connect(pos, batch), scalars, vectors, pairs, None)
+        features, _, _ = self._hidden(
+            pos, self.connect(pos, batch, cell=cell), scalars, vectors, pairs, None, cell=cell
+        )
         return features if self.invariants.has_orientations else features.squeeze(1)
 
     @torch.no_grad()
@@ -371,6 +383,7 @@ class Rapidash(nn.Module):
         scalars: Float[Tensor, "N Cs"] | None = None,
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
+        cell: Cell | None = None,
     ) -> None:
         """Rescale every kernel so that the standard deviation of the features is kept on this batch.
 
@@ -378,12 +391,12 @@ class Rapidash(nn.Module):
         result does not depend on the other clouds of its batch. Call it once, before training, on a typical batch.
         """
         self._check_types(pos, scalars, vectors, pairs)
-        hierarchy = self.connect(pos, batch)
-        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
+        hierarchy = self.connect(pos, batch, cell=cell)
+        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy, cell)):
             if graph.num_edges:
                 self.table_reach[index] = 1.25 * safe_norm(offset).max()
         self.is_calibrated = True
-        hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, calibrate=True)
+        hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, cell=cell, calibrate=True)
         self.readout.calibrate(hidden, kernels[0])
 
     def _hidden(
@@ -395,6 +408,7 @@ class Rapidash(nn.Module):
         pairs: Tensor | None,
         grid_rotation: Tensor | None,
         *,
+        cell: Cell | None = None,
         calibrate: bool = False,
         output: nn.Linear | None = None,
     ) -> tuple[Tensor, list[EdgeKernel], Tensor]:
@@ -408,7 +422,7 @@ class Rapidash(nn.Module):
             fiber_basis = self.spherical_basis(self.invariants.spherical(grid))
         else:
             x, fiber_basis = self.embedding(features[0]).unsqueeze(1), None
-        kernels = self._kernels(pos, hierarchy, grid)
+        kernels = self._kernels(pos, hierarchy, grid, cell)
         pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
         skips: list[Tensor] = []
         for (stage, scale), block in zip(self.steps, self.blocks):
@@ -446,22 +460,25 @@ class Rapidash(nn.Module):
         check_features(len(pos), sizes, {"scalars": scalars, "vectors": vectors, "pairs": pairs})
         return (scalars if self.in_scalars else None), (vectors if self.in_vectors else None)
 
-    def _edge_sets(self, pos: Tensor, hierarchy: Hierarchy) -> list[tuple[Graph, Tensor]]:
+    def _edge_sets(self, pos: Tensor, hierarchy: Hierarchy, cell: Cell | None) -> list[tuple[Graph, Tensor]]:
         """Every graph with the offsets of its edges: scale 0, from 0 to 1, scale 1, ..."""
         points = hierarchy.positions(pos)
         sets = []
         for scale, graph in enumerate(hierarchy.graphs):
-            sets.append((graph, points[scale][graph.source] - points[scale][graph.target]))
+            offset = points[scale][graph.source] - points[scale][graph.target]
+            if cell is not None and hierarchy.shift is not None:
+                offset = offset + cell.displacement(hierarchy.shift, hierarchy.batch[scale][graph.target])
+            sets.append((graph, offset))
             if scale < len(hierarchy.down):
                 down = hierarchy.down[scale]
                 sets.append((down, points[scale][down.source] - points[scale + 1][down.target]))
         return sets
 
-    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor) -> list[EdgeKernel]:
+    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor, cell: Cell | None) -> list[EdgeKernel]:
         """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
         kernels: list[EdgeKernel] = []
         points = hierarchy.positions(pos)
-        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy)):
+        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy, cell)):
             rule = self.rules[index // 2]
             window = None
             if isinstance(rule, Radius) and index % 2 == 0:
@@ -515,8 +532,8 @@ class Rapidash(nn.Module):
         return twin
 
 
-def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor) -> None:
-    """Raise ValueError for edges that belong to other points."""
+def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor, cell: Cell | None) -> None:
+    """Raise ValueError for edges that belong to other points, or to a cell where none is given, or the reverse."""
     if not isinstance(hierarchy, Hierarchy):
         raise ValueError(f"hierarchy must be what connect(pos, batch) returns, got {type(hierarchy).__name__}")
     found = hierarchy.batch[0]
@@ -525,6 +542,9 @@ def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor) -> None:
             f"hierarchy connects {len(found)} points on {found.device}, pos has {len(pos)} on {pos.device}: "
             "make it for these points, connect(pos, batch)"
         )
+    if (hierarchy.shift is None) != (cell is None):
+        made = "without a cell" if hierarchy.shift is None else "with a cell"
+        raise ValueError(f"hierarchy was made {made}: give the same cell to connect and to the network, or neither")
 
 
 def _note_calibration(model: nn.Module, _: object) -> None:

@@ -347,6 +347,7 @@ class TrainedModel:
                         raise found
                     labeled = found if found.label is not None else replace(found, label=category)
                     cloud = self._checked(task, labeled)
+                    self._check_size(cloud)
                     pos = torch.from_numpy(found.arrays["pos"].astype(np.float64))
                 except Warning:
                     raise  # a user made it an error
@@ -375,6 +376,14 @@ class TrainedModel:
         made = checked_predictions(self._predicted(data, names, **options), self.model)
         made = made.at_points(given, rows) if rows else made
         return replace(made, skipped=tuple(skipped))
+
+    def _check_size(self, cloud: Mapping[str, Tensor]) -> None:
+        """Raise DataError for another number of points than the network was made for, where that is one number."""
+        wanted = getattr(self.variant.model, "num_points", None)
+        if wanted is not None and len(cloud["pos"]) != wanted:
+            raise DataError(
+                f"it has {len(cloud['pos'])} points, the network was made for {wanted} points in a fixed order"
+            )
 
     def _check_category(self, task: FileTask, category: str | int | None) -> None:
         if category is None:

@@ -1,5 +1,6 @@
 """Tables and figures from the records of a study: one self-contained page, one Markdown table, one picture."""
 
+from rapidash.report._chart_types import Drawing
 from rapidash.report._contents import export
 from rapidash.report._figure import figure
 from rapidash.report._measured_run import measure_run
@@ -14,6 +15,7 @@ from rapidash.report._write import write_report
 
 __all__ = [
     "MEASUREMENT_PAGE",
+    "Drawing",
     "Finding",
     "Section",
     "Verdict",

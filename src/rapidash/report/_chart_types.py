@@ -104,3 +104,13 @@ class XYChart:
     readout: Mapping[str, object] = field(
         default_factory=dict
     )  # values under the pointer: name of x, its range, series
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of another kind than a chart, drawn already: a whole SVG file of a fixed size."""
+
+    slug: str
+    title: str
+    lead: str
+    svg: str

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from rapidash._files import atomic_write
 from rapidash.report import _charts as charts
 from rapidash.report import _tables as tables
-from rapidash.report._chart_types import RowChart, XYChart
+from rapidash.report._chart_types import Drawing, RowChart, XYChart
 from rapidash.report._latex import latex_table
 from rapidash.report._methods_text import bibtex, methods_text
 from rapidash.report._robustness import RobustnessSection, robustness_section
@@ -76,6 +76,8 @@ def contents(summary: StudySummary) -> Contents:
     for curve in curves:
         if curve is not None:
             parts.add(svg_name(curve), xy_svg, curve)
+    for drawing in (drawing for section in found.sections for drawing in section.drawings):
+        parts.add(svg_name(drawing), lambda given: given.svg, drawing)
     for table in (*_TABLES, *(tables.section_table(section) for section in found.sections)):
         parts.add_table(table, summary)
     for name, text in ((PAPER_TABLE, latex_table), (METHODS, methods_text), (CITATION, bibtex)):
@@ -95,7 +97,7 @@ def contents(summary: StudySummary) -> Contents:
     )
 
 
-def svg_name(chart: RowChart | XYChart) -> str:
+def svg_name(chart: RowChart | XYChart | Drawing) -> str:
     """The file of a chart."""
     return f"{file_name(chart.slug)}.svg"
 

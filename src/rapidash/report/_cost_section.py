@@ -4,7 +4,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._cost_sentences import CostFigures, cost_sentences
 from rapidash.report._phrases import metric_with_unit
 from rapidash.report._sections import Section
-from rapidash.study import Estimate, Run, StudySummary, VariantSummary, estimate
+from rapidash.study import Estimate, Run, StudySummary, VariantSummary, error_estimate
 
 _HEAD = (
     "variant",
@@ -84,7 +84,7 @@ def _is_whole(run: Run) -> bool:
 
 
 def _over_seeds(runs: list[Run], name: str) -> Estimate | None:
-    return estimate({run.seed: value for run in runs if (value := run.number("symmetry_cost", name)) is not None})
+    return error_estimate({run.seed: value for run in runs if (value := run.number("symmetry_cost", name)) is not None})
 
 
 def _remedy(summary: StudySummary, found: dict[str, CostFigures], name: str) -> str:

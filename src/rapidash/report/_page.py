@@ -282,13 +282,13 @@ def _tags(summary: StudySummary, variant: VariantSummary) -> list[dict[str, str]
 
 
 def _exactness(variant: VariantSummary) -> str:
-    """Whether the symmetry was claimed to rounding, or up to the grid, and what was measured of the claim."""
+    """Whether the symmetry was claimed to rounding, or how else, and what was measured of the claim."""
     worst = max((error for moments in variant.claim_errors.values() for error in moments.values()), default=None)
     if variant.refuted_claim:
         return f"claimed, measured otherwise: {fmt.relative_error(worst)}"
     if not variant.exact:
         measured = f"; exact for its {variant.claimed}: {fmt.power_of_ten(worst)}" if worst is not None else ""
-        return f"up to the orientation grid{measured}"
+        return f"{variant.approximation}{measured}"
     if not variant.effective or variant.is_trivial:
         return ""
     return "exactness not measured" if worst is None else f"exact: {fmt.power_of_ten(worst)}"

@@ -77,7 +77,8 @@ DEFINITIONS: Final = (
         "Mean over random elements g of the group of ||f(g x) - g f(x)|| / ||f(x)||: 0 for an exactly equivariant "
         "model, about 1.4 for outputs that have nothing to do with each other. It is measured before the first and "
         "after the last training step, in float64. For a model whose layers keep the group it shows rounding, or the "
-        "coarseness of the orientation grid. What a ledger claims to hold exactly is measured by itself: the largest "
+        "coarseness of the orientation grid; for an average over random elements, how much their draw matters. What "
+        "a ledger claims to hold exactly is measured by itself: the largest "
         "error over a few rotations, reflections and translations, which above 10⁻⁶ refutes the claim.",
     ),
     (

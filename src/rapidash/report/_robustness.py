@@ -15,7 +15,7 @@ from rapidash.study import (
     RobustnessRow,
     StudySummary,
     VariantSummary,
-    estimate,
+    error_estimate,
     judge,
     read_robustness,
 )
@@ -82,7 +82,7 @@ def _lead(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) 
         "same corrupted clouds for all. Corruption error: the error over the severities divided by that of "
         f"{found.reference} with the same seed; below 1 a variant is better than that."
     )
-    means = {variant.name: mce for variant, row in known if (mce := estimate(row.mce)) is not None}
+    means = {variant.name: mce for variant, row in known if (mce := error_estimate(row.mce)) is not None}
     if len(means) < 2:
         return text
     found_best = judge({variant.name: row.mce for variant, row in known})
@@ -92,7 +92,7 @@ def _lead(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) 
 
 
 def _error_chart(found: Robustness, known: list[tuple[VariantSummary, RobustnessRow]]) -> RowChart | None:
-    means = [(variant, mce) for variant, row in known if (mce := estimate(row.mce)) is not None]
+    means = [(variant, mce) for variant, row in known if (mce := error_estimate(row.mce)) is not None]
     if not means:
         return None
     scale = charts.error_scale([mce for _, mce in means])
@@ -167,7 +167,7 @@ def _mean_error(row: RobustnessRow, corruption: str | None) -> dict[int, float]:
 
 
 def _cell(summary: StudySummary, relative: Mapping[int, float], errors: Mapping[int, float]) -> TableCell:
-    ce, error = estimate(relative), estimate(errors)
+    ce, error = error_estimate(relative), error_estimate(errors)
     assert error is not None
     unit = f"{fmt.TIE}{fmt.unit(summary.unit)}" if len(summary.unit) < 4 else ""
     return TableCell(

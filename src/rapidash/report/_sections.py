@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rapidash.registry import SECTIONS
-from rapidash.report._chart_types import XYChart
+from rapidash.report._chart_types import Drawing, XYChart
 from rapidash.report._svg import xy_svg
 from rapidash.study import StudySummary, shortened
 
@@ -22,6 +22,7 @@ class Section:
         head, rows: of a table, lists or tuples of text; every row is as long as the head.
         notes: lines below it, a list or tuple.
         charts: plots, which stand on the page only.
+        drawings: other pictures, on the page only.
     Raises: TypeError for something else than text, or than lists and tuples of it; ValueError for a row of another
         length than the head, rows without a head, or text that UTF-8 cannot hold. Both name the section.
     """
@@ -32,6 +33,7 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
     charts: Sequence[XYChart] = ()
+    drawings: Sequence[Drawing] = ()
 
     def __post_init__(self) -> None:
         self._check("title", self.title, str)
@@ -40,10 +42,14 @@ class Section:
             ("head", self.head, str),
             ("notes", self.notes, str),
             ("charts", self.charts, XYChart),
+            ("drawings", self.drawings, Drawing),
         ):
             self._check_each(name, members, kind)
         for chart in self.charts:
             self._check("slug of each of charts", chart.slug, str)
+        for drawing in self.drawings:
+            for part in ("slug", "title", "lead", "svg"):
+                self._check(f"{part} of each of drawings", getattr(drawing, part), str)
         self._check("rows", self.rows, list | tuple)
         for row in self.rows:
             self._check_each("rows", row, str)
@@ -59,7 +65,7 @@ class Section:
 
     def _check(self, name: str, value: Any, kind: Any) -> None:
         if not isinstance(value, kind):
-            expected = {str: "text", XYChart: "an XYChart"}.get(kind, "a list or tuple")
+            expected = {str: "text", XYChart: "an XYChart", Drawing: "a Drawing"}.get(kind, "a list or tuple")
             found = shortened(f"{type(value).__name__}: {value!r}")
             raise TypeError(f"{name} of the section {self.title!r}: expected {expected}, got {found}")
         if isinstance(value, str) and writable(value) != value:

@@ -275,7 +275,7 @@ def _equivariance_finding(summary: StudySummary) -> Finding | None:
             note = f" ({variant.effective} was lost in training)"
         if variant.refuted_claim:
             note = f" ({variant.effective} is claimed, and not kept)"
-        note = note or ("" if variant.exact else f" ({variant.effective} up to its orientation grid)")
+        note = note or ("" if variant.exact else f" ({variant.effective} {variant.approximation})")
         items.append(f"{variant.name}: {relative_error(after)} after training{start}{note}")
     return Finding("How equivariant", f"Relative error under {rows[0][1]}, 0 if exact:", tuple(items))
 

@@ -133,6 +133,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "symmetry_cost": cost,
         "views": seen.in_record(result, scores, before, after),
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
+        "pictures": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.pictures],
     }
     return values, result.earlier_seconds
 

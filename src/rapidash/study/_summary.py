@@ -19,7 +19,7 @@ from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._level import Level, is_number, level_words, row_name
 from rapidash.study._recorded_run import Run
 from rapidash.study._records import Row, Study
-from rapidash.study._statistics import mean_interval
+from rapidash.study._statistics import Interval, mean_interval
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
 _EQUIVARIANCE: Final = "equivariance error"
@@ -151,6 +151,13 @@ class VariantSummary:
         return after.mean > LOST_EQUIVARIANCE or (self.rotated_ratio or 1.0) > LOST_RATIO
 
     @property
+    def approximation(self) -> str:
+        """How a symmetry that is not exact holds, in words."""
+        if any("in expectation" in reason for reason in self.reasons):
+            return "in expectation"
+        return "up to its orientation grid" if any("orientation grid" in r for r in self.reasons) else "approximately"
+
+    @property
     def after(self) -> Estimate | None:
         """The equivariance error after training, under the first group that was measured: of clouds the rotations."""
         return next(iter(self.equivariance.values()), {}).get("after")
@@ -256,6 +263,15 @@ def estimate(values: Mapping[int, float]) -> Estimate | None:
     return Estimate(*mean_interval([values[seed] for seed in sorted(values)]), dict(values)) if values else None
 
 
+def error_estimate(values: Mapping[int, float]) -> Estimate | None:
+    """As `estimate`, for errors: where none is negative, the interval does not reach below 0."""
+    found = estimate(values)
+    if found is None or min(values.values()) < 0:
+        return found
+    _, low, high = Interval(found.mean, found.low, found.high).not_below_zero()
+    return replace(found, low=low, high=high)
+
+
 def summarize(study: Study, *, fraction: float | None = None) -> StudySummary:
     """The summary of every variant of a study.
 
@@ -354,7 +370,7 @@ def _withdrawn(summary: VariantSummary) -> VariantSummary:
 
 
 def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
-    return estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
+    return error_estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
 
 
 def _view_names(runs: Iterable[Run]) -> list[str]:
@@ -481,4 +497,4 @@ def _by_num_train(runs: Iterable[Run]) -> dict[float, Estimate]:
         size, error = run.number("num_train"), run.number("test_error")
         if run.is_done and size is not None and error is not None:
             by_size.setdefault(size, {})[run.seed] = error
-    return {size: found for size in sorted(by_size) if (found := estimate(by_size[size])) is not None}
+    return {size: found for size in sorted(by_size) if (found := error_estimate(by_size[size])) is not None}

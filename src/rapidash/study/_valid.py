@@ -1,12 +1,14 @@
 """The demands on a record and a design that are read: the type of every key, and numbers that are finite."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 Check = Callable[[Any], bool]
 Kinds = dict[str, tuple[str, Check]]
 
+_OF_BASE64: Final = re.compile("[A-Za-z0-9+/]*={0,2}")
 LARGEST: Final = 1e300  # of a number that sums and ratios are made of
 
 
@@ -77,6 +79,7 @@ def _names_a_variant(value: Any) -> bool:
 _TEXT: Final = ("text", lambda value: isinstance(value, str))
 _NAME: Final = ("a name", lambda value: isinstance(value, str) and bool(value))
 _KEY: Final = ("a name without slashes", lambda value: isinstance(value, str) and not set(value) & set("/\\"))
+_BASE64: Final = ("base64", lambda value: isinstance(value, str) and bool(_OF_BASE64.fullmatch(value)))
 _NUMBER: Final = ("a finite number", _is_number)
 _ERROR: Final = ("a number", _is_nan_or_number)  # NaN and infinity: the run has diverged
 _POSITIVE: Final = ("a number above 0", lambda value: _is_number(value) and value > 0)
@@ -133,6 +136,11 @@ _RECORD: Final[Kinds] = {
     "measurements.*.name": _TEXT,
     "measurements.*.value": _NUMBER,
     **{f"measurements.*.{name}": _TEXT for name in ("unit", "group", "moment", "view", "better")},
+    "pictures": _LIST,
+    "pictures.*": _OBJECT,
+    **{f"pictures.*.{name}": _TEXT for name in ("name", "moment", "view")},
+    "pictures.*.png": _LIST,
+    "pictures.*.png.*": _BASE64,
     "views": _OBJECT,
     "views.*": _OBJECT,
     "views.*.test_error": _NUMBER,

@@ -13,6 +13,7 @@ from rapidash.methods import (
     Measurement,
     Moment,
     OrbitAverage,
+    Picture,
     Score,
     Subject,
     Supervised,
@@ -37,10 +38,11 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of one view at one moment: the errors of its symmetry as a record has them, and figures."""
+    """Measurements of one view at one moment: the errors of its symmetry as a record has them, figures and pictures."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class Views:
                 symmetry = measure_symmetry(shown, self.task, data, ledger)
                 subject = Subject(shown, self.task, data, ledger, moment, name, config.seed)
                 with in_eval_mode(shown):
-                    figures = [figure for measure in config.measures for figure in MEASURES.get(measure)(subject)]
-            found[name] = Measured(symmetry, tuple(figures))
+                    made = [one for measure in config.measures for one in MEASURES.get(measure)(subject)]
+            pictures = tuple(one for one in made if isinstance(one, Picture))
+            found[name] = Measured(symmetry, tuple(one for one in made if not isinstance(one, Picture)), pictures)
         return found
 
     def tested(self, model: nn.Module, best: States, train_set: Dataset, config: RunConfig) -> dict[str, ViewScore]:
@@ -168,9 +171,9 @@ class Views:
         for name, value in last.items():
             if name.startswith("value/"):
                 yield Measurement(name.removeprefix("value/"), finite_or_none(value), "")
-        yield Measurement(
-            "passes of the model for terms of methods, per step", result.extra_passes, "1", better="lower"
-        )
+        if result.extra_passes:
+            name = "passes of the model for terms of methods, per step"
+            yield Measurement(name, result.extra_passes, "1", better="lower")
 
 
 def _error(entry: Mapping[str, Any], moment: Moment, view: str) -> Measurement:

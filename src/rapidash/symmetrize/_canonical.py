@@ -1,5 +1,7 @@
 """Elements chosen by an equivariant network: canonicalization, and probabilistic symmetrization with noise."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -50,8 +52,8 @@ class Canonical(nn.Module):
     ) -> None:
         super().__init__()
         check_degenerate(degenerate, tolerance)
-        if not prior_weight >= 0:
-            raise ValueError(f"prior_weight must be at least 0, got {prior_weight}")
+        if not 0 <= prior_weight < math.inf:
+            raise ValueError(f"prior_weight must be finite and at least 0, got {prior_weight}")
         self.net, self.group = net, group
         self.projection = projection_of(group) if projection is None else projection
         self.prior_weight, self.degenerate, self.tolerance = prior_weight, degenerate, tolerance
@@ -118,8 +120,8 @@ class Conditional(Canonical):
             degenerate=degenerate,
             tolerance=tolerance,
         )
-        if not noise_scale >= 0:
-            raise ValueError(f"noise_scale must be at least 0, got {noise_scale}")
+        if not 0 <= noise_scale < math.inf:
+            raise ValueError(f"noise_scale must be finite and at least 0, got {noise_scale}")
         self.noise_scale = noise_scale
 
     def sample(self, batch: Batch, num_samples: int, generator: torch.Generator | None) -> GroupSamples:

@@ -1,5 +1,6 @@
 """Canonicalization, and probabilistic symmetrization: a small equivariant network chooses the elements."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,8 +117,8 @@ class ProbabilisticSymmetrization(ChoosingMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self.num, self.num_test)
-        if not self.noise_scale >= 0:
-            raise ValueError(f"noise_scale must be at least 0, got {self.noise_scale}")
+        if not 0 <= self.noise_scale < math.inf:
+            raise ValueError(f"noise_scale must be finite and at least 0, got {self.noise_scale}")
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def tell_degenerate(gap: Float[Tensor, " B"], tolerance: float, degenerate: Dege
     """
     if degenerate == "ignore":
         return
-    found = (gap <= tolerance).nonzero().flatten().tolist()
+    found = (~(gap > tolerance)).nonzero().flatten().tolist()  # a gap that is not a number is one
     if not found:
         return
     names = ", ".join(f"{index} ({float(gap[index]):.2g})" for index in found[:_NAMED])

@@ -1,5 +1,6 @@
 """Frame averaging: a law that gives a finite set of elements which moves with the sample."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,8 +61,8 @@ class Frames:
     def __post_init__(self) -> None:
         rotations_of(self.group)
         check_degenerate(self.degenerate, self.tolerance)
-        if not self.blend > 0:
-            raise ValueError(f"blend must be positive, got {self.blend}")
+        if not 0 < self.blend < math.inf:
+            raise ValueError(f"blend must be finite and positive, got {self.blend}")
 
     def sample(self, batch: Batch, num_samples: int, generator: torch.Generator | None) -> GroupSamples:
         """All frames of every sample; ``num_samples`` and ``generator`` are not used."""

@@ -1,5 +1,6 @@
 """The functions that invariant integration averages over a group, as values."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -31,8 +32,8 @@ class Monomial:
     high: float = 8.0
 
     def __post_init__(self) -> None:
-        if not self.eps > 0:
-            raise ValueError(f"eps must be above 0, so that features of 0 have a logarithm, got {self.eps}")
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"eps must be finite and above 0, so that features of 0 have a logarithm, got {self.eps}")
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
 

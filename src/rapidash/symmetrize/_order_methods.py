@@ -1,5 +1,6 @@
 """Methods that put the nodes of a graph into an order, or average over orders: any network becomes one of graphs."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -144,9 +145,9 @@ class CanonicalOrder(OrderMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         OrderProjection(self.temperature)
-        if not self.entropy_weight >= 0 or self.channels < 1 or self.num_layers < 1:
+        if not 0 <= self.entropy_weight < math.inf or self.channels < 1 or self.num_layers < 1:
             raise ValueError(
-                "entropy_weight must be at least 0, channels and num_layers at least 1, got "
+                "entropy_weight must be finite and at least 0, channels and num_layers at least 1, got "
                 f"{self.entropy_weight}, {self.channels} and {self.num_layers}"
             )
 
@@ -182,8 +183,8 @@ class ProbabilisticOrder(CanonicalOrder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.noise_scale >= 0:
-            raise ValueError(f"noise_scale must be at least 0, got {self.noise_scale}")
+        if not 0 <= self.noise_scale < math.inf:
+            raise ValueError(f"noise_scale must be finite and at least 0, got {self.noise_scale}")
 
     def order_law(self, group: Permutations, field: str) -> GroupDistribution:
         """The law with noise."""

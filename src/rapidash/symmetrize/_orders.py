@@ -125,9 +125,11 @@ class LaplacianOrder:
             raise ValueError("LaplacianOrder orders ties at random: pass a torch.Generator")
         size = self.group.size
         adjacency = batch[self.field] if self.field in batch.fields else None
-        if adjacency is None or adjacency.shape[1:] != (size, size) or not bool((adjacency == adjacency.mT).all()):
+        if adjacency is None or adjacency.shape[1:] != (size, size):
             shape = None if adjacency is None else tuple(adjacency.shape)
             raise ValueError(f"field {self.field!r} must be symmetric matrices (B, {size}, {size}), got {shape}")
+        if not bool(torch.isfinite(adjacency).all()) or not bool((adjacency == adjacency.mT).all()):
+            raise ValueError(f"field {self.field!r} must be symmetric matrices of finite numbers, and some are not")
         keys = laplacian_keys(adjacency.double())
         shape = (batch.num_samples, num_samples, size)
         order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(dim=-1).to(keys.device)

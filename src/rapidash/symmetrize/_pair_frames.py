@@ -41,7 +41,7 @@ def pair_frames(offset: Float[Tensor, "N D"], index: Int[Tensor, " N"], num: int
     """
     dim, reflections = rotations_of(group)
     count = torch.bincount(index, minlength=num)
-    largest = int(count.max())
+    largest = int(count.max()) if num else 0
     size = largest * (largest - 1 if dim == 3 else 1) * (2 if reflections else 1)
     if size > MAX_ELEMENTS:
         raise ValueError(

@@ -43,14 +43,16 @@ def pca_frames(
         detach: whether frames are constants. Otherwise gradients reach the points, with inverse differences of
             eigenvalues d / (d^2 + e^2), e = 1e-6 of the largest: finite at repeated eigenvalues. They are right to
             first order only.
-    Raises: ValueError for another group.
+    Raises: ValueError for another group, or positions that are not finite or of another dimension.
     Source: Puny et al., "Frame Averaging for Invariant and Equivariant Network Design", ICLR 2022.
     """
     group = O(pos.shape[1]) if group is None else group
-    size = int(batch.max()) + 1 if num_clouds is None else num_clouds
+    size = int(batch.max()) + 1 if num_clouds is None and len(batch) else num_clouds or 0
     dim, _ = rotations_of(group)
     if pos.dim() != 2 or pos.shape[1] != dim:
         raise ValueError(f"pos needs the shape (N, {dim}) for {group.name}, got {tuple(pos.shape)}")
+    if not bool(torch.isfinite(pos).all()):
+        raise ValueError("pos has values that are not finite: no frame can be made of them")
     wide = pos.double()
     offset = wide - centroids(wide, batch, size)[batch]
     return principal_frames(offset, batch, size, group, detach=detach)

@@ -28,7 +28,7 @@ def points_of(batch: Batch, field: str | None, dim: int) -> Points:
         batch: clouds, or rows that declare a `Position` or a `Vector` (B, ..., D).
         field: which field; None: "pos" of a cloud, the only position, or else the only vector, of a row.
         dim: D.
-    Raises: ValueError for no such field, several of them, or another dimension.
+    Raises: ValueError for no such field, several of them, or another dimension, or values that are not finite.
     """
     name = _the_field(batch, field)
     declared = batch.fields[name]
@@ -41,7 +41,9 @@ def points_of(batch: Batch, field: str | None, dim: int) -> Points:
         rows = batch.batch
     else:
         rows = torch.arange(batch.num_samples, device=values.device)
-    each = values[0, ..., 0].numel()
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"field {name!r} has values that are not finite: no frame can be made of them")
+    each = values.shape[1:-1].numel()
     owner = rows.repeat_interleave(each)
     pos = values.reshape(-1, dim).double()
     if isinstance(_moves_as(batch, name), Vector):

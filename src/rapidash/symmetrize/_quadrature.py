@@ -52,8 +52,8 @@ class Quadrature:
             raise ValueError(
                 f"{self.group.name} is not compact and has no Haar probability measure: take .without_translations()"
             )
-        if not 0 <= self.degree <= LEBEDEV_DEGREES[-1]:
-            raise ValueError(f"degree must be 0 to {LEBEDEV_DEGREES[-1]}, got {self.degree}")
+        if self.degree != int(self.degree) or not 0 <= self.degree <= LEBEDEV_DEGREES[-1]:
+            raise ValueError(f"degree must be a whole number from 0 to {LEBEDEV_DEGREES[-1]}, got {self.degree}")
         rotations, weights = rotation_rule(dim, self.degree)
         if reflections:
             mirror = -torch.eye(3).double() if dim == 3 else torch.diag(torch.tensor([-1.0, 1.0])).double()

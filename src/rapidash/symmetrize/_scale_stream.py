@@ -17,7 +17,11 @@ _ZOOM = Image(boundary="zeros")
 
 
 def zoomed(image: Float[Tensor, "B C H W"], factor: float) -> Float[Tensor, "B C H W"]:
-    """Images enlarged about their center by a factor (shrunk below 1), with zeros where nothing was."""
+    """Images enlarged about their center by a factor (shrunk below 1), with zeros where nothing was.
+
+    Raises: ValueError for a factor that is not positive.
+    """
+    _check_scales([factor])
     return _ZOOM.act(torch.diag(torch.tensor([factor, factor, 1.0], dtype=torch.float64)), image)
 
 

@@ -79,8 +79,10 @@ def score_gap(scores: Float[Tensor, "*B N"]) -> Float[Tensor, " *B"]:
 
 def _of_length_one(scores: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
     """Zeros stay zeros."""
-    length = scores.norm(dim=-1, keepdim=True)
-    return scores / torch.where(length > 0, length, torch.ones_like(length))
+    largest = scores.detach().abs().amax(dim=-1, keepdim=True)
+    scaled = scores / torch.where(largest > 0, largest, 1.0)  # squares of very small or large numbers have no room
+    length = scaled.norm(dim=-1, keepdim=True)
+    return scaled / torch.where(length > 0, length, 1.0)
 
 
 def permutation_entropy(soft: Float[Tensor, "*B N N"]) -> Float[Tensor, ""]:

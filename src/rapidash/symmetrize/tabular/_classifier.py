@@ -18,16 +18,18 @@ except ImportError as error:
     raise ImportError("EquiTabPFNClassifier needs scikit-learn: pip install 'rapidash[tabular]'") from error
 
 _TOKENS = 200_000  # at a time, where 256 rows have no more: the rows that are asked for do not see each other
+_CONSTANT = 1e-12  # a column that reaches less far from its middle, in units of its largest value, is constant
+_FAR = 1e100  # reaches from the middle
 
 
 class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of tables that is not trained on them: a network fitted to random tables reads the training rows.
 
     ``fit`` keeps the training rows; ``predict_proba`` gives them to an `EquiTabPFN` as context, once for each member,
-    and averages the probabilities of the members. Columns are standardized over the context, missing values (NaN) count
-    as the mean. A table with more columns than the network has (32 in the packaged one) is projected on the principal
-    components of the context. More than ``max_context`` training rows are thinned out at random, class by class in
-    their shares. Any number of classes, also more than the network was fitted to (10).
+    and averages the probabilities of the members. Columns are standardized over the context, whatever their unit, and
+    missing values (NaN) count as the mean. A table with more columns than the network has (32 in the packaged one) is
+    projected on the principal components of the context. More than ``max_context`` training rows are thinned out at
+    random, class by class in their shares. Any number of classes, also more than the network was fitted to (10).
 
     Symmetry: renaming the classes permutes the probabilities, exactly but for rounding.
 
@@ -61,8 +63,9 @@ class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def fit(self, X: ArrayLike, y: ArrayLike) -> "EquiTabPFNClassifier":
         """Keep the training rows X (n, d), NaN where a value is missing, with their classes y (n,)."""
         for name in ("num_members", "max_context"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
@@ -73,19 +76,21 @@ class EquiTabPFNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.num_context_ = len(kept)
         self.is_projected_ = rows.shape[1] > network.num_features
         self.rotations_ = [None, *(_rotation(network.num_features, random) for _ in range(self.num_members - 1))]
-        self.context_ = torch.from_numpy(rows[kept])
+        self.scale_ = _middle_and_reach(rows[kept])
+        self.context_ = _scaled(rows[kept], *self.scale_)
         self.projection_ = _principal(self.context_, network.num_features) if self.is_projected_ else None
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (n, C) of the classes, in the order of ``classes_``."""
         check_is_fitted(self)
-        asked = torch.from_numpy(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
+        rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        asked = _scaled(rows, *self.scale_)
         if len(self.classes_) == 1:
             return np.ones((len(asked), 1))
-        rows = max(256, _TOKENS // (1 + len(self.classes_)) - self.num_context_)
+        together = max(256, _TOKENS // (1 + len(self.classes_)) - self.num_context_)
         with torch.no_grad():
-            return torch.cat([self._probabilities(part) for part in asked.split(rows)]).numpy()
+            return torch.cat([self._probabilities(part) for part in asked.split(together)]).numpy()
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row."""
@@ -124,6 +129,22 @@ def _thinned(codes: NDArray[np.int64], most: int, random: np.random.RandomState)
         rows = order[codes[order] == code]
         rank[rows] = np.arange(len(rows)) / counts[code]
     return np.sort(np.lexsort((random.permutation(len(codes)), rank))[:most])
+
+
+def _middle_and_reach(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The middle of the range of each column, and half of that range; infinite for columns without one."""
+    low = np.where(np.isnan(rows), np.inf, rows).min(axis=0)
+    high = np.where(np.isnan(rows), -np.inf, rows).max(axis=0)
+    reach = high / 2 - low / 2
+    is_constant = ~(reach > _CONSTANT * np.maximum(np.abs(low), np.abs(high)))
+    middle = np.where(is_constant, 0.0, low) / 2 + np.where(is_constant, 0.0, high) / 2
+    return middle, np.where(is_constant, np.inf, reach)
+
+
+def _scaled(rows: NDArray[np.float64], middle: NDArray[np.float64], reach: NDArray[np.float64]) -> torch.Tensor:
+    """Columns about their middle in units of their reach, so that no unit of a table is too small or too large."""
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.clip((rows - middle) / reach, -_FAR, _FAR))
 
 
 def _rotation(size: int, random: np.random.RandomState) -> torch.Tensor:

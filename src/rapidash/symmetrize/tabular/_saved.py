@@ -30,6 +30,8 @@ def load_in_context(folder: Path | str | None = None, dtype: str = "float32") ->
     Raises: FileNotFoundError for a missing file; ValueError for one that is damaged or of another kind, or another
         dtype.
     """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     return _load(Path(PACKAGED if folder is None else folder), dtype)
 
 
