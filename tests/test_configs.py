@@ -1,5 +1,6 @@
 """Every design that ships can be run: it loads, its models build, its settings survive the trip to YAML and back."""
 
+import math
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -53,9 +54,9 @@ def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
     assert design.setting == ("full" if full else "quick")
     assert len(design.seeds) >= (1 if of_a_paper and not full else 3)  # a quick look at a population of models
     runs = design.runs()
-    assert (
-        len({run.key for run in runs}) == len(runs) == len(design.variants) * len(design.seeds) * len(design.fractions)
-    )
+    levels = math.prod(len(values) for values in design.factors.values())
+    expected = len(design.variants) * len(design.seeds) * len(design.fractions) * levels
+    assert len({run.key for run in runs}) == len(runs) == expected
     assert all(RunConfig.from_dict(run.to_dict()) == run for run in runs)
 
 

@@ -36,7 +36,8 @@ def study_parser(design: StudyDesign, name: str) -> Parser:
         examples=(
             "  rapidash study nbody\n"
             "  rapidash study nbody --full --seeds 5 --out runs/benchmark\n"
-            "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2"
+            "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2\n"
+            "  rapidash study learn-symmetry molecules.xyz --target energy   (your files; or a folder of classes)"
         ),
     )
     parser.add_config()

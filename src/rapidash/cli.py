@@ -111,8 +111,14 @@ def _study(words: list[str]) -> int:
     from rapidash.study import StoreError, get_design, read_study, run_corruptions, run_study, summarize
     from rapidash.train import find_device
 
+    words, own = _own_files(words)
     task, full, _, rest = _early(words)
-    design = get_design(task, full=full)
+    if own is None:
+        design = get_design(task, full=full)
+    else:
+        from rapidash.study.designs.learn_symmetry import own_design
+
+        design = own_design(*own, full=full)
     parser = study_parser(design, task)
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
@@ -157,6 +163,29 @@ def _study(words: list[str]) -> int:
     if failed:
         print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
     return FAILED if failed else 0
+
+
+def _own_files(words: list[str]) -> tuple[list[str], tuple[list[str], str | None] | None]:
+    """The words without the files and the target of ``learn-symmetry FILES --target NAME``, and these.
+
+    Raises: UsageError for a target without files, or without a name.
+    """
+    if words[:1] != ["learn-symmetry"]:
+        return words, None
+    number = next((index for index, word in enumerate(words[1:]) if word.startswith("-")), len(words) - 1)
+    files, rest, target = words[1 : number + 1], [], None
+    options = iter(words[number + 1 :])
+    for word in options:
+        name, equals, value = word.partition("=")
+        if name != "--target":
+            rest.append(word)
+            continue
+        target = value if equals else next(options, "")
+        if not target or target.startswith("-"):
+            raise UsageError("--target: expected the name of a number of each cloud, got none")
+    if target is not None and not files:
+        raise UsageError(f"--target {target} needs files: rapidash study learn-symmetry FILES --target {target}")
+    return [words[0], *rest], (files, target) if files else None
 
 
 def _planned_corruptions(

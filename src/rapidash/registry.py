@@ -47,10 +47,12 @@ _TASK_CLASSES = {
     "planted": "PlantedTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
+    "augerino",
     "effective-invariance",
     "invariants",
     "invariants-digits",
     "invariants-streams",
+    "learn-symmetry",
     "lie-derivative",
     "lie-vae",
     "nbody-methods",
@@ -101,6 +103,7 @@ TASKS: Registry[Any] = Registry(
     {
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
+        "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -170,6 +173,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
+        "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
     },
 )
@@ -199,6 +203,8 @@ SECTIONS: Registry[Any] = Registry(
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "planted": "rapidash.report._planted_section:planted_section",
+        "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
+        "learned-widths": "rapidash.report._learned_section:learned_section",
     },
 )
 REGISTRIES = {

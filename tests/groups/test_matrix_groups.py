@@ -10,6 +10,7 @@ from rapidash.groups import (
     Flows,
     Permutations,
     Product,
+    affine,
     brightness,
     contrast,
     cyclic,
@@ -98,3 +99,41 @@ def test_names_of_groups_of_every_kind() -> None:
     assert parse_matrix_group(both.name) == both
     with pytest.raises(ValueError, match="unknown symmetry 'C', expected one of"):
         parse_matrix_group("C4 x C")
+
+
+def test_affine_flows_span_all_matrices_and_move_as_their_names_say() -> None:
+    for dim, number in ((2, 6), (3, 12)):
+        group = affine(dim)
+        algebra = group.generators()
+        assert len(algebra) == len(generator_names(group)) == number
+        assert int(torch.linalg.matrix_rank(algebra.flatten(1))) == number
+        assert not algebra[:, dim].any()
+    with pytest.raises(ValueError, match="dim must be 2 or 3"):
+        affine(4)
+    at = dict(zip(generator_names(affine(2)), torch.eye(6, dtype=torch.float64)))
+    point = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
+
+    def moved(name: str) -> list[float]:
+        return (affine(2).exponential(0.3 * at[name]) @ point)[:2].tolist()
+
+    c, s, e = math.cosh(0.3), math.sinh(0.3), math.exp(0.3)
+    assert moved("scaling") == pytest.approx([e, 2 * e])
+    assert moved("stretch in xy") == pytest.approx([e, 2 / e])
+    assert moved("shear in xy") == pytest.approx([c + 2 * s, s + 2 * c])
+    assert moved("translation along y") == pytest.approx([1, 2.3])
+
+
+def test_names_of_flows_and_of_sums_of_generators_are_read() -> None:
+    assert parse_matrix_group("scaling(3)") == scaling(3)
+    assert parse_matrix_group("affine(2)").name == "affine(2)"
+    both = parse_matrix_group("SO(2) + scaling(2)")
+    assert generator_names(both) == ("rotation", "scaling")
+    assert both.name == "SO(2) + scaling(2)"
+    torch.testing.assert_close(both.exponential(torch.tensor([0.0, 0.5]).double())[0, 0].item(), math.exp(0.5))
+    for name, message in (
+        ("SO(2) + SE(2)", "depend on each other"),
+        ("SO(2) + SO(3)", r"different sizes: SO\(2\) \(3 x 3\), SO\(3\) \(4 x 4\)"),
+        ("SO(2) + C4", r"C\(4\) is finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            parse_matrix_group(name)

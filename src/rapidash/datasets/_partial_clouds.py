@@ -1,4 +1,4 @@
-"""Planar clouds whose labels tolerate some motions up to a known extent: the truth that a learned symmetry must find."""
+"""Planar clouds whose labels tolerate motions up to a known extent: the truth that a learned symmetry must find."""
 
 import math
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def partial_symmetry_clouds(
     counts = (num_templates, num_poses, len(sizes))
     template, pose, which = (torch.randint(count, (size,), generator=rng) for count in counts)
     turn = torch.randint(turns, (size,), generator=rng)
-    angle = 2 * math.pi * (pose / (turns * num_poses) + turn / turns)
+    angle = 2 * math.pi * (pose.double() / (turns * num_poses) + turn.double() / turns)
     angle = angle + spread * (2 * torch.rand(size, generator=rng, dtype=torch.float64) - 1)
     cos, sin = angle.cos(), angle.sin()
     rotation = torch.stack([cos, -sin, sin, cos], dim=1).unflatten(1, (2, 2))

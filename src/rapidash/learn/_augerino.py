@@ -26,7 +26,7 @@ class Augerino(RangedMethod):
     basis of the generators, and none in the group where they do not commute.
 
     Args:
-        group: name of a group with generators, e.g. ``"SO(2)"``, ``"SE(3)"``, ``"SO(2) + scaling(2)"``, ``"affine(2)"``.
+        group: name of a group with generators, e.g. ``"SE(3)"``, ``"SO(2) + scaling(2)"`` or ``"affine(2)"``.
         init_width: initial half-widths in the unit of the generators (radian, length, logarithm), one for all or one
             each in the order of `rapidash.groups.generator_names`; 0 stays 0.
         weight: of the penalty, at least 0; with 0 widths shrink to what the network does not notice.
@@ -83,10 +83,10 @@ class Augerino(RangedMethod):
         return f"exp(sum u w A) of {self.group} with {what} {widths} (1 element in training, {tested})"
 
     def learned(self, model: nn.Module) -> tuple[str, ...]:
-        """The half-widths of a trained model."""
+        """The half-widths of a trained model, whose weights validation has chosen."""
         law = WidthControl(self, model).law
         widths = ", ".join(f"{name} {width:.3g}" for name, width in zip(law.names, law.width.tolist()))
-        return (f"the half-widths after training: {widths}",) if self.learns else ()
+        return (f"the half-widths of the chosen weights: {widths}",) if self.learns else ()
 
     @property
     def _names(self) -> Sequence[str]:
@@ -113,11 +113,8 @@ class WidthControl(DrawControl):
 
     def param_groups(self) -> Sequence[ParamGroup]:
         """The half-widths. Validation sees them as they are, so that the values of a row are those of its model."""
-        return (
-            [ParamGroup([self.law.raw_width], lr=self.rate, is_averaged=False)]
-            if self.law.raw_width.requires_grad
-            else []
-        )
+        raw = self.law.raw_width
+        return [ParamGroup([raw], lr=self.rate, is_averaged=False)] if raw.requires_grad else []
 
     def after(self, view: StepView) -> None:
         """Keep the half-widths within half a period."""

@@ -1,6 +1,8 @@
 """A law that is a histogram over a one-parameter group: it finds discrete subgroups, and the absence of symmetry."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -19,8 +21,9 @@ class GroupHistogram(nn.Module):
 
     The parameters u_k are n equal steps over one period of a rotation, 2 pi k / n, or from -r to r; u = 0 is one of
     them. An element and its inverse have one logit: what leaves labels does so forward and backward, and a histogram
-    that is free to be lopsided may find a coset of a subgroup, of which a network undoes the shift. In training, elements are drawn by the shares, without a gradient: `LearnedHistogram` says how the logits
-    learn. In eval mode every element comes with its share as weight, unless ``draws_in_test``.
+    that is free to be lopsided may find a coset of a subgroup, of which a network undoes the shift. In training,
+    elements are drawn by the shares, without a gradient: `LearnedHistogram` says how the logits learn. In eval mode
+    every element comes with its share as weight, unless ``draws_in_test``.
 
     Args:
         group: with one generator.
@@ -62,6 +65,7 @@ class GroupHistogram(nn.Module):
         start = torch.full((len(distances),), math.log((1 - init_share) / (len(u) - 1)))
         start[0] = math.log(init_share)
         self.raw = nn.Parameter(start)
+        self._only: int | None = None
 
     @property
     def logits(self) -> Float[Tensor, " n"]:
@@ -77,11 +81,22 @@ class GroupHistogram(nn.Module):
         """-sum_k p_k log p_k, nats; at most log n."""
         return -(self.shares * self.logits.log_softmax(0)).sum()
 
+    @contextmanager
+    def only(self, index: int) -> Iterator[None]:
+        """Within the block every sample is moved by the element of one bin."""
+        self._only = index
+        try:
+            yield
+        finally:
+            self._only = None
+
     def sample(self, batch: Batch, num_samples: int, generator: torch.Generator | None) -> GroupSamples:
         """Elements drawn by their shares, or in eval mode all of them with their shares as weights."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
         elements, num = self.elements.to(self.raw), batch.num_samples
+        if self._only is not None:
+            return GroupSamples(elements[self._only].expand(num, 1, -1, -1), elements.new_zeros(()))
         if not (self.training or self.draws_in_test):
             weights = self.shares.expand(num, -1)
             return GroupSamples(elements.expand(num, -1, -1, -1), elements.new_zeros(()), weights)
@@ -103,4 +118,4 @@ def _places(half_period: float, num_bins: int | None, reach: float) -> Float[Ten
         steps = torch.arange(num, dtype=torch.float64)
         steps = torch.where(steps > num / 2, steps - num, steps)
         return (2 * half_period / num * steps).sort().values
-    return torch.linspace(-reach, reach, num, dtype=torch.float64)
+    return reach * (torch.arange(num, dtype=torch.float64) - num // 2) / (num // 2)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from rapidash.learn._histogram import GroupHistogram
 from rapidash.learn._ranged import RangedMethod
 from rapidash.methods import Control, DrawControl, ParamGroup, StepView, Task, in_eval_mode
-from rapidash.symmetry import symmetrized
 
 SHARE = "share of "  # before the name of a generator and the parameter of a bin, in the values of a run
 
@@ -92,7 +91,9 @@ class LearnedHistogram(RangedMethod):
             if share > 2 / len(law.elements)
         ]
         entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.elements)):.3g}"
-        return (f"the shares above twice their mean, after training, {law.names[0]} by {', '.join(large)}; {entropy}",)
+        return (
+            f"shares above twice their mean, of the chosen weights, {law.names[0]} by {', '.join(large)}; {entropy}",
+        )
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Trains the logits with a rate of their own."""
@@ -136,14 +137,10 @@ class HistogramControl(DrawControl):
     @torch.no_grad()
     def _measure(self, view: StepView) -> None:
         """Measure the loss of the batch moved by some of the elements."""
-        law, model, num = self.law, self.model, view.batch.num_samples
+        assert view.task is not None
         for index in self._turn(view.step):
-            element = law.elements[index].to(law.raw).expand(num, 1, -1, -1)
-            with in_eval_mode(model.backbone):
-                moved = symmetrized(model.backbone, view.batch, model.output, element, invert=law.group.inverse)
-            assert view.task is not None
-            loss = float(view.task.loss(moved, view.batch))
-            view.passes += 1
+            with in_eval_mode(self.model.backbone), self.law.only(index):
+                loss = float(view.task.loss(view.predict(view.batch), view.batch))
             rate = max(self.rate_of_means, 1 / (1 + int(self.times[index])))
             self.losses[index] += rate * (loss - self.losses[index])
             self.times[index] += 1

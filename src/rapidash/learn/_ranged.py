@@ -35,7 +35,7 @@ class RangedMethod(SymmetrizingMethod):
         return False
 
     def ledger(self, before: Ledger, view: str) -> Ledger:
-        """What the average leaves of the symmetry of the network; a learned range adds none, for it is no group.
+        """The symmetry of the network that the average leaves; a learned range, which is no group, adds none.
 
         The average of a network keeps the elements h of its group for which g^-1 h g is in it too, g of the range.
         """
@@ -72,6 +72,5 @@ def _kept(group: MatrixGroup, over: MatrixGroup) -> MatrixGroup:
     if all(group.contains(element) for element in turned.flatten(0, 1)):
         return group
     if isinstance(group, Group):
-        shifts = Group(group.dim, Trivial(), group.translations)
-        return shifts
+        return Group(group.dim, Trivial(), group.translations)
     raise ValueError(f"nothing is known of the average over {over.name} of a network with the symmetry {group.name}")

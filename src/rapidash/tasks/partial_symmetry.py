@@ -1,8 +1,9 @@
-"""Partial symmetry: planar clouds whose labels tolerate a known range of rotations, or a planted cyclic group, or none."""
+"""Partial symmetry: planar clouds whose labels tolerate some rotations: a known range, a cyclic group, or none."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import torch
 from torch import nn
@@ -17,6 +18,13 @@ from rapidash.tasks._file_task import NeededField
 from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
+_PLANTED: Final = {  # number of poses, order of the cyclic group, spread
+    "range": (2, 1, math.pi / 4),
+    "C4": (6, 4, 0.0),
+    "none": (24, 1, 0.0),
+    "all": (1, 1, math.pi),
+}
+
 
 @dataclass(frozen=True)
 class PartialSymmetryTask(Classification):
@@ -28,6 +36,9 @@ class PartialSymmetryTask(Classification):
             is half of what poses leave, pi / (2 turns num_poses).
         num_train, num_val, num_test: sizes of the splits.
         data_seed: of alphabet and samples.
+        planted: a name for num_poses, turns and spread, which must have their defaults then: ``"range"`` is the
+            defaults; ``"C4"``, 6 poses and quarter turns; ``"none"``, 24 poses, and no turn; ``"all"``, one pose and
+            any turn. The poses of the second and third are 15 degrees apart, the bins of a `GroupHistogram`.
     Raises: ValueError for values outside the above.
     """
 
@@ -41,22 +52,33 @@ class PartialSymmetryTask(Classification):
     num_val: int = 1000
     num_test: int = 2000
     data_seed: int = 0
+    planted: Literal["range", "C4", "none", "all"] | None = None
 
     name: str = field(default="partial-symmetry", init=False)
     dim: int = field(default=2, init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)
+        if self.planted is not None:
+            if self.planted not in _PLANTED:
+                raise ValueError(f"planted must be one of {tuple(_PLANTED)}, got {self.planted!r}")
+            if (self.num_poses, self.turns, self.spread) != (2, 1, None):
+                raise ValueError("planted names num_poses, turns and spread: give it, or them")
         self._clouds("train", 1)
 
     @property
     def tolerated(self) -> float:
         """The half-width of rotations, radians, by which every cloud may be turned before poses meet."""
-        return math.pi / (self.turns * self.num_poses) - self._spread
+        num_poses, turns, spread = self._poses
+        return math.inf if num_poses == 1 else math.pi / (turns * num_poses) - spread
 
     @property
-    def _spread(self) -> float:
-        return math.pi / (2 * self.turns * self.num_poses) if self.spread is None else self.spread
+    def _poses(self) -> tuple[int, int, float]:
+        """num_poses, turns and spread."""
+        if self.planted is not None:
+            return _PLANTED[self.planted]
+        spread = math.pi / (2 * self.turns * self.num_poses) if self.spread is None else self.spread
+        return self.num_poses, self.turns, spread
 
     def dataset(self, split: Split) -> CloudDataset:
         """One split: pos and label."""
@@ -65,14 +87,15 @@ class PartialSymmetryTask(Classification):
         return self._clouds(split, size)
 
     def _clouds(self, split: Split, size: int) -> CloudDataset:
+        num_poses, turns, spread = self._poses
         return partial_symmetry_clouds(
             split,
             size=size,
             num_templates=self.num_templates,
             num_points=self.num_points,
-            num_poses=self.num_poses,
-            turns=self.turns,
-            spread=self._spread,
+            num_poses=num_poses,
+            turns=turns,
+            spread=spread,
             sizes=self.sizes,
             seed=self.data_seed,
         )
@@ -87,7 +110,7 @@ class PartialSymmetryTask(Classification):
         return [
             f"template {template}, pose {pose}, size {size:g}"
             for template in range(self.num_templates)
-            for pose in range(self.num_poses)
+            for pose in range(self._poses[0])
             for size in self.sizes
         ]
 
