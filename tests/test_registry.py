@@ -96,5 +96,6 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "fixed-head-pfn",
         "vae",
         "lie-vae",
+        "shared-weights",
     ]
     assert METHODS.get("augment") is Augment

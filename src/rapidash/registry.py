@@ -65,6 +65,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "sharing",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
@@ -95,6 +96,7 @@ NETWORKS: Registry[Any] = Registry(
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",
         "vae": "rapidash.learn:VAEConfig",
         "lie-vae": "rapidash.learn:CommutativeLieGroupVAEConfig",
+        "shared-weights": "rapidash.learn.sharing:SharedWeightsConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -111,6 +113,7 @@ TASKS: Registry[Any] = Registry(
         "grid-world": "rapidash.relax.rl:GridWorldTask",
         "pendulum": "rapidash.relax.rl:PendulumTask",
         "synthetic-tables": "rapidash.symmetrize.tabular:SyntheticTablesTask",
+        "planted-sharing": "rapidash.learn.sharing:PlantedSharingTask",
     },
 )
 METHODS: Registry[Any] = Registry(
@@ -161,6 +164,7 @@ OBJECTIVES: Registry[Any] = Registry(
         "actor-critic": "rapidash.relax.rl:ActorCritic",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
+        "bilevel": "rapidash.learn.sharing:Bilevel",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -175,6 +179,7 @@ MEASURES: Registry[Any] = Registry(
         "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
         "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
+        "sharing": "rapidash.learn.sharing:measure_sharing",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -205,6 +210,7 @@ SECTIONS: Registry[Any] = Registry(
         "planted": "rapidash.report._planted_section:planted_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",
+        "sharing": "rapidash.report._sharing_section:sharing_section",
     },
 )
 REGISTRIES = {

@@ -123,6 +123,27 @@ def test_shift_sharing_is_found_exactly_and_relaxed() -> None:
     assert discover_sharing(problem, RelaxedSearch(), generator=seeded(0)).distance(oracle) == 0
 
 
+class MapOfMeans(LinearProblem):
+    """Trained with the map of mean weights, and not with the mean over drawn sharings."""
+
+    def quadratic(self, assignment: Tensor, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        if split == "val":
+            return super().quadratic(assignment, split)
+        kept, self.moments["val"] = self.moments["val"], self.moments[split]
+        hessian, slope, constant = super().quadratic(assignment, "val")  # A psi for the weights
+        self.moments["val"] = kept
+        return hessian + 2 * self.ridge * torch.eye(hessian.shape[-1], dtype=hessian.dtype), slope, constant
+
+
+def test_a_search_that_trains_the_map_of_mean_weights_ends_elsewhere() -> None:
+    problem, oracle = ring_trial(3)
+    problem.__class__ = MapOfMeans
+    exact = discover_sharing(problem, ExactSearch(), generator=seeded(0))
+    relaxed = discover_sharing(problem, RelaxedSearch(steps=100), generator=seeded(0))
+    assert exact.distance(oracle) == 0
+    assert relaxed.distance(oracle) > 0
+
+
 def test_a_map_without_sharing_gets_none() -> None:
     rng = seeded("free")
     weight = torch.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=torch.float64)

@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rapidash.learn.sharing._hypergradient import Exact, Solver, hypergradient
 
 Split = Literal["train", "val", "both"]
 
-_ITERATIONS = 500
+_ROUNDS, _ITERATIONS, _SLOPE = 3, 300, 1e-5  # the last in units of the loss
 
 
 class SharingProblem(ABC):
@@ -39,27 +39,35 @@ class SharingProblem(ABC):
     def loss(self, assignment: Float[Tensor, "K M"], params: Float[Tensor, " P"], split: Split) -> Float[Tensor, ""]:
         """The loss on the training data, the validation data, or both together."""
 
+    @abstractmethod
+    def untied(self, assignment: Int[Tensor, " K"], params: Float[Tensor, " P"]) -> Float[Tensor, " Q"]:
+        """The parameters of the same function where weight i uses parameter i."""
+
     def minimize(
         self, assignment: Float[Tensor, "K M"], start: Float[Tensor, " P"], split: Split
     ) -> Float[Tensor, " P"]:
-        """The parameters that minimize the loss of a split: L-BFGS from ``start``."""
+        """The parameters that minimize the loss of a split: L-BFGS from ``start``, begun again where it gets stuck."""
         assignment, params = assignment.detach(), start.detach().clone().requires_grad_(True)
-        optimizer = torch.optim.LBFGS(
-            [params],
-            max_iter=_ITERATIONS,
-            history_size=20,
-            tolerance_grad=1e-7,
-            tolerance_change=1e-14,
-            line_search_fn="strong_wolfe",
-        )
 
         def closure() -> float:
-            optimizer.zero_grad()
+            params.grad = None
             value = self.loss(assignment, params, split)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return float(value.detach())
 
-        optimizer.step(closure)
+        for _ in range(_ROUNDS):
+            optimizer = torch.optim.LBFGS(
+                [params],
+                max_iter=_ITERATIONS,
+                history_size=20,
+                tolerance_grad=_SLOPE,
+                tolerance_change=1e-14,
+                line_search_fn="strong_wolfe",
+            )
+            optimizer.step(closure)
+            closure()
+            if params.grad is not None and float(params.grad.abs().max()) <= _SLOPE:
+                break
         return params.detach()
 
     def upper_losses(self, assignments: Float[Tensor, "C K M"], generator: torch.Generator) -> Float[Tensor, " C"]:
@@ -112,6 +120,10 @@ class QuadraticProblem(SharingProblem):
         """Zeros: a minimum is found from anywhere."""
         return torch.zeros(num_params, dtype=torch.float64)
 
+    def untied(self, assignment: Int[Tensor, " K"], params: Float[Tensor, " M"]) -> Float[Tensor, " K"]:
+        """The weights."""
+        return params[assignment]
+
     def loss(self, assignment: Float[Tensor, "K M"], params: Float[Tensor, " M"], split: Split) -> Float[Tensor, ""]:
         """The value."""
         hessian, slope, constant = self.quadratic(assignment, split)
@@ -122,8 +134,9 @@ class QuadraticProblem(SharingProblem):
     ) -> Float[Tensor, "*C M"]:
         """The minimizer, 0 in a parameter that no weight uses."""
         hessian, slope, _ = self.quadratic(assignment.detach(), split)
-        solution: Tensor = -torch.linalg.pinv(hessian, hermitian=True) @ slope[..., None]
-        return solution[..., 0]
+        unused = (hessian.diagonal(dim1=-2, dim2=-1) == 0).to(hessian)
+        solution: Tensor = -torch.linalg.solve(hessian + unused.diag_embed(), slope)
+        return solution
 
     def upper_losses(self, assignments: Float[Tensor, "C K M"], generator: torch.Generator) -> Float[Tensor, " C"]:
         """All at once."""

@@ -81,24 +81,22 @@ class LinearProblem(QuadraticProblem):
         self, assignment: Float[Tensor, "*C K M"], split: Split
     ) -> tuple[Float[Tensor, "*C M M"], Float[Tensor, "*C M"], Float[Tensor, "*C"]]:
         """Mean squared error over samples and outputs, with the ridge unless it is for validation."""
-        (xx, yx, yy), (num_out, num_in) = self.moments[split], self.shape
-        blocks = assignment.unflatten(-2, (num_out, num_in))
-        hessian = torch.einsum("...oim,ij,...ojn->...mn", blocks, xx, blocks)
+        (xx, yx, yy), (num_out, _) = self.moments[split], self.shape
+        products = torch.block_diag(*[xx] * num_out)  # of the inputs that two weights see, 0 for two outputs
+        hessian = assignment.mT @ products @ assignment
         if split != "val":
-            size = xx.diagonal()
-            hessian = hessian - torch.einsum("...oim,i,...oin->...mn", blocks, size, blocks)
-            hessian = hessian + torch.einsum("...oim,i->...m", blocks, size).diag_embed()
-            hessian = hessian + num_out * self.ridge * torch.eye(hessian.shape[-1], dtype=hessian.dtype)
-        hessian = hessian * (2 / num_out)
-        slope = torch.einsum("...oim,oi->...m", blocks, yx) * (-2 / num_out)
+            size = products.diagonal()[:, None]
+            variance = (assignment * size).sum(dim=-2).diag_embed() - assignment.mT @ (assignment * size)
+            hessian = hessian + variance + num_out * self.ridge * torch.eye(hessian.shape[-1], dtype=hessian.dtype)
+        hessian, slope = hessian * (2 / num_out), (yx.flatten() @ assignment) * (-2 / num_out)
         return hessian, slope, (yy / num_out).expand(assignment.shape[:-2])
 
 
 class PositionsProblem(SharingProblem):
     r"""A sum of a small network over K positions, :math:`y = u \cdot \sum_k \tanh(W_{a(k)}[x_k]) + b`.
 
-    Each position k has a symbol :math:`x_k`. :math:`W_c` is a table of a row for each symbol (an embedding followed by a
-    linear layer), and the tables are what positions may share. Mean squared error, and a ridge.
+    Each position k has a symbol :math:`x_k`. :math:`W_c` is a table with a row for each symbol (an embedding followed
+    by a linear layer), and the tables are what positions may share. Mean squared error, and a ridge.
 
     Args:
         x_train, y_train, x_val, y_val: symbols (n, K), from 0 to ``num_symbols`` - 1, and targets (n,).
@@ -137,20 +135,32 @@ class PositionsProblem(SharingProblem):
         size = num_params * self.num_symbols * self.hidden + self.hidden + 1
         return 0.3 * torch.randn(size, generator=generator, dtype=torch.float64)
 
-    def predict(
-        self, assignment: Float[Tensor, "K M"], params: Float[Tensor, " P"], x: Int[Tensor, "B K"]
-    ) -> Float[Tensor, " B"]:
-        """y of the symbols at the positions."""
-        tables, out, bias = params.split([params.numel() - self.hidden - 1, self.hidden, 1])
-        tables = torch.einsum("km,msh->ksh", assignment, tables.reshape(-1, self.num_symbols, self.hidden))
-        rows = tables[torch.arange(self.num_weights), x]  # (B, K, H)
-        return rows.tanh().sum(dim=1) @ out + bias
+    def untied(self, assignment: Int[Tensor, " K"], params: Float[Tensor, " P"]) -> Float[Tensor, " Q"]:
+        """A table for each position."""
+        width = self.num_symbols * self.hidden
+        tables, rest = params[: -self.hidden - 1], params[-self.hidden - 1 :]
+        return torch.cat([tables.reshape(-1, width)[assignment].flatten(), rest])
 
     def loss(self, assignment: Float[Tensor, "K M"], params: Float[Tensor, " P"], split: Split) -> Float[Tensor, ""]:
         """Mean squared error, with the ridge unless it is for validation."""
         x, y = self.data[split]
-        error = (self.predict(assignment, params, x) - y).square().mean()
+        tables, rest = params[: -self.hidden - 1], params[-self.hidden - 1 :]
+        tied = assignment @ tables.reshape(assignment.shape[1], -1)
+        error = (sum_over_positions(torch.cat([tied.flatten(), rest]), x, self.hidden) - y).square().mean()
         return error if split == "val" else error + self.ridge * params.square().sum()
+
+
+def sum_over_positions(params: Float[Tensor, " Q"], x: Int[Tensor, "B K"], hidden: int) -> Float[Tensor, " B"]:
+    """The network of `PositionsProblem` with a table for each position.
+
+    Args:
+        params: tables (K, S, H), the weights of the output (H), and the bias.
+        x: symbols.
+        hidden: H.
+    """
+    tables, out, bias = params.split([params.numel() - hidden - 1, hidden, 1])
+    rows = tables.reshape(x.shape[1], -1, hidden)[torch.arange(x.shape[1]), x]  # (B, K, H)
+    return rows.tanh().sum(dim=1) @ out + bias
 
 
 def _moments(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,14 +22,16 @@ def harden(relaxed: Float[Tensor, "K M"]) -> Float[Tensor, "K M"]:
     return hard + relaxed - relaxed.detach()
 
 
-def sharing_penalty(assignment: Float[Tensor, "K M"], weight: float, entropy_weight: float = 0.0) -> Float[Tensor, ""]:
+def sharing_penalty(
+    assignment: Float[Tensor, "*C K M"], weight: float, entropy_weight: float = 0.0
+) -> Float[Tensor, "*C"]:
     r"""The penalty :math:`\lambda \sum_c ||A_{:c}||_2 + \lambda_H \frac{1}{K} \sum_i H(A_{i:})`, entropy in nats.
 
     The first term prefers few and large clusters: of a hard assignment it is the sum of the square roots of their
     sizes, which is the nuclear norm of A. The second pushes the rows to a single 1.
 
     Args:
-        assignment: A, rows of probabilities.
+        assignment: A, rows of probabilities; or several.
         weight, entropy_weight: lambda and lambda_H, at least 0.
     Raises: ValueError for a negative weight.
     """
@@ -38,5 +40,5 @@ def sharing_penalty(assignment: Float[Tensor, "K M"], weight: float, entropy_wei
     squares = assignment.square().sum(dim=-2)
     is_used = squares > 0
     sizes = (squares.where(is_used, torch.ones_like(squares))).sqrt() * is_used  # no infinite slope at an unused one
-    entropy = torch.special.entr(assignment.clamp(min=torch.finfo(assignment.dtype).tiny)).sum(dim=-1).mean()
-    return weight * sizes.sum() + entropy_weight * entropy
+    entropy = torch.special.entr(assignment.clamp(min=torch.finfo(assignment.dtype).tiny)).sum(dim=-1).mean(dim=-1)
+    return weight * sizes.sum(dim=-1) + entropy_weight * entropy

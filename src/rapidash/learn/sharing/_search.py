@@ -15,6 +15,7 @@ from rapidash.learn.sharing._problem import SharingProblem
 from rapidash.learn.sharing._relaxed_assignment import hard_assignment, relaxed_assignment, sharing_penalty
 
 _AT_ONCE = 4096  # partitions
+_GAIN = 1e-9  # least of a move, above rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class Search(ABC):
     """A way to look for the assignment of least validation loss plus penalty."""
 
     weight: float
+    refine: bool = False
 
     @abstractmethod
     def candidates(self, problem: SharingProblem, generator: torch.Generator) -> Int[Tensor, "C K"]:
@@ -92,6 +94,8 @@ class RelaxedSearch(Search):
         num_params: M, columns of A; None: K.
         solver: of the hypergradient.
         max_gradient_norm: of the training loss at which its parameters count as a minimum.
+        refine: whether the best start is improved as long as a move of one weight, to another cluster or out of its
+            own, lowers the upper loss. The paper has no such step.
     Raises: ValueError for values outside the above.
     Source: Yeh et al., "Equivariance Discovery by Learned Parameter-Sharing", AISTATS 2022.
     """
@@ -103,7 +107,8 @@ class RelaxedSearch(Search):
     restarts: int = 3
     num_params: int | None = None
     solver: Solver = field(default_factory=Exact)
-    max_gradient_norm: float = 1e-4
+    max_gradient_norm: float = 1e-3
+    refine: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -127,9 +132,9 @@ class RelaxedSearch(Search):
         for _ in range(self.steps):
             assignments = relaxed_assignment(logits)
             params, slopes = problem.val_gradients(assignments, params, self.solver, self.max_gradient_norm)
-            penalties = torch.stack([sharing_penalty(one, self.weight, self.entropy_weight) for one in assignments])
+            penalties = sharing_penalty(assignments, self.weight, self.entropy_weight)
             optimizer.zero_grad()
-            ((slopes * assignments).sum() + penalties.sum()).backward()  # type: ignore[no-untyped-call]
+            ((slopes * assignments).sum() + penalties.sum()).backward()
             optimizer.step()
         return relaxed_assignment(logits.detach())
 
@@ -150,8 +155,10 @@ def discover_sharing(
     upper = torch.cat([_upper_losses(problem, rows, search.weight, generator) for rows in found.split(_AT_ONCE)])
     if not bool(upper.isfinite().any()):
         raise ValueError("no candidate has a finite validation loss: look at the data and the scale of the problem")
-    best = int(upper.nan_to_num(math.inf).argmin())
-    return fit_sharing(problem, found[best], search.weight, generator=generator, candidates=tuple(upper.tolist()))
+    best = found[int(upper.nan_to_num(math.inf).argmin())]
+    if search.refine:
+        best = _refined(problem, best, search.weight, generator)
+    return fit_sharing(problem, best, search.weight, generator=generator, candidates=tuple(upper.tolist()))
 
 
 def fit_sharing(
@@ -193,6 +200,25 @@ def _upper_losses(
     """Validation loss and penalty of each assignment."""
     hard = hard_assignment(rows, problem.num_weights)
     return problem.upper_losses(hard, generator) + weight * hard.sum(dim=1).sqrt().sum(dim=1)
+
+
+def _refined(
+    problem: SharingProblem, assignment: Int[Tensor, " K"], weight: float, generator: torch.Generator
+) -> Int[Tensor, " K"]:
+    """The end of a descent by moves of one weight: no single one lowers the upper loss further."""
+    while True:
+        rows = [assignment]
+        for place in range(len(assignment)):
+            for cluster in range(min(int(assignment.max()) + 2, len(assignment))):
+                moved = assignment.clone()
+                moved[place] = cluster
+                rows.append(canonical_assignment(moved))
+        tried = torch.cat([assignment[None], torch.stack(rows).unique(dim=0)])
+        upper = _upper_losses(problem, tried, weight, generator)
+        best = int(upper.nan_to_num(math.inf).argmin())
+        if not upper[best] < upper[0] - _GAIN:
+            return assignment
+        assignment = tried[best]
 
 
 def _check_at_least_0(**values: float) -> None:
