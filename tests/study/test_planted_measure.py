@@ -196,6 +196,11 @@ def test_the_ring_is_fitted_as_least_squares() -> None:
         expected = float((rows @ weights - y_val).square().sum(dim=1).mean())
         found = fit_sharing(made, torch.tensor(assignment), generator=seeded(0))
         assert found.val_loss == pytest.approx(expected, rel=1e-8)
+        free = torch.eye(8).double()
+        tied = nn.functional.one_hot(torch.tensor(assignment)).double()
+        fit = made.minimize(tied, made.start(tied.shape[1], seeded(0)), "train")
+        again = made.loss(free, made.untied(torch.tensor(assignment), fit), "val")
+        assert float(again) == pytest.approx(found.val_loss, rel=1e-9)
         wrong = float(((rows @ weights).argmax(dim=1) != label_val).double().mean())
         assert made.error_rate(torch.tensor(assignment)) == pytest.approx(100 * wrong, abs=1e-6)
         hard = nn.functional.one_hot(torch.tensor(assignment), 8).double()[None]
@@ -222,3 +227,14 @@ def test_the_studies_run_and_their_arms_answer(tmp_path: Any) -> None:
         assert record["status"] == "done", record["error"]
         heard |= {found[0] for m in record["measurements"] if (found := planted.read(m["name"], m["value"] or 0.0))}
     assert heard == set(planted.ASKED)
+
+
+@pytest.mark.parametrize("name", ["planted-modelnet10", "planted-shapes"])
+def test_real_shapes_are_asked_about_both_axes(name: str) -> None:
+    design = get_design(name)
+    asked = [f"{method} {axis}" for axis in "zx" for method in ("transformer + Augerino", "transformer + histogram")]
+    named = [variant.name for variant in design.variants]
+    assert [found for found in named if "+" in found and "ACE" not in found] == asked
+    assert [found for found in named if "ACE" in found] == ["SO2(z) on R3 + ACE", "SO2(x) on R3 + ACE"]
+    assert planted.axes_asked(get_task(design.task)) == ("z", "x")
+    assert planted.axes_asked(get_task("planted")) == ("z",)

@@ -74,6 +74,11 @@ class RingProblem(SharingProblem):
         """Zeros: a minimum is found from anywhere."""
         return torch.zeros((num_params * self.width + 1) * self.num_classes, dtype=torch.float64)
 
+    def untied(self, assignment: Int[Tensor, " K"], params: Float[Tensor, " P"]) -> Float[Tensor, " Q"]:
+        """A block for each bin, and the constant."""
+        blocks = params[: -self.num_classes].unflatten(0, (-1, self.width * self.num_classes))
+        return torch.cat([blocks[assignment].flatten(), params[-self.num_classes :]])
+
     def loss(self, assignment: Float[Tensor, "K M"], params: Float[Tensor, " P"], split: Split) -> Float[Tensor, ""]:
         """Summed over the entries of a unit vector, a mean over samples."""
         weights = params.unflatten(0, (-1, self.num_classes))
