@@ -127,7 +127,7 @@ def test_a_step_pushes_half_widths_and_a_period_ends_them() -> None:
     values = dict(control.values())
     assert values["half-width of rotation"] == pytest.approx(math.pi)
     assert values["half-width of scaling"] > 1
-    (sentence,) = method.learned(model)
+    sentence = method.learned_ledger(model, TASK.ledger(Variant("a", MLP)), "full").reasons[-1]
     assert "rotation 3.14" in sentence
 
 

@@ -126,7 +126,7 @@ def test_the_shares_stay_at_first_and_every_bin_is_measured_in_turn() -> None:
     again.load_state_dict(control.state_dict())
     assert torch.equal(again.state_dict()["losses"], control.state_dict()["losses"])
     assert dict(control.values())["share of rotation by 0"] == pytest.approx(0.5)
-    (sentence,) = method.learned(model)
+    sentence = method.learned_ledger(model, TASK.ledger(Variant("a", MLP)), "full").reasons[-1]
     assert "rotation by 0 (0.5)" in sentence
 
 

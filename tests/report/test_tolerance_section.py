@@ -17,7 +17,7 @@ SURE: dict[str, Any] = {"change": 0.01, "start": 0.15, "spread": 2.0, "pays": Fa
     [
         (WIDE, CLOSED, {}, "tolerated, by about 0.800 each way"),
         (WIDE, CLOSED, {"spread": None}, "tolerated, by about 0.800 each way"),
-        (CLOSED, CLOSED, {"change": 0.001}, "not tolerated beyond 0.0600"),
+        (CLOSED, CLOSED, {"change": 0.05}, "cannot tell: it closed to 0.0600"),
         (WIDE, WIDE, {}, "cannot tell: the same with and without a penalty"),
         (WIDE, CLOSED, {"change": 0.1}, "cannot tell: still moving, by +0.100 in the last quarter"),
         (WIDE, CLOSED, {"pays": True}, "cannot tell: the penalty pays with errors"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 

@@ -19,9 +19,12 @@ from rapidash.learn._factors_measure import (
 )
 from rapidash.learn._histogram import GroupHistogram
 from rapidash.learn._learned_histogram import SHARE, LearnedHistogram
+from rapidash.learn._mixed_layers import MixedGroupConv
 from rapidash.learn._penalties import commutator_penalty, hessian_penalty
 from rapidash.learn._relax_to_subgroup import layer_subgroups, relax_to_subgroup, subgroup_distance
 from rapidash.learn._search import EquivarianceSearch, Individual, SearchResult
+from rapidash.learn._subgroup_evolution import SubgroupEvolution
+from rapidash.learn._subgroup_mixing import SubgroupMixing
 from rapidash.learn._transport import MOTION_UNITS, MOTIONS, AffineTransport, affine_transport
 from rapidash.learn._vae_configs import CommutativeLieGroupVAEConfig, VAEConfig
 from rapidash.learn._variational import VariationalBound
@@ -53,8 +56,11 @@ __all__ = [
     "Individual",
     "LearnedHistogram",
     "LearnedWidths",
+    "MixedGroupConv",
     "Posterior",
     "SearchResult",
+    "SubgroupEvolution",
+    "SubgroupMixing",
     "VAEConfig",
     "VaeOutput",
     "VariationalBound",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -82,11 +82,14 @@ class Augerino(RangedMethod):
         tested = f"{self.num_test} in the test" if self.num_test else "none in the test"
         return f"exp(sum u w A) of {self.group} with {what} {widths} (1 element in training, {tested})"
 
-    def learned(self, model: nn.Module) -> tuple[str, ...]:
-        """The half-widths of a trained model, whose weights validation has chosen."""
+    def learned_ledger(self, model: nn.Module, before: Ledger, view: str) -> Ledger:
+        """Also the half-widths of the trained model."""
+        ledger = self.ledger(before, view)
+        if not self.learns:
+            return ledger
         law = WidthControl(self, model).law
         widths = ", ".join(f"{name} {width:.3g}" for name, width in zip(law.names, law.width.tolist()))
-        return (f"the half-widths of the chosen weights: {widths}",) if self.learns else ()
+        return replace(ledger, reasons=(*ledger.reasons, f"the half-widths of the chosen weights: {widths}"))
 
     @property
     def _names(self) -> Sequence[str]:

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import nn
-
 from rapidash.models import Untying
-from rapidash.nn import OrbitTables
 
 Layers = tuple[tuple[int, ...], ...]  # of every layer the elements that it keeps
 
@@ -70,10 +67,8 @@ def children(layers: Layers, among: Candidates) -> list[Layers]:
     """
     last = set(layers[-1])
     made = [(*layers[:-1], smaller) for smaller in among.members if set(smaller) < last]
-    for place in range(len(layers) - 2, -1, -1):
-        if set(layers[place + 1]) < set(layers[place]):
-            made.append((*layers[:place], layers[place + 1], *layers[place + 1 :]))
-    return made
+    earlier = [place for place in range(len(layers) - 1) if set(layers[place + 1]) < set(layers[place])]
+    return made + [(*layers[:place], layers[place + 1], *layers[place + 1 :]) for place in reversed(earlier)]
 
 
 def survivors(scores: Sequence[Score], population: int, kinds: Sequence[object]) -> list[int]:
@@ -88,12 +83,3 @@ def survivors(scores: Sequence[Score], population: int, kinds: Sequence[object])
     front = [index for index in order if not any(scores[other].dominates(scores[index]) for other in order)]
     rest = [index for index in order if index not in front]
     return sorted((front + rest)[:population], key=order.index)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """The parameters of a network, those of tied tables once."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    for part in model.modules():
-        if isinstance(part, OrbitTables):
-            total -= (len(part.weight) - part.num_tied) * part.weight[0].numel()
-    return total

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -82,8 +82,8 @@ class LearnedHistogram(RangedMethod):
         number = len(self._law().elements)
         return f"{number} elements exp(u A) of {self.group} with learned shares (1 drawn in training, {tested})"
 
-    def learned(self, model: nn.Module) -> tuple[str, ...]:
-        """The elements that a trained model has a share of more than twice the mean for."""
+    def learned_ledger(self, model: nn.Module, before: Ledger, view: str) -> Ledger:
+        """Also the elements that the trained model has a share of more than twice the mean for."""
         law = HistogramControl(self, model).law
         large = [
             f"{u:.3g} ({share:.2g})"
@@ -91,9 +91,9 @@ class LearnedHistogram(RangedMethod):
             if share > 2 / len(law.elements)
         ]
         entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.elements)):.3g}"
-        return (
-            f"shares above twice their mean, of the chosen weights, {law.names[0]} by {', '.join(large)}; {entropy}",
-        )
+        ledger = self.ledger(before, view)
+        found = f"shares above twice their mean, of the chosen weights, {law.names[0]} by {', '.join(large)}; {entropy}"
+        return replace(ledger, reasons=(*ledger.reasons, found))
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Trains the logits with a rate of their own."""

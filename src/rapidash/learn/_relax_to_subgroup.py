@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.groups import Group, coset_labels, finite_table, parse_group, parse_subgroup
+from rapidash.groups import Group, coset_labels, finite_table, parse_subgroup
 from rapidash.models import (
-    FiberNetwork,
     Rapidash,
     keep_subgroups,
     layer_members,
@@ -17,7 +16,7 @@ from rapidash.models import (
     untie,
     untying,
 )
-from rapidash.nn import GroupConv, ImageGroupConv, ImageSubgroupConv, OrbitTables, SubgroupConv
+from rapidash.nn import GroupConv, ImageGroupConv, ImageSubgroupConv, Tables
 
 ImageLayer = ImageGroupConv | ImageSubgroupConv
 
@@ -113,7 +112,7 @@ def subgroup_distance(model: nn.Module, subgroup: str | Group) -> Float[Tensor, 
 
 def _of_things(kernel: nn.Module, num: int) -> Tensor:
     """The weights of each of several things."""
-    return kernel.of_things() if isinstance(kernel, OrbitTables) else kernel.get_parameter("weight").expand(num, -1, -1)
+    return kernel.of_things() if isinstance(kernel, Tables) else kernel.get_parameter("weight").expand(num, -1, -1)
 
 
 def _tables_of(layer: ImageLayer) -> Tensor:
@@ -139,7 +138,7 @@ def _members_of(layer: ImageLayer) -> tuple[int, ...]:
     table = finite_table(layer.group)
     if not isinstance(layer, ImageSubgroupConv):
         return tuple(range(len(table)))
-    labels = layer.tables.ties[layer.tables.orbits]
+    labels = layer.tables.labels()
     return tuple((labels == labels[0]).nonzero().flatten().tolist())
 
 

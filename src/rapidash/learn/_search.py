@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, count_parameters, survivors
+from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, survivors
 from rapidash.models import Rapidash, keep_subgroups, layer_members, untie, untying
+from rapidash.nn import used_parameters
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ class EquivarianceSearch:
         """Evolution with inherited weights (EquiNAS_E).
 
         In every generation all individuals are trained, and then compared: those on the Pareto front of error and
-        parameters live on, up to ``population``, of those with the same groups the best one. Each of these has as children all its single relaxations, networks of
-        the same function with more weights. Groups never increase with depth. The best individual so far competes as
-        it was, beside its copy that is trained on, so the best error never rises.
+        parameters live on, up to ``population``, of those with the same groups the best one. Each of these has as
+        children all its single relaxations, networks of the same function with more weights. Groups never increase
+        with depth. The best individual so far competes as it was, beside its copy that is trained on, so the best
+        error never rises.
 
         Args:
             train: trains a network in place for the share of a generation.
@@ -104,7 +106,7 @@ class EquivarianceSearch:
 
     def _scored(self, model: nn.Module, error: float, generation: int) -> Individual:
         groups = tuple(self.candidates.name(members) for members in layer_members(model))
-        return Individual(model, groups, error, count_parameters(model), generation)
+        return Individual(model, groups, error, used_parameters(model), generation)
 
 
 def offspring(parents: Sequence[nn.Module], among: Candidates) -> list[nn.Module]:

@@ -6,7 +6,7 @@ from rapidash.methods._build import build_model
 from rapidash.methods._earlier import modern_variant
 from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
 from rapidash.methods._measure import Measure, Measurement, Subject
-from rapidash.methods._method import FULL, Control, Method, ParamGroup, StepView
+from rapidash.methods._method import FULL, Control, Enter, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
 from rapidash.methods._picture import Moment, Picture
 from rapidash.methods._symmetrizing import DrawControl, SymmetrizedModel, SymmetrizingMethod
@@ -24,6 +24,7 @@ __all__ = [
     "Control",
     "DetailedTask",
     "DrawControl",
+    "Enter",
     "EvalResult",
     "Measure",
     "Measurement",

@@ -157,9 +157,14 @@ class Method:
         """The ledger of a view after the method has changed its symmetry."""
         return before
 
-    def learned(self, model: nn.Module) -> Sequence[str]:
-        """Sentences on the symmetry that a trained model has learned, for its record; a ledger is known before."""
-        return ()
+    def learned_ledger(self, model: nn.Module, before: Ledger, view: str) -> Ledger:
+        """The ledger of a view of a trained model, for a method that finds the symmetry; by default that of any model.
+
+        Args:
+            model: as all methods have modified it, with the weights that count for the view.
+            before, view: as of `ledger`.
+        """
+        return self.ledger(before, view)
 
     def average(self) -> "OrbitAverage | None":
         """An average over a group that predictions take at test time."""

@@ -20,17 +20,33 @@ def view_names(methods: Sequence[Method], model: nn.Module) -> list[str]:
     return list(dict.fromkeys([FULL, *(name for method in methods for name in method.views(model))]))
 
 
-def view_ledger(task: Task, variant: Variant, view: str) -> Ledger:
+def view_ledger(
+    task: Task,
+    variant: Variant,
+    view: str,
+    model: nn.Module | None = None,
+    weights: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Ledger:
     """The symmetry of one view of a variant: that of the task's network, and what each method says of it.
 
     Args:
         task, variant: what was built.
         view: a view of the model, or ``"averaged"``, the average of the primary view's predictions.
+        model: trained, modified by all methods: what they have found then counts too; None: what holds for any.
+        weights: of the trained model, as for `seen_in_view`.
     """
     ledger = task.ledger(variant)
     inner = _inner(variant, view)
+    finds = [method for method in variant.methods if type(method).learned_ledger is not Method.learned_ledger]
+    if model is not None and finds and weights is not None:
+        model = copy.deepcopy(model)
+        model.load_state_dict(weights[inner])
     for method in variant.methods:
-        ledger = method.ledger(ledger, view if method.average() is not None else inner)
+        shown = view if method.average() is not None else inner
+        if model is None or method not in finds:
+            ledger = method.ledger(ledger, shown)
+        else:
+            ledger = method.learned_ledger(model, ledger, shown)
     return ledger
 
 

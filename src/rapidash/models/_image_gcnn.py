@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.groups import MatrixGroup, finite_table, moved_back, parse_group, parse_subgroup, part_of
+from rapidash.groups import Group, finite_table, moved_back, parse_group, parse_subgroup, part_of
 from rapidash.models._fiber_network import FiberNetwork
 from rapidash.models._network import Interface, NetworkConfig, Takes
 from rapidash.models._subgroups import draw_tables, untie
@@ -71,7 +71,7 @@ class _FiberConfig(NetworkConfig):
         return "components"
 
     @property
-    def group(self) -> MatrixGroup:
+    def group(self) -> Group:
         """The group of the layers."""
         return parse_group(self.symmetry, 2)
 
@@ -139,7 +139,7 @@ class ImageGCNNConfig(_FiberConfig):
         self.kept_symmetry  # noqa: B018  (raises for what is no subgroup)
 
     @property
-    def kept_symmetry(self) -> MatrixGroup:
+    def kept_symmetry(self) -> Group:
         """The group that all layers keep."""
         kept = [parse_subgroup(name, self.group) for name in self.subgroups]
         if not kept:

@@ -34,7 +34,7 @@ from rapidash.models._network import Interface, RapidashOutput
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
-from rapidash.models._subgroups import draw_tables, grid_untying, keep_subgroups
+from rapidash.models._subgroups import draw_tables, grid_motions, keep_subgroups
 from rapidash.nn import (
     Block,
     ConvNextBlock,
@@ -282,7 +282,7 @@ class Rapidash(nn.Module):
         """The largest group for which the layers are equivariant in floating point, for this orientation grid."""
         if not self.invariants.has_orientations or not self.symmetry.linear.generators(self.dim).numel():
             return self.symmetry
-        return Group(self.dim, grid_untying(self.invariants, self.grid).group.linear, translations=True)
+        return Group(self.dim, grid_motions(self.invariants, self.grid).linear, translations=True)
 
     @property
     def tie_exception(self) -> str:

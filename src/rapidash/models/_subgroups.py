@@ -27,10 +27,10 @@ from rapidash.nn import (
     GroupConv,
     ImageGroupConv,
     ImageSubgroupConv,
-    OrbitTables,
     SubgroupBatchNorm,
     SubgroupConv,
     SubgroupHead,
+    Tables,
     has_mean,
 )
 
@@ -85,6 +85,10 @@ class Untying:
             return (coset_labels(finite_table(self.group), members),)
         return orbit_labels(self.action, members), orbit_labels(self._pairs(), members).reshape(num, num)
 
+    def keeping(self, labels: Int[Tensor, " X"]) -> tuple[int, ...]:
+        """The elements that take everything, elements or pairs of orientations, to what has the same label."""
+        return kept_labels(self._pairs() if self.on_pairs else self.action, labels)
+
     @property
     def everything(self) -> tuple[int, ...]:
         """All elements of the group."""
@@ -99,23 +103,27 @@ class Untying:
         return (self.action[:, :, None] * num + self.action[:, None, :]).flatten(1)
 
 
+def grid_motions(invariants: PairInvariants, grid: Tensor) -> Group:
+    """The motions of a grid that kernels keep, as a finite group that fixes the origin."""
+    group = invariants.group
+    motions = grid_symmetries(grid.detach().cpu().double(), reflections=True).elements
+    kept = torch.stack([motion for motion in motions if group.linear.contains(motion)])
+    return Group(group.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=False)
+
+
 def grid_untying(invariants: PairInvariants, grid: Tensor) -> Untying:
-    """The motions of a grid that kernels keep.
+    """The motions of a grid that kernels keep, and where they take its orientations.
 
     Raises: ValueError without orientations.
     """
-    group = invariants.group
     if not invariants.has_orientations:
         raise ValueError(
             "a network on R^D has no orientations whose kernels could differ: choose a space such as 'R3xS2'"
         )
-    grid = grid.detach().cpu().double()
-    motions = grid_symmetries(grid, reflections=True).elements
-    kept = torch.stack([motion for motion in motions if group.linear.contains(motion)])
-    finite = Group(group.dim, FiniteGroup(f"{len(kept)} motions of the grid", kept), translations=False)
-    linear = finite_table(finite).elements[:, : group.dim, : group.dim]
+    grid, finite = grid.detach().cpu().double(), grid_motions(invariants, grid)
+    linear = finite_table(finite).elements[:, : finite.dim, : finite.dim]
     action = torch.cdist(grid @ linear.transpose(1, 2), grid.expand(len(linear), -1, -1)).argmin(dim=2)
-    return Untying(finite, action, on_pairs=True, whole=group.name)
+    return Untying(finite, action, on_pairs=True, whole=invariants.group.name)
 
 
 def untying(network: nn.Module) -> Untying:
@@ -191,7 +199,7 @@ def untie(network: nn.Module, layers: Sequence[Sequence[int]], *, can_tie: bool 
         is_whole = len(members) == len(orbits.action)
         for place in parts:
             module = place.module
-            if is_whole and not can_tie and not any(isinstance(part, OrbitTables) for part in module.modules()):
+            if is_whole and not can_tie and not any(isinstance(part, Tables) for part in module.modules()):
                 continue  # one orbit is the layer itself
             new = _untied(module, labels, can_tie)
             place.put(new.to(next(module.parameters()).device).train(module.training))
@@ -214,11 +222,8 @@ def layer_members(network: nn.Module) -> list[tuple[int, ...]]:
     for parts in layer_places(network):
         conv = parts[0].module
         tables = getattr(conv, "fiber_kernel", None) if orbits.on_pairs else getattr(conv, "tables", None)
-        if not isinstance(tables, OrbitTables) or tables.num_tied == 1:
-            found.append(orbits.everything)
-            continue
-        labels = tables.ties[tables.orbits].cpu()
-        found.append(kept_labels(orbits._pairs() if orbits.on_pairs else orbits.action, labels))
+        labels = tables.labels().cpu() if isinstance(tables, Tables) else None
+        found.append(orbits.everything if labels is None else orbits.keeping(labels))
     return found
 
 

@@ -16,7 +16,7 @@ from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_vectors
-from rapidash.nn._orbit_tables import OrbitTables
+from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
 from rapidash.nn._pair_attributes import PairAttributes
 from rapidash.nn._subgroup_conv import SubgroupConv
 from rapidash.nn._subgroup_image_layers import ImageSubgroupConv, SubgroupBatchNorm, SubgroupHead, has_mean
@@ -42,6 +42,7 @@ __all__ = [
     "SubgroupBatchNorm",
     "SubgroupConv",
     "SubgroupHead",
+    "Tables",
     "TabulatedKernel",
     "check_types",
     "fiber_conv",
@@ -51,4 +52,5 @@ __all__ = [
     "project_scalars",
     "project_vectors",
     "tensor_powers",
+    "used_parameters",
 ]

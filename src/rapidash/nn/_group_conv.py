@@ -109,10 +109,13 @@ class GroupConv(nn.Module):
         out = self._fiber(messages, x, edges, fiber_basis, grid)
         for kernel in (self.kernel, *self.pair_kernels, self.odd_kernel):
             if kernel is not None:
-                kernel.weight *= _ratio(x, messages)
+                self._rescale(kernel, _ratio(x, messages))
         for kernel in (self.fiber_kernel, self.odd_fiber_kernel):
             if kernel is not None:
-                kernel.weight *= _ratio(messages, out)
+                self._rescale(kernel, _ratio(messages, out))
+
+    def _rescale(self, kernel: nn.Module, factor: Tensor) -> None:
+        kernel.get_parameter("weight").mul_(factor)
 
 
 def _ratio(before: Tensor, after: Tensor) -> Tensor:

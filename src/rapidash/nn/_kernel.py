@@ -67,7 +67,7 @@ class EdgeKernel(ABC):
 
     @abstractmethod
     def _orbit_kernels(self, weights: Tensor, orbits: Tensor) -> Tensor:
-        """What `_orbit_conv` needs of the coefficients of all orbits."""
+        """The kernels of all orbits in the form that `_orbit_conv` takes."""
 
     @abstractmethod
     def _orbit_conv(self, x: Tensor, kernels: Tensor, orbits: Tensor, edge_weight: Tensor | None) -> Tensor:

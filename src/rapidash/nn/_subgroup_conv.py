@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
-from rapidash.nn._orbit_tables import OrbitTables, first_of_each, untied
+from rapidash.nn._orbit_tables import OrbitTables, Tables, first_of_each, untied
+from rapidash.ops import linear
 
 
 class SubgroupConv(GroupConv):
@@ -38,14 +39,14 @@ class SubgroupConv(GroupConv):
         nn.Module.__init__(self)
         if conv.fiber_kernel is None:
             raise ValueError("a convolution on R^D has no orientations that a subgroup could tell apart")
-        self.can_tie = can_tie
-        on_grid = [orbits.flatten(), can_tie]
-        on_pairs = [pair_orbits.flatten(), can_tie]
-        self.kernel = untied(conv.kernel, *on_grid)
-        self.fiber_kernel = untied(conv.fiber_kernel, *on_pairs)
-        self.pair_kernels = nn.ModuleList(untied(kernel, *on_grid) for kernel in conv.pair_kernels)
-        self.odd_kernel = None if conv.odd_kernel is None else untied(conv.odd_kernel, *on_grid)
-        self.odd_fiber_kernel = None if conv.odd_fiber_kernel is None else untied(conv.odd_fiber_kernel, *on_pairs)
+        on_grid, on_pairs = orbits.flatten(), pair_orbits.flatten()
+        self.kernel = untied(conv.kernel, on_grid, can_tie)  # type: ignore[assignment]
+        self.fiber_kernel = untied(conv.fiber_kernel, on_pairs, can_tie)  # type: ignore[assignment]
+        self.pair_kernels = nn.ModuleList(untied(kernel, on_grid, can_tie) for kernel in conv.pair_kernels)
+        self.odd_kernel = self.odd_fiber_kernel = None
+        if conv.odd_kernel is not None and conv.odd_fiber_kernel is not None:
+            self.odd_kernel = untied(conv.odd_kernel, on_grid, can_tie)  # type: ignore[assignment]
+            self.odd_fiber_kernel = untied(conv.odd_fiber_kernel, on_pairs, can_tie)  # type: ignore[assignment]
         self.bias = nn.Parameter(conv.bias.detach().clone())
         self.register_buffer("representatives", first_of_each(pair_orbits.flatten()), persistent=False)
 
@@ -76,11 +77,19 @@ class SubgroupConv(GroupConv):
         return out
 
     def _moments(self, x: Tensor, edges: EdgeKernel) -> Tensor:
+        assert self.odd_kernel is not None
         return edges.orbit_vector_conv(x, *self.odd_kernel())
 
     def _on_pairs(self, tables: nn.Module, fiber_basis: Float[Tensor, "O O basis"]) -> Float[Tensor, "O O C"]:
         """The kernel of every pair of orientations; all of one orbit have the same value, computed once."""
-        assert isinstance(tables, OrbitTables)
+        assert isinstance(tables, Tables)
+        weights, _ = tables()
+        if len(weights) == 1:  # that of the whole group, for all its orbits
+            return linear(fiber_basis, weights[0])
         basis = fiber_basis.flatten(0, 1)[self.get_buffer("representatives")]
         values = torch.einsum("pk,pck->pc", basis, tables.expanded())
         return values[tables.orbits].unflatten(0, fiber_basis.shape[:2])
+
+    def _rescale(self, kernel: nn.Module, factor: Tensor) -> None:
+        assert isinstance(kernel, Tables)
+        kernel.rescale(factor)

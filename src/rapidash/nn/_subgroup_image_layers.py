@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
+from rapidash.groups import MatrixGroup
 from rapidash.nn._fiber_head import FiberHead, FiberPool
-from rapidash.nn._image_group_conv import ImageGroupConv, moved_conv
+from rapidash.nn._image_group_conv import ImageGroupConv, Padding, moved_conv
 from rapidash.nn._orbit_tables import OrbitTables, untied
 
 
@@ -32,7 +33,12 @@ class ImageSubgroupConv(nn.Module):
         2210.05484. From the equations.
     """
 
+    group: MatrixGroup
+    padding: Padding
+    lifts: bool
     places: Tensor
+    tables: OrbitTables
+    bias: OrbitTables | None
 
     def __init__(
         self, conv: "ImageGroupConv | ImageSubgroupConv", orbits: Int[Tensor, " G"], *, can_tie: bool = False
@@ -55,13 +61,13 @@ class ImageSubgroupConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C *GHW"]) -> Float[Tensor, "B C2 G H W"]:
         """See the class."""
-        channels, on_group, size = self.tables.weight.shape[2:5]
+        of_elements = self.tables.of_things()
+        channels, on_group, size = of_elements.shape[2:5]
         x = x[:, :, None] if self.lifts and x.dim() == 4 else x
         if x.dim() != 5 or x.shape[1:3] != (channels, on_group):
             kind = f"images (B, {channels}, H, W)" if self.lifts else f"(B, {channels}, {on_group}, H, W)"
             raise ValueError(f"x must be {kind} for {self.group.name}, got shape {tuple(x.shape)}")
-        of_elements = self.tables.of_things().flatten(3)  # (G, C2, C, O P)
-        kernel = of_elements.take_along_dim(self.places[:, None, None], dim=3).transpose(0, 1)
+        kernel = of_elements.flatten(3).take_along_dim(self.places[:, None, None], dim=3).transpose(0, 1)
         bias = None if self.bias is None else self.bias.of_things().T.flatten()
         return moved_conv(x, kernel, size, bias, padding=self.padding)
 
@@ -80,6 +86,9 @@ class SubgroupBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     scale: OrbitTables
     shift: OrbitTables
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(
         self, norm: "nn.BatchNorm3d | SubgroupBatchNorm", orbits: Int[Tensor, " G"], *, can_tie: bool = False
@@ -93,15 +102,13 @@ class SubgroupBatchNorm(nn.modules.batchnorm._BatchNorm):
         else:
             scale, shift = untied(norm.weight, orbits, can_tie), untied(norm.bias, orbits, can_tie)
             num = len(scale.weight)
-            statistics = [buffer.expand(num, -1) for buffer in (norm.running_mean, norm.running_var)]
+            statistics = [norm.get_buffer(name).expand(num, -1) for name in ("running_mean", "running_var")]
         num, channels = scale.weight.shape
         super().__init__(num * channels, norm.eps, norm.momentum, affine=False)
         self.scale, self.shift = scale, shift
-        assert self.running_mean is not None and self.running_var is not None
         self.running_mean = statistics[0].flatten().clone()
         self.running_var = statistics[1].flatten().clone()
-        if norm.num_batches_tracked is not None:
-            self.num_batches_tracked = norm.num_batches_tracked.clone()
+        self.num_batches_tracked = norm.get_buffer("num_batches_tracked").clone()
         self.train(norm.training)
 
     def tie(self, orbits: Int[Tensor, " G"]) -> None:
@@ -123,15 +130,15 @@ class SubgroupBatchNorm(nn.modules.batchnorm._BatchNorm):
         ties = self.scale.ties if num < len(self.scale.weight) else None
         statistics = [self.get_buffer(name).unflatten(0, (-1, channels)) for name in ("running_mean", "running_var")]
         found = [rows if ties is None else rows[_first(ties)] for rows in statistics]
-        used = [rows.flatten().clone() for rows in found] if self.training else [rows.flatten() for rows in found]
+        mean, var = [rows.flatten().clone() for rows in found]  # which training changes
         count = int(self.num_batches_tracked) + 1 if self.momentum is None else 0
         rate = 1 / count if self.momentum is None else self.momentum
         flat = by_orbit.flatten(1, 2)
-        y = batch_norm(flat, *used, scale.flatten(), shift.flatten(), self.training, rate, self.eps)
+        y = batch_norm(flat, mean, var, scale.flatten(), shift.flatten(), self.training, rate, self.eps)
         if self.training:
             with torch.no_grad():
                 self.num_batches_tracked.add_(1)
-                for rows, new in zip(statistics, used):
+                for rows, new in zip(statistics, (mean, var)):
                     new = new.unflatten(0, (num, channels))
                     rows.copy_(new if ties is None else new[ties])
         return y.unflatten(1, (num, channels)).transpose(1, 2).flatten(2, 3)[:, :, order.argsort()]
@@ -159,21 +166,25 @@ class SubgroupHead(FiberHead):
         differ.
     """
 
+    tables: OrbitTables
+    others: nn.Parameter | None
+    offset: nn.Parameter
+
     def __init__(self, head: FiberHead, orbits: Int[Tensor, " G"], *, can_tie: bool = False) -> None:
         nn.Module.__init__(self)
         self.channels, self.num_outputs, self.invariants = head.channels, head.num_outputs, head.invariants
         if isinstance(head, SubgroupHead):
             means: OrbitTables | Tensor = head.tables
-            others, offset = head.others, head.offset
+            others: Tensor | None = head.others
+            offset: Tensor = head.offset
         elif has_mean(head) and isinstance(first := head.readout[0], nn.Linear):
-            means, others = first.weight.split([head.channels, first.in_features - head.channels], dim=1)
-            offset = first.bias
+            means, others, offset = first.weight[:, : head.channels], first.weight[:, head.channels :], first.bias
         else:
             raise ValueError("only a head that pools by mean, alone or beside others, has columns for every orbit")
         self.tables = untied(means, orbits, can_tie)
         self.others = None if others is None or not others.numel() else nn.Parameter(others.detach().clone())
         self.offset = nn.Parameter(offset.detach().clone())
-        self.readout = nn.Sequential(*head.readout[0 if isinstance(head, SubgroupHead) else 1 :])
+        self.readout = nn.Sequential(*list(head.readout)[0 if isinstance(head, SubgroupHead) else 1 :])
 
     def draw(self) -> None:
         """Fresh columns for every orbit."""

@@ -82,7 +82,7 @@ def _cell(found: Estimate | None) -> str:
 
 
 def _untrained(summary: StudySummary) -> Iterator[str]:
-    """What random codes score, which few samples and many bins make more than 0."""
+    """The score of random codes, which few samples and many bins make more than 0."""
     values = {
         variant.name: figure.moments["before"].mean
         for variant in summary.variants
@@ -109,7 +109,7 @@ def _against_neighbors(summary: StudySummary, known: Mapping[str, Mapping[str, E
 
 
 def _periods(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
-    """What becomes of the image after as many steps as a periodic factor has levels."""
+    """The image after as many steps as a periodic factor has levels."""
     for name, figures in known.items():
         for figure, turn in figures.items():
             if not figure.startswith(f"{WHOLE_TURN}, "):

@@ -17,7 +17,7 @@ _CASE, _MAPS = "task.case", "/"  # rows of a map stand apart in the text of a sh
 
 
 def sharing_section(summary: StudySummary) -> Section | None:
-    """What was found of the planted sharing; None for a study that did not look for any."""
+    """The found sharing beside the planted one; None for a study that did not look for any."""
     rows = [row for variant in summary.variants if (row := _row(variant))]
     if not rows:
         return None

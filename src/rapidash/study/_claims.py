@@ -58,11 +58,18 @@ def measure_symmetry(model: nn.Module, task: Task, dataset: Dataset, ledger: Led
 
 
 def before_and_after(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Measured]:
-    """Two measurements of the same model as a record has them."""
+    """Two measurements of the same model as a record has them; a symmetry that training has found was not there before.
+
+    Where the claim is another one after training each moment has the error of its own.
+    """
     return {
         entry: {
             "group": measured["group"],
-            **{moment: _without_group(values[entry]) for moment, values in zip(MOMENTS, (before, after))},
+            **{
+                moment: _without_group(values[entry])
+                for moment, values in zip(MOMENTS, (before, after))
+                if entry in values
+            },
         }
         for entry, measured in after.items()
     }

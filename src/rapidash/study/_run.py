@@ -2,14 +2,12 @@
 
 import time
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from rapidash._plain import to_plain
-from rapidash.methods import Supervised, Variant, in_view
+from rapidash.methods import Supervised, in_view
+from rapidash.nn import used_parameters
 from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
@@ -22,7 +20,6 @@ from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError, is_full_disk
 from rapidash.study._views import Views, finite_or_none
 from rapidash.study._weights import save_weights
-from rapidash.symmetry import Ledger
 from rapidash.tasks import get_task
 from rapidash.train import CHECKPOINT, train
 
@@ -108,6 +105,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         methods=variant.methods,
         primary_view=variant.primary_view,
     )
+    seen.learn(model, result.best)
     scores = seen.tested(model, result.best, train_set, config)
     after = seen.measured(model, val_set, config, "after", best=result.best)
     model.load_state_dict(result.best[variant.primary_view])
@@ -118,7 +116,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
     results = {**units, "val_error": result.best_val_error, **test_errors}
     save_weights(model, config, run_dir, results=results | {"commit": commit()})
     values = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": used_parameters(model),
         "num_train": len(train_set),
         "history": [{key: finite_or_none(value) for key, value in row.items()} for row in result.history],
         "best_step": result.best_step,
@@ -128,7 +126,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "val_error": result.best_val_error,
         **test_errors,
         **units,
-        "symmetry": _with_learned(seen.ledgers[variant.primary_view], variant, model).to_dict(),
+        "symmetry": seen.ledgers[variant.primary_view].to_dict(),
         **before_and_after(before[variant.primary_view].symmetry, after[variant.primary_view].symmetry),
         "symmetry_cost": cost,
         "views": seen.in_record(result, scores, before, after),
@@ -136,9 +134,3 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "pictures": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.pictures],
     }
     return values, result.earlier_seconds
-
-
-def _with_learned(ledger: Ledger, variant: Variant, model: nn.Module) -> Ledger:
-    """The ledger with what methods say of the trained model."""
-    learned = [sentence for method in variant.methods for sentence in method.learned(model)]
-    return replace(ledger, reasons=(*ledger.reasons, *learned))

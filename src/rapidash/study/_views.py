@@ -69,6 +69,10 @@ class Views:
         everything = all_view_names(variant, model)
         self.ledgers: dict[str, Ledger] = {name: view_ledger(task, variant, name) for name in everything}
 
+    def learn(self, model: nn.Module, best: States) -> None:
+        """Let the ledgers say what methods have found, with the weights that the validation of each view chose."""
+        self.ledgers = {name: view_ledger(self.task, self.variant, name, model, best) for name in self.ledgers}
+
     def measured(
         self, model: nn.Module, data: Dataset, config: RunConfig, moment: Moment, *, best: States | None = None
     ) -> dict[str, Measured]:

@@ -42,8 +42,8 @@ class Bilevel(Objective):
             ``"exact"``, ``"relaxed"``: as `ExactSearch`, `RelaxedSearch`.
         weight: lambda of a search.
         entropy_weight, steps, learning_rate, restarts, refine: of a relaxed search.
-        max_gradient_norm: on its way, looser than that of `RelaxedSearch`: the fits of the networks of sums stop early now
-            and then. The fits that are reported have their own gradient norm.
+        max_gradient_norm: on its way; looser than that of `RelaxedSearch`, since fits of the networks of sums stop
+            early now and then. The fits that are reported have a gradient norm of their own.
     Raises: ValueError for another search, or a value that it does not take.
     Source: Yeh et al., "Equivariance Discovery by Learned Parameter-Sharing", AISTATS 2022.
     """

@@ -1,4 +1,4 @@
-"""What a search has found, beside what was planted: a measure of every run that asks for it."""
+"""The finding of a search, beside what was planted: a measure of every run that asks for it."""
 
 from collections.abc import Iterator
 
