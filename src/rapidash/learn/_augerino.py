@@ -11,6 +11,7 @@ from rapidash.groups import generator_names
 from rapidash.learn._ranged import RangedMethod
 from rapidash.learn._widths import LearnedWidths
 from rapidash.methods import Control, DrawControl, ParamGroup, StepView, Task
+from rapidash.symmetry import Ledger
 
 WIDTH = "half-width of "  # before the name of a generator, in the values of a run
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rapidash.learn._histogram import GroupHistogram
 from rapidash.learn._ranged import RangedMethod
 from rapidash.methods import Control, DrawControl, ParamGroup, StepView, Task, in_eval_mode
+from rapidash.symmetry import Ledger
 
 SHARE = "share of "  # before the name of a generator and the parameter of a bin, in the values of a run
 
