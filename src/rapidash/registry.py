@@ -46,6 +46,7 @@ _TASK_CLASSES = {
     "graphs": "GraphsTask",
     "ala2-gen": "Ala2GenTask",
     "toy-gen": "ToyGenTask",
+    "planted": "PlantedTask",
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "augerino",
@@ -57,6 +58,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "lie-derivative",
     "lie-vae",
     "nbody-methods",
+    "planted-modelnet10",
+    "planted-shapes",
     "relax-cmu",
     "relax-latent",
     "relax-latent-actions",
@@ -181,6 +184,7 @@ MEASURES: Registry[Any] = Registry(
         "latent-factors": "rapidash.learn:measure_factors",
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
+        "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
@@ -211,6 +215,7 @@ SECTIONS: Registry[Any] = Registry(
         "lie-derivatives-of-layers": "rapidash.report._lie_sections:layer_section",
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
+        "planted": "rapidash.report._planted_section:planted_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",

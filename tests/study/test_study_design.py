@@ -10,7 +10,8 @@ from rapidash.groups import octahedral
 from rapidash.methods import Augment, Average, OrbitAverage, Variant
 from rapidash.models import RapidashConfig
 from rapidash.registry import DESIGNS, METHODS
-from rapidash.study import RunConfig, StudyDesign, get_design
+from rapidash.study import Run, RunConfig, StudyDesign, get_design
+from rapidash.study._belongs import belongs
 from rapidash.train import TrainConfig
 
 
@@ -128,3 +129,21 @@ def test_an_unknown_study_is_named_with_the_nearest() -> None:
         get_design("tooy")
     assert "nbody" in DESIGNS
     assert get_design("toy", full=True).setting == "full"
+
+
+def test_each_seed_has_data_of_its_own_where_the_design_says_so() -> None:
+    plain = get_design("solids")
+    own = replace(plain, task_options={"num_train": 50}, seeds=(3, 5), seed_option="data_seed")
+    assert {(run.seed, run.task_options["data_seed"], run.task_options["num_train"]) for run in own.runs()} == {
+        (3, 3, 50),
+        (5, 5, 50),
+    }
+    assert plain.seed_option is None
+    assert all("data_seed" not in run.task_options for run in plain.runs())
+    run = Run({"config": own.runs()[0].to_dict()})
+    assert belongs(run, own.to_dict())
+    assert not belongs(run, {**own.to_dict(), "seed_option": None})
+    with pytest.raises(ValueError, match=r"unknown option of task 'solids' in seed_option: 'data_sed'.*'data_seed'"):
+        replace(plain, seed_option="data_sed")
+    with pytest.raises(ValueError, match="seed_option 'data_seed' has the seed of every run"):
+        replace(plain, task_options={"data_seed": 1}, seed_option="data_seed")

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
     from rapidash.datasets._partial_clouds import partial_symmetry_clouds
+    from rapidash.datasets._planted import (
+        PLANTED,
+        PLANTED_POINTS,
+        Planted,
+        PlantedTruth,
+        planted_classes,
+        planted_dataset,
+        planted_label,
+        planted_templates,
+        planted_truth,
+    )
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
@@ -66,6 +77,8 @@ __all__ = [
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
+    "PLANTED",
+    "PLANTED_POINTS",
     "QM9_UNITS",
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
@@ -81,6 +94,8 @@ __all__ = [
     "Motion",
     "MotionClips",
     "OnError",
+    "Planted",
+    "PlantedTruth",
     "Qm9Source",
     "ReadDataset",
     "SampleErrors",
@@ -106,6 +121,11 @@ __all__ = [
     "modelnet40_dataset",
     "nbody_dataset",
     "partial_symmetry_clouds",
+    "planted_classes",
+    "planted_dataset",
+    "planted_label",
+    "planted_templates",
+    "planted_truth",
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
@@ -157,6 +177,17 @@ _LAZY = {
         "MotionClips",
         "read_motion_clips",
         "Motion",
+    ),
+    "_planted": (
+        "PLANTED",
+        "PLANTED_POINTS",
+        "Planted",
+        "PlantedTruth",
+        "planted_classes",
+        "planted_dataset",
+        "planted_label",
+        "planted_templates",
+        "planted_truth",
     ),
     "_qm7": ("qm7_dataset",),
     "_qm9": (

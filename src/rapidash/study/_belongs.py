@@ -40,7 +40,8 @@ def belongs(run: Run, design: Mapping[str, Any]) -> bool:
     options = design.get("task_options")
     if not options:
         return True
-    return bool(_fixed(run.get("config", "task_options"), "task", factors) == _fixed(options, "task", factors))
+    own = _fixed(run.get("config", "task_options"), "task", {**factors, f"task.{design.get('seed_option')}": ()})
+    return bool(own == _fixed(options, "task", factors))
 
 
 def _fixed(plain: Any, part: str, factors: Mapping[str, Any]) -> Any:

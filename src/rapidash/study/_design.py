@@ -11,6 +11,7 @@ from rapidash.methods import Variant
 from rapidash.study._factors import as_levels, at_level, checked_factor
 from rapidash.study._level import Level, grid
 from rapidash.study._run_config import RunConfig, check_fraction, check_measures, check_seed
+from rapidash.tasks import option_types
 from rapidash.train import TrainConfig
 
 DESIGN_SCHEMA = 1
@@ -43,6 +44,8 @@ class StudyDesign:
             the training, which are then those of the first variant.
         budget_of: the variant whose time or operations all have; None is the first one. A part of a study
             (`StudyDesign.select`) has the budget of the whole.
+        seed_option: an option of the task that has the seed of every run, such as ``"data_seed"``, so that each seed
+            has data of its own; None: all have the same.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
@@ -61,6 +64,7 @@ class StudyDesign:
     factors: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata={"absent": {}})
     equal: Equal = field(default="steps", metadata={"absent": "steps"})
     budget_of: Variant | None = field(default=None, metadata={"absent": None})
+    seed_option: str | None = field(default=None, metadata={"absent": None})
 
     def __post_init__(self) -> None:
         self._name_factors()
@@ -91,6 +95,8 @@ class StudyDesign:
             _check_distinct(f"value of factor {name!r}:", values)
             factors[name] = checked_factor(name, values, task=self.task, variants=variants)
         object.__setattr__(self, "factors", factors)
+        if self.seed_option is not None:
+            self._check_seed_option(self.seed_option)
         for level, variant in product(grid(self.factors), variants):
             at_level(level, variant, self._train_of(variant), self.task_options)
 
@@ -126,6 +132,8 @@ class StudyDesign:
 
     def _run(self, variant: Variant, level: Level, seed: int, fraction: float) -> RunConfig:
         changed, train, options = at_level(level, variant, self._train_of(variant), self.task_options)
+        if self.seed_option is not None:
+            options = {**options, self.seed_option: seed}
         return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
@@ -151,6 +159,13 @@ class StudyDesign:
 
     def _train_of(self, variant: Variant) -> TrainConfig:
         return replace(self.train, **self.train_overrides.get(variant.name, {}))
+
+    def _check_seed_option(self, name: str) -> None:
+        known = option_types(self.task)
+        if name not in known:
+            raise ValueError(unknown_name(f"option of task {self.task!r} in seed_option:", name, known))
+        if name in self.task_options or f"task.{name}" in self.factors:
+            raise ValueError(f"seed_option {name!r} has the seed of every run: it stands in no other place")
 
     def _check_override(self, name: str, override: Mapping[str, Any], names: Sequence[str]) -> None:
         if name not in names:
