@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from rapidash._plain import to_plain
 from rapidash.methods import ParamGroup
 from rapidash.train import TrainConfig, learning_rate, parameter_groups
 from rapidash.train._optim import build_optimizers, is_hidden_matrix, set_learning_rate
@@ -18,6 +19,15 @@ def test_schedule_by_hand() -> None:
     assert rates[6] == pytest.approx(0.5)  # half way through the cosine
     assert rates[10] == pytest.approx(0.0)
     assert all(a >= b for a, b in pairwise(rates[1:]))
+
+
+def test_a_constant_rate_stays_and_leaves_the_keys_of_runs_as_they_are() -> None:
+    config = TrainConfig(steps=6, warmup_steps=2, learning_rate=1.0, schedule="constant")
+    assert [learning_rate(step, config) for step in range(6)] == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert "schedule" not in to_plain(TrainConfig(), for_key=True)
+    assert to_plain(config, for_key=True)["schedule"] == "constant"
+    with pytest.raises(ValueError, match=r"schedule must be one of 'cosine', 'constant', got 'consine'"):
+        TrainConfig(schedule="consine")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("warmup", [0, 10])

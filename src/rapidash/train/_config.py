@@ -1,7 +1,7 @@
 """The settings of one training run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
@@ -9,7 +9,8 @@ import torch
 
 OptimizerName = Literal["adamw", "muon"]
 DtypeName = Literal["float32", "float64"]
-_CHOICES = {"optimizer": ("adamw", "muon"), "dtype": ("float32", "float64")}
+ScheduleName = Literal["cosine", "constant"]
+_CHOICES = {"optimizer": ("adamw", "muon"), "dtype": ("float32", "float64"), "schedule": ("cosine", "constant")}
 _COUNTS = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "eval_every": 1, "checkpoint_every": 1}  # least values
 
 
@@ -24,7 +25,7 @@ class TrainConfig:
     Args:
         steps: optimizer steps.
         batch_size: clouds per step.
-        learning_rate: peak of the schedule: linear warm-up, then a cosine to 0 at the last step.
+        learning_rate: peak of the schedule, after a linear warm-up.
         weight_decay: decoupled decay of matrices; biases, norms and layer scales have none.
         warmup_steps: steps until the peak, at most ``steps``.
         grad_clip: largest norm of the whole gradient; 0 turns clipping off.
@@ -36,6 +37,7 @@ class TrainConfig:
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         dtype: of weights and data, ``"float32"`` or ``"float64"``.
         log_tensorboard: write TensorBoard events to ``run_dir/tensorboard``.
+        schedule: after the warm-up ``"cosine"``, to 0 at the last step, or ``"constant"``.
     Raises: ValueError naming the field, what is allowed, and what came.
     """
 
@@ -53,6 +55,7 @@ class TrainConfig:
     device: str = "cpu"
     dtype: DtypeName = "float32"
     log_tensorboard: bool = False
+    schedule: ScheduleName = field(default="cosine", metadata={"absent": "cosine"})
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():

@@ -14,9 +14,14 @@ _HIDDEN_WIDTH = 16
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of step 0, 1, ..., steps - 1: (step + 1) / warmup_steps of the peak, then a cosine to 0 at ``steps``."""
+    """The rate of step 0, 1, ..., steps - 1: (step + 1) / warmup_steps of the peak, then a cosine to 0 at ``steps``.
+
+    With the constant schedule it stays at the peak.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
     rest = max(1, config.steps - config.warmup_steps)
     progress = min(1.0, (step - config.warmup_steps) / rest)
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))

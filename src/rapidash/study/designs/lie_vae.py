@@ -18,7 +18,8 @@ def make_design(full: bool) -> StudyDesign:
     train = TrainConfig(
         steps=steps,
         batch_size=128,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
+        schedule="constant",
         weight_decay=0.0,
         warmup_steps=50,
         grad_clip=10.0,
