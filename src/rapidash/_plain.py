@@ -68,6 +68,12 @@ def to_plain(value: Any, *, for_key: bool = False) -> Any:
     raise TypeError(f"{type(value).__name__} has no plain form: a configuration holds plain values only")
 
 
+def with_absent(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain form with those fields that it lacks of which it is said what their absence means, see `from_plain`."""
+    absent = {f.name: f.metadata["absent"] for f in dataclasses.fields(cls) if "absent" in f.metadata}
+    return {**absent, **plain}
+
+
 def registry_of(cls: type) -> Registry[Any] | None:
     """The registry whose kinds are configurations of this class, None for any other dataclass."""
     found = getattr(cls, "registry", None)

@@ -18,6 +18,7 @@ from rapidash.models import EGNNConfig, NetworkConfig, RapidashConfig
 from rapidash.predict import TrainedModel
 from rapidash.registry import NETWORKS
 from rapidash.study import RunConfig, Store, StoreError, get_design, load_run, read_study
+from rapidash.study._belongs import belongs
 from rapidash.train import TrainConfig
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -90,6 +91,15 @@ def test_a_study_of_the_first_version_goes_on(tmp_path: Path) -> None:
         store.open_study(changed)
 
 
+def test_earlier_runs_belong_to_the_design_of_today_which_has_more_settings(store: Store) -> None:
+    """The records know no schedule of the learning rate: it was a cosine, and no run of another one is theirs."""
+    (run, *_) = read_study(store.directory).done
+    assert "schedule" not in run.raw["config"]["train"]
+    train = dict(run.raw["config"]["train"])
+    assert belongs(run, {"train": {**train, "schedule": "cosine"}})
+    assert not belongs(run, {"train": {**train, "schedule": "constant"}})
+
+
 @dataclass(frozen=True)
 class Older(NetworkConfig):
     """A network of a package before a field was added."""
@@ -142,6 +152,6 @@ def test_the_key_is_the_hash_of_what_decides() -> None:
         plain["variant"]["neighbor"],
         plain["variant"]["knob"],
     )
-    del plain["train"]["checkpoint_every"], plain["train"]["log_tensorboard"]
+    del plain["train"]["checkpoint_every"], plain["train"]["log_tensorboard"], plain["train"]["schedule"]
     assert plain["variant"]["model"]["kind"] == "rapidash"
     assert config.key == content_key(plain)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from rapidash._plain import with_absent
 from rapidash.methods import modern_variant
 from rapidash.study._level import is_number
 from rapidash.study._recorded_run import Run
 from rapidash.study._steps import SCALED
-from rapidash.train import WITHOUT_EFFECT
+from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
 _WORDS: Final = ("neighbor", "knob")  # parts of a variant that describe it and change no result
 
@@ -35,7 +36,9 @@ def belongs(run: Run, design: Mapping[str, Any]) -> bool:
     train = _fixed({**(design.get("train") or {}), **(changed or {})}, "train", factors)
     scaled = () if design.get("equal", "steps") == "steps" else SCALED
     free = (*WITHOUT_EFFECT, *(name for name in scaled if name not in (changed or {})))
-    if any(run.get("config", "train", key) != value for key, value in train.items() if key not in free):
+    trained = run.get("config", "train")
+    own_train = with_absent(TrainConfig, trained if isinstance(trained, Mapping) else {})
+    if any(own_train.get(key) != value for key, value in train.items() if key not in free):
         return False
     options = design.get("task_options")
     if not options:

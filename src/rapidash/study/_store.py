@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._files import atomic_write
+from rapidash._plain import with_absent
 from rapidash.methods import modern_variant
 from rapidash.study._design import StudyDesign
 from rapidash.study._run_config import run_key
 from rapidash.study._valid import design_fault, record_fault
-from rapidash.train import WITHOUT_EFFECT
+from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
 RECORD_SCHEMA = 1
 Record = dict[str, Any]
@@ -253,7 +254,9 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
         if name in ("variants", "seeds", "fractions", "factors", "train_overrides"):
             continue
-        before, now = (_decisive(plain.get(name)) for plain in (old, new))
+        before, now = (
+            _decisive(_train_of_today(plain) if name == "train" else plain.get(name)) for plain in (old, new)
+        )
         if before != now:
             raise StoreError(
                 f"{directory} holds another study: {difference(name, before, now)}. "
@@ -271,6 +274,11 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         "factors": _union_of_factors(old["factors"], new["factors"], directory),
         "train_overrides": {**old["train_overrides"], **new["train_overrides"]},
     }
+
+
+def _train_of_today(design: Mapping[str, Any]) -> dict[str, Any]:
+    """The training of a study, which a file of an earlier version has fewer fields of."""
+    return with_absent(TrainConfig, design["train"])
 
 
 def _union_of_factors(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
