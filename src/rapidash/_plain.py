@@ -70,7 +70,7 @@ def to_plain(value: Any, *, for_key: bool = False) -> Any:
 
 def with_absent(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
     """The plain form with those fields that it lacks of which it is said what their absence means, see `from_plain`."""
-    absent = {f.name: f.metadata["absent"] for f in dataclasses.fields(cls) if "absent" in f.metadata}
+    absent = {f.name: to_plain(f.metadata["absent"]) for f in dataclasses.fields(cls) if "absent" in f.metadata}
     return {**absent, **plain}
 
 

@@ -1,10 +1,12 @@
 """Variants as earlier versions wrote them, in records and saved models: what they mean today."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from rapidash._plain import with_absent
 from rapidash.models import DGCNNConfig, EGNNConfig, Interface
+from rapidash.registry import METHODS, NETWORKS, Registry
 
 _BASELINES: dict[str, tuple[type[EGNNConfig] | type[DGCNNConfig], str]] = {
     "EGNN": (EGNNConfig, "E"),
@@ -15,18 +17,32 @@ _BASELINES: dict[str, tuple[type[EGNNConfig] | type[DGCNNConfig], str]] = {
 def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The plain form of a variant as this version writes it; one that is of this version stays as it is.
 
-    Up to version 0.1.0 of November 2026 a network's knobs and its sizes stood together, its kind was guessed, and a
-    variant had the fields ``augment``, ``tta`` and ``tta_group`` where it has methods now.
+    Fields that configurations have got since have the value that their absence means. Up to version 0.1.0 of November
+    2026 a network's knobs and its sizes stood together, its kind was guessed, and a variant had the fields ``augment``,
+    ``tta`` and ``tta_group`` where it has methods now.
     """
-    if "methods" in plain or not isinstance(plain.get("model"), Mapping):
+    if not isinstance(plain.get("model"), Mapping):
         return dict(plain)
+    if "methods" in plain:
+        found = plain["methods"]
+        methods = [_completed(method, METHODS) for method in found] if isinstance(found, list) else found
+        return {**plain, "model": _completed(plain["model"], NETWORKS), "methods": methods}
     rest = {name: value for name, value in plain.items() if name not in ("model", "augment", "tta", "tta_group")}
     methods = []
     if plain.get("augment") is not None:
         methods.append({"kind": "augment", "group": plain["augment"]})
     if plain.get("tta"):
         methods.append({"kind": "average", "group": plain["tta_group"], "num": plain["tta"]})
-    return {**rest, "model": _modern_model(plain["model"]), "methods": methods, "objective": None}
+    return {**rest, "model": _completed(_modern_model(plain["model"]), NETWORKS), "methods": methods, "objective": None}
+
+
+def _completed(plain: Mapping[str, Any], registry: Registry[Any]) -> Mapping[str, Any]:
+    """The configuration with the fields that it lacks; as it is where its kind is not known here."""
+    try:
+        config = registry.get(plain["kind"])
+    except (KeyError, TypeError, ValueError, ImportError):
+        return plain
+    return with_absent(config, plain) if isinstance(config, type) and is_dataclass(config) else plain
 
 
 def _modern_model(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,7 +170,8 @@ class Store:
         if plain is None:
             return None
         variants = [modern_variant(variant) for variant in plain["variants"]]
-        return {"measures": [], "factors": {}, "equal": "steps", **plain, "variants": variants}
+        train = with_absent(TrainConfig, plain["train"])
+        return {"measures": [], "factors": {}, "equal": "steps", **plain, "variants": variants, "train": train}
 
     def _read_object(self, path: Path) -> dict[str, Any] | None:
         """The JSON object in a file; None when the file is absent or, set aside with a warning, holds none."""
@@ -254,9 +255,7 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
         if name in ("variants", "seeds", "fractions", "factors", "train_overrides"):
             continue
-        before, now = (
-            _decisive(_train_of_today(plain) if name == "train" else plain.get(name)) for plain in (old, new)
-        )
+        before, now = (_decisive(plain.get(name)) for plain in (old, new))
         if before != now:
             raise StoreError(
                 f"{directory} holds another study: {difference(name, before, now)}. "
@@ -274,11 +273,6 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         "factors": _union_of_factors(old["factors"], new["factors"], directory),
         "train_overrides": {**old["train_overrides"], **new["train_overrides"]},
     }
-
-
-def _train_of_today(design: Mapping[str, Any]) -> dict[str, Any]:
-    """The training of a study, which a file of an earlier version has fewer fields of."""
-    return with_absent(TrainConfig, design["train"])
 
 
 def _union_of_factors(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
