@@ -17,7 +17,11 @@ NOISE = (0.0, 0.01, -0.01, 0.005)
 SYMMETRY = {"A": "E(3)", "B": "T(3)", "O": "E(3)"}
 
 
-def summary_of(errors: Mapping[tuple[str, int], float], seeds: Callable[[int], int] = lambda width: 4) -> StudySummary:
+def summary_of(
+    errors: Mapping[tuple[str, int], float],
+    seeds: Callable[[int], int] = lambda width: 4,
+    factor: str = "model.channels",
+) -> StudySummary:
     """Variants A with E(3) and B with T(3), at widths, with these errors and a little noise of either sign."""
     records: list[dict[str, Any]] = [
         small_record(
@@ -26,7 +30,7 @@ def summary_of(errors: Mapping[tuple[str, int], float], seeds: Callable[[int], i
             error + NOISE[seed] * (1 if name == "A" else -1),
             key=f"{name}{width}{seed}",
             variant={"neighbor": None if name == "A" else "A"},
-            config={"level": {"model.channels": width}},
+            config={"level": {factor: width}},
             test_error_rotated=error,
             equivariance={},
             symmetry={
@@ -55,6 +59,15 @@ def test_a_sweep_of_one_variant_compares_nothing() -> None:
     assert [finding.title for finding in found.findings if finding.title == "By how much"] == []
     assert bold_of(summary) == []
     assert "Bold" not in latex_table(summary)
+
+
+def test_levels_that_are_other_problems_have_a_best_each() -> None:
+    errors = {("A", 8): 2.0, ("B", 8): 3.0, ("A", 16): 1.0, ("B", 16): 0.5}
+    found = verdict(summary_of(errors, factor="task.num_bodies"))
+    assert found.headline.startswith("B, num_bodies 16 wins")
+    end = "At other levels, which are other problems, the lowest means are those of A, num_bodies 8 (2.00)."
+    assert found.headline.endswith(end)
+    assert "other problems" not in verdict(summary_of(errors)).headline
 
 
 def test_the_only_variant_at_the_best_level_beats_nobody() -> None:

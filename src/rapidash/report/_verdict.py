@@ -106,7 +106,8 @@ def _headline(summary: StudySummary) -> str:
     if count < 2:
         seed = _seeds(summary).replace("1 ", "one ")
         return f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants."
-    fewer = "".join(f" {text}" for text in (_fewer(summary), _lower_elsewhere(summary)) if text)
+    more = (_fewer(summary), _lower_elsewhere(summary), _best_of_other_problems(summary))
+    fewer = "".join(f" {text}" for text in more if text)
     where = " at its level of the factors" if len(summary.judgments) > 1 else ""
     rivals = [variant for variant in summary.at_best_level if variant is not best and not variant.oracle]
     if (tied := summary.undecided) or not rivals:
@@ -138,6 +139,16 @@ def _lower_elsewhere(summary: StudySummary) -> str:
         if v.test is not None
     ]
     return f"Lower at another level, but over fewer or other seeds, and so no winner: {listed(lower)}." if lower else ""
+
+
+def _best_of_other_problems(summary: StudySummary) -> str:
+    """The best variants at the other levels, where a factor changes the task: their errors compare with no other."""
+    best = summary.best
+    if best is None or not any(name.startswith("task.") for name in best.level):
+        return ""
+    others = [judged.best for judged in summary.judgments if judged.best is not None and judged.best != best.name]
+    means = [f"{name} ({number(v.test.mean)})" for name in others if (v := summary[name]).test is not None]
+    return f"At other levels, which are other problems, the lowest means are those of {listed(means)}." if means else ""
 
 
 def lost_symmetry(variant: VariantSummary) -> str:
