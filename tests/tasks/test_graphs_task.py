@@ -134,9 +134,9 @@ def test_what_does_not_fit_is_said() -> None:
     for call, message in (
         (lambda: HaarOrder("SO(3)"), r"group must be one of permutations such as 'S\(12\)', got 'SO\(3\)'"),
         (lambda: HaarOrder("S(12)", 0), "num_samples and test_samples must be at least 1, got 0 and 16"),
-        (lambda: CanonicalOrder("S(12)", entropy_weight=-1.0), "entropy_weight must be at least 0"),
+        (lambda: CanonicalOrder("S(12)", entropy_weight=-1.0), "entropy_weight must be finite and at least 0"),
         (lambda: CanonicalOrder("S(12)", temperature=0.0), "temperature must be positive"),
-        (lambda: ProbabilisticOrder("S(12)", noise_scale=-1.0), "noise_scale must be at least 0"),
+        (lambda: ProbabilisticOrder("S(12)", noise_scale=-1.0), "noise_scale must be finite and at least 0"),
         (lambda: get_task("graphs", num_nodes=9), "must be even and at least 8, got 9"),
         (lambda: GraphNetworkConfig(0), "channels and num_layers must be at least 1, got 0 and 4"),
         (lambda: GraphNetworkConfig().build(replace_io(in_scalars=4)), "the pairs of N >= 2 nodes, got 4"),

@@ -177,7 +177,7 @@ def test_options_that_make_no_sense_are_said(monkeypatch: pytest.MonkeyPatch) ->
         (lambda: replace(RING, symmetry="SO(2)"), "is not finite"),
         (lambda: IMAGE.build(Interface(dim=0, in_vectors=1)), "no vectors"),
         (lambda: IntegrateInvariants("cubic"), "function must be one of .* got 'cubic'"),
-        (lambda: IntegrateInvariants(eps=0.0), "eps must be above 0"),
+        (lambda: IntegrateInvariants(eps=0.0), "eps must be finite and above 0"),
         (lambda: IntegrateInvariants(kernel_size=2), "kernel_size must be odd, got 2"),
         (
             lambda: Variant("a", MLPConfig(), methods=(IntegrateInvariants(),)),

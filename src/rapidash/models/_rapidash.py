@@ -474,7 +474,7 @@ class Rapidash(nn.Module):
                 sets.append((down, points[scale][down.source] - points[scale + 1][down.target]))
         return sets
 
-    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor, cell: Cell | None) -> list[EdgeKernel]:
+    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor, cell: Cell | None = None) -> list[EdgeKernel]:
         """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
         kernels: list[EdgeKernel] = []
         points = hierarchy.positions(pos)

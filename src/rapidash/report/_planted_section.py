@@ -95,7 +95,7 @@ def _row(method: str, by_truth: Mapping[str, Sequence[Saying]]) -> tuple[str, ..
 
 
 def _words(sayings: Sequence[Saying]) -> str:
-    """What was said, the most frequent first, each with how often unless it is always the same."""
+    """The sayings, the most frequent first, each with how often unless it is always the same."""
     texts: dict[str, list[Saying]] = {}
     for saying in sayings:
         words = saying.words if saying.words == "turns up to" else saying.text

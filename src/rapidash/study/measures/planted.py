@@ -47,7 +47,7 @@ _DIRECTIONS = {"x": (1.0, 0.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 @dataclass(frozen=True)
 class Told:
-    """What one method says about one axis, with the figures that its rule reads, by name."""
+    """The saying of one method about one axis, with the figures that its rule reads, by name."""
 
     method: str
     axis: str

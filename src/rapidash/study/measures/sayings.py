@@ -1,4 +1,4 @@
-"""What methods that look for a symmetry say, by rules that were written down before the study ran, and who is right.
+"""The sayings of methods that look for a symmetry, by rules written down before the study ran, and who is right.
 
 Every method is asked the same question: which turns about an axis do the labels stand? Its outputs become one of the
 sayings below by a rule of thresholds. A saying leaves some truths open and excludes the others, see `Saying.admits`.
