@@ -41,7 +41,7 @@ class StateSpace:
 
     @property
     def field(self) -> Field:
-        """How a state, and a velocity of it, moves: its noise has no place in space."""
+        """The way a state, and a velocity of it, moves; its noise has no place in space."""
         if not self.num_scalars:
             return Field(Vector())
         return Field(DirectSum(((Vector(), self.dim), (Scalar(), self.num_scalars))))
