@@ -216,7 +216,7 @@ def test_searches_find_quarter_turns_and_nothing_in_their_absence() -> None:
 
 def test_the_studies_run_and_their_arms_answer(tmp_path: Any) -> None:
     design = get_design("planted")
-    assert [run.task_options["data_seed"] for run in design.runs()[::25]] == [0, 1]
+    assert [run.task_options["data_seed"] for run in design.runs()[::25]] == [0, 1, 2]
     assert len(get_design("planted", full=True).runs()) == 5 * 5 * len(design.variants)
     tiny = {"num_train": 80, "num_val": 40, "num_test": 20}
     train = replace(design.train, steps=2, batch_size=10, warmup_steps=0, eval_every=2)
