@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rapidash._plain import content_key, from_plain, to_plain
-from rapidash.methods import Augment, Average, Variant, evaluate
+from rapidash.methods import Augment, Average, Variant, evaluate, modern_variant
 from rapidash.models import EGNNConfig, NetworkConfig, RapidashConfig
 from rapidash.predict import TrainedModel
 from rapidash.registry import NETWORKS
@@ -98,6 +98,16 @@ def test_earlier_runs_belong_to_the_design_of_today_which_has_more_settings(stor
     train = dict(run.raw["config"]["train"])
     assert belongs(run, {"train": {**train, "schedule": "cosine"}})
     assert not belongs(run, {"train": {**train, "schedule": "constant"}})
+
+
+def test_configurations_within_configurations_are_those_of_today_too() -> None:
+    """A network of streams has networks of its own, whose fields have grown since."""
+    variant = next(v for v in get_design("invariants-streams").variants if v.model.kind == "scale-stream")
+    today = to_plain(variant)
+    earlier = json.loads(json.dumps(today))
+    assert earlier["model"]["network"].pop("subgroups") == []
+    assert modern_variant(earlier) == today
+    assert modern_variant({**earlier, "methods": 5})["methods"] == 5
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(plain.get("model"), Mapping):
         return dict(plain)
     if "methods" in plain:
-        found = plain["methods"]
-        methods = [_completed(method, METHODS) for method in found] if isinstance(found, list) else found
+        methods = _completed(plain["methods"], METHODS)
         return {**plain, "model": _completed(plain["model"], NETWORKS), "methods": methods}
     rest = {name: value for name, value in plain.items() if name not in ("model", "augment", "tta", "tta_group")}
     methods = []
@@ -36,13 +35,18 @@ def modern_variant(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, "model": _completed(_modern_model(plain["model"]), NETWORKS), "methods": methods, "objective": None}
 
 
-def _completed(plain: Mapping[str, Any], registry: Registry[Any]) -> Mapping[str, Any]:
-    """The configuration with the fields that it lacks; as it is where its kind is not known here."""
+def _completed(plain: Any, registry: Registry[Any]) -> Any:
+    """A configuration, and those within it, with the fields that they lack; as it is where its kind is unknown here."""
+    if isinstance(plain, list):
+        return [_completed(part, registry) for part in plain]
+    if not isinstance(plain, Mapping) or "kind" not in plain:
+        return plain
     try:
         config = registry.get(plain["kind"])
     except (KeyError, TypeError, ValueError, ImportError):
         return plain
-    return with_absent(config, plain) if isinstance(config, type) and is_dataclass(config) else plain
+    found = {name: _completed(value, registry) for name, value in plain.items()}
+    return with_absent(config, found) if isinstance(config, type) and is_dataclass(config) else found
 
 
 def _modern_model(plain: Mapping[str, Any]) -> dict[str, Any]:
