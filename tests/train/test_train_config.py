@@ -4,12 +4,15 @@ import re
 from dataclasses import FrozenInstanceError
 
 import pytest
+import torch
+from torch import nn
 
-from rapidash.methods import Augment, Average, Variant
+from rapidash.methods import Augment, Average, Supervised, Variant
 from rapidash.models import RapidashConfig
 from rapidash.registry import TASKS
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig
+from rapidash.train._training import Setup, describe_training
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,18 @@ def test_task_options_are_passed_on_and_checked() -> None:
     assert get_task("nbody", num_train=7).num_train == 7
     with pytest.raises(ValueError, match=r"unknown option of task 'nbody': 'num_trains'.*did you mean 'num_train'"):
         get_task("nbody", num_trains=7)
+
+
+def test_checkpoints_say_nothing_of_fields_that_came_later() -> None:
+    """A run of an earlier version goes on: its checkpoint has no schedule, which was a cosine."""
+    task = get_task("nbody", num_train=4, num_val=2, num_test=2)
+    data = task.dataset("train"), task.dataset("val")
+
+    def told(config: TrainConfig) -> dict[str, str]:
+        setup = Setup(task, Supervised(), (), config, *data, 0, torch.device("cpu"))
+        return describe_training(nn.Linear(1, 1), setup)
+
+    plain, constant = told(TrainConfig()), told(TrainConfig(schedule="constant"))
+    assert constant == {**plain, "train.schedule": "constant"}
+    assert plain["train.learning_rate"] == "0.001"
+    assert plain["train.grad_clip"] == "1.0"

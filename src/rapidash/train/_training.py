@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -264,7 +264,7 @@ def steps_between_looks(device: torch.device) -> int:
 def describe_training(model: nn.Module, setup: Setup) -> dict[str, str]:
     """Describe the parts of a run that its continuation must share, flat and in words."""
     description = {"task": setup.task.name, "seed": str(setup.seed)}
-    settings = asdict(setup.config)
+    settings = to_plain(setup.config, for_key=True)  # checkpoints do not have fields that came later
     description |= {f"train.{key}": str(value) for key, value in settings.items() if key not in _UNRELATED}
     description |= {"train_set": _fingerprint(setup.train_set), "val_set": _fingerprint(setup.val_set)}
     description |= {"objective": _in_words(setup.objective)}
