@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rapidash._plain import content_key, from_plain, to_plain
+from rapidash._plain import content_key, from_plain, to_plain, with_absent
 from rapidash.methods import Augment, Average, Variant, evaluate, modern_variant
 from rapidash.models import EGNNConfig, NetworkConfig, RapidashConfig
 from rapidash.predict import TrainedModel
@@ -98,6 +98,11 @@ def test_earlier_runs_belong_to_the_design_of_today_which_has_more_settings(stor
     train = dict(run.raw["config"]["train"])
     assert belongs(run, {"train": {**train, "schedule": "cosine"}})
     assert not belongs(run, {"train": {**train, "schedule": "constant"}})
+
+
+def test_what_a_file_says_stands_and_only_what_it_lacks_is_filled_in() -> None:
+    assert with_absent(TrainConfig, {"steps": 3}) == {"steps": 3, "schedule": "cosine"}
+    assert with_absent(TrainConfig, {"schedule": "constant"}) == {"schedule": "constant"}
 
 
 def test_configurations_within_configurations_are_those_of_today_too() -> None:
