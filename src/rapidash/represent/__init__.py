@@ -1,0 +1,1 @@
+"""Representations that keep some changes of their input and forget others."""
