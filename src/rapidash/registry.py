@@ -60,6 +60,9 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "nbody-methods",
     "planted-modelnet10",
     "planted-shapes",
+    "pooling",
+    "pooling-abide",
+    "pooling-heart",
     "relax-cmu",
     "relax-latent",
     "relax-latent-actions",
@@ -101,6 +104,9 @@ NETWORKS: Registry[Any] = Registry(
         "vae": "rapidash.learn:VAEConfig",
         "lie-vae": "rapidash.learn:CommutativeLieGroupVAEConfig",
         "shared-weights": "rapidash.learn.sharing:SharedWeightsConfig",
+        "site-columns": "rapidash.represent.pooling:SiteColumnsConfig",
+        "site-encoder": "rapidash.represent.pooling:SiteEncoderConfig",
+        "two-stage-encoder": "rapidash.represent.pooling:TwoStageEncoderConfig",
     },
 )
 TASKS: Registry[Any] = Registry(
@@ -110,6 +116,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
+        "pooled-sites": "rapidash.tasks.pooled_sites:PooledSitesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -150,6 +157,8 @@ METHODS: Registry[Any] = Registry(
         "probabilistic-order": "rapidash.symmetrize:ProbabilisticOrder",
         "augerino": "rapidash.learn:Augerino",
         "group-histogram": "rapidash.learn:LearnedHistogram",
+        "combat": "rapidash.represent.pooling:CombatColumns",
+        "largest-site": "rapidash.represent.pooling:LargestSite",
     },
 )
 SCHEDULES: Registry[Any] = Registry(
@@ -172,6 +181,10 @@ OBJECTIVES: Registry[Any] = Registry(
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
         "bilevel": "rapidash.learn.sharing:Bilevel",
+        "site-discrepancy": "rapidash.represent.pooling:SiteDiscrepancy",
+        "site-adversary": "rapidash.represent.pooling:SiteAdversary",
+        "matched-pairs": "rapidash.represent.pooling:MatchedPairs",
+        "two-stage": "rapidash.represent.pooling:TwoStage",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -185,6 +198,7 @@ MEASURES: Registry[Any] = Registry(
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
+        "pooling": "rapidash.represent.pooling:measure_pooling",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
@@ -216,6 +230,7 @@ SECTIONS: Registry[Any] = Registry(
         "effective-invariance": "rapidash.report._invariance_section:invariance_section",
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "planted": "rapidash.report._planted_section:planted_section",
+        "pooling": "rapidash.report._pooling_section:pooling_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
