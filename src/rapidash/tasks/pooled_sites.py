@@ -135,7 +135,9 @@ def _prepared(task: PooledSitesTask) -> dict[str, RowDataset]:
     of = {"train": ~is_test & ~is_val, "val": is_val, "test": is_test}
     rows = {split: chosen.nonzero()[:, 0] for split, chosen in of.items()}
     if empty := [split for split, chosen in rows.items() if not len(chosen)]:
-        raise ValueError(f"{table.source} has no rows for {empty} with held_out={task.held_out}: it lacks sites or folds")
+        raise ValueError(
+            f"{table.source} has no rows for {empty} with held_out={task.held_out}: it lacks sites or folds"
+        )
     x = ColumnScales.of(table.rows(rows["train"]), table.tensors).prepared(table)
     ages = [column.name for column in table.columns].index("age") if task.table == "heart-disease" else None
     age = table.tensors["age"].double() if ages is None else table.tensors["x"][:, ages]
@@ -145,7 +147,9 @@ def _prepared(task: PooledSitesTask) -> dict[str, RowDataset]:
         "site": site,
         "covariate": _scaled(age, age[rows["train"]])[:, None],
     }
-    return {split: RowDataset({n: t[chosen] for n, t in tensors.items()}, SITE_FIELDS) for split, chosen in rows.items()}
+    return {
+        split: RowDataset({n: t[chosen] for n, t in tensors.items()}, SITE_FIELDS) for split, chosen in rows.items()
+    }
 
 
 def _scaled(values: Tensor, train: Tensor) -> Tensor:

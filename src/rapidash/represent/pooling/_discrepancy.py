@@ -51,14 +51,14 @@ def maximum_mean_discrepancy(
         )
     distance = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist") / bandwidth
     similarity = (-distance).exp() if kernel == "laplacian" else (-distance.square() / 2).exp()
-    total = z.new_zeros(())
-    for number in bins.unique().tolist():
-        rows = (bins == number).nonzero()[:, 0]
-        members = one_hot(groups[rows].unique(return_inverse=True)[1]).to(z)
-        shares = members / members.sum(dim=0)
-        means = shares.T @ similarity[rows][:, rows] @ shares
-        total = total + len(rows) / len(z) * (len(means) * means.trace() - means.sum())
-    return total
+    cells, place = torch.stack([bins, groups], dim=1).unique(dim=0, return_inverse=True)
+    members = one_hot(place).to(z)
+    shares = members / members.sum(dim=0)
+    means = shares.T @ similarity @ shares  # of every two cells, a group in a bin each
+    is_one_bin = (cells[:, None, 0] == cells[None, :, 0]).to(z)
+    weight = is_one_bin @ members.sum(dim=0) / len(z)  # of the bin of each cell
+    of_cell = is_one_bin.sum(dim=1) * means.diagonal() - (is_one_bin * means).sum(dim=1)
+    return (weight * of_cell).sum()
 
 
 def covariate_bins(covariate: Float[Tensor, "B *K"], count: int) -> Int[Tensor, " B"]:

@@ -54,7 +54,9 @@ def nested_head(
         raise ValueError(f"a head needs at least two classes to learn from, got {np.unique(y).tolist()}")
     model: Any = LogisticRegression(max_iter=1000)
     if name == "MLP head":
-        model = MLPClassifier((32,), max_iter=60, batch_size=min(128, len(y)), learning_rate_init=3e-3, random_state=seed)
+        model = MLPClassifier(
+            (32,), max_iter=60, batch_size=min(128, len(y)), learning_rate_init=3e-3, random_state=seed
+        )
     folds: Any = StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=seed)
     if len(np.unique(groups)) >= _INNER_FOLDS:
         folds = GroupKFold(_INNER_FOLDS)

@@ -17,6 +17,7 @@ from rapidash.represent.pooling._report import (
     ADVERSARY_GIVEN_C,
     CONDITIONAL,
     COVARIATE,
+    COVARIATE_ANYHOW,
     DISCREPANCY,
     LEAK,
     SiteRows,
@@ -34,6 +35,7 @@ _BETTER: dict[str, Better] = {
     ADVERSARY_C_ONLY: "",
     LEAK: "lower",
     COVARIATE: "higher",
+    COVARIATE_ANYHOW: "higher",
     DISCREPANCY: "",
     CONDITIONAL: "lower",
 }
@@ -58,7 +60,9 @@ def measure_pooling(subject: Subject) -> Iterator[Measurement]:
     model = next((part for part in network.modules() if isinstance(part, PooledModel)), None)
     if model is None or subject.moment != "after":
         return
-    train, held, test = (_all(data) for data in (subject.task.dataset("train"), subject.data, subject.task.dataset("test")))
+    train, held, test = (
+        _all(data) for data in (subject.task.dataset("train"), subject.data, subject.task.dataset("test"))
+    )
     names = tuple(getattr(subject.task, "site_names", ()))
     with torch.no_grad():  # not around the yield, where the caller's code runs
         report = pooling_report(

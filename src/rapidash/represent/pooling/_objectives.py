@@ -266,9 +266,7 @@ class StageControl(Control):
 def _represented(pooled: PooledModel, batch: Batch) -> Represented:
     rows: Bool[Tensor, " B"] = pooled.learns_from(batch)
     if not bool(rows.any()):
-        raise ValueError(
-            f"a batch of {len(rows)} rows has none of the site that is learned from: make batches larger"
-        )
+        raise ValueError(f"a batch of {len(rows)} rows has none of the site that is learned from: make batches larger")
     columns = pooled.columns(batch)[rows]
     z = pooled.network.represent(columns)
     covariate = batch["covariate"][rows]
@@ -286,9 +284,7 @@ def _discrepancy(found: Represented, bins: int) -> Tensor:
 
 def _two_stages(pooled: PooledModel) -> TwoStageNetwork:
     if not isinstance(pooled.network, TwoStageNetwork):
-        raise ValueError(
-            f"two stages need the network 'two-stage-encoder', got {type(pooled.network).__name__}"
-        )
+        raise ValueError(f"two stages need the network 'two-stage-encoder', got {type(pooled.network).__name__}")
     return pooled.network
 
 

@@ -17,7 +17,8 @@ ADVERSARY = "site accuracy"
 ADVERSARY_GIVEN_C = "site accuracy with the covariate"
 ADVERSARY_C_ONLY = "site accuracy of the covariate alone"
 LEAK = "leak of the site given the covariate"
-COVARIATE = "R2 of the covariate"
+COVARIATE = "R2 of the covariate, linear"
+COVARIATE_ANYHOW = "R2 of the covariate, perceptron"
 DISCREPANCY = "100 MMD of sites"
 CONDITIONAL = "100 MMD of sites, given the covariate"
 FIGURES = (
@@ -27,6 +28,7 @@ FIGURES = (
     ADVERSARY_C_ONLY,
     LEAK,
     COVARIATE,
+    COVARIATE_ANYHOW,
     DISCREPANCY,
     CONDITIONAL,
 )
@@ -49,8 +51,9 @@ def pooling_report(fitted: SiteRows, held: SiteRows, *, accuracy: float | None =
     The accuracy is that of a linear probe of labels, unless it is given. The site is guessed by perceptrons of three
     hidden layers (`probe`) from the representation, from representation and covariate, and from the covariate alone;
     the leak is the second less the third: it is 0 for a representation that is independent of the site given the
-    covariate, however much the covariates of sites differ. (A probe is noisy: it can be a little below 0.) The
-    discrepancies are `maximum_mean_discrepancy` on at most 1,000 held rows, mean over pairs of sites, with the median
+    covariate, however much the covariates of sites differ. (A probe is noisy: it can be a little below 0.) How
+    much is left of the covariate is R^2 of a linear map and of a perceptron: a discrepancy that forgets what goes with
+    the site takes the first away sooner than the second. The discrepancies are `maximum_mean_discrepancy` on at most 1,000 held rows, mean over pairs of sites, with the median
     distance of rows as bandwidth, the second within 4 bins of the covariate.
 
     Args:
@@ -79,17 +82,24 @@ def pooling_report(fitted: SiteRows, held: SiteRows, *, accuracy: float | None =
         accuracy = float((found.argmax(dim=1) == held.label).double().mean())
     of_c = guessed(ADVERSARY_C_ONLY, c, asked)
     given = guessed(ADVERSARY_GIVEN_C, torch.cat([z, c], dim=1), torch.cat([new, asked], dim=1))
-    number = probe(z, c, new, "number", generator=seeded(seed, "probe", COVARIATE))
+    explained = {
+        name: explained_share(
+            asked, probe(z, c, new, "number", num_layers=layers, generator=seeded(seed, "probe", name)).double()
+        )
+        for name, layers in ((COVARIATE, 0), (COVARIATE_ANYHOW, 3))
+    }
     row: dict[str, Any] = {
         ACCURACY: accuracy,
         ADVERSARY: guessed(ADVERSARY, z, new),
         ADVERSARY_GIVEN_C: given,
         ADVERSARY_C_ONLY: of_c,
         LEAK: given - of_c,
-        COVARIATE: explained_share(asked, number.double()),
+        **explained,
     }
     row |= _discrepancies(held, seeded(seed, "discrepancy"))
-    return Report("representation of several sites", (row,), {"rows": len(held.site), "sites": len(known), "seed": seed})
+    return Report(
+        "representation of several sites", (row,), {"rows": len(held.site), "sites": len(known), "seed": seed}
+    )
 
 
 def _discrepancies(rows: SiteRows, generator: torch.Generator) -> dict[str, float]:

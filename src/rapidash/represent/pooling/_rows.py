@@ -76,7 +76,9 @@ def check_sites(
     """
     sizes = {name: len(rows) for name, rows in (("x", x), ("y", label), ("site", site), ("covariate", covariate))}
     if len(set(sizes.values())) > 1 or x.dim() != 2:
-        raise ValueError(f"x (B, F) needs a label, a site and a covariate for each row, got {sizes}, x {tuple(x.shape)}")
+        raise ValueError(
+            f"x (B, F) needs a label, a site and a covariate for each row, got {sizes}, x {tuple(x.shape)}"
+        )
     for name, values in (("x", x), ("covariate", covariate)):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(f"{name} has values that are not finite: leave out or fill in those rows")
