@@ -1,4 +1,4 @@
-"""The section of a study of pooled sites: errors at the sites of the test, and what representations tell of the site."""
+"""The section of a study of pooled sites: errors at the sites of the test, and what representations tell of a site."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,13 +40,13 @@ def pooling_section(summary: StudySummary) -> Section | None:
     units = "sites, each its mean over seeds" if is_held_out else "seeds"
     return Section(
         "Sites and covariate",
-        f"Errors on test rows, per cent, mean and 95 % interval over {units}: of the model's own classifier, and of heads "
-        "of scikit-learn on its representation, whose penalty is chosen by an inner cross-validation. Then, on validation "
-        "rows of the sites that were pooled, over "
+        f"Errors on test rows, per cent, mean and 95 % interval over {units}: of the model's own classifier, and of "
+        "heads of scikit-learn on its representation, whose penalty is chosen by an inner cross-validation. Then, on "
+        "validation rows of the sites that were pooled, over "
         f"{'groups of sites held out' if is_held_out else 'seeds'}: how much better a network guesses the site from "
-        "representation and covariate than from the covariate alone (the leak; 0 is best), the share of the covariate's "
-        "variance that a linear map and a perceptron read off the representation, and the squared discrepancy of sites, "
-        "over all rows and within bins of the covariate.",
+        "representation and covariate than from the covariate alone (the leak; 0 is best), the share of the "
+        "covariate's variance that a linear map and a perceptron read off the representation, and the squared "
+        "discrepancy of sites, over all rows and within bins of the covariate.",
         ("variant", *(f"error of {who} (%)" for who in ANSWERERS), *_FIGURES),
         table,
         _notes(summary, levels, errors, is_held_out),
@@ -104,7 +104,7 @@ def _notes(
     alone = [value for rows in levels.values() for v in rows for value in _by_seed(v, ADVERSARY_C_ONLY).values()]
     if alone:
         notes.append(
-            f"The covariate alone gives the site away in {fmt.number(min(alone))} to {fmt.number(max(alone))} of the rows."
+            f"The covariate alone gives away the site of {fmt.number(min(alone))} to {fmt.number(max(alone))} of the rows."
         )
     unit = "site" if is_held_out else "seed"
     for name, rows in levels.items():

@@ -45,7 +45,7 @@ class PooledSitesTask(LabelTask):
         table: ``"synthetic"``; ``"heart-disease"``: four hospitals, the covariate is the age, which is a column too; or
             ``"abide"``: 20 sites, the age is no column (**non-commercial use only**, CC BY-NC-SA).
         held_out: which group of sites is the test: one of the four hospitals, 0 to 3; of ABIDE one of five groups of
-            four sites, 0 to 4: group k has the sites k, k + 5, k + 10 and k + 15 of the file. 0 for the synthetic table.
+            four sites, 0 to 4: group k has the sites k, k + 5, k + 10 and k + 15 of the file. 0 of the synthetic one.
         data_seed: of the synthetic table.
         num_train, num_val, num_test: rows of the synthetic table.
         data_dir: folder or file of the others; default: RAPIDASH_DATA.

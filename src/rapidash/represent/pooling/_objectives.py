@@ -173,11 +173,12 @@ class TwoStage(_OfSites):
     r"""Equivariant to the covariates first, then invariant to the site given the covariates.
 
     For the first ``first_share`` of the steps cross-entropy + ``reconstruction`` * mean squared error +
-    ``equivariance`` * `pairwise_covariate_loss`. From then on encoder and tau stay as they are, and the map b, the frame
-    W, and a fresh classifier and decoder learn cross-entropy + ``reconstruction`` * mean squared error + ``weight`` *
-    the discrepancy of `SiteDiscrepancy` within ``bins``. One objective has both stages: which one it is follows from the
-    number of steps done, so an interrupted run continues where it was; without a gradient the optimizer leaves weights
-    alone, decay included. Set ``ema_decay`` to 0: an average over steps would mix the stages.
+    ``equivariance`` * `pairwise_covariate_loss`. From then on encoder and tau stay as they are, and the map b, the
+    frame W, and a fresh classifier and decoder learn cross-entropy + ``reconstruction`` * mean squared error +
+    ``weight`` * the discrepancy of `SiteDiscrepancy` within ``bins``. One objective has both stages: which one it is
+    follows from the number of steps done, so an interrupted run continues where it was; without a gradient the
+    optimizer leaves weights alone, decay included. Set ``ema_decay`` to 0: an average over steps would mix the
+    stages.
 
     There is no answer before the second stage: its score is then that of the first classifier plus 100 per cent, so
     that validation never selects it.

@@ -51,10 +51,11 @@ def pooling_report(fitted: SiteRows, held: SiteRows, *, accuracy: float | None =
     The accuracy is that of a linear probe of labels, unless it is given. The site is guessed by perceptrons of three
     hidden layers (`probe`) from the representation, from representation and covariate, and from the covariate alone;
     the leak is the second less the third: it is 0 for a representation that is independent of the site given the
-    covariate, however much the covariates of sites differ. (A probe is noisy: it can be a little below 0.) How
-    much is left of the covariate is R^2 of a linear map and of a perceptron: a discrepancy that forgets what goes with
-    the site takes the first away sooner than the second. The discrepancies are `maximum_mean_discrepancy` on at most 1,000 held rows, mean over pairs of sites, with the median
-    distance of rows as bandwidth, the second within 4 bins of the covariate.
+    covariate, however much the covariates of sites differ. (A probe is noisy: it can be a little below 0.) How much is
+    left of the covariate is R^2 of a linear map and of a perceptron: a discrepancy that forgets what goes with the site
+    takes the first away sooner than the second. The discrepancies are `maximum_mean_discrepancy` on at most 1,000 held
+    rows, mean over pairs of sites, with the median distance of rows as bandwidth, the second within 4 bins of the
+    covariate.
 
     Args:
         fitted, held: rows of the same sites; those of ``held`` were not trained on.
