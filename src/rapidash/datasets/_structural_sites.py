@@ -43,9 +43,8 @@ def structural_sites_dataset(split: Literal["train", "val", "test"], *, size: in
     gain, offset = (0.3 * normal(structure, 2, SITES_COLUMNS)).exp(), 0.3 * normal(structure, 2, SITES_COLUMNS)
     site = torch.randint(2, (size,), generator=rows)
     uniform = torch.rand(size, 5, generator=rows, dtype=torch.float64).sort(dim=1).values
-    c = uniform[
-        torch.arange(size), torch.where(site == 0, 1, 3)
-    ]  # the second of five is Beta(2, 4), the fourth Beta(4, 2)
+    place = torch.where(site == 0, 1, 3)  # of five uniform numbers the second is Beta(2, 4), the fourth Beta(4, 2)
+    c = uniform[torch.arange(size), place]
     u, noise = normal(rows, size, _CAUSES), 0.3 * normal(rows, size)
     label = (u @ weight + 1.5 * (c - 0.5) + noise > 0).long()
     cos, sin = (math.pi * (c - 0.5)).cos(), (math.pi * (c - 0.5)).sin()

@@ -104,7 +104,7 @@ def _notes(
     alone = [value for rows in levels.values() for v in rows for value in _by_seed(v, ADVERSARY_C_ONLY).values()]
     if alone:
         notes.append(
-            f"The covariate alone gives away the site of {fmt.number(min(alone))} to {fmt.number(max(alone))} of the rows."
+            f"The covariate alone gives away the site of {fmt.number(min(alone))} to {fmt.number(max(alone))} of rows."
         )
     unit = "site" if is_held_out else "seed"
     for name, rows in levels.items():
