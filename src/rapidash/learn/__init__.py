@@ -28,7 +28,7 @@ from rapidash.learn._subgroup_mixing import SubgroupMixing
 from rapidash.learn._transport import MOTION_UNITS, MOTIONS, AffineTransport, affine_transport
 from rapidash.learn._vae_configs import CommutativeLieGroupVAEConfig, VAEConfig
 from rapidash.learn._variational import VariationalBound
-from rapidash.learn._widths import LearnedWidths, half_periods, width_penalty
+from rapidash.learn._widths import LearnedWidths, beyond_the_box, half_periods, width_penalty
 
 __all__ = [
     "ACTIVE",
@@ -67,6 +67,7 @@ __all__ = [
     "VariationalBound",
     "VariationalNetwork",
     "affine_transport",
+    "beyond_the_box",
     "by_latent_of",
     "commutator_penalty",
     "half_periods",
