@@ -50,6 +50,7 @@ _TASK_CLASSES = {
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "augerino",
+    "augerino-images",
     "effective-invariance",
     "invariants",
     "invariants-digits",
@@ -110,6 +111,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
+        "partial-images": "rapidash.tasks.partial_images:PartialImagesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
