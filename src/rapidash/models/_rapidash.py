@@ -565,7 +565,7 @@ def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor, cell: Cell | None) -> No
 def _components(
     kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"]
 ) -> OrientationComponents | None:
-    """What the linear maps of the blocks tell apart; those of irreps keep reflections where the layers do."""
+    """The parts that linear maps of the blocks tell apart; those of irreps keep reflections where the layers do."""
     if kind == "pointwise":
         return None
     if not invariants.has_orientations:

@@ -119,7 +119,7 @@ def _has_onednn() -> bool:
 
 
 def _checked(probe: Any) -> dict[str, dict[str, float]]:
-    """What a file holds, if it is a probe of this machine's libraries. Raises: ValueError, KeyError, TypeError."""
+    """The content of a file, if it is a probe of this machine's libraries. Raises: ValueError, KeyError, TypeError."""
     names = product_libraries()
     if list(probe) != names or not all(
         math.isfinite(probe[name][key]) for name in names for key in ("seconds", "error")
