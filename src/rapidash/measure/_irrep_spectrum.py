@@ -87,6 +87,7 @@ def irrep_spectrum(
     *,
     degree: int = 6,
     max_degree: int | None = None,
+    layers: Sequence[str] | None = None,
 ) -> IrrepSpectrum:
     r"""Decompose what each layer says of a turned input, F(g) = h(g x), into irreducible representations.
 
@@ -112,8 +113,10 @@ def irrep_spectrum(
             has shares and no breaking. None: the whole output alone is declared.
         degree: of the quadrature, 0 to 131. It costs about (degree + 2)^3 / 3 evaluations, twice as many for O(3).
         max_degree: of an irrep, at most half of ``degree``; None: half of it, rounded down.
-    Raises: ValueError for another group, degrees outside the above, or a layer whose output changes its shape, or whose
-        number of calls changes, when the input turns; and as `Action.call`.
+        layers: names of the modules to watch; None: those that ``hidden`` names, and else all without children. Of each
+            number that they return all coefficients are kept, (degree + 1)^3 / 6 numbers, twice as many for O(3).
+    Raises: ValueError for another group, degrees outside the above, a layer that is no module of the network, a layer
+        whose output changes its shape, or whose number of calls changes, when the input turns; and as `Action.call`.
     Source: the projections of Serre, "Linear Representations of Finite Groups", for a compact group. The question is
         that of metatomic's symmetrized models; see arXiv 2603.24638.
     """
@@ -127,26 +130,31 @@ def irrep_spectrum(
     basis = irrep_basis(rotations, weights, top)
     declared: Hidden = {} if hidden is None else {OTHERS: hidden} if isinstance(hidden, Representation) else hidden
     modules = leaves(model, lambda name, module: is_declared(name, module, declared))
+    if layers is not None:
+        known = dict(model.named_modules())
+        if missing := [name for name in layers if name not in known]:
+            raise ValueError(f"layers: the network has no modules {missing}, but {list(known)[1:]}")
+        modules = {name: known[name] for name in layers}
     signs = (1.0, -1.0) if reflections else (1.0,)
-    layers: list[_Layer] = []
+    watched: list[_Layer] = []
     with measuring(model):
         for index, rotation in enumerate(rotations):
             elements = [motion(sign * rotation, torch.zeros(3, dtype=torch.float64)) for sign in signs]
             seen = [_outputs(model, action.transform(g, x), action, modules, declared) for g in elements]
-            layers = layers or [_Layer(one, torch.cat(basis, dim=1), weights) for one in seen[0]]
+            watched = watched or [_Layer(one, torch.cat(basis, dim=1), weights) for one in seen[0]]
             for outputs in seen:
-                _check_alike(layers, outputs)
-            for layer, *outputs in zip(layers, *seen):
+                _check_alike(watched, outputs)
+            for layer, *outputs in zip(watched, *seen):
                 layer.add(index, elements, [one.value for one in outputs])
-    found = [layer.shares() for layer in layers]
-    outside, breaking = zip(*(layer.breaking() for layer in layers))
+    found = [layer.shares() for layer in watched]
+    outside, breaking = zip(*(layer.breaking() for layer in watched))
     letters = ("e", "o") if reflections else ("",)
     return IrrepSpectrum(
-        tuple((layer.name, layer.kind) for layer in layers),
+        tuple((layer.name, layer.kind) for layer in watched),
         tuple(f"{number}{letter}" for number in range(top + 1) for letter in letters),
         torch.stack([shares.T.flatten() for shares, _ in found]),
         torch.tensor([rest for _, rest in found], dtype=torch.float64),
-        torch.tensor([layer.size for layer in layers], dtype=torch.float64),
+        torch.tensor([layer.size for layer in watched], dtype=torch.float64),
         torch.tensor(outside, dtype=torch.float64),
         torch.tensor(breaking, dtype=torch.float64),
         degree,
