@@ -189,7 +189,7 @@ def irrep_basis(
 
 
 class _Output(NamedTuple):
-    """What a call returned, in float64, and what it is declared to be."""
+    """The output of a call, in float64, and how it is declared to move."""
 
     name: str
     kind: str
