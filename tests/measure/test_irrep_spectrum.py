@@ -9,7 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
-from rapidash.groups import SO, E, O, Pseudoscalar, Pseudovector, Scalar, T, Tensor2, Vector, rotation_rule
+from rapidash.groups import (
+    SO,
+    E,
+    O,
+    Pseudoscalar,
+    Pseudovector,
+    Representation,
+    Scalar,
+    T,
+    Tensor2,
+    Vector,
+    rotation_rule,
+)
 from rapidash.measure import Action, IrrepSpectrum, irrep_basis, irrep_spectrum, rapidash_action, rapidash_layers
 from rapidash.models import Rapidash
 
@@ -110,6 +122,22 @@ def test_breaking_by_hand(case: str) -> None:
     assert float(found.breaking[-1]) == pytest.approx(breaking, abs=1e-9)
 
 
+class Stretched(Representation):
+    """Vectors in units that differ along z: A g A^-1, which changes norms."""
+
+    units = torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64)
+
+    def act(self, g: Tensor, x: Tensor) -> Tensor:
+        return self.units * Vector().act(g, x / self.units)
+
+
+def test_a_representation_that_changes_norms_has_irreps_and_no_nearest_orbit() -> None:
+    found = spectrum(lambda x: x[:, 0] * Stretched.units, Stretched())
+    assert float(found.outside[-1]) == pytest.approx(0, abs=1e-9)
+    assert math.isnan(float(found.breaking[-1]))
+    assert float(spectrum(cross, Stretched()).outside[-1]) == pytest.approx(1)
+
+
 class Network(nn.Module):
     """A vector layer that is called twice, then its length, then a broken readout."""
 
@@ -139,6 +167,8 @@ def test_every_call_is_a_row_with_its_size_and_declaration() -> None:
     constant = float((4 * X.norm(dim=-1).sum(dim=-1)).square().sum())
     moving = float(LENGTHS.square().sum()) / 3  # a component of a vector of uniform direction
     assert float(found.breaking[4]) == pytest.approx(moving / (constant + moving))
+    some = irrep_spectrum(model, X, action, degree=2, layers=["length"])
+    assert [name for name, _ in some.layers] == ["length", "output"]
     rows = found.report(clouds=4).rows
     assert rows[3]["breaking"] is None
     assert rows[0]["1o"] == pytest.approx(1)
@@ -190,6 +220,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a function": (
         lambda: irrep_spectrum(lambda x: x, X, Action(SO(3), Vector(), Vector())),  # type: ignore[arg-type]
         "wrap it with as_module",
+    ),
+    "no such layer": (
+        lambda: irrep_spectrum(Network().eval(), X, Action(SO(3), Vector(), Scalar()), layers=["lenght"]),
+        r"the network has no modules \['lenght'\], but \['twofold', 'length'",
     ),
     "a shape that changes": (lambda: spectrum(lambda x: x[x[:, 0, 0] > 0]), "when the input turns|has no rows"),
     "NaN": (lambda: spectrum(lambda x: x / 0), "not finite"),
