@@ -68,6 +68,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "scaling",
+    "scaling-field",
     "subgroups",
     "subgroups-nbody",
     "sharing",
@@ -190,6 +192,7 @@ MEASURES: Registry[Any] = Registry(
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
+        "training-operations": "rapidash.study.measures.training_operations:training_operations",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -220,6 +223,7 @@ SECTIONS: Registry[Any] = Registry(
         "planted": "rapidash.report._planted_section:planted_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
+        "scaling": "rapidash.report._scaling_section:scaling_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",

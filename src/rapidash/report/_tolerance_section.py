@@ -31,7 +31,7 @@ _TEXT = (
 
 
 class Box(NamedTuple):
-    """A safe box that was left: the seeds in which this motion did, of how many, and the half-width in words.
+    """A motion that has left the safe box: the seeds in which it did, of how many, and the half-width in words.
 
     ``ended`` are seeds in which any motion did, so that from then on the run had no penalty.
     """
@@ -107,7 +107,7 @@ def _rows(found: _Learned, control: _Learned, still: VariantSummary | None) -> I
 
 
 def _box(found: _Learned, motion: str) -> Box | None:
-    """How a motion and others left the safe box in a variant; None where nothing has."""
+    """The motions of a variant that left the safe box; None where none has."""
     end = float(found.method.get("max_width", math.inf))
     left = {name: {seed for seed, w in widths.items() if w >= end} for name, widths in found.widths.items()}
     ended = set().union(*left.values())
