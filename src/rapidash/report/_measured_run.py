@@ -146,7 +146,7 @@ def _spectra(model: nn.Module, run: TrainedRun, num_clouds: int) -> list[Report]
             hidden = rapidash_layers(one) if has_rapidash else None
             names = None if hidden is None else [name for name in map(str, hidden) if _LAYER.search(name)]
             found = irrep_spectrum(one, batch, action, hidden, degree=5, layers=names)
-            spectra.append((found.layers, found.report(moment=moment, clouds=batch.num_clouds)))
+            spectra.append((found.layers, found.report(moment=moment, clouds=batch.num_samples)))
     except ValueError as error:  # edges that come and go
         warnings.warn(f"what the layers hold is left out: {error}", stacklevel=3)
         return []
