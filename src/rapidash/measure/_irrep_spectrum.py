@@ -97,8 +97,8 @@ def irrep_spectrum(
     all "0e"; a vector that turns with the input is all "1o", a pseudoscalar "0o".
 
     Where the layer declares a representation rho, it breaks by the share outside of the irreps of rho at least; in all
-    by 1 - \|\bar y\|^2 / \|F\|^2 with the mean :math:`\bar y = \int \rho(g)^{-1} F(g)\, dg`, the distance from the
-    nearest :math:`\rho(g) y`.
+    by :math:`1 - \|\bar y\|^2 / \|F\|^2` with the mean :math:`\bar y = \int \rho(g)^{-1} F(g)\, dg`, the distance from
+    the nearest :math:`\rho(g) y`; it is exact where the degrees of F and rho add up to at most ``degree``.
 
     The integrals are sums over `rapidash.groups.rotation_rule`, with -1 too for O(3): exact if F is a polynomial in g
     of at most ``degree - max_degree``. Networks are none: compare two degrees. Shares and rest add up to 1 in any case.
@@ -300,10 +300,10 @@ def _outputs(
     for call in calls:
         for number, (value, representation) in enumerate(declared_outputs(call, hidden)):
             name = f"{call.name} ({number + 1})" if number else call.name
-            found.append(_Output(name, type(call.module).__name__, wide(value), representation))
+            found.append(_Output(name, type(call.module).__name__, wide(value).cpu(), representation))
     for name, value in whole.items():
         representation = action.output_fields[name].representation
-        found.append(_Output(name, type(model).__name__, wide(value.detach()), representation))
+        found.append(_Output(name, type(model).__name__, wide(value.detach()).cpu(), representation))
     return found
 
 
