@@ -116,6 +116,8 @@ def test_the_decoder_sees_the_exponential_of_the_code() -> None:
     network, x = lie_network(init_scale=0.5), random(5, 16).sigmoid()
     mean, log_var, features = network.encode(x)
     assert features is not None
+    assert torch.equal(mean, network.mean_head(features))
+    assert torch.equal(log_var, network.log_var_head(features))
     algebra = mean[:, 0, None, None] * network.generators[0] + mean[:, 1, None, None] * network.generators[1]
     expected = network.decoder(torch.linalg.matrix_exp(algebra).reshape(5, 9))
     found = network(x)

@@ -56,6 +56,7 @@ def test_survivors_by_hand() -> None:
     assert survivors(scores, 2, kinds) == [0, 2]
     assert survivors(scores, 5, kinds) == [0, 2, 3]
     assert survivors([Score(0.1, 9), Score(0.2, 8), Score(0.3, 7)], 2, "abc") == [0, 1]
+    assert survivors([Score(0.1, 50), Score(0.2, 60), Score(0.3, 10)], 2, "abc") == [0, 2]  # fewer parameters count
 
 
 def test_an_evolution_on_functions_of_the_user() -> None:

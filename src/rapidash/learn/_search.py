@@ -108,7 +108,7 @@ class EquivarianceSearch:
             evaluate: the error of a network on validation data, lower is better.
             generations: after the first, which holds the given network alone; at least 0.
             population: individuals that live on, at least 1.
-        Raises: ValueError for a number below these.
+        Raises: ValueError for a number below these, or an error that is NaN.
         """
         if generations < 0 or population < 1:
             raise ValueError(f"need generations >= 0 and population >= 1, got {generations} and {population}")
@@ -201,6 +201,10 @@ class EquivarianceSearch:
 
     def _scored(self, model: nn.Module, error: float, generation: int) -> Individual:
         groups = tuple(self.candidates.name(members) for members in layer_members(model))
+        if math.isnan(error):
+            raise ValueError(
+                f"evaluate says NaN for the network with {', '.join(groups)}: say infinity if it has diverged"
+            )
         return Individual(model, groups, error, used_parameters(model), generation)
 
 

@@ -34,7 +34,7 @@ def width_penalty(width: Float[Tensor, " d"], weight: float, max_width: float = 
     if not max_width > 0:
         raise ValueError(f"max_width must be positive, got {max_width}")
     penalty = -weight * torch.linalg.vector_norm(2 * width)
-    return torch.where((width < max_width).all(), penalty, torch.zeros_like(penalty))
+    return torch.where((width >= max_width).any(), torch.zeros_like(penalty), penalty)  # which shows NaN
 
 
 def beyond_the_box(generator: str, max_width: float) -> str:
