@@ -110,6 +110,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
+        "template-clouds": "rapidash.tasks.template_clouds:TemplateCloudsTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -171,7 +172,11 @@ OBJECTIVES: Registry[Any] = Registry(
         "denoising": "rapidash.generate:Denoising",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
+        "sie": "rapidash.represent:SplitInvariantEquivariant",
+        "untrained": "rapidash.represent:Untrained",
         "bilevel": "rapidash.learn.sharing:Bilevel",
+        "contrastive": "rapidash.represent:ContrastivePretraining",
+        "contrastive-concatenated": "rapidash.represent:ConcatenatedPretraining",
     },
 )
 MEASURES: Registry[Any] = Registry(

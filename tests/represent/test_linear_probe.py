@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rapidash.data import seeded
-from rapidash.represent import linear_probe, probe_penalties, r_squared
+from rapidash.represent import linear_probe, probe_penalties
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -76,15 +76,6 @@ def test_features_that_do_not_vary_have_no_weight() -> None:
     probe = linear_probe(x, x[:, :1], "values", penalties=[1e-6])
     moved = torch.cat([x[:, :2], x[:, 2:] + 1e6], dim=1)
     assert torch.equal(probe(moved), probe(x))
-
-
-def test_r_squared_has_a_mean_for_each_column() -> None:
-    y = torch.tensor([[0.0, 10.0], [2.0, 14.0]], dtype=torch.float64)
-    assert r_squared(y.mean(dim=0).expand(2, 2), y).tolist() == [0, 0]  # one mean for both would say 0.92 and more
-    # errors 1, 0 of (0, 2) about 1: 1 - 1 / 2; errors 0, 4 of (10, 14) about 12: 1 - 16 / 8
-    assert r_squared(torch.tensor([[1.0, 10.0], [2.0, 10.0]]).double(), y).tolist() == [0.5, -1]
-    with pytest.raises(ValueError, match="column 1 .* does not vary"):
-        r_squared(y, torch.tensor([[0.0, 1.0], [1.0, 1.0]]).double())
 
 
 def test_penalties_grow_with_the_number_of_encoders() -> None:

@@ -107,7 +107,7 @@ def test_augmentations_are_drawn_for_each_cloud_and_from_the_stream_alone() -> N
 
 
 def test_unknown_transformations_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown transformation of clouds 'rotatoin'.*rotation"):
+    with pytest.raises(ValueError, match=r"unknown transformation of clouds 'rotatoin'.*rotation"):
         augmented(clouds(2), ["rotatoin"], seeded(0))
     with pytest.raises(ValueError, match="named twice"):
         similarity_to_transforms(radii, clouds(3), names=("yaw", "yaw"))

@@ -8,9 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 
-def info_nce(
-    z_a: Float[Tensor, "B F"], z_b: Float[Tensor, "B F"], *, temperature: float = 0.2
-) -> Float[Tensor, ""]:
+def info_nce(z_a: Float[Tensor, "B F"], z_b: Float[Tensor, "B F"], *, temperature: float = 0.2) -> Float[Tensor, ""]:
     r"""How well the other view of a sample is told from those of the others, in nats; log B by chance.
 
     .. math:: -\frac{1}{2B} \sum_i \Big( \log \frac{e^{c_{ii} / T}}{\sum_j e^{c_{ij} / T}}

@@ -1,4 +1,4 @@
-"""Linear probes of frozen features: penalized logistic and least-squares regression, the penalty by cross-validation."""
+"""Linear probes of frozen features: penalized regressions, logistic or of least squares, by cross-validation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rapidash._names import unknown_name
 from rapidash._seed import seeded
+from rapidash.represent._probes import column_r2
 
 ProbeTask = Literal["class", "values"]
 _GRADIENT = 1e-6  # of the mean loss, at which the logistic regression stops
@@ -48,26 +49,10 @@ class LinearProbe:
         return float((self(features).argmax(dim=1) == labels).double().mean())
 
     def r_squared(self, features: Float[Tensor, "B F"], values: Float[Tensor, "B K"]) -> Float[Tensor, " K"]:
-        """`r_squared` of every column. Raises: ValueError for a probe of classes."""
+        """`column_r2` of every column. Raises: ValueError for a probe of classes."""
         if self.task != "values":
             raise ValueError("a probe of classes has no R^2: ask for accuracy")
-        return r_squared(self(features), values)
-
-
-def r_squared(prediction: Float[Tensor, "B K"], values: Float[Tensor, "B K"]) -> Float[Tensor, " K"]:
-    """1 - sum (y - y_hat)^2 / sum (y - mean y)^2 of every column, float64; at most 1, and 0 for the mean of the column.
-
-    One mean for all columns together, as in some released code, would give a constant prediction more than 0.
-
-    Raises: ValueError for different shapes, or a column that does not vary.
-    """
-    if values.dim() != 2 or prediction.shape != values.shape:
-        raise ValueError(f"prediction and values must be (B, K), got {tuple(prediction.shape)}, {tuple(values.shape)}")
-    y = values.double()
-    spread = (y - y.mean(dim=0)).square().sum(dim=0)
-    if not bool((spread > 0).all()):
-        raise ValueError(f"column {int((spread <= 0).nonzero()[0])} of the values does not vary: it has no R^2")
-    return 1 - (y - prediction.double()).square().sum(dim=0) / spread
+        return column_r2(self(features), values)
 
 
 def probe_penalties(num: int = 45, *, num_encoders: int = 1) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rapidash._names import unknown_name
 from rapidash.data import POINTCLOUD_C, SEVERITIES, CloudBatch, corrupt, seeded
-from rapidash.groups import SO, SO2, O, motion
+from rapidash.groups import SO, SO2, motion
 from rapidash.measure import InvarianceSimilarity, Report, Whitening, invariance_similarity
 
 TransformKind = Literal["pose", "appearance"]
