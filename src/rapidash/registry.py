@@ -73,6 +73,7 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
+    "transfer",
 )
 
 
@@ -193,6 +194,7 @@ MEASURES: Registry[Any] = Registry(
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
+        "transfer": "rapidash.represent:measure_transfer",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -224,6 +226,7 @@ SECTIONS: Registry[Any] = Registry(
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
+        "transfer": "rapidash.report._transfer_section:transfer_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",
     },

@@ -167,9 +167,9 @@ def test_bad_settings_and_batches_are_refused() -> None:
     with pytest.raises(ValueError, match="give further augmentations"):
         replace(TWO, further=())
     for objective in (ONE, TWO):
+        model, alone = model_of(objective), objective.views(clouds(1), seeded(0))
         with pytest.raises(ValueError, match="at least 2 samples in a batch, got 1: raise batch_size"):
-            model = model_of(objective)
-            objective.step(model, TASK, objective.views(clouds(1), seeded(0)), seeded(0))
+            objective.step(model, TASK, alone, seeded(0))
     digits = get_task("rotated-digits", num_train=4, num_val=2, num_test=2)
     with pytest.raises(ValueError, match="clouds in three dimensions"):
         ONE.views(digits.dataset("train").batch(torch.arange(2)), seeded(0))
