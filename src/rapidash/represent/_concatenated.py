@@ -97,4 +97,4 @@ def _unpool(network: nn.Module) -> None:
         if len(network.rules) > 1:
             raise ValueError("a network of several scales has features on a part of the points only")
         network.level = network.readout.level = "node"
-    network.io = replace(io, level="node")  # type: ignore[assignment]
+    network.io = replace(io, level="node")

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,6 +35,7 @@ _REFERENCE = 500  # clouds that whiten
 _NUM_TRAIN, _NUM_TEST = 800, 400  # models of ModelNet10
 _PAIRS = 16  # of points in one part, and as many of points in two, of each shape
 _PENALTIES, _FOLDS = 12, 5
+_SPLITS: tuple[Literal["train"], Literal["test"]] = ("train", "test")
 _MAX_LOG_SIZE = 0.4
 _NUM_CLASSES = 10
 
@@ -67,10 +68,10 @@ def measure_transfer(subject: Subject) -> Iterator[Measurement]:
     """
     if subject.moment != "after":
         return
-    if not isinstance(subject.model, PretrainingModel):
+    if not isinstance(subject.model, PretrainingModel) or not isinstance(subject.data, CloudDataset):
         raise ValueError(
-            f"the measure 'transfer' is of features: give the variants of task {subject.task.name!r} an objective of "
-            "pre-training, such as 'contrastive'"
+            f"the measure 'transfer' is of features of clouds: give the variants of task {subject.task.name!r} an "
+            "objective of pre-training, such as 'contrastive', and take a task of shapes"
         )
     with torch.no_grad():  # not around the yield, where the caller's code runs
         made = list(_measured(subject, copy.deepcopy(subject.model).to("cpu").eval()))
@@ -82,6 +83,7 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
         return Measurement(name, value, unit, moment=subject.moment, view=subject.view)
 
     data, dtype = subject.data, next(model.parameters()).dtype
+    assert isinstance(data, CloudDataset)
     reference = _in_batches(lambda batch: features_of(model, batch), _first(data, _REFERENCE), dtype)
     whitening = feature_statistics(reference)
     yield figure(RANK, float(whitening.rank))
@@ -135,11 +137,11 @@ class _Shapes(NamedTuple):
 @lru_cache(maxsize=1)  # all runs of a process ask for the same
 def _models(num_points: int | None, data_dir: str | None, verify: bool | None) -> tuple[_Models, _Models]:
     """Some models of ModelNet10 of the training and of the test part, the same for every run."""
-    parts = []
-    for split, size in (("train", _NUM_TRAIN), ("test", _NUM_TEST)):
+    parts, sizes = [], {"train": _NUM_TRAIN, "test": _NUM_TEST}
+    for split in _SPLITS:
         read = modelnet10_dataset(split, num_points=num_points, data_dir=data_dir, verify=verify is not False)
         rng = seeded("transfer", "modelnet10", split)
-        some = read.subset(torch.randperm(len(read), generator=rng)[:size])
+        some = read.subset(torch.randperm(len(read), generator=rng)[: sizes[split]])
         angle = 2 * torch.pi * torch.rand(len(some), 1, generator=rng, dtype=torch.float64)
         log_size = _MAX_LOG_SIZE * (2 * torch.rand(len(some), 1, generator=rng, dtype=torch.float64) - 1)
         turns = SO2("z").without_translations().exponential(angle)[:, :3, :3]
@@ -157,7 +159,7 @@ def _segmented(
 ) -> tuple[tuple[_Shapes, Bool[Tensor, " P"]], tuple[_Shapes, Bool[Tensor, " P"]]]:
     """The shapes of the training and the test part with pairs of points, and whether each is in one segment."""
     parts = []
-    for split in ("train", "test"):
+    for split in _SPLITS:
         read = meshseg_dataset(split, num_points=num_points, data_dir=data_dir, verify=verify is not False)
         rng = seeded("transfer", "parts", split)
         segment, starts = read.tensors["segment"], (torch.cumsum(read.num_points, 0) - read.num_points).tolist()

@@ -206,7 +206,9 @@ def similarity_to_transforms(
     for name in names:
         one = TRANSFORMS[name]
         grid = {
-            f"{name} {value:g} {one.unit}": partial(_at, one.move, value, seeded(seed, "similarity", name, value))
+            f"{name} {value:g} {one.unit}": partial(
+                _at, one.move, value, seeded(seed, "similarity", name, f"{value:g}")
+            )
             for value in one.grid
         }
         found[name] = invariance_similarity(encoder, batch, grid, whitening=whitening)

@@ -8,7 +8,7 @@ from rapidash.represent import APPEARANCE, POSE, ConcatenatedPretraining, Contra
 from rapidash.study._design import StudyDesign
 from rapidash.train import TrainConfig
 
-CHANNELS, WIDE = 16, 23  # the wide network has the parameters of two
+CHANNELS, WIDE = 16, 24  # the wide network has the parameters of two
 FEATURES = 32
 AUGMENTATIONS = {"pose": POSE, "appearance": APPEARANCE, "both": (*POSE, *APPEARANCE)}
 
@@ -79,12 +79,12 @@ def _both() -> ContrastivePretraining:
 
 def _arms(name: str, model: NetworkConfig, *, has_vectors: bool) -> list[Variant]:
     """A network without training, and with three sets of augmentations."""
-    sizes = {"invariant_dim": FEATURES // 2, "equivariant_dim": 15} if has_vectors else {"invariant_dim": FEATURES}
-    bare = Variant(f"{name}, untrained", model, objective=Untrained(**sizes, has_vectors=has_vectors))
+    scalars, vectors = (FEATURES // 2, 15) if has_vectors else (FEATURES, 0)
+    bare = Variant(f"{name}, untrained", model, objective=Untrained(scalars, vectors, has_vectors))
     neighbor = bare.name
     arms = [bare if name == "T(3)" else replace(bare, neighbor="T(3), untrained", knob="another network")]
     for kind, names in AUGMENTATIONS.items():
-        objective = ContrastivePretraining(**sizes, has_vectors=has_vectors, augmentations=names)
+        objective = ContrastivePretraining(scalars, vectors, has_vectors, augmentations=names)
         knob = f"contrastive pre-training with augmentations of {kind if kind != 'both' else 'pose and appearance'}"
         arms.append(Variant(f"{name}, {kind}", model, objective=objective, neighbor=neighbor, knob=knob))
     return arms
