@@ -80,11 +80,14 @@ class PretrainingModel(SplitEncoder):
     Args:
         encoder, invariant_dim, equivariant_dim: as of `SplitEncoder`.
         heads: what the objective puts behind the features.
+        group: whose elements make its views.
     """
 
-    def __init__(self, encoder: nn.Module, invariant_dim: int, equivariant_dim: int, heads: nn.Module) -> None:
+    def __init__(
+        self, encoder: nn.Module, invariant_dim: int, equivariant_dim: int, heads: nn.Module, group: MatrixGroup
+    ) -> None:
         super().__init__(encoder, invariant_dim, equivariant_dim)
-        self.heads = heads
+        self.heads, self.group = heads, group
 
     def forward(self, batch: Batch) -> Float[Tensor, "B I"]:  # type: ignore[override]
         """The invariant part."""
@@ -176,7 +179,7 @@ class Pretraining(Objective):
 
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """The encoder and the heads."""
-        return PretrainingModel(model, self.invariant_dim, self.equivariant_dim, self.heads(task))
+        return PretrainingModel(model, self.invariant_dim, self.equivariant_dim, self.heads(task), self.views_group)
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Draws the views of every step."""
