@@ -57,7 +57,7 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
     def figure(name: str, value: float, better: Better = "higher") -> Measurement:
         return Measurement(name, value, moment=subject.moment, view=subject.view, better=better)
 
-    train, test = (subject.task.dataset(split) for split in ("train", "test"))  # type: ignore[arg-type]
+    train, test = (subject.task.dataset(split) for split in ("train", "test"))
     parts = [INVARIANT, EQUIVARIANT] if model.sizes.equivariant else [INVARIANT]
     if "label" in train.tensors:
         for part, probe in zip(parts, _class_probes(model, train, test)):

@@ -52,7 +52,8 @@ def retrieval(
         )
     if shape[1] < 2 or int(target.min()) < 0 or int(target.max()) >= shape[1]:
         raise ValueError(
-            f"targets must be among at least 2 views, 0 to {shape[1] - 1}, got {int(target.min())} to {int(target.max())}"
+            f"targets must be among at least 2 views, 0 to {shape[1] - 1}, got {int(target.min())} to "
+            f"{int(target.max())}"
         )
     if wrong := [k for k in at if k < 1]:
         raise ValueError(f"hits are counted at k >= 1, got {wrong[0]}")

@@ -1,4 +1,4 @@
-"""The study of split features: do pairs of views teach one part the class and another the pose, and who can predict views?"""
+"""The study of split features: do pairs of views teach one part the class, another the pose, and who predicts views?"""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ POINTS = 12
 
 
 def make_design(full: bool) -> StudyDesign:
-    """Features of template clouds from pairs of views: without labels, without a split, with a learned one, and built in.
+    """Features of template clouds from pairs of views: without a split, with one that is learned, and one built in.
 
     Quick: 1,200 steps, three seeds. Full: 6,000 steps, five seeds.
     """
