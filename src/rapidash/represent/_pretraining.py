@@ -209,7 +209,8 @@ class Pretraining(Objective):
         if average is not None:
             raise ValueError("features have no average over a group: leave out the average at test time")
         assert isinstance(model, PretrainingModel)
-        loss, details = self._loss(model, task, data, batch_size), {}
+        loss = self._loss(model, task, data, batch_size)
+        details: dict[str, float] = {}
         if self.select == "probe":
             known, found = (encoded(model, part, batch_size) for part in (train, data))
             labels = [self._labels(part) for part in (train, data)]

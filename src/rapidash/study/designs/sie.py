@@ -14,9 +14,9 @@ POINTS = 12
 def make_design(full: bool) -> StudyDesign:
     """Features of template clouds from pairs of views: without a split, with one that is learned, and one built in.
 
-    Quick: 1,200 steps, three seeds. Full: 6,000 steps, five seeds.
+    Quick: 800 steps, three seeds. Full: 6,000 steps, five seeds.
     """
-    steps = 6_000 if full else 1_200
+    steps = 6_000 if full else 800
     train = TrainConfig(
         steps=steps,
         batch_size=128,
@@ -27,7 +27,7 @@ def make_design(full: bool) -> StudyDesign:
         eval_every=steps // 4,
         checkpoint_every=steps // 4,
     )
-    mlp = OrderedMLPConfig(POINTS, hidden_dim=256, num_layers=2)
+    mlp = OrderedMLPConfig(POINTS, hidden_dim=256, num_layers=2, use_direct=False)
     rapidash = RapidashConfig(
         symmetry="SE(3)", space="R3xS2", num_orientations=12, grid="platonic", channels=16, num_layers=2,
         basis_dim=32, basis_hidden_dim=32,
