@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, seeded
+from rapidash.groups import SO
 from rapidash.methods import Subject, Variant, build_model
 from rapidash.models import RapidashConfig
 from rapidash.report import terminal_table
@@ -17,13 +18,13 @@ from rapidash.report._transfer_section import transfer_section
 from rapidash.represent import (
     APPEARANCE,
     APPEARANCE_SIMILARITY,
-    CLASS,
-    PART,
+    CLASS_ACCURACY,
+    PART_ACCURACY,
     POSE,
-    POSE_GIVEN_CLASS,
     RANK,
-    SCALE,
+    SIZE_R2,
     TRANSFORMS,
+    YAW_R2,
     ContrastivePretraining,
     PretrainingModel,
     Untrained,
@@ -101,17 +102,17 @@ def measured(model: PretrainingModel, options: dict[str, Any], moment: Any = "af
 
 
 def test_features_that_turn_with_the_shape_know_the_yaw_and_invariant_ones_the_rest(options: dict[str, Any]) -> None:
-    turning = measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity()), options)
-    assert turning[POSE_GIVEN_CLASS] > 0.5
+    turning = measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), options)
+    assert turning[YAW_R2] > 0.5
     assert turning[similarity_under("yaw")] < 0.3  # cosines of the angles of the grid: their mean is 0.02
     assert turning[similarity_under("translation")] == pytest.approx(1, abs=1e-4)
-    assert PART not in turning  # no network, no features of points
-    fixed = measured(PretrainingModel(Moments((2, 3, 4)), 3, 0, nn.Identity()), options)
+    assert PART_ACCURACY not in turning  # no network, no features of points
+    fixed = measured(PretrainingModel(Moments((2, 3, 4)), 3, 0, nn.Identity(), SO(3)), options)
     assert fixed[similarity_under("yaw")] == pytest.approx(1, abs=1e-4)
     assert fixed[distance_under("yaw")] == pytest.approx(0, abs=1e-2)
-    assert fixed[POSE_GIVEN_CLASS] < 0.1
-    assert fixed[SCALE] > 0.8
-    assert fixed[CLASS] > 90
+    assert fixed[YAW_R2] < 0.1
+    assert fixed[SIZE_R2] > 0.8
+    assert fixed[CLASS_ACCURACY] > 90
     assert fixed[RANK] == 3
     appearance = [fixed[similarity_under(name)] for name in APPEARANCE]
     assert fixed[APPEARANCE_SIMILARITY] == pytest.approx(sum(appearance) / 3)
@@ -119,7 +120,7 @@ def test_features_that_turn_with_the_shape_know_the_yaw_and_invariant_ones_the_r
 
 
 def test_before_training_nothing_is_measured_and_other_models_are_refused(options: dict[str, Any]) -> None:
-    assert measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity()), options, "before") == {}
+    assert measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), options, "before") == {}
     with pytest.raises(ValueError, match="give the variants of task 'shapes' an objective of pre-training"):
         measured(nn.Linear(2, 2), options)  # type: ignore[arg-type]
 
@@ -173,7 +174,7 @@ def test_records_and_the_section(options: dict[str, Any], tmp_path: Path) -> Non
     assert len(study.done) == 4, [run.raw["error"] for run in study.runs]
     for run in study.done:
         names_of = {m["name"] for m in run.measurements if m["moment"] == "after"}
-        assert {CLASS, POSE_GIVEN_CLASS, SCALE, PART, RANK} <= names_of
+        assert {CLASS_ACCURACY, YAW_R2, SIZE_R2, PART_ACCURACY, RANK} <= names_of
     assert "Invariance and transfer" in terminal_table(summarize(study))
 
 
@@ -186,9 +187,9 @@ def records(num: int = 5) -> list[Any]:
             values = {
                 similarity_under("rotation"): x,
                 APPEARANCE_SIMILARITY: 0.5 + 0.1 * (place % 2) + 0.01 * seed,
-                CLASS: 40.0 + place,
-                POSE_GIVEN_CLASS: 0.9 - x,
-                SCALE: 0.5 + 0.02 * seed + 0.1 * (place % 3),
+                CLASS_ACCURACY: 40.0 + place,
+                YAW_R2: 0.9 - x,
+                SIZE_R2: 0.5 + 0.02 * seed + 0.1 * (place % 3),
                 RANK: 8.0,
             }
             plain = {"unit": "1", "group": "", "view": "full", "better": "", "moment": "after"}
@@ -209,7 +210,7 @@ def test_the_section_of_records() -> None:
     assert "-1.00 [-1.00, -1.00] with yaw (R^2)" in notes
     assert "Rank correlation of similarity, rotation, over 5 encoders" in notes
     assert "arm 2 less arm 0: class (%) +2.00" in notes
-    assert [chart.y_axis for chart in section.charts] == [POSE_GIVEN_CLASS, CLASS]
+    assert [chart.y_axis for chart in section.charts] == [YAW_R2, CLASS_ACCURACY]
     assert sum(len(series.points) for series in section.charts[0].series) == 10
     few = transfer_section(summarize(study_of(records(2))))
     assert few is not None

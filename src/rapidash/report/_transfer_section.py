@@ -11,13 +11,13 @@ from rapidash.report._scale import scale_for
 from rapidash.report._sections import Section
 from rapidash.represent import (
     APPEARANCE_SIMILARITY,
-    CLASS,
+    CLASS_ACCURACY,
     MOST_FREQUENT,
-    PART,
-    POSE_GIVEN_CLASS,
+    PART_ACCURACY,
     PROBES,
     RANK,
-    SCALE,
+    SIZE_R2,
+    YAW_R2,
     similarity_under,
 )
 from rapidash.study import Estimate, StudySummary, VariantSummary, estimate
@@ -28,10 +28,10 @@ _COLUMNS = (*INVARIANCES, *PROBES, RANK)
 _SHORT = {
     ROTATION_SIMILARITY: "similarity, rotation",
     APPEARANCE_SIMILARITY: "similarity, appearance",
-    CLASS: "class (%)",
-    POSE_GIVEN_CLASS: "yaw (R^2)",
-    SCALE: "size (R^2)",
-    PART: "same part (%)",
+    CLASS_ACCURACY: "class (%)",
+    YAW_R2: "yaw (R^2)",
+    SIZE_R2: "size (R^2)",
+    PART_ACCURACY: "same part (%)",
     RANK: "rank",
 }
 _FEWEST = 4  # variants that a correlation needs, see `correlation_study`
@@ -40,7 +40,7 @@ Model = tuple[str, int]  # variant and seed
 
 def transfer_section(summary: StudySummary) -> Section | None:
     """Table, correlations and scatter plots; None for a study that did not measure transfer."""
-    known = {v.name: figures for v in summary.variants if POSE_GIVEN_CLASS in (figures := _after(v))}
+    known = {v.name: figures for v in summary.variants if YAW_R2 in (figures := _after(v))}
     if not known:
         return None
     shown = [name for name in _COLUMNS if any(name in figures for figures in known.values())]
@@ -59,7 +59,7 @@ def transfer_section(summary: StudySummary) -> Section | None:
         ("variant", *(_SHORT[name] for name in shown)),
         rows,
         [*_correlations(known), *_against_neighbors(summary, known), *_chance(known)],
-        tuple(_scatter(summary, known, target) for target in (POSE_GIVEN_CLASS, CLASS)),
+        tuple(_scatter(summary, known, target) for target in (YAW_R2, CLASS_ACCURACY)),
     )
 
 

@@ -114,7 +114,7 @@ class ConcatenatedPretraining(ContrastivePretraining):
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """The encoders with a projector for each."""
         heads = nn.ModuleList(self.heads(task) for _ in self._augmentations)
-        return PretrainingModel(model, len(heads) * self.invariant_dim, 0, heads)
+        return PretrainingModel(model, len(heads) * self.invariant_dim, 0, heads, self.views_group)
 
     def views(self, batch: Batch, rng: torch.Generator) -> Batch:
         """The batch as it is: every encoder has views of its own."""

@@ -80,11 +80,14 @@ class PretrainingModel(SplitEncoder):
     Args:
         encoder, invariant_dim, equivariant_dim: as of `SplitEncoder`.
         heads: what the objective puts behind the features.
+        group: whose elements make its views.
     """
 
-    def __init__(self, encoder: nn.Module, invariant_dim: int, equivariant_dim: int, heads: nn.Module) -> None:
+    def __init__(
+        self, encoder: nn.Module, invariant_dim: int, equivariant_dim: int, heads: nn.Module, group: MatrixGroup
+    ) -> None:
         super().__init__(encoder, invariant_dim, equivariant_dim)
-        self.heads = heads
+        self.heads, self.group = heads, group
 
     def forward(self, batch: Batch) -> Float[Tensor, "B I"]:  # type: ignore[override]
         """The invariant part."""
@@ -99,8 +102,9 @@ class Pretraining(Objective):
     `losses`, and may draw other `views`. The model of the task gets features in place of its output; its weights keep
     their names, so a task can be fine-tuned from them, see `start_from`.
 
-    The score is the error rate, in per cent, of a linear classifier on the invariant part of frozen features, fitted to
-    the training data by `linear_classifier`; beside it that on the equivariant part, the rate of the most frequent
+    The score is what a linear classifier of frozen features, fitted to the training data by `linear_classifier`, leaves
+    unexplained of the classes, in per cent of what a constant leaves; of the invariant part alone. It goes on falling
+    where no sample is named wrongly any more. Beside it stand the error rates of both parts, that of the most frequent
     class, and the loss of fixed pairs. With ``select="loss"`` that loss selects and no label is used.
 
     Args:
@@ -176,7 +180,7 @@ class Pretraining(Objective):
 
     def modify(self, model: nn.Module, task: "Task") -> nn.Module:
         """The encoder and the heads."""
-        return PretrainingModel(model, self.invariant_dim, self.equivariant_dim, self.heads(task))
+        return PretrainingModel(model, self.invariant_dim, self.equivariant_dim, self.heads(task), self.views_group)
 
     def control(self, model: nn.Module, total_steps: int) -> Control:
         """Draws the views of every step."""
@@ -205,21 +209,22 @@ class Pretraining(Objective):
         if average is not None:
             raise ValueError("features have no average over a group: leave out the average at test time")
         assert isinstance(model, PretrainingModel)
-        loss, details = self._loss(model, task, data, batch_size), {}
+        loss = self._loss(model, task, data, batch_size)
+        details: dict[str, float] = {}
         if self.select == "probe":
             known, found = (encoded(model, part, batch_size) for part in (train, data))
             labels = [self._labels(part) for part in (train, data)]
             probe = linear_classifier((known.invariant, labels[0]), (found.invariant, labels[1]))
-            details[CONSTANT_ERROR] = 100 * (1 - probe.constant)
+            details |= {INVARIANT_ERROR: 100 * (1 - probe.score), CONSTANT_ERROR: 100 * (1 - probe.constant)}
             if self.equivariant_dim:
                 other = linear_classifier((known.equivariant, labels[0]), (found.equivariant, labels[1]))
                 details[EQUIVARIANT_ERROR] = 100 * (1 - other.score)
-            return Score(100 * (1 - probe.score), {**details, PAIR_LOSS: loss})
+            return Score(100 * probe.unexplained, {**details, PAIR_LOSS: loss})
         return Score(loss, details)
 
     def metric(self, task: "Task") -> str:
         """What selects."""
-        return INVARIANT_ERROR if self.select == "probe" else PAIR_LOSS
+        return UNEXPLAINED if self.select == "probe" else PAIR_LOSS
 
     def unit(self, task: "Task") -> str:
         """Per cent, or none."""
@@ -249,7 +254,8 @@ class Pretraining(Objective):
 
 
 CONSTANT_ERROR = "classes, error rate of the most frequent one (%)"
-INVARIANT_ERROR = "error rate of a linear classifier of the invariant part"
+INVARIANT_ERROR = "classes, error rate from the invariant part (%)"
+UNEXPLAINED = "classes, unexplained by a linear probe of the invariant part"
 EQUIVARIANT_ERROR = "classes, error rate from the equivariant part (%)"
 PAIR_LOSS = "loss of fixed pairs"
 

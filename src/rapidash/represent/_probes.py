@@ -19,12 +19,15 @@ class Probe:
         constant: what the best constant of the training samples scores there: the most frequent class, or the means.
         columns: (T,) R^2 of each column of a regression; empty for classes.
         fitted_features: how many directions the probe was fitted to, see `linear_regression`.
+        unexplained: of classes, the squared error of their indicators (1 for the class, 0 for others) over that of the
+            constant; 0 is best, and where few samples are named wrongly it still tells features apart.
     """
 
     score: float
     constant: float
     columns: tuple[float, ...] = field(default=(), repr=False)
     fitted_features: int = 0
+    unexplained: float = 1.0
 
 
 def column_r2(prediction: Float[Tensor, "B T"], target: Float[Tensor, "B T"]) -> Float[Tensor, " T"]:
@@ -89,9 +92,16 @@ def linear_classifier(
             )
     num = int(max(train[1].max(), test[1].max())) + 1
     fit = _ridge(train[0], nn.functional.one_hot(train[1], num), test[0])
-    most = train[1].bincount(minlength=num).argmax()
+    shares = train[1].bincount(minlength=num) / len(train[1])
     right = fit.prediction.argmax(dim=1) == test[1]
-    return Probe(float(right.double().mean()), float((test[1] == most).double().mean()), fitted_features=fit.directions)
+    indicators = nn.functional.one_hot(test[1], num)
+    rest = (fit.prediction - indicators).square().sum() / (shares - indicators).square().sum().clamp(min=_SAME)
+    return Probe(
+        float(right.double().mean()),
+        float((test[1] == shares.argmax()).double().mean()),
+        fitted_features=fit.directions,
+        unexplained=float(rest),
+    )
 
 
 def mlp_regression(

@@ -12,6 +12,14 @@ from rapidash.groups import Group, MatrixGroup, parse_matrix_group
 Encoding = Literal["matrix", "quaternion", "raw quaternion"]
 
 
+def element_code(group: MatrixGroup, g: Float[Tensor, "B n n"]) -> Float[Tensor, "B c"]:
+    """The entries of elements as rows; of motions those of the linear part, and the translation where there is any."""
+    if isinstance(group, Group):
+        has_shifts = len(group.translation_basis()) > 0
+        g = g[:, : group.dim] if has_shifts else g[:, : group.dim, : group.dim]
+    return g.flatten(1)
+
+
 class FeatureRepresentation(nn.Module, ABC):
     """Matrices W(g) (E, E) that move the equivariant features, v_hat = W(g) v.
 
@@ -72,10 +80,7 @@ class LinearRepresentation(FeatureRepresentation):
         if self.encoding == "quaternion":
             q = quaternion(g[:, :3, :3])
             return torch.where(q[:, :1] < 0, -q, q)
-        if isinstance(self.group, Group):
-            has_shifts = len(self.group.translation_basis()) > 0
-            g = g[:, : self.group.dim] if has_shifts else g[:, : self.group.dim, : self.group.dim]
-        return g.flatten(1)
+        return element_code(self.group, g)
 
     def of_code(self, code: Float[Tensor, "B c"]) -> Float[Tensor, "B E E"]:
         """W as a linear function of the code."""

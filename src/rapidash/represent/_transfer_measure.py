@@ -22,13 +22,13 @@ from rapidash.represent._transforms import APPEARANCE, similarity_to_transforms
 
 RANK = "rank of the features"
 APPEARANCE_SIMILARITY = "similarity under changes of appearance"
-CLASS, POSE_GIVEN_CLASS, SCALE, PART = (
+CLASS_ACCURACY, YAW_R2, SIZE_R2, PART_ACCURACY = (
     "class accuracy, ModelNet10 (%)",
     "R^2 of the yaw given the class, ModelNet10",
     "R^2 of the size, ModelNet10",
     "accuracy of same part or not, mesh segmentation (%)",
 )
-PROBES = (CLASS, POSE_GIVEN_CLASS, SCALE, PART)
+PROBES = (CLASS_ACCURACY, YAW_R2, SIZE_R2, PART_ACCURACY)
 MOST_FREQUENT = "class accuracy of the most frequent class, ModelNet10 (%)"
 _COMPARED = 64  # clouds that are transformed
 _REFERENCE = 500  # clouds that whiten
@@ -100,13 +100,13 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
     train, test = _models(**options)
     x, other = (whitening(_in_batches(lambda b: features_of(model, b), one.data, dtype)) for one in (train, test))
     probe = linear_probe(x, train.label, "class", penalties=penalties, folds=_FOLDS)
-    yield figure(CLASS, 100 * probe.accuracy(other, test.label), "%")
+    yield figure(CLASS_ACCURACY, 100 * probe.accuracy(other, test.label), "%")
     yield figure(MOST_FREQUENT, 100 * float((test.label == train.label.mode().values).double().mean()), "%")
     by_class, others_by_class = _by_class(x, train.label), _by_class(other, test.label)
     turned = linear_probe(by_class, train.yaw, "values", penalties=penalties, folds=_FOLDS)
-    yield figure(POSE_GIVEN_CLASS, float(turned.r_squared(others_by_class, test.yaw).mean()))
+    yield figure(YAW_R2, float(turned.r_squared(others_by_class, test.yaw).mean()))
     sized = linear_probe(x, train.log_size, "values", penalties=penalties, folds=_FOLDS)
-    yield figure(SCALE, float(sized.r_squared(other, test.log_size).mean()))
+    yield figure(SIZE_R2, float(sized.r_squared(other, test.log_size).mean()))
     try:
         points = PointEncoder(model)
     except ValueError:  # the network has no features of points
@@ -115,7 +115,7 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
         (_point_pairs(points, whitening, shapes, dtype), same.long()) for shapes, same in _segmented(**options)
     )
     parts = linear_probe(*known, "class", penalties=penalties, folds=_FOLDS)
-    yield figure(PART, 100 * parts.accuracy(*asked), "%")
+    yield figure(PART_ACCURACY, 100 * parts.accuracy(*asked), "%")
 
 
 class _Models(NamedTuple):
