@@ -164,7 +164,7 @@ def test_the_wide_control_has_the_weights_of_two_encoders() -> None:
 
 def test_records_and_the_section(options: dict[str, Any], tmp_path: Path) -> None:
     design = get_design("transfer")
-    names = ["T(3), untrained", "T(3), pose", "transformer, both", "T(3), pose beside appearance"]
+    names = ["T(3), untrained", "T(3), pose", "messages, both", "T(3), pose beside appearance"]
     tiny = {"steps": 2, "eval_every": 2, "checkpoint_every": 2, "batch_size": 6, "warmup_steps": 1}
     design = replace(design.select(names), task_options=options, train=replace(design.train, **tiny))
     run_study(design, tmp_path / "study", progress=False)
