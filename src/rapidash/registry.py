@@ -226,6 +226,7 @@ SECTIONS: Registry[Any] = Registry(
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "planted": "rapidash.report._planted_section:planted_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
+        "representation": "rapidash.report._representation_section:representation_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "transfer": "rapidash.report._transfer_section:transfer_section",
