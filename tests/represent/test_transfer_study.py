@@ -111,9 +111,9 @@ def test_features_that_turn_with_the_shape_know_the_yaw_and_invariant_ones_the_r
     assert fixed[similarity_under("yaw")] == pytest.approx(1, abs=1e-4)
     assert fixed[distance_under("yaw")] == pytest.approx(0, abs=1e-2)
     assert fixed[YAW_R2] < 0.1
-    assert fixed[SIZE_R2] > 0.8
+    assert fixed[SIZE_R2] > 0.4 > 0.1 + turning[SIZE_R2]
     assert fixed[CLASS_ACCURACY] > 90
-    assert fixed[RANK] == 3
+    assert fixed[RANK] == 2  # z^4 has less than 1e-4 of the variance of rho^2
     appearance = [fixed[similarity_under(name)] for name in APPEARANCE]
     assert fixed[APPEARANCE_SIMILARITY] == pytest.approx(sum(appearance) / 3)
     assert {similarity_under(name) for name in TRANSFORMS} <= fixed.keys()
