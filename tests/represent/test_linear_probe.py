@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rapidash.data import seeded
 from rapidash.represent import linear_probe, probe_penalties
+from rapidash.represent._linear_probe import _class_folds
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -69,6 +70,9 @@ def test_a_class_with_one_sample_is_never_held_out() -> None:
     labels = torch.cat([torch.arange(20) % 2, torch.tensor([2])])
     probe = linear_probe(x, labels, "class", penalties=(1e-3, 1e-1), folds=10)
     assert probe(x).argmax(dim=1)[-1] == 2
+    fold = _class_folds(labels, 10, seed=0)
+    assert fold[-1] == -1
+    assert [torch.bincount(fold[:20][labels[:20] == k]).tolist() for k in (0, 1)] == [[1] * 10] * 2
 
 
 def test_features_that_do_not_vary_have_no_weight() -> None:

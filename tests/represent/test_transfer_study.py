@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch, CloudDataset, seeded
-from rapidash.groups import SO
+from rapidash.data import CloudBatch, CloudDataset, Field, seeded
+from rapidash.groups import SO, Position
+from rapidash.measure import Whitening
 from rapidash.methods import Subject, Variant, build_model
 from rapidash.models import RapidashConfig
 from rapidash.report import terminal_table
@@ -32,8 +33,8 @@ from rapidash.represent import (
     measure_transfer,
     similarity_under,
 )
-from rapidash.represent._transfer_measure import pairs_of_parts
-from rapidash.study import get_design, run_study, study_of, summarize
+from rapidash.represent._transfer_measure import _point_pairs, _Shapes, pairs_of_parts
+from rapidash.study import get_design, read_study, run_study, study_of, summarize
 from rapidash.study.designs.transfer import CHANNELS, WIDE
 from rapidash.tasks import get_task
 from tests.report._studies import small_record
@@ -136,6 +137,14 @@ def test_pairs_of_points_are_in_one_part_and_in_two_equally_often() -> None:
     assert len(pairs_of_parts(torch.zeros(4).long(), 16, seeded(0))) == 0
 
 
+def test_pairs_of_points_are_compared_in_white_directions_by_hand() -> None:
+    pos = torch.tensor([[0.0, 0.0, 0.0], [1.0, 3.0, 5.0], [0.0, 4.0, 1.0]])
+    data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.tensor([3]))
+    whitening = Whitening(torch.ones(3).double(), torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).double(), 2)
+    found = _point_pairs(lambda batch: batch.pos, whitening, _Shapes(data, torch.tensor([[0, 1], [1, 2]])), pos.dtype)
+    assert found.tolist() == [[4.0, 9.0], [4.0, 1.0]]  # (2 * 1)^2, 3^2; z is left out, and so is the mean
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_the_zoo(full: bool) -> None:
     design = get_design("transfer", full=full)
@@ -168,8 +177,6 @@ def test_records_and_the_section(options: dict[str, Any], tmp_path: Path) -> Non
     tiny = {"steps": 2, "eval_every": 2, "checkpoint_every": 2, "batch_size": 6, "warmup_steps": 1}
     design = replace(design.select(names), task_options=options, train=replace(design.train, **tiny))
     run_study(design, tmp_path / "study", progress=False)
-    from rapidash.study import read_study
-
     study = read_study(tmp_path / "study")
     assert len(study.done) == 4, [run.raw["error"] for run in study.runs]
     for run in study.done:

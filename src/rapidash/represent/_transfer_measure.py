@@ -204,7 +204,7 @@ def _by_class(x: Float[Tensor, "B F"], label: Int[Tensor, " B"]) -> Float[Tensor
 
 
 def _point_pairs(
-    encoder: PointEncoder, whitening: Whitening, shapes: _Shapes, dtype: torch.dtype
+    encoder: Callable[[CloudBatch], Tensor], whitening: Whitening, shapes: _Shapes, dtype: torch.dtype
 ) -> Float[Tensor, "P R"]:
     """The squared difference of the two points of every pair in each white direction."""
     features = _in_batches(encoder, shapes.data, dtype).double()
