@@ -37,6 +37,18 @@ def width_penalty(width: Float[Tensor, " d"], weight: float, max_width: float = 
     return torch.where((width < max_width).all(), penalty, torch.zeros_like(penalty))
 
 
+def beyond_the_box(generator: str, max_width: float) -> str:
+    """In words that a half-width has left the safe box: it is no number then, but at least the end of the box.
+
+    Args:
+        generator: its name, which says the unit: "translation along x" is a length, a rotation is in radian, all others
+            are logarithms of sizes.
+        max_width: the end of the box.
+    """
+    unit = "radian" if "rotation" in generator else "length units" if "translation" in generator else "in logarithms"
+    return f"beyond the box (at least {max_width:.3g} {unit})"
+
+
 class LearnedWidths(UniformBox):
     r"""`UniformBox` with the penalty that opens it: exp(sum_i u_i w_i A_i), u_i uniform in [-1, 1], w_i HALF-widths.
 
