@@ -33,7 +33,7 @@ from rapidash.represent import (
     measure_transfer,
     similarity_under,
 )
-from rapidash.represent._transfer_measure import _point_pairs, _Shapes, pairs_of_parts
+from rapidash.represent._transfer_measure import _point_pairs, _Shapes, pairs_of_parts, unit_of_each
 from rapidash.study import get_design, read_study, run_study, study_of, summarize
 from rapidash.study.designs.transfer import CHANNELS, WIDE
 from rapidash.tasks import get_task
@@ -135,6 +135,13 @@ def test_pairs_of_points_are_in_one_part_and_in_two_equally_often() -> None:
     assert (pairs[:, 0] < pairs[:, 1]).all()
     assert len(pairs_of_parts(segment, 16, seeded(0))) == 8  # 3 + 1 pairs in one part, as many of the 11 others
     assert len(pairs_of_parts(torch.zeros(4).long(), 16, seeded(0))) == 0
+
+
+def test_each_encoder_has_a_unit_of_its_own() -> None:
+    block = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5], [0.0, -0.5]], dtype=torch.float64)
+    unit = unit_of_each(torch.cat([block, 1e-6 * block, 0 * block], dim=1), 3)
+    largest = (2 / 3) ** 0.5  # of the first column
+    assert unit.tolist() == pytest.approx([largest, largest, 1e-6 * largest, 1e-6 * largest, 1, 1])
 
 
 def test_pairs_of_points_are_compared_in_white_directions_by_hand() -> None:

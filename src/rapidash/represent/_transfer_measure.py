@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -54,7 +53,8 @@ def measure_transfer(subject: Subject) -> Iterator[Measurement]:
     """Invariances of frozen features, and linear probes of them on two other sets of shapes; after pre-training only.
 
     The features are whitened by up to 500 validation clouds of the pre-training, and probes see them so: a direction
-    with less than 1e-4 of the variance of the largest is no feature. 64 of these clouds give the similarities (cosine)
+    with less than 1e-4 of the variance of the largest is no feature. Encoders side by side have scales of their own:
+    each is first divided by the largest deviation of its features. 64 of these clouds give the similarities (cosine)
     and Mahalanobis distances under every transformation of `TRANSFORMS`, mean over its grid.
 
     Of ModelNet10, 800 models of the training part and 400 of the test part stand at a random yaw and have a random size
@@ -84,21 +84,26 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
 
     data, dtype = subject.data, next(model.parameters()).dtype
     assert isinstance(data, CloudDataset)
+    num = len(model.encoder.encoders) if isinstance(model.encoder, ConcatenatedEncoder) else 1
     reference = _in_batches(lambda batch: features_of(model, batch), _first(data, _REFERENCE), dtype)
-    whitening = feature_statistics(reference)
+    unit = unit_of_each(reference, num)
+    whitening = feature_statistics(reference / unit)
+
+    def encode(clouds: CloudBatch) -> Tensor:
+        return features_of(model, clouds) / unit.to(dtype)
+
     yield figure(RANK, float(whitening.rank))
     batch = _first(data, _COMPARED).batch(torch.arange(min(_COMPARED, len(data)))).to("cpu", dtype)
-    found = similarity_to_transforms(lambda clouds: features_of(model, clouds), batch, whitening=whitening)
+    found = similarity_to_transforms(encode, batch, whitening=whitening)
     for name, one in found.items():
         yield figure(similarity_under(name), one.mean_cosine)
         yield figure(distance_under(name), one.mean_mahalanobis)
     yield figure(APPEARANCE_SIMILARITY, sum(found[name].mean_cosine for name in APPEARANCE) / len(APPEARANCE))
 
-    num = len(model.encoder.encoders) if isinstance(model.encoder, ConcatenatedEncoder) else 1
     penalties = probe_penalties(_PENALTIES, num_encoders=num)
     options = {name: getattr(subject.task, name, None) for name in ("num_points", "data_dir", "verify")}
     train, test = _models(**options)
-    x, other = (whitening(_in_batches(lambda b: features_of(model, b), one.data, dtype)) for one in (train, test))
+    x, other = (whitening(_in_batches(encode, one.data, dtype)) for one in (train, test))
     probe = linear_probe(x, train.label, "class", penalties=penalties, folds=_FOLDS)
     yield figure(CLASS_ACCURACY, 100 * probe.accuracy(other, test.label), "%")
     yield figure(MOST_FREQUENT, 100 * float((test.label == train.label.mode().values).double().mean()), "%")
@@ -112,7 +117,8 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
     except ValueError:  # the network has no features of points
         return
     known, asked = (
-        (_point_pairs(points, whitening, shapes, dtype), same.long()) for shapes, same in _segmented(**options)
+        (_point_pairs(lambda clouds: points(clouds) / unit.to(dtype), whitening, shapes, dtype), same.long())
+        for shapes, same in _segmented(**options)
     )
     parts = linear_probe(*known, "class", penalties=penalties, folds=_FOLDS)
     yield figure(PART_ACCURACY, 100 * parts.accuracy(*asked), "%")
@@ -134,7 +140,6 @@ class _Shapes(NamedTuple):
     pairs: Int[Tensor, "P 2"]
 
 
-@lru_cache(maxsize=1)  # all runs of a process ask for the same
 def _models(num_points: int | None, data_dir: str | None, verify: bool | None) -> tuple[_Models, _Models]:
     """Some models of ModelNet10 of the training and of the test part, the same for every run."""
     parts, sizes = [], {"train": _NUM_TRAIN, "test": _NUM_TEST}
@@ -153,7 +158,6 @@ def _models(num_points: int | None, data_dir: str | None, verify: bool | None) -
     return parts[0], parts[1]
 
 
-@lru_cache(maxsize=1)
 def _segmented(
     num_points: int | None, data_dir: str | None, verify: bool | None
 ) -> tuple[tuple[_Shapes, Bool[Tensor, " P"]], tuple[_Shapes, Bool[Tensor, " P"]]]:
@@ -171,6 +175,18 @@ def _segmented(
         data = CloudDataset({"pos": read.tensors["pos"]}, {"pos": read.fields["pos"]}, read.num_points)
         parts.append((_Shapes(data, pairs), segment[pairs[:, 0]] == segment[pairs[:, 1]]))
     return parts[0], parts[1]
+
+
+def unit_of_each(features: Float[Tensor, "B F"], num_encoders: int) -> Float[Tensor, " F"]:
+    """The largest standard deviation along any direction of the features of each of several encoders, side by side.
+
+    Of one encoder it changes nothing that is whitened; of several, none is left out because its features are small.
+    """
+    units = []
+    for block in features.double().chunk(num_encoders, dim=1):
+        largest = torch.linalg.matrix_norm(block - block.mean(dim=0), ord=2) / (len(block) - 1) ** 0.5
+        units.append(torch.where(largest > 0, largest, 1.0).expand(block.shape[1]))
+    return torch.cat(units)
 
 
 def pairs_of_parts(segment: Int[Tensor, " N"], num: int, rng: torch.Generator) -> Int[Tensor, "P 2"]:
