@@ -153,10 +153,11 @@ TRANSFORMS: Mapping[str, CloudTransform] = MappingProxyType({one.name: one for o
 """Every transformation by name.
 
 The corruptions are those of PointCloud-C, see `rapidash.data.corrupt`, whose counts are in proportion: of a cloud with
-fewer than 52 points the least of "add" adds none, which `similarity_to_transforms` refuses. As augmentations of training: a rotation, or a
-rotation about z, by Haar measure; half of the clouds mirrored in the plane across one of the axes; a translation of at
-most 1/2 along each axis; factors of the axes up to 1.5; jitter of 0.05; half of the points dropped; 50 points added for
-1,024. Everything is drawn for each cloud.
+fewer than 52 points the least of "add" adds none, which `similarity_to_transforms` refuses.
+
+As augmentations of training: a rotation, or a rotation about z, by Haar measure; half of the clouds mirrored in the
+plane across one of the axes; a translation of at most 1/2 along each axis; factors of the axes up to 1.5; jitter of
+0.05; half of the points dropped; 50 points added for 1,024. All of it is drawn for each cloud.
 """
 POSE = ("rotation", "reflection", "translation")
 """Augmentations after which a network need not know the pose ("ventral" in the paper)."""

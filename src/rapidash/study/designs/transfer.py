@@ -18,10 +18,10 @@ def make_design(full: bool) -> StudyDesign:
     appearance, and of both; beside it two encoders side by side, and one as large as both.
 
     Pre-trained on `shapes`; the measure ``transfer`` probes them on ModelNet10 and on mesh segmentations. Quick: 128
-    points of each shape, 200 steps, one seed. Full: 256 points, 1,000 steps, three seeds; planned for at most 4 minutes
+    points of each shape, 200 steps, one seed. Full: 256 points, 700 steps, three seeds; planned for at most 4 minutes
     for an encoder.
     """
-    steps = 1000 if full else 200
+    steps = 700 if full else 200
     train = TrainConfig(
         steps=steps,
         batch_size=32,
