@@ -124,6 +124,9 @@ def test_before_training_nothing_is_measured_and_other_models_are_refused(option
     assert measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), options, "before") == {}
     with pytest.raises(ValueError, match="give the variants of task 'shapes' an objective of pre-training"):
         measured(nn.Linear(2, 2), options)  # type: ignore[arg-type]
+    (Path(options["data_dir"]) / "princeton_meshseg.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="mesh segmentations"):
+        measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), options, "before")
 
 
 def test_pairs_of_points_are_in_one_part_and_in_two_equally_often() -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,13 +66,15 @@ def measure_transfer(subject: Subject) -> Iterator[Measurement]:
     Raises: ValueError for a model that was not pre-trained; FileNotFoundError for data that are not there.
     Source: Ericsson, Gouk, Hospedales, "Why Do Self-Supervised Models Transfer?", BMVC 2022, transplanted to clouds.
     """
-    if subject.moment != "after":
-        return
     if not isinstance(subject.model, PretrainingModel) or not isinstance(subject.data, CloudDataset):
         raise ValueError(
             f"the measure 'transfer' is of features of clouds: give the variants of task {subject.task.name!r} an "
             "objective of pre-training, such as 'contrastive', and take a task of shapes"
         )
+    if subject.moment != "after":
+        _models(**_options(subject))  # a file that is not there is missed before the training
+        _segmented(**_options(subject))
+        return
     with torch.no_grad():  # not around the yield, where the caller's code runs
         made = list(_measured(subject, copy.deepcopy(subject.model).to("cpu").eval()))
     yield from made
@@ -101,8 +103,7 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
     yield figure(APPEARANCE_SIMILARITY, sum(found[name].mean_cosine for name in APPEARANCE) / len(APPEARANCE))
 
     penalties = probe_penalties(_PENALTIES, num_encoders=num)
-    options = {name: getattr(subject.task, name, None) for name in ("num_points", "data_dir", "verify")}
-    train, test = _models(**options)
+    train, test = _models(**_options(subject))
     x, other = (whitening(_in_batches(encode, one.data, dtype)) for one in (train, test))
     probe = linear_probe(x, train.label, "class", penalties=penalties, folds=_FOLDS)
     yield figure(CLASS_ACCURACY, 100 * probe.accuracy(other, test.label), "%")
@@ -118,10 +119,15 @@ def _measured(subject: Subject, model: PretrainingModel) -> Iterator[Measurement
         return
     known, asked = (
         (_point_pairs(lambda clouds: points(clouds) / unit.to(dtype), whitening, shapes, dtype), same.long())
-        for shapes, same in _segmented(**options)
+        for shapes, same in _segmented(**_options(subject))
     )
     parts = linear_probe(*known, "class", penalties=penalties, folds=_FOLDS)
     yield figure(PART_ACCURACY, 100 * parts.accuracy(*asked), "%")
+
+
+def _options(subject: Subject) -> dict[str, Any]:
+    """Where the task reads its files, and how many points of each shape."""
+    return {name: getattr(subject.task, name, None) for name in ("num_points", "data_dir", "verify")}
 
 
 class _Models(NamedTuple):
