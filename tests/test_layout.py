@@ -29,7 +29,7 @@ SHARED = {  # at the root, for all
 BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
 BELOW_METHODS = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
 BELOW_VERBS = {*BELOW_METHODS, "methods"}  # the packages of methods: none imports another
-BELOW_TASKS = {*BELOW_VERBS, "relax", "symmetrize", "learn", "generate"}
+BELOW_TASKS = {*BELOW_VERBS, "relax", "symmetrize", "learn", "generate", "represent"}
 BELOW_PREDICT = {*BELOW_TASKS, "tasks", "train"}
 BELOW_CLI = {*BELOW_PREDICT, "predict", "scale", "study", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "symmetrize": BELOW_VERBS,
     "learn": BELOW_VERBS,
     "generate": BELOW_VERBS,
+    "represent": BELOW_VERBS,
     "scale": {"data", "ops"},
     "tasks": BELOW_TASKS,
     "train": BELOW_VERBS,

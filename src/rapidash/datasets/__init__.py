@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         heart_disease_dataset,
         tabular_dataset,
     )
+    from rapidash.datasets._template_clouds import template_clouds
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -142,6 +143,7 @@ __all__ = [
     "solids_dataset",
     "squares_images",
     "tabular_dataset",
+    "template_clouds",
     "unforeseen",
     "unit_ball",
     "whole_numbers",
@@ -204,6 +206,7 @@ _LAZY = {
         "whole_numbers",
     ),
     "_partial_clouds": ("partial_symmetry_clouds",),
+    "_template_clouds": ("template_clouds",),
     "_scanobjectnn": (
         "SCANOBJECTNN_CLASSES",
         "scanobjectnn_dataset",

@@ -31,6 +31,7 @@ from rapidash.measure._features import (
     feature_statistics,
     invariance_similarity,
     relative_rms_deviation,
+    similarity_of_views,
 )
 from rapidash.measure._invariance import InvarianceScores, effective_invariance, invariance_scores
 from rapidash.measure._irrep_spectrum import IrrepSpectrum, irrep_basis, irrep_spectrum
@@ -126,6 +127,7 @@ __all__ = [
     "relative_rms_deviation",
     "resampled_coverage",
     "severity_report",
+    "similarity_of_views",
     "symmetry_breaking_score",
     "symmetry_cost",
     "symmetry_loss_share",
