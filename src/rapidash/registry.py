@@ -68,6 +68,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody-field",
     "relax-rl",
     "sie",
+    "sie-labels",
+    "sie-modelnet10",
     "subgroups",
     "subgroups-nbody",
     "sharing",
