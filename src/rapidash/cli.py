@@ -391,7 +391,7 @@ def _measure(words: list[str]) -> int:
         seed=options.seed,
     )
     print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
-    for table in result.tables:
+    for table in (*result.tables, *result.spectra):
         print(f"{table}\n")
     print("".join(f"{sentence}\n" for sentence in result.sentences))
     folder = find_pretrained(options.checkpoint)

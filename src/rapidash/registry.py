@@ -50,6 +50,7 @@ _TASK_CLASSES = {
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "augerino",
+    "augerino-images",
     "effective-invariance",
     "invariants",
     "invariants-digits",
@@ -70,6 +71,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "sie",
     "sie-labels",
     "sie-modelnet10",
+    "scaling",
+    "scaling-field",
     "subgroups",
     "subgroups-nbody",
     "sharing",
@@ -114,6 +117,7 @@ TASKS: Registry[Any] = Registry(
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "template-clouds": "rapidash.tasks.template_clouds:TemplateCloudsTask",
+        "partial-images": "rapidash.tasks.partial_images:PartialImagesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -195,6 +199,7 @@ MEASURES: Registry[Any] = Registry(
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
+        "training-operations": "rapidash.study.measures.training_operations:training_operations",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -226,6 +231,7 @@ SECTIONS: Registry[Any] = Registry(
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "representation": "rapidash.report._representation_section:representation_section",
         "samples": "rapidash.report._samples_section:samples_section",
+        "scaling": "rapidash.report._scaling_section:scaling_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",

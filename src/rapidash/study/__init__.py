@@ -9,7 +9,7 @@ from rapidash.study._designs import get_design
 from rapidash.study._equality import Equality
 from rapidash.study._init import PRETRAINING, Init, Pretrained, SavedWeights
 from rapidash.study._judge import Comparison, Judgment, judge
-from rapidash.study._level import row_name
+from rapidash.study._level import level_words, row_name
 from rapidash.study._plugins import load_plugins
 from rapidash.study._printable import LONGEST_TEXT
 from rapidash.study._progress import last_line
@@ -91,6 +91,7 @@ __all__ = [
     "judge",
     "last_line",
     "letter",
+    "level_words",
     "load_plugins",
     "load_run",
     "mean_interval",

@@ -157,6 +157,7 @@ def _train_and_measure(
         "seconds_per_step": result.seconds_per_step,
         "train_seconds": result.train_seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
+        "products": result.products,
         "val_error": result.best_val_error,
         **test_errors,
         **units,
