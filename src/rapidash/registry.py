@@ -71,6 +71,8 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "scaling",
     "scaling-field",
     "sie",
+    "sie-labels",
+    "sie-modelnet10",
     "subgroups",
     "subgroups-nbody",
     "sharing",

@@ -260,3 +260,15 @@ def test_views_are_predicted_by_models_that_can() -> None:
     model = build_model(task, Variant("one", OrderedMLPConfig(12, hidden_dim=8), objective=objective))
     with pytest.raises(ValueError, match="no equivariant part"):
         retrieved(model, task.dataset("test"), seeded(0))
+
+
+def test_every_study_of_split_features_compares_what_it_says() -> None:
+    labels, surfaces = (get_design(name, full=False) for name in ("sie-labels", "sie-modelnet10"))
+    assert set(labels.inits) == {"from SIE", "from VICReg"}
+    assert all(run.init is not None for run in labels.runs() if run.variant.name != "fresh")
+    assert labels.fractions[-1] == 1.0
+    assert {variant.neighbor for variant in labels.variants[1:]} == {"fresh"}
+    assert [v.name for v in surfaces.variants] == ["SIE", "VICReg", "untrained", "split by construction"]
+    for variant in surfaces.variants:
+        model = build_model(get_task("modelnet10", **surfaces.task_options), variant)
+        assert sum(model.sizes) in (64, 65)

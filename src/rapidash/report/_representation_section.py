@@ -46,9 +46,9 @@ def representation_section(summary: StudySummary) -> Section | None:
         "Frozen features of test data after pre-training. Class: the share that a linear classifier names, fitted to "
         "training data. R2 of the motion: what a perceptron predicts of the motion between two views from their "
         "features, the mean of R2 over the entries of its matrix, each with its own mean. MRR and H@1: how often the "
-        f"view that W(g) predicts from another view is the nearest of the {NUM_VIEWS - 1} others of the same object (the "
-        "view that it was predicted from is not among them). Homomorphism error: the mean of |W(gh) - W(g)W(h)| over "
-        "|W(gh)|, 0 for a representation. Means over seeds with 95 % intervals.",
+        f"view that W(g) predicts from another view is the nearest of the {NUM_VIEWS - 1} others of the same object "
+        "(the view that it was predicted from is not among them). Homomorphism error: the mean of |W(gh) - W(g)W(h)| "
+        "over |W(gh)|, 0 for a representation. Means over seeds with 95 % intervals.",
         ("variant", *(title for _, title in shown)),
         rows,
         [*_constants(known), *_against_neighbors(summary, known)],
@@ -64,7 +64,7 @@ def _cell(found: Estimate | None) -> str:
 
 
 def _constants(known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
-    """What a constant scores, and chance."""
+    """The score of a constant, and chance."""
     said = ((figure_of(CLASS, CONSTANT), "of the class"), (figure_of(MOTION, CONSTANT), "R2 of the motion"))
     for name, words in said:
         values = [value for figures in known.values() if name in figures for value in figures[name].values]

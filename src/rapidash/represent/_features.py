@@ -49,7 +49,7 @@ class FeatureConfig(NetworkConfig):
             )
 
     def __getattr__(self, name: str) -> Any:
-        """What else a task looks at is that of the network."""
+        """All else that a task looks at is that of the network."""
         if name.startswith("__") or name == "network":
             raise AttributeError(name)
         return getattr(self.network, name)

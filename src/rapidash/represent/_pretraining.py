@@ -143,7 +143,7 @@ class Pretraining(Objective):
 
     @abstractmethod
     def heads(self, task: "Task") -> nn.Module:
-        """What stands behind the features in training; new weights from torch's global generator."""
+        """The parts behind the features in training; new weights from torch's global generator."""
 
     @abstractmethod
     def losses(self, model: PretrainingModel, first: SplitFeatures, second: SplitFeatures, batch: Batch) -> Step:
@@ -205,7 +205,7 @@ class Pretraining(Objective):
         seed: int = 0,
         average: OrbitAverage | None = None,
     ) -> Score:
-        """What probes read off frozen features of data, and the loss of fixed pairs of them."""
+        """The figures that probes read off frozen features of data, and the loss of fixed pairs of them."""
         if average is not None:
             raise ValueError("features have no average over a group: leave out the average at test time")
         assert isinstance(model, PretrainingModel)
@@ -223,7 +223,7 @@ class Pretraining(Objective):
         return Score(loss, details)
 
     def metric(self, task: "Task") -> str:
-        """What selects."""
+        """The score that selects."""
         return UNEXPLAINED if self.select == "probe" else PAIR_LOSS
 
     def unit(self, task: "Task") -> str:

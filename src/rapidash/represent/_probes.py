@@ -12,7 +12,7 @@ _SAME = 1e-12  # relative to the size of the values: less is rounding
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe scores on samples that it was not fitted to.
+    """The score of a probe on samples that it was not fitted to.
 
     Args:
         score: share of right classes, or the mean of R^2 over the columns of a target.

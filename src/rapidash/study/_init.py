@@ -68,7 +68,7 @@ Init = SavedWeights | Pretrained
 
 
 def init_for_key(init: Init | None) -> Any:
-    """What of a beginning decides the result: not where the weights lie, and no names of variants."""
+    """The part of a beginning that decides the result: not where the weights lie, and no names of variants."""
     plain = to_plain(init, for_key=True)
     if isinstance(init, SavedWeights):
         del plain["folder"]
