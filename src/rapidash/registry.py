@@ -45,6 +45,7 @@ _TASK_CLASSES = {
     "glyphs": "GlyphsTask",
     "graphs": "GraphsTask",
     "ala2-gen": "Ala2GenTask",
+    "qm9-gen": "Qm9GenTask",
     "toy-gen": "ToyGenTask",
     "planted": "PlantedTask",
 }

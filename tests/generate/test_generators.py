@@ -17,6 +17,7 @@ from rapidash.generate import (
     FLOOR,
     LOST,
     SAMPLES,
+    Asked,
     Denoiser,
     Denoising,
     DenoisingNetwork,
@@ -249,7 +250,7 @@ def moved_sample_error(symmetry: str, space: str, turn: Tensor) -> float:
     """Largest entry of sample(g noise) - g sample(noise), over that of the sample, in float64."""
     variant = Variant("v", tiny(symmetry, space, 12 if symmetry == "SE(3)" else 6))
     model = build_model(ALA2, variant).double().eval()
-    given = ALA2.templates(torch.arange(4), 0).batch(torch.arange(4)).to(dtype=torch.float64)
+    given = ALA2.templates(torch.arange(4), 0, torch.ones(1), Asked()).batch(torch.arange(4)).to(dtype=torch.float64)
     state = ALA2.space
     model.calibrate(
         given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at")))
@@ -357,7 +358,7 @@ def test_guidance_by_hand() -> None:
     model = toy_model(task=CONDITIONAL)
     with torch.no_grad():
         model.no_condition.fill_(0.3)
-    given = CONDITIONAL.templates(torch.arange(4), 0).batch(torch.arange(4))
+    given = CONDITIONAL.templates(torch.arange(4), 0, torch.ones(5), Asked()).batch(torch.arange(4))
     seen = random_noise(StateSpace(2), given.batch, 4, seeded("seen")).float()
     with torch.no_grad():
         plain = guided_network(model, given)(seen, 0.1)

@@ -11,7 +11,7 @@ from generate_checks import tiny
 from rapidash import cli
 from rapidash.data import CloudDataset
 from rapidash.datasets import read_clouds
-from rapidash.generate import FLOOR, LOST, SAMPLES, Denoising, sample_clouds
+from rapidash.generate import FLOOR, LOST, SAMPLES, Asked, Denoising, sample_clouds
 from rapidash.methods import Variant, build_model
 from rapidash.predict import TrainedModel, write_samples
 from rapidash.report import terminal_table
@@ -105,7 +105,7 @@ def test_a_condition_is_asked_for(tmp_path: Path) -> None:
 
 def test_elements_of_a_chain(tmp_path: Path) -> None:
     task = Ala2GenTask()
-    empty = task.templates(torch.arange(2), 0)
+    empty = task.templates(torch.arange(2), 0, torch.ones(1), Asked())
     pos = torch.arange(30.0).view(10, 3)
     samples = CloudDataset({**empty.tensors, "pos": pos}, empty.fields, empty.num_points)
     path = write_samples(tmp_path / "a.xyz", samples, task, {"seed": 3})

@@ -1,5 +1,6 @@
 """Generating clouds and molecules: denoisers, samplers, and the figures by which samples are judged."""
 
+from rapidash.generate._asked import Asked
 from rapidash.generate._coupling import aligned, closest_order, closest_rotation
 from rapidash.generate._denoiser import Denoiser
 from rapidash.generate._density import density_ledger
@@ -11,6 +12,7 @@ from rapidash.generate._modulation import LevelModulation
 from rapidash.generate._network import CONSTANTS, DenoisingNetwork, noised
 from rapidash.generate._noise import numbered_noise, random_noise
 from rapidash.generate._objective import Denoising
+from rapidash.generate._pose import canonical_rotations, handedness, random_turns
 from rapidash.generate._preconditioning import (
     denoised,
     flow_scale,
@@ -21,6 +23,7 @@ from rapidash.generate._preconditioning import (
 )
 from rapidash.generate._samplers import FlowSampler, HeunSampler, Sampler
 from rapidash.generate._sampling import guided_network, is_finite, sample_clouds
+from rapidash.generate._sizes import SizeLaw
 from rapidash.generate._state import StateSpace, unit_length
 from rapidash.generate._task import DenoisingTask, placeholder
 from rapidash.generate._torsions import (
@@ -37,6 +40,7 @@ __all__ = [
     "FLOOR",
     "LOST",
     "SAMPLES",
+    "Asked",
     "Denoiser",
     "Denoising",
     "DenoisingNetwork",
@@ -50,8 +54,10 @@ __all__ = [
     "LogLikelihood",
     "LogNormalLevels",
     "Sampler",
+    "SizeLaw",
     "StateSpace",
     "aligned",
+    "canonical_rotations",
     "chain_angles",
     "chain_lengths",
     "closest_order",
@@ -63,6 +69,7 @@ __all__ = [
     "flow_scale",
     "flow_velocity",
     "guided_network",
+    "handedness",
     "is_finite",
     "js_divergence",
     "log_likelihood",
@@ -75,6 +82,7 @@ __all__ = [
     "placeholder",
     "pose_order",
     "random_noise",
+    "random_turns",
     "sample_clouds",
     "torus_histogram",
     "unit_length",

@@ -25,6 +25,8 @@ class Measurement:
         moment: ``"before"`` or ``"after"`` training.
         view: of the model.
         better: ``"lower"`` or ``"higher"``, or empty where neither is.
+        low, high: 95 % interval over what the run itself has counted, such as samples; None where there is none. What
+            seeds of training differ by is another thing.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Measurement:
     moment: Moment = "after"
     view: str = FULL
     better: Literal["lower", "higher", ""] = ""
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

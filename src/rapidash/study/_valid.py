@@ -134,7 +134,7 @@ _RECORD: Final[Kinds] = {
     "measurements": _LIST,
     "measurements.*": _OBJECT,
     "measurements.*.name": _TEXT,
-    "measurements.*.value": _NUMBER,
+    **{f"measurements.*.{name}": _NUMBER for name in ("value", "low", "high")},
     **{f"measurements.*.{name}": _TEXT for name in ("unit", "group", "moment", "view", "better")},
     "pictures": _LIST,
     "pictures.*": _OBJECT,

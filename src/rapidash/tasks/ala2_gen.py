@@ -12,6 +12,7 @@ from rapidash._seed import seeded
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import OnError, ala2_dataset
 from rapidash.generate import (
+    Asked,
     DenoisingTask,
     StateSpace,
     chain_angles,
@@ -103,11 +104,19 @@ class Ala2GenTask(DenoisingTask):
             found = found[torch.linspace(0, len(found) - 1, self.num_train).long()]
         return frames.subset(found)
 
-    def templates(self, indices: Int[Tensor, " B"], seed: int) -> CloudDataset:
+    def templates(
+        self, indices: Int[Tensor, " B"], seed: int, constants: Float[Tensor, " K"], asked: Asked
+    ) -> CloudDataset:
         """Five beads each."""
+        asked.check_sizes(_BEADS, "conformations")
         num_points = torch.full((len(indices),), _BEADS)
         beads = torch.arange(_BEADS).repeat(len(indices))
         return placeholder(num_points, 3, "angstrom", {"bead": beads}, {"bead": Field(Scalar())})
+
+    def bonds(self, samples: CloudDataset) -> Int[Tensor, "K 2"]:
+        """Along the chain."""
+        first = torch.arange(_BEADS * len(samples)).view(-1, _BEADS)[:, :-1].flatten()
+        return torch.stack([first, first + 1], dim=1)
 
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
         """Figures of conformations against test frames; those of lengths, angles and poses need finite positions."""
@@ -130,7 +139,7 @@ class Ala2GenTask(DenoisingTask):
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant, and what it says of samples."""
         with torch.random.fork_rng():
-            return density_ledger(network_ledger(self.build(variant)))
+            return density_ledger(network_ledger(self.build(variant)), variant)
 
 
 def _chains(data: CloudDataset) -> Float[Tensor, "B 5 3"]:

@@ -1,10 +1,12 @@
 """Figures of generated samples: molecules, point clouds, and whether two sets come from one distribution."""
 
+from rapidash.generate.metrics._bonds import near_pairs
 from rapidash.generate.metrics._chamfer import chamfer, chamfer_matrix
 from rapidash.generate.metrics._cloud_figures import CloudDistance, cloud_figures
 from rapidash.generate.metrics._controls import Control, controls_table, figure_controls
 from rapidash.generate.metrics._earth_mover import earth_mover, earth_mover_matrix
 from rapidash.generate.metrics._figure import Figure, figures_table, share_figure, wilson_interval
+from rapidash.generate.metrics._geometry import rotational_constants
 from rapidash.generate.metrics._molecule_figures import molecule_figures
 from rapidash.generate.metrics._pair_distances import (
     pair_distance_matrix,
@@ -44,10 +46,12 @@ __all__ = [
     "figures_table",
     "minimum_matching_distance",
     "molecule_figures",
+    "near_pairs",
     "nearest_neighbor_accuracy",
     "normalized",
     "pair_distance_matrix",
     "pair_distance_quantiles",
+    "rotational_constants",
     "share_figure",
     "smiles",
     "sorted_pair_distances",
