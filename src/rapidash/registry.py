@@ -180,6 +180,8 @@ MEASURES: Registry[Any] = Registry(
     "measure",
     {
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
+        "figure-controls": "rapidash.generate:measure_figure_controls",
+        "generator-symmetry": "rapidash.generate:measure_generator_symmetry",
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "latent-factors": "rapidash.learn:measure_factors",

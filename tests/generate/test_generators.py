@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
-from rapidash.data import CloudBatch, CloudDataset
+from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
     FLOOR,
     LOST,
@@ -24,21 +24,23 @@ from rapidash.generate import (
     DoubleWell,
     HeunSampler,
     StateSpace,
+    canonical_rotations,
     chain_angles,
     chain_lengths,
     dihedral_angles,
     double_well_samples,
     guided_network,
+    handedness,
     is_finite,
     js_divergence,
     metropolis_langevin,
-    pose_order,
+    pose_figures,
     random_noise,
     sample_clouds,
     torus_histogram,
 )
-from rapidash.groups import SE, E, T
-from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
+from rapidash.groups import SE, E, Position, T
+from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
 from rapidash.models import EGNNConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
@@ -468,11 +470,41 @@ def test_divergence_and_histogram_by_hand() -> None:
 
 
 def test_order_of_poses_by_hand() -> None:
-    rods = torch.tensor([[[-1.0, 0, 0], [1, 0, 0]], [[0, 0, 2], [0, 0, -2]]]).double()
-    assert pose_order(rods[:1]) == pytest.approx(2)
-    assert pose_order(rods) == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
-    turned = torch.randn(4000, 2, 3, generator=seeded("rods"), dtype=torch.float64)
-    assert pose_order(turned) < 0.1
+    one, other = torch.tensor([[-1.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, 2], [0, 0, -2]])
+
+    def figures(*rods: Tensor) -> dict[str, Measurement]:
+        pos, fields = torch.cat(rods).double(), {"pos": Field(Position())}
+        return {one.name: one for one in pose_figures(CloudDataset({"pos": pos}, fields, torch.full((len(rods),), 2)))}
+
+    assert figures(one, one)["order of poses"].value == pytest.approx(2)
+    assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
+    assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
+    assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
+    lost = figures(one, one * torch.nan)
+    assert [figure.value for figure in lost.values()] == [None, None]
+    turned = figures(*torch.randn(1000, 2, 3, generator=seeded("rods")))
+    assert turned["order of poses"].value < 0.15
+    assert turned["order of poses"].low <= 0.05
+    assert turned["p-value of turned copies"].value > 0.01
+
+
+def test_left_and_right_by_hand() -> None:
+    """Points on three axes of unequal length, further out at one end of each: these ends make a frame with a hand."""
+    ends = torch.diag(torch.tensor([3.0, 2.0, 1.0])).double()
+    cloud = torch.cat([2 * ends, -ends, -ends])  # mean 0, third moment along axis k: 8 - 1 - 1 > 0
+    turn = torch.linalg.matrix_exp(torch.tensor([[0, 1, 2], [-1, 0, 3], [-2, -3, 0]]).double())
+    mirror = torch.diag(torch.tensor([1.0, -1.0, 1.0])).double()
+    clouds = torch.stack([cloud, cloud @ turn.T, cloud @ mirror, cloud @ mirror @ turn.T])
+    batch = torch.arange(4).repeat_interleave(9)
+    assert handedness(clouds.flatten(0, 1), batch, 4).tolist() == [1, 1, -1, -1]
+    rotations = canonical_rotations(clouds.flatten(0, 1), batch, 4)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(4).double())
+    posed = torch.einsum("bij,bnj->bni", rotations, clouds)
+    torch.testing.assert_close(posed[0], cloud)  # it is in its pose already
+    torch.testing.assert_close(posed[1], cloud)
+    torch.testing.assert_close(posed[3], posed[2])
+    flat = cloud * torch.tensor([1.0, 1.0, 0.0]).double()
+    assert handedness(flat, torch.zeros(9).long(), 1).tolist() == [0]
 
 
 def test_bad_settings_are_told(ala2_folder: Path) -> None:

@@ -17,8 +17,8 @@ def canonical_rotations(pos: Float[Tensor, "N D"], batch: Int[Tensor, " N"], num
     """The rotation R of every cloud that turns it into its own pose: R x is the same for all turned copies of a cloud.
 
     The rows of R are the principal axes, the longest first, each but the last in the direction in which the third
-    moment is positive; the last makes R a proper rotation, so a mirror image keeps its hand. Clouds with equal axes or without
-    such a moment have some such pose.
+    moment is positive; the last makes R a proper rotation, so a mirror image keeps its hand. Clouds with
+    equal axes, or without such a moment, have some such pose.
     """
     return _axes(pos, batch, num_clouds)[0]
 

@@ -1,4 +1,4 @@
-"""The subject that a run hands to a measure, and the measurements and pictures that the measure returns."""
+"""The subject that a run hands to a measure, and the measurements, pictures and scenes that it returns."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from torch import nn
 from rapidash.data import Dataset
 from rapidash.methods._method import FULL
 from rapidash.methods._picture import Moment, Picture
+from rapidash.methods._scene import Scene
 from rapidash.methods._task import Task
 from rapidash.symmetry import Ledger
 
@@ -63,4 +64,4 @@ class Subject:
     seed: int
 
 
-Measure = Callable[[Subject], Iterable[Measurement | Picture]]
+Measure = Callable[[Subject], Iterable[Measurement | Picture | Scene]]

@@ -132,5 +132,6 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "views": seen.in_record(result, scores, before, after),
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
         "pictures": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.pictures],
+        "scenes": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.scenes],
     }
     return values, result.earlier_seconds

@@ -21,7 +21,6 @@ from rapidash.generate import (
     dihedral_angles,
     js_divergence,
     placeholder,
-    pose_order,
     torus_histogram,
 )
 from rapidash.generate.metrics import wasserstein
@@ -43,8 +42,8 @@ class Ala2GenTask(DenoisingTask):
 
     The frames are split by blocks of 100 (1 ns), 75 : 5 : 20, since neighboring frames are alike. Figures of samples,
     against all test frames: the Jensen-Shannon divergence of the histogram of (phi, psi) on 24 x 24 cells, the share
-    with phi > 0 (mirror images of the common conformations), the Wasserstein distance of the four bond lengths and of
-    the three angles, and how far poses are aligned.
+    with phi > 0 (mirror images of the common conformations), and the Wasserstein distance of the four bond lengths and
+    of the three angles.
 
     Args:
         num_train: training frames, at most, evenly spaced; None: all.
@@ -119,7 +118,7 @@ class Ala2GenTask(DenoisingTask):
         return torch.stack([first, first + 1], dim=1)
 
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
-        """Figures of conformations against test frames; those of lengths, angles and poses need finite positions."""
+        """Figures of conformations against test frames; those of lengths and angles need finite positions."""
         chains, test = _chains(clouds), _chains(self.clouds("test"))
         cells, cells_of_test = (torus_histogram(*_torsions(data), _CELLS) for data in (chains, test))
         yield Measurement("JS divergence of (phi, psi)", js_divergence(cells, cells_of_test), "nats", better="lower")
@@ -130,7 +129,6 @@ class Ala2GenTask(DenoisingTask):
         angles = _DEGREES * _distance(chain_angles(chains), chain_angles(test)) if is_good else None
         yield Measurement("W1 of bond lengths", bonds, "mA", better="lower")
         yield Measurement("W1 of bond angles", angles, "deg", better="lower")
-        yield Measurement("order of poses", pose_order(chains) if is_good else None, "1", better="")
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
