@@ -221,6 +221,8 @@ SECTIONS: Registry[Any] = Registry(
         "planted": "rapidash.report._planted_section:planted_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
+        "figure-controls": "rapidash.report._generator_sections:controls_section",
+        "generator-symmetry": "rapidash.report._generator_sections:generator_symmetry_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",

@@ -56,7 +56,9 @@ def measure_generator_symmetry(subject: Subject) -> Iterator[Measurement]:
     if denoising_part(model).turns_samples:
         data = in_canonical_pose(data, task.space.dim)
     for figure in _by_level(model, task, data, subject.seed):
-        yield Measurement(figure.name, figure.value, figure.unit, f"SO({task.space.dim})", view=subject.view, better="lower")
+        yield Measurement(
+            figure.name, figure.value, figure.unit, f"SO({task.space.dim})", view=subject.view, better="lower"
+        )
     turns = draw_elements(SO(task.space.dim), _TURNS, seed=subject.seed)[:, : task.space.dim, : task.space.dim].double()
     mirror = torch.diag(torch.tensor([-1.0, *[1.0] * (task.space.dim - 1)])).double()
     for name, moves in ((f"SO({task.space.dim})", turns), ("a mirror", mirror[None])):

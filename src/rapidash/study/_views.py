@@ -39,7 +39,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of one view at one moment: errors of its symmetry as a record has them, figures, pictures, scenes."""
+    """Measurements of one view at one moment: errors of its symmetry as a record has them, figures, what is shown."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]
