@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -55,13 +56,12 @@ def measure_generator_symmetry(subject: Subject) -> Iterator[Measurement]:
     data = subject.data.subset(kept)
     if denoising_part(model).turns_samples:
         data = in_canonical_pose(data, task.space.dim)
+    dim = task.space.dim
     for figure in _by_level(model, task, data, subject.seed):
-        yield Measurement(
-            figure.name, figure.value, figure.unit, f"SO({task.space.dim})", view=subject.view, better="lower"
-        )
-    turns = draw_elements(SO(task.space.dim), _TURNS, seed=subject.seed)[:, : task.space.dim, : task.space.dim].double()
-    mirror = torch.diag(torch.tensor([-1.0, *[1.0] * (task.space.dim - 1)])).double()
-    for name, moves in ((f"SO({task.space.dim})", turns), ("a mirror", mirror[None])):
+        yield replace(figure, group=f"SO({dim})", view=subject.view, better="lower")
+    turns = draw_elements(SO(dim), _TURNS, seed=subject.seed)[:, :dim, :dim].double()
+    mirror = torch.diag(torch.tensor([-1.0, *[1.0] * (dim - 1)])).double()
+    for name, moves in ((f"SO({dim})", turns), ("a mirror", mirror[None])):
         value = coupled_error(model, task, moves, seed=subject.seed)
         yield Measurement(COUPLED, value, "1", name, view=subject.view, better="lower")
 

@@ -1,4 +1,4 @@
-"""The section of a study of generators: figures of the samples of every variant and of the data, and some to look at."""
+"""The section of a study of generators: figures of the samples of every variant and of data, and some to look at."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple

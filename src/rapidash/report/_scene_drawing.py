@@ -30,8 +30,8 @@ def scene_drawing(summary: StudySummary) -> Drawing | None:
     data = next((clouds for run in summary.study.runs for clouds in [_clouds(run, SHOWN_DATA)] if clouds), [])
     rows = [("training data", data), *rows] if data else rows
     lead = (
-        "Drag, or use the arrow keys, to turn all of them. Samples are the first finite ones of the first seed, not the "
-        "best. Lines between atoms are bonds by length."
+        "Drag, or use the arrow keys, to turn all of them. Samples are the first finite ones of the first seed, "
+        "not the best. Lines between atoms are bonds by length."
     )
     y, parts = svg_head("Samples", lead)
     reach = max(abs(value) for _, clouds in rows for cloud in clouds for point in cloud["points"] for value in point)
@@ -76,7 +76,9 @@ def _cloud(cloud: Mapping[str, Any], x: float, y: float, scale: float) -> str:
     looks = [_ELEMENTS.get(element, _OTHER) for element in elements] or [_OTHER] * len(points)
     bonds = [pair for pair in cloud.get("bonds") or [] if len(pair) == 2 and max(pair) < len(points)]
     size = 1.0 if elements else 0.35
-    spots = [(*point[:3], look[0], size * look[1]) for point, look in zip(points, looks, strict=False)]
+    spots: list[tuple[Any, ...]] = [
+        (*point[:3], look[0], size * look[1]) for point, look in zip(points, looks, strict=False)
+    ]
     given = {
         "points": [list(spot[:3]) for spot in spots],
         "colors": [spot[3] for spot in spots],
