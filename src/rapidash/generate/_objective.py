@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.data import Batch, CloudBatch, CloudDataset, Dataset
+from rapidash.data import Batch, CloudBatch, Dataset, MovedDataset
 from rapidash.generate._coupling import aligned
 from rapidash.generate._levels import Law, parse_levels
 from rapidash.generate._network import DenoisingNetwork, denoising_part, noised
@@ -107,7 +107,6 @@ class Denoising(Objective):
     ) -> Score:
         """The denoising loss, of the clouds in the pose that is learned."""
         if self.pose == "canonical":
-            assert isinstance(data, CloudDataset)
             data = in_canonical_pose(data, denoising_part(model).space.dim)
         scorer = Supervised()
         return scorer.score(model, task, data, train=train, batch_size=batch_size, seed=seed, average=average)
@@ -145,14 +144,19 @@ class NoiseControl(Control):
 
 def turned(batch: CloudBatch, clean: Tensor) -> CloudBatch:
     """Clouds turned into the canonical pose of their clean positions, with all that belongs to them."""
+    return batch.transform(_motions(batch, clean))
+
+
+def in_canonical_pose(data: Dataset, dim: int) -> Dataset:
+    """Noisy clouds turned, noise and target too, so that the clean ones are in canonical pose."""
+    batch = data.batch(torch.arange(len(data)))
+    assert isinstance(batch, CloudBatch)
+    return MovedDataset(data, _motions(batch, batch["clean"][:, :dim]))
+
+
+def _motions(batch: CloudBatch, clean: Tensor) -> Tensor:
+    """Elements (B, D + 1, D + 1) that turn every cloud into its canonical pose."""
     rotations = canonical_rotations(clean, batch.batch, batch.num_clouds)
     motions = torch.eye(rotations.shape[1] + 1).to(rotations).repeat(batch.num_clouds, 1, 1)
     motions[:, :-1, :-1] = rotations
-    return batch.transform(motions)
-
-
-def in_canonical_pose(data: CloudDataset, dim: int) -> CloudDataset:
-    """Noisy clouds turned, noise and target too, so that the clean ones are in canonical pose."""
-    batch = data.batch(torch.arange(len(data)))
-    made = turned(batch, batch["clean"][:, :dim])
-    return CloudDataset(made.tensors, made.fields, data.num_points)
+    return motions

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rapidash.data import CloudBatch, CloudDataset
+from rapidash.data import CloudBatch, Dataset
 from rapidash.generate._asked import Asked
 from rapidash.generate._denoiser import Denoiser
 from rapidash.generate._levels import LogNormalLevels
@@ -51,9 +51,8 @@ def measure_generator_symmetry(subject: Subject) -> Iterator[Measurement]:
     if subject.moment == "before":
         return
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float64).eval()
-    assert isinstance(subject.data, CloudDataset)
     kept = torch.linspace(0, len(subject.data) - 1, min(_CLOUDS, len(subject.data))).long()
-    data = subject.data.subset(kept)
+    data: Dataset = subject.data.subset(kept)
     if denoising_part(model).turns_samples:
         data = in_canonical_pose(data, task.space.dim)
     dim = task.space.dim
@@ -66,7 +65,7 @@ def measure_generator_symmetry(subject: Subject) -> Iterator[Measurement]:
         yield Measurement(COUPLED, value, "1", name, view=subject.view, better="lower")
 
 
-def _by_level(model: nn.Module, task: DenoisingTask, data: CloudDataset, seed: int) -> Iterator[Measurement]:
+def _by_level(model: nn.Module, task: DenoisingTask, data: Dataset, seed: int) -> Iterator[Measurement]:
     batch = data.batch(torch.arange(len(data))).to(dtype=torch.float64)
     action = Action(SO(task.space.dim), outputs=task.output)
     cost = symmetry_cost(model, batch, task.errors, action, seed=seed)

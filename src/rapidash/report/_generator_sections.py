@@ -32,7 +32,7 @@ def controls_section(summary: StudySummary) -> Section | None:
     return Section(
         "What the figures of molecules see",
         "Shares (%) of test molecules, and of these with errors of known size, by the protocols of the table of "
-        "samples; no network is in it. Real molecules do not reach 100 % of stability by bond lengths, since aromatic rings "
+        "samples; no network is in it. Real molecules do not reach 100 % of stability by bond lengths: aromatic rings "
         "with nitrogen, nitro groups and charges fail the lookup: above their value it rewards molecules that are "
         "larger or more saturated than the data, and below it is a thermometer of coordinates. Classic validity sees "
         "neither a missing hydrogen nor two molecules far apart, since hydrogens are filled in and the largest "

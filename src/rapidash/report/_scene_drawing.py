@@ -29,10 +29,7 @@ def scene_drawing(summary: StudySummary) -> Drawing | None:
         return None
     data = next((clouds for run in summary.study.runs for clouds in [_clouds(run, SHOWN_DATA)] if clouds), [])
     rows = [("training data", data), *rows] if data else rows
-    lead = (
-        "Drag, or use the arrow keys, to turn all of them. Samples are the first finite ones of the first seed, "
-        "not the best. Lines between atoms are bonds by length."
-    )
+    lead = "The first finite samples of the first seed, not the best. Lines between atoms are bonds by length."
     y, parts = svg_head("Samples", lead)
     reach = max(abs(value) for _, clouds in rows for cloud in clouds for point in cloud["points"] for value in point)
     width = _LEFT + _CELL * max(len(clouds) for _, clouds in rows)
@@ -41,7 +38,8 @@ def scene_drawing(summary: StudySummary) -> Drawing | None:
         for place, cloud in enumerate(clouds):
             parts.append(_cloud(cloud, _LEFT + _CELL * (place + 0.5), y + _CELL / 2, 0.46 * _CELL / max(reach, 1e-9)))
         y += _CELL
-    return Drawing("samples", "Samples to turn", lead, document("Samples", width + 10, y + 10, parts))
+    told = "Drag, or use the arrow keys, to turn all of them together."
+    return Drawing("samples", "Samples to turn", told, document("Samples", width + 10, y + 10, parts))
 
 
 def _rows(summary: StudySummary) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

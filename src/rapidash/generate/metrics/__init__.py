@@ -13,7 +13,7 @@ from rapidash.generate.metrics._pair_distances import (
     pair_distance_quantiles,
     sorted_pair_distances,
 )
-from rapidash.generate.metrics._perception import Protocol, smiles
+from rapidash.generate.metrics._perception import Protocol, mol_blocks, smiles
 from rapidash.generate.metrics._point_clouds import CloudScale, normalized, subsampled
 from rapidash.generate.metrics._set_figures import (
     NearestNeighbors,
@@ -45,6 +45,7 @@ __all__ = [
     "figure_controls",
     "figures_table",
     "minimum_matching_distance",
+    "mol_blocks",
     "molecule_figures",
     "near_pairs",
     "nearest_neighbor_accuracy",
