@@ -1,6 +1,7 @@
 """The section of a study of generators: figures of the samples of every variant and of data, and some to look at."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from rapidash.generate import FLOOR, SAMPLES
@@ -28,7 +29,8 @@ def samples_section(summary: StudySummary) -> Section | None:
     found = {variant.name: _figures(variant, SAMPLES) for variant in summary.variants}
     data: dict[str, _Found] = {}
     for variant in summary.variants:
-        data |= {name: value for name, value in _figures(variant, FLOOR).items() if name not in data}
+        for name, one in _figures(variant, FLOOR).items():
+            data.setdefault(name, one._replace(value=replace(one.value, low=None, high=None)))  # the same for all seeds
     if not any(found.values()):
         return None
     rows = {"training data": data, **{name: figures for name, figures in found.items() if figures}}
