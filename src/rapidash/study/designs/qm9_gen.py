@@ -60,7 +60,7 @@ def molecule_ladder(base: RapidashConfig) -> tuple[Variant, ...]:
     diffusion = Denoising()
     oriented = replace(base, symmetry="E(3)", space="R3xS2")
     free = replace(base, symmetry="T(3)", space="R3")
-    chiral = replace(oriented, symmetry="SE(3)", num_orientations=max(12, base.num_orientations))
+    chiral = replace(oriented, symmetry="SE(3)")
     root = Variant("E(3) on R3xS2", oriented, objective=diffusion)
 
     def changed(name: str, model: RapidashConfig, neighbor: str, knob: str, **rest: object) -> Variant:
