@@ -1,4 +1,4 @@
-"""What is asked of samples beside their number."""
+"""Wishes that samples are to meet, beside their number."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Asked:
-    """What samples are to have, in place of what the task would draw for them.
+    """Conditions and sizes of samples, in place of those that the task would draw for them.
 
     Args:
         condition: (num, 1), NaN for a sample without one.
