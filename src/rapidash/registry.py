@@ -45,6 +45,7 @@ _TASK_CLASSES = {
     "glyphs": "GlyphsTask",
     "graphs": "GraphsTask",
     "ala2-gen": "Ala2GenTask",
+    "qm9-gen": "Qm9GenTask",
     "toy-gen": "ToyGenTask",
     "planted": "PlantedTask",
 }
@@ -192,6 +193,8 @@ MEASURES: Registry[Any] = Registry(
     "measure",
     {
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
+        "figure-controls": "rapidash.generate:measure_figure_controls",
+        "generator-symmetry": "rapidash.generate:measure_generator_symmetry",
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "latent-factors": "rapidash.learn:measure_factors",
@@ -236,6 +239,8 @@ SECTIONS: Registry[Any] = Registry(
         "representation": "rapidash.report._representation_section:representation_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "scaling": "rapidash.report._scaling_section:scaling_section",
+        "figure-controls": "rapidash.report._generator_sections:controls_section",
+        "generator-symmetry": "rapidash.report._generator_sections:generator_symmetry_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "transfer": "rapidash.report._transfer_section:transfer_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",

@@ -168,5 +168,6 @@ def _train_and_measure(
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
         **({} if start is None else {"start": to_plain(start)}),
         "pictures": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.pictures],
+        "scenes": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.scenes],
     }
     return values, result.earlier_seconds
