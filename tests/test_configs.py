@@ -21,7 +21,8 @@ PAPERS = {
     tomllib.loads(path.read_text(encoding="utf-8"))["study"] for path in (ROOT / "docs" / "systems").glob("*.toml")
 }
 SHIPPED = sorted(path.stem.replace("_", "-") for path in Path(designs.__file__).parent.glob("[!_]*.py"))
-FAMILIES = {"planted": 2, "planted-modelnet10": 3, "planted-shapes": 3}  # networks whose errors are not compared
+FAMILIES = {"planted": 2, "planted-modelnet10": 3, "planted-shapes": 3, "sie": 2, "sie-modelnet10": 2, "transfer": 5}
+"""Studies with several networks whose errors are not compared."""
 EVERY_DESIGN = list(product(SHIPPED, (False, True)))  # not those that other tests add to DESIGNS
 
 
@@ -43,6 +44,8 @@ def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
             parts[variant.name] = {name for name in mine if mine[name] != theirs[name]} | {
                 name for name in ("inputs", "methods", "objective") if getattr(variant, name) != getattr(other, name)
             }
+            if design.inits.get(variant.name) != design.inits.get(other.name):
+                parts[variant.name].add("init")
     return parts
 
 

@@ -47,8 +47,8 @@ def make_design(full: bool) -> StudyDesign:
             knob="an encoder for the augmentations of pose beside one for those of appearance",
         )
     )
-    wide = replace(variants[3], name="T(3), both, wide", model=replace(free, channels=WIDE), neighbor="T(3), both")
-    wide = replace(wide, objective=replace(_both(), invariant_dim=2 * FEATURES), knob="as large as two encoders")
+    as_large = replace(_both(), invariant_dim=2 * FEATURES)  # as two encoders
+    wide = Variant("T(3), both, wide", replace(free, channels=WIDE), objective=as_large)
     sizes = {"num_points": 256} if full else {"num_points": 128, "num_train": 1000, "num_val": 200, "num_test": 200}
     return StudyDesign(
         "shapes",
@@ -83,7 +83,7 @@ def _arms(name: str, model: NetworkConfig, *, has_vectors: bool) -> list[Variant
     scalars, vectors = (FEATURES // 2, 15) if has_vectors else (FEATURES, 0)
     bare = Variant(f"{name}, untrained", model, objective=Untrained(scalars, vectors, has_vectors))
     neighbor = bare.name
-    arms = [bare if name == "T(3)" else replace(bare, neighbor="T(3), untrained", knob="another network")]
+    arms = [bare]
     for kind, names in AUGMENTATIONS.items():
         objective = ContrastivePretraining(scalars, vectors, has_vectors, augmentations=names)
         knob = f"contrastive pre-training with augmentations of {kind if kind != 'both' else 'pose and appearance'}"
