@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import Field
-from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representation, Scalar, Vector
+from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.measure._action import Action
 from rapidash.measure._layerwise import Hidden
 from rapidash.models import Rapidash
@@ -39,8 +39,9 @@ def rapidash_action(model: Rapidash, group: MatrixGroup | None = None) -> Action
         group: default: the symmetry of its layers, ``model.symmetry``.
     """
     level: Literal["point", "cloud"] = "point" if model.level == "node" else "cloud"
-    sizes = {"scalars": model.readout.out_scalars, "vectors": model.readout.out_vectors}
-    representations = {"scalars": Scalar(), "vectors": Vector()}
+    readout = model.readout
+    sizes = {"scalars": readout.out_scalars, "vectors": readout.out_vectors, "tensors": readout.out_tensors}
+    representations = {"scalars": Scalar(), "vectors": Vector(), "tensors": Tensor2()}
     return Action(
         model.symmetry if group is None else group,
         inputs={
