@@ -110,6 +110,7 @@ TASKS: Registry[Any] = Registry(
         **{name: f"rapidash.tasks.{_module(name)}:{made}" for name, made in _TASK_CLASSES.items()},
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
+        "own-data": "rapidash.tasks.own_data:OwnDataTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -188,6 +189,7 @@ MEASURES: Registry[Any] = Registry(
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
+        "split-distance": "rapidash.study.measures.split_distance:split_distance",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -219,6 +221,7 @@ SECTIONS: Registry[Any] = Registry(
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
+        "split-distance": "rapidash.report._split_section:split_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",
     },

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         heart_disease_dataset,
         tabular_dataset,
     )
+    from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -86,6 +87,7 @@ __all__ = [
     "SHAPE_SIDE",
     "SOLIDS",
     "SQUARES_FACTORS",
+    "VALUED_FORMATS",
     "Column",
     "DataError",
     "FileCloud",
@@ -119,6 +121,7 @@ __all__ = [
     "mnist_superpixels_dataset",
     "modelnet10_dataset",
     "modelnet40_dataset",
+    "names_in_use",
     "nbody_dataset",
     "partial_symmetry_clouds",
     "planted_classes",
@@ -131,6 +134,7 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "read_valued_clouds",
     "refinement_hash",
     "regular_graphs_dataset",
     "sample_surface",
@@ -220,6 +224,7 @@ _LAZY = {
         "tabular_dataset",
         "TableSplit",
     ),
+    "_valued_files": ("VALUED_FORMATS", "names_in_use", "read_valued_clouds"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
