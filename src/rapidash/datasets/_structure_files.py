@@ -122,7 +122,8 @@ def _of_molecule(name: str, molecule: Any) -> FileCloud:
     z = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
     if len(z) == 0 or (z < 1).any():
         raise DataError("it has no atoms" if len(z) == 0 else f"atom {int(np.argmax(z < 1))} has no name: no element")
-    units, values = {}, {}
+    units: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for key, text in molecule.GetPropsAsDict(autoConvertStrings=False).items():
         bare, unit = split_unit(key)
         values[bare] = value_of_text(str(text))

@@ -74,7 +74,7 @@ def _by_trimesh(path: Path) -> Entries:
         raise ImportError("obj and stl files need trimesh: pip install 'rapidash[mesh]'") from error
     try:
         found: Any = trimesh.load(path, process=False)
-        parts = list(found.dump()) if isinstance(found, trimesh.Scene) else [found]
+        parts: list[Any] = list(found.dump()) if isinstance(found, trimesh.Scene) else [found]
         vertices = np.concatenate([np.asarray(part.vertices, dtype=np.float64).reshape(-1, 3) for part in parts])
         starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
         faces = [

@@ -13,11 +13,11 @@ _MOST_COPIES: Final = 0.01
 _HEAD = ("test to training", "training to training, elsewhere", "ratio", "copies", "what it says")
 _TEXT = (
     "Medians of the distance from a cloud to its nearest one, where the distance is the root mean square difference of "
-    "32 quantiles of the distances between points. A test cloud may have any training cloud for its nearest, a training "
-    "cloud only one that stands elsewhere: in another group where the split is by one, else outside of its own "
-    "twentieth of the file and the two beside it; of classes, one of the same class. Test clouds leak if the ratio is "
-    f"below {MUCH_NEARER}, or more than 1 % of them have a copy in the training set (nearer than 1e-5 of the distance "
-    "within). Random frames of one trajectory do; then split in time, by a group or by files."
+    "32 quantiles of the distances between points. A test cloud may have any training cloud for its nearest, a "
+    "training cloud only one that stands elsewhere: in another group where the split is by one, else outside of its "
+    "own twentieth of the file and the two beside it; of classes, one of the same class. Test clouds leak if the ratio "
+    f"is below {MUCH_NEARER}, or more than 1 % of them have a copy in the training set (nearer than 1e-5 of the "
+    "distance within). Random frames of one trajectory do; then split in time, by a group or by files."
 )
 
 

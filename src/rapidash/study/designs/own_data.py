@@ -125,5 +125,5 @@ def _network(options: Mapping[str, Any], num_points: int, full: bool) -> Rapidas
         return replace(base, edges="radius-2")
     if options["elements"]:
         return replace(base, edges="knn-16")
-    width = base.channels
-    return replace(base, edges=("knn-8", "knn-8"), ratios=0.25, channels=(width, 2 * width), num_layers=(1, 1))  # type: ignore[operator]
+    width = 64 if full else 16
+    return replace(base, edges=("knn-8", "knn-8"), ratios=0.25, channels=(width, 2 * width), num_layers=(1, 1))

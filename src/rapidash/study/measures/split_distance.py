@@ -41,7 +41,7 @@ def split_distance(subject: Subject) -> Iterator[Measurement]:
         raise ValueError(f"the task {subject.task.name!r} does not say where in its files its clouds stand")
     parts = []
     for split in ("train", "test"):
-        data = subject.task.dataset(split)  # type: ignore[arg-type]
+        data = subject.task.dataset(split)
         assert isinstance(data, CloudDataset)
         chosen = torch.linspace(0, len(data) - 1, min(_MOST, len(data))).long()
         parts.append((descriptors(data.subset(chosen)), *(each[chosen] for each in stretches(split))))
@@ -71,7 +71,7 @@ def distances(train: tuple[Tensor, Tensor, Tensor], test: tuple[Tensor, Tensor, 
 
 
 def descriptors(data: CloudDataset) -> Float[Tensor, "B F"]:
-    """32 quantiles of the distances between points of each cloud, at most 64 of them; across the cell, if it has one."""
+    """32 quantiles of the distances between points of each cloud, at most 64; across the cell, if it has one."""
     found = []
     for index in range(len(data)):
         cloud = data.batch(torch.tensor([index]))
