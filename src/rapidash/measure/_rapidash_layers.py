@@ -83,7 +83,8 @@ def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
         layers[f"{prefix}pair_attributes"] = ((Vector(), Scalar()), signal)
         layers[f"{prefix}spatial_basis"] = signal
         layers[f"{prefix}spherical_basis"] = Scalar()
-        layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), (Scalar(), Vector()))
+        given = (Scalar(), Vector(), Tensor2()) if network.readout.out_tensors else (Scalar(), Vector())
+        layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), given)
         for index in range(len(network.blocks)):
             layers[f"{prefix}blocks.{index}"] = ((signal, kernel, Scalar(), Scalar(), Scalar()), signal)
     return layers

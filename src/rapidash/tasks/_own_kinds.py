@@ -54,6 +54,7 @@ def tell_kind(name: str, rows: Any, dim: int, wanted: str | None = None) -> Told
     names = _class_names(rows.reshape(len(rows))) if kind == "class" else ()
     if kind == "class":
         because = f"{len(names)} classes, {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        because += "; --target-kind number learns them as numbers" if wanted is None and "number" in fits else ""
     else:
         because = {"number": "one number", "vector": f"{width} numbers", "tensor": f"{width} numbers"}[kind]
     return Told(kind, names, because)  # type: ignore[arg-type]
@@ -68,10 +69,10 @@ def _fitting(name: str, rows: Any, dim: int, *, asked: bool) -> list[str]:
         few = np.unique(rows)
         if rows.dtype.kind == "b":
             return ["class"]
-        if rows.dtype.kind in "iu":
-            is_class = len(few) <= MOST_CLASSES and len(rows) >= 3 * len(few)
-            return ["class", "number"] if is_class else ["number", "class"]
-        return ["number", "class"] if (few == np.rint(few)).all() and len(few) <= MOST_CLASSES else ["number"]
+        if rows.dtype.kind == "f" and not (few == np.rint(few)).all():
+            return ["number"]
+        is_class = len(few) <= MOST_CLASSES and len(rows) >= 3 * len(few)
+        return ["class", "number"] if is_class else ["number", "class"]
     if shape == (dim,):
         return ["vector"]
     is_six = shape == (6,) and dim == 3 and (asked or name.lower().rpartition("_")[2] in _IN_VOIGT_ORDER)

@@ -1,6 +1,7 @@
 """The clouds of a user's files with one target, read once from beginning to end, with bounded memory."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ from rapidash.datasets import (
 
 FOLDER: Final = "folder"  # the name of a class that is a folder
 _SHOWN = 12
+_PREDICTED = re.compile(r"(^|\.)predictions\.\w+$")  # files that `rapidash predict` writes beside others
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def expanded(files: Sequence[str]) -> list[tuple[Path, str]]:
                 raise FileNotFoundError(f"{given} does not exist: give files or folders")
             found.append((given, ""))
             continue
-        inside = sorted(path for path in given.rglob("*") if path.suffix.lower() in VALUED_FORMATS and path.is_file())
+        every = (path for path in given.rglob("*") if path.suffix.lower() in VALUED_FORMATS and path.is_file())
+        inside = sorted(path for path in every if not _PREDICTED.search(path.name))
         if not inside:
             raise DataError(f"{given}: expected files of the formats {', '.join(VALUED_FORMATS)}, got none")
         for path in inside:
