@@ -49,10 +49,13 @@ class OwnDataNetwork(nn.Module):
         self.elements, self.length, self.kind, self.is_periodic = elements, length, kind, is_periodic
         self.inputs = point_inputs(variant, () if elements or is_periodic else ("displacement from the centroid",))
         gives_directions = variant.model.takes != "invariants"
+        unused = (
+            0 if variant.model.gives_tensors and gives_directions else 1
+        )  # a readout without scalars has no weights
         self.pools_here = level == "cloud" and kind == "vector" and not gives_directions
         self.is_extensive = is_extensive
         sizes: dict[str, Any] = {
-            "out_scalars": {"number": 1, "class": num_classes}.get(kind, 0 if variant.model.gives_tensors else 1),
+            "out_scalars": {"number": 1, "class": num_classes}.get(kind, unused),
             "out_vectors": int(kind == "vector"),
             "out_tensors": int(kind == "tensor"),
             "level": "node" if level == "point" or self.pools_here else "graph",

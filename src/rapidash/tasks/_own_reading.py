@@ -104,6 +104,11 @@ class _Row:
     periodic: Any
 
 
+def is_valued(path: Path) -> bool:
+    """Whether a file in a folder is one to be read: of a known format, and not written by `rapidash predict`."""
+    return path.suffix.lower() in VALUED_FORMATS and not _PREDICTED.search(path.name)
+
+
 def expanded(files: Sequence[str]) -> list[tuple[Path, str]]:
     """Every file with the name of its class, the folder within the given one that it lies in; empty for files.
 
@@ -116,8 +121,7 @@ def expanded(files: Sequence[str]) -> list[tuple[Path, str]]:
                 raise FileNotFoundError(f"{given} does not exist: give files or folders")
             found.append((given, ""))
             continue
-        every = (path for path in given.rglob("*") if path.suffix.lower() in VALUED_FORMATS and path.is_file())
-        inside = sorted(path for path in every if not _PREDICTED.search(path.name))
+        inside = sorted(path for path in given.rglob("*") if path.is_file() and is_valued(path))
         if not inside:
             raise DataError(f"{given}: expected files of the formats {', '.join(VALUED_FORMATS)}, got none")
         for path in inside:
