@@ -18,7 +18,6 @@ ELSEWHERE = {  # what the package imports where it is there, and installs with n
     "triton": "comes with torch, where it was built for CUDA",
 }
 NOT_IMPORTED = {  # what an extra installs, and is used without an import that the search finds
-    "ase": "users make its Atoms, and rapidash.interop.ase takes them",
     "egnn_pytorch": "imported by a name in the configuration of the baseline",
     "tensorboard": "imported by torch.utils.tensorboard",
 }
@@ -77,7 +76,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 
 
 def test_the_extras_are_these() -> None:
-    assert extras().keys() == {"data", "fast", "mol", "rl", "study", "tabular"}
+    assert extras().keys() == {"data", "fast", "mesh", "mol", "rl", "study", "tables", "tabular"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
     assert extras()["mol"] == {"ase", "rdkit"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
