@@ -143,14 +143,19 @@ FEATURES = {  # code that needs an extra, and what it says without it
         "dci needs scikit-learn: pip install 'rapidash[tabular]'"
     ),
     "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
+    "list(read_valued_clouds(empty('.extxyz')))": "files of atoms with values need ASE: pip install 'rapidash[mol]'",
+    "list(read_valued_clouds(empty('.sdf')))": "sdf files need RDKit: pip install 'rapidash[mol]'",
+    "list(read_valued_clouds(empty('.stl')))": "obj and stl files need trimesh: pip install 'rapidash[mesh]'",
+    "list(read_valued_clouds(empty('.parquet')))": "parquet files need pyarrow: pip install 'rapidash[tables]'",
     "_perception._rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """
+import tempfile
 from pathlib import Path
 import torch
 from rapidash.bench import _render
-from rapidash.datasets import digits_images
+from rapidash.datasets import digits_images, read_valued_clouds
 from rapidash.datasets._h5 import read_h5
 from rapidash.generate.metrics import _perception
 from rapidash.measure import dci
@@ -159,6 +164,8 @@ from rapidash.ops._backend import select_backend
 from rapidash.report import _measurement, _page, figure
 from rapidash.symmetrize import tabular
 from rapidash.train import _log
+def empty(suffix):
+    return tempfile.NamedTemporaryFile(suffix=suffix, delete=False).name
 for code in CODES:
     try:
         exec(code)

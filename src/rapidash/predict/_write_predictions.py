@@ -205,7 +205,7 @@ def _xyz(made: Predictions) -> str:
 
 
 def _cell(clouds: CloudDataset, index: int) -> list[str]:
-    """What extended xyz says of the cell of a cloud."""
+    """The words of extended xyz for the cell of a cloud."""
     if "cell" not in clouds.tensors:
         return ['pbc="F F F"']
     numbers = " ".join(f"{number:.10g}" for number in clouds.tensors["cell"][index].double().reshape(-1).tolist())

@@ -154,7 +154,7 @@ def unit_of_length(clouds: OwnClouds) -> float:
 
 
 def _said(task: OwnDataTask, clouds: OwnClouds, told: Told) -> list[str]:
-    """What was found, a sentence each."""
+    """Sentences that say what was found."""
     parts = task.parts()
     num = [int((parts == part).sum()) for part in range(3)]
     between = f", {int((parts < 0).sum())} between the blocks left out" if (parts < 0).any() else ""

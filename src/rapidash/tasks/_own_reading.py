@@ -31,7 +31,7 @@ _PREDICTED = re.compile(r"(^|\.)predictions\.\w+$")  # files that `rapidash pred
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of files.
+    """The parts of files that are read.
 
     Args:
         files: files, or folders whose files are taken in sorted order.

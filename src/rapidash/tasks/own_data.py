@@ -125,7 +125,7 @@ class OwnDataTask:
 
     @property
     def wanted(self) -> Wanted:
-        """What is read of the files."""
+        """The parts of the files that are read."""
         names = tuple(filter(None, (self.target, self.forces)))
         return Wanted(
             self.files,
@@ -296,7 +296,7 @@ class OwnDataTask:
         return {"mean": float, "scale": float, "offsets": list[float]}
 
     def reference(self) -> dict[str, Any]:
-        """What was taken off the target and its unit: ``mean``, ``scale``, and ``offsets`` of the elements."""
+        """The numbers that were taken off the target, and its unit: ``mean``, ``scale``, and ``offsets`` of the elements."""
         return dict(self.scales)
 
     # ---- model
