@@ -111,6 +111,12 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
+    parser.add_argument(
+        "--init",
+        type=str,
+        metavar="FOLDER",
+        help="begin with the weights of a saved model (a run's folder) that fit by name and shape, e.g. a pre-training",
+    )
     what = (
         "also give the test error (a finished training is not repeated for it) of predictions averaged over this group"
     )

@@ -255,7 +255,7 @@ def _train(words: list[str]) -> int:
 
     from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
     from rapidash._cli_own import default_folder
-    from rapidash.study import RunConfig, Store, check_data, run_one
+    from rapidash.study import RunConfig, SavedWeights, Store, check_data, run_one
     from rapidash.train import find_device
 
     words, own = _own_files(words)
@@ -274,12 +274,14 @@ def _train(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
-    changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
+    init = design.inits.get(wanted) if options.init is None else SavedWeights.of(options.init)
+    changed = changed_design(replace(design, variants=(variant,), train_overrides={}, inits={}), options, parser)
     seed, fraction = options.seed, options.fraction
     variant.model.check_libraries()
     use_data(options.data)
     find_device(changed.train.device)
-    run = RunConfig(design.task, variant, seed, changed.train, fraction, changed.task_options, changed.measures)
+    task_options = changed.task_options
+    run = RunConfig(design.task, variant, seed, changed.train, fraction, task_options, changed.measures, init=init)
     out = _output_folder(options.out or (f"runs/train-{task}" if own is None else default_folder("train", own)))
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
@@ -404,7 +406,7 @@ def _measure(words: list[str]) -> int:
         seed=options.seed,
     )
     print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
-    for table in result.tables:
+    for table in (*result.tables, *result.spectra):
         print(f"{table}\n")
     print("".join(f"{sentence}\n" for sentence in result.sentences))
     folder = find_pretrained(options.checkpoint)
@@ -617,6 +619,9 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     before, after = (measured.get(moment, {}).get("mean") for moment in ("before", "after"))
     if before is not None and after is not None:
         rows.append(("equivariance error", f"{before:.1e} before training, {after:.1e} after"))
+    if (start := record.get("start")) is not None:
+        rows.append(("weights begin with", f"{start['folder']}: {len(start['loaded'])} tensors"))
+        rows.append(("fresh", ", ".join(start["fresh"]) or "none"))
     if len(record["views"]) > 1:
         shown = {view: entry["test_error"] for view, entry in record["views"].items() if "test_error" in entry}
         rows += [(f"test_error, {view}", f"{error:.5g} {record['unit']}") for view, error in shown.items()]

@@ -50,6 +50,7 @@ _TASK_CLASSES = {
 }
 _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "augerino",
+    "augerino-images",
     "effective-invariance",
     "invariants",
     "invariants-digits",
@@ -67,12 +68,18 @@ _STUDIES = (  # of methods and papers, on tasks that have studies of their own
     "relax-nbody",
     "relax-nbody-field",
     "relax-rl",
+    "scaling",
+    "scaling-field",
+    "sie",
+    "sie-labels",
+    "sie-modelnet10",
     "subgroups",
     "subgroups-nbody",
     "sharing",
     "symmetrize-modelnet10",
     "symmetrize-nbody",
     "tabular",
+    "transfer",
 )
 
 
@@ -111,6 +118,8 @@ TASKS: Registry[Any] = Registry(
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "own-data": "rapidash.tasks.own_data:OwnDataTask",
+        "template-clouds": "rapidash.tasks.template_clouds:TemplateCloudsTask",
+        "partial-images": "rapidash.tasks.partial_images:PartialImagesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",
         "rotated-digits": "rapidash.tasks.rotated_digits:RotatedDigitsTask",
         "half-turns": "rapidash.tasks.half_turns:HalfTurnsTask",
@@ -172,7 +181,11 @@ OBJECTIVES: Registry[Any] = Registry(
         "denoising": "rapidash.generate:Denoising",
         "prior-fitting": "rapidash.symmetrize.tabular:PriorFitting",
         "variational-bound": "rapidash.learn:VariationalBound",
+        "sie": "rapidash.represent:SplitInvariantEquivariant",
+        "untrained": "rapidash.represent:Untrained",
         "bilevel": "rapidash.learn.sharing:Bilevel",
+        "contrastive": "rapidash.represent:ContrastivePretraining",
+        "contrastive-concatenated": "rapidash.represent:ConcatenatedPretraining",
     },
 )
 MEASURES: Registry[Any] = Registry(
@@ -186,10 +199,13 @@ MEASURES: Registry[Any] = Registry(
         "lie-derivative": "rapidash.study.measures.lie_derivative:lie_derivative_sizes",
         "motion-spread": "rapidash.study.measures.motion_spread:motion_spread",
         "planted-sayings": "rapidash.study.measures.planted:planted_sayings",
+        "representation": "rapidash.represent:measure_representation",
         "relabelling": "rapidash.symmetrize.tabular:measure_relabelling",
         "samples": "rapidash.generate:measure_samples",
         "sharing": "rapidash.learn.sharing:measure_sharing",
         "split-distance": "rapidash.study.measures.split_distance:split_distance",
+        "training-operations": "rapidash.study.measures.training_operations:training_operations",
+        "transfer": "rapidash.represent:measure_transfer",
     },
 )
 DESIGNS: Registry[Any] = Registry(
@@ -219,9 +235,12 @@ SECTIONS: Registry[Any] = Registry(
         "relabelling": "rapidash.report._relabelling_section:relabelling_section",
         "planted": "rapidash.report._planted_section:planted_section",
         "subgroups": "rapidash.report._subgroups_section:subgroups_section",
+        "representation": "rapidash.report._representation_section:representation_section",
         "samples": "rapidash.report._samples_section:samples_section",
+        "scaling": "rapidash.report._scaling_section:scaling_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
         "split-distance": "rapidash.report._split_section:split_section",
+        "transfer": "rapidash.report._transfer_section:transfer_section",
         "tolerated-motions": "rapidash.report._tolerance_section:tolerance_section",
         "learned-widths": "rapidash.report._learned_section:learned_section",
     },

@@ -160,7 +160,7 @@ def test_the_key_is_the_hash_of_what_decides() -> None:
     """By hand: labels and settings without effect are not in it, nor what has the value that its absence means."""
     config = RunConfig("nbody", Variant("a", RapidashConfig(), neighbor="b", knob="c"), 3, TrainConfig())
     plain = to_plain(config)
-    del plain["measures"], plain["level"]
+    del plain["measures"], plain["level"], plain["init"]
     del (
         plain["variant"]["methods"],
         plain["variant"]["objective"],

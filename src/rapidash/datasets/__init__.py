@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         heart_disease_dataset,
         tabular_dataset,
     )
+    from rapidash.datasets._template_clouds import template_clouds
     from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
@@ -146,6 +147,7 @@ __all__ = [
     "solids_dataset",
     "squares_images",
     "tabular_dataset",
+    "template_clouds",
     "unforeseen",
     "unit_ball",
     "whole_numbers",
@@ -208,6 +210,7 @@ _LAZY = {
         "whole_numbers",
     ),
     "_partial_clouds": ("partial_symmetry_clouds",),
+    "_template_clouds": ("template_clouds",),
     "_scanobjectnn": (
         "SCANOBJECTNN_CLASSES",
         "scanobjectnn_dataset",

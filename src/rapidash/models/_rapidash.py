@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -27,7 +27,7 @@ from rapidash.geometry import (
     safe_norm,
     tie_exception,
 )
-from rapidash.groups import Group, orientation_grid, parse_group
+from rapidash.groups import FiniteGroup, Group, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._features import check_any_split, check_features
 from rapidash.models._network import Interface, RapidashOutput, TensorOutput
@@ -43,9 +43,12 @@ from rapidash.nn import (
     GroupConv,
     KernelBasis,
     KernelTable,
+    OrientationComponents,
+    OrientationMaps,
     PairAttributes,
     check_types,
     lift,
+    orientation_components,
     spans_tensors,
 )
 from rapidash.ops import Backend
@@ -97,6 +100,11 @@ class Rapidash(nn.Module):
         subgroups: for every block a group by name, e.g. ``("E(3)", "C2(z)")``: it has kernels of its own for every
             orbit of orientations, and of pairs of them, under those motions of the grid that belong to it, and keeps
             these alone, see `rapidash.nn.SubgroupConv`; empty: all blocks keep ``symmetry``.
+        orientation_mlp: the linear maps of the blocks: ``"pointwise"``, one weight at each orientation alone;
+            ``"bandlimited"``, a weight for each degree of the harmonics up to ``bandlimit``, which needs fewer products
+            where these are fewer than the orientations; ``"irreps"``, a weight for each irreducible part of a signal on
+            a grid, at the cost of pointwise. All three keep the motions of the grid exactly.
+        bandlimit: L, of ``"bandlimited"``.
         backend: ``"auto"``, ``"reference"``, ``"numba"`` or ``"triton"``; asked by name it runs or raises.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), vectors (N, in_vectors, D), pairs (N, in_pairs).
     Raises: ValueError for arguments or inputs outside the above.
@@ -137,9 +145,12 @@ class Rapidash(nn.Module):
         table_size: int = 32,
         recompute: bool = False,
         subgroups: Sequence[str] = (),
+        orientation_mlp: OrientationMaps = "pointwise",
+        bandlimit: int = 1,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
+        _check_choice("orientation_mlp", orientation_mlp, get_args(OrientationMaps))
         _check_choice("level", level, ("node", "graph"))
         _check_choice("pool", pool, ("sum", "mean"))
         counts = {"in_scalars": in_scalars, "in_vectors": in_vectors, "in_pairs": in_pairs}
@@ -196,6 +207,7 @@ class Rapidash(nn.Module):
             else None
         )
         self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
+        components = _components(orientation_mlp, bandlimit, self.invariants, vectors_of_grid)
         self.blocks = nn.ModuleList()
         for step, (width, out_width) in zip(self.steps, block_widths(self.steps, widths)):
             conv = GroupConv(
@@ -214,6 +226,7 @@ class Rapidash(nn.Module):
                     layer_scale=layer_scale,
                     is_residual=step.stage == "scale",
                     recompute=recompute,
+                    components=components,
                 )
             )
         last_width = widths[-1] if level == "graph" else widths[0]
@@ -248,6 +261,8 @@ class Rapidash(nn.Module):
             interpolation=interpolation,
             table_size=table_size,
             recompute=recompute,
+            orientation_mlp=orientation_mlp,
+            bandlimit=bandlimit,
         )
         if subgroups:
             keep_subgroups(self, subgroups)
@@ -556,6 +571,20 @@ def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor, cell: Cell | None) -> No
     if (hierarchy.shift is None) != (cell is None):
         made = "without a cell" if hierarchy.shift is None else "with a cell"
         raise ValueError(f"hierarchy was made {made}: give the same cell to connect and to the network, or neither")
+
+
+def _components(
+    kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"]
+) -> OrientationComponents | None:
+    """The parts that linear maps of the blocks tell apart; those of irreps keep reflections where the layers do."""
+    if kind == "pointwise":
+        return None
+    if not invariants.has_orientations:
+        raise ValueError(f"orientation_mlp={kind!r} needs orientations, and space R{invariants.group.dim} has none")
+    motions = grid_motions(invariants, grid).linear
+    assert isinstance(motions, FiniteGroup)
+    reflections = bool((torch.linalg.det(motions.elements) < 0).any())
+    return orientation_components(kind, grid, bandlimit=bandlimit, reflections=reflections)
 
 
 def _note_calibration(model: nn.Module, _: object) -> None:

@@ -84,8 +84,8 @@ class Readout(nn.Module):
 
         The product of the block's last linear map and this one is then formed first: cheaper, and the same function.
         """
-        if not isinstance(block, ConvNextBlock):  # a wrapper has no last map of its own
-            return False
+        if not isinstance(block, ConvNextBlock) or not isinstance(block.linear_2, nn.Linear):
+            return False  # a wrapper has no last map of its own, and maps of components have several
         is_watched = any(part._forward_hooks or part._forward_pre_hooks for part in (block, self, self.linear))
         is_plain = type(self.linear) is nn.Linear and self.edge_kernel is None  # another layer may have its own forward
         return is_plain and self.linear.out_features <= self.linear.in_features and not is_watched

@@ -157,10 +157,19 @@ _RECORD: Final[Kinds] = {
     "config.level": _OBJECT,
     "config.train": _OBJECT,
     "config.train.steps": _NUMBER,
+    "config.init": _OBJECT,
+    "start": _OBJECT,
+    "start.folder": _TEXT,
+    "start.fresh": _LIST,
+    "start.fresh.*": _TEXT,
     **dict.fromkeys(("commit", "device", "started", "metric", "unit"), _TEXT),
     "versions": _OBJECT,
     "versions.*": _TEXT,
     "threads": _COUNT,
+    "products": _TEXT,
+    "product_probe": _OBJECT,
+    "product_probe.*": _OBJECT,
+    "product_probe.*.*": _SIZE,
     "seconds": _SIZE,
     "parameters": _SIZE,
     "num_train": _POSITIVE,
@@ -219,6 +228,8 @@ _DESIGN: Final[Kinds] = {
     "train": _OBJECT,
     "train_overrides": _OBJECT,
     "train_overrides.*": _OBJECT,
+    "inits": _OBJECT,
+    "inits.*": _OBJECT,
 }
 _RESUMED_DESIGN: Final[Kinds] = _DESIGN | {
     "variants.*": ("an object with a name", lambda value: isinstance(value, Mapping) and bool(value.get("name")))
