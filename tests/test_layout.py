@@ -68,13 +68,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
+    "_cli_own": {"study", "tasks"},
     "_cli_parser": {"_cli_settings"},
-    "_cli_options": {"_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
+    "_cli_options": {"_cli_own", "_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "predict", "study", "train"},
     "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
     "cli": {
         *BELOW_CLI,
-        *("_cli_options", "_cli_parser", "_cli_predict", "_cli_sample", "_cli_settings"),
+        *("_cli_options", "_cli_own", "_cli_parser", "_cli_predict", "_cli_sample", "_cli_settings"),
         *("bench", "interop"),
     },
 }

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         tabular_dataset,
     )
     from rapidash.datasets._template_clouds import template_clouds
+    from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -87,6 +88,7 @@ __all__ = [
     "SHAPE_SIDE",
     "SOLIDS",
     "SQUARES_FACTORS",
+    "VALUED_FORMATS",
     "Column",
     "DataError",
     "FileCloud",
@@ -120,6 +122,7 @@ __all__ = [
     "mnist_superpixels_dataset",
     "modelnet10_dataset",
     "modelnet40_dataset",
+    "names_in_use",
     "nbody_dataset",
     "partial_symmetry_clouds",
     "planted_classes",
@@ -132,6 +135,7 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "read_valued_clouds",
     "refinement_hash",
     "regular_graphs_dataset",
     "sample_surface",
@@ -223,6 +227,7 @@ _LAZY = {
         "tabular_dataset",
         "TableSplit",
     ),
+    "_valued_files": ("VALUED_FORMATS", "names_in_use", "read_valued_clouds"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -1,7 +1,7 @@
 """The knobs of a Rapidash network as plain values."""
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rapidash._plain import check_fields
 from rapidash.groups import parse_group
@@ -22,6 +22,8 @@ class RapidashConfig(NetworkConfig):
 
     Raises: ValueError for a field of another type.
     """
+
+    gives_tensors: ClassVar[bool] = True
 
     symmetry: str = "E(3)"
     space: str = "R3xS2"

@@ -15,7 +15,7 @@ from rapidash.nn._image_group_conv import (
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
-from rapidash.nn._lifting import lift, project_scalars, project_vectors
+from rapidash.nn._lifting import lift, project_scalars, project_tensors, project_vectors, spans_tensors
 from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
 from rapidash.nn._orientation_components import (
     OrientationComponents,
@@ -64,7 +64,9 @@ __all__ = [
     "moved_conv",
     "orientation_components",
     "project_scalars",
+    "project_tensors",
     "project_vectors",
+    "spans_tensors",
     "tensor_powers",
     "used_parameters",
 ]
