@@ -296,7 +296,7 @@ class OwnDataTask:
         return {"mean": float, "scale": float, "offsets": list[float]}
 
     def reference(self) -> dict[str, Any]:
-        """Numbers that were taken off the target, and its unit: ``mean``, ``scale``, and ``offsets`` of the elements."""
+        """Numbers taken off the target, and its unit: ``mean``, ``scale``, and ``offsets`` of the elements."""
         return dict(self.scales)
 
     # ---- model
