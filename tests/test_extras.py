@@ -18,7 +18,6 @@ ELSEWHERE = {  # what the package imports where it is there, and installs with n
     "triton": "comes with torch, where it was built for CUDA",
 }
 NOT_IMPORTED = {  # what an extra installs, and is used without an import that the search finds
-    "ase": "users make its Atoms, and rapidash.interop.ase takes them",
     "egnn_pytorch": "imported by a name in the configuration of the baseline",
     "tensorboard": "imported by torch.utils.tensorboard",
 }
@@ -77,7 +76,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 
 
 def test_the_extras_are_these() -> None:
-    assert extras().keys() == {"data", "fast", "mol", "rl", "study", "tabular"}
+    assert extras().keys() == {"data", "fast", "mesh", "mol", "rl", "study", "tables", "tabular"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
     assert extras()["mol"] == {"ase", "rdkit"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
@@ -144,14 +143,19 @@ FEATURES = {  # code that needs an extra, and what it says without it
         "dci needs scikit-learn: pip install 'rapidash[tabular]'"
     ),
     "digits_images()": "the digits come with scikit-learn: pip install 'rapidash[tabular]'",
+    "list(read_valued_clouds(empty('.extxyz')))": "files of atoms with values need ASE: pip install 'rapidash[mol]'",
+    "list(read_valued_clouds(empty('.sdf')))": "sdf files need RDKit: pip install 'rapidash[mol]'",
+    "list(read_valued_clouds(empty('.stl')))": "obj and stl files need trimesh: pip install 'rapidash[mesh]'",
+    "list(read_valued_clouds(empty('.parquet')))": "parquet files need pyarrow: pip install 'rapidash[tables]'",
     "_perception._rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """
+import tempfile
 from pathlib import Path
 import torch
 from rapidash.bench import _render
-from rapidash.datasets import digits_images
+from rapidash.datasets import digits_images, read_valued_clouds
 from rapidash.datasets._h5 import read_h5
 from rapidash.generate.metrics import _perception
 from rapidash.measure import dci
@@ -160,6 +164,8 @@ from rapidash.ops._backend import select_backend
 from rapidash.report import _measurement, _page, figure
 from rapidash.symmetrize import tabular
 from rapidash.train import _log
+def empty(suffix):
+    return tempfile.NamedTemporaryFile(suffix=suffix, delete=False).name
 for code in CODES:
     try:
         exec(code)

@@ -29,9 +29,9 @@ SHARED = {  # at the root, for all
 BELOW_MODELS = {"groups", "geometry", "ops", "nn"}
 BELOW_METHODS = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measure"}
 BELOW_VERBS = {*BELOW_METHODS, "methods"}  # the packages of methods: none imports another
-BELOW_TASKS = {*BELOW_VERBS, "relax", "symmetrize", "learn", "represent", "generate"}
+BELOW_TASKS = {*BELOW_VERBS, "relax", "symmetrize", "learn", "generate", "represent"}
 BELOW_PREDICT = {*BELOW_TASKS, "tasks", "train"}
-BELOW_CLI = {*BELOW_PREDICT, "predict", "study", "report"}
+BELOW_CLI = {*BELOW_PREDICT, "predict", "scale", "study", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_allocation_limit": set(),
     "_deprecated": set(),
@@ -58,22 +58,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "learn": BELOW_VERBS,
     "represent": BELOW_VERBS,
     "generate": BELOW_VERBS,
+    "scale": {"data", "ops"},
     "tasks": BELOW_TASKS,
     "train": BELOW_VERBS,
     "testing": BELOW_PREDICT,
     "predict": BELOW_PREDICT,
-    "study": {*BELOW_PREDICT, "predict"},
-    "report": {*BELOW_PREDICT, "predict", "study"},
+    "study": {*BELOW_PREDICT, "predict", "scale"},
+    "report": {*BELOW_PREDICT, "predict", "study", "scale"},
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
+    "_cli_own": {"study", "tasks"},
     "_cli_parser": {"_cli_settings"},
-    "_cli_options": {"_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
+    "_cli_options": {"_cli_own", "_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "predict", "study", "train"},
     "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
     "cli": {
         *BELOW_CLI,
-        *("_cli_options", "_cli_parser", "_cli_predict", "_cli_sample", "_cli_settings"),
+        *("_cli_options", "_cli_own", "_cli_parser", "_cli_predict", "_cli_sample", "_cli_settings"),
         *("bench", "interop"),
     },
 }

@@ -139,6 +139,21 @@ torch.testing.assert_close(batch.tensors["pos"][1], torch.tensor([0.96, 0, 0]))
 from rapidash.generate.metrics import smiles
 assert smiles(data) == ["O"]
 """
+MESH = """
+import trimesh
+from rapidash.datasets import read_valued_clouds
+trimesh.creation.box().export("box.stl")
+((_, cloud),) = read_valued_clouds("box.stl")
+assert cloud.triangles.shape == (12, 3)
+"""
+TABLES = """
+import pyarrow, pyarrow.parquet
+from rapidash.datasets import read_valued_clouds
+table = pyarrow.table({"x": [0.0, 1.0], "y": [0.0, 2.0], "z": [0.0, 3.0]})
+pyarrow.parquet.write_table(table, "points.parquet")
+((_, cloud),) = read_valued_clouds("points.parquet")
+assert cloud.arrays["pos"].tolist() == [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]]
+"""
 RL = """
 import torch
 from rapidash.relax.rl import Pendulum
@@ -173,7 +188,16 @@ assert list(Path("egnn").rglob("events.out.tfevents*"))
 from rapidash.models import DGCNNConfig, Interface
 DGCNNConfig(channels=4, num_layers=1, edges="knn-2").build(Interface(3, in_scalars=1, out_scalars=1))
 """
-FEATURES = {"[data]": DATA, "[fast]": FAST, "[mol]": MOL, "[rl]": RL, "[study]": STUDY, "[tabular]": TABULAR}
+FEATURES = {
+    "[data]": DATA,
+    "[fast]": FAST,
+    "[mesh]": MESH,
+    "[mol]": MOL,
+    "[rl]": RL,
+    "[study]": STUDY,
+    "[tables]": TABLES,
+    "[tabular]": TABULAR,
+}
 
 
 def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from rapidash._cli_own import OWN_HELP
 from rapidash._cli_parser import Parser, indices, shares, whole_numbers
 from rapidash._deprecated import deprecation
 from rapidash.groups import parse_group
@@ -27,17 +28,20 @@ def study_parser(design: StudyDesign, name: str) -> Parser:
     names = "\n".join(f"  {variant.name}" for variant in design.variants)
     parser = Parser(
         "study",
-        usage="[TASK] [options]",
+        usage="[TASK|FILES] [options]",
         description=(
             "Train the variants of a task over several seeds, print a table with intervals and write report.html.\n"
             "An interrupted study continues with the same command; finished runs are never repeated.\n\n"
-            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants of {name}:\n{names}"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first.\n\n{OWN_HELP}\n\n"
+            f"Variants of {name}:\n{names}"
         ),
         examples=(
             "  rapidash study nbody\n"
             "  rapidash study nbody --full --seeds 5 --out runs/benchmark\n"
             "  rapidash study nbody --fractions 0.1,0.3,1 --train.steps 3000 --workers 2\n"
-            "  rapidash study learn-symmetry molecules.xyz --target energy   (your files; or a folder of classes)"
+            "  rapidash study molecules.xyz --target energy --split group:molecule   (your files)\n"
+            "  rapidash study shapes/ --methods frames,augerino                      (a folder for each class)\n"
+            "  rapidash study molecules.xyz --target energy --learn-symmetry"
         ),
     )
     parser.add_config()
@@ -90,13 +94,14 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     listed = "\n".join(f"  {name}" for name in names)
     parser = Parser(
         "train",
-        usage="[TASK] [options]",
+        usage="[TASK|FILES] [options]",
         description=(
             "Train one variant, test it once, measure its symmetry, and keep its weights and record.\n"
             "An interrupted training continues with the same command.\n\n"
-            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first. Variants:\n{listed}"
+            f"TASK is {_tasks()} (default {DEFAULT_TASK}); it comes first.\n\n{OWN_HELP}\n\nVariants:\n{listed}"
         ),
         examples=(
+            "  rapidash train molecules.xyz --target dipole\n"
             f'  rapidash train {name} --variant "{variant.name}" --seed 1\n'
             f"  rapidash train {name} --model.channels 64 --train.steps 2000"
         ),
@@ -106,6 +111,12 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
+    parser.add_argument(
+        "--init",
+        type=str,
+        metavar="FOLDER",
+        help="begin with the weights of a saved model (a run's folder) that fit by name and shape, e.g. a pre-training",
+    )
     what = (
         "also give the test error (a finished training is not repeated for it) of predictions averaged over this group"
     )

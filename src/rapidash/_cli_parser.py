@@ -18,7 +18,7 @@ except ImportError as error:
     raise ImportError('the command line needs jsonargparse: pip install "rapidash[study]"') from error
 
 USAGE_ERROR = 2
-_SET_BY_THE_TASK = ("dim", "in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "level")
+_SET_BY_THE_TASK = ("dim", "in_scalars", "in_vectors", "in_pairs", "out_scalars", "out_vectors", "out_tensors", "level")
 MAX_SEEDS = 10_000
 _MODE = "rapidash"  # YAML, looked at before it is expanded: whatever file the library reads, it reads it so
 

@@ -44,6 +44,7 @@ def sample(words: list[str]) -> int:
             sampler=sampler,
             guidance=options.guidance,
             condition=condition,
+            num_points=None if options.size is None else torch.full((options.num,), options.size),
             advance=advance,
         )
     origin = {"task": trained.task_name, "variant": trained.variant.name, "seed": options.seed, "sampler": str(sampler)}
@@ -71,17 +72,20 @@ def _parser() -> Parser:
         usage="CHECKPOINT --out FILE [options]",
         description=(
             "Draw clouds from a trained generator. A cloud is a function of the seed and its number, however many are\n"
-            "drawn. The suffix of FILE is the format: .npz (everything), .xyz (extended xyz), .ply (one cloud).\n"
+            "drawn. The suffix of FILE is the format: .npz (everything), .xyz (extended xyz), .sdf (molecules,\n"
+            "needs RDKit), .ply (one cloud).\n"
             "Clouds for which the sampler diverged are written too, and counted."
         ),
         examples=(
             "  rapidash sample runs/ala2-gen/work/KEY --num 100 --out samples.xyz\n"
+            "  rapidash sample runs/qm9-gen/work/KEY --num 1000 --sampler released --out samples.sdf\n"
             "  rapidash sample runs/toy-gen/work/KEY --num 1000 --seed 1 --sampler flow --steps 64 --out samples.npz"
         ),
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
     parser.add_argument("--out", type=str, required=True, metavar="FILE", help="where the clouds go")
     parser.add_argument("--num", type=int, default=100, metavar="N", help="clouds")
+    parser.add_argument("--size", type=int, default=None, metavar="N", help="points of each (default: as in training)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
     parser.add_argument(
         "--sampler",

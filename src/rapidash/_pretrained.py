@@ -19,6 +19,7 @@ from rapidash._version import __version__
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MODEL_FOLDER = "model"  # in the directory of a run
+RUNS_FOLDER = "work"  # in that of a training or study
 FORMAT_VERSION = 1
 _LIBRARY = "rapidash"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -67,7 +68,9 @@ def write_pretrained(folder: Path | str, model: nn.Module, config: Mapping[str, 
 def find_pretrained(path: Path | str) -> Path:
     """The folder of a saved model from the folder itself, a file in it, or the folder above its ``model``.
 
-    Raises: FileNotFoundError saying what was looked for, and that the name of a hub is not looked up.
+    The folder of a training, whose runs lie in ``work``, stands for its model where it has one alone.
+    Raises: FileNotFoundError saying what was looked for, and that the name of a hub is not looked up; ValueError for a
+        folder with several models, naming them.
     """
     path = Path(path).expanduser()
     if path.is_file() and path.name in (WEIGHTS, CONFIG):
@@ -75,6 +78,12 @@ def find_pretrained(path: Path | str) -> Path:
     for folder in (path, path / MODEL_FOLDER):
         if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
             return folder
+    of_runs = sorted(config.parent for config in path.glob(f"{RUNS_FOLDER}/*/{MODEL_FOLDER}/{CONFIG}"))
+    if len(of_runs) == 1:
+        return of_runs[0]
+    if of_runs:
+        shown = ", ".join(map(str, of_runs[:3])) + (", ..." if len(of_runs) > 3 else "")
+        raise ValueError(f"{path} has the models of {len(of_runs)} runs: give the folder of one of them, {shown}")
     found = "is a file of another name" if path.is_file() else "has neither" if path.is_dir() else "does not exist"
     raise FileNotFoundError(
         f"no saved model at {path}: expected a folder with {CONFIG} and {WEIGHTS}, and it {found}. "

@@ -16,6 +16,7 @@ from rapidash._names import unknown_name
 from rapidash._version import __version__
 
 if TYPE_CHECKING:  # torch and jsonargparse are imported by the subcommand that needs them: help must be quick
+    from rapidash._cli_own import OwnFiles
     from rapidash.methods import Variant
     from rapidash.study import CorruptionPlan, Record, RunConfig, StudyDesign, StudySummary
 
@@ -107,25 +108,23 @@ def _terminations() -> Iterator[None]:
 def _study(words: list[str]) -> int:
     """Train all variants of a task's study and write its report."""
     from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
+    from rapidash._cli_own import default_folder
     from rapidash.report import terminal_table
-    from rapidash.study import StoreError, get_design, read_study, run_corruptions, run_study, summarize
+    from rapidash.study import StoreError, read_study, run_corruptions, run_study, summarize
     from rapidash.train import find_device
 
     words, own = _own_files(words)
-    task, full, _, rest = _early(words)
-    if own is None:
-        design = get_design(task, full=full)
-    else:
-        from rapidash.study.designs.learn_symmetry import own_design
-
-        design = own_design(*own, full=full)
+    early = _early(words)
+    task, full, rest = early.task, early.full, early.words
+    design = _design(early, own)
     parser = study_parser(design, task)
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
     resources = chosen_resources(options, parser)
     use_data(options.data)
-    out = _output_folder(options.out or f"runs/{task}" + ("-full" if options.full else ""))
+    folder = f"runs/{task}" if own is None else default_folder("study", own)
+    out = _output_folder(options.out or folder + ("-full" if options.full else ""))
     if options.launcher == "local":
         find_device(design.train.device)
     corruptions = _planned_corruptions(design, options.corruptions, options.reference)
@@ -165,27 +164,38 @@ def _study(words: list[str]) -> int:
     return FAILED if failed else 0
 
 
-def _own_files(words: list[str]) -> tuple[list[str], tuple[list[str], str | None] | None]:
-    """The words without the files and the target of ``learn-symmetry FILES --target NAME``, and these.
+def _own_files(words: list[str]) -> tuple[list[str], "OwnFiles | None"]:
+    """The words without a user's files and what is said of them, and these.
 
-    Raises: UsageError for a target without files, or without a name.
+    Raises: UsageError for words that do not go together.
     """
-    if words[:1] != ["learn-symmetry"]:
-        return words, None
-    number = next((index for index, word in enumerate(words[1:]) if word.startswith("-")), len(words) - 1)
-    files, rest, target = words[1 : number + 1], [], None
-    options = iter(words[number + 1 :])
-    for word in options:
-        name, equals, value = word.partition("=")
-        if name != "--target":
-            rest.append(word)
-            continue
-        target = value if equals else next(options, "")
-        if not target or target.startswith("-"):
-            raise UsageError("--target: expected the name of a number of each cloud, got none")
-    if target is not None and not files:
-        raise UsageError(f"--target {target} needs files: rapidash study learn-symmetry FILES --target {target}")
-    return [words[0], *rest], (files, target) if files else None
+    from rapidash._cli_own import OwnFilesError, taken_own_files
+    from rapidash.registry import DESIGNS
+    from rapidash.study import load_plugins
+
+    load_plugins()
+    try:
+        return taken_own_files(words, list(DESIGNS))
+    except OwnFilesError as error:
+        raise UsageError(str(error)) from error
+
+
+def _design(early: "_Early", own: "OwnFiles | None") -> "StudyDesign":
+    """The study of a task, or of a user's files, of which is said what was found in them."""
+    from rapidash._cli_own import OWN_TASK, OwnFilesError, design_of_options
+    from rapidash.study import get_design
+
+    if own is not None:
+        try:
+            design, said = own.design(full=early.full)
+        except OwnFilesError as error:
+            raise UsageError(str(error)) from error
+        for line in said:
+            print(line, file=sys.stderr)
+        return design
+    if early.task == OWN_TASK:
+        return design_of_options(early.task_options, full=early.full)
+    return get_design(early.task, full=early.full)
 
 
 def _planned_corruptions(
@@ -244,11 +254,16 @@ def _train(words: list[str]) -> int:
     from dataclasses import replace
 
     from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
-    from rapidash.study import RunConfig, Store, check_data, get_design, run_one
+    from rapidash._cli_own import default_folder
+    from rapidash.study import RunConfig, SavedWeights, Store, check_data, run_one
     from rapidash.train import find_device
 
-    task, full, wanted, rest = _early(words)
-    design = get_design(task, full=full)
+    words, own = _own_files(words)
+    if own is not None and (own.learns_symmetry or own.methods is not None):
+        raise UsageError("--learn-symmetry and --methods are for rapidash study")
+    early = _early(words)
+    task, full, wanted, rest = early.task, early.full, early.variant, early.words
+    design = _design(early, own)
     names = [variant.name for variant in design.variants]
     wanted = wanted or names[0]
     if wanted not in names:
@@ -259,13 +274,15 @@ def _train(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
-    changed = changed_design(replace(design, variants=(variant,), train_overrides={}), options, parser)
+    init = design.inits.get(wanted) if options.init is None else SavedWeights.of(options.init)
+    changed = changed_design(replace(design, variants=(variant,), train_overrides={}, inits={}), options, parser)
     seed, fraction = options.seed, options.fraction
     variant.model.check_libraries()
     use_data(options.data)
     find_device(changed.train.device)
-    run = RunConfig(design.task, variant, seed, changed.train, fraction, changed.task_options, changed.measures)
-    out = _output_folder(options.out or f"runs/train-{task}")
+    task_options = changed.task_options
+    run = RunConfig(design.task, variant, seed, changed.train, fraction, task_options, changed.measures, init=init)
+    out = _output_folder(options.out or (f"runs/train-{task}" if own is None else default_folder("train", own)))
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
         _check_model(design.task, changed.task_options, variant)
@@ -389,7 +406,7 @@ def _measure(words: list[str]) -> int:
         seed=options.seed,
     )
     print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
-    for table in result.tables:
+    for table in (*result.tables, *result.spectra):
         print(f"{table}\n")
     print("".join(f"{sentence}\n" for sentence in result.sentences))
     folder = find_pretrained(options.checkpoint)
@@ -501,6 +518,7 @@ class _Early(NamedTuple):
     full: bool
     variant: str | None
     words: list[str]
+    task_options: Mapping[str, Any]
 
 
 def _early(words: list[str]) -> _Early:
@@ -509,6 +527,7 @@ def _early(words: list[str]) -> _Early:
     Raises: UsageError for an unknown task, two different ones, or a file of settings that cannot be one.
     """
     from rapidash._cli_options import DEFAULT_TASK
+    from rapidash._cli_own import OWN_TASK
     from rapidash._cli_settings import SettingsError, read_settings
     from rapidash.registry import DESIGNS
     from rapidash.study import load_plugins
@@ -523,18 +542,22 @@ def _early(words: list[str]) -> _Early:
                 values = read_settings(following)
             except SettingsError as error:
                 raise UsageError(f"--config: {error}") from error
-            found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full")}
+            found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full", "task_options")}
         elif name in ("--task", "--variant") and following is not None:
             found[name.removeprefix("--")] = following
         elif name == "--full":
             found["full"] = True
     task = first or found.get("task") or DEFAULT_TASK
     load_plugins()
-    if task not in DESIGNS:
-        raise UsageError(unknown_name("task", task, DESIGNS))
+    task_options = found.get("task_options")
+    if task == OWN_TASK and first is None and not isinstance(task_options, dict):
+        raise UsageError("the task own-data needs files: rapidash study FILES --target NAME")
+    if task not in DESIGNS and task != OWN_TASK:
+        raise UsageError(f"{unknown_name('task', task, DESIGNS)}; files of yours have a suffix, or a folder exists")
     if found.get("task") not in (None, task):
         raise UsageError(f"the task is {task!r} on the command line and {found['task']!r} in the settings")
-    return _Early(task, bool(found.get("full")), found.get("variant"), rest)
+    options = task_options if isinstance(task_options, dict) else {}
+    return _Early(task, bool(found.get("full")), found.get("variant"), rest, options)
 
 
 def _check_early(options: Any, **expected: object) -> None:
@@ -596,6 +619,9 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     before, after = (measured.get(moment, {}).get("mean") for moment in ("before", "after"))
     if before is not None and after is not None:
         rows.append(("equivariance error", f"{before:.1e} before training, {after:.1e} after"))
+    if (start := record.get("start")) is not None:
+        rows.append(("weights begin with", f"{start['folder']}: {len(start['loaded'])} tensors"))
+        rows.append(("fresh", ", ".join(start["fresh"]) or "none"))
     if len(record["views"]) > 1:
         shown = {view: entry["test_error"] for view, entry in record["views"].items() if "test_error" in entry}
         rows += [(f"test_error, {view}", f"{error:.5g} {record['unit']}") for view, error in shown.items()]

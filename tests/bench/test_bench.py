@@ -7,7 +7,18 @@ import torch
 
 from rapidash.bench import CASES, BenchResult, check_agreement, select_cases, text_table, variants, write_results
 from rapidash.bench._growth import GrowthRow
-from rapidash.bench._measure import PARTS, REST, interleaved, matrix_floor, peak_memory, time_shares, with_size
+from rapidash.bench._measure import (
+    PARTS,
+    REST,
+    Times,
+    _with_library,
+    interleaved,
+    matrix_floor,
+    peak_memory,
+    time_shares,
+    with_size,
+)
+from rapidash.ops import product_libraries, product_library, use_product_library
 
 SMALL = with_size(CASES["qm9-8"], num_clouds=2, num_points=5, channels=8, num_layers=2, basis_dim=8)
 CPU = torch.device("cpu")
@@ -33,9 +44,10 @@ def test_variants_agree_with_the_definition_and_a_wrong_one_is_rejected(name: st
 def test_the_floor_counts_the_products_of_the_channel_mlps() -> None:
     batch = variants(SMALL, CPU)["fast"]
     assert batch.rows() == [(2 * 5 * 8, 8, 32)] * 2
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with use_product_library("torch"), torch.profiler.profile(activities=activities) as profile:
         matrix_floor(batch, CPU)()
-    products = [event for event in profile.key_averages() if event.key == "aten::mm"]
+    products = [event for event in profile.key_averages() if event.key in ("aten::mm", "aten::addmm_")]
     assert sum(event.count for event in products) == 2 * 6
 
 
@@ -56,17 +68,12 @@ def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
 def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     result = BenchResult(
         "qm9-8",
-        6.0,
-        1.0,
-        1.2,
-        0.8,
-        2.0,
-        0.4,
+        {"torch": Times(6.0, 1.0, 1.2, 0.8, 2.0, 0.4), "onednn": Times(3.0, 0.6, 0.7, 0.4, 1.0, 0.25)},
         {"matrix products": 0.75, "all else": 0.25},
         {"definition": 600, "fast": 200, "recompute": 100},
         1e-3,
     )
-    assert "6.0 x" in text_table([result])
+    assert all(cell in text_table([result]) for cell in ("6.0 x", "5.0 x"))
     rows = [GrowthRow("points", n, 0.1 * n if n < 16 else None, 0.01 * n, None, 10**6 * n) for n in (8, 16)]
     text = write_results(tmp_path, [result], rows, device="cpu", command="rapidash bench").read_text()
     for cell in (
@@ -84,6 +91,19 @@ def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     ):
         assert cell in text
     assert (tmp_path / "growth-cpu.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_both_sides_have_the_same_products_and_the_flag_of_torch_is_as_before() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def note() -> None:
+        seen.append((product_library(), torch.get_float32_matmul_precision()))
+
+    before = torch.get_float32_matmul_precision()
+    for library in product_libraries():
+        _with_library(library, note)()
+    assert seen == [("torch", before), ("onednn", "medium")][: len(product_libraries())]
+    assert torch.get_float32_matmul_precision() == before
 
 
 @pytest.mark.slow

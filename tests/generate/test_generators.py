@@ -12,32 +12,35 @@ from torch import Tensor, nn
 
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
-from rapidash.data import CloudBatch, CloudDataset
+from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
     FLOOR,
     LOST,
     SAMPLES,
+    Asked,
     Denoiser,
     Denoising,
     DenoisingNetwork,
     DoubleWell,
     HeunSampler,
     StateSpace,
+    canonical_rotations,
     chain_angles,
     chain_lengths,
     dihedral_angles,
     double_well_samples,
     guided_network,
+    handedness,
     is_finite,
     js_divergence,
     metropolis_langevin,
-    pose_order,
+    pose_figures,
     random_noise,
     sample_clouds,
     torus_histogram,
 )
-from rapidash.groups import SE, E, T
-from rapidash.methods import Augment, Control, Method, Objective, Subject, Variant, build_model
+from rapidash.groups import SE, E, Position, T
+from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
 from rapidash.models import EGNNConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
@@ -249,7 +252,7 @@ def moved_sample_error(symmetry: str, space: str, turn: Tensor) -> float:
     """Largest entry of sample(g noise) - g sample(noise), over that of the sample, in float64."""
     variant = Variant("v", tiny(symmetry, space, 12 if symmetry == "SE(3)" else 6))
     model = build_model(ALA2, variant).double().eval()
-    given = ALA2.templates(torch.arange(4), 0).batch(torch.arange(4)).to(dtype=torch.float64)
+    given = ALA2.templates(torch.arange(4), 0, torch.ones(1), Asked()).batch(torch.arange(4)).to(dtype=torch.float64)
     state = ALA2.space
     model.calibrate(
         given.with_tensor("pos", random_noise(state, given.batch, 4, seeded("at")))
@@ -310,7 +313,8 @@ def test_samples_that_diverge_are_counted() -> None:
     samples = sample_clouds(Diverging(), TOY, 12, sampler=FAST)
     assert is_finite(samples).tolist() == [True] * 6 + [False] * 6
     subject = Subject(Diverging(), TOY, TOY.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
-    found = {figure.name: figure.value for figure in MEASURES.get("samples")(subject)}
+    made = [one for one in MEASURES.get("samples")(subject) if isinstance(one, Measurement)]
+    found = {figure.name: figure.value for figure in made}
     assert found[SAMPLES + LOST] == 50
     assert found[SAMPLES + "W1 of energies"] is None
     assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
@@ -357,7 +361,7 @@ def test_guidance_by_hand() -> None:
     model = toy_model(task=CONDITIONAL)
     with torch.no_grad():
         model.no_condition.fill_(0.3)
-    given = CONDITIONAL.templates(torch.arange(4), 0).batch(torch.arange(4))
+    given = CONDITIONAL.templates(torch.arange(4), 0, torch.ones(5), Asked()).batch(torch.arange(4))
     seen = random_noise(StateSpace(2), given.batch, 4, seeded("seen")).float()
     with torch.no_grad():
         plain = guided_network(model, given)(seen, 0.1)
@@ -467,11 +471,41 @@ def test_divergence_and_histogram_by_hand() -> None:
 
 
 def test_order_of_poses_by_hand() -> None:
-    rods = torch.tensor([[[-1.0, 0, 0], [1, 0, 0]], [[0, 0, 2], [0, 0, -2]]]).double()
-    assert pose_order(rods[:1]) == pytest.approx(2)
-    assert pose_order(rods) == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
-    turned = torch.randn(4000, 2, 3, generator=seeded("rods"), dtype=torch.float64)
-    assert pose_order(turned) < 0.1
+    one, other = torch.tensor([[-1.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, 2], [0, 0, -2]])
+
+    def figures(*rods: Tensor) -> dict[str, Measurement]:
+        pos, fields = torch.cat(rods).double(), {"pos": Field(Position())}
+        return {one.name: one for one in pose_figures(CloudDataset({"pos": pos}, fields, torch.full((len(rods),), 2)))}
+
+    assert figures(one, one)["order of poses"].value == pytest.approx(2)
+    assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
+    assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
+    assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
+    lost = figures(one, one * torch.nan)
+    assert [figure.value for figure in lost.values()] == [None, None]
+    turned = figures(*torch.randn(1000, 2, 3, generator=seeded("rods")))
+    assert turned["order of poses"].value < 0.15
+    assert turned["order of poses"].low <= 0.05
+    assert turned["p-value of turned copies"].value > 0.01
+
+
+def test_left_and_right_by_hand() -> None:
+    """Points on three axes of unequal length, further out at one end of each: these ends make a frame with a hand."""
+    ends = torch.diag(torch.tensor([3.0, 2.0, 1.0])).double()
+    cloud = torch.cat([2 * ends, -ends, -ends])  # mean 0, third moment along axis k: 8 - 1 - 1 > 0
+    turn = torch.linalg.matrix_exp(torch.tensor([[0, 1, 2], [-1, 0, 3], [-2, -3, 0]]).double())
+    mirror = torch.diag(torch.tensor([1.0, -1.0, 1.0])).double()
+    clouds = torch.stack([cloud, cloud @ turn.T, cloud @ mirror, cloud @ mirror @ turn.T])
+    batch = torch.arange(4).repeat_interleave(9)
+    assert handedness(clouds.flatten(0, 1), batch, 4).tolist() == [1, 1, -1, -1]
+    rotations = canonical_rotations(clouds.flatten(0, 1), batch, 4)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(4).double())
+    posed = torch.einsum("bij,bnj->bni", rotations, clouds)
+    torch.testing.assert_close(posed[0], cloud)  # it is in its pose already
+    torch.testing.assert_close(posed[1], cloud)
+    torch.testing.assert_close(posed[3], posed[2])
+    flat = cloud * torch.tensor([1.0, 1.0, 0.0]).double()
+    assert handedness(flat, torch.zeros(9).long(), 1).tolist() == [0]
 
 
 def test_bad_settings_are_told(ala2_folder: Path) -> None:

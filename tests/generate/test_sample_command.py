@@ -11,7 +11,7 @@ from generate_checks import tiny
 from rapidash import cli
 from rapidash.data import CloudDataset
 from rapidash.datasets import read_clouds
-from rapidash.generate import FLOOR, LOST, SAMPLES, Denoising, sample_clouds
+from rapidash.generate import FLOOR, LOST, SAMPLES, Asked, Denoising, sample_clouds
 from rapidash.methods import Variant, build_model
 from rapidash.predict import TrainedModel, write_samples
 from rapidash.report import terminal_table
@@ -80,6 +80,7 @@ def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--out", "a.npz", "--guidance", "1"), "no condition"),
         (("--out", "a.npz", "--num", "0"), "num must be at least 1"),
         (("--out", "a.npz", "--steps", "1"), "steps must be at least 2"),
+        (("--out", "a.npz", "--size", "3"), "configurations have 4 points"),
     ],
 )
 def test_wrong_words_are_told(
@@ -103,9 +104,68 @@ def test_a_condition_is_asked_for(tmp_path: Path) -> None:
         assert found["condition"].tolist() == [[-9.5]] * 3
 
 
+@pytest.fixture
+def saved_molecules(qm9_folder: Path) -> Path:
+    """A saved generator of molecules, with untrained weights, and no data beside it."""
+    options = {"data_dir": str(qm9_folder), "verify": False, "num_val": 4, "num_test": 4, "sampling_steps": 4}
+    task, variant = get_task("qm9-gen", **options), Variant("v", tiny("E(3)", "R3"), objective=Denoising())
+    model = build_model(task, variant)
+    model.calibrate(task.dataset("train").batch(torch.arange(32)))
+    with torch.no_grad():
+        for parameter in model.backbone.readout.parameters():
+            parameter.mul_(0.3)  # random weights as they are let samples diverge
+    nowhere = options | {"data_dir": str(qm9_folder / "nowhere")}
+    return TrainedModel("qm9-gen", nowhere, variant, model.eval()).save_pretrained(qm9_folder / "model")
+
+
+def test_molecules_are_sampled_without_data(saved_molecules: Path, tmp_path: Path) -> None:
+    words = ("sample", str(saved_molecules), "--num", "3", "--quiet")
+    assert run(*words, "--out", str(tmp_path / "a.xyz"), "--size", "4") == 0
+    lines = (tmp_path / "a.xyz").read_text().splitlines()
+    assert [lines[0], lines[6], lines[12]] == ["4", "4", "4"]
+    assert {line.split()[0] for line in (*lines[2:6], *lines[8:12])} <= {"H", "C", "N", "O"}
+    assert run(*words, "--out", str(tmp_path / "a.npz")) == 0
+    with np.load(tmp_path / "a.npz") as found:
+        assert len(found["z"]) == len(found["pos"]) == found["num_points"].sum()
+        assert found["is_finite"].all()
+        sizes = found["num_points"].tolist()
+    assert run(*words, "--out", str(tmp_path / "a.sdf")) == 0
+    chem = pytest.importorskip("rdkit.Chem")
+    read = list(chem.SDMolSupplier(str(tmp_path / "a.sdf"), sanitize=False, removeHs=False))
+    assert [molecule.GetNumAtoms() for molecule in read] == sizes
+    assert [molecule.GetProp("sample") for molecule in read] == ["0", "1", "2"]
+    assert {molecule.GetProp("sound") for molecule in read} <= {"yes", "no"}
+
+
+def test_sdf_has_the_bonds_that_are_perceived(qm9_folder: Path, tmp_path: Path) -> None:
+    """Real molecules are sound, and one that is not finite has no atoms."""
+    chem = pytest.importorskip("rdkit.Chem")
+    task = get_task("qm9-gen", data_dir=str(qm9_folder), verify=False)
+    clouds = task.clouds("test").subset(torch.arange(4))
+    pos = clouds.tensors["pos"].clone()
+    pos[: int(clouds.num_points[0])] = torch.nan
+    clouds = CloudDataset({**clouds.tensors, "pos": pos}, clouds.fields, clouds.num_points)
+    path = write_samples(tmp_path / "a.sdf", clouds, task, {"seed": 3})
+    read = list(chem.SDMolSupplier(str(path), removeHs=False))
+    assert [molecule.GetProp("sound") for molecule in read] == ["no", "yes", "yes", "yes"]
+    assert [molecule.GetNumAtoms() for molecule in read] == [0, *clouds.num_points[1:].tolist()]
+    assert all(molecule.GetNumBonds() == molecule.GetNumAtoms() - 1 for molecule in read[1:])
+    assert read[1].GetProp("seed") == "3"
+
+
+def test_sdf_needs_rdkit_and_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = get_task("toy-gen")
+    empty = task.templates(torch.arange(1), 0, torch.ones(1), Asked())
+    with pytest.raises(ValueError, match="sdf holds molecules"):
+        write_samples(tmp_path / "a.sdf", empty, task, {})
+    monkeypatch.setattr("rapidash.predict._write_samples.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"rapidash\[mol\]"):
+        write_samples(tmp_path / "a.sdf", empty, task, {})
+
+
 def test_elements_of_a_chain(tmp_path: Path) -> None:
     task = Ala2GenTask()
-    empty = task.templates(torch.arange(2), 0)
+    empty = task.templates(torch.arange(2), 0, torch.ones(1), Asked())
     pos = torch.arange(30.0).view(10, 3)
     samples = CloudDataset({**empty.tensors, "pos": pos}, empty.fields, empty.num_points)
     path = write_samples(tmp_path / "a.xyz", samples, task, {"seed": 3})

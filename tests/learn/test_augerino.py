@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import Batch, Field, RowBatch
 from rapidash.groups import SO, Image, Position, Scalar, T, parse_matrix_group
-from rapidash.learn import Augerino, LearnedWidths, half_periods, width_penalty
+from rapidash.learn import Augerino, LearnedWidths, beyond_the_box, half_periods, width_penalty
 from rapidash.methods import Method, StepView, SymmetrizedModel, Variant, build_model, view_ledger
 from rapidash.models import EGNNConfig, OrderedMLPConfig
 from rapidash.symmetry import Symmetrized, symmetrized
@@ -129,6 +129,43 @@ def test_a_step_pushes_half_widths_and_a_period_ends_them() -> None:
     assert values["half-width of scaling"] > 1
     sentence = method.learned_ledger(model, TASK.ledger(Variant("a", MLP)), "full").reasons[-1]
     assert "rotation 3.14" in sentence
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_the_ledger_says_that_a_half_width_is_beyond_the_box(weight: float) -> None:
+    """One of 6 at a box of 5, and what follows for the other ones where a penalty had opened them."""
+    method = Augerino("SE(2)", 0.5, weight=weight)
+    model = build_model(TASK, Variant("a", MLP, methods=(method,)))
+    assert isinstance(model, SymmetrizedModel)
+    with torch.no_grad():
+        model.distribution.raw_width[1] = 6.0
+    sentence = method.learned_ledger(model, TASK.ledger(Variant("a", MLP)), "full").reasons[-1]
+    assert (
+        "rotation 0.5, translation along x beyond the box (at least 5 length units), translation along y 0.5"
+        in sentence
+    )
+    assert ("outside the box there is no penalty" in sentence) == (weight > 0)
+
+
+def test_units_outside_the_box() -> None:
+    assert beyond_the_box("rotation about z", 3.0) == "beyond the box (at least 3 radian)"
+    assert beyond_the_box("translation along z", 2.5) == "beyond the box (at least 2.5 length units)"
+    assert beyond_the_box("stretch in xy", 5.0) == "beyond the box (at least 5 in logarithms)"
+
+
+def test_an_image_moved_by_more_than_its_box_has_no_penalty_and_a_gradient() -> None:
+    """Translations of images, a half-width of 6 at a box of 5: the reward is 0, and the loss still brings it back."""
+    law = LearnedWidths(parse_matrix_group("T(2)"), torch.tensor([1.0, 1.0]), weight=0.1).double()
+    image = torch.rand(4, 1, 8, 8, generator=seeded("box"), dtype=torch.float64)
+    batch = RowBatch({"x": image}, {"x": Field(Image(boundary="zeros"), level="cloud")})
+    for width, penalty in ((1.0, -0.1 * math.sqrt(8.0)), (6.0, 0.0)):
+        with torch.no_grad():
+            law.raw_width.copy_(torch.full((2,), math.log(math.expm1(width)), dtype=torch.float64))
+        found = law.sample(batch, 1, seeded(0))
+        assert float(found.penalty.detach()) == pytest.approx(penalty)
+        moved = batch.transform(found.g[:, 0])["x"]
+        (gradient,) = torch.autograd.grad(moved.square().sum() + found.penalty, law.raw_width)
+        assert bool(gradient.isfinite().all())
 
 
 def test_in_training_one_copy_is_seen_and_in_the_test_as_many_as_said() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from rapidash.learn import Augerino, LearnedHistogram
 from rapidash.methods import Method, Variant, build_model
-from rapidash.models import OrderedMLPConfig
+from rapidash.models import MLPConfig, OrderedMLPConfig
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig, train
 
@@ -62,3 +62,22 @@ def test_a_histogram_finds_a_discrete_subgroup_and_the_absence_of_one(planted: s
 def test_without_the_entropy_no_subgroup_is_found(tmp_path) -> None:
     found = learned(LearnedHistogram("SO(2)", weight=0.0), tmp_path, steps=1000, planted="C4")
     assert torch.tensor(list(found.values())).max() > 0.5
+
+
+@pytest.mark.parametrize(("planted", "group", "start"), [("turns", "SO(2)", 0.15), ("shifts", "T(2)", 0.5)])
+def test_ranges_of_images_are_found_and_close_without_a_penalty(planted, group: str, start: float, tmp_path) -> None:
+    """Turns up to pi / 4 and shifts up to 1 pixel leave labels; of two shifts the norm opens one first."""
+    task = get_task("partial-images", planted=planted, data_seed=2)
+    truth = min(task.tolerated.values())
+    found = []
+    for weight in (0.0, 0.01):
+        variant = Variant("a", MLPConfig(hidden_dim=64, num_layers=2), methods=(Augerino(group, start, weight=weight),))
+        config = TrainConfig(
+            steps=1500, batch_size=64, learning_rate=3e-3, weight_decay=0.0, eval_every=500, checkpoint_every=1500
+        )
+        sets = {f"{split}_set": task.dataset(split) for split in ("train", "val")}
+        model, folder = build_model(task, variant, seed=SEED), tmp_path / str(weight)
+        result = train(model, task, config, **sets, seed=SEED, run_dir=folder, progress=False, methods=variant.methods)
+        found.append(max(float(v) for k, v in result.history[-1].items() if k.startswith("value/half-width")))
+    assert found[0] < 0.9 * start
+    assert found[1] == pytest.approx(truth, rel=0.2)

@@ -130,6 +130,24 @@ def test_the_shares_stay_at_first_and_every_bin_is_measured_in_turn() -> None:
     assert "rotation by 0 (0.5)" in sentence
 
 
+@pytest.mark.parametrize(
+    ("group", "ahead", "said"), [("scaling(2)", 8.0, True), ("scaling(2)", 10.0, False), ("SO(2)", 1.0, False)]
+)
+def test_the_ledger_says_that_shares_go_up_to_the_ends_of_a_range(group: str, ahead: float, said: bool) -> None:
+    """Of 25 elements the identity has so many times the share of the others: 25 / 32 of the mean is left for each, or
+    25 / 34, which is less than 3/4. A period has no ends."""
+    method = LearnedHistogram(group)
+    model = method.modify(Cosine(), ToMinimize()).train()  # type: ignore[arg-type]
+    law = model.distribution
+    assert isinstance(law, GroupHistogram)
+    with torch.no_grad():
+        law.raw.zero_()
+        law.raw[0] = math.log(ahead)
+    assert law.reaches_its_ends == said
+    sentence = method.learned_ledger(model, TASK.ledger(Variant("a", MLP)), "full").reasons[-1]
+    assert ("up to the ends of the range, 1 each way: more was not asked" in sentence) == said
+
+
 def test_the_ledger_adds_no_symmetry() -> None:
     found = view_ledger(TASK, Variant("a", MLP, methods=(LearnedHistogram("SO(2)"),)), "full")
     assert (found.effective.name, found.exact) == ("T(2)", True)

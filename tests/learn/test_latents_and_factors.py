@@ -32,6 +32,7 @@ from rapidash.learn import (
     by_latent_of,
     measure_factors,
 )
+from rapidash.learn._factors_measure import Codes, _direction
 from rapidash.methods import Measurement, Picture, Subject, Variant, build_model
 from rapidash.models import MLPConfig
 from rapidash.tasks import get_task
@@ -264,3 +265,11 @@ def test_a_single_latent_has_no_shares() -> None:
     network = build_model(get_task("shape-images"), Variant("vae", VAEConfig(1, 8, 1)), seed=0)
     figures, _ = measured(subject_of(network, "before", shapes="squares"))
     assert figures[DCI_NAMES[0]] is figures[DCI_NAMES[1]] is None
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_latent_goes_in_the_direction_in_which_the_level_rises(sign: float) -> None:
+    level = torch.tensor([0, 3, 1, 2])
+    codes = Codes(torch.zeros(4, 1, 3, 3), torch.stack([level, sign * level], dim=1).double(), {"x": level})
+    assert _direction(codes, "x", 0) == 1
+    assert _direction(codes, "x", 1) == sign

@@ -1,12 +1,14 @@
 """Learned commuting generators: the penalties, the networks and the objective against definitions by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from rapidash._plain import from_plain, to_plain, with_absent
 from rapidash._seed import seeded
 from rapidash.data import Field, RowDataset
 from rapidash.groups import Scalar
@@ -19,8 +21,9 @@ from rapidash.learn import (
     commutator_penalty,
     hessian_penalty,
 )
+from rapidash.learn._autoencoders import perceptron
 from rapidash.methods import Step, Variant, build_model
-from rapidash.models import Interface, MLPConfig
+from rapidash.models import Interface, MLPConfig, NetworkConfig
 from rapidash.symmetry import ExponentialAction
 from rapidash.tasks import get_task
 from rapidash.train import TrainConfig, train
@@ -113,6 +116,8 @@ def test_the_decoder_sees_the_exponential_of_the_code() -> None:
     network, x = lie_network(init_scale=0.5), random(5, 16).sigmoid()
     mean, log_var, features = network.encode(x)
     assert features is not None
+    assert torch.equal(mean, network.mean_head(features))
+    assert torch.equal(log_var, network.log_var_head(features))
     algebra = mean[:, 0, None, None] * network.generators[0] + mean[:, 1, None, None] * network.generators[1]
     expected = network.decoder(torch.linalg.matrix_exp(algebra).reshape(5, 9))
     found = network(x)
@@ -134,6 +139,40 @@ def test_draws_come_from_the_generator_that_is_passed(network: nn.Module) -> Non
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(network(x).reconstruction, network(x).reconstruction)
+
+
+def test_perceptrons_by_hand() -> None:
+    """x -> max(0, x) and max(0, -x), weighed 2 and 3; or x sigmoid(x) in place of max(0, x)."""
+    for activation, expected in (
+        ("relu", [4.0, 3.0]),
+        ("silu", [4 / (1 + math.exp(-2)) - 6 / (1 + math.exp(2)), None]),
+    ):
+        network = perceptron([1, 2, 1], activation).double().requires_grad_(False)
+        for part, weight in ((network[0], [[1.0], [-1.0]]), (network[2], [[2.0, 3.0]])):
+            part.weight.copy_(torch.tensor(weight))
+            part.bias.zero_()
+        found = network(torch.tensor([[2.0], [-1.0]], dtype=torch.float64)).flatten().tolist()
+        assert found[0] == pytest.approx(expected[0])
+        assert expected[1] is None or found[1] == pytest.approx(expected[1])
+    torch.manual_seed(0)
+    first = perceptron([30, 70, 5])[0]
+    assert float(first.weight.detach().abs().max()) == pytest.approx(math.sqrt(6 / 100), rel=0.01)  # of 2,100 draws
+    assert float(first.weight.detach().var()) == pytest.approx(2 / 100, rel=0.1)
+    assert not bool(first.bias.any())
+    assert bool(perceptron([30, 70, 5], "silu")[0].bias.any())
+
+
+@pytest.mark.parametrize("config", [VAEConfig(), CommutativeLieGroupVAEConfig()], ids=["vae", "lie-vae"])
+def test_a_configuration_of_an_earlier_version_means_its_activation(config: Any) -> None:
+    plain = to_plain(config)
+    assert plain.pop("activation") == "relu"
+    earlier = from_plain(NetworkConfig, with_absent(type(config), plain))
+    assert earlier == from_plain(NetworkConfig, plain, complete=True) == replace(config, activation="silu")
+    assert to_plain(earlier, for_key=True) == plain
+    network = earlier.build(Interface(dim=0, in_scalars=16, out_scalars=16))
+    kinds = {type(part) for part in network.modules()}
+    assert nn.SiLU in kinds
+    assert nn.ReLU not in kinds
 
 
 class Known(VAE):
@@ -203,6 +242,8 @@ def test_whole_batches_are_decoded_from_features_at_their_rate() -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
+    "activation": (lambda: VAEConfig(activation="tanh"), "activation must be one of"),  # type: ignore[arg-type]
+    "activation of a perceptron": (lambda: perceptron([2, 2], "tanh"), "activation must be one of"),  # type: ignore[arg-type]
     "beta": (lambda: VariationalBound(beta=-1.0), "weights must be at least 0"),
     "infinite": (lambda: VariationalBound(hessian=math.inf), "weights must be at least 0"),
     "probability": (lambda: VariationalBound(feature_probability=1.5), r"feature_probability in \[0, 1\]"),

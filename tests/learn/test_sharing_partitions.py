@@ -88,7 +88,7 @@ def test_penalty_has_a_gradient_where_a_parameter_is_not_used() -> None:
 
 
 def test_penalty_refuses_negative_weights() -> None:
-    with pytest.raises(ValueError, match=r"at least 0, got -1.0 and 0.0"):
+    with pytest.raises(ValueError, match=r"at least 0 and finite, got -1.0 and 0.0"):
         sharing_penalty(torch.eye(2), -1.0)
     with pytest.raises(ValueError, match=r"weight must be at least 0 and finite, got -0\.1"):
         ExactSearch(-0.1)

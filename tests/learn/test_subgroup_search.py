@@ -56,6 +56,7 @@ def test_survivors_by_hand() -> None:
     assert survivors(scores, 2, kinds) == [0, 2]
     assert survivors(scores, 5, kinds) == [0, 2, 3]
     assert survivors([Score(0.1, 9), Score(0.2, 8), Score(0.3, 7)], 2, "abc") == [0, 1]
+    assert survivors([Score(0.1, 50), Score(0.2, 60), Score(0.3, 10)], 2, "abc") == [0, 2]  # fewer parameters count
 
 
 def test_an_evolution_on_functions_of_the_user() -> None:
@@ -285,3 +286,85 @@ def test_a_planted_group_is_found_and_kept() -> None:
 
         result = EquivarianceSearch(network, ("C1",)).evolve(fit, error, generations=1)
         assert (result.best.groups[-1] == "C(4)") == kept, (turns, result.history)
+
+
+def share_of_the_last(model: nn.Module, sign: float) -> torch.Tensor:
+    """A loss with a gradient by weights and, where they are trained, by logits: that of the smallest group's share."""
+    weights = sum(parameter.square().sum() for name, parameter in model.named_parameters() if "logits" not in name)
+    return weights + sign * sum(mixture()[-1] for mixture in mixtures(model))
+
+
+@pytest.mark.parametrize(("sign", "share", "group"), [(1.0, 5, "C(4)"), (-1.0, -1, "C1")])
+def test_the_first_step_of_a_differentiable_search_by_hand(sign: float, share: float, group: str) -> None:
+    """Adam's first step is the rate: logits 0 and -2 go to 1.5 and -3.5, or the other way to -1.5 and -0.5."""
+    network = IMAGES.build(Interface(dim=0, in_scalars=1, out_scalars=2)).double()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    search = EquivarianceSearch(network, ("C1",))
+    found = search.differentiate(share_of_the_last, [0.0], [sign], epochs=1, lr=1e-3, logit_lr=1.5)
+    expected = torch.tensor([[float(share), 0.0]] * 3).softmax(dim=1)
+    assert torch.allclose(found.shares.float(), expected, atol=1e-5)
+    assert found.groups == (group,) * 3
+    assert found.names == ("C(4)", "C1")
+    assert layer_members(found.model) == [search.candidates.members[found.names.index(group)]] * 3
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert found.model.training
+    assert not mixtures(found.model)
+
+
+def test_weights_and_logits_of_a_search_see_their_own_batches_in_turn() -> None:
+    """Three batches of training, two held out that start anew; batch statistics are those of training alone."""
+    network = IMAGES.build(Interface(dim=0, in_scalars=1, out_scalars=2)).double()
+    images = {name: torch.randn(3, 1, 5, 5, generator=seeded(name), dtype=torch.float64) for name in "abcxy"}
+    seen: list[str] = []
+    losses: list[float] = []
+
+    def loss(model: nn.Module, name: str) -> torch.Tensor:
+        seen.append(name)
+        value = model(images[name]).square().mean()
+        losses.append(float(value.detach()))
+        return value
+
+    search = EquivarianceSearch(network, ("C2", "C1"))
+    found = search.differentiate(loss, list("abc"), list("xy"), epochs=2, lr=1e-9, logit_lr=1e-9)
+    assert "".join(seen) == "axbycxaybxcy"
+    means = [(sum(losses[k : k + 6 : 2]) / 3, sum(losses[k + 1 : k + 6 : 2]) / 3) for k in (0, 6)]
+    assert [value for row in found.history for value in row] == pytest.approx([value for row in means for value in row])
+    plain = network.train()
+    for name in "abcabc":  # the rate is as good as 0, and a mixture begins as the network
+        plain(images[name])
+    statistics = dict(plain.named_buffers())
+    kept = {name: buffer for name, buffer in found.model.named_buffers() if "running" in name}
+    assert kept
+    for name, buffer in kept.items():
+        own = statistics[name] if name in statistics else statistics[name.removeprefix("norm.")]
+        assert torch.allclose(buffer, own, atol=1e-6)
+
+
+def test_a_differentiable_search_finds_what_was_planted() -> None:
+    """Six and nine: a layer, which need not be the last one, loses half turns; where all turns hold every one keeps."""
+    for turns, kept in (("told apart", False), ("ignored", True)):
+        task = get_task("half-turns", turns=turns, noise=0.3, num_train=100, num_val=100)
+        batches = [task.dataset(split).batch(torch.arange(100)).to(dtype=torch.float32) for split in ("train", "val")]
+        torch.manual_seed(0)
+        network = replace(IMAGES, channels=4).build(Interface(dim=0, in_scalars=1, out_scalars=8))
+
+        def loss(model: nn.Module, data: RowBatch) -> torch.Tensor:
+            return torch.nn.functional.cross_entropy(model(data["image"]), data["label"])
+
+        search = EquivarianceSearch(network, ("C1",))
+        found = search.differentiate(loss, batches[:1], batches[1:], epochs=20, lr=1e-2, logit_lr=0.1)
+        assert all(group == "C(4)" for group in found.groups) == kept, (turns, found.shares)
+        assert found.history[-1][0] < found.history[0][0]
+
+
+def test_a_differentiable_search_refuses_what_it_cannot_use() -> None:
+    search = EquivarianceSearch(IMAGES.build(Interface(dim=0, in_scalars=1, out_scalars=2)), ("C1",))
+    for wrong in ({"epochs": 0}, {"lr": 0.0}, {"logit_lr": float("nan")}):
+        with pytest.raises(ValueError, match="epochs >= 1, lr > 0 and logit_lr > 0"):
+            search.differentiate(share_of_the_last, [0.0], [1.0], **{"epochs": 1, **wrong})
+    with pytest.raises(ValueError, match="train has no batches, or none for another epoch"):
+        search.differentiate(share_of_the_last, iter([0.0]), [1.0], epochs=2)
+    with pytest.raises(ValueError, match="held_out has no batches"):
+        search.differentiate(share_of_the_last, [0.0], [], epochs=1)
+    with pytest.raises(ValueError, match="the loss of a batch is nan"):
+        search.differentiate(share_of_the_last, [0.0], [float("nan")], epochs=1)

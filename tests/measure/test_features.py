@@ -10,10 +10,12 @@ from rapidash._seed import seeded
 from rapidash.groups import SO, Scalar, Vector, cyclic
 from rapidash.measure import (
     Action,
+    Whitening,
     empirical_equivariance_deviation,
     feature_statistics,
     invariance_similarity,
     relative_rms_deviation,
+    similarity_of_views,
 )
 
 ACTION = Action(SO(3), Vector(), Scalar())
@@ -62,6 +64,30 @@ def test_whitening_sees_what_a_raw_cosine_hides() -> None:
     raw = torch.cosine_similarity(encode(x), encode(moved[0](x)), dim=-1).mean()
     assert raw > 0.98
     assert abs(invariance_similarity(encode, x, moved).mean_cosine) < 0.2
+
+
+def test_a_transformation_has_its_name_in_the_report() -> None:
+    x = normal(50, 3)
+    half = {"half": lambda v: torch.cat([v[:25], -v[25:]]), "turn": lambda v: -v}
+    found = invariance_similarity(lambda v: v, x, half)
+    assert [row["transformation"] for row in found.report().rows] == ["half", "turn"]
+    assert found.report().rows[1]["cosine"] < -0.9  # not -1: the mean of the reference set is not moved
+    with pytest.raises(ValueError, match="transformation 'same' leaves x as it is"):
+        invariance_similarity(lambda v: v, x, {"turn": lambda v: -v, "same": lambda v: v.clone()})
+    with pytest.raises(ValueError, match="transformation number 0 leaves x as it is"):
+        invariance_similarity(lambda v: v, x, [lambda v: v])
+
+
+def test_pairs_of_views_by_hand_and_with_self_pairs() -> None:
+    whitening = Whitening(torch.zeros(2).double(), torch.eye(2).double(), 2)
+    h = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]], dtype=torch.float64)
+    cosine, distance = similarity_of_views(h, whitening)
+    assert cosine == pytest.approx((0 - 1 + 0) / 3)
+    assert distance == pytest.approx((math.sqrt(5) + 2 + math.sqrt(5)) / 3)
+    legacy = similarity_of_views(h, whitening, with_self_pairs=True)
+    assert legacy == pytest.approx(((1 + 2 * cosine) / 3, 2 * distance / 3))
+    with pytest.raises(ValueError, match="at least 2 views"):
+        similarity_of_views(h[:, :1], whitening)
 
 
 @pytest.mark.usefixtures("shape_checks_off")

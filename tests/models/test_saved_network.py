@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from rapidash._pretrained import find_pretrained
 from rapidash.interop import from_rapidash_state_dict
 from rapidash.models import Rapidash
 
@@ -181,3 +182,11 @@ def test_an_axis_keeps_all_its_digits_or_is_refused(tmp_path: Path) -> None:
     rounded = Rapidash(symmetry=named.symmetry, space="R3", in_scalars=1, **SMALL)
     with pytest.raises(ValueError, match=r"symmetry 'O2\(0.300587.*' is no name of this group"):
         rounded.save_pretrained(tmp_path)
+
+
+def test_the_folder_of_a_training_stands_for_its_only_model(tmp_path: Path) -> None:
+    saved = network("plane").save_pretrained(tmp_path / "work" / "a1" / "model")
+    assert find_pretrained(tmp_path) == saved
+    network("plane").save_pretrained(tmp_path / "work" / "b2" / "model")
+    with pytest.raises(ValueError, match=r"has the models of 2 runs: give the folder of one of them, .*a1/model, .*b2"):
+        Rapidash.from_pretrained(tmp_path)

@@ -59,7 +59,7 @@ def test_compiled_gelu_and_its_gradient_to_the_rounding_of_float32() -> None:
     value = nn.functional.gelu(exact)
     (slope,) = torch.autograd.grad(value.sum(), exact)
     hidden, bias, out = z - 0.5, torch.full((1001,), 0.5), torch.empty_like(z)
-    add_bias_gelu(hidden, bias, out)
+    add_bias_gelu(z - 0.5, bias, hidden, out)
     torch.testing.assert_close(hidden, z)
     torch.testing.assert_close(out.double(), value.detach(), rtol=0, atol=5e-7)
     grad, again = torch.full_like(z, 2.0), torch.empty_like(z)
@@ -71,7 +71,7 @@ def test_compiled_gelu_and_its_gradient_to_the_rounding_of_float32() -> None:
 
 def test_compiled_gelu_of_what_is_not_finite() -> None:
     z, out = torch.tensor([[float("inf"), -float("inf"), float("nan"), 1e30, -1e30]]), torch.empty(1, 5)
-    add_bias_gelu(z, torch.zeros(5), out)
+    add_bias_gelu(z, torch.zeros(5), z, out)
     torch.testing.assert_close(out, torch.tensor([[float("inf"), 0, float("nan"), 1e30, 0]]), equal_nan=True)
 
 

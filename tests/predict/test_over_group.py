@@ -99,6 +99,13 @@ def test_the_spread_over_random_elements_is_the_sample_deviation() -> None:
     assert float(square) == pytest.approx(float(expected), rel=0.1)
 
 
+def test_as_many_elements_as_a_finite_group_has_are_all_of_it() -> None:
+    quarter_turns, rotations = parse_group("C4(z)", 3), parse_group("SO(3)", 3)
+    assert [OrbitAverage.over(quarter_turns, num).num for num in (None, 3, 4, 40)] == [0, 3, 0, 0]
+    assert [OrbitAverage.over(rotations, num).num for num in (None, 40)] == [16, 40]
+    assert str(OrbitAverage.over(quarter_turns, 40)) == "all 4 elements of C4(z)"
+
+
 def test_the_average_is_a_function_of_the_seed_and_not_of_the_batch() -> None:
     found = trained()
     data = found.task.dataset("test")

@@ -59,7 +59,9 @@ def test_notes_name_large_shares_and_a_box_that_was_left(summary: StudySummary) 
     section = learned_section(summary)
     assert section is not None
     (left,) = [note for note in section.notes if "safe box" in note]
-    assert "scaling has left the safe box in seed 1" in left
+    assert "scaling has left the safe box in seed 1: how wide it is from there on says nothing" in left
+    rows = {(row[0].split(" ", 1)[1], row[1]): row for row in section.rows}
+    assert rows["box", "scaling"][3] == "at least 2.55"  # 0.1, and the end of the box, 5
     (large,) = [note for note in section.notes if "bins" in note]
     assert "alike" in large  # of six bins none has a third of the whole
     (chart,) = section.charts
@@ -70,3 +72,23 @@ def test_notes_name_large_shares_and_a_box_that_was_left(summary: StudySummary) 
 def test_a_study_without_learned_ranges_has_no_section(summary: StudySummary) -> None:
     plain = [run.raw for run in summary.study.runs if run.get("config", "variant", "name") in ("plain", "fixed")]
     assert learned_section(summarize(study_of(plain))) is None
+
+
+def test_a_half_width_outside_the_box_in_every_seed_is_no_number() -> None:
+    method = {"kind": "augerino", "init_width": 0.1, "max_width": 5.0}
+    ends = ({"half-width of translation along y": 5.0 + seed} for seed in (0, 1))
+    found = learned_section(summarize(study_of([learned("a", seed, method, end) for seed, end in enumerate(ends)])))
+    assert found is not None
+    assert found.rows[0][3] == "beyond the box (at least 5 length units)"
+
+
+@pytest.mark.parametrize(("at_the_ends", "reach", "said"), [(0.4, 1.0, True), (0.2, 1.0, False), (0.4, 2.0, False)])
+def test_a_histogram_with_shares_at_its_ends_says_that_more_was_not_asked(
+    at_the_ends: float, reach: float, said: bool
+) -> None:
+    """Three elements with a mean share of 1/3: 0.4 is above 3/4 of it and 0.2 is not; others end at a period."""
+    shares = {"share of scaling by -1": at_the_ends, "share of scaling by 0": 0.2, "share of scaling by 1": at_the_ends}
+    method = {"kind": "group-histogram", "reach": reach}
+    found = learned_section(summarize(study_of([learned("a", seed, method, shares) for seed in (0, 1)])))
+    assert found is not None
+    assert any("up to the ends of its range, 1.00 each way" in note for note in found.notes) == said

@@ -186,10 +186,20 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
     assert len(generators.rows) == 6
     assert layers.rows[-1]["layer"] == "total"
     assert result.has_point_outputs
+    before, after = result.spectra
+    assert [spectrum.metadata["moment"] for spectrum in result.spectra] == ["before training", "after training"]
+    assert [row["layer"].split(".")[-1] for row in after.rows] == ["embedding", "0", "readout", "output"]
+    for row in after.rows:
+        assert sum(row[name] for name in ("0e", "0o", "1e", "1o", "2e", "2o", "rest")) == pytest.approx(1)
+    assert after.rows[-1]["1o"] > 0.5  # positions, by a network that is equivariant but for its grid of 4 orientations
+    assert after.rows[-1]["breaking"] >= after.rows[-1]["outside"] > 1e-6
+    assert before.rows[-1]["1o"] != after.rows[-1]["1o"]
     with pytest.raises(ValueError, match="num_clouds"):
         measure_run(TrainedRun(config, task, task.build(variant)), num_clouds=0)
     page = measurement_page(result)
     assert "Where equivariance is lost" in page
+    assert "What the layers hold" in page
+    assert "<h3>before training</h3>" in page
     (figures,) = cost.rows
     assert figures["group"] == "SO(3)"
     assert f"move by {fmt.number(figures['moved'])} length" in result.sentences[0]

@@ -53,7 +53,9 @@ def task() -> PooledSitesTask:
     return made
 
 
-def trained(objective: Objective, folder: Path, config: TrainConfig = STEPS, model: nn.Module | None = None) -> nn.Module:
+def trained(
+    objective: Objective, folder: Path, config: TrainConfig = STEPS, model: nn.Module | None = None
+) -> nn.Module:
     network = NETWORK if isinstance(objective, TwoStage) else SiteEncoderConfig(4, 8, 1)
     model = model or build_model(task(), Variant("it", network, objective=objective))
     data = {"train_set": task().dataset("train"), "val_set": task().dataset("val")}
@@ -132,14 +134,19 @@ def test_no_validation_selects_the_first_stage(tmp_path: Path) -> None:
     assert honest <= 100 <= objective.score(model, task(), task().dataset("val"), **score).error  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("objective", [SiteDiscrepancy(2.0), SiteDiscrepancy(weight=2.0, bins=2), SiteAdversary(), MatchedPairs()])
+@pytest.mark.parametrize(
+    "objective", [SiteDiscrepancy(2.0), SiteDiscrepancy(weight=2.0, bins=2), SiteAdversary(), MatchedPairs()]
+)
 def test_terms_are_in_the_loss(objective: Objective, tmp_path: Path) -> None:
     """The loss is the sum of its parts with their weights; without weight a discrepancy is not even computed."""
     model = build_model(task(), Variant("it", SiteEncoderConfig(4, 8, 1), objective=objective)).double()
     batch = task().dataset("train").batch(torch.arange(30))
     found = objective.step(model, task(), batch, torch.Generator().manual_seed(0))
     weights = {"classification": 1.0, "reconstruction": objective.reconstruction, "adversary": 1.0}  # type: ignore[attr-defined]
-    total = sum(weights.get(name, getattr(objective, "weight", 0.0)) * float(part.detach()) for name, part in found.parts.items())
+    total = sum(
+        weights.get(name, getattr(objective, "weight", 0.0)) * float(part.detach())
+        for name, part in found.parts.items()
+    )
     assert float(found.loss.detach()) == pytest.approx(total, rel=1e-9)
     assert len(found.parts) == (2 if isinstance(objective, SiteDiscrepancy) and not objective.weight else 3)
 
@@ -168,7 +175,8 @@ def test_a_single_site_is_learned_from_alone() -> None:
     seen = pooled_model(model).learns_from(batch)
     rows = seen.nonzero()[:, 0]
     losses = [
-        float(objective.step(model, task(), part, torch.Generator()).loss.detach()) for part in (batch, data.batch(rows))
+        float(objective.step(model, task(), part, torch.Generator()).loss.detach())
+        for part in (batch, data.batch(rows))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     with pytest.raises(ValueError, match="a batch of 1 rows has none of the site that is learned from"):
@@ -217,7 +225,9 @@ def test_arms_name_their_knob(name: str) -> None:
 
 def tiny(design: StudyDesign) -> StudyDesign:
     steps = {"steps": 6, "eval_every": 6, "checkpoint_every": 6, "batch_size": 40, "warmup_steps": 2}
-    return replace(design, train=replace(design.train, **steps), seeds=(0,), task_options={**design.task_options, **TINY})
+    return replace(
+        design, train=replace(design.train, **steps), seeds=(0,), task_options={**design.task_options, **TINY}
+    )
 
 
 @pytest.fixture

@@ -327,7 +327,9 @@ def test_heads_choose_within_the_fitted_rows() -> None:
     pytest.importorskip("sklearn")
     x, site = normal(90, 2), torch.arange(90) % 3
     label = (x[:, 0] > 0).long()
-    assert float((nested_head("linear head", x[:60], label[:60], site[:60], x[60:]) == label[60:]).double().mean()) > 0.9
+    assert (
+        float((nested_head("linear head", x[:60], label[:60], site[:60], x[60:]) == label[60:]).double().mean()) > 0.9
+    )
     with pytest.raises(ValueError, match="head must be one of"):
         nested_head("tree", x, label, site, x)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"at least two classes to learn from, got \[0\]"):

@@ -160,7 +160,7 @@ def test_the_key_is_the_hash_of_what_decides() -> None:
     """By hand: labels and settings without effect are not in it, nor what has the value that its absence means."""
     config = RunConfig("nbody", Variant("a", RapidashConfig(), neighbor="b", knob="c"), 3, TrainConfig())
     plain = to_plain(config)
-    del plain["measures"], plain["level"]
+    del plain["measures"], plain["level"], plain["init"]
     del (
         plain["variant"]["methods"],
         plain["variant"]["objective"],
@@ -168,6 +168,7 @@ def test_the_key_is_the_hash_of_what_decides() -> None:
         plain["variant"]["knob"],
     )
     del plain["train"]["checkpoint_every"], plain["train"]["log_tensorboard"], plain["train"]["schedule"]
-    assert plain["variant"]["model"].pop("subgroups") == []
+    later = {name: plain["variant"]["model"].pop(name) for name in ("subgroups", "orientation_mlp", "bandlimit")}
+    assert later == {"subgroups": [], "orientation_mlp": "pointwise", "bandlimit": 1}
     assert plain["variant"]["model"]["kind"] == "rapidash"
     assert config.key == content_key(plain)

@@ -126,4 +126,4 @@ def test_the_command_takes_files_and_a_target(tmp_path: Path, capsys: pytest.Cap
     assert main(["study", "learn-symmetry", "--target", "energy"]) == 2
     assert "--target energy needs files" in capsys.readouterr().err
     assert main(["study", "learn-symmetry", str(path), "--target"]) == 2
-    assert "expected the name of a number" in capsys.readouterr().err
+    assert "expected the name of a target" in capsys.readouterr().err

@@ -14,7 +14,21 @@ from rapidash.represent.pooling import ComBat, CombatColumns, LargestSite, SiteC
 from rapidash.tasks import get_task
 
 HOSPITALS = ("a", "b", "c", "d")
-COLUMNS = ("age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal")
+COLUMNS = (
+    "age",
+    "sex",
+    "cp",
+    "trestbps",
+    "chol",
+    "fbs",
+    "restecg",
+    "thalach",
+    "exang",
+    "oldpeak",
+    "slope",
+    "ca",
+    "thal",
+)
 
 
 @pytest.fixture

@@ -6,13 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rapidash.methods import Control
+from rapidash.ops import product_libraries, product_library, use_product_library
 from rapidash.train import CheckpointError, read_checkpoint
+from rapidash.train._checkpoint import Checkpoints
+
+needs_onednn = pytest.mark.skipif("onednn" not in product_libraries(), reason="this build of torch has no oneDNN")
 
 
 class CrashError(Exception):
@@ -96,6 +102,51 @@ def test_continuation_is_bit_identical(tmp_path: Path, toy, optimizer: str, cras
     assert straight[1].earlier_seconds == 0
     assert (continued[1].earlier_seconds > 0) == (crash > 1)  # there was a checkpoint
     torch.testing.assert_close(last_state(tmp_path / "straight"), last_state(tmp_path / "killed"), rtol=0, atol=0)
+
+
+@needs_onednn
+@pytest.mark.parametrize("first", ["torch", "onednn"])
+def test_a_run_keeps_the_library_of_products_with_which_it_began(tmp_path: Path, toy, first: str) -> None:
+    """Whatever is the fastest when it continues; also in its steps, and until the last session alone."""
+    seen: list[str] = []
+
+    class Watch(Crash):
+        def before(self, step: int) -> None:
+            seen.append(product_library())
+            super().before(step)
+
+    other = "onednn" if first == "torch" else "torch"
+    with use_product_library(first), pytest.raises(CrashError):
+        toy.run(tmp_path, methods=toy.acts(Watch(7)))
+    with use_product_library(other):
+        _, result = toy.run(tmp_path, methods=toy.acts(Watch(-1)))
+        assert product_library() == other
+    assert set(seen) == {first}
+    assert result.products == first
+
+
+@needs_onednn
+def test_a_run_of_an_earlier_version_continues_with_the_products_of_torch(tmp_path: Path, toy) -> None:
+    with pytest.raises(CrashError):
+        toy.run(tmp_path, methods=toy.acts(Crash(7)))
+    change_checkpoint(tmp_path / "checkpoint.pt", lambda state: state.pop("products"))
+    with use_product_library("onednn"):
+        assert toy.run(tmp_path, methods=toy.acts(Crash(-1)))[1].products == "torch"
+
+
+def test_products_that_are_not_there_are_said_and_replaced(tmp_path: Path, toy) -> None:
+    with pytest.raises(CrashError):
+        toy.run(tmp_path, methods=toy.acts(Crash(7)))
+    change_checkpoint(tmp_path / "checkpoint.pt", lambda state: state.update(products="abacus"))
+    with pytest.warns(UserWarning, match="the run began with matrix products of abacus, which this build of torch"):
+        assert toy.run(tmp_path, methods=toy.acts(Crash(-1)))[1].products == "torch"
+
+
+def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write it anew, sealed as before, with another state."""
+    content = read_checkpoint(path)
+    change(content["state"])
+    Checkpoints(path.parent, content["description"]).save(content["state"])
 
 
 def test_the_comparison_rejects_another_run(tmp_path: Path, toy) -> None:

@@ -105,6 +105,7 @@ class Batch:
         for step, block in zip(model.steps, model.blocks):
             target = hierarchy.batch[step.scale + (step.stage == "down")]
             inner = next(part for part in block.modules() if isinstance(part, ConvNextBlock))  # of a wrapper too
+            assert isinstance(inner.linear_1, torch.nn.Linear)
             hidden, width = inner.linear_1.weight.shape
             sizes.append((len(target) * orientations, int(width), int(hidden)))
         return sizes

@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -13,28 +14,44 @@ import torch
 from rapidash._plain import to_plain
 from rapidash.bench._cases import CASES, Batch, BenchCase
 from rapidash.models import kernel_error
+from rapidash.ops import ProductLibrary, product_libraries, products_for, row_chunks, use_product_library
 
 PARTS = {
-    "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::baddbmm_"),
+    "matrix products": (
+        "mkldnn::_linear_pointwise",
+        "aten::mm",
+        "aten::addmm",
+        "aten::addmm_",
+        "aten::bmm",
+        "aten::baddbmm",
+        "aten::baddbmm_",
+    ),
     "rest of the channel MLPs": ("channel_mlp", "layer_norm", "gelu", "aten::addmv_"),
     "table_conv": ("table_conv",),
     "spherical_conv": ("spherical_conv",),
 }
-"""Operators in each part of a step: a name that begins with ``aten::`` is whole, any other a part of the operator's."""
+"""Operators in each part of a step: a name with ``::`` is whole, any other a part of the operator's."""
 REST = "all else"
 
 
 @dataclass(frozen=True)
-class BenchResult:
-    """Medians in seconds over the rounds, shares of a fast step's time, bytes above its start, output error."""
+class Times:
+    """Medians in seconds over the rounds, with the products of both sides through one library."""
 
-    case: str
     definition: float
     fast: float
     recompute: float
     floor: float
     definition_inference: float
     fast_inference: float
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Times by library of products, shares of a fast step's time, bytes above its start, output error."""
+
+    case: str
+    times: dict[ProductLibrary, Times]
     shares: dict[str, float]
     memory: dict[str, int]
     table_error: float
@@ -57,17 +74,52 @@ def measure(case: BenchCase, *, rounds: int = 5, device: str = "cpu") -> BenchRe
     target = torch.device(device)
     ways = variants(case, target)
     check_agreement(ways)
-    floor = matrix_floor(ways["fast"], target)
-    jobs: dict[str, Callable[[], object]] = {name: batch.step for name, batch in ways.items()}
-    jobs["floor"] = floor
-    for name in ("definition", "fast"):
-        jobs[f"{name}_inference"] = _inference(ways[name])
-    seconds = interleaved(jobs, rounds, target)
+    times = time_ways(ways, rounds, target)
     fast = ways["fast"]
     few = fast.batch < 4
     error = kernel_error(fast.model, fast.pos[few], fast.batch[few], scalars=fast.scalars[few])
     memory = {name: peak_memory(case, name, device) for name in ways}
-    return BenchResult(case.name, **seconds, shares=time_shares(fast), memory=memory, table_error=error.relative)
+    return BenchResult(case.name, times, time_shares(fast), memory, error.relative)
+
+
+def time_ways(ways: Mapping[str, Batch], rounds: int, device: torch.device) -> dict[ProductLibrary, Times]:
+    """Every way with every library of products that there is for the device, all in turn."""
+    jobs: dict[str, Callable[[], object]] = {}
+    found: list[ProductLibrary] = product_libraries() if device.type == "cpu" else ["torch"]
+    for library in found:
+        own: dict[str, Callable[[], object]] = {name: batch.step for name, batch in ways.items()}
+        own["floor"] = matrix_floor(ways["fast"], device)
+        own |= {f"{name}_inference": _inference(ways[name]) for name in ("definition", "fast")}
+        jobs |= {f"{library} {name}": _with_library(library, job) for name, job in own.items()}
+    seconds = interleaved(jobs, rounds, device)
+    return {
+        library: Times(**{key.split()[1]: value for key, value in seconds.items() if key.split()[0] == library})
+        for library in found
+    }
+
+
+def _with_library(library: ProductLibrary, job: Callable[[], object]) -> Callable[[], object]:
+    """The job with the products of both sides through a library: the definition's by torch's flag."""
+
+    def run() -> object:
+        with ExitStack() as settings:
+            settings.enter_context(use_product_library(library))
+            if library == "onednn":
+                settings.enter_context(_torch_through_onednn())
+            return job()
+
+    return run
+
+
+@contextmanager
+def _torch_through_onednn() -> Iterator[None]:
+    """Within the block torch's own products of float32 go through oneDNN: a flag of the process, for a bench alone."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
@@ -108,20 +160,28 @@ def _outputs_and_gradient(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def matrix_floor(batch: Batch, device: torch.device) -> Callable[[], None]:
-    """The matrix products of the channel MLPs alone, forward and backward: what no implementation can go below."""
+    """The matrix products of the channel MLPs alone, forward and backward: what no implementation can go below.
+
+    They run through the library in use and in chunks of rows, as in the channel MLPs, for which it is faster.
+    """
     sizes = batch.rows()
     largest = max(rows for rows, _, _ in sizes)
     x = {c: torch.randn(largest, c, device=device) for _, c, _ in sizes}
     h = {w: torch.randn(largest, w, device=device) for _, _, w in sizes}
     weights = {(c, w): torch.randn(w, c, device=device) for _, c, w in sizes}
+    out = {w: torch.empty(largest, w, device=device) for width in (x, h) for w in width}
+    totals = {(c, w): torch.zeros(c, w, device=device) for _, c, w in sizes}
 
     def run() -> None:
         for rows, channels, hidden in sizes:
-            narrow, wide, weight = x[channels][:rows], h[hidden][:rows], weights[channels, hidden]
-            for _ in range(2):  # the second map has the shapes of the first, transposed
-                narrow @ weight.T
-                wide @ weight
-                wide.T @ narrow
+            weight, total = weights[channels, hidden], totals[channels, hidden]
+            products = products_for(weight)
+            for chunk in row_chunks(rows, hidden, weight):
+                narrow, wide = x[channels][chunk], h[hidden][chunk]
+                for _ in range(2):  # the second map has the shapes of the first, transposed
+                    products.apply(narrow, weight, out[hidden][chunk])
+                    products.apply(wide, weight.T, out[channels][chunk])
+                    products.with_columns(total, narrow, wide)
 
     return run
 
@@ -142,7 +202,7 @@ def time_shares(batch: Batch) -> dict[str, float]:
 
 def _part(operator: str) -> str:
     for name, parts in PARTS.items():
-        if any(operator == part if part.startswith("aten::") else part in operator for part in parts):
+        if any(operator == part if "::" in part else part in operator for part in parts):
             return name
     return REST
 

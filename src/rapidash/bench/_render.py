@@ -11,20 +11,25 @@ from rapidash._files import atomic_write
 from rapidash.bench._cases import CASES
 from rapidash.bench._growth import SWEEPS, GrowthRow
 from rapidash.bench._measure import BenchResult
+from rapidash.ops import product_library, product_probe
 
 HEADER = (
-    "case", "definition", "fast", "ratio", "floor", "fast / floor", "limit", "recompute", "inference", "memory",
-    "recompute memory", "in matrix products", "table error",
+    "case", "products", "definition", "fast", "ratio", "floor", "fast / floor", "limit", "recompute", "inference",
+    "memory", "recompute memory", "in matrix products", "table error",
 )  # fmt: skip
 ABOUT = """\
-Seconds are medians of whole training steps (edges, forward, backward, no optimizer), all columns in turn in one
-process. *definition*: kernels at every edge, gather, multiply, scatter in plain torch, as the released network
-does. *fast*: tabulated kernels and fused convolutions. *floor*: the matrix products of the channel MLPs alone, all 6 of
-every block; the fast network does without 3 of the last block's, which it merges with the readout. *limit*:
-definition / floor, what no implementation with all these products can pass. *recompute*, *inference* and the memory
-columns are ratios: recompute / fast in time; definition / fast in time without gradients; peak memory of a step above
-that before it, definition / fast and definition / recompute, each in a process of its own. *table error*: relative
-difference of the outputs with tables from those with exact kernels, in float64.
+Seconds are medians of whole training steps (edges, forward, backward, no optimizer), all columns and rows of a case in
+turn in one process. *products*: the library of the matrix products of float32, the same for every column of a row.
+*torch* is torch's default. With *onednn* the definition runs under `torch.set_float32_matmul_precision("medium")`, as
+the released scripts do, and the channel MLPs call oneDNN themselves, as they do by default where it is the faster of
+the two. Errors of one product relative to float64: {probe}. *definition*: kernels at every edge, gather, multiply,
+scatter in plain torch, as the released network does. *fast*: tabulated kernels and fused convolutions. *floor*: the
+matrix products of the channel MLPs alone, all 6 of every block; the fast network does without 3 of the last block's,
+which it merges with the readout. *limit*: definition / floor, which no implementation with all these products can
+pass. *recompute*, *inference* and the memory columns are ratios: recompute / fast in time; definition / fast in time
+without gradients; peak memory of a step above that before it, definition / fast and definition / recompute, each in a
+process of its own. *table error*: relative difference of the outputs with tables from those with exact kernels, in
+float64.
 """
 GROWTH_ABOUT = (
     "A training step of 3 layers, 128 channels, O = 8, one size varied at a time: seconds, and peak memory above that "
@@ -45,24 +50,26 @@ def machine(device: str) -> str:
 
 
 def table_rows(results: Sequence[BenchResult]) -> list[list[str]]:
-    """One row of cells for each result, in the order of `HEADER`."""
+    """A row of cells for each result and library of products, in the order of `HEADER`."""
     return [
         [
             result.case,
-            f"{result.definition:.3g} s",
-            f"{result.fast:.3g} s",
-            f"{result.definition / result.fast:.1f} x",
-            f"{result.floor:.3g} s",
-            f"{result.fast / result.floor:.2f}",
-            f"{result.definition / result.floor:.1f} x",
-            f"{result.recompute / result.fast:.2f}",
-            f"{result.definition_inference / result.fast_inference:.1f} x",
+            library,
+            f"{times.definition:.3g} s",
+            f"{times.fast:.3g} s",
+            f"{times.definition / times.fast:.1f} x",
+            f"{times.floor:.3g} s",
+            f"{times.fast / times.floor:.2f}",
+            f"{times.definition / times.floor:.1f} x",
+            f"{times.recompute / times.fast:.2f}",
+            f"{times.definition_inference / times.fast_inference:.1f} x",
             f"1/{result.memory['definition'] / result.memory['fast']:.1f}",
             f"1/{result.memory['definition'] / result.memory['recompute']:.1f}",
             f"{100 * result.shares['matrix products']:.0f} %",
             f"{result.table_error:.1e}",
         ]
         for result in results
+        for library, times in result.times.items()
     ]
 
 
@@ -82,11 +89,11 @@ def write_results(
     parts = [
         f"# Speed and memory against the definition ({kind.upper()})",
         f"Machine: {machine(device)}. torch {torch.__version__}. Command: `{command}`.",
-        ABOUT,
+        ABOUT.format(probe=", ".join(f"{name} {found['error']:.1e}" for name, found in product_probe().items())),
         "\n".join("| " + " | ".join(row) + " |" for row in rows),
         "\n".join(f"- {result.case}: {CASES[result.case].about}" for result in results),
         "## Where the time of a step goes",
-        "Shares of the fast training step's time, by torch's profiler.",
+        f"Shares of the fast training step's time, by torch's profiler, with products through {product_library()}.",
         _shares_table(results),
     ]
     if growth:

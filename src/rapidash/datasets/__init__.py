@@ -66,6 +66,8 @@ if TYPE_CHECKING:
         heart_disease_dataset,
         tabular_dataset,
     )
+    from rapidash.datasets._template_clouds import template_clouds
+    from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -88,6 +90,7 @@ __all__ = [
     "SITES_COLUMNS",
     "SOLIDS",
     "SQUARES_FACTORS",
+    "VALUED_FORMATS",
     "Column",
     "DataError",
     "FileCloud",
@@ -121,6 +124,7 @@ __all__ = [
     "mnist_superpixels_dataset",
     "modelnet10_dataset",
     "modelnet40_dataset",
+    "names_in_use",
     "nbody_dataset",
     "partial_symmetry_clouds",
     "planted_classes",
@@ -133,6 +137,7 @@ __all__ = [
     "qm9_split",
     "read_clouds",
     "read_motion_clips",
+    "read_valued_clouds",
     "refinement_hash",
     "regular_graphs_dataset",
     "sample_surface",
@@ -145,6 +150,7 @@ __all__ = [
     "squares_images",
     "structural_sites_dataset",
     "tabular_dataset",
+    "template_clouds",
     "unforeseen",
     "unit_ball",
     "whole_numbers",
@@ -208,6 +214,7 @@ _LAZY = {
         "whole_numbers",
     ),
     "_partial_clouds": ("partial_symmetry_clouds",),
+    "_template_clouds": ("template_clouds",),
     "_scanobjectnn": (
         "SCANOBJECTNN_CLASSES",
         "scanobjectnn_dataset",
@@ -224,6 +231,7 @@ _LAZY = {
         "tabular_dataset",
         "TableSplit",
     ),
+    "_valued_files": ("VALUED_FORMATS", "names_in_use", "read_valued_clouds"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

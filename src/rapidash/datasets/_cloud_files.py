@@ -1,9 +1,10 @@
 """Clouds from a user's own files: xyz, npz, ply and off, one reader for all."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class FileCloud:
         triangles: (F, 3) of a mesh; None for points without faces.
         label: category of the cloud, a number or a name; None where the file has none.
         left_out: what is wrong with arrays that the file also has, by name, for a task that needs one of them.
+        values: what the file has for the cloud as a whole, by name: numbers, arrays or text.
+        cell: (D, D) vectors along which the cloud repeats, a row each; None where it does not repeat.
+        periodic: (D,) along which of them.
+        units: of arrays and values, by name, where the format says them.
     """
 
     name: str
@@ -42,6 +47,10 @@ class FileCloud:
     triangles: Array | None = None
     label: Label | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    cell: Array | None = None
+    periodic: Array | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 Entries = Iterator[tuple[str, FileCloud | DataError]]
@@ -59,7 +68,8 @@ def read_clouds(path: Path | str) -> Entries:
     coords, R, points; numbers, nuclear_charges, atomic_numbers, Z for z; charges for charge, beside num_atoms for z;
     velocities for vel; normals for normal; category for label (a number or name per cloud); num_atoms, n_atoms, and
     beside R and Z also N, for num_points. What arrays state of periods, a cell or another unit counts (pbc, cell,
-    units). An array is left out that would unpack to more than 256 MiB and 30 times the size of the file.
+    units). An array is left out that would unpack to more than 256 MiB and 30 times the size of the file. An array of
+    several clouds with a row for each, and no row per point, is among the ``values`` of the clouds.
 
     ``.ply`` (text or binary), ``.off``: one mesh, or the points of a file without faces. Other numbers that a ply has
     for its vertices are taken along: nx, ny, nz as normal, vx, vy, vz as vel.
@@ -83,6 +93,11 @@ def _xyz(path: Path) -> Entries:
 
 
 def _npz(path: Path) -> Entries:
+    return read_npz_clouds(path)
+
+
+def read_npz_clouds(path: Path, *, with_cells: bool = False) -> Entries:
+    """As `read_clouds`; with ``with_cells`` arrays cell (3, 3) or (B, 3, 3) and pbc (3,) or (B, 3) may be stated."""
     given = read_npz(path, verify=False)
     every = {*given, *given.objects}
     arrays, bad = _small_enough(given, every)
@@ -91,6 +106,7 @@ def _npz(path: Path) -> Entries:
         raise DataError(f"{path}: {wrong}, expected numbers: clouds of several sizes stand one after the other")
     if "pos" not in arrays:
         raise DataError(f"{path} has no array 'pos' (or {', '.join(ALIASES['pos'][1:])}), it has {sorted(given)}")
+    cells = _take_cells(path, arrays) if with_cells else None
     try:
         check_arrays(arrays)
     except DataError as error:
@@ -103,12 +119,44 @@ def _npz(path: Path) -> Entries:
     if sizes is not None:
         _check_sizes(path, pos, sizes)
     if pos.ndim == 3:
-        yield from _stacked(path, arrays, sizes, bad)
+        found = _stacked(path, arrays, sizes, bad)
     elif sizes is not None:
-        yield from _concatenated(path, arrays, sizes, bad)
+        found = _concatenated(path, arrays, sizes, bad)
     else:
         (label,) = _take_labels(arrays, 1, bad)
-        yield str(path), FileCloud(str(path), _with_rows(arrays, len(pos), bad), label=label, left_out=bad)
+        rows = _with_rows(arrays, len(pos), bad)
+        values = {name: array for name, array in arrays.items() if name not in rows}
+        one = FileCloud(str(path), rows, label=label, left_out=bad, values=values)
+        found = iter([(str(path), one)])
+    if cells is None:
+        yield from found
+        return
+    num = len(pos) if pos.ndim == 3 else 1 if sizes is None else len(sizes)
+    if any(len(part) not in (1, num) for part in cells):
+        raise DataError(f"{path}: cell and pbc have {[len(part) for part in cells]} entries, expected 1 or {num}")
+    for index, (name, cloud) in enumerate(found):
+        cell, periodic = (part[index if len(part) > 1 else 0] for part in cells)
+        yield name, replace(cloud, cell=cell, periodic=periodic) if isinstance(cloud, FileCloud) else cloud
+
+
+def _take_cells(path: Path, arrays: dict[str, Array]) -> tuple[Array, Array] | None:
+    """The arrays cell as (B or 1, D, D) and pbc as (B or 1, D), taken out; None where there is no cell."""
+    cell, periodic = arrays.pop("cell", None), arrays.pop("pbc", None)
+    if cell is None:
+        if periodic is not None and periodic.any():
+            raise DataError(f"{path}: 'pbc' says that it is periodic, and there is no array 'cell' (B, 3, 3)")
+        return None
+    if cell.dtype.kind not in "fiu" or cell.shape[-2:] not in ((2, 2), (3, 3)) or cell.ndim > 3:
+        raise DataError(f"{path}: 'cell' has shape {cell.shape} of {cell.dtype}, expected (3, 3) or (B, 3, 3)")
+    dim = cell.shape[-1]
+    cell = cell.reshape(-1, dim, dim).astype(np.float64)
+    if periodic is None:
+        return cell, np.ones((1, dim), dtype=bool)
+    if periodic.dtype.kind not in "biu" or periodic.shape[-1:] != (dim,) or periodic.ndim > 2:
+        raise DataError(
+            f"{path}: 'pbc' has shape {periodic.shape} of {periodic.dtype}, expected ({dim},) or (B, {dim})"
+        )
+    return cell, periodic.reshape(-1, dim).astype(bool)
 
 
 def _small_enough(given: NpzArrays, every: Collection[str]) -> tuple[dict[str, Array], dict[str, str]]:
@@ -163,7 +211,10 @@ def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None, bad: dic
         name = f"{path}, cloud {index}"
         kept = slice(None if sizes is None else int(sizes[index]))
         found = shared | {key: array[index][kept] for key, array in own.items()}
-        yield name, FileCloud(name, found, label=label, left_out=bad)
+        values = {
+            key: array[index] for key, array in others.items() if key not in shared and array.shape[:1] == (num_clouds,)
+        }
+        yield name, FileCloud(name, found, label=label, left_out=bad, values=values)
 
 
 def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array, bad: dict[str, str]) -> Entries:
@@ -173,7 +224,10 @@ def _concatenated(path: Path, arrays: dict[str, Array], sizes: Array, bad: dict[
     for index, (size, end, label) in enumerate(zip(sizes.tolist(), ends.tolist(), labels)):
         name = f"{path}, cloud {index}"
         found = {key: array[end - size : end] for key, array in rows.items()}
-        yield name, FileCloud(name, found, label=label, left_out=bad)
+        values = {
+            key: array[index] for key, array in arrays.items() if key not in rows and array.shape[:1] == sizes.shape
+        }
+        yield name, FileCloud(name, found, label=label, left_out=bad, values=values)
 
 
 def _take_labels(arrays: dict[str, Array], num_clouds: int, bad: dict[str, str]) -> list[Label | None]:

@@ -16,7 +16,7 @@ from rapidash.generate._state import StateSpace
 from rapidash.groups import Position, Scalar
 
 LEVEL = Field(Scalar(), level="cloud")
-CONSTANTS = ("unit_length", "condition_mean", "condition_deviation", "condition_low", "condition_high")
+CONSTANTS = ("unit_length", "condition_middle", "condition_scale", "condition_low", "condition_high")
 
 
 class DenoisingNetwork(nn.Module, ABC):
@@ -29,17 +29,19 @@ class DenoisingNetwork(nn.Module, ABC):
     Args:
         space: of the states.
         kinds: name of the field that tells points apart, if there is one; only points of one kind may swap.
-        num_constants: how many of `CONSTANTS` the data have.
+        num_constants: how many of `CONSTANTS` the data have, and after them numbers that the task keeps.
     """
 
     constants: Tensor
     backbone: Any  # a `Network`, which is a module
+    turns_samples: bool  # the network has learned clouds in one pose: samples are turned at random
 
     def __init__(self, space: StateSpace, *, kinds: str | None = None, num_constants: int = 1) -> None:
         super().__init__()
         self.space, self.kinds = space, kinds
         self.register_buffer("constants", torch.ones(num_constants))
         self.modulation: LevelModulation | None = None
+        self.turns_samples = False
 
     @property
     def unit_length(self) -> float:

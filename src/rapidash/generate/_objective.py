@@ -1,17 +1,18 @@
 """Denoising as an objective: new levels and new noise in every training step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from rapidash._plain import check_fields
-from rapidash.data import Batch, CloudBatch, Dataset
+from rapidash.data import Batch, CloudBatch, Dataset, MovedDataset
 from rapidash.generate._coupling import aligned
 from rapidash.generate._levels import Law, parse_levels
 from rapidash.generate._network import DenoisingNetwork, denoising_part, noised
 from rapidash.generate._noise import random_noise
+from rapidash.generate._pose import canonical_rotations
 from rapidash.generate._task import DenoisingTask
 from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, Supervised
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Coupling = Literal["independent", "aligned"]
 Conditioning = Literal["scalar", "modulation"]
+Pose = Literal["data", "canonical"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Denoising(Objective):
         conditioning: how the network knows the level: ``"scalar"``: as an input of every point, or ``"modulation"``: as
             one that modulates the features before every block as well, see `LevelModulation`.
         drop_condition: share of the clouds that are trained without their condition, in [0, 1).
+        pose: of the clouds that are learned and scored: ``"data"``: as they are, or ``"canonical"``: each turned by
+            `canonical_rotations`, and samples turned at random, so that every pose is as likely as another whatever the
+            network is. The denoising loss is then that of an easier problem.
     Raises: ValueError for values outside the above, or a task that does not generate.
     Source: Karras et al., NeurIPS 2022; Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023.
     """
@@ -47,13 +52,19 @@ class Denoising(Objective):
     reflections: bool = False
     conditioning: Conditioning = "scalar"
     drop_condition: float = 0.1
+    pose: Pose = field(default="data", metadata={"absent": "data"})
 
     def __post_init__(self) -> None:
         check_fields(self)
         parse_levels(self.levels)
-        for name, allowed in (("coupling", get_args(Coupling)), ("conditioning", get_args(Conditioning))):
+        choices = {"coupling": Coupling, "conditioning": Conditioning, "pose": Pose}
+        for name, allowed in ((name, get_args(kind)) for name, kind in choices.items()):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.coupling == "aligned" and self.pose == "canonical":
+            raise ValueError(
+                "coupling='aligned' turns clouds towards their noise, pose='canonical' into one pose: take one"
+            )
         if not 0 <= self.drop_condition < 1:
             raise ValueError(f"drop_condition must be in [0, 1), got {self.drop_condition}")
 
@@ -68,6 +79,7 @@ class Denoising(Objective):
             )
         if self.conditioning == "modulation":
             denoising_part(model).modulate()
+        denoising_part(model).turns_samples = self.pose == "canonical"
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> "NoiseControl":
@@ -93,7 +105,9 @@ class Denoising(Objective):
         seed: int = 0,
         average: OrbitAverage | None = None,
     ) -> Score:
-        """The denoising loss."""
+        """The denoising loss, of the clouds in the pose that is learned."""
+        if self.pose == "canonical":
+            data = in_canonical_pose(data, denoising_part(model).space.dim)
         scorer = Supervised()
         return scorer.score(model, task, data, train=train, batch_size=batch_size, seed=seed, average=average)
 
@@ -112,6 +126,8 @@ class NoiseControl(Control):
         if "condition" in batch.tensors and self.objective.drop_condition:
             is_dropped = torch.rand(batch.num_clouds, generator=rng) < self.objective.drop_condition
             batch = batch.with_tensor("condition", batch["condition"].masked_fill(is_dropped[:, None], torch.nan))
+        if self.objective.pose == "canonical":
+            batch = turned(batch, batch["clean"][:, : self.space.dim])
         if self.objective.coupling == "aligned":
             batch = batch.with_tensor("clean", self._aligned(batch, noise))
         return noised(batch, self.space, parse_levels(self.objective.levels).quantile(shares), noise)
@@ -124,3 +140,23 @@ class NoiseControl(Control):
         reflections = self.objective.reflections
         moved = [aligned(x, eps, self.space.dim, kinds=kind, reflections=reflections) for x, eps, kind in clouds]
         return torch.cat(moved).to(batch["clean"])
+
+
+def turned(batch: CloudBatch, clean: Tensor) -> CloudBatch:
+    """Clouds turned into the canonical pose of their clean positions, with all that belongs to them."""
+    return batch.transform(_motions(batch, clean))
+
+
+def in_canonical_pose(data: Dataset, dim: int) -> Dataset:
+    """Noisy clouds turned, noise and target too, so that the clean ones are in canonical pose."""
+    batch = data.batch(torch.arange(len(data)))
+    assert isinstance(batch, CloudBatch)
+    return MovedDataset(data, _motions(batch, batch["clean"][:, :dim]))
+
+
+def _motions(batch: CloudBatch, clean: Tensor) -> Tensor:
+    """Elements (B, D + 1, D + 1) that turn every cloud into its canonical pose."""
+    rotations = canonical_rotations(clean, batch.batch, batch.num_clouds)
+    motions = torch.eye(rotations.shape[1] + 1).to(rotations).repeat(batch.num_clouds, 1, 1)
+    motions[:, :-1, :-1] = rotations
+    return motions

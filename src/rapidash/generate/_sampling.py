@@ -5,13 +5,15 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.generate._asked import Asked
 from rapidash.generate._denoiser import Denoiser
 from rapidash.generate._network import denoising_part, with_state
 from rapidash.generate._noise import numbered_noise
+from rapidash.generate._pose import random_turns
 from rapidash.generate._samplers import Sampler
 from rapidash.generate._state import check_sizes
 from rapidash.generate._task import DenoisingTask
@@ -32,6 +34,7 @@ def sample_clouds(
     sampler: Sampler | None = None,
     guidance: float = 0.0,
     condition: Float[Tensor, "num 1"] | None = None,
+    num_points: Int[Tensor, " num"] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> CloudDataset:
     """Clouds 0 to num - 1 of a seed, in the unit of the task's data; generated scalars are their field ``features``.
@@ -47,25 +50,23 @@ def sample_clouds(
         seed: of the noise.
         sampler: default: that of the task's figures.
         guidance: w in D(c) + w (D(c) - D(none)); 0: the condition alone.
-        condition: asked for, in place of that of the task's templates.
+        condition: asked for, in place of that of the task's templates; NaN for none.
+        num_points: of each cloud, in place of the law of the training data; sizes that it does not have are allowed.
         advance: called with the number of clouds after every block.
     Warns: for a condition outside the range of the training data.
-    Raises: ValueError for a number below 1, a guidance that is not finite, or guidance or a condition for
-        a task without conditions.
+    Raises: ValueError for a number below 1, a guidance that is not finite, guidance or a condition for a task without
+        conditions, or numbers of points that the task does not have.
     """
     if num < 1 or not math.isfinite(guidance):
         raise ValueError(f"num must be at least 1 and guidance finite, got {num=}, {guidance=}")
     network, sampler = denoising_part(model), sampler or task.sampler
     whole = -(-num // _BLOCK) * _BLOCK
-    given = task.templates(torch.arange(whole), seed)
+    asked, constants = Asked(condition, num_points), network.constants.double().cpu()
+    asked.check(num)
+    given = task.templates(torch.arange(whole), seed, constants, asked.padded(whole))
     check_sizes(given.num_points)
     if "condition" not in given.tensors and (guidance or condition is not None):
         raise ValueError(f"task {task.name!r} has no condition to ask for, or to be guided by")
-    if condition is not None:
-        if condition.shape != (num, 1):
-            raise ValueError(f"condition must have the shape ({num}, 1), got {tuple(condition.shape)}")
-        asked = torch.cat([condition.to(given.tensors["condition"]), given.tensors["condition"][num:]])
-        given = CloudDataset({**given.tensors, "condition": asked}, given.fields, given.num_points)
     if "condition" in given.tensors:
         _check_range(given.tensors["condition"][:num], network.constants)
     states = []
@@ -75,10 +76,14 @@ def sample_clouds(
             if advance is not None:
                 advance(min(_BLOCK, num - int(indices[0])))
     z, dim = torch.cat(states), network.space.dim
+    if network.turns_samples:
+        turns = random_turns(dim, range(whole), seed).to(z).repeat_interleave(given.num_points, 0)
+        z = torch.cat([torch.einsum("nij,nj->ni", turns, z[:, :dim]), z[:, dim:]], dim=1)
     made, fields = {"pos": z[:, :dim] * network.unit_length}, dict(given.fields)
     if network.space.num_scalars:
         made["features"], fields["features"] = z[:, dim:], Field(Scalar())
-    return CloudDataset({**given.tensors, **made}, fields, given.num_points).subset(torch.arange(num))
+    samples = CloudDataset({**given.tensors, **made}, fields, given.num_points).subset(torch.arange(num))
+    return task.decoded(samples, constants)
 
 
 def is_finite(samples: CloudDataset) -> Tensor:
@@ -124,7 +129,7 @@ def guided_network(model: nn.Module, batch: CloudBatch, guidance: float = 0.0) -
 
 
 def _check_range(condition: Tensor, constants: Tensor) -> None:
-    low, high = (float(value) for value in constants[-2:])
+    low, high = (float(value) for value in constants[3:5])
     asked = condition[torch.isfinite(condition)]
     if len(asked) and not (low <= float(asked.min()) and float(asked.max()) <= high):
         warnings.warn(

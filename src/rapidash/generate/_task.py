@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.generate._asked import Asked
 from rapidash.generate._levels import LogNormalLevels
 from rapidash.generate._network import LEVEL, noised
 from rapidash.generate._noise import random_noise
@@ -59,8 +60,18 @@ class DenoisingTask(ABC):
         """
 
     @abstractmethod
-    def templates(self, indices: Int[Tensor, " B"], seed: int) -> CloudDataset:
-        """The samples with these numbers as far as they are given: as `clouds`, with positions that do not matter."""
+    def templates(
+        self, indices: Int[Tensor, " B"], seed: int, constants: Float[Tensor, " K"], asked: Asked
+    ) -> CloudDataset:
+        """The samples with these numbers as far as they are given: as `clouds`, with positions that do not matter.
+
+        Args:
+            indices: numbers of the samples.
+            seed: of the samples.
+            constants: those of the training data, which the network kept, float64 on the CPU.
+            asked: what is asked of these samples.
+        Raises: ValueError for what the task cannot give.
+        """
 
     @abstractmethod
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
@@ -79,11 +90,40 @@ class DenoisingTask(ABC):
         """The output of the network: velocities of states."""
         return self.space.field
 
-    def states(self, clouds: CloudDataset, length: float) -> Float[Tensor, "N W"]:
+    def decoded(self, samples: CloudDataset, constants: Float[Tensor, " K"]) -> CloudDataset:
+        """Samples with what their generated scalars ``features`` say, such as the kind of an atom."""
+        return samples
+
+    def elements(self, samples: CloudDataset) -> list[str] | None:
+        """The element of every point, for files and pictures; None where there are none."""
+        if self.kinds is None or not self.symbols:
+            return None
+        return [self.symbols[kind] for kind in samples.tensors[self.kinds].tolist()]
+
+    def bonds(self, samples: CloudDataset) -> Int[Tensor, "K 2"]:
+        """Pairs of points of one cloud between which pictures have a line, numbered through all clouds."""
+        return torch.zeros(0, 2, dtype=torch.long)
+
+    @property
+    def num_own_constants(self) -> int:
+        """Numbers of the training data that the task keeps beside those of `CONSTANTS`."""
+        return 0
+
+    def constants(self) -> Float[Tensor, " K"]:
+        """The numbers of the training data that a network keeps, `CONSTANTS` first, float64."""
+        train = self.clouds("train")
+        found = [unit_length(train)]
+        if "condition" in train.tensors:
+            given = train.tensors["condition"].double()
+            low, middle, high = given.quantile(given.new_tensor([0.16, 0.5, 0.84])).tolist()
+            found += [middle, (high - low) / 2, float(given.min()), float(given.max())]
+        return torch.tensor(found, dtype=torch.float64)
+
+    def states(self, clouds: CloudDataset, constants: Float[Tensor, " K"]) -> Float[Tensor, "N W"]:
         """The clean states of clouds, in the network's unit of length; tasks with scalars add them."""
         pos = clouds.tensors["pos"].double()
         batch = torch.repeat_interleave(torch.arange(len(clouds)), clouds.num_points)
-        return (pos - centroids(pos, batch, len(clouds))[batch]) / length
+        return (pos - centroids(pos, batch, len(clouds))[batch]) / constants[0]
 
     def dataset(self, split: Split) -> CloudDataset:
         """The noisy clouds of a split.
@@ -93,7 +133,7 @@ class DenoisingTask(ABC):
         train = self.clouds("train")
         data = train if split == "train" else self.clouds(split)
         check_sizes(data.num_points)
-        length, copies = unit_length(train), 1 if split == "train" else LEVELS_PER_CLOUD
+        constants, copies = self.constants(), 1 if split == "train" else LEVELS_PER_CLOUD
         most = {"train": len(data), "val": self.num_val, "test": self.num_test}[split]
         kept = torch.linspace(0, len(data) - 1, min(most, len(data))).long()
         data = data.subset(kept.repeat_interleave(copies))
@@ -101,9 +141,8 @@ class DenoisingTask(ABC):
         rng = seeded(0, split, "noise")
         shares = torch.rand(len(data), generator=rng, dtype=torch.float64) + torch.arange(len(data)) % copies
         noise = random_noise(self.space, batch.batch, len(data), rng)
-        clean = self.states(data, length).to(batch.pos)
-        constants = torch.tensor(self._constants(train, length), dtype=torch.float64).expand(len(data), -1)
-        batch = batch.with_tensor("clean", clean, self.space.field).with_tensor("constants", constants.clone(), LEVEL)
+        clean, known = self.states(data, constants).to(batch.pos), constants.to(batch.pos).repeat(len(data), 1)
+        batch = batch.with_tensor("clean", clean, self.space.field).with_tensor("constants", known, LEVEL)
         batch = noised(batch, self.space, LogNormalLevels().quantile(shares / copies), noise)
         return CloudDataset(batch.tensors, batch.fields, data.num_points)
 
@@ -114,13 +153,6 @@ class DenoisingTask(ABC):
     def errors(self, prediction: Float[Tensor, "N W"], batch: CloudBatch) -> Float[Tensor, " B"]:
         """Mean square of F - T over the degrees of freedom of a cloud's positions, and the same of its scalars."""
         return self.space.mean_square(prediction - batch["target"], batch.batch, batch.num_clouds)
-
-    def _constants(self, train: CloudDataset, length: float) -> list[float]:
-        """The unit of length, and mean, deviation and range of the condition in the training data."""
-        if "condition" not in train.tensors:
-            return [length]
-        given = train.tensors["condition"].double()
-        return [length, float(given.mean()), float(given.std()), float(given.min()), float(given.max())]
 
 
 def placeholder(

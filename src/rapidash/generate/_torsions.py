@@ -43,12 +43,3 @@ def js_divergence(p: Float[Tensor, " cells"], q: Float[Tensor, " cells"]) -> flo
         return torch.special.xlogy(one, one / mean.where(mean > 0, torch.ones(()).double())).sum()
 
     return float((relative(p) + relative(q)) / 2)
-
-
-def pose_order(points: Float[Tensor, "B n D"]) -> float:
-    """How far clouds lie along one direction: max_k |mean of D (a . e_k)^2 - 1| over the coordinate axes, with a the
-    longest axis of a cloud; 0 for random poses, D - 1 if all lie along one of the axes.
-    """
-    offset = points - points.mean(1, keepdim=True)
-    axis = torch.linalg.eigh(offset.transpose(1, 2) @ offset).eigenvectors[..., -1]
-    return float((points.shape[2] * axis.square().mean(0) - 1).abs().max())

@@ -39,6 +39,7 @@ from rapidash.groups._representations import (
     Tensor2,
     Vector,
 )
+from rapidash.groups._rotation_rule import LEBEDEV_DEGREES, rotation_rule
 from rapidash.groups._signals import GridPermutation, OrientationSignal, PairPermutation, Permutation
 from rapidash.groups._subgroups import (
     coset_labels,
@@ -50,6 +51,7 @@ from rapidash.groups._subgroups import (
 )
 
 __all__ = [
+    "LEBEDEV_DEGREES",
     "O2",
     "ORIENTATION_GRIDS",
     "SE",
@@ -119,6 +121,7 @@ __all__ = [
     "permutation_action",
     "pixel_action",
     "random_rotation",
+    "rotation_rule",
     "scaling",
     "shear",
     "trivial",

@@ -22,13 +22,13 @@ from rapidash.learn._learned_histogram import SHARE, LearnedHistogram
 from rapidash.learn._mixed_layers import MixedGroupConv
 from rapidash.learn._penalties import commutator_penalty, hessian_penalty
 from rapidash.learn._relax_to_subgroup import layer_subgroups, relax_to_subgroup, subgroup_distance
-from rapidash.learn._search import EquivarianceSearch, Individual, SearchResult
+from rapidash.learn._search import EquivarianceSearch, Individual, MixingResult, SearchResult
 from rapidash.learn._subgroup_evolution import SubgroupEvolution
 from rapidash.learn._subgroup_mixing import SubgroupMixing
 from rapidash.learn._transport import MOTION_UNITS, MOTIONS, AffineTransport, affine_transport
 from rapidash.learn._vae_configs import CommutativeLieGroupVAEConfig, VAEConfig
 from rapidash.learn._variational import VariationalBound
-from rapidash.learn._widths import LearnedWidths, half_periods, width_penalty
+from rapidash.learn._widths import LearnedWidths, beyond_the_box, half_periods, width_penalty
 
 __all__ = [
     "ACTIVE",
@@ -57,6 +57,7 @@ __all__ = [
     "LearnedHistogram",
     "LearnedWidths",
     "MixedGroupConv",
+    "MixingResult",
     "Posterior",
     "SearchResult",
     "SubgroupEvolution",
@@ -66,6 +67,7 @@ __all__ = [
     "VariationalBound",
     "VariationalNetwork",
     "affine_transport",
+    "beyond_the_box",
     "by_latent_of",
     "commutator_penalty",
     "half_periods",

@@ -9,7 +9,7 @@ from torch import nn
 
 from rapidash.groups import generator_names
 from rapidash.learn._ranged import RangedMethod
-from rapidash.learn._widths import LearnedWidths
+from rapidash.learn._widths import LearnedWidths, beyond_the_box
 from rapidash.methods import Control, DrawControl, ParamGroup, StepView, Task
 from rapidash.symmetry import Ledger
 
@@ -84,12 +84,19 @@ class Augerino(RangedMethod):
         return f"exp(sum u w A) of {self.group} with {what} {widths} (1 element in training, {tested})"
 
     def learned_ledger(self, model: nn.Module, before: Ledger, view: str) -> Ledger:
-        """Also the half-widths of the trained model."""
+        """Also the half-widths of the trained model; of one that left the safe box that it did, and what follows."""
         ledger = self.ledger(before, view)
         if not self.learns:
             return ledger
         law = WidthControl(self, model).law
-        widths = ", ".join(f"{name} {width:.3g}" for name, width in zip(law.names, law.width.tolist()))
+        found = dict(zip(law.names, law.width.tolist()))
+        left = [name for name, width in found.items() if width >= law.max_width]
+        widths = ", ".join(
+            f"{name} {beyond_the_box(name, law.max_width) if name in left else f'{width:.3g}'}"
+            for name, width in found.items()
+        )
+        if left and law.weight:
+            widths += f"; outside the box there is no penalty, which had opened {', '.join(found)} until then"
         return replace(ledger, reasons=(*ledger.reasons, f"the half-widths of the chosen weights: {widths}"))
 
     @property

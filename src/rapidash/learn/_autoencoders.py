@@ -3,13 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.symmetry import ExponentialAction
+
+Activation = Literal["relu", "silu"]
 
 _MAX_LOG_VAR = 10.0
 
@@ -68,16 +70,19 @@ class VAE(VariationalNetwork):
         num_pixels: P.
         num_latents: L.
         hidden: widths of the hidden layers of the encoder; the decoder has them in the opposite order.
-    Raises: ValueError for sizes below 1.
+        activation: see `perceptron`.
+    Raises: ValueError for sizes below 1, or another activation.
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     """
 
-    def __init__(self, num_pixels: int, num_latents: int, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, num_pixels: int, num_latents: int, hidden: Sequence[int], activation: Activation = "relu"
+    ) -> None:
         super().__init__()
         _check_sizes(num_pixels=num_pixels, num_latents=num_latents, hidden=hidden)
         self.num_latents = num_latents
-        self.encoder = perceptron([num_pixels, *hidden, 2 * num_latents])
-        self.decoder = perceptron([num_latents, *reversed(hidden), num_pixels])
+        self.encoder = perceptron([num_pixels, *hidden, 2 * num_latents], activation)
+        self.decoder = perceptron([num_latents, *reversed(hidden), num_pixels], activation)
 
     def encode(self, x: Float[Tensor, "B P"]) -> Posterior:
         """The posterior of each row."""
@@ -112,21 +117,28 @@ class CommutativeLieGroupVAE(VariationalNetwork):
         size: n of the matrices.
         hidden: widths of the hidden layers of the encoder; the decoder has them in the opposite order.
         init_scale: standard deviation of the entries of the fresh generators.
-    Raises: ValueError for sizes below 1, or a scale that is not positive.
+        activation: see `perceptron`.
+    Raises: ValueError for sizes below 1, a scale that is not positive, or another activation.
     Source: Zhu, Xu, Tao, "Commutative Lie Group VAE for Disentanglement Learning", ICML 2021.
     """
 
     def __init__(
-        self, num_pixels: int, num_latents: int, size: int, hidden: Sequence[int], init_scale: float = 1e-3
+        self,
+        num_pixels: int,
+        num_latents: int,
+        size: int,
+        hidden: Sequence[int],
+        init_scale: float = 1e-3,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         _check_sizes(num_pixels=num_pixels, num_latents=num_latents, size=size, hidden=hidden)
         self.num_latents, self.size, square = num_latents, size, size * size
-        self.encoder = perceptron([num_pixels, *hidden, square])
-        self.mean_head = perceptron([square, 4 * square, num_latents])
-        self.log_var_head = perceptron([square, 4 * square, num_latents])
+        self.encoder = perceptron([num_pixels, *hidden, square], activation)
+        self.mean_head = perceptron([square, 4 * square, num_latents], activation)
+        self.log_var_head = perceptron([square, 4 * square, num_latents], activation)
         self.action = ExponentialAction(num_latents, size, init_scale)
-        self.decoder = perceptron([square, *reversed(hidden), num_pixels])
+        self.decoder = perceptron([square, *reversed(hidden), num_pixels], activation)
 
     @property
     def generators(self) -> Float[Tensor, "L n n"]:
@@ -161,12 +173,27 @@ def drawn(mean: Tensor, log_var: Tensor, generator: torch.Generator | None) -> T
     return mean + (log_var / 2).exp() * noise.to(mean)
 
 
-def perceptron(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear maps with SiLU between them."""
+def perceptron(sizes: Sequence[int], activation: Activation = "relu") -> nn.Sequential:
+    """Linear maps with an activation between them.
+
+    Args:
+        sizes: of the input, the hidden layers and the output.
+        activation: ``"relu"``: with the initial weights of Glorot and Bengio (uniform) and no offsets, as the paper's
+            networks have; ``"silu"``: with those of PyTorch's linear maps, as earlier versions had.
+    Raises: ValueError for another activation.
+    """
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
     parts: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        parts += [nn.Linear(inputs, outputs), nn.SiLU()]
-    return nn.Sequential(*parts[:-1])
+        parts += [nn.Linear(inputs, outputs), nn.ReLU() if activation == "relu" else nn.SiLU()]
+    network = nn.Sequential(*parts[:-1])
+    if activation == "relu":
+        for part in network:
+            if isinstance(part, nn.Linear):
+                nn.init.xavier_uniform_(part.weight)
+                nn.init.zeros_(part.bias)
+    return network
 
 
 def _check_sizes(*, hidden: Sequence[int], **sizes: int) -> None:

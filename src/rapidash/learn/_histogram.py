@@ -81,6 +81,13 @@ class GroupHistogram(nn.Module):
         """-sum_k p_k log p_k, nats; at most log n."""
         return -(self.shares * self.logits.log_softmax(0)).sum()
 
+    @property
+    def reaches_its_ends(self) -> bool:
+        """Whether the ends of a range that is no period have more than 3/4 of the mean share: it may go on beyond."""
+        shares = self.shares.detach()
+        is_range = not math.isfinite(float(half_periods(self.group)[0]))
+        return is_range and float(shares[-1]) * len(shares) > 0.75
+
     @contextmanager
     def only(self, index: int) -> Iterator[None]:
         """Within the block every sample is moved by the element of one bin."""

@@ -93,6 +93,8 @@ class LearnedHistogram(RangedMethod):
         ]
         entropy = f"entropy {float(law.entropy().detach()):.3g} of at most {math.log(len(law.elements)):.3g}"
         ledger = self.ledger(before, view)
+        if law.reaches_its_ends:
+            entropy += f"; shares up to the ends of the range, {self.reach:.3g} each way: more was not asked"
         found = f"shares above twice their mean, of the chosen weights, {law.names[0]} by {', '.join(large)}; {entropy}"
         return replace(ledger, reasons=(*ledger.reasons, found))
 

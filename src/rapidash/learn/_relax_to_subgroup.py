@@ -1,6 +1,7 @@
 """The relaxation morphism: the same function with the weights of a smaller group, and how far weights are from one."""
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -86,7 +87,7 @@ def subgroup_distance(model: nn.Module, subgroup: str | Group) -> Float[Tensor, 
         model: a network, or a convolution of images; its convolutions count.
         subgroup: a group, or a name, as for `relax_to_subgroup`.
     Returns: one number in [0, 1] for every layer, 0 where it is equivariant to the group.
-    Raises: ValueError as `relax_to_subgroup`.
+    Raises: ValueError as `relax_to_subgroup`, or for a layer whose weights are all 0 or not finite.
     """
     if isinstance(model, ImageLayer):
         if not isinstance(model.group, Group):
@@ -130,6 +131,10 @@ def _distance(tables: Sequence[Tensor], labels: Sequence[Tensor]) -> Float[Tenso
         sums = table.new_zeros(int(label.max()) + 1, *table.shape[1:]).index_add(0, label, table)
         means = sums / torch.bincount(label).to(table).reshape(-1, *[1] * (table.dim() - 1))
         rest, whole = rest + (table - means[label]).square().sum(), whole + table.square().sum()
+    if not 0 < float(whole) < math.inf:
+        raise ValueError(
+            f"a layer has weights of squared norm {float(whole):.3g}: their distance from others is not defined"
+        )
     return (rest / whole).sqrt()
 
 

@@ -1,12 +1,17 @@
 """Search for the subgroup that every layer keeps, on a network and functions of the user's own."""
 
 import copy
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from rapidash.learn._evolution import Candidates, Layers, Score, candidates, children, survivors
+from rapidash.learn._mixed_layers import mix_network, mixtures, settle, trained_logits
 from rapidash.models import Rapidash, keep_subgroups, layer_members, untie, untying
 from rapidash.nn import used_parameters
 
@@ -30,6 +35,9 @@ class Individual:
     generation: int
 
 
+Batches = TypeVar("Batches")
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """The outcome of an evolution.
@@ -43,6 +51,26 @@ class SearchResult:
     best: Individual
     population: tuple[Individual, ...]
     history: tuple[tuple[tuple[tuple[str, ...], float, int], ...], ...]
+
+
+@dataclass(frozen=True)
+class MixingResult:
+    """The outcome of a differentiable search.
+
+    Args:
+        model: the network whose layers keep their likeliest groups, with the mixed weights averaged over their orbits;
+            train it on.
+        groups: of every layer the name of that group.
+        names: of the candidates, the largest first.
+        shares: softmax of the logits of the candidates in each layer, in this order.
+        history: of every epoch the mean loss of the training batches, and that of the batches held out.
+    """
+
+    model: nn.Module
+    groups: tuple[str, ...]
+    names: tuple[str, ...]
+    shares: Float[Tensor, "layers candidates"]
+    history: tuple[tuple[float, float], ...]
 
 
 class EquivarianceSearch:
@@ -80,7 +108,7 @@ class EquivarianceSearch:
             evaluate: the error of a network on validation data, lower is better.
             generations: after the first, which holds the given network alone; at least 0.
             population: individuals that live on, at least 1.
-        Raises: ValueError for a number below these.
+        Raises: ValueError for a number below these, or an error that is NaN.
         """
         if generations < 0 or population < 1:
             raise ValueError(f"need generations >= 0 and population >= 1, got {generations} and {population}")
@@ -104,8 +132,79 @@ class EquivarianceSearch:
         assert elite is not None
         return SearchResult(elite, tuple(kept), tuple(history))
 
+    def differentiate(
+        self,
+        loss: Callable[[nn.Module, Batches], Tensor],
+        train: Iterable[Batches],
+        held_out: Iterable[Batches],
+        *,
+        epochs: int,
+        lr: float = 1e-3,
+        logit_lr: float = 1e-3,
+        prior: float = -2.0,
+        keeps_norm: bool = True,
+    ) -> MixingResult:
+        """Mixtures of the weights of all groups, whose logits learn in turn with the weights (EquiNAS_D).
+
+        Every layer has the weights sum_H p_H W_H of all candidates H, with p the softmax of its logits. Each training
+        batch makes one step of Adam on the weights W_H, then the next batch held out one on the logits, to first order:
+        the weights stay. Batch statistics come from the training batches alone. Give batches that the weights do not
+        see: on those that they fit a larger group never pays.
+
+        Args:
+            loss: of a network on a batch, a number with a gradient, lower is better.
+            train, held_out: batches, such as loaders or lists, which can be gone through again; those held out start
+                anew when they end.
+            epochs: passes through the training batches, at least 1.
+            lr, logit_lr: learning rates of the weights and of the logits, positive.
+            prior: the logit of proper subgroups at first; that of all of the group is 0.
+            keeps_norm: whether the weights of each candidate are kept at their first norm.
+        Raises: ValueError for a number outside the above, no batches, or a loss that is not finite.
+        Source: as the class; that the second batches are others than those of training is ours.
+        """
+        if epochs < 1 or not (0 < lr < math.inf and 0 < logit_lr < math.inf):
+            raise ValueError(f"need epochs >= 1, lr > 0 and logit_lr > 0, got {epochs}, {lr} and {logit_lr}")
+        model = copy.deepcopy(self.model).train()
+        mix_network(model, self.candidates.orbits, self.candidates.members, prior=prior, keeps_norm=keeps_norm)
+        logits = [mixture.logits for mixture in mixtures(model)]
+        weights = [weight for weight in model.parameters() if all(weight is not logit for logit in logits)]
+        steps = torch.optim.Adam(weights, lr=lr), torch.optim.Adam(logits, lr=logit_lr)
+        others, history = _endless(held_out), []
+        for _ in range(epochs):
+            pairs = [self._alternate(model, loss, batch, next(others), *steps) for batch in train]
+            if not pairs:
+                raise ValueError("train has no batches, or none for another epoch: give a list or a loader")
+            history.append((sum(first for first, _ in pairs) / len(pairs), sum(last for _, last in pairs) / len(pairs)))
+        shares = torch.stack([mixture().detach().cpu() for mixture in mixtures(model)])
+        settle(model)
+        groups = tuple(self.candidates.name(members) for members in layer_members(model))
+        return MixingResult(model.train(self.model.training), groups, self.candidates.names, shares, tuple(history))
+
+    @staticmethod
+    def _alternate(
+        model: nn.Module,
+        loss: Callable[[nn.Module, Batches], Tensor],
+        batch: Batches,
+        other: Batches,
+        of_weights: torch.optim.Optimizer,
+        of_logits: torch.optim.Optimizer,
+    ) -> tuple[float, float]:
+        """One step on the weights, then one on the logits; the two losses."""
+        first = _step(of_weights, loss(model, batch))
+        statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        with trained_logits(model):
+            second = _step(of_logits, loss(model, other))
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(statistics[name])
+        return first, second
+
     def _scored(self, model: nn.Module, error: float, generation: int) -> Individual:
         groups = tuple(self.candidates.name(members) for members in layer_members(model))
+        if math.isnan(error):
+            raise ValueError(
+                f"evaluate says NaN for the network with {', '.join(groups)}: say infinity if it has diverged"
+            )
         return Individual(model, groups, error, used_parameters(model), generation)
 
 
@@ -125,3 +224,26 @@ def offspring(parents: Sequence[nn.Module], among: Candidates) -> list[nn.Module
                 untie(child, layers)
             made.append(child)
     return made
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
+    """One step on the parameters of an optimizer alone; the loss. Raises: ValueError for a loss that is not finite."""
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise ValueError(f"the loss of a batch is {value}: lower lr or logit_lr, or look for NaN in the batches")
+    own = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, gradient in zip(own, torch.autograd.grad(loss, own, allow_unused=True)):
+        parameter.grad = gradient
+    optimizer.step()
+    return value
+
+
+def _endless(batches: Iterable[Batches]) -> Iterator[Batches]:
+    """The batches over and over. Raises: ValueError where there is none (any more)."""
+    while True:
+        num = 0
+        for batch in batches:
+            num += 1
+            yield batch
+        if not num:
+            raise ValueError("held_out has no batches, or none for another pass: give a list or a loader")

@@ -1,11 +1,12 @@
 """The knobs of variational autoencoders as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import get_args
 
 from torch import nn
 
 from rapidash._plain import check_fields
-from rapidash.learn._autoencoders import VAE, CommutativeLieGroupVAE
+from rapidash.learn._autoencoders import VAE, Activation, CommutativeLieGroupVAE
 from rapidash.models import Interface, NetworkConfig, Takes
 
 
@@ -17,12 +18,14 @@ class VAEConfig(NetworkConfig):
         num_latents: L, at least 1.
         hidden_dim: width of the hidden layers, at least 1.
         num_layers: hidden layers of the encoder, and of the decoder, at least 1.
-    Raises: ValueError for sizes below 1.
+        activation: ``"relu"``, with the initial weights of Glorot and Bengio, or ``"silu"``, with those of PyTorch.
+    Raises: ValueError for sizes below 1, or another activation.
     """
 
     num_latents: int = 6
     hidden_dim: int = 256
     num_layers: int = 2
+    activation: Activation = field(default="relu", metadata={"absent": "silu"})
 
     symmetry = "trivial"
     space = "rows"
@@ -31,6 +34,8 @@ class VAEConfig(NetworkConfig):
         check_fields(self)
         if min(self.num_latents, self.hidden_dim, self.num_layers) < 1:
             raise ValueError(f"sizes must be at least 1, got {self}")
+        if self.activation not in get_args(Activation):
+            raise ValueError(f"activation must be one of {get_args(Activation)}, got {self.activation!r}")
 
     @property
     def takes(self) -> Takes:
@@ -39,7 +44,7 @@ class VAEConfig(NetworkConfig):
 
     def build(self, io: Interface) -> nn.Module:
         """A fresh network. Raises: ValueError for a task that does not ask for its input again."""
-        return VAE(_num_pixels(io), self.num_latents, [self.hidden_dim] * self.num_layers)
+        return VAE(_num_pixels(io), self.num_latents, [self.hidden_dim] * self.num_layers, self.activation)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class CommutativeLieGroupVAEConfig(VAEConfig):
     """Knobs of `CommutativeLieGroupVAE`.
 
     Args:
-        num_latents, hidden_dim, num_layers: as of `VAEConfig`.
+        num_latents, hidden_dim, num_layers, activation: as of `VAEConfig`.
         size: n of the matrices, at least 1.
         init_scale: standard deviation of the entries of the fresh generators, above 0.
     Raises: ValueError for values outside the above.
@@ -64,7 +69,8 @@ class CommutativeLieGroupVAEConfig(VAEConfig):
     def build(self, io: Interface) -> nn.Module:
         """A fresh network. Raises: ValueError for a task that does not ask for its input again."""
         hidden = [self.hidden_dim] * self.num_layers
-        return CommutativeLieGroupVAE(_num_pixels(io), self.num_latents, self.size, hidden, self.init_scale)
+        sizes = (_num_pixels(io), self.num_latents, self.size, hidden)
+        return CommutativeLieGroupVAE(*sizes, self.init_scale, self.activation)
 
 
 def _num_pixels(io: Interface) -> int:

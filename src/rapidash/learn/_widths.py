@@ -34,7 +34,19 @@ def width_penalty(width: Float[Tensor, " d"], weight: float, max_width: float = 
     if not max_width > 0:
         raise ValueError(f"max_width must be positive, got {max_width}")
     penalty = -weight * torch.linalg.vector_norm(2 * width)
-    return torch.where((width < max_width).all(), penalty, torch.zeros_like(penalty))
+    return torch.where((width >= max_width).any(), torch.zeros_like(penalty), penalty)  # which shows NaN
+
+
+def beyond_the_box(generator: str, max_width: float) -> str:
+    """In words that a half-width has left the safe box: it is no number then, but at least the end of the box.
+
+    Args:
+        generator: its name, which says the unit: "translation along x" is a length, a rotation is in radian, all others
+            are logarithms of sizes.
+        max_width: the end of the box.
+    """
+    unit = "radian" if "rotation" in generator else "length units" if "translation" in generator else "in logarithms"
+    return f"beyond the box (at least {max_width:.3g} {unit})"
 
 
 class LearnedWidths(UniformBox):

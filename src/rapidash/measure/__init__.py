@@ -31,8 +31,10 @@ from rapidash.measure._features import (
     feature_statistics,
     invariance_similarity,
     relative_rms_deviation,
+    similarity_of_views,
 )
 from rapidash.measure._invariance import InvarianceScores, effective_invariance, invariance_scores
+from rapidash.measure._irrep_spectrum import IrrepSpectrum, irrep_basis, irrep_spectrum
 from rapidash.measure._laplace import LastLayerLaplace, last_layer_laplace
 from rapidash.measure._layerwise import LayerwiseError, layerwise_equivariance_error
 from rapidash.measure._lie_derivative import (
@@ -66,6 +68,7 @@ __all__ = [
     "Function",
     "InvarianceScores",
     "InvarianceSimilarity",
+    "IrrepSpectrum",
     "LastLayerLaplace",
     "LayerwiseError",
     "LieDerivative",
@@ -105,6 +108,8 @@ __all__ = [
     "feature_statistics",
     "invariance_scores",
     "invariance_similarity",
+    "irrep_basis",
+    "irrep_spectrum",
     "judge_cost",
     "last_layer_laplace",
     "layerwise_equivariance_error",
@@ -122,6 +127,7 @@ __all__ = [
     "relative_rms_deviation",
     "resampled_coverage",
     "severity_report",
+    "similarity_of_views",
     "symmetry_breaking_score",
     "symmetry_cost",
     "symmetry_loss_share",

@@ -1,6 +1,6 @@
 """Invariance of features: similarity after whitening, and the empirical equivariance deviation of an orbit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash.data import Batch
 from rapidash.groups import Scalar, enumerated, trivial
 from rapidash.measure._action import Action, Function
 from rapidash.measure._copies import copied
@@ -62,11 +63,18 @@ def feature_statistics(h: Float[Tensor, "B F"]) -> Whitening:
 
 @dataclass(frozen=True)
 class InvarianceSimilarity:
-    """Whitened features of x and of the transformed x, for every transformation k and sample: (K, B)."""
+    """Whitened features of x and of the transformed x, for every transformation k and sample: (K, B).
+
+    Args:
+        cosine, mahalanobis: of the two.
+        rank: of the whitening.
+        names: of the transformations, empty where they have none.
+    """
 
     cosine: Float[Tensor, "K B"]
     mahalanobis: Float[Tensor, "K B"]
     rank: int
+    names: tuple[str, ...] = ()
 
     @property
     def mean_cosine(self) -> float:
@@ -79,10 +87,11 @@ class InvarianceSimilarity:
         return float(self.mahalanobis.mean())
 
     def report(self) -> Report:
-        """One row per transformation."""
+        """One row per transformation, by its name, or number where it has none."""
+        names = self.names or range(len(self.cosine))
         rows = [
             {"transformation": k, "cosine": float(c.mean()), "Mahalanobis distance": float(d.mean())}
-            for k, (c, d) in enumerate(zip(self.cosine, self.mahalanobis))
+            for k, c, d in zip(names, self.cosine, self.mahalanobis, strict=True)
         ]
         return Report("similarity of whitened features", tuple(rows), {"rank": self.rank})
 
@@ -90,7 +99,7 @@ class InvarianceSimilarity:
 def invariance_similarity(
     encoder: Function,
     x: Any,
-    transforms: Action | Sequence[Callable[[Any], Any]],
+    transforms: Action | Sequence[Callable[[Any], Any]] | Mapping[str, Callable[[Any], Any]],
     *,
     whitening: Whitening | None = None,
     num_elements: int | None = None,
@@ -105,18 +114,22 @@ def invariance_similarity(
         encoder: returns features (B, F); in eval mode.
         x: the input.
         transforms: an `Action` (elements are drawn from its group; its outputs are not used), or functions of x, for
-            transformations without a group such as noise. The identity does not belong among them.
+            transformations without a group such as noise, by name if they have one.
         whitening: from `feature_statistics` of a reference set. None takes the features of x, which needs more samples
             than features.
         num_elements: for an `Action`: None takes all elements but the identity of a finite group, 16 of any other.
         seed: of the elements.
-    Raises: ValueError for no transformation, or features that are not (B, F).
+    Raises: ValueError for no transformation, one that leaves x as it is (the identity would count as invariance), or
+        features that are not (B, F).
     Source: Ericsson, Gouk, Hospedales, "Why Do Self-Supervised Models Transfer?", BMVC 2022.
     """
+    names: tuple[str, ...] = ()
     if isinstance(transforms, Action):
         action = transforms
         elements = draw_elements(action.group, num_elements, seed=seed)
         moved: list[Callable[[Any], Any]] = [lambda v, g=g: action.transform(g, v) for g in elements]  # type: ignore[misc]
+    elif isinstance(transforms, Mapping):
+        names, moved = tuple(transforms), list(transforms.values())
     else:
         moved = list(transforms)
     if not moved:
@@ -126,13 +139,41 @@ def invariance_similarity(
         whiten = feature_statistics(before) if whitening is None else whitening
         w = whiten(before)
         after = []
-        for transform in moved:
-            v = _features(encoder, transform(copied(x)))
+        for place, transform in enumerate(moved):
+            there = transform(copied(x))
+            if _is_same(x, there):
+                which = repr(names[place]) if names else f"number {place}"
+                raise ValueError(f"transformation {which} leaves x as it is, which counts as invariance: leave it out")
+            v = _features(encoder, there)
             refuse_other_shapes({"features": before}, {"features": v}, "under a transformation")
             after.append(whiten(v))
     cosine = torch.stack([cosines(w, v) for v in after])
     distance = torch.stack([(w - v).norm(dim=-1) for v in after])
-    return InvarianceSimilarity(cosine, distance, whiten.rank)
+    return InvarianceSimilarity(cosine, distance, whiten.rank, names)
+
+
+def similarity_of_views(
+    h: Float[Tensor, "B V F"], whitening: Whitening, *, with_self_pairs: bool = False
+) -> tuple[float, float]:
+    """Mean cosine and mean distance of whitened features between pairs of views of one object, over all objects.
+
+    Args:
+        h: features of V views of each of B objects.
+        whitening: from `feature_statistics` of a reference set.
+        with_self_pairs: count the pairs of a view with itself, as released code does: the cosine c then reads
+            (1 + (V - 1) c) / V, at least 1/2 for two unrelated views.
+    Raises: ValueError for another shape, or fewer than 2 views.
+    Source: Ericsson, Gouk, Hospedales, "Why Do Self-Supervised Models Transfer?", BMVC 2022.
+    """
+    if h.dim() != 3 or h.shape[1] < 2 or not len(h):
+        raise ValueError(f"h must be (objects, views, features) with at least 2 views, got shape {tuple(h.shape)}")
+    w = whitening(h.flatten(0, 1)).unflatten(0, h.shape[:2])
+    unit = unit_rows(w)
+    cosine, distance = unit @ unit.transpose(1, 2), torch.cdist(w, w, compute_mode="donot_use_mm_for_euclid_dist")
+    kept = torch.ones_like(cosine, dtype=torch.bool)
+    if not with_self_pairs:
+        kept.diagonal(dim1=1, dim2=2).fill_(False)
+    return float(cosine[kept].mean()), float(distance[kept].mean())
 
 
 def empirical_equivariance_deviation(
@@ -226,6 +267,15 @@ def relative_rms_deviation(
                 raise ValueError("the output is zero, so a relative deviation is not defined: measure other samples")
             ratios.append(rms(moved - expected) / scale)
     return torch.stack(ratios)
+
+
+def _is_same(x: Any, there: Any) -> bool:
+    """Whether every number in the two inputs is the same."""
+    if isinstance(x, Tensor):
+        return isinstance(there, Tensor) and torch.equal(x, there)
+    if isinstance(x, Batch) and isinstance(there, Batch):
+        return x.tensors.keys() == there.tensors.keys() and all(torch.equal(x[k], there[k]) for k in x.tensors)
+    return False
 
 
 def _features(encoder: Function, x: Any) -> Tensor:

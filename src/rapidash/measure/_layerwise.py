@@ -153,7 +153,7 @@ def layerwise_equivariance_error(
     total = whole.value
     algebra = action.group.generators() if generators is None else generators
     declared: Hidden = {OTHERS: hidden} if isinstance(hidden, Representation) else hidden
-    modules = leaves(model, lambda name, module: _declared_for(name, module, declared, exact=True) is not None)
+    modules = leaves(model, lambda name, module: is_declared(name, module, declared))
     with measuring(model), differentiating():
         with recording(modules) as everything:
             action.call(model, x)
@@ -172,6 +172,24 @@ def layerwise_equivariance_error(
             sizes = torch.stack([torch.stack([rms(part) for part in row]) for row in contributions])
     layers = tuple((call.name, type(call.module).__name__) for call in calls)
     return LayerwiseError(layers, sizes, contributions, total, whole.names, method)
+
+
+def is_declared(name: str, module: nn.Module, hidden: Hidden) -> bool:
+    """Whether a module is a layer of its own by its name or class, whatever is inside."""
+    return _declared_for(name, module, hidden, exact=True) is not None
+
+
+def declared_outputs(call: Call, hidden: Hidden) -> list[tuple[Tensor, Representation | None]]:
+    """The tensors of real numbers that a call returned, each with its representation, None where none is declared.
+
+    Raises: ValueError for another number of representations than of outputs.
+    """
+    if not _returns_tensors(call.output):
+        return []
+    values, declared = _tensors(call.output), _declared_for(call.name, call.module, hidden)
+    outputs = declared[1] if isinstance(declared, tuple) else declared
+    each = [None] * len(values) if outputs is None else _one_each(outputs, values, call, "outputs")
+    return [(value, one) for value, one in zip(values, each) if value.is_floating_point() and value.numel()]
 
 
 def _layer_derivative(call: Call, action: Action, algebra: Tensor, hidden: Hidden) -> list[Tensor]:

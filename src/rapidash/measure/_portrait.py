@@ -81,6 +81,7 @@ class Portrait:
         source: what the clouds are, in the plural, such as "validation clouds".
         unexplained: share of the defects that the contributions of the points miss, over all poses.
         sentences: what the figures mean, below the headline.
+        spectra: the irreps of each layer's output, see `IrrepSpectrum.report`, one report for each moment.
     """
 
     title: str
@@ -98,6 +99,7 @@ class Portrait:
     source: str = "clouds"
     unexplained: float = 0.0
     sentences: tuple[str, ...] = ()
+    spectra: tuple[Report, ...] = ()
 
 
 def portrait(
@@ -112,6 +114,7 @@ def portrait(
     metric: str = "",
     source: str = "clouds",
     sentences: Sequence[str] = (),
+    spectra: Sequence[Report] = (),
     num_clouds: int = 4,
     degrees: float = 90.0,
     num_axes: int = 6,
@@ -126,7 +129,7 @@ def portrait(
         fn: a model of clouds in eval mode, best in float64.
         batch: clouds; their first ``num_clouds`` are drawn, all are used for nothing else.
         action: its outputs are used; the rotations are those of SO(D), whatever its group.
-        title, facts, tables, severity, metric, source, sentences: shown beside.
+        title, facts, tables, severity, metric, source, sentences, spectra: shown beside.
         num_clouds: how many clouds are measured here.
         degrees: rotation angle of the map over axes.
         num_axes: random axes of the curve.
@@ -164,6 +167,7 @@ def portrait(
         source=source,
         unexplained=unexplained,
         sentences=tuple(sentences),
+        spectra=tuple(spectra),
     )
 
 

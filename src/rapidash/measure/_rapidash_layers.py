@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.data import Field
-from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representation, Scalar, Vector
+from rapidash.groups import MatrixGroup, OrientationSignal, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.measure._action import Action
 from rapidash.measure._layerwise import Hidden
 from rapidash.models import Rapidash
@@ -39,8 +39,9 @@ def rapidash_action(model: Rapidash, group: MatrixGroup | None = None) -> Action
         group: default: the symmetry of its layers, ``model.symmetry``.
     """
     level: Literal["point", "cloud"] = "point" if model.level == "node" else "cloud"
-    sizes = {"scalars": model.readout.out_scalars, "vectors": model.readout.out_vectors}
-    representations = {"scalars": Scalar(), "vectors": Vector()}
+    readout = model.readout
+    sizes = {"scalars": readout.out_scalars, "vectors": readout.out_vectors, "tensors": readout.out_tensors}
+    representations = {"scalars": Scalar(), "vectors": Vector(), "tensors": Tensor2()}
     return Action(
         model.symmetry if group is None else group,
         inputs={
@@ -82,7 +83,8 @@ def rapidash_layers(model: nn.Module, *, lmax: int | None = None) -> Hidden:
         layers[f"{prefix}pair_attributes"] = ((Vector(), Scalar()), signal)
         layers[f"{prefix}spatial_basis"] = signal
         layers[f"{prefix}spherical_basis"] = Scalar()
-        layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), (Scalar(), Vector()))
+        given = (Scalar(), Vector(), Tensor2()) if network.readout.out_tensors else (Scalar(), Vector())
+        layers[f"{prefix}readout"] = ((signal, kernel, Scalar(), Scalar()), given)
         for index in range(len(network.blocks)):
             layers[f"{prefix}blocks.{index}"] = ((signal, kernel, Scalar(), Scalar(), Scalar()), signal)
     return layers

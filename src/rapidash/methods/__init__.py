@@ -9,6 +9,7 @@ from rapidash.methods._measure import Measure, Measurement, Subject
 from rapidash.methods._method import FULL, Control, Enter, Method, ParamGroup, StepView
 from rapidash.methods._objective import Objective, Score, Step, Supervised
 from rapidash.methods._picture import Moment, Picture
+from rapidash.methods._scene import Scene, SceneCloud
 from rapidash.methods._symmetrizing import DrawControl, SymmetrizedModel, SymmetrizingMethod
 from rapidash.methods._task import HOW_IT_READS, DetailedTask, Split, Task
 from rapidash.methods._variant import Variant
@@ -34,6 +35,8 @@ __all__ = [
     "OrbitAverage",
     "ParamGroup",
     "Picture",
+    "Scene",
+    "SceneCloud",
     "Score",
     "Split",
     "Step",

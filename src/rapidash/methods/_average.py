@@ -40,15 +40,17 @@ class OrbitAverage:
 
     @classmethod
     def over(cls, group: MatrixGroup, num: int | None = None) -> "OrbitAverage":
-        """The average over a number of random elements; None: all of a finite group, 16 random ones of any other.
+        """The average over a number of random elements, or over all of a finite group that has no more than so many.
 
+        None: all of a finite group, 16 random ones of any other.
         Raises: ValueError for a number below 1.
         """
+        everything = enumerated(group)
         if num is None:
-            return cls(group, DEFAULT_ELEMENTS if enumerated(group) is None else 0)
+            return cls(group, DEFAULT_ELEMENTS if everything is None else 0)
         if num < 1:
             raise ValueError(f"the number of elements must be at least 1, got {num}")
-        return cls(group, num)
+        return cls(group, num if everything is None or num < len(everything) else 0)
 
     @property
     def count(self) -> int:

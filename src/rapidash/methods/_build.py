@@ -17,8 +17,8 @@ def build_model(task: Task, variant: Variant, *, seed: int = 0) -> nn.Module:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seeded(seed, "weights").initial_seed())
-        model = task.build(variant)
         objective = variant.objective or Supervised()
+        model = objective.build(task, variant)
         torch.manual_seed(seeded(seed, "weights", "objective", objective.kind).initial_seed())
         model = objective.modify(model, task)
         kinds = [method.kind for method in variant.methods]

@@ -1,4 +1,4 @@
-"""The subject that a run hands to a measure, and the measurements and pictures that the measure returns."""
+"""The subject that a run hands to a measure, and the measurements, pictures and scenes that it returns."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from torch import nn
 from rapidash.data import Dataset
 from rapidash.methods._method import FULL
 from rapidash.methods._picture import Moment, Picture
+from rapidash.methods._scene import Scene
 from rapidash.methods._task import Task
 from rapidash.symmetry import Ledger
 
@@ -25,6 +26,8 @@ class Measurement:
         moment: ``"before"`` or ``"after"`` training.
         view: of the model.
         better: ``"lower"`` or ``"higher"``, or empty where neither is.
+        low, high: 95 % interval over what the run itself has counted, such as samples; None where there is none. What
+            seeds of training differ by is another thing.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Measurement:
     moment: Moment = "after"
     view: str = FULL
     better: Literal["lower", "higher", ""] = ""
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,4 +64,4 @@ class Subject:
     seed: int
 
 
-Measure = Callable[[Subject], Iterable[Measurement | Picture]]
+Measure = Callable[[Subject], Iterable[Measurement | Picture | Scene]]

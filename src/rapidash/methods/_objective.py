@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from rapidash.methods._evaluate import evaluate
 from rapidash.methods._method import Control
 from rapidash.methods._task import Task
 from rapidash.registry import OBJECTIVES, Registry
+
+if TYPE_CHECKING:
+    from rapidash.methods._variant import Variant
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Objective(ABC):
     def kind(self) -> str:
         """The name under which the objective is registered."""
         return self.registry.name_of(type(self))
+
+    def build(self, task: Task, variant: "Variant") -> nn.Module:
+        """The model of the task, or one of the same kind with other outputs; weights as of `Task.build`."""
+        return task.build(variant)
 
     def modify(self, model: nn.Module, task: Task) -> nn.Module:
         """The model to train, e.g. with a projection head; new weights come from torch's global generator."""

@@ -11,7 +11,15 @@ from rapidash.models._image_gcnn import ImageGCNN, ImageGCNNConfig, SignalGCNN, 
 from rapidash.models._kernel_error import KernelError, choose_table_size, kernel_error
 from rapidash.models._message_passing import MessagePassing, MessagePassingConfig
 from rapidash.models._mlp import MLPConfig
-from rapidash.models._network import Interface, Network, NetworkConfig, RapidashOutput, Takes, cloud_network
+from rapidash.models._network import (
+    Interface,
+    Network,
+    NetworkConfig,
+    RapidashOutput,
+    Takes,
+    TensorOutput,
+    cloud_network,
+)
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
@@ -58,6 +66,7 @@ __all__ = [
     "SignalGCNNConfig",
     "Stressed",
     "Takes",
+    "TensorOutput",
     "Transformer",
     "TransformerConfig",
     "Untying",

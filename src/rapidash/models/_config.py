@@ -1,11 +1,12 @@
 """The knobs of a Rapidash network as plain values."""
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rapidash._plain import check_fields
 from rapidash.groups import parse_group
 from rapidash.models._network import Interface, NetworkConfig, Takes
+from rapidash.nn import OrientationMaps
 
 if TYPE_CHECKING:
     from rapidash.models._rapidash import Rapidash
@@ -21,6 +22,8 @@ class RapidashConfig(NetworkConfig):
 
     Raises: ValueError for a field of another type.
     """
+
+    gives_tensors: ClassVar[bool] = True
 
     symmetry: str = "E(3)"
     space: str = "R3xS2"
@@ -42,6 +45,8 @@ class RapidashConfig(NetworkConfig):
     table_size: int = 32
     recompute: bool = False
     subgroups: tuple[str, ...] = field(default=(), metadata={"absent": ()})
+    orientation_mlp: OrientationMaps = field(default="pointwise", metadata={"absent": "pointwise"})
+    bandlimit: int = field(default=1, metadata={"absent": 1})
 
     def __post_init__(self) -> None:
         check_fields(self)

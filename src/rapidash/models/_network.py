@@ -1,7 +1,7 @@
 """Networks: the user's knobs, the sizes that a task sets, and the interface of every network of clouds."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -22,7 +22,8 @@ class Interface:
         dim: dimension D of space, 2 or 3; 0 for data without positions.
         in_scalars, in_vectors: input features per point.
         in_pairs: number of point scalars whose products s_i s_j belong to the edges (charges).
-        out_scalars, out_vectors: outputs per point or cloud.
+        out_scalars, out_vectors, out_tensors: outputs per point or cloud; tensors are symmetric ones of rank 2, of a
+            `Rapidash` with orientations, or without rotations.
         level: ``"graph"`` for an output per cloud, ``"node"`` for one per point.
         pool: ``"sum"`` or ``"mean"`` of the outputs over the points of a cloud; None: as the network's setting says.
     """
@@ -35,6 +36,7 @@ class Interface:
     out_vectors: int = 0
     level: Literal["node", "graph"] = "graph"
     pool: Literal["sum", "mean"] | None = None
+    out_tensors: int = field(default=0, metadata={"absent": 0})
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -55,6 +57,14 @@ class RapidashOutput(NamedTuple):
     vectors: Tensor
 
 
+class TensorOutput(NamedTuple):
+    """The output of a network with ``out_tensors``: beside those of `RapidashOutput`, tensors (B or N, T, D, D)."""
+
+    scalars: Tensor
+    vectors: Tensor
+    tensors: Tensor
+
+
 class NetworkConfig(ABC):
     """The knobs of a network as plain values: a frozen dataclass, registered in `rapidash.registry.NETWORKS`.
 
@@ -64,6 +74,7 @@ class NetworkConfig(ABC):
     """
 
     registry: ClassVar[Registry[type["NetworkConfig"]]] = NETWORKS
+    gives_tensors: ClassVar[bool] = False  # symmetric ones of rank 2, as outputs
     symmetry: str
     space: str
 
@@ -131,8 +142,8 @@ class Network(Protocol):
         scalars: Float[Tensor, "N Cs"] | None = None,
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
-    ) -> RapidashOutput:
-        """Scalars and vectors of every point or cloud."""
+    ) -> RapidashOutput | TensorOutput:
+        """Scalars and vectors of every point or cloud, and tensors where the sizes say so."""
 
 
 def cloud_network(config: NetworkConfig, io: Interface) -> Network:
@@ -140,6 +151,11 @@ def cloud_network(config: NetworkConfig, io: Interface) -> Network:
 
     Raises: ValueError for a network of other data; and as `NetworkConfig.build`.
     """
+    if io.out_tensors and not config.gives_tensors:
+        raise ValueError(
+            f"the network {config.kind!r} gives scalars and vectors, out_tensors={io.out_tensors} asks for tensors of "
+            "rank 2: take 'rapidash' on a space with orientations"
+        )
     network: Any = config.build(io)
     if missing := [name for name in ("io", "symmetry", "blocks", "calibrate") if not hasattr(network, name)]:
         raise ValueError(f"the network {config.kind!r} is not for clouds of points: it has no {', '.join(missing)}")

@@ -1,6 +1,6 @@
 """A multilayer perceptron on all coordinates of a cloud side by side: nothing is built in, not even permutations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -23,6 +23,7 @@ class OrderedMLPConfig(NetworkConfig):
         symmetry: ``"T(3)"``, or ``"T(2)"`` in the plane.
         hidden_dim, num_layers: width and number of hidden layers, at least 1.
         dropout: share of the hidden features that is dropped in training, in [0, 1).
+        use_direct: a linear map from inputs to outputs beside the hidden layers.
     Raises: ValueError for values outside the above.
     """
 
@@ -31,6 +32,7 @@ class OrderedMLPConfig(NetworkConfig):
     hidden_dim: int = 128
     num_layers: int = 3
     dropout: float = 0.0
+    use_direct: bool = field(default=True, metadata={"absent": True})
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,7 +67,7 @@ class OrderedMLPConfig(NetworkConfig):
 
 
 class OrderedMLP(PointNetwork):
-    """Hidden layers on the numbers of all points of a cloud side by side, and a linear map beside them.
+    """Hidden layers on the numbers of all points of a cloud side by side, and by default a linear map beside them.
 
     The numbers of a point are its scalars, its pair scalars and its coordinates relative to the centroid of the cloud.
     Outputs of clouds are read off directly: there is nothing to pool.
@@ -85,7 +87,7 @@ class OrderedMLP(PointNetwork):
         widths = [inputs, *[config.hidden_dim] * config.num_layers]
         self.layers = nn.ModuleList(hidden_layer(a, b, config.dropout) for a, b in pairwise(widths))
         self.head = nn.Linear(widths[-1], outputs)
-        self.direct = nn.Linear(inputs, outputs, bias=False)
+        self.direct = nn.Linear(inputs, outputs, bias=False) if config.use_direct else None
 
     def compute(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> RapidashOutput:
         """The outputs of clouds whose points have the order of the training data."""
@@ -101,7 +103,9 @@ class OrderedMLP(PointNetwork):
         inputs = hidden = torch.cat([scalars, pairs, centered], dim=1).reshape(num_clouds, -1)
         for layer in self.layers:
             hidden = layer(hidden)
-        out = self.head(hidden) + self.direct(inputs)
+        out = self.head(hidden)
+        if self.direct is not None:
+            out = out + self.direct(inputs)
         return scalars_and_vectors(out.reshape(-1, out.shape[1] // self._rows), self.io)
 
     @property

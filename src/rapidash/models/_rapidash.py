@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -27,10 +27,10 @@ from rapidash.geometry import (
     safe_norm,
     tie_exception,
 )
-from rapidash.groups import Group, orientation_grid, parse_group
+from rapidash.groups import FiniteGroup, Group, orientation_grid, parse_group
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._features import check_any_split, check_features
-from rapidash.models._network import Interface, RapidashOutput
+from rapidash.models._network import Interface, RapidashOutput, TensorOutput
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
@@ -43,9 +43,13 @@ from rapidash.nn import (
     GroupConv,
     KernelBasis,
     KernelTable,
+    OrientationComponents,
+    OrientationMaps,
     PairAttributes,
     check_types,
     lift,
+    orientation_components,
+    spans_tensors,
 )
 from rapidash.ops import Backend
 
@@ -74,8 +78,9 @@ class Rapidash(nn.Module):
         grid: ``"fibonacci"``, ``"repulsion"``, ``"platonic"``, or a tensor (O, D) of unit vectors.
         in_scalars, in_vectors: input features per point. Vectors need orientations.
         in_pairs: number of point scalars whose products s_i s_j modulate the kernel (charges).
-        out_scalars, out_vectors: outputs. Vectors on R^D are sums over edges along relative positions (components
-            for T(D)).
+        out_scalars, out_vectors, out_tensors: outputs. Vectors on R^D are sums over edges along relative positions
+            (components for T(D)). Tensors are symmetric ones of rank 2; they need orientations whose o o^T span them,
+            or T(D). A network with tensors returns a `TensorOutput`.
         level: ``"graph"`` for an output per cloud, ``"node"`` for one per point.
         pool: ``"sum"`` or ``"mean"`` over the points of a cloud.
         channels, num_layers, edges: width, blocks and edge rule (``"fc"``, ``"knn-16"``, ``"radius-0.5"`` in units of
@@ -95,6 +100,11 @@ class Rapidash(nn.Module):
         subgroups: for every block a group by name, e.g. ``("E(3)", "C2(z)")``: it has kernels of its own for every
             orbit of orientations, and of pairs of them, under those motions of the grid that belong to it, and keeps
             these alone, see `rapidash.nn.SubgroupConv`; empty: all blocks keep ``symmetry``.
+        orientation_mlp: the linear maps of the blocks: ``"pointwise"``, one weight at each orientation alone;
+            ``"bandlimited"``, a weight for each degree of the harmonics up to ``bandlimit``, which needs fewer products
+            where these are fewer than the orientations; ``"irreps"``, a weight for each irreducible part of a signal on
+            a grid, at the cost of pointwise. All three keep the motions of the grid exactly.
+        bandlimit: L, of ``"bandlimited"``.
         backend: ``"auto"``, ``"reference"``, ``"numba"`` or ``"triton"``; asked by name it runs or raises.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), vectors (N, in_vectors, D), pairs (N, in_pairs).
     Raises: ValueError for arguments or inputs outside the above.
@@ -117,6 +127,7 @@ class Rapidash(nn.Module):
         in_pairs: int = 0,
         out_scalars: int = 1,
         out_vectors: int = 0,
+        out_tensors: int = 0,
         level: Literal["node", "graph"] = "graph",
         pool: Literal["sum", "mean"] = "sum",
         channels: int | Sequence[int] = 256,
@@ -134,16 +145,19 @@ class Rapidash(nn.Module):
         table_size: int = 32,
         recompute: bool = False,
         subgroups: Sequence[str] = (),
+        orientation_mlp: OrientationMaps = "pointwise",
+        bandlimit: int = 1,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
+        _check_choice("orientation_mlp", orientation_mlp, get_args(OrientationMaps))
         _check_choice("level", level, ("node", "graph"))
         _check_choice("pool", pool, ("sum", "mean"))
         counts = {"in_scalars": in_scalars, "in_vectors": in_vectors, "in_pairs": in_pairs}
-        counts |= {"out_scalars": out_scalars, "out_vectors": out_vectors}
+        counts |= {"out_scalars": out_scalars, "out_vectors": out_vectors, "out_tensors": out_tensors}
         if wrong := {name: value for name, value in counts.items() if value < 0}:
             raise ValueError(f"sizes must be at least 0, got {wrong}")
-        if in_scalars + in_vectors == 0 or out_scalars + out_vectors == 0:
+        if in_scalars + in_vectors == 0 or out_scalars + out_vectors + out_tensors == 0:
             raise ValueError(f"a network needs an input and an output, got {counts}: give points at least a constant 1")
         self.dim, self.level = dim, level
         group = parse_group(symmetry or f"E({dim})", dim)
@@ -177,6 +191,11 @@ class Rapidash(nn.Module):
         # parameters
         if has_orientations:
             vectors_of_grid = orientation_grid(grid, num_orientations, dim)
+            if out_tensors and not spans_tensors(vectors_of_grid):
+                raise ValueError(
+                    f"out_tensors={out_tensors}: the o o^T of the {len(vectors_of_grid)} orientations do not span all "
+                    "symmetric tensors of rank 2; use grid='platonic' with 12 or 20, or 'fibonacci' with 12"
+                )
         else:
             vectors_of_grid = torch.zeros(0, dim, dtype=torch.float64)
         self.register_buffer("grid", vectors_of_grid)  # stays float64, see _apply
@@ -188,6 +207,7 @@ class Rapidash(nn.Module):
             else None
         )
         self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
+        components = _components(orientation_mlp, bandlimit, self.invariants, vectors_of_grid)
         self.blocks = nn.ModuleList()
         for step, (width, out_width) in zip(self.steps, block_widths(self.steps, widths)):
             conv = GroupConv(
@@ -206,6 +226,7 @@ class Rapidash(nn.Module):
                     layer_scale=layer_scale,
                     is_residual=step.stage == "scale",
                     recompute=recompute,
+                    components=components,
                 )
             )
         last_width = widths[-1] if level == "graph" else widths[0]
@@ -217,6 +238,7 @@ class Rapidash(nn.Module):
             basis_dim=basis_dim,
             level=level,
             pool=pool,
+            out_tensors=out_tensors,
         )
         self.register_buffer("table_reach", torch.zeros(2 * num_scales - 1))  # of every set of edges; set by calibrate
         self.config = RapidashConfig(
@@ -239,6 +261,8 @@ class Rapidash(nn.Module):
             interpolation=interpolation,
             table_size=table_size,
             recompute=recompute,
+            orientation_mlp=orientation_mlp,
+            bandlimit=bandlimit,
         )
         if subgroups:
             keep_subgroups(self, subgroups)
@@ -330,8 +354,8 @@ class Rapidash(nn.Module):
         hierarchy: Hierarchy | None = None,
         grid_rotation: Float[Tensor, "D D"] | None = None,
         cell: Cell | None = None,
-    ) -> RapidashOutput:
-        """Scalars and vectors per point or cloud.
+    ) -> RapidashOutput | TensorOutput:
+        """Scalars and vectors per point or cloud, with ``out_tensors`` also tensors.
 
         Args:
             pos: positions; the unit is the user's, edges and cutoffs are in the same.
@@ -354,8 +378,10 @@ class Rapidash(nn.Module):
             pos, hierarchy, scalars, vectors, pairs, grid_rotation, cell=cell, output=output
         )
         if output is not None:
-            return RapidashOutput(*self.readout.outputs(hidden, grid, hierarchy))
-        return RapidashOutput(*self.readout(hidden, kernels[0], grid, hierarchy))
+            found = self.readout.outputs(hidden, grid, hierarchy)
+        else:
+            found = self.readout(hidden, kernels[0], grid, hierarchy)
+        return TensorOutput(*found) if len(found) == 3 else RapidashOutput(*found)
 
     def hidden(
         self,
@@ -545,6 +571,20 @@ def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor, cell: Cell | None) -> No
     if (hierarchy.shift is None) != (cell is None):
         made = "without a cell" if hierarchy.shift is None else "with a cell"
         raise ValueError(f"hierarchy was made {made}: give the same cell to connect and to the network, or neither")
+
+
+def _components(
+    kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"]
+) -> OrientationComponents | None:
+    """The parts that linear maps of the blocks tell apart; those of irreps keep reflections where the layers do."""
+    if kind == "pointwise":
+        return None
+    if not invariants.has_orientations:
+        raise ValueError(f"orientation_mlp={kind!r} needs orientations, and space R{invariants.group.dim} has none")
+    motions = grid_motions(invariants, grid).linear
+    assert isinstance(motions, FiniteGroup)
+    reflections = bool((torch.linalg.det(motions.elements) < 0).any())
+    return orientation_components(kind, grid, bandlimit=bandlimit, reflections=reflections)
 
 
 def _note_calibration(model: nn.Module, _: object) -> None:

@@ -61,7 +61,8 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
         space=config.space,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         inputs=f"{model.io.in_scalars} scalars and {model.io.in_vectors} vectors",
-        outputs=f"{model.io.out_scalars} scalars and {model.io.out_vectors} vectors",
+        outputs=f"{model.io.out_scalars} scalars and {model.io.out_vectors} vectors"
+        + (f" and {model.io.out_tensors} tensors" if model.io.out_tensors else ""),
         level="point" if model.io.level == "node" else "cloud",
     )
     return write_pretrained(folder, model, entry, kind="network", card=card)

@@ -15,8 +15,16 @@ from rapidash.nn._image_group_conv import (
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
-from rapidash.nn._lifting import lift, project_scalars, project_vectors
+from rapidash.nn._lifting import lift, project_scalars, project_tensors, project_vectors, spans_tensors
 from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
+from rapidash.nn._orientation_components import (
+    OrientationComponents,
+    OrientationMaps,
+    Part,
+    harmonics_of_degree,
+    orientation_components,
+)
+from rapidash.nn._orientation_linear import OrientationLinear
 from rapidash.nn._pair_attributes import PairAttributes
 from rapidash.nn._subgroup_conv import SubgroupConv
 from rapidash.nn._subgroup_image_layers import ImageSubgroupConv, SubgroupBatchNorm, SubgroupHead, has_mean
@@ -36,8 +44,12 @@ __all__ = [
     "KernelBasis",
     "KernelTable",
     "OrbitTables",
+    "OrientationComponents",
+    "OrientationLinear",
+    "OrientationMaps",
     "Padding",
     "PairAttributes",
+    "Part",
     "Pooling",
     "SubgroupBatchNorm",
     "SubgroupConv",
@@ -46,11 +58,15 @@ __all__ = [
     "TabulatedKernel",
     "check_types",
     "fiber_conv",
+    "harmonics_of_degree",
     "has_mean",
     "lift",
     "moved_conv",
+    "orientation_components",
     "project_scalars",
+    "project_tensors",
     "project_vectors",
+    "spans_tensors",
     "tensor_powers",
     "used_parameters",
 ]

@@ -1,14 +1,17 @@
 """The ConvNeXt block on group features."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import gelu, linear
 
 from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
+from rapidash.nn._orientation_components import OrientationComponents
+from rapidash.nn._orientation_linear import OrientationLinear
 from rapidash.ops import channel_mlp
 
 
@@ -60,6 +63,8 @@ class ConvNextBlock(Block):
         layer_scale: initial factor of the block's output per channel, or None for no factor.
         is_residual: add the input; needs C' = C and the same points on both sides.
         recompute: keep fewer activations and recompute them in the backward pass.
+        components: of signals on the orientations: both linear maps then have a weight for each of their parts, see
+            `OrientationLinear`; None: one weight, at each orientation alone.
     Shape: x (S, O, C) -> (T, O, C').
     Source: Liu et al., "A ConvNet for the 2020s", CVPR 2022; Vadgama et al., arXiv 2501.01999.
     """
@@ -74,14 +79,15 @@ class ConvNextBlock(Block):
         layer_scale: float | None = None,
         is_residual: bool = True,
         recompute: bool = False,
+        components: OrientationComponents | None = None,
     ) -> None:
         super().__init__()
         if is_residual and channels != out_channels:
             raise ValueError(f"a residual block needs equal widths, got {channels=}, {out_channels=}")
         self.conv = conv
         self.norm = nn.LayerNorm(channels)
-        self.linear_1 = nn.Linear(channels, widening * channels)
-        self.linear_2 = nn.Linear(widening * channels, out_channels)
+        self.linear_1 = _linear(components, channels, widening * channels)
+        self.linear_2 = _linear(components, widening * channels, out_channels)
         self.layer_scale = None if layer_scale is None else nn.Parameter(torch.full((out_channels,), layer_scale))
         self.is_residual = is_residual
         self.recompute = recompute
@@ -97,6 +103,9 @@ class ConvNextBlock(Block):
         output: nn.Linear | None = None,
     ) -> Float[Tensor, "T O C3"]:
         """See the class; with ``output`` the features are mapped by it, C' -> C''."""
+        if isinstance(self.linear_1, OrientationLinear):
+            out = self._by_components(x, edges, fiber_basis, grid, pairs)
+            return out if output is None else output(out)
         residual = x if self.is_residual else None
         if output is not None and residual is not None:
             residual = linear(residual, output.weight)
@@ -123,10 +132,28 @@ class ConvNextBlock(Block):
         """Rescale the kernels on this input, see `GroupConv.calibrate`."""
         self.conv.calibrate(x, edges, fiber_basis, grid, pairs)
 
+    def _by_components(self, x: Tensor, *inputs: Any) -> Tensor:
+        """With weights for the parts of a signal on the orientations."""
+        hidden = gelu(self.linear_1(self.norm(self.conv(x, *inputs))))
+        out: Tensor = self.linear_2(hidden)
+        if self.layer_scale is not None:
+            out = out * self.layer_scale
+        return x + out if self.is_residual else out
+
     def _second_map(self, output: nn.Linear | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weight, bias and scale; the product with ``output`` is formed first, which with few outputs is cheaper."""
+        assert isinstance(self.linear_2, nn.Linear)
         weight, bias, scale = self.linear_2.weight, self.linear_2.bias, self.layer_scale
         if output is None:
             return weight, bias, scale
         mixing = output.weight if scale is None else output.weight * scale
         return mixing @ weight, linear(bias, mixing, output.bias), None
+
+
+def _linear(
+    components: OrientationComponents | None, channels: int, out_channels: int
+) -> nn.Linear | OrientationLinear:
+    """A linear map of channels, at each orientation alone or with a weight for each part of the signal."""
+    if components is None:
+        return nn.Linear(channels, out_channels)
+    return OrientationLinear(components, channels, out_channels)

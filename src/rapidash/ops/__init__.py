@@ -3,6 +3,8 @@
 from rapidash.ops._backend import Backend
 from rapidash.ops._flops import flop_formulas, uncounted_operations
 from rapidash.ops._forward_mode import linear
+from rapidash.ops._probe import ProductLibrary, product_libraries, product_probe
+from rapidash.ops._products import Products, product_library, products_for, row_chunks, use_product_library
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.orbit_table_conv import orbit_table_conv
@@ -12,14 +14,22 @@ from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coe
 __all__ = [
     "Backend",
     "Interpolation",
+    "ProductLibrary",
+    "Products",
     "channel_mlp",
     "edge_conv",
     "flop_formulas",
     "interpolate_table",
     "linear",
     "orbit_table_conv",
+    "product_libraries",
+    "product_library",
+    "product_probe",
+    "products_for",
+    "row_chunks",
     "spherical_conv",
     "spline_coefficients",
     "table_conv",
     "uncounted_operations",
+    "use_product_library",
 ]

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from rapidash.ops._probe import product_libraries
+
 Shape = Sequence[int]
 _noted: set[str] | None = None  # operations that ran without a formula, while somebody asks
 
@@ -45,6 +47,8 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
         ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
         torch.ops.aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],  # torch has only that which is not in place
     }
+    if "onednn" in product_libraries():
+        formulas[torch.ops.mkldnn._linear_pointwise] = lambda x, *_, out_shape, **__: 2 * prod(x) * out_shape[-1]
     for backend in ("numba", "triton"):
         formulas |= {
             getattr(ops, f"edge_conv_{backend}"): _edge_conv,

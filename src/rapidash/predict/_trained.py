@@ -323,7 +323,7 @@ class TrainedModel:
         it, in the digits that the model has, where the symmetry of the variant says that this is the same.
 
         Args:
-            paths: files, or one.
+            paths: files, or one; of the formats of `rapidash.datasets.read_clouds`, or of the task's ``read_files``.
             category: name or number of the category of every cloud whose file does not say it, for tasks that use it.
             skip_bad: leave out clouds that cannot be read or that the task cannot take, whatever the reason; they are
                 listed in ``skipped``.
@@ -341,7 +341,7 @@ class TrainedModel:
         given: list[Tensor] = []
         skipped: list[str] = []
         for path in paths:
-            for name, found in as_entries(path, read_clouds(path)):
+            for name, found in as_entries(path, getattr(task, "read_files", read_clouds)(path)):
                 try:
                     if isinstance(found, DataError):
                         raise found

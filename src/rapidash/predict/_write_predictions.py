@@ -198,10 +198,19 @@ def _xyz(made: Predictions) -> str:
             values.append(f"is_finite={'T' if made.is_finite[index] else 'F'}")
         if made.average:
             values.append(f"average={_text(made.average)}")
-        values += [f"entry={_text(entry)}", f"units={_text(units)}", 'pbc="F F F"']
+        values += [f"entry={_text(entry)}", f"units={_text(units)}", *_cell(made.clouds, index)]
         lines += [str(len(rows)), " ".join([f"Properties=species:S:1{declared}", *values])]
         lines += [" ".join([symbols[row], *(f"{number:.10g}" for number in numbers[row])]) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _cell(clouds: CloudDataset, index: int) -> list[str]:
+    """The words of extended xyz for the cell of a cloud."""
+    if "cell" not in clouds.tensors:
+        return ['pbc="F F F"']
+    numbers = " ".join(f"{number:.10g}" for number in clouds.tensors["cell"][index].double().reshape(-1).tolist())
+    along = " ".join("T" if repeats else "F" for repeats in clouds.tensors["periodic"][index].tolist())
+    return [f'Lattice="{numbers}"', f'pbc="{along}"']
 
 
 def _xyz_name(name: str, output: Output) -> str:

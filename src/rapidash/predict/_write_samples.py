@@ -1,7 +1,8 @@
-"""Generated clouds as files: npz for everything, extended xyz for molecules, ply for one cloud."""
+"""Generated clouds as files: npz for everything, extended xyz and sdf for molecules, ply for one cloud."""
 
 import io
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset
 from rapidash.generate import DenoisingTask, is_finite
+from rapidash.generate.metrics import mol_blocks
 
 Origin = Mapping[str, str | int | float]
 
@@ -20,7 +22,8 @@ def write_samples(path: Path | str, samples: CloudDataset, task: DenoisingTask, 
     ``.npz`` holds every field by its name, ``num_points`` (B,), ``is_finite`` (B,), the ``unit`` of the positions, and
     the entries of ``origin``. ``.xyz`` is extended xyz: the element of every point, or X where the task knows none, its
     position (z is 0 in the plane), and in the comment line the number of the sample, fields per cloud and ``origin``.
-    ``.ply`` (text) has the points of one cloud.
+    ``.sdf`` has molecules with the bonds that RDKit perceives (extra ``mol``), and of each its number, fields per cloud
+    and whether it is sound, see `rapidash.generate.metrics.mol_blocks`. ``.ply`` (text) has the points of one cloud.
 
     Args:
         path: of the file.
@@ -28,7 +31,8 @@ def write_samples(path: Path | str, samples: CloudDataset, task: DenoisingTask, 
         task: which generates them.
         origin: where they come from, e.g. the seed.
     Returns: the path.
-    Raises: ValueError for another suffix, or several clouds in ply; OSError naming the file.
+    Raises: ValueError for another suffix, several clouds in ply, or sdf of clouds that are no molecules; ImportError
+        for sdf without RDKit; OSError naming the file.
     """
     path = Path(path)
     check_sample_format(path, len(samples))
@@ -37,11 +41,15 @@ def write_samples(path: Path | str, samples: CloudDataset, task: DenoisingTask, 
 
 
 def check_sample_format(path: Path, num: int) -> None:
-    """Raises: ValueError for a suffix that is not a format of samples, or several clouds in ply."""
+    """Raises: ValueError for a suffix that is not a format of samples, or several clouds in ply; ImportError for sdf
+    without RDKit.
+    """
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(unknown_name("format of samples", path.suffix.lower(), _FORMATS))
     if path.suffix.lower() == ".ply" and num != 1:
         raise ValueError(f"ply holds one cloud, these are {num}: write .npz or .xyz")
+    if path.suffix.lower() == ".sdf" and find_spec("rdkit") is None:
+        raise ImportError("sdf is written by RDKit: pip install 'rapidash[mol]', or write .xyz")
 
 
 def _npz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> bytes:
@@ -55,7 +63,7 @@ def _npz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> bytes:
 
 def _xyz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
     pos = samples.tensors["pos"].tolist()
-    kinds = samples.tensors[task.kinds].tolist() if task.kinds is not None and task.symbols else None
+    elements = task.elements(samples)
     of_cloud = [name for name, field in samples.fields.items() if field.level == "cloud"]
     said = " ".join(f'{name}="{value}"' for name, value in {"unit": samples.fields["pos"].unit, **origin}.items())
     lines, row = [], 0
@@ -63,10 +71,23 @@ def _xyz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
         values = "".join(f"{name}={float(samples.tensors[name][index]):.8g} " for name in of_cloud)
         lines += [str(size), f'Properties=species:S:1:pos:R:3 sample={index} {values}{said} pbc="F F F"']
         for place in range(row, row + size):
-            symbol = "X" if kinds is None else task.symbols[kinds[place]]
+            symbol = "X" if elements is None else elements[place]
             lines.append(" ".join([symbol, *(f"{number:.8g}" for number in (*pos[place], 0.0)[:3])]))
         row += size
     return "\n".join(lines) + "\n"
+
+
+def _sdf(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
+    if "z" not in samples.tensors:
+        raise ValueError(f"sdf holds molecules, and samples of {task.name!r} have no elements 'z': write .npz or .xyz")
+    of_cloud = [name for name, field in samples.fields.items() if field.level == "cloud"]
+    texts = []
+    for index, (block, is_sound) in enumerate(mol_blocks(samples)):
+        values = {name: f"{float(samples.tensors[name][index]):.8g}" for name in of_cloud}
+        values = {"sample": str(index), "sound": "yes" if is_sound else "no", **values}
+        said = "".join(f"> <{name}>\n{value}\n\n" for name, value in {**values, **origin}.items())
+        texts.append(f"{block}{said}$$$$\n")
+    return "".join(texts)
 
 
 def _ply(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
@@ -79,5 +100,6 @@ def _ply(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
 _FORMATS: dict[str, Callable[[CloudDataset, DenoisingTask, Origin], str | bytes]] = {
     ".npz": _npz,
     ".xyz": _xyz,
+    ".sdf": _sdf,
     ".ply": _ply,
 }

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rapidash.learn import SHARE, WIDTH
+from rapidash.learn import SHARE, WIDTH, beyond_the_box
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import XYChart
@@ -38,10 +38,9 @@ def learned_section(summary: StudySummary) -> Section | None:
             continue
         name = f"{variant.letter} {variant.name}"
         for motion, (start, end) in _widths(runs).items():
-            first, last = estimate(start), estimate(end)
+            first = estimate(start)
             assert first is not None
-            assert last is not None
-            rows.append((name, motion, fmt.number(first.mean), estimate_text(last), fmt.NOTHING))
+            rows.append((name, motion, fmt.number(first.mean), _end_text(motion, runs, end), fmt.NOTHING))
             notes += _limits(name, motion, runs, end)
         for motion, shares in _shares(runs).items():
             sizes = estimate({seed: math.exp(_entropy(found)) for seed, found in shares.items()})
@@ -51,6 +50,7 @@ def learned_section(summary: StudySummary) -> Section | None:
             curve = [charts.curve_row(u, [found[u] for found in shares.values()]) for u in places]
             curves.setdefault(motion, []).append((variant, curve))
             notes.append(f"{name}: {motion} by {_largest(curve)}.")
+            notes += _ends(name, motion, runs, curve)
     if not rows:
         return None
     kept = [index for index in range(len(_HEAD)) if any(row[index] != fmt.NOTHING for row in rows)]
@@ -120,13 +120,43 @@ def _largest(curve: list[charts.CurveRow]) -> str:
     return fmt.listed([f"{fmt.number(u)} (share {fmt.number(mean)})" for u, mean in large])
 
 
+def _ends(name: str, motion: str, runs: list[Run], curve: list[charts.CurveRow]) -> Iterator[str]:
+    """A note on a histogram with shares at both ends of a range that is no period: what lies beyond was not asked."""
+    reaches = [m.get("reach", math.nan) for run in runs for m in _methods(run) if m.get("kind") == "group-histogram"]
+    first, last = curve[0][0], curve[-1][0]
+    is_range = math.isclose(first, -last) and all(math.isclose(last, reach, rel_tol=1e-3) for reach in reaches)
+    if is_range and curve[-1][2] * len(curve) > 0.75:  # as `GroupHistogram.reaches_its_ends`
+        yield (
+            f"{name}: {motion} has shares up to the ends of its range, {fmt.number(last)} each way: the labels may "
+            "tolerate more, which was not asked."
+        )
+
+
+def _box(runs: list[Run]) -> float:
+    """The end of the safe box, the least of those of the runs."""
+    ends = [m.get("max_width", math.inf) for run in runs for m in _methods(run) if m.get("kind") == "augerino"]
+    return min(ends, default=math.inf)
+
+
+def _end_text(motion: str, runs: list[Run], ends: Mapping[int, float]) -> str:
+    """Mean and interval; where a half-width has left the safe box, what it is at least."""
+    box = _box(runs)
+    if min(ends.values()) >= box:
+        return beyond_the_box(motion, box)
+    found = estimate({seed: min(width, box) for seed, width in ends.items()})
+    assert found is not None
+    return f"at least {fmt.number(found.mean)}" if max(ends.values()) >= box else estimate_text(found)
+
+
 def _limits(name: str, motion: str, runs: list[Run], ends: Mapping[int, float]) -> Iterator[str]:
     """Notes on half-widths at the end of their range."""
-    largest = [m.get("max_width", math.inf) for run in runs for m in _methods(run) if m.get("kind") == "augerino"]
-    over = [seed for seed, width in sorted(ends.items()) if largest and width >= min(largest)]
+    over = [seed for seed, width in sorted(ends.items()) if width >= _box(runs)]
     if over:
         seeds = fmt.listed([str(seed) for seed in over])
-        yield f"{name}: {motion} has left the safe box in seed {seeds}: its run has no penalty, and nothing is found."
+        yield (
+            f"{name}: {motion} has left the safe box in seed {seeds}: how wide it is from there on says nothing, and "
+            "there is no penalty any more that would open the other motions of that run."
+        )
     if "rotation" in motion and all(width > math.pi - 1e-3 for width in ends.values()):
         yield f"{name}: {motion} has reached half a turn each way, all angles."
 

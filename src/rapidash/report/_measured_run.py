@@ -1,5 +1,6 @@
 """Measure a trained run on its validation data: what `rapidash measure` prints and draws."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from rapidash.measure import (
     SymmetryCost,
     equivariance_error,
     error_against_severity,
+    irrep_spectrum,
     layerwise_equivariance_error,
     local_equivariance_error,
     portrait,
@@ -25,10 +27,12 @@ from rapidash.measure import (
     severity_report,
     symmetry_cost,
 )
-from rapidash.methods import FULL, view_ledger
+from rapidash.methods import FULL, build_model, view_ledger
 from rapidash.models import Rapidash
 from rapidash.report._cost_sentences import CostFigures, cost_sentences
 from rapidash.study import TrainedRun, plan_corruptions
+
+_LAYER = re.compile(r"(^|\.)(embedding|readout|blocks\.\d+)$")  # of a Rapidash network, without what is on edges
 
 
 def measure_run(
@@ -40,7 +44,7 @@ def measure_run(
     seed: int = 0,
 ) -> Portrait:
     """Errors by group, what broken symmetry costs, Lie derivative by generator and layer, the defect over rotations and
-    points, errors by severity.
+    points, errors by severity, irreps of the layers before and after training.
 
     Everything in float64, on validation data.
 
@@ -77,6 +81,7 @@ def measure_run(
     if any(isinstance(part, Rapidash) for part in model.modules()):
         found = layerwise_equivariance_error(model, few, rotations, rapidash_layers(model)).report()
         layers.append(_noted(found, clouds=few.num_clouds, unit=f"{unit} per radian"))
+    spectra = _spectra(model, run, min(2, num_clouds))
     ledger = view_ledger(task, run.config.variant, run.view)
     cost = _cost(model, run, batch, num_elements, seed)
     severity = _severity(model, run, data.subset(torch.arange(batch.num_clouds)), seed)
@@ -111,6 +116,7 @@ def measure_run(
         metric=f"{task.metric} ({task.unit})" if task.unit not in ("", "1") else task.metric,
         source="validation clouds",
         sentences=() if cost is None else _sentences(cost, run, unit),
+        spectra=spectra,
         seed=seed,
     )
 
@@ -125,6 +131,37 @@ def _cost(model: nn.Module, run: TrainedRun, batch: CloudBatch, num_elements: in
     except ValueError as error:  # an error of 0, or one that is not finite
         warnings.warn(f"what broken symmetry costs is left out: {error}", stacklevel=3)
         return None
+
+
+def _spectra(model: nn.Module, run: TrainedRun, num_clouds: int) -> list[Report]:
+    """The irreps of the layers of clouds in space: before and after training, or after alone if layers changed."""
+    if run.task.dim != 3:
+        return []
+    batch = run.task.dataset("val").batch(torch.arange(num_clouds)).to(device="cpu", dtype=torch.float64)
+    action = Action(parse_group("O(3)", 3), outputs=run.task.output)
+    spectra = []
+    try:
+        for moment, one in (("before training", _before(run)), ("after training", model)):
+            has_rapidash = any(isinstance(part, Rapidash) for part in one.modules())
+            hidden = rapidash_layers(one) if has_rapidash else None
+            names = None if hidden is None else [name for name in map(str, hidden) if _LAYER.search(name)]
+            found = irrep_spectrum(one, batch, action, hidden, degree=5, layers=names)
+            spectra.append((found.layers, found.report(moment=moment, clouds=batch.num_samples)))
+    except ValueError as error:  # edges that come and go
+        warnings.warn(f"what the layers hold is left out: {error}", stacklevel=3)
+        return []
+    (before, first), (after, last) = spectra
+    return [first, last] if before == after else [last]
+
+
+def _before(run: TrainedRun) -> nn.Module:
+    """The model as the training started from it, in float64."""
+    model = build_model(run.task, run.config.variant, seed=run.config.seed).to(dtype=torch.float64)
+    if callable(calibrate := getattr(model, "calibrate", None)):
+        data = run.task.dataset("train")
+        first = torch.arange(min(run.config.train.batch_size, len(data)))
+        calibrate(data.batch(first).to(device="cpu", dtype=torch.float64))
+    return model.eval()
 
 
 def _sentences(cost: SymmetryCost, run: TrainedRun, unit: str) -> tuple[str, ...]:

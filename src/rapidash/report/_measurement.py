@@ -69,6 +69,7 @@ def measurement_page(portrait: Portrait) -> str:
         "sphere": None if portrait.sphere is None else _sphere(portrait),
         "curve": _curve(portrait),
         "tables": [_table(report) for report in portrait.tables],
+        "spectra": [_spectrum(report) for report in portrait.spectra],
         "bars": [_bars(report) for report in portrait.tables if "layer" in report.columns],
         "gradient": ", ".join(COLORS),
         "style": Markup(_asset("style.css") + _asset("measurement.css")),
@@ -235,6 +236,31 @@ def _bars(report: Report) -> dict[str, Any]:
         "clouds": report.metadata.get("clouds", ""),
         "unit": report.metadata.get("unit", ""),
     }
+
+
+def _spectrum(report: Report) -> dict[str, Any]:
+    """A map of layers and irreps: each share as a percentage and as the strength of a color, and what breaks."""
+    beside = ("layer", "class", "size", "outside", "breaking")
+    irreps = [name for name in report.columns if name not in beside]
+    rows = []
+    for row in report.rows:
+        shares = [row.get(name) for name in irreps]
+        rows.append(
+            {
+                "name": row["layer"],
+                "kind": row["class"],
+                "size": _cell(row["size"]),
+                "cells": [(_share(value), round(60 * min(1.0, value or 0.0))) for value in shares],
+                "breaking": [_share(row.get(name)) for name in ("outside", "breaking")],
+            }
+        )
+    return {"irreps": irreps, "rows": rows, **{name.replace(" ", "_"): _cell(v) for name, v in report.metadata.items()}}
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return fmt.NOTHING
+    return "0" if value < _FLOOR else fmt.percent(value) if value >= 0.001 else fmt.number(value)
 
 
 def _cell(value: Any) -> str:

@@ -161,6 +161,9 @@ def _statistics(summary: StudySummary) -> str:
     )
 
 
+PRODUCTS = {"torch": "PyTorch's default", "onednn": "oneDNN"}
+
+
 def _machine(done: Sequence[Run]) -> str:
     devices, threads = _texts(done, "device"), _texts(done, "threads")
     versions = [
@@ -173,6 +176,8 @@ def _machine(done: Sequence[Run]) -> str:
     parts = [f"on {fmt.listed(devices)}"] if devices else []
     if threads:
         parts.append(f"with {fmt.listed(threads)} {'thread' if threads == ['1'] else 'threads'} per run")
+    if products := _texts(done, "products"):
+        parts.append(f"with matrix products of {fmt.listed([PRODUCTS.get(name, name) for name in products])}")
     if versions:
         parts.append(f"with {', '.join(versions)}")
     return f"The runs were made {', '.join(parts)}." if parts else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rapidash.generate import CONTROL
 from rapidash.report import _format as fmt
 from rapidash.study import Comparison, Estimate, FigureSummary, StudySummary, VariantSummary
 
@@ -100,10 +101,13 @@ def metric_with_unit(summary: StudySummary) -> str:
 
 
 def figure_lines(summary: StudySummary) -> list[tuple[str, Mapping[str, FigureSummary]]]:
-    """The figures that no column shows: title, and by name of the variant what was measured of it."""
+    """The figures that no column shows: title, and by name of the variant what was measured of it.
+
+    Those of data with known errors are left to their own table.
+    """
     lines: dict[str, dict[str, FigureSummary]] = {}
     for variant in summary.variants:
-        for figure in variant.figures:
+        for figure in (one for one in variant.figures if not one.name.startswith(CONTROL)):
             lines.setdefault(figure.title, {})[variant.name] = figure
     return list(lines.items())
 

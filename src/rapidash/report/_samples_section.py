@@ -1,46 +1,103 @@
-"""The section of a study of generators: figures of the samples of every variant, and of the data."""
+"""The section of a study of generators: figures of the samples of every variant and of data, and some to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from rapidash.generate import FLOOR, SAMPLES
+from rapidash.report import _format as fmt
 from rapidash.report._phrases import estimate_text
+from rapidash.report._scene_drawing import scene_drawing
 from rapidash.report._sections import Section
 from rapidash.study import Estimate, StudySummary, VariantSummary
 
 _ABSENT = "not defined"
+_MOST_COLUMNS = 8  # figures; more are rows, with the variants as columns
+_NEEDS_RDKIT = "sound (perceived)"
+
+
+class _Found(NamedTuple):
+    """A figure over seeds, its unit, and the mean ends of its intervals over samples."""
+
+    value: Estimate
+    unit: str
+    ends: str
 
 
 def samples_section(summary: StudySummary) -> Section | None:
     """Figures of generated clouds, by variant; None for a study that did not measure them."""
     found = {variant.name: _figures(variant, SAMPLES) for variant in summary.variants}
-    names = list(dict.fromkeys(name for figures in found.values() for name in figures))
-    if not names:
-        return None
-    data: dict[str, tuple[Estimate, str]] = {}
+    data: dict[str, _Found] = {}
     for variant in summary.variants:
-        data |= {name: value for name, value in _figures(variant, FLOOR).items() if name not in data}
-    units = {name: unit for figures in (*found.values(), data) for name, (_, unit) in figures.items()}
-    rows = [("training data", *(_cell(data, name) for name in names))]
-    rows += [(name, *(_cell(figures, column) for column in names)) for name, figures in found.items() if figures]
+        for name, one in _figures(variant, FLOOR).items():
+            data.setdefault(name, one._replace(value=replace(one.value, low=None, high=None)))  # the same for all seeds
+    if not any(found.values()):
+        return None
+    rows = {"training data": data, **{name: figures for name, figures in found.items() if figures}}
+    names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    units = {name: one.unit for figures in rows.values() for name, one in figures.items()}
+    titles = [f"{name} ({units[name]})" if units[name] not in ("", "1") else name for name in names]
+    if len(names) <= _MOST_COLUMNS:
+        head = ("", *titles)
+        table = [(name, *(_cell(figures, figure) for figure in names)) for name, figures in rows.items()]
+    else:
+        head = ("", *rows)
+        table = [(title, *(_cell(figures, name) for figures in rows.values())) for title, name in zip(titles, names)]
+    drawing = scene_drawing(summary)
     return Section(
         "Samples",
-        "Clouds that each trained network generates, against test data; the row of the training data says how near as "
-        "many training clouds come to them. The weights were selected by the denoising loss, never by these figures, "
-        "and samples that are not finite are counted: a figure that needs all samples is not defined where one of them "
-        "is lost. Means over seeds with 95 % intervals.",
-        ("", *(f"{name} ({units[name]})" if units[name] not in ("", "1") else name for name in names)),
-        rows,
+        "Clouds that each trained network generates, against test data; what is said of the training data is how near "
+        "as many training clouds come to them. The weights were selected by the denoising loss, never by these "
+        "figures, and samples that are not finite are counted: they stay in the denominators of shares, and a figure "
+        "that needs all samples is not defined where one of them is lost. Means over seeds with 95 % intervals; after "
+        "a semicolon the mean 95 % interval over the samples of a run, which is blind to the seed.",
+        head,
+        table,
+        list(_notes(summary)),
+        drawings=[] if drawing is None else [drawing],
     )
 
 
-def _figures(variant: VariantSummary, prefix: str) -> dict[str, tuple[Estimate, str]]:
-    """Estimate and unit by name, of the figures with a prefix after training."""
+def _notes(summary: StudySummary) -> Iterator[str]:
+    """A sentence where figures are missing since RDKit was."""
+    values = [
+        entry["value"]
+        for run in summary.study.runs
+        for entry in run.measurements
+        if entry["name"] in (f"{SAMPLES}{_NEEDS_RDKIT}", f"{FLOOR}{_NEEDS_RDKIT}")
+    ]
+    if values and all(value is None for value in values):
+        yield (
+            "Validity, soundness, uniqueness and novelty are absent: they need RDKit, which was not there "
+            "(pip install 'rapidash[mol]')."
+        )
+
+
+def _figures(variant: VariantSummary, prefix: str) -> dict[str, _Found]:
+    """By name, the figures with a prefix after training."""
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for run in variant.runs:
+        for entry in run.measurements:
+            if entry.get("low") is not None and entry.get("high") is not None:
+                ends.setdefault(entry["name"], []).append((entry["low"], entry["high"]))
     return {
-        figure.name.removeprefix(prefix): (figure.moments["after"], figure.unit)
+        figure.name.removeprefix(prefix): _Found(
+            figure.moments["after"], figure.unit, _interval(ends.get(figure.name, []))
+        )
         for figure in variant.figures
         if figure.name.startswith(prefix) and not figure.view and "after" in figure.moments
     }
 
 
-def _cell(figures: Mapping[str, tuple[Estimate, str]], name: str) -> str:
-    return estimate_text(figures[name][0]) if name in figures else _ABSENT
+def _interval(ends: list[tuple[float, float]]) -> str:
+    if not ends:
+        return ""
+    low, high = (sum(column) / len(ends) for column in zip(*ends))
+    return fmt.interval(low, high)
+
+
+def _cell(figures: Mapping[str, _Found], name: str) -> str:
+    if name not in figures:
+        return _ABSENT
+    value, _, ends = figures[name]
+    return estimate_text(value) + (f"; {ends}" if ends else "")

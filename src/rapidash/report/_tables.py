@@ -122,7 +122,7 @@ def runs_table(summary: StudySummary) -> Table:
         f"test error, averaged over poses{unit}",
         *(f"equivariance error under {group} {moment} training" for group in groups.values() for moment in _MOMENTS),
         "symmetry of the layers", "effective symmetry", "parameters", "time per step (s)", "training time (s)",
-        "peak memory (bytes)", "device", "threads", "commit", "started",
+        "peak memory (bytes)", "device", "threads", "products", "commit", "started",
     )  # fmt: skip
     return Table("runs", head, [_run_row(run, run in study.runs) for run in (*study.runs, *study.set_aside)])
 
@@ -230,7 +230,7 @@ def _run_row(run: Run, counts: bool) -> list[Value]:
         *(run.number(entry, moment, "mean") for entry in _ERRORS for moment in _MOMENTS),
         run.text("symmetry", "layers"), run.text("symmetry", "effective"),
         *(run.number(key) for key in ("parameters", "seconds_per_step", "train_seconds", "peak_memory_bytes")),
-        *(run.text(key) for key in ("device", "threads", "commit", "started")),
+        *(run.text(key) for key in ("device", "threads", "products", "commit", "started")),
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from rapidash.report._format import (
 )
 from rapidash.report._phrases import metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
+from rapidash.report._split_section import split_caution
 from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened
 
 ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
@@ -360,6 +361,8 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         for variant in summary.variants
         for fault in variant.figure_faults
     ]
+    if leak := split_caution(summary):
+        cautions.append(leak)
     if any(variant.oracle for variant in summary.variants):
         cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
     commits = {run.text("commit") for run in study.done}

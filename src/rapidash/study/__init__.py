@@ -7,8 +7,9 @@ from rapidash.study._data import check_data
 from rapidash.study._design import Equal, StudyDesign
 from rapidash.study._designs import get_design
 from rapidash.study._equality import Equality
+from rapidash.study._init import PRETRAINING, Init, Pretrained, SavedWeights
 from rapidash.study._judge import Comparison, Judgment, judge
-from rapidash.study._level import row_name
+from rapidash.study._level import level_words, row_name
 from rapidash.study._plugins import load_plugins
 from rapidash.study._printable import LONGEST_TEXT
 from rapidash.study._progress import last_line
@@ -52,14 +53,17 @@ from rapidash.study._weights import TrainedRun, load_run
 __all__ = [
     "EXACT_LIMIT",
     "LONGEST_TEXT",
+    "PRETRAINING",
     "Comparison",
     "CorruptionPlan",
     "Equal",
     "Equality",
     "Estimate",
     "FigureSummary",
+    "Init",
     "Interval",
     "Judgment",
+    "Pretrained",
     "Record",
     "Resources",
     "Robustness",
@@ -67,6 +71,7 @@ __all__ = [
     "Row",
     "Run",
     "RunConfig",
+    "SavedWeights",
     "Store",
     "StoreError",
     "Study",
@@ -86,6 +91,7 @@ __all__ = [
     "judge",
     "last_line",
     "letter",
+    "level_words",
     "load_plugins",
     "load_run",
     "mean_interval",

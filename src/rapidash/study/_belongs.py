@@ -31,6 +31,9 @@ def belongs(run: Run, design: Mapping[str, Any]) -> bool:
         if key not in _WORDS
     ):
         return False
+    inits = design.get("inits")
+    if (inits.get(run.variant) if isinstance(inits, Mapping) else None) != run.get("config", "init"):
+        return False
     overrides = design.get("train_overrides")
     changed = overrides.get(run.variant) if isinstance(overrides, Mapping) else None
     train = _fixed({**(design.get("train") or {}), **(changed or {})}, "train", factors)

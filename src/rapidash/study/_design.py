@@ -9,6 +9,7 @@ from rapidash._names import unknown_name
 from rapidash._plain import to_plain
 from rapidash.methods import Variant
 from rapidash.study._factors import as_levels, at_level, checked_factor
+from rapidash.study._init import Init
 from rapidash.study._level import Level, grid
 from rapidash.study._run_config import RunConfig, check_fraction, check_measures, check_seed
 from rapidash.tasks import option_types
@@ -46,6 +47,8 @@ class StudyDesign:
             (`StudyDesign.select`) has the budget of the whole.
         seed_option: an option of the task that has the seed of every run, such as ``"data_seed"``, so that each seed
             has data of its own; None: all have the same.
+        inits: by name of a variant, where its weights begin: a saved model, or a pre-training, see `Pretrained`; those
+            of other variants are fresh.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
@@ -65,6 +68,7 @@ class StudyDesign:
     equal: Equal = field(default="steps", metadata={"absent": "steps"})
     budget_of: Variant | None = field(default=None, metadata={"absent": None})
     seed_option: str | None = field(default=None, metadata={"absent": None})
+    inits: Mapping[str, Init] = field(default_factory=dict, metadata={"absent": {}})
 
     def __post_init__(self) -> None:
         self._name_factors()
@@ -82,6 +86,9 @@ class StudyDesign:
                 raise ValueError(unknown_name(f"neighbor of variant {variant.name!r}:", variant.neighbor, names))
         for name, override in self.train_overrides.items():
             self._check_override(name, override, [*names, self._first.name])
+        for name in self.inits:
+            if name not in [*names, self._first.name]:
+                raise ValueError(unknown_name("variant in inits:", name, [*names, self._first.name]))
         if self.equal not in get_args(Equal):
             raise ValueError(unknown_name("equal:", str(self.equal), get_args(Equal)))
         if self.equal != "steps" and "train.steps" in self.factors:
@@ -134,7 +141,8 @@ class StudyDesign:
         changed, train, options = at_level(level, variant, self._train_of(variant), self.task_options)
         if self.seed_option is not None:
             options = {**options, self.seed_option: seed}
-        return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level)
+        init = self.inits.get(variant.name)
+        return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level, init)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
         """The study of some of its variants, with the budget of the whole; a neighbor not among them is forgotten.
@@ -149,7 +157,8 @@ class StudyDesign:
         variants = tuple(v if v.neighbor in names else replace(v, neighbor=None, knob="") for v in chosen)
         kept = {self._first.name, *names}
         overrides = {name: value for name, value in self.train_overrides.items() if name in kept}
-        return replace(self, variants=variants, train_overrides=overrides, budget_of=self._first)
+        inits = {name: init for name, init in self.inits.items() if name in kept}
+        return replace(self, variants=variants, train_overrides=overrides, budget_of=self._first, inits=inits)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as they stand in ``study.json``: a part of a study is written as a study of its own."""

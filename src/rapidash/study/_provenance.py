@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from rapidash.ops import product_probe
 from rapidash.study._environment import commit, device_name, versions
 from rapidash.study._run_config import RunConfig
 from rapidash.study._store import RECORD_SCHEMA, Record
@@ -21,6 +22,7 @@ def provenance(config: RunConfig) -> Record:
         "versions": versions(),
         "device": device_name(config.train.device),
         "threads": config.train.threads or torch.get_num_threads(),
+        "product_probe": product_probe(),
     }
 
 

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._plain import to_plain
+from rapidash._pretrained import MODEL_FOLDER
 from rapidash.methods import Supervised, in_view
 from rapidash.nn import used_parameters
+from rapidash.represent import start_from
 from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
 from rapidash.study._claims import before_and_after
 from rapidash.study._cost import cost_in_record
 from rapidash.study._data import training_subset
 from rapidash.study._environment import commit
+from rapidash.study._init import PRETRAINING, SavedWeights
 from rapidash.study._plugins import load_plugins
+from rapidash.study._progress import last_line
 from rapidash.study._provenance import failed_record, now, provenance
 from rapidash.study._run_config import RunConfig
 from rapidash.study._store import Record, Store, StoreError, is_full_disk
@@ -22,6 +26,8 @@ from rapidash.study._views import Views, finite_or_none
 from rapidash.study._weights import save_weights
 from rapidash.tasks import get_task
 from rapidash.train import CHECKPOINT, train
+
+_WAIT = 1.0  # seconds between looks at a run of another process
 
 
 def run_one(config: RunConfig, study_dir: Path | str, *, progress: bool = False) -> Record | None:
@@ -74,22 +80,50 @@ def _execute(config: RunConfig, store: Store, *, progress: bool) -> Record:
 def _results(config: RunConfig, store: Store, *, progress: bool) -> tuple[dict[str, Any], float]:
     """Train and measure a run; return the results for its record, and the seconds that earlier sessions of it took."""
     directory = store.work_dir(config.key)
+    begin = _beginning(config, store, progress=progress)
     if adopt_training(config, store):
         try:
-            return _train_and_measure(config, directory, progress=progress)[0], 0.0  # the other run has them on record
+            found = _train_and_measure(config, directory, begin, progress=progress)
+            return found[0], 0.0  # the other run has them on record
         except ValueError:  # the data, or the package, are others by now
             (directory / CHECKPOINT).unlink(missing_ok=True)
-    return _train_and_measure(config, directory, progress=progress)
+    return _train_and_measure(config, directory, begin, progress=progress)
 
 
-def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> tuple[dict[str, Any], float]:
-    """Train from the beginning or the checkpoint, and measure; also the seconds of the sessions before."""
+def _beginning(config: RunConfig, store: Store, *, progress: bool) -> Path | None:
+    """The folder of the saved model with which a run begins, trained first where that is a pre-training."""
+    if config.init is None:
+        return None
+    if isinstance(config.init, SavedWeights):
+        config.init.check()
+        return Path(config.init.folder)
+    given = config.init
+    first = RunConfig(given.task, given.variant, config.seed, given.train, task_options=given.task_options)
+    folder = store.directory / PRETRAINING
+    while (record := run_one(first, folder, progress=progress)) is None:  # another process is at work on it
+        time.sleep(_WAIT)
+    if record["status"] != "done":
+        raise RuntimeError(f"the pre-training {first.label} in {folder} failed: {last_line(str(record['error']))}")
+    return Store(folder).work_dir(record["key"]) / MODEL_FOLDER
+
+
+def _train_and_measure(
+    config: RunConfig, run_dir: Path, begin: Path | None, *, progress: bool
+) -> tuple[dict[str, Any], float]:
+    """Train from the beginning or the checkpoint, and measure; also the seconds of the sessions before.
+
+    Args:
+        config, run_dir: the run.
+        begin: the saved model whose weights it begins with; None: fresh ones.
+        progress: of the training, on stderr.
+    """
     variant, settings = config.variant, config.train
     task = get_task(config.task, **config.task_options)
     objective = variant.objective or Supervised()
     train_set = training_subset(task.dataset("train"), config.fraction, config.seed)
     val_set = task.dataset("val")
     model = fresh_model(task, config)
+    start = None if begin is None else start_from(model, begin)
     seen = Views(task, variant, model)
     before = seen.measured(calibrated(model, train_set, config), val_set, config, "before")
     result = train(
@@ -123,6 +157,7 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "seconds_per_step": result.seconds_per_step,
         "train_seconds": result.train_seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
+        "products": result.products,
         "val_error": result.best_val_error,
         **test_errors,
         **units,
@@ -131,6 +166,8 @@ def _train_and_measure(config: RunConfig, run_dir: Path, *, progress: bool) -> t
         "symmetry_cost": cost,
         "views": seen.in_record(result, scores, before, after),
         "measurements": [to_plain(found) for found in seen.measurements(result, scores, units, before, after)],
+        **({} if start is None else {"start": to_plain(start)}),
         "pictures": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.pictures],
+        "scenes": [to_plain(one) for all_views in (before, after) for v in all_views.values() for one in v.scenes],
     }
     return values, result.earlier_seconds

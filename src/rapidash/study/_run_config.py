@@ -9,6 +9,7 @@ from rapidash._names import unknown_name
 from rapidash._plain import content_key, from_plain, is_of, to_plain
 from rapidash.methods import Variant, modern_variant
 from rapidash.registry import MEASURES
+from rapidash.study._init import Init, init_for_key
 from rapidash.study._level import row_name
 from rapidash.train import WITHOUT_EFFECT, TrainConfig
 
@@ -26,6 +27,7 @@ class RunConfig:
         task_options: options of the task.
         measures: names in `rapidash.registry.MEASURES`, taken before and after training beside those of every run.
         level: by name of a factor of the study its value, which is also that of the field: for who reads the record.
+        init: where the weights begin; None: fresh ones.
     Raises: ValueError for a fraction outside (0, 1], a negative seed or an unknown measure.
     """
 
@@ -37,6 +39,7 @@ class RunConfig:
     task_options: Mapping[str, Any] = field(default_factory=dict)
     measures: tuple[str, ...] = field(default=(), metadata={"absent": ()})
     level: Mapping[str, Any] = field(default_factory=dict, metadata={"absent": {}})
+    init: Init | None = field(default=None, metadata={"absent": None})
 
     def __post_init__(self) -> None:
         check_fraction(self.fraction)
@@ -92,6 +95,8 @@ def _key(config: RunConfig, labels: tuple[str, ...]) -> str:
     variant = {name: value for name, value in plain["variant"].items() if name not in labels}
     train = {name: value for name, value in plain["train"].items() if name not in WITHOUT_EFFECT}
     content = {**plain, "variant": variant, "train": train}
+    if config.init is not None:
+        content["init"] = init_for_key(config.init)
     return content_key({name: value for name, value in content.items() if name != "level"})
 
 

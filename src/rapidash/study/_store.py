@@ -253,7 +253,7 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
-        if name in ("variants", "seeds", "fractions", "factors", "train_overrides"):
+        if name in ("variants", "seeds", "fractions", "factors", "train_overrides", "inits"):
             continue
         before, now = (_decisive(plain.get(name)) for plain in (old, new))
         if before != now:
@@ -265,8 +265,13 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
         before = _decisive(old["train_overrides"].get(name, {}))
         if name in {entry["name"] for entry in old["variants"]} and before != _decisive(value):
             raise StoreError(f"{directory} holds another study: the training of {name!r} differs")
+    for name in {entry["name"] for entry in old["variants"]} & {entry["name"] for entry in new["variants"]}:
+        before, now = (plain.get("inits", {}).get(name) for plain in (old, new))
+        if before != now:
+            raise StoreError(f"{directory} holds another study: {difference(f'inits.{name}', before, now)}")
     return {
         **new,
+        "inits": {**old.get("inits", {}), **new.get("inits", {})},
         "variants": _union_of_variants(old["variants"], new["variants"], directory),
         "seeds": sorted({*old["seeds"], *new["seeds"]}),
         "fractions": sorted({*old["fractions"], *new["fractions"]}),

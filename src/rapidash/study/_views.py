@@ -14,6 +14,7 @@ from rapidash.methods import (
     Moment,
     OrbitAverage,
     Picture,
+    Scene,
     Score,
     Subject,
     Supervised,
@@ -38,11 +39,12 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of one view at one moment: the errors of its symmetry as a record has them, figures and pictures."""
+    """Measurements of one view at one moment: errors of its symmetry as a record has them, figures, what is shown."""
 
     symmetry: dict[str, dict[str, Any]]
     figures: tuple[Measurement, ...]
     pictures: tuple[Picture, ...] = ()
+    scenes: tuple[Scene, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Views:
                 with in_eval_mode(shown):
                     made = [one for measure in config.measures for one in MEASURES.get(measure)(subject)]
             pictures = tuple(one for one in made if isinstance(one, Picture))
-            found[name] = Measured(symmetry, tuple(one for one in made if not isinstance(one, Picture)), pictures)
+            scenes = tuple(one for one in made if isinstance(one, Scene))
+            figures = tuple(one for one in made if isinstance(one, Measurement))
+            found[name] = Measured(symmetry, figures, pictures, scenes)
         return found
 
     def tested(self, model: nn.Module, best: States, train_set: Dataset, config: RunConfig) -> dict[str, ViewScore]:

@@ -52,11 +52,16 @@ def save_weights(
         config.variant,
         model,
         reference=task.reference() if isinstance(task, FileTask) else {},
-        training={name: plain[name] for name in ("seed", "fraction", "train", *(["level"] if config.level else []))},
+        training={name: plain[name] for name in ("seed", "fraction", "train", *_also(config))},
         results=results or {},
         view=config.variant.primary_view,
     )
     return trained.save_pretrained(run_dir / MODEL_FOLDER)
+
+
+def _also(config: RunConfig) -> list[str]:
+    """Entries of a configuration that are there where they say something."""
+    return [name for name in ("level", "init") if getattr(config, name)]
 
 
 def load_run(path: Path | str, *, data_dir: str | None = None) -> TrainedRun:

@@ -1,6 +1,5 @@
 """Averages over rotations by a quadrature rule: exact for functions of a stated degree in the element."""
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,12 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.data import Batch
-from rapidash.groups import MatrixGroup, motion
+from rapidash.groups import LEBEDEV_DEGREES, MatrixGroup, motion, rotation_rule
 from rapidash.symmetrize._points import rotations_of
 from rapidash.symmetry import GroupSamples
-
-# degrees of the rules of Lebedev with positive weights
-LEBEDEV_DEGREES = (*(3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 29, 31), *range(35, 132, 6))
 
 
 @dataclass(frozen=True)
@@ -66,30 +62,3 @@ class Quadrature:
         """Every node for every sample; ``num_samples`` and ``generator`` are not used."""
         g = self.elements.expand(batch.num_samples, -1, -1, -1)
         return GroupSamples(g, g.new_zeros(()), self.weights.expand(batch.num_samples, -1))
-
-
-def rotation_rule(dim: int, degree: int) -> tuple[Float[Tensor, "K D D"], Float[Tensor, " K"]]:
-    """Rotations with weights that add up to 1, exact up to a degree, float64."""
-    angles = 2 * math.pi * torch.arange(degree + 1, dtype=torch.float64) / (degree + 1)
-    cos, sin, zero, one = angles.cos(), angles.sin(), torch.zeros_like(angles), torch.ones_like(angles)
-    if dim == 2:
-        turns = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
-        return turns, one / len(angles)
-    turns = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=-1).unflatten(-1, (3, 3))
-    nodes, weights = _lebedev(degree)
-    rotations = _to(nodes)[:, None] @ turns
-    return rotations.flatten(0, 1), (weights[:, None] / len(angles)).expand(-1, len(angles)).flatten()
-
-
-def _lebedev(degree: int) -> tuple[Float[Tensor, "P 3"], Float[Tensor, " P"]]:
-    from scipy.integrate import lebedev_rule  # slow to import, rarely needed
-
-    nodes, weights = lebedev_rule(next(known for known in LEBEDEV_DEGREES if known >= degree))
-    return torch.from_numpy(nodes.T.copy()), torch.from_numpy(weights / weights.sum())
-
-
-def _to(n: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3 3"]:
-    """A rotation for each direction that takes the z axis to it."""
-    spare = torch.nn.functional.one_hot(n.abs().argmin(dim=1), 3).to(n)
-    x = torch.nn.functional.normalize(spare - (spare * n).sum(dim=1, keepdim=True) * n, dim=1)
-    return torch.stack([x, torch.linalg.cross(n, x, dim=1), n], dim=-1)

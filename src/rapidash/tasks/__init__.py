@@ -2,6 +2,7 @@
 
 from rapidash.tasks._file_task import FileTask, NeededField, Output, category_number, check_reference, cloud_tensors
 from rapidash.tasks._get import get_task, option_types
+from rapidash.tasks._own_options import own_data_options
 from rapidash.tasks._posed_task import PosedTask
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "cloud_tensors",
     "get_task",
     "option_types",
+    "own_data_options",
 ]

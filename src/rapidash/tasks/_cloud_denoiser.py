@@ -31,6 +31,7 @@ class CloudDenoiser(DenoisingNetwork):
         kinds: name of the field of kinds.
         num_kinds: how many there are, 0 for none.
         is_conditional: whether clouds have a condition.
+        num_own_constants: numbers of the data that the task keeps.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class CloudDenoiser(DenoisingNetwork):
         kinds: str | None = None,
         num_kinds: int = 0,
         is_conditional: bool = False,
+        num_own_constants: int = 0,
     ) -> None:
-        super().__init__(space, kinds=kinds, num_constants=len(CONSTANTS) if is_conditional else 1)
+        num_constants = (len(CONSTANTS) if is_conditional else 1) + num_own_constants
+        super().__init__(space, kinds=kinds, num_constants=num_constants)
         self.inputs, self.num_kinds = point_inputs(variant, (_DISPLACEMENT,)), num_kinds
         scalars = num_kinds + space.num_scalars + 1 + _BUMPS * is_conditional
         self.num_multiples = self.inputs.num_vectors if self.inputs.way == "invariants" else 0
@@ -87,10 +90,10 @@ class CloudDenoiser(DenoisingNetwork):
         return {"scalars": scalars, "vectors": vectors}, every
 
     def _condition(self, condition: Float[Tensor, "B 1"]) -> Float[Tensor, "B bumps"]:
-        """Gaussian bumps on [-3, 3] deviations about the mean."""
+        """Gaussian bumps on [-3, 3] about the median, in units of half the distance of the 16 and the 84 % quantile."""
         assert self.no_condition is not None
         centers = torch.linspace(-3, 3, _BUMPS).to(condition)
-        mean, deviation = self.constants[1:3].to(condition)
-        scaled = (condition.nan_to_num(0.0) - mean) / deviation
+        middle, scale = self.constants[1:3].to(condition)
+        scaled = (condition.nan_to_num(0.0) - middle) / scale
         bumps = torch.exp(-((scaled - centers) * (_BUMPS - 1) / 6).square() / 2)
         return torch.where(condition.isnan(), self.no_condition.to(condition), bumps)

@@ -12,7 +12,17 @@ from torch import Tensor
 
 from rapidash._names import unknown_name
 from rapidash._seed import seeded
-from rapidash.datasets import CLOUD_FORMATS, DataError, FileCloud, Mesh, read_clouds, sample_surface
+from rapidash.datasets import (
+    CLOUD_FORMATS,
+    VALUED_FORMATS,
+    DataError,
+    FileCloud,
+    Mesh,
+    read_clouds,
+    read_valued_clouds,
+    sample_surface,
+)
+from rapidash.tasks._own_reading import is_valued
 
 FEWEST = 20  # clouds: fewer cannot be split
 
@@ -92,9 +102,9 @@ def _of_folders(files: tuple[str, ...]) -> tuple[list[FileCloud], list[int], tup
     clouds: list[FileCloud] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in CLOUD_FORMATS)
+        paths = sorted(path for path in folder.iterdir() if is_valued(path))
         if not paths:
-            raise DataError(f"{folder}: expected files of the formats {', '.join(CLOUD_FORMATS)}, got none")
+            raise DataError(f"{folder}: expected files of the formats {', '.join(VALUED_FORMATS)}, got none")
         found = [cloud for path in paths for cloud in _good(path)]
         clouds += found
         labels += [label] * len(found)
@@ -115,7 +125,8 @@ def _with_targets(path: Path, target: str) -> tuple[list[FileCloud], list[float]
 
 
 def _good(path: Path) -> Iterator[FileCloud]:
-    for name, found in read_clouds(path):
+    read = read_clouds if path.suffix.lower() in CLOUD_FORMATS else read_valued_clouds
+    for name, found in read(path):
         if isinstance(found, DataError):
             raise DataError(f"{name}: {found}")
         yield found

@@ -12,6 +12,7 @@ from rapidash._seed import seeded
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import OnError, ala2_dataset
 from rapidash.generate import (
+    Asked,
     DenoisingTask,
     StateSpace,
     chain_angles,
@@ -20,7 +21,6 @@ from rapidash.generate import (
     dihedral_angles,
     js_divergence,
     placeholder,
-    pose_order,
     torus_histogram,
 )
 from rapidash.generate.metrics import wasserstein
@@ -42,8 +42,8 @@ class Ala2GenTask(DenoisingTask):
 
     The frames are split by blocks of 100 (1 ns), 75 : 5 : 20, since neighboring frames are alike. Figures of samples,
     against all test frames: the Jensen-Shannon divergence of the histogram of (phi, psi) on 24 x 24 cells, the share
-    with phi > 0 (mirror images of the common conformations), the Wasserstein distance of the four bond lengths and of
-    the three angles, and how far poses are aligned.
+    with phi > 0 (mirror images of the common conformations), and the Wasserstein distance of the four bond lengths and
+    of the three angles.
 
     Args:
         num_train: training frames, at most, evenly spaced; None: all.
@@ -103,14 +103,22 @@ class Ala2GenTask(DenoisingTask):
             found = found[torch.linspace(0, len(found) - 1, self.num_train).long()]
         return frames.subset(found)
 
-    def templates(self, indices: Int[Tensor, " B"], seed: int) -> CloudDataset:
+    def templates(
+        self, indices: Int[Tensor, " B"], seed: int, constants: Float[Tensor, " K"], asked: Asked
+    ) -> CloudDataset:
         """Five beads each."""
+        asked.check_sizes(_BEADS, "conformations")
         num_points = torch.full((len(indices),), _BEADS)
         beads = torch.arange(_BEADS).repeat(len(indices))
         return placeholder(num_points, 3, "angstrom", {"bead": beads}, {"bead": Field(Scalar())})
 
+    def bonds(self, samples: CloudDataset) -> Int[Tensor, "K 2"]:
+        """Along the chain."""
+        first = torch.arange(_BEADS * len(samples)).view(-1, _BEADS)[:, :-1].flatten()
+        return torch.stack([first, first + 1], dim=1)
+
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
-        """Figures of conformations against test frames; those of lengths, angles and poses need finite positions."""
+        """Figures of conformations against test frames; those of lengths and angles need finite positions."""
         chains, test = _chains(clouds), _chains(self.clouds("test"))
         cells, cells_of_test = (torus_histogram(*_torsions(data), _CELLS) for data in (chains, test))
         yield Measurement("JS divergence of (phi, psi)", js_divergence(cells, cells_of_test), "nats", better="lower")
@@ -121,7 +129,6 @@ class Ala2GenTask(DenoisingTask):
         angles = _DEGREES * _distance(chain_angles(chains), chain_angles(test)) if is_good else None
         yield Measurement("W1 of bond lengths", bonds, "mA", better="lower")
         yield Measurement("W1 of bond angles", angles, "deg", better="lower")
-        yield Measurement("order of poses", pose_order(chains) if is_good else None, "1", better="")
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
@@ -130,7 +137,7 @@ class Ala2GenTask(DenoisingTask):
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant, and what it says of samples."""
         with torch.random.fork_rng():
-            return density_ledger(network_ledger(self.build(variant)))
+            return density_ledger(network_ledger(self.build(variant)), variant)
 
 
 def _chains(data: CloudDataset) -> Float[Tensor, "B 5 3"]:

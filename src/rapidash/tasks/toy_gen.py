@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.data import CloudDataset, Field
 from rapidash.generate import (
+    Asked,
     DenoisingTask,
     DoubleWell,
     StateSpace,
@@ -81,13 +82,19 @@ class ToyGenTask(DenoisingTask):
             fields["condition"] = _ENERGY
         return CloudDataset(tensors, fields, torch.full((size,), _PARTICLES))
 
-    def templates(self, indices: Int[Tensor, " B"], seed: int) -> CloudDataset:
-        """Four particles each; the energies asked for are those of test configurations."""
+    def templates(
+        self, indices: Int[Tensor, " B"], seed: int, constants: Float[Tensor, " K"], asked: Asked
+    ) -> CloudDataset:
+        """Four particles each; the energies are those asked for, or those of test configurations."""
+        asked.check_sizes(_PARTICLES, "configurations")
         num_points = torch.full((len(indices),), _PARTICLES)
         if self.condition == "none":
             return placeholder(num_points, 2, "length", {}, {})
-        asked = self.clouds("test").tensors["condition"]
-        return placeholder(num_points, 2, "length", {"condition": asked[indices % len(asked)]}, {"condition": _ENERGY})
+        energy = asked.condition
+        if energy is None:
+            of_test = self.clouds("test").tensors["condition"]
+            energy = of_test[indices % len(of_test)]
+        return placeholder(num_points, 2, "length", {"condition": energy.float()}, {"condition": _ENERGY})
 
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
         """Figures of configurations against test configurations; means and distances need finite energies."""
@@ -111,7 +118,7 @@ class ToyGenTask(DenoisingTask):
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant, and what it says of samples."""
         with torch.random.fork_rng():
-            return density_ledger(network_ledger(self.build(variant)))
+            return density_ledger(network_ledger(self.build(variant)), variant)
 
 
 def _energies(data: CloudDataset) -> Tensor:

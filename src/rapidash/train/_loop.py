@@ -12,6 +12,7 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Supervised, Task
+from rapidash.ops import use_product_library
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._interrupt import Interrupts
@@ -37,6 +38,7 @@ class TrainResult:
         earlier_seconds: of the sessions before this one, with validation, up to the checkpoint from which it continued.
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
+        products: the library of the matrix products of float32 on the CPU, of all sessions.
     """
 
     history: list[dict[str, int | float]]
@@ -49,6 +51,7 @@ class TrainResult:
     train_seconds: float
     earlier_seconds: float
     peak_memory_bytes: int
+    products: str
 
 
 def train(
@@ -70,8 +73,8 @@ def train(
     The weights that validation sees, and that the model is left with, are the averaged ones (`WeightAverage`). A run
     is a function of its arguments: data order, objective and methods draw from streams named by seed and step, and
     torch's global generator is seeded inside and left as it was. When ``run_dir`` holds a checkpoint of the same run it
-    continues there; on the CPU with equal threads the result is the same bit for bit as without the interruption.
-    Ctrl-C and SIGTERM save first.
+    continues there, with the library of matrix products with which it began; on the CPU with equal threads the result
+    is the same bit for bit as without the interruption. Ctrl-C and SIGTERM save first.
 
     Args:
         model: ``forward(batch) -> prediction``; moved to the device and dtype of the config. A method
@@ -104,7 +107,8 @@ def train(
     with limited_threads(config.threads), torch.random.fork_rng(devices=forked), Interrupts() as interrupts:
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
-        with TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard) as log:
+        shown = TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard)
+        with shown as log, use_product_library(run.products):
             _drive(run, interrupts, log)
     model.load_state_dict(run.best[primary_view])
     model.eval()
@@ -120,6 +124,7 @@ def train(
         train_seconds=state.seconds,
         earlier_seconds=run.earlier_seconds,
         peak_memory_bytes=state.peak_memory_bytes,
+        products=run.products,
     )
 
 

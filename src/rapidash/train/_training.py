@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+import warnings
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rapidash._plain import to_plain
 from rapidash._seed import seeded
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Score, Task, in_view, view_names
+from rapidash.ops import product_libraries, product_library
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
@@ -76,6 +78,7 @@ class Training:
         self.model, self.setup, self.config, self.seed = model, setup, setup.config, setup.seed
         self.checkpoints, self.device = checkpoints, setup.device
         self.progress = Progress()
+        self.products = product_library()  # of the whole run: a continuation has that of the first session
         self.memory = PeakMemory(setup.device)
         self.window = steps_between_looks(setup.device)
         self._clock = time.perf_counter()
@@ -229,6 +232,7 @@ class Training:
             "best_of_views": {v: state for v, state in self.best.items() if v != self.setup.primary_view},
             "controls": self.controls.state_dict(),
             "random": torch.get_rng_state(),
+            "products": self.products,
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
@@ -236,6 +240,14 @@ class Training:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
+        self.products = state.get("products", "torch")  # earlier versions had no other
+        if self.products not in product_libraries():
+            warnings.warn(
+                f"the run began with matrix products of {self.products}, which this build of torch does not have: it "
+                "continues with torch's, whose last digits differ",
+                stacklevel=5,
+            )
+            self.products = "torch"
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)

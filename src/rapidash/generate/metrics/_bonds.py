@@ -3,8 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
-from rapidash.generate.metrics._atoms import Atoms, Bools, Floats, Ints
+from rapidash.data import CloudDataset
+from rapidash.generate.metrics._atoms import Atoms, Bools, Floats, Ints, atoms_of
 from rapidash.generate.metrics._bond_lengths import LENGTHS, MARGINS
 
 
@@ -41,6 +45,17 @@ def bonds_of(atoms: Atoms, margins: tuple[float, float, float] = MARGINS) -> Bon
     none = np.empty(0, dtype=np.int64)
     parts = [Bonds(none, none, none, np.empty(0)), *found]
     return Bonds(*(np.concatenate(columns) for columns in zip(*parts)))
+
+
+def near_pairs(data: CloudDataset) -> Int[Tensor, "K 2"]:
+    """The bonded pairs of atoms of all molecules by the lookup of `stability`, numbered through all molecules.
+
+    Args:
+        data: molecules with fields pos (N, 3) in angstrom and z (N,).
+    Raises: ValueError for no molecules, or elements other than H, C, N, O, F.
+    """
+    bonds = bonds_of(atoms_of(data, "data"))
+    return torch.from_numpy(np.stack([bonds.i, bonds.j], axis=1))
 
 
 def is_connected(atoms: Atoms, bonds: Bonds) -> Bools:

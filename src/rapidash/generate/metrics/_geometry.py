@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rapidash.generate.metrics._atoms import Atoms, Floats, Ints
+from rapidash.data import CloudDataset
+from rapidash.generate.metrics._atoms import Atoms, Floats, Ints, atoms_of
 from rapidash.generate.metrics._bonds import Bonds
 
 BOND_NAMES = {(1, 6): "C-H", (6, 6): "C-C", (6, 7): "C-N", (6, 8): "C-O", (1, 7): "N-H", (1, 8): "O-H"}
@@ -107,13 +108,27 @@ def _sizes(atoms: Atoms) -> dict[str, Described]:
     centered = pos - (np.add.reduceat(pos, atoms.start) / atoms.sizes[:, None])[atoms.owner]
     radius = np.sqrt(np.add.reduceat((centered**2).sum(axis=1), atoms.start) / atoms.sizes)
     described = {"rms radius": Described(radius[kept], kept, "angstrom")}
-    for name, constant in zip("BC", _rotational_constants(atoms, pos).T):
+    for name, constant in zip("BC", _constants(atoms, pos).T):
         rows = kept[np.isfinite(constant[kept])]
         described[f"rotational constant {name}"] = Described(constant[rows], rows, "GHz")
     return described
 
 
-def _rotational_constants(atoms: Atoms, pos: Floats) -> Floats:
+def rotational_constants(data: CloudDataset) -> Floats:
+    """(B, 2) rotational constants B and C of every molecule in GHz, from the masses of the main isotopes.
+
+    They are infinite for a single atom, and not a number for a molecule that is not finite.
+
+    Args:
+        data: molecules with fields pos (N, 3) in angstrom and z (N,).
+    Raises: ValueError for no molecules, or elements other than H, C, N, O, F.
+    """
+    atoms = atoms_of(data, "data")
+    found = _constants(atoms, np.where(atoms.is_finite[atoms.owner][:, None], atoms.pos, 0))
+    return np.where(atoms.is_finite[:, None], found, np.nan)
+
+
+def _constants(atoms: Atoms, pos: Floats) -> Floats:
     """(B, 2) B and C = h / (8 pi^2 I) of the middle and the largest moment of inertia; infinite for a single atom."""
     mass = _MASS[atoms.z][:, None]
     middle = np.add.reduceat(mass * pos, atoms.start) / np.add.reduceat(mass, atoms.start)

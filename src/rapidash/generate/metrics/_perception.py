@@ -59,6 +59,27 @@ def smiles(data: CloudDataset, protocol: Protocol = "perceived") -> list[str | N
     return smiles_of(atoms, bonds, protocol)
 
 
+def mol_blocks(data: CloudDataset) -> list[tuple[str, bool]]:
+    """Every molecule as a block of an SDF file, with the bonds that RDKit perceives, and whether it is sound.
+
+    A molecule of which perception makes nothing has atoms without bonds, one that is not finite has no atoms.
+
+    Args:
+        data: molecules with fields pos (N, 3) in angstrom and z (N,).
+    Raises: ImportError without RDKit (extra ``mol``); ValueError for no molecules, or elements other than H, C, N, O,
+        F.
+    """
+    rdkit, atoms = _rdkit(), atoms_of(data, "data")
+    found = []
+    with rdkit.block_logs():
+        for index in range(len(atoms.sizes)):
+            molecule, plain = (_molecule(rdkit, atoms, index) for _ in range(2))
+            read = None if molecule is None else _attempt(_perceived, rdkit, molecule)
+            shown = rdkit.chem.RWMol() if molecule is None else molecule if read is not None else plain
+            found.append((str(rdkit.chem.MolToMolBlock(shown)), read is not None))
+    return found
+
+
 def smiles_of(atoms: Atoms, bonds: Bonds | None, protocol: Protocol) -> list[str | None]:
     """`smiles` of molecules whose bonds by length are known; perception does without."""
     rdkit = _rdkit()

@@ -179,12 +179,16 @@ def hypergradient(
         max_gradient_norm: largest norm of the gradient of L_T in p at which p counts as minimizer; the formula is wrong
             elsewhere.
     Returns: a tensor for each of ``hyper``, of its shape.
-    Raises: ValueError for losses that are no scalars, for parameters that are no minimum, with the norm of their
-        gradient, and what the solver raises.
+    Raises: ValueError for losses that are no scalars, a val_loss that is not finite, no parameters, parameters that are
+        no minimum, with the norm of their gradient, and what the solver raises.
     """
     if val_loss.numel() != 1 or train_loss.numel() != 1:
         raise ValueError(f"the losses must be scalars, got {tuple(val_loss.shape)} and {tuple(train_loss.shape)}")
+    if not bool(torch.isfinite(val_loss.detach())):
+        raise ValueError(f"val_loss must be finite, got {float(val_loss.detach())}")
     params, hyper = list(params), list(hyper)
+    if not params:
+        raise ValueError("params are empty: there is no lower level to differentiate through, use torch.autograd.grad")
     slope = _flat(_gradient(train_loss, params, create_graph=True))
     norm = float(slope.detach().norm())
     if not norm <= max_gradient_norm:

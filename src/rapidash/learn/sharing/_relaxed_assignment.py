@@ -1,5 +1,7 @@
 """Assignments of weights to free parameters as matrices: relaxed, hardened, and the penalty on their columns."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -33,10 +35,10 @@ def sharing_penalty(
     Args:
         assignment: A, rows of probabilities; or several.
         weight, entropy_weight: lambda and lambda_H, at least 0.
-    Raises: ValueError for a negative weight.
+    Raises: ValueError for a weight that is negative or not finite.
     """
-    if min(weight, entropy_weight) < 0:
-        raise ValueError(f"weight and entropy_weight must be at least 0, got {weight} and {entropy_weight}")
+    if not (0 <= weight < math.inf and 0 <= entropy_weight < math.inf):
+        raise ValueError(f"weight and entropy_weight must be at least 0 and finite, got {weight} and {entropy_weight}")
     squares = assignment.square().sum(dim=-2)
     is_used = squares > 0
     sizes = (squares.where(is_used, torch.ones_like(squares))).sqrt() * is_used  # no infinite slope at an unused one

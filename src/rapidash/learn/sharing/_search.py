@@ -113,8 +113,10 @@ class RelaxedSearch(Search):
     def __post_init__(self) -> None:
         check_fields(self)
         _check_at_least_0(weight=self.weight, entropy_weight=self.entropy_weight)
-        if min(self.steps, self.restarts, self.num_params or 1) < 1 or not self.learning_rate > 0:
-            raise ValueError(f"steps, restarts and num_params must be at least 1, learning_rate above 0, got {self}")
+        if min(self.steps, self.restarts, self.num_params or 1) < 1 or not 0 < self.learning_rate < math.inf:
+            raise ValueError(
+                f"steps, restarts and num_params must be at least 1, learning_rate above 0 and finite, got {self}"
+            )
 
     def candidates(self, problem: SharingProblem, generator: torch.Generator) -> Int[Tensor, "C K"]:
         """The largest entries of the rows at the end of every start."""

@@ -1,30 +1,18 @@
 """channel_mlp in chunks of rows that stay in the cache, keeping the least for the backward pass."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from rapidash.ops._backend import HAS_NUMBA
+from rapidash.ops._products import Products, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS
-
-CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
-
-
-def _chunks(x: Tensor, hidden: int) -> Iterator[slice]:
-    """Ranges of rows of nearly equal length; one range where there is no cache to stay in or sums would lose digits."""
-    rows = len(x)
-    whole = x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64)
-    num_chunks = 1 if whole else max(1, round(rows * hidden / CHUNK_ELEMENTS))
-    for i in range(num_chunks):
-        yield slice(i * rows // num_chunks, (i + 1) * rows // num_chunks)
 
 
 def _scratch(x: Tensor, hidden: int, num: int) -> tuple[Tensor, Tensor]:
     """Two buffers of one chunk of hidden activations (one buffer twice, if one is enough), used again by every chunk:
     memory that is new to the process costs as much time as the GELU that fills it."""
-    longest = max((rows.stop - rows.start for rows in _chunks(x, hidden)), default=0)
+    longest = max((rows.stop - rows.start for rows in row_chunks(len(x), hidden, x)), default=0)
     buffers = [x.new_empty(longest, hidden) for _ in range(num)]
     return buffers[0], buffers[-1]
 
@@ -39,13 +27,18 @@ def _has_numba_gelu(x: Tensor) -> bool:
     return HAS_NUMBA and x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def _linear_gelu(normalized: Tensor, w1: Tensor, b1: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor, products: Products, hidden: Tensor) -> Tensor:
+    """x weight^T + bias into a buffer."""
+    return torch.add(products.apply(x, weight, hidden), bias, out=hidden)
+
+
+def _linear_gelu(normalized: Tensor, w1: Tensor, b1: Tensor, products: Products, hidden: Tensor, out: Tensor) -> Tensor:
     """Pre-activations and their GELU, into buffers."""
     if not _has_numba_gelu(hidden):
-        return _gelu(torch.addmm(b1, normalized, w1.T, out=hidden), out)
+        return _gelu(_linear(normalized, w1, b1, products, hidden), out)
     from rapidash.ops.channel_mlp.numba import add_bias_gelu
 
-    add_bias_gelu(torch.mm(normalized, w1.T, out=hidden), b1.contiguous(), out)
+    add_bias_gelu(products.apply(normalized, w1, hidden), b1.contiguous(), hidden, out)
     return out
 
 
@@ -82,11 +75,12 @@ def channel_mlp_forward(
     kept = x.new_empty(len(x) if keep else 0, len(w1))
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
-    for rows in _chunks(x, len(w1)):
+    products = products_for(x)
+    for rows in row_chunks(len(x), len(w1), x):
         count = rows.stop - rows.start
         normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
         hidden = kept[rows] if keep else before[:count]
-        out[rows].addmm_(_linear_gelu(normalized, w1, b1, hidden, activated[:count]), w2.T)
+        products.add(out[rows], _linear_gelu(normalized, w1, b1, products, hidden, activated[:count]), w2)
     return out, kept
 
 
@@ -111,25 +105,27 @@ def channel_mlp_backward(
     scaled_w2, _ = _scaled(w2, b2, scale)
     grad_x = torch.empty_like(x) if for_x else x.new_empty(0)
     grad_norm_weight, grad_norm_bias = torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)
-    grad_w1, grad_b1 = torch.zeros_like(w1), torch.zeros_like(b1)
+    grad_w1_transposed, grad_b1 = w1.new_zeros(*w1.T.shape), torch.zeros_like(b1)
     grad_w2, grad_b2 = torch.zeros_like(w2), torch.zeros_like(b2)
     ones = x.new_ones(len(x))
     before, after = _scratch(x, len(w1), 2)
     recomputed = before if len(kept) else x.new_empty(before.shape)
-    for rows in _chunks(x, len(w1)):
+    narrow = x.new_empty(len(before), x.shape[1])
+    products = products_for(x)
+    for rows in row_chunks(len(x), len(w1), x):
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
-        hidden = kept[rows] if len(kept) else torch.addmm(b1, normalized, w1.T, out=recomputed[:size])
+        hidden = kept[rows] if len(kept) else _linear(normalized, w1, b1, products, recomputed[:size])
         grad_rows, count = grad[rows], ones[rows]
-        grad_hidden = torch.mm(grad_rows, scaled_w2, out=before[:size])
+        grad_hidden = products.apply(grad_rows, scaled_w2.T, before[:size])
         activated = after[:size]
         grad_bias = _gelu_gradient(hidden, grad_hidden, activated)
         if for_parameters:
-            grad_w2.addmm_(grad_rows.T, activated)
+            grad_w2 = products.with_columns(grad_w2, grad_rows, activated)
             grad_b2.addmv_(grad_rows.T, count)
-            grad_w1.addmm_(grad_hidden.T, normalized)
+            grad_w1_transposed = products.with_columns(grad_w1_transposed, normalized, grad_hidden)
             grad_b1 += grad_bias
-        grad_normalized = grad_hidden @ w1
+        grad_normalized = products.apply(grad_hidden, w1.T, narrow[:size])
         parts = torch.ops.aten.native_layer_norm_backward(
             grad_normalized, x[rows], x.shape[1:], mean, inverse, norm_weight, norm_bias, [for_x] + 2 * [for_parameters]
         )
@@ -142,4 +138,5 @@ def channel_mlp_backward(
     if scale is not None:
         grad_scale = (grad_w2 * w2).sum(dim=1) + grad_b2 * b2
         grad_w2, grad_b2 = scale[:, None] * grad_w2, scale * grad_b2
+    grad_w1 = grad_w1_transposed.T.contiguous()
     return [grad_x, grad_norm_weight, grad_norm_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from rapidash.ops.channel_mlp._fused import _chunks, _gelu, _scaled, _scratch, channel_mlp_forward
+from rapidash.ops._products import products_for, row_chunks
+from rapidash.ops.channel_mlp._fused import _gelu, _linear, _scaled, _scratch, channel_mlp_forward
 from rapidash.ops.channel_mlp.reference import EPS
 
 
@@ -27,16 +28,17 @@ def channel_mlp_jvp(
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     dout = torch.zeros_like(out) if dresidual is None else dresidual.clone()
     buffer, dbuffer = _scratch(x, len(w1), 2)
-    for rows in _chunks(x, len(w1)):
+    products = products_for(x)
+    for rows in row_chunks(len(x), len(w1), x):
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
         # the Jacobian of x -> (x - mean) / std is symmetric: what a backward pass does to gradients suits tangents too
         dnormalized, _, _ = torch.ops.aten.native_layer_norm_backward(
             dx[rows], x[rows], x.shape[1:], mean, inverse, None, None, [True, False, False]
         )
-        hidden = torch.addmm(b1, normalized, w1.T, out=buffer[:size])
-        dhidden = torch.mm(dnormalized.mul_(norm_weight), w1.T, out=dbuffer[:size])
+        hidden = _linear(normalized, w1, b1, products, buffer[:size])
+        dhidden = products.apply(dnormalized.mul_(norm_weight), w1, dbuffer[:size])
         torch.ops.aten.gelu_backward.grad_input(dhidden, hidden, grad_input=dhidden)
-        dout[rows].addmm_(dhidden, w2.T)
-        out[rows].addmm_(_gelu(hidden, hidden), w2.T)
+        products.add(dout[rows], dhidden, w2)
+        products.add(out[rows], _gelu(hidden, hidden), w2)
     return out, dout

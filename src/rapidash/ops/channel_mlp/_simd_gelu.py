@@ -97,18 +97,18 @@ def _pointers(context: Any, builder: Any, signature: Any, args: Any) -> list[Any
 
 
 @intrinsic
-def gelu_vector(typing: Any, hidden: Any, bias: Any, out: Any, at: Any, at_bias: Any) -> Any:
-    """hidden += bias; out = GELU(hidden): one vector."""
+def gelu_vector(typing: Any, product: Any, bias: Any, hidden: Any, out: Any, at: Any, at_bias: Any) -> Any:
+    """hidden = product + bias; out = GELU(hidden): one vector."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        hidden, bias, out, at, at_bias = _pointers(context, builder, signature, args)
+        product, bias, hidden, out, at, at_bias = _pointers(context, builder, signature, args)
         vectors = Vectors(builder, types.float32)
-        z = builder.fadd(vectors.load(hidden, at), vectors.load(bias, at_bias))
+        z = builder.fadd(vectors.load(product, at), vectors.load(bias, at_bias))
         vectors.store(z, hidden, at)
         vectors.store(_Gelu(vectors, z).value(), out, at)
         return context.get_dummy_value()
 
-    return types.void(hidden, bias, out, at, at_bias), generate
+    return types.void(product, bias, hidden, out, at, at_bias), generate
 
 
 @intrinsic

@@ -22,7 +22,7 @@ def _rows(task, tasks, size, width):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _gelu(task, tasks, hidden, bias, out):
+def _gelu(task, tasks, product, bias, hidden, out):
     width = bias.size
     whole, rest = width - width % LANES, width % LANES
     first, last = _rows(task, tasks, hidden.size, width)
@@ -31,10 +31,10 @@ def _gelu(task, tasks, hidden, bias, out):
     for row in range(first, last):
         at = row * width
         for c in range(0, whole, LANES):
-            gelu_vector(hidden, bias, out, at + c, c)
+            gelu_vector(product, bias, hidden, out, at + c, c)
         if rest > 0:
-            z[:rest] = hidden[at + whole : at + width]
-            gelu_vector(z, b, y, 0, 0)
+            z[:rest] = product[at + whole : at + width]
+            gelu_vector(z, b, z, y, 0, 0)
             hidden[at + whole : at + width], out[at + whole : at + width] = z[:rest], y[:rest]
 
 
@@ -57,9 +57,9 @@ def _gelu_gradient(task, tasks, hidden, grad, activated, sums):
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
-def _gelu_parallel(tasks, hidden, bias, out):
+def _gelu_parallel(tasks, product, bias, hidden, out):
     for task in nb.prange(tasks):
-        _gelu(task, tasks, hidden, bias, out)
+        _gelu(task, tasks, product, bias, hidden, out)
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
@@ -68,10 +68,10 @@ def _gelu_gradient_parallel(tasks, hidden, grad, activated, sums):
         _gelu_gradient(task, tasks, hidden, grad, activated, sums)
 
 
-def add_bias_gelu(hidden: Tensor, bias: Tensor, out: Tensor) -> None:
-    """hidden (M, H) += bias (H,), and out = GELU(hidden)."""
+def add_bias_gelu(product: Tensor, bias: Tensor, hidden: Tensor, out: Tensor) -> None:
+    """hidden = product + bias, (M, H) and (H,), and out = GELU(hidden); product and hidden may be one."""
     threads = num_threads() if hidden.numel() > SERIAL_BELOW else 1
-    arrays = as_array(hidden), as_array(bias), as_array(out)
+    arrays = as_array(product), as_array(bias), as_array(hidden), as_array(out)
     if threads == 1:
         _gelu(0, 1, *arrays)
         return

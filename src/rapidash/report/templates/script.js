@@ -87,6 +87,56 @@
     document.getElementById("sort-select").addEventListener("change", (event) => sortBy(Number(event.target.value), false));
   }
 
+  // clouds that can be turned, all of a drawing together
+  for (const drawing of all(".drawing svg")) {
+    const groups = all("[data-cloud]", drawing).map((group) => ({ group, ...JSON.parse(group.dataset.cloud) }));
+    if (!groups.length) continue;
+    const make = (name, attributes) => {
+      const shape = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+      return shape;
+    };
+    let turn = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+    const times = (a, b) => a.map((row) => [0, 1, 2].map((k) => row[0] * b[0][k] + row[1] * b[1][k] + row[2] * b[2][k]));
+    const draw = () => {
+      for (const { group, points, colors, radii, bonds, scale } of groups) {
+        const at = points.map((p) => turn.map((row) => scale * (row[0] * p[0] + row[1] * p[1] + row[2] * p[2])));
+        const shapes = bonds.map(([i, j]) => [(at[i][2] + at[j][2]) / 2 - 0.01, make("line", {
+          x1: at[i][0], y1: -at[i][1], x2: at[j][0], y2: -at[j][1],
+          stroke: "#8a929b", "stroke-width": Math.max(1, 0.14 * scale),
+        })]);
+        at.forEach(([x, y, z], i) => shapes.push([z, make("circle", {
+          cx: x, cy: -y, r: Math.max(1.5, scale * radii[i]), fill: colors[i], stroke: "#16191d", "stroke-width": 0.7,
+        })]));
+        group.replaceChildren(...shapes.sort((a, b) => a[0] - b[0]).map(([, shape]) => shape));
+      }
+    };
+    const turnBy = (right, down) => { // radians about the vertical, then about the horizontal
+      const [c, s, d, t] = [Math.cos(right), Math.sin(right), Math.cos(down), Math.sin(down)];
+      turn = times([[1, 0, 0], [0, d, -t], [0, t, d]], times([[c, 0, s], [0, 1, 0], [-s, 0, c]], turn));
+      draw();
+    };
+    drawing.classList.add("turning");
+    drawing.setAttribute("tabindex", "0");
+    let held = null;
+    drawing.addEventListener("pointerdown", (event) => {
+      held = [event.clientX, event.clientY];
+      drawing.setPointerCapture(event.pointerId);
+    });
+    drawing.addEventListener("pointermove", (event) => {
+      if (!held) return;
+      turnBy((event.clientX - held[0]) / 80, (event.clientY - held[1]) / 80);
+      held = [event.clientX, event.clientY];
+    });
+    for (const name of ["pointerup", "pointercancel"]) drawing.addEventListener(name, () => { held = null; });
+    const keys = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, -0.15], ArrowDown: [0, 0.15] };
+    drawing.addEventListener("keydown", (event) => {
+      if (!keys[event.key]) return;
+      event.preventDefault();
+      turnBy(...keys[event.key]);
+    });
+  }
+
   // files and text to paste
   const types = { svg: "image/svg+xml", json: "application/json", csv: "text/csv;charset=utf-8" };
   const save = (name, text) => {

@@ -10,7 +10,7 @@ _TOLERANCE, _MOST_ROUNDS = 1e-8, 1000
 
 
 class SiteEffects(NamedTuple):
-    """What a site adds to columns that are standardized, and the variance that it multiplies, (S, F) each."""
+    """The figures that a site adds to columns that are standardized, and the variance that it multiplies, (S, F) each."""
 
     shift: Float[Tensor, "S F"]
     variance: Float[Tensor, "S F"]

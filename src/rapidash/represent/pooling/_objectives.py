@@ -1,4 +1,4 @@
-"""What a run on rows of several sites minimizes: plain, with a discrepancy, an adversary, matched pairs, two stages."""
+"""Objectives of runs on rows of several sites: plain, with a discrepancy, an adversary, matched pairs, two stages."""
 
 import math
 from collections.abc import Iterator

@@ -1,0 +1,144 @@
+"""The probe of the libraries of matrix products: time and error of one product, measured once per machine."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rapidash._files import atomic_write
+
+ProductLibrary = Literal["torch", "onednn"]
+"""Who multiplies: ``torch.mm`` (on the CPU mostly MKL), or oneDNN, which on some processors is faster by far."""
+
+LARGEST_ERROR = 1e-6
+"""Of products in float32, relative to those in float64: a library with a larger one is not float32, and not used."""
+SMALLEST_GAIN = 1.1
+"""By how many times another library must be faster than torch's before it is used."""
+SIZE = 512, 256, 1024  # rows, channels, hidden channels: a chunk of a channel MLP
+ROUNDS = 7
+VERSION = 1  # of the file
+
+
+def onednn_product(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
+    """x weight^T (+ added) by oneDNN."""
+    product: Tensor
+    if added is None:
+        product = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    else:
+        product = torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, None, "add")
+    return product
+
+
+def product_libraries() -> list[ProductLibrary]:
+    """Those that this build of torch has, torch's own first."""
+    return ["torch", "onednn"] if _has_onednn() else ["torch"]
+
+
+def check_library(library: str) -> None:
+    """Raise ValueError for a name that is none, or a library that this build of torch does not have."""
+    if library not in get_args(ProductLibrary):
+        raise ValueError(f"unknown library of products {library!r}, expected one of {get_args(ProductLibrary)}")
+    if library == "onednn" and not _has_onednn():
+        raise ValueError("library 'onednn': this build of torch has no such product, use 'torch'")
+
+
+@cache
+def fastest_library() -> ProductLibrary:
+    """The fastest library on this machine whose products are right to `LARGEST_ERROR`, torch's unless another gains.
+
+    The environment variable RAPIDASH_PRODUCTS names one without a probe.
+    Raises: ValueError for a name that is none.
+    """
+    if named := os.environ.get("RAPIDASH_PRODUCTS"):
+        check_library(named)
+        return named  # type: ignore[return-value]
+    return _fastest(product_probe())
+
+
+def _fastest(probe: dict[str, dict[str, float]]) -> ProductLibrary:
+    """The choice from a probe."""
+    found = probe.get("onednn")
+    if found is None or not found["error"] < LARGEST_ERROR:
+        return "torch"
+    return "onednn" if found["seconds"] * SMALLEST_GAIN < probe["torch"]["seconds"] else "torch"
+
+
+@cache
+def product_probe() -> dict[str, dict[str, float]]:
+    """By library: ``seconds`` of one product of `SIZE` in one thread, least of `ROUNDS`, and its relative ``error``.
+
+    Measured once per machine and build of torch, and kept in a file of the cache folder (RAPIDASH_CACHE, or
+    ~/.cache/rapidash); a file that cannot be read is measured again, a folder that cannot be written does no harm.
+    """
+    path = _probe_file()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return _checked(json.loads(path.read_text()))
+    probe = _measure()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, json.dumps(probe).encode())
+    return probe
+
+
+def _measure() -> dict[str, dict[str, float]]:
+    """Time and error of every library that this build of torch has, in turn."""
+    rows, channels, hidden = SIZE
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(rows, channels, generator=generator), torch.randn(hidden, channels, generator=generator)
+    exact = x.double() @ weight.double().T
+    ways = {"torch": lambda: x @ weight.T} | ({"onednn": lambda: onednn_product(x, weight)} if _has_onednn() else {})
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    errors = {name: float((way().double() - exact).norm() / exact.norm()) for name, way in ways.items()}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: {"seconds": min(seconds[name]), "error": errors[name]} for name in ways}
+
+
+@cache
+def _has_onednn() -> bool:
+    """Whether this build of torch has the product of oneDNN and it runs."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        onednn_product(torch.ones(2, 3), torch.ones(4, 3))
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError):
+        return False  # a private call: another version may have another
+    return True
+
+
+def _checked(probe: Any) -> dict[str, dict[str, float]]:
+    """The content of a file, if it is a probe of this machine's libraries. Raises: ValueError, KeyError, TypeError."""
+    names = product_libraries()
+    if list(probe) != names or not all(
+        math.isfinite(probe[name][key]) for name in names for key in ("seconds", "error")
+    ):
+        raise ValueError("not a probe of the libraries of this machine")
+    return {name: {key: float(probe[name][key]) for key in ("seconds", "error")} for name in names}
+
+
+def _probe_file() -> Path:
+    """Named by all on which the probe depends: processor, build of torch, size."""
+    folder = Path(os.path.expanduser(os.environ.get("RAPIDASH_CACHE") or "~/.cache/rapidash"))
+    machine = [VERSION, _processor(), torch.__version__, torch.backends.cpu.get_cpu_capability(), SIZE]
+    return folder / f"products-{hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"
+
+
+def _processor() -> str:
+    """The kind of processor: its lines of /proc/cpuinfo that tell models apart, or else its name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
+    wanted = ("vendor_id", "cpu family", "model", "model name", "flags")
+    first = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in reversed(lines)}
+    return "; ".join(first.get(key, "") for key in wanted) if lines else platform.processor() or platform.machine()

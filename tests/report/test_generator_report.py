@@ -1,0 +1,151 @@
+"""Sections of a report on generators: samples that can be turned, figures that see errors, symmetry by noise level."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rapidash._plain import to_plain
+from rapidash.generate import BANDS, FLOOR, LOSS, SAMPLES, SHARE, band_name
+from rapidash.methods import Scene, SceneCloud
+from rapidash.report import terminal_table
+from rapidash.report._generator_sections import controls_section, generator_symmetry_section
+from rapidash.report._samples_section import samples_section
+from rapidash.report._scene_drawing import scene_drawing
+from rapidash.study import study_of, summarize
+from tests.report._studies import small_record
+
+METHANE = SceneCloud.of(torch.tensor([[0.0, 0, 1], [1, 0, 1]]), ("C", "H"), [[0, 1]])
+
+
+def entry(name: str, value: float | None, **rest: object) -> dict[str, Any]:
+    plain = {"name": name, "value": value, "unit": "%", "group": "", "moment": "after", "view": "", "better": ""}
+    return plain | rest
+
+
+def with_entries(*entries: dict[str, Any], name: str = "E(3)", seed: int = 0, **rest: object) -> dict[str, Any]:
+    return small_record(name, seed, 0.5, key=f"{name}-{seed}", measurements=list(entries), **rest)
+
+
+def test_a_cloud_of_a_scene_is_centered_and_small() -> None:
+    assert METHANE.points == ((-0.5, 0.0, 0.0), (0.5, 0.0, 0.0))
+    flat = SceneCloud.of(torch.arange(1200.0).view(600, 2), bonds=[[0, 1], [0, 500]])
+    assert (len(flat.points), flat.points[0][2], flat.bonds) == (256, 0.0, ((0, 1),))
+
+
+def test_many_figures_are_rows_and_have_their_intervals_over_samples() -> None:
+    names = [f"figure {place}" for place in range(9)]
+    records = []
+    for seed, value in ((0, 40.0), (1, 44.0)):
+        made = [entry(SAMPLES + name, value, low=value - 2, high=value + 4) for name in names]
+        records.append(with_entries(*made, entry(FLOOR + names[0], 50.0), seed=seed))
+    section = samples_section(summarize(study_of(records)))
+    assert section is not None
+    assert list(section.head) == ["", "training data", "E(3)"]
+    assert section.rows[0][0] == "figure 0 (%)"
+    assert section.rows[0][1] == "50.0"
+    assert section.rows[0][2].startswith("42.0 ")
+    assert section.rows[0][2].endswith("; [40.0,\N{NO-BREAK SPACE}46.0]")  # means of 38 and 42, of 44 and 48
+    assert section.rows[1][1] == "not defined"
+    assert not section.notes
+
+
+def test_a_study_without_rdkit_says_so() -> None:
+    absent = entry(SAMPLES + "sound (perceived)", None)
+    record = with_entries(entry(SAMPLES + "finite", 100.0), absent)
+    section = samples_section(summarize(study_of([record])))
+    assert section is not None
+    assert "need RDKit" in section.notes[0]
+    there = with_entries(entry(SAMPLES + "finite", 100.0), absent | {"value": 3.0})
+    assert not samples_section(summarize(study_of([there]))).notes
+
+
+def test_controls_are_a_table_of_their_own() -> None:
+    values = {"real molecules": 95.5, "one hydrogen deleted": 100.0}
+    record = with_entries(*(entry(f"control: {name} | valid (classic)", value) for name, value in values.items()))
+    summary = summarize(study_of([record]))
+    section = controls_section(summary)
+    assert section is not None
+    assert list(section.head) == ["molecules", "valid (classic)"]
+    assert [tuple(row) for row in section.rows] == [("real molecules", "95.5"), ("one hydrogen deleted", "100")]
+    assert "missing hydrogen" in section.text
+    text = terminal_table(summary)
+    assert "one hydrogen deleted" in text
+    assert "control:" not in text  # not among what was also measured
+    assert controls_section(summarize(study_of([small_record("E(3)", 0, 0.5)]))) is None
+
+
+def test_symmetry_by_noise_level() -> None:
+    made = [entry(f"{SHARE}{band_name(band)}", 10.0 + band, group="SO(3)") for band in range(BANDS)]
+    made += [entry(f"{LOSS}{band_name(band)}", 1.0 + band, unit="1", group="SO(3)") for band in range(BANDS)]
+    made += [entry("samples from moved noise", 1e-15, unit="1", group="SO(3)")]
+    section = generator_symmetry_section(summarize(study_of([with_entries(*made)])))
+    assert section is not None
+    row = section.rows[0]
+    assert [row[0], row[1], row[2]] == ["A E(3)", "10.0", "17.0"]
+    assert row[3].endswith("10⁻¹⁵")
+    assert [chart.title for chart in section.charts] == ["Denoising loss by noise level", "Loss due to broken symmetry"]
+    rows = section.charts[1].readout["series"][0][2]
+    assert [mean for _, mean in rows] == [10.0 + band for band in range(BANDS)]
+    levels = [level for level, _ in rows]
+    assert levels == sorted(levels)
+    assert levels[3] < 0.301 < levels[4]  # the median of the law is exp(-1.2)
+
+
+def test_bands_have_the_same_names_in_every_run() -> None:
+    assert band_name(0) == ", sigma below 0.076"  # exp(-1.2 - 1.2 * 1.15)
+    assert band_name(3) == ", sigma 0.21 to 0.3"
+    assert band_name(7) == ", sigma above 1.2"
+
+
+def scene_record(name: str = "E(3)") -> dict[str, Any]:
+    scenes = [Scene("samples", (METHANE, METHANE)), Scene("training data", (METHANE,))]
+    return with_entries(entry(SAMPLES + "finite", 100.0), name=name, scenes=[to_plain(scene) for scene in scenes])
+
+
+def test_samples_are_drawn_with_their_bonds() -> None:
+    drawing = scene_drawing(summarize(study_of([scene_record()])))
+    assert drawing is not None
+    assert drawing.svg.count("<circle") == 6
+    assert drawing.svg.count("<line") == 3
+    assert "training data" in drawing.svg
+    given = json.loads(re.search(r"data-cloud='([^']*)'", drawing.svg)[1])
+    assert given["points"] == [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]
+    assert given["bonds"] == [[0, 1]]
+    assert given["scale"] * 0.5 == pytest.approx(0.46 * 150)
+    assert scene_drawing(summarize(study_of([small_record("E(3)", 0, 0.5)]))) is None
+
+
+def test_a_damaged_scene_is_told_and_the_record_left_out() -> None:
+    record = scene_record()
+    record["scenes"][0]["clouds"][0]["points"][0][0] = "far"
+    study = study_of([record])
+    assert "scenes.0.clouds.0.points.0.0" in study.unreadable[0][1]
+
+
+def test_the_page_turns_samples(tmp_path: Path, write_study: Any) -> None:
+    browser = pytest.importorskip("tests.report.test_browser")
+    if browser.BROWSER is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    page = browser.write_report(write_study([scene_record()]))
+    probe = """
+    const svg = page.querySelector(".drawing svg.turning");
+    const disk = () => svg.querySelector("circle").getAttribute("cx");
+    const shown = () => [...svg.querySelectorAll("circle")].map((c) => Number(c.getAttribute("cx")));
+    result.before = shown();
+    const key = (name) => svg.dispatchEvent(new view.KeyboardEvent("keydown", { key: name, bubbles: true }));
+    for (let i = 0; i < 10; i++) key("ArrowRight");
+    result.after = shown();
+    for (let i = 0; i < 10; i++) key("ArrowLeft");
+    result.back = shown();
+    result.cloud = svg.querySelectorAll("[data-cloud]").length;
+    """
+    result, console = browser.browse(page, probe)
+    assert (console, result["cloud"]) == ([], 3)
+    assert sorted(map(abs, result["before"])) == pytest.approx([69.0] * 6, abs=0.1)
+    turned = 69 * abs(torch.cos(torch.tensor(1.5)).item())
+    assert sorted(map(abs, result["after"])) == pytest.approx([turned] * 6, abs=0.1)
+    assert sorted(map(abs, result["back"])) == pytest.approx([69.0] * 6, abs=0.1)

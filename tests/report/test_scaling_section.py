@@ -1,0 +1,118 @@
+"""The section on scale: planted laws come back, and what is missing is said."""
+
+from typing import Any
+
+import pytest
+
+from rapidash.report._scaling_section import PASSES, STEPS, scaling_section
+from rapidash.study import study_of, summarize
+from rapidash.study.measures.training_operations import OPERATIONS
+from tests.report._studies import small_record
+
+WIDTHS, LENGTHS, BATCH = (8, 16, 32, 64), (100, 300, 900, 2700), 50
+FACTORS = {"model.channels": list(WIDTHS), STEPS: list(LENGTHS)}
+
+
+def error(name: str, parameters: float, samples: float, seed: int) -> float:
+    """4 N^-0.5 + 30 D^-0.4, that of B twice as large; each seed has a factor of its own, the same for both."""
+    return (2 if name == "B" else 1) * (4 * parameters**-0.5 + 30 * samples**-0.4) * (1 + 0.02 * seed)
+
+
+def run(name: str, width: int, steps: int, seed: int, **changes: Any) -> dict[str, Any]:
+    parameters = 10.0 * width**2
+    measured = [{"name": OPERATIONS, "value": 6.0 * parameters, "unit": "FLOP", "moment": "after", "view": "full"}]
+    if name == "B":  # as many operations again for a term of a method
+        measured.append({"name": PASSES, "value": 1.0, "unit": "1", "moment": "after", "view": "full"})
+    return small_record(
+        name,
+        seed,
+        error(name, parameters, steps * BATCH, seed),
+        key=f"{name}{width}-{steps}-{seed}",
+        parameters=parameters,
+        num_train=steps * BATCH,
+        measurements=measured,
+        variant={"neighbor": "A" if name == "B" else None, "model": {"channels": width}},
+        config={
+            "level": {"model.channels": width, STEPS: steps},
+            "train": {"steps": steps, "batch_size": BATCH},
+        },
+        **changes,
+    )
+
+
+def records() -> list[dict[str, Any]]:
+    return [run(n, w, s, seed) for n in "AB" for w in WIDTHS for s in LENGTHS for seed in range(3)]
+
+
+def section_of(kept: list[dict[str, Any]]) -> Any:
+    variants = [{"name": name, "model": {"channels": 8}} for name in "AB"]
+    design = {"task": "nbody", "variants": variants, "seeds": [0, 1, 2], "factors": FACTORS}
+    return scaling_section(summarize(study_of(kept, design)))
+
+
+def first_number(cell: str) -> float:
+    return float(cell.split()[0].rstrip("×").replace("−", "-"))
+
+
+def test_planted_exponents_come_back() -> None:
+    section = section_of(records())
+    assert [row[0] for row in section.rows] == ["A A", "B B"]
+    for row in section.rows:
+        assert first_number(row[3]) == pytest.approx(0.5, abs=0.02)
+        assert first_number(row[4]) == pytest.approx(0.4, abs=0.02)
+        assert first_number(row[5]) == pytest.approx(0.4 / 0.9, abs=0.02)
+        assert 0.15 < first_number(row[2]) < 0.3
+    assert not section.notes
+
+
+def test_the_error_at_equal_compute_counts_the_passes_of_methods() -> None:
+    """B errs twice as much and pays twice: at equal compute by more than a factor of two, and by less than three."""
+    rows = section_of(records()).rows
+    assert rows[0][1] == "1"
+    assert 2.0 < first_number(rows[1][1]) < 3.0
+    free = [
+        {**record, "measurements": record["measurements"][:1]} if record["config"]["variant"]["name"] == "B" else record
+        for record in records()
+    ]
+    assert first_number(section_of(free).rows[1][1]) == pytest.approx(2.0, abs=0.005)
+
+
+def test_missing_sizes_are_said_and_fits_refuse_below_three() -> None:
+    kept = [
+        record
+        for record in records()
+        if record["config"]["variant"]["name"] == "A" or record["config"]["level"]["model.channels"] in (8, 16)
+    ]
+    section = section_of(kept)
+    assert section.rows[1][3:] == ("–", "–", "–")
+    assert "B: no law of size and samples, a fit needs at least 3 different sizes, got 2." in section.notes
+    assert section.notes[0].startswith("B: no finished run at channels 32 and steps 100, channels 32 and steps 300,")
+
+
+def test_runs_that_saw_samples_twice_are_left_out() -> None:
+    assert section_of([{**record, "num_train": 40} for record in records()]) is None
+
+
+def test_errors_that_do_not_fall_are_said() -> None:
+    rising = [{**record, "test_error": 1 / record["test_error"]} for record in records()]
+    notes = section_of(rising).notes
+    assert "A: an exponent is not positive, so no size is best." in notes
+    assert "A: the error does not clearly fall with compute." in notes
+
+
+def test_a_zero_error_is_no_point_of_a_law() -> None:
+    zero = [{**record, "test_error": 0.0} if record["key"] == "A8-100-0" else record for record in records()]
+    assert first_number(section_of(zero).rows[0][3]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_chart_has_a_point_for_each_size_and_length() -> None:
+    (chart,) = section_of(records()).charts
+    assert [len(series.points) for series in chart.series] == [16, 16]
+    lowest = max(chart.series[0].points, key=lambda point: point.y)  # from the top
+    assert "channels 64, steps 2700" in lowest.tip.replace(" and", ",")
+    assert chart.series[0].line.startswith("M")
+    assert "FLOP" in lowest.tip
+
+
+def test_other_studies_have_no_such_section() -> None:
+    assert scaling_section(summarize(study_of([small_record("A", seed, 1.0) for seed in range(3)]))) is None
