@@ -26,6 +26,7 @@ from rapidash.represent.pooling import (
     check_sites,
     covariate_bins,
     explained_share,
+    linear_answer,
     matched_distance,
     maximum_mean_discrepancy,
     nested_head,
@@ -236,6 +237,7 @@ def test_combat_refuses() -> None:
         ((x, 0 * site, c), r"two sites of at least two rows, got 4 columns and sites of \[12\]"),
         ((x, torch.tensor([1] + [0] * 11), c), r"sites of \[11, 1\] rows"),
         ((x[:, :1], site, c), "got 1 columns"),
+        ((torch.stack([x[:, 0], 0 * c], dim=1), site, c), "1 of 2 vary beyond what site and covariates say"),
     ):
         with pytest.raises(ValueError, match=message):
             ComBat(arguments[0].shape[1], 3, 1).fit(*arguments)
@@ -295,7 +297,7 @@ def test_the_report_knows_independence_copies_and_leaks() -> None:
     assert everything[ADVERSARY] > 0.99
     assert everything[LEAK] > 0.2  # of the covariate alone: about 0.69
     assert min(everything[COVARIATE], everything[COVARIATE_ANYHOW]) > 0.95
-    assert everything[DISCREPANCY] > everything[CONDITIONAL] > 5 * nothing[DISCREPANCY]
+    assert min(everything[DISCREPANCY], everything[CONDITIONAL]) > 20 * nothing[DISCREPANCY]
 
 
 def test_reports_refuse() -> None:
@@ -317,10 +319,15 @@ def test_shares_and_probes() -> None:
     x = normal(400, 2)
     ring = (x.norm(dim=1) > 1.2).long()
     accuracy = [
-        float((probe(x[:200], ring[:200], x[200:], "class", num_layers=n, generator=seeded(0)).argmax(1) == ring[200:]).double().mean())
+        float((answer.argmax(dim=1) == ring[200:]).double().mean())
         for n in (0, 3)
-    ]  # fmt: skip
+        for answer in [probe(x[:200], ring[:200], x[200:], "class", num_layers=n, generator=seeded(0))]
+    ]
     assert accuracy[0] < 0.75 < 0.9 < accuracy[1]
+    exact = linear_answer(x[:200], 3 * x[:200, :1] - 2, x[200:])
+    torch.testing.assert_close(exact, 3 * x[200:, :1] - 2)
+    twice = torch.cat([x, x], dim=1)  # columns that say the same
+    torch.testing.assert_close(linear_answer(twice[:200], 3 * x[:200, :1] - 2, twice[200:]), exact)
 
 
 def test_heads_choose_within_the_fitted_rows() -> None:
@@ -359,7 +366,9 @@ def test_two_stages_are_fitted_to_rows_of_a_user() -> None:
     c = normal(120)
     x = torch.stack([c + 0.5 * (site == 8), normal(120, seed=1), normal(120, seed=2)], dim=1)
     label = (x[:, 1] > 0).long()
-    pooling = TwoStagePooling(latent_dim=4, hidden_dim=16, num_layers=1, steps=150, batch_size=48, seed=1)
+    pooling = TwoStagePooling(
+        latent_dim=4, hidden_dim=16, num_layers=1, steps=200, batch_size=48, learning_rate=1e-2, seed=1
+    )
     with pytest.raises(ValueError, match="nothing is fitted yet: call fit first"):
         pooling.represent(x)
     report = pooling.fit(x, label, site, c)
@@ -374,5 +383,5 @@ def test_two_stages_are_fitted_to_rows_of_a_user() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             TwoStagePooling(steps=2).fit(*wrong)
-    with pytest.raises(ValueError, match="batch_size and steps must be at least 2, got 1 and 1200"):
+    with pytest.raises(ValueError, match="batch_size and steps must be at least 2, got 1 and 2000"):
         TwoStagePooling(batch_size=1)

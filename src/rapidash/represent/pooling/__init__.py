@@ -17,7 +17,7 @@ from rapidash.represent.pooling._networks import (
     TwoStageNetwork,
 )
 from rapidash.represent.pooling._objectives import MatchedPairs, SiteAdversary, SiteDiscrepancy, StageControl, TwoStage
-from rapidash.represent.pooling._probes import explained_share, probe
+from rapidash.represent.pooling._probes import explained_share, linear_answer, probe
 from rapidash.represent.pooling._report import (
     ACCURACY,
     ADVERSARY,
@@ -77,6 +77,7 @@ __all__ = [
     "covariate_bins",
     "error_name",
     "explained_share",
+    "linear_answer",
     "matched_distance",
     "maximum_mean_discrepancy",
     "measure_pooling",

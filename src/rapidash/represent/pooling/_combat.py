@@ -10,7 +10,7 @@ _TOLERANCE, _MOST_ROUNDS = 1e-8, 1000
 
 
 class SiteEffects(NamedTuple):
-    """The figures that a site adds to columns that are standardized, and the variance that it multiplies, (S, F) each."""
+    """The shifts of a site in standardized columns, and the factors of their variance, (F,) each."""
 
     shift: Float[Tensor, "S F"]
     variance: Float[Tensor, "S F"]
@@ -59,8 +59,8 @@ class ComBat(nn.Module):
         Args:
             x, site, covariate: the rows.
             shrink: empirical Bayes; False takes mean and variance of each site and column as they are.
-        Raises: ValueError for a single site or column, a site with fewer than two rows, or covariates that are a
-            function of the site.
+        Raises: ValueError for a single site, fewer than two columns that vary, a site with fewer than two rows, or
+            covariates that are a function of the site.
         """
         x, c = x.double(), covariate.double().reshape(len(x), -1)
         known, place, counts = site.unique(return_inverse=True, return_counts=True)
@@ -81,6 +81,11 @@ class ComBat(nn.Module):
         intercept = (counts / len(x)).double() @ of_site
         scale = (x - design @ found).square().mean(dim=0).sqrt()
         varies = scale > 1e-12 * x.abs().amax(dim=0)
+        if int(varies.sum()) < 2:
+            raise ValueError(
+                f"ComBat compares columns with one another: {int(varies.sum())} of {len(varies)} vary beyond what site "
+                "and covariates say, at least two must"
+            )
         self.scale.copy_(scale.where(varies, torch.zeros_like(scale)))
         standard = ((x - intercept - c @ slope) / scale)[:, varies]
         for number, row in enumerate(known.tolist()):

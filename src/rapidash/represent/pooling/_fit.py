@@ -27,7 +27,7 @@ class TwoStagePooling:
         latent_dim, hidden_dim, num_layers: of `TwoStageNetwork`.
         steps: of both stages.
         batch_size: rows of a step, at least 2.
-        learning_rate: of AdamW, without a schedule.
+        learning_rate: of AdamW at first; it falls to 0 along a cosine.
         seed: of weights, of the order and of the rows that are held back.
     Raises: ValueError for a batch of fewer than two rows, which have no difference, or fewer than two steps.
     """
@@ -36,9 +36,9 @@ class TwoStagePooling:
     latent_dim: int = 16
     hidden_dim: int = 64
     num_layers: int = 2
-    steps: int = 1200
+    steps: int = 2000
     batch_size: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,6 +111,7 @@ class TwoStagePooling:
     def _train(self, model: PooledModel, train: RowDataset) -> None:
         self._model = model
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         control = self.objective.control(model, self.steps)
         size = min(self.batch_size, len(train))
         for step in range(self.steps):
@@ -123,6 +124,7 @@ class TwoStagePooling:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
         model.eval()
 
     def _site_rows(self, batch: Batch) -> SiteRows:

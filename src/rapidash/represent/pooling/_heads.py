@@ -54,15 +54,14 @@ def nested_head(
         raise ValueError(f"a head needs at least two classes to learn from, got {np.unique(y).tolist()}")
     model: Any = LogisticRegression(max_iter=1000)
     if name == "MLP head":
-        model = MLPClassifier(
-            (32,), max_iter=60, batch_size=min(128, len(y)), learning_rate_init=3e-3, random_state=seed
-        )
-    folds: Any = StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=seed)
-    if len(np.unique(groups)) >= _INNER_FOLDS:
-        folds = GroupKFold(_INNER_FOLDS)
+        model = MLPClassifier((32,), max_iter=60, learning_rate_init=3e-3, random_state=seed)
+    by_site = len(np.unique(groups)) >= _INNER_FOLDS
+    folds: Any = GroupKFold(_INNER_FOLDS)
+    if not by_site:
+        folds = StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=seed)
     pipeline = Pipeline([("scale", StandardScaler()), ("model", model)])
     search = GridSearchCV(pipeline, _LINEAR if name == "linear head" else _MLP, cv=folds, error_score="raise")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the setting
-        search.fit(x, y, groups=groups)
+        search.fit(x, y, groups=groups if by_site else None)
     return torch.from_numpy(search.predict(asked.detach().double().numpy()).astype(np.int64))

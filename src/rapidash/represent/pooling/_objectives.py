@@ -194,10 +194,10 @@ class TwoStage(_OfSites):
         Pooled Neuroimaging Datasets", CVPR 2022, arXiv 2203.15234.
     """
 
-    weight: float = 1.0
+    weight: float = 40.0
     equivariance: float = 2.0
     bins: int = 4
-    first_share: float = 0.4
+    first_share: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,6 +64,13 @@ def probe(
     return answer
 
 
+def linear_answer(inputs: Float[Tensor, "N n"], targets: Float[Tensor, "N K"], asked: Float[Tensor, "M n"]) -> Tensor:
+    """The answers (M, K) of the affine map with the least squares on the inputs; of several such the smallest one."""
+    mean, level = inputs.mean(dim=0), targets.mean(dim=0)
+    found = torch.linalg.lstsq(inputs - mean, targets - level, driver="gelsd").solution
+    return (asked - mean) @ found + level
+
+
 def explained_share(numbers: Float[Tensor, "M K"], answer: Float[Tensor, "M K"]) -> float:
     """R^2: 1 less the squared error of answers over that of the mean, the mean over the K numbers; below 0 is worse.
 

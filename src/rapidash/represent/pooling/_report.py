@@ -10,7 +10,7 @@ from torch import Tensor
 from rapidash._seed import seeded
 from rapidash.measure import Report
 from rapidash.represent.pooling._discrepancy import covariate_bins, maximum_mean_discrepancy
-from rapidash.represent.pooling._probes import explained_share, probe
+from rapidash.represent.pooling._probes import explained_share, linear_answer, probe
 
 ACCURACY = "accuracy"
 ADVERSARY = "site accuracy"
@@ -83,19 +83,15 @@ def pooling_report(fitted: SiteRows, held: SiteRows, *, accuracy: float | None =
         accuracy = float((found.argmax(dim=1) == held.label).double().mean())
     of_c = guessed(ADVERSARY_C_ONLY, c, asked)
     given = guessed(ADVERSARY_GIVEN_C, torch.cat([z, c], dim=1), torch.cat([new, asked], dim=1))
-    explained = {
-        name: explained_share(
-            asked, probe(z, c, new, "number", num_layers=layers, generator=seeded(seed, "probe", name)).double()
-        )
-        for name, layers in ((COVARIATE, 0), (COVARIATE_ANYHOW, 3))
-    }
+    anyhow = probe(z, c, new, "number", generator=seeded(seed, "probe", COVARIATE_ANYHOW))
     row: dict[str, Any] = {
         ACCURACY: accuracy,
         ADVERSARY: guessed(ADVERSARY, z, new),
         ADVERSARY_GIVEN_C: given,
         ADVERSARY_C_ONLY: of_c,
         LEAK: given - of_c,
-        **explained,
+        COVARIATE: explained_share(asked, linear_answer(z, c, new)),
+        COVARIATE_ANYHOW: explained_share(asked, anyhow.double()),
     }
     row |= _discrepancies(held, seeded(seed, "discrepancy"))
     return Report(
