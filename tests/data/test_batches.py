@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.data import Batch, CloudDataset, Dataset, Field, RowBatch, RowDataset
+from rapidash.data import Batch, CloudBatch, CloudDataset, Dataset, Field, RowBatch, RowDataset
 from rapidash.groups import (
     SE,
     Image,
