@@ -150,5 +150,6 @@ def _read_by(words: Sequence[str]) -> dict[str, Any]:
 def default_folder(command: str, own: OwnFiles) -> str:
     """The folder of runs, named for the first file and the target."""
     start = "own" if command == "study" else f"{command}-own"
+    start = "learn-symmetry" if own.learns_symmetry else start
     target = "" if own.target is None else f"-{own.target.replace(',', '-')}"
     return f"runs/{start}-{Path(own.files[0]).resolve().stem}{target}"

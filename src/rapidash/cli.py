@@ -371,49 +371,9 @@ def _report(words: list[str]) -> int:
 
 def _measure(words: list[str]) -> int:
     """Measure the equivariance error of trained weights."""
-    from rapidash._cli_options import add_data, use_data
-    from rapidash._cli_parser import Parser
-    from rapidash._pretrained import MODEL_FOLDER, find_pretrained
-    from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
-    from rapidash.study import load_run
+    from rapidash._cli_measure import measure
 
-    parser = Parser(
-        "measure",
-        usage="CHECKPOINT [options]",
-        description=(
-            "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie\n"
-            "derivative by generator and by layer, in float64, and a page on which a cloud can be turned."
-        ),
-        examples='  rapidash measure runs/nbody/work/KEY --groups "SO(3)" "T(3)"',
-    )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
-    parser.add_argument("--groups", nargs="+", type=str, metavar="GROUP", help="default: T(D) SO(D) O(D)")
-    parser.add_argument("--num_elements", type=int, default=16, metavar="N", help="random elements of each group")
-    parser.add_argument("--clouds", type=int, default=64, metavar="N", help="clouds of the validation set")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random elements")
-    add_data(parser)
-    parser.add_argument(
-        "--out", type=str, metavar="FILE", help="the page (default: measure.html in the folder of the run)"
-    )
-    options = parser.parse_args(words)
-    use_data(options.data)
-    run = load_run(options.checkpoint, data_dir=options.data)
-    result = measure_run(
-        run,
-        groups=options.groups or (),
-        num_elements=options.num_elements,
-        num_clouds=options.clouds,
-        seed=options.seed,
-    )
-    print(f"{result.title}: effective symmetry {result.facts['Effective symmetry']}\n")
-    for table in (*result.tables, *result.spectra):
-        print(f"{table}\n")
-    print("".join(f"{sentence}\n" for sentence in result.sentences))
-    folder = find_pretrained(options.checkpoint)
-    beside = folder.parent if folder.name == MODEL_FOLDER else folder  # a saved model holds nothing else
-    page = Path(options.out) if options.out else beside / MEASUREMENT_PAGE
-    print(f"page: {write_measurement(result, page)}")
-    return 0
+    return measure(words)
 
 
 def _predict(words: list[str]) -> int:
@@ -432,46 +392,9 @@ def _sample(words: list[str]) -> int:
 
 def _bench(words: list[str]) -> int:
     """Time the fast network against its definition."""
-    from rapidash._cli_parser import Parser
-    from rapidash.bench import CASES, measure, measure_growth, select_cases, text_table, write_results
+    from rapidash._cli_bench import bench
 
-    listed = "\n".join(f"  {name:<12}{case.about}" for name, case in CASES.items())
-    parser = Parser(
-        "bench",
-        usage="[CASE ...] [options]",
-        description=(
-            "Time training steps and inference of the fast network against its definition, side by side, and their\n"
-            f"peak memory. Quote the ratios: machines differ and are noisy. Cases:\n{listed}"
-        ),
-        examples="  rapidash bench qm9-8 fc60-8\n  rapidash bench --growth --out benchmarks",
-    )
-    parser.add_argument("cases", metavar="CASE", nargs="*", type=str, help="default: all")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed repetitions; the median counts")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch")
-    parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu or cuda")
-    parser.add_argument("--growth", action="store_true", help="also vary points, neighbors, orientations and channels")
-    parser.add_argument("--out", type=str, metavar="DIR", help="write RESULTS.md (and the plot) there")
-    options = parser.parse_args(words)
-    import torch
-
-    from rapidash.train import MAX_THREADS, find_device
-
-    find_device(options.device)
-    if options.rounds < 1 or not 1 <= options.threads <= MAX_THREADS:
-        raise ValueError(
-            f"rounds must be at least 1 and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
-        )
-    torch.set_num_threads(options.threads)
-    results = []
-    for case in select_cases(options.cases or list(CASES)):
-        print(f"{case.name}: {case.about}", file=sys.stderr)
-        results.append(measure(case, rounds=options.rounds, device=options.device))
-    growth = measure_growth(device=options.device) if options.growth else []
-    print(text_table(results))
-    if options.out:
-        command = "rapidash bench " + " ".join(words)
-        print(write_results(Path(options.out), results, growth, device=options.device, command=command))
-    return 0
+    return bench(words)
 
 
 _CONTINUES = "the same command continues where it stopped"

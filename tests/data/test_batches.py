@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rapidash._seed import seeded
-from rapidash.data import Batch, CloudDataset, Dataset, Field, RowBatch, RowDataset
+from rapidash.data import Batch, CloudBatch, CloudDataset, Dataset, Field, RowBatch, RowDataset
 from rapidash.groups import (
     SE,
     Image,
@@ -203,3 +203,8 @@ def test_measures_take_rows() -> None:
     flow = Action(brightness(), outputs=Field(Scalar(), level="cloud"))
     slope = lie_derivative(lambda b: b["x"].square().sum(dim=1), tables, flow)
     torch.testing.assert_close(slope.value[0], 2 * batch["x"].sum(dim=1))  # d/du sum (x + u)^2 at 0
+
+
+def test_points_of_every_cloud_also_of_empty_ones() -> None:
+    batch = CloudBatch({"pos": torch.zeros(4, 3)}, {"pos": Field(Position())}, torch.tensor([0, 2, 2, 2]), 4)
+    assert batch.num_points.tolist() == [1, 0, 3, 0]

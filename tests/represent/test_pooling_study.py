@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from rapidash.methods import Objective, Variant, build_model
+from rapidash.methods import Method, Objective, Variant, build_model
 from rapidash.models import MLPConfig
 from rapidash.report import terminal_table
 from rapidash.represent.pooling import (
@@ -17,6 +17,7 @@ from rapidash.represent.pooling import (
     FIGURES,
     LEAK,
     OWN,
+    CombatColumns,
     LargestSite,
     MatchedPairs,
     SiteAdversary,
@@ -30,6 +31,7 @@ from rapidash.represent.pooling import (
 from rapidash.study import StudyDesign, get_design, read_study, run_one, run_study, summarize
 from rapidash.tasks import get_task
 from rapidash.tasks.pooled_sites import PooledSitesTask
+from rapidash.testing import check_method
 from rapidash.train import TrainConfig, train
 
 TINY = {"num_train": 60, "num_val": 40, "num_test": 40}
@@ -177,6 +179,12 @@ def test_a_single_site_is_learned_from_alone() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     with pytest.raises(ValueError, match="a batch of 1 rows has none of the site that is learned from"):
         objective.step(model, task(), data.batch((~seen).nonzero()[:1, 0]), torch.Generator())
+
+
+@pytest.mark.parametrize("method", [CombatColumns(), LargestSite()], ids=lambda method: method.kind)
+def test_methods_keep_their_promises(method: Method, tmp_path: Path) -> None:
+    variant = Variant("it", SiteEncoderConfig(4, 8, 1), objective=SiteDiscrepancy())
+    check_method(method, get_task("pooled-sites", **TINY), variant, tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Benchmark results as text, markdown and a plot."""
 
-import platform
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from rapidash._files import atomic_write
+from rapidash._machine import processor_name
 from rapidash.bench._cases import CASES
 from rapidash.bench._growth import SWEEPS, GrowthRow
 from rapidash.bench._measure import BenchResult
@@ -43,10 +42,7 @@ def machine(device: str) -> str:
     """The processor by its name, with the number of threads or the GPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
-    name = found[1] if found else platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} of its threads"
+    return f"{processor_name()}, {torch.get_num_threads()} of its threads"
 
 
 def table_rows(results: Sequence[BenchResult]) -> list[list[str]]:

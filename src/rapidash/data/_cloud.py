@@ -38,6 +38,11 @@ class CloudBatch(DeclaredTensors):
         """Positions of the points."""
         return self["pos"]
 
+    @property
+    def num_points(self) -> Int[Tensor, " B"]:
+        """The number of points of every cloud."""
+        return torch.bincount(self.batch, minlength=self.num_clouds)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "CloudBatch":
         """The batch on another device, floating-point fields in another dtype."""
         return replace(super().to(device, dtype), batch=self.batch.to(device=device))
@@ -86,7 +91,7 @@ class CloudBatch(DeclaredTensors):
 
     def _rows_moved(self, field: Field, g: Tensor, values: Tensor) -> Tensor:
         """Act on each cloud as a whole: the representation takes all its points as one tensor (points, ...)."""
-        counts = torch.bincount(self.batch, minlength=self.num_clouds).tolist()
+        counts = self.num_points.tolist()
         if len(set(counts)) == 1:
             return field.representation.act(g, values.unflatten(0, (self.num_clouds, counts[0]))).flatten(0, 1)
         clouds = zip(g, values.split(counts))

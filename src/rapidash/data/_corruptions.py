@@ -148,7 +148,7 @@ def corrupt(
     corruption = _checked(name, severity, normalization)
     if isinstance(cloud, Tensor):
         return _effect(corruption, severity, cloud, generator).pos.to(cloud)
-    starts = torch.cumsum(torch.bincount(cloud.batch, minlength=cloud.num_clouds), 0).cpu()
+    starts = torch.cumsum(cloud.num_points, 0).cpu()
     effects = [
         _effect(corruption, severity, pos, generator)
         for pos in torch.tensor_split(cloud.pos.detach(), starts[:-1].tolist())
@@ -211,7 +211,7 @@ def _effect(corruption: Corruption, severity: int, pos: Tensor, generator: torch
 
 
 def _applied(cloud: CloudBatch, effects: Sequence[Effect], normals: Collection[str]) -> CloudBatch:
-    counts = torch.bincount(cloud.batch, minlength=cloud.num_clouds).tolist()
+    counts = cloud.num_points.tolist()
     first = [sum(counts[:index]) for index in range(len(counts))]
     places = [slice(start, start + count) for start, count in zip(first, counts)]
     tensors: dict[str, Tensor] = {}

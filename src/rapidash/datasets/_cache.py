@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from rapidash._machine import cache_folder
+
 Parameters = Mapping[str, str | int | float]
 
 
@@ -35,18 +37,12 @@ def cached_tensors(
     """
     described = json.dumps(dict(parameters), sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    path = _cache_folder(cache_dir) / f"{name}-{digest}.safetensors"
+    path = cache_folder(cache_dir) / f"{name}-{digest}.safetensors"
     tensors = _read(path, described)
     if tensors is None:
         tensors = build()
         _write(path, tensors, described)
     return tensors
-
-
-def _cache_folder(cache_dir: str | Path | None) -> Path:
-    if cache_dir is None:
-        cache_dir = os.environ.get("RAPIDASH_CACHE") or "~/.cache/rapidash"
-    return Path(os.path.expanduser(cache_dir))  # Path.expanduser raises where there is no home
 
 
 def _read(path: Path, described: str) -> dict[str, Tensor] | None:

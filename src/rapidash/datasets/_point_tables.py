@@ -11,6 +11,7 @@ from rapidash.datasets._cloud_files import Entries, FileCloud
 from rapidash.datasets._elements import element_number
 from rapidash.datasets._reading import Array, DataError
 from rapidash.datasets._structure_files import split_unit
+from rapidash.datasets._text import is_number
 
 CLOUD_COLUMNS = (
     "cloud",
@@ -41,7 +42,7 @@ def read_csv_clouds(path: Path, column: str | None = None) -> Entries:
             dialect = "excel"
         rows = csv.reader(file, dialect)
         head = next(rows, None)
-        if not head or _is_number(head[0]):
+        if not head or is_number(head[0]):
             raise DataError(
                 f"{path}: its first line is {head or 'empty'}, expected the names of columns, x, y, z among them"
             )
@@ -186,11 +187,3 @@ def _checked_rows(path: Path, rows: Iterator[list[str]], width: int) -> Iterator
         if len(row) != width:
             raise DataError(f"{path}, line {number}: it has {len(row)} cells, the head has {width}")
         yield [cell.strip() for cell in row]
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

@@ -88,3 +88,12 @@ def _decoded(line: str) -> str:
         return line.encode("latin1").decode("utf-8")
     except UnicodeDecodeError:
         return line
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number as Python reads it."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from rapidash.datasets._pcd import read_pcd
 from rapidash.datasets._point_tables import read_csv_clouds, read_parquet_clouds, read_plain_points
 from rapidash.datasets._reading import DataError
 from rapidash.datasets._structure_files import names_in_use, read_ase_structures, read_sdf_molecules
-from rapidash.datasets._text import text_lines
+from rapidash.datasets._text import is_number, text_lines
 from rapidash.datasets._xyz import is_count
 
 __all__ = ["VALUED_FORMATS", "names_in_use", "read_valued_clouds"]
@@ -50,17 +50,9 @@ def read_valued_clouds(path: Path | str, *, column: str | None = None) -> Entrie
 def _xyz(path: Path) -> Entries:
     first = next((line for line in text_lines(path) if line.strip()), "")
     words = first.split()
-    if not is_count(first) and len(words) >= 3 and all(map(_is_number, words)):
+    if not is_count(first) and len(words) >= 3 and all(map(is_number, words)):
         return read_plain_points(path)
     return read_ase_structures(path)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _pcd(path: Path) -> Entries:

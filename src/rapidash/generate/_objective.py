@@ -134,7 +134,7 @@ class NoiseControl(Control):
 
     def _aligned(self, batch: CloudBatch, noise: Tensor) -> Tensor:
         clean = self.space.project(batch["clean"].double(), batch.batch, batch.num_clouds)
-        sizes = torch.bincount(batch.batch, minlength=batch.num_clouds).tolist()
+        sizes = batch.num_points.tolist()
         kinds = [None] * len(sizes) if self.kinds is None else batch[self.kinds].split(sizes)
         clouds = zip(clean.split(sizes), noise.split(sizes), kinds)
         reflections = self.objective.reflections

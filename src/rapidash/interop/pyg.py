@@ -66,7 +66,7 @@ def from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudBatch:
 def dataset_from_pyg(data: Any, fields: Mapping[str, Field]) -> CloudDataset:
     """Graphs, e.g. a data set of PyTorch Geometric, as a data set in memory. Args, Raises: as for ``from_pyg``."""
     batch = from_pyg(data, fields)
-    counts = torch.bincount(batch.batch, minlength=batch.num_clouds)
+    counts = batch.num_points
     return CloudDataset(batch.tensors, batch.fields, counts.cpu())
 
 
@@ -84,7 +84,7 @@ def to_pyg(batch: CloudBatch) -> Any:
 
     if taken := sorted(set(batch.fields) & _RESERVED):
         raise ValueError(f"field {taken[0]!r} cannot be an attribute of a Batch, which has its own: rename the field")
-    counts = torch.bincount(batch.batch, minlength=batch.num_clouds).tolist()
+    counts = batch.num_points.tolist()
     parts = {
         name: tensor.split(counts if batch.fields[name].level == "point" else 1)
         for name, tensor in batch.tensors.items()

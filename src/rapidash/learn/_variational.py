@@ -14,7 +14,7 @@ from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset
 from rapidash.learn._autoencoders import CommutativeLieGroupVAE, VaeOutput, VariationalNetwork
 from rapidash.learn._penalties import commutator_penalty, hessian_penalty
-from rapidash.methods import Objective, OrbitAverage, Score, Step, in_eval_mode
+from rapidash.methods import Objective, OrbitAverage, Score, Step, in_eval_mode, refuse_average
 
 if TYPE_CHECKING:
     from rapidash.methods import Task
@@ -110,8 +110,7 @@ class VariationalBound(Objective):
         average: OrbitAverage | None = None,
     ) -> Score:
         """The bound in nats, with the same noise for every model, and its parts."""
-        if average is not None:
-            raise ValueError("the bound of an image has no average over a group: leave out the average at test time")
+        refuse_average(average, "the bound of an image has no average over a group")
         network, noise = variational_network(model), seeded(seed, "variational bound")
         entropies, outputs = [], []
         with in_eval_mode(model), torch.no_grad():

@@ -7,7 +7,7 @@ from rapidash.methods._earlier import modern_variant
 from rapidash.methods._evaluate import EvalResult, evaluate, in_eval_mode, predict, predict_batches
 from rapidash.methods._measure import Measure, Measurement, Subject
 from rapidash.methods._method import FULL, Control, Enter, Method, ParamGroup, StepView
-from rapidash.methods._objective import Objective, Score, Step, Supervised
+from rapidash.methods._objective import Objective, Score, Step, Supervised, refuse_average
 from rapidash.methods._picture import Moment, Picture
 from rapidash.methods._scene import Scene, SceneCloud
 from rapidash.methods._symmetrizing import DrawControl, SymmetrizedModel, SymmetrizingMethod
@@ -57,6 +57,7 @@ __all__ = [
     "orbit_predictions",
     "predict",
     "predict_batches",
+    "refuse_average",
     "seen_in_view",
     "view_ledger",
     "view_names",

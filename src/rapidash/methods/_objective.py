@@ -100,6 +100,12 @@ class Objective(ABC):
         return task.unit
 
 
+def refuse_average(average: OrbitAverage | None, because: str) -> None:
+    """Raise ValueError for an average, where an objective has no predictions that could be averaged."""
+    if average is not None:
+        raise ValueError(f"{because}: leave out the average at test time")
+
+
 @dataclass(frozen=True)
 class Supervised(Objective):
     """The loss and the metric of the task."""

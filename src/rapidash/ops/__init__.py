@@ -1,7 +1,7 @@
 """The operations that cost time, each with a definition in plain torch and fast twins that agree with it."""
 
 from rapidash.ops._backend import Backend
-from rapidash.ops._flops import flop_formulas, uncounted_operations
+from rapidash.ops._flops import FlopCount, counted_flops, flop_formulas, uncounted_operations
 from rapidash.ops._forward_mode import linear
 from rapidash.ops._probe import ProductLibrary, product_libraries, product_probe
 from rapidash.ops._products import Products, product_library, products_for, row_chunks, use_product_library
@@ -13,10 +13,12 @@ from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coe
 
 __all__ = [
     "Backend",
+    "FlopCount",
     "Interpolation",
     "ProductLibrary",
     "Products",
     "channel_mlp",
+    "counted_flops",
     "edge_conv",
     "flop_formulas",
     "interpolate_table",

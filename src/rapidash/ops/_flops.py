@@ -24,6 +24,25 @@ def uncounted_operations() -> Iterator[set[str]]:
         _noted = before
 
 
+class FlopCount:
+    """Operations counted inside `counted_flops`: ``total``, without those of the operations in ``missed``."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.missed: set[str] = set()
+
+
+@contextmanager
+def counted_flops() -> Iterator[FlopCount]:
+    """Count what runs inside, by torch's formulas and `flop_formulas`; the count is complete when the block ends."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found = FlopCount()
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, uncounted_operations() as missed:
+        yield found
+    found.total, found.missed = int(counter.get_total_flops()), missed
+
+
 def note_uncounted(name: str) -> None:
     """Say that an operation runs in a form that has no formula."""
     if _noted is not None:

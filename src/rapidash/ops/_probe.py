@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import os
-import platform
 import time
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rapidash._files import atomic_write
+from rapidash._machine import cache_folder, processor_facts, processor_name
 
 ProductLibrary = Literal["torch", "onednn"]
 """Who multiplies: ``torch.mm`` (on the CPU mostly MKL), or oneDNN, which on some processors is faster by far."""
@@ -26,6 +26,7 @@ SMALLEST_GAIN = 1.1
 SIZE = 512, 256, 1024  # rows, channels, hidden channels: a chunk of a channel MLP
 ROUNDS = 7
 VERSION = 1  # of the file
+_TELL_APART = ("vendor_id", "cpu family", "model", "model name", "flags")  # facts of a kind of processor
 
 
 def onednn_product(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
@@ -130,15 +131,7 @@ def _checked(probe: Any) -> dict[str, dict[str, float]]:
 
 def _probe_file() -> Path:
     """Named by all on which the probe depends: processor, build of torch, size."""
-    folder = Path(os.path.expanduser(os.environ.get("RAPIDASH_CACHE") or "~/.cache/rapidash"))
-    machine = [VERSION, _processor(), torch.__version__, torch.backends.cpu.get_cpu_capability(), SIZE]
-    return folder / f"products-{hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"
-
-
-def _processor() -> str:
-    """The kind of processor: its lines of /proc/cpuinfo that tell models apart, or else its name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
-    wanted = ("vendor_id", "cpu family", "model", "model name", "flags")
-    first = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in reversed(lines)}
-    return "; ".join(first.get(key, "") for key in wanted) if lines else platform.processor() or platform.machine()
+    facts = processor_facts()
+    kind = "; ".join(facts.get(key, "") for key in _TELL_APART) if facts else processor_name()
+    machine = [VERSION, kind, torch.__version__, torch.backends.cpu.get_cpu_capability(), SIZE]
+    return cache_folder() / f"products-{hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"

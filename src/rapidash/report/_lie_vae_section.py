@@ -22,21 +22,21 @@ from rapidash.learn import (
 )
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Drawing
-from rapidash.report._phrases import estimate_text
+from rapidash.report._figure_table import Figures, against_neighbors, figure_table, variants_with
 from rapidash.report._sections import Section
 from rapidash.report._svg import document, svg_head, svg_line, svg_text
-from rapidash.study import Estimate, Run, StudySummary, VariantSummary, estimate
+from rapidash.study import Estimate, Run, StudySummary, VariantSummary
 
 RECONSTRUCTION, DIVERGENCE = "reconstruction (nats)", "KL (nats)"  # of `rapidash.learn.VariationalBound`
-_COLUMNS = (
-    (MIG, "MIG"),
-    (FACTOR_VAE, FACTOR_VAE),
-    *((name, name) for name in DCI_NAMES),
-    (ACTIVE, "active latents"),
-    (RECONSTRUCTION, RECONSTRUCTION),
-    (DIVERGENCE, DIVERGENCE),
-    (HESSIAN, HESSIAN),
-)
+_TITLES = {
+    MIG: "MIG",
+    FACTOR_VAE: FACTOR_VAE,
+    **{name: name for name in DCI_NAMES},
+    ACTIVE: "active latents",
+    RECONSTRUCTION: RECONSTRUCTION,
+    DIVERGENCE: DIVERGENCE,
+    HESSIAN: HESSIAN,
+}
 _CELL, _ARROWS, _REACH, _ZOOM = 130.0, (-4.0, -2.0, 0.0, 2.0, 4.0), 6.0, 2
 _INK = "#16191d"
 
@@ -52,33 +52,19 @@ class _Drawn(NamedTuple):
 
 def lie_vae_section(summary: StudySummary) -> Section | None:
     """Disentanglement, traversals and the motions of latents; None for a study that did not measure them."""
-    known = {v.name: figures for v in summary.variants if MIG in (figures := _after(v))}
+    known = variants_with(summary, MIG)
     if not known:
         return None
-    shown = [(name, title) for name, title in _COLUMNS if any(name in figures for figures in known.values())]
-    rows = [
-        (f"{summary[name].letter} {name}", *(_cell(figures.get(figure)) for figure, _ in shown))
-        for name, figures in known.items()
-    ]
     return Section(
         "Factors and latents",
         "How the mean codes of training and validation images, together, go with the factors from which the images "
         "were made: MIG is how far the first latent is ahead of the second in what it knows of a factor, the FactorVAE "
         "score and the three of DCI (from random forests) are shares, all 1 at best. Reconstruction and divergence "
         "from the prior are those of test images. Means over seeds with 95 % intervals.",
-        ("variant", *(title for _, title in shown)),
-        rows,
-        [*_untrained(summary), *_against_neighbors(summary, known), *_periods(summary, known)],
+        *figure_table(summary, known, _TITLES),
+        [*_untrained(summary), *against_neighbors(summary, known, MIG, "MIG"), *_periods(summary, known)],
         drawings=[drawing for runs in _levels(summary).values() for drawing in (_traversals(runs), _motions(runs))],
     )
-
-
-def _after(variant: VariantSummary) -> dict[str, Estimate]:
-    return {f.name: f.moments["after"] for f in variant.figures if not f.view and "after" in f.moments}
-
-
-def _cell(found: Estimate | None) -> str:
-    return fmt.NOTHING if found is None else estimate_text(found)
 
 
 def _untrained(summary: StudySummary) -> Iterator[str]:
@@ -94,21 +80,7 @@ def _untrained(summary: StudySummary) -> Iterator[str]:
         yield f"Untrained networks have a MIG of {fmt.number(low)} to {fmt.number(high)}."
 
 
-def _against_neighbors(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
-    """The difference of MIG from the neighbor, paired by seed."""
-    for name, figures in known.items():
-        variant = summary[name]
-        other = known.get(variant.neighbor, {}).get(MIG)
-        seeds = sorted(figures[MIG].by_seed.keys() & other.by_seed.keys()) if other is not None else []
-        if other is None or not seeds:
-            continue
-        found = estimate({seed: figures[MIG].by_seed[seed] - other.by_seed[seed] for seed in seeds})
-        assert found is not None
-        interval = fmt.interval(found.low, found.high)
-        yield f"MIG of {name} less that of {variant.neighbor}: {fmt.signed(found.mean)} {interval}".strip() + "."
-
-
-def _periods(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
+def _periods(summary: StudySummary, known: Figures) -> Iterator[str]:
     """The image after as many steps as a periodic factor has levels."""
     for name, figures in known.items():
         for figure, turn in figures.items():

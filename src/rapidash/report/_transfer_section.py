@@ -1,12 +1,12 @@
 """The section of a study of transfer: invariances of features, what later tasks read off them, and their relation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rapidash.measure import correlation_study
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Point, Series, XYChart
 from rapidash.report._charts import apart
-from rapidash.report._phrases import estimate_text
+from rapidash.report._figure_table import Figures, difference_text, figure_table, variants_with
 from rapidash.report._scale import scale_for
 from rapidash.report._sections import Section
 from rapidash.represent import (
@@ -20,11 +20,10 @@ from rapidash.represent import (
     YAW_R2,
     similarity_under,
 )
-from rapidash.study import Estimate, StudySummary, VariantSummary, estimate
+from rapidash.study import StudySummary
 
 ROTATION_SIMILARITY = similarity_under("rotation")
 INVARIANCES = (ROTATION_SIMILARITY, APPEARANCE_SIMILARITY)
-_COLUMNS = (*INVARIANCES, *PROBES, RANK)
 _SHORT = {
     ROTATION_SIMILARITY: "similarity, rotation",
     APPEARANCE_SIMILARITY: "similarity, appearance",
@@ -40,14 +39,9 @@ Model = tuple[str, int]  # variant and seed
 
 def transfer_section(summary: StudySummary) -> Section | None:
     """Table, correlations and scatter plots; None for a study that did not measure transfer."""
-    known = {v.name: figures for v in summary.variants if YAW_R2 in (figures := _after(v))}
+    known = variants_with(summary, YAW_R2)
     if not known:
         return None
-    shown = [name for name in _COLUMNS if any(name in figures for figures in known.values())]
-    rows = [
-        (f"{summary[name].letter} {name}", *(_cell(figures.get(figure)) for figure in shown))
-        for name, figures in known.items()
-    ]
     return Section(
         "Invariance and transfer",
         "Features of encoders that see no label any more. Similarity: mean cosine of whitened features of a cloud and "
@@ -56,22 +50,13 @@ def transfer_section(summary: StudySummary) -> Section | None:
         "(with weights of its own for each class) and the size of models of ModelNet10, and whether two points of a "
         "segmented shape are in one part (50 % by chance). Rank: directions with at least 1e-4 of the variance of the "
         "largest. Means over seeds with 95 % intervals.",
-        ("variant", *(_SHORT[name] for name in shown)),
-        rows,
+        *figure_table(summary, known, {name: _SHORT[name] for name in (*INVARIANCES, *PROBES, RANK)}),
         [*_correlations(known), *_against_neighbors(summary, known), *_chance(known)],
         tuple(_scatter(summary, known, target) for target in (YAW_R2, CLASS_ACCURACY)),
     )
 
 
-def _after(variant: VariantSummary) -> dict[str, Estimate]:
-    return {f.name: f.moments["after"] for f in variant.figures if not f.view and "after" in f.moments}
-
-
-def _cell(found: Estimate | None) -> str:
-    return fmt.NOTHING if found is None else estimate_text(found)
-
-
-def _pairs(known: Mapping[str, Mapping[str, Estimate]], x: str, y: str) -> tuple[list[Model], list[float], list[float]]:
+def _pairs(known: Figures, x: str, y: str) -> tuple[list[Model], list[float], list[float]]:
     """The models that have both figures, and these."""
     models = [
         (name, seed)
@@ -83,7 +68,7 @@ def _pairs(known: Mapping[str, Mapping[str, Estimate]], x: str, y: str) -> tuple
     return models, xs, ys
 
 
-def _correlations(known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
+def _correlations(known: Figures) -> Iterator[str]:
     """Over all encoders, how each probe goes with each invariance."""
     if len(known) < _FEWEST:
         yield f"{fmt.plural(len(known), 'variant')}: at least {_FEWEST} are needed for a correlation."
@@ -103,31 +88,23 @@ def _correlations(known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
     yield "Intervals of correlations are 95 % bootstraps over variants, all seeds of a variant together."
 
 
-def _against_neighbors(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
+def _against_neighbors(summary: StudySummary, known: Figures) -> Iterator[str]:
     """Differences of the probes from the neighbor, paired by seed, where a neighbor was pre-trained too."""
     for name, figures in known.items():
         variant = summary[name]
         other = known.get(variant.neighbor, {})
-        found = []
-        for probe in PROBES:
-            if probe not in figures or probe not in other:
-                continue
-            seeds = sorted(figures[probe].by_seed.keys() & other[probe].by_seed.keys())
-            change = estimate({seed: figures[probe].by_seed[seed] - other[probe].by_seed[seed] for seed in seeds})
-            if change is not None:
-                interval = fmt.interval(change.low, change.high)
-                found.append(f"{_SHORT[probe]} {fmt.signed(change.mean)} {interval}".strip())
-        if found:
+        changes = {probe: difference_text(figures.get(probe), other.get(probe)) for probe in PROBES}
+        if found := [f"{_SHORT[probe]} {change}" for probe, change in changes.items() if change]:
             yield f"{name} less {variant.neighbor}: {', '.join(found)}."
 
 
-def _chance(known: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
+def _chance(known: Figures) -> Iterator[str]:
     shares = [figures[MOST_FREQUENT].mean for figures in known.values() if MOST_FREQUENT in figures]
     if shares:
         yield f"The most frequent class is right for {fmt.number(shares[0])} % of the models."
 
 
-def _scatter(summary: StudySummary, known: Mapping[str, Mapping[str, Estimate]], target: str) -> XYChart:
+def _scatter(summary: StudySummary, known: Figures, target: str) -> XYChart:
     """A probe against the similarity under rotation, a mark per encoder."""
     _, xs, ys = _pairs(known, ROTATION_SIMILARITY, target)
     x, y = scale_for(xs, log=False), scale_for(ys, log=False)

@@ -12,7 +12,7 @@ from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset
 from rapidash.groups import MatrixGroup, parse_matrix_group
-from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, Variant, in_eval_mode
+from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, Variant, in_eval_mode, refuse_average
 from rapidash.represent._features import FeatureConfig, SplitFeatures
 from rapidash.represent._probes import linear_classifier
 from rapidash.represent._views import halves, two_views, without_elements
@@ -206,8 +206,7 @@ class Pretraining(Objective):
         average: OrbitAverage | None = None,
     ) -> Score:
         """The figures that probes read off frozen features of data, and the loss of fixed pairs of them."""
-        if average is not None:
-            raise ValueError("features have no average over a group: leave out the average at test time")
+        refuse_average(average, "features have no average over a group")
         assert isinstance(model, PretrainingModel)
         loss = self._loss(model, task, data, batch_size)
         details: dict[str, float] = {}

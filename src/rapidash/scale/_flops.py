@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from rapidash.data import Batch
-from rapidash.ops import flop_formulas, uncounted_operations
+from rapidash.ops import counted_flops
 
 
 def count_flops(model: nn.Module, batch: Batch, *, backward: bool = False) -> int:
@@ -20,17 +20,11 @@ def count_flops(model: nn.Module, batch: Batch, *, backward: bool = False) -> in
         backward: the pass for gradients of all parameters too: about twice as much again.
     Raises: ValueError naming an operation that cannot be counted: it would be 0 in the sum.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with (
-        torch.set_grad_enabled(backward),
-        FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter,
-        uncounted_operations() as missed,
-    ):
+    with torch.set_grad_enabled(backward), counted_flops() as count:
         prediction = model(batch)
         if backward:
             prediction.square().mean().backward()
     model.zero_grad(set_to_none=True)
-    if missed:
-        raise ValueError(f"operations of {type(model).__name__} without a count: {', '.join(sorted(missed))}")
-    return int(counter.get_total_flops())
+    if count.missed:
+        raise ValueError(f"operations of {type(model).__name__} without a count: {', '.join(sorted(count.missed))}")
+    return count.total

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rapidash._machine import processor_name
 from rapidash._version import __version__
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -36,10 +37,7 @@ def device_name(device: str) -> str:
     """Model of the processor or of the GPU."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+    return processor_name()
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,6 +1,6 @@
 """Molecules from files of users: which fields they must have, and which of them a model knows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def read_molecule(found: FileCloud, reference: Mapping[str, Any]) -> dict[str, T
 def check_elements(z: Tensor, reference: Mapping[str, Any]) -> None:
     """Raises: DataError for elements that the training data did not have."""
     if unknown := sorted(set(z.tolist()) - set(reference["elements"])):
-        raise DataError(f"element {_symbols(unknown)} was not in the training data: {_symbols(reference['elements'])}")
+        raise DataError(f"element {symbols(unknown)} was not in the training data: {symbols(reference['elements'])}")
 
 
 def check_atoms(z: Tensor, reference: Mapping[str, Any]) -> None:
@@ -54,9 +54,10 @@ def elements_of(z: Tensor) -> list[int]:
 
 def _formula(atoms: list[int]) -> str:
     """The atoms of a molecule in words, e.g. ``"6 H, 2 C, 1 O"`` of ethanol."""
-    return ", ".join(f"{atoms.count(number)} {_symbols([number])}" for number in sorted(set(atoms)))
+    return ", ".join(f"{atoms.count(number)} {symbols([number])}" for number in sorted(set(atoms)))
 
 
-def _symbols(numbers: list[int]) -> str:
+def symbols(numbers: Iterable[int]) -> str:
+    """The elements with these atomic numbers, the number where there is none."""
     known = range(1, len(ELEMENT_SYMBOLS) + 1)
     return ", ".join(ELEMENT_SYMBOLS[number - 1] if number in known else str(number) for number in numbers)

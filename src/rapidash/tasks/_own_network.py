@@ -81,7 +81,7 @@ class OwnDataNetwork(nn.Module):
         if not self.pools_here:
             return vectors
         total = vectors.new_zeros(batch.num_clouds, vectors.shape[1]).index_add(0, batch.batch, vectors)
-        return total if self.is_extensive else total / _sizes(batch)[:, None]
+        return total if self.is_extensive else total / batch.num_points[:, None]
 
     def calibrate(self, batch: CloudBatch) -> None:
         """Let the network measure a batch."""
@@ -127,7 +127,3 @@ class OwnForcesNetwork(OwnDataNetwork):
             (gradient,) = torch.autograd.grad(energy.sum(), at, create_graph=wants_graph)
             both = torch.cat([energy, -gradient], dim=1)
         return both if wants_graph else both.detach()
-
-
-def _sizes(batch: CloudBatch) -> Tensor:
-    return torch.bincount(batch.batch, minlength=batch.num_clouds)

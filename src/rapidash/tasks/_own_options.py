@@ -10,6 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from rapidash.datasets import DataError, names_in_use
+from rapidash.tasks._molecule_files import symbols
 from rapidash.tasks._own_kinds import Told, tell_kind
 from rapidash.tasks._own_reading import OwnClouds, Wanted, fingerprint, read_own
 from rapidash.tasks._own_splits import check_split_way
@@ -18,7 +19,6 @@ from rapidash.tasks.own_data import (
     FEWEST_OF_CLASS,
     FEWEST_OF_POINTS,
     OwnDataTask,
-    symbols,
 )
 
 _ENERGY: Final = re.compile(r"energy|energies|\be\b|^u0?$", re.IGNORECASE)

@@ -144,7 +144,7 @@ def displacements(pos: Float[Tensor, "N D"], batch: Tensor, num_clouds: int) -> 
 def cloud_means(values: Float[Tensor, " N"], batch: CloudBatch) -> Float[Tensor, " B"]:
     """The mean over the points of each cloud."""
     total = values.new_zeros(batch.num_clouds).index_add(0, batch.batch, values)
-    return total / torch.bincount(batch.batch, minlength=batch.num_clouds)
+    return total / batch.num_points
 
 
 def network_ledger(network: nn.Module) -> Ledger:

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.data import Batch, Field, RowDataset
+from rapidash.data import Batch, RowDataset
 from rapidash.datasets import regular_graphs_dataset
-from rapidash.groups import MatrixGroup, Permutations, Scalar, trivial
+from rapidash.groups import MatrixGroup, Permutations, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import GraphNetworkConfig, Interface
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
 
@@ -34,7 +34,7 @@ class GraphClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class GraphsTask(LabelTask):
+class GraphsTask(PlainLabelTask):
     """Whether a random regular graph is connected (label 0) or in two parts (label 1); nodes stand in random order.
 
     Of each degree as many are connected as not, so whatever color refinement bounds is right in one half of the cases:
@@ -54,10 +54,6 @@ class GraphsTask(LabelTask):
     data_seed: int = 0
 
     name: str = field(default="graphs", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)

@@ -12,7 +12,7 @@ from rapidash.data import Field, RowDataset
 from rapidash.groups import Image, MatrixGroup, Scalar, cyclic, trivial
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -22,7 +22,7 @@ _IMAGE = Image(boundary="zeros")
 
 
 @dataclass(frozen=True)
-class HalfTurnsTask(LabelTask):
+class HalfTurnsTask(PlainLabelTask):
     """Which of eight figures of random blobs an image of 13 x 13 pixels shows.
 
     A figure is the sum of six Gaussian blobs, of mean 0 and standard deviation 1; an image is a figure moved by up to
@@ -47,10 +47,6 @@ class HalfTurnsTask(LabelTask):
     data_seed: int = 0
 
     name: str = field(default="half-turns", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)

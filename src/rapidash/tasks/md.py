@@ -177,7 +177,7 @@ class MdTask:
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """Total energy of every configuration (eV), as in the training data, and the force on every atom."""
-        for z in torch.split(batch["z"], torch.bincount(batch.batch, minlength=batch.num_clouds).tolist()):
+        for z in torch.split(batch["z"], batch.num_points.tolist()):
             check_atoms(z, reference)
         per_atom = prediction[:, 0].double()
         energy = per_atom.new_zeros(batch.num_clouds).index_add(0, batch.batch, per_atom) + reference["mean_energy_eV"]
@@ -215,14 +215,14 @@ class MdTask:
         return {f"{metric} ({unit})": self._both_errors(prediction, batch)[other]}
 
     def _both_errors(self, prediction: Tensor, batch: CloudBatch) -> dict[str, Float[Tensor, " B"]]:
-        sizes = torch.bincount(batch.batch, minlength=batch.num_clouds)
+        sizes = batch.num_points
         forces = cloud_means((prediction[:, 1:] - batch["forces"]).abs().mean(dim=1), batch)
         energy = sizes * (cloud_means(prediction[:, 0], batch) - self._energy_per_atom(batch)).abs()
         return {"forces": _MILLI * forces, "energy": _MILLI * energy}
 
     @staticmethod
     def _energy_per_atom(batch: CloudBatch) -> Tensor:
-        return batch["energy"][:, 0] / torch.bincount(batch.batch, minlength=batch.num_clouds)
+        return batch["energy"][:, 0] / batch.num_points
 
     def _read(self, split: Split) -> ReadDataset:
         if split == "test" and self.test_molecule is not None:

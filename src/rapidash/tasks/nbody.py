@@ -188,7 +188,7 @@ class NBodyTask:
         """Mean squared error over the coordinates of each cloud."""
         square = (prediction - batch["target"]).square().mean(dim=1)
         total = square.new_zeros(batch.num_clouds).index_add(0, batch.batch, square)
-        return total / torch.bincount(batch.batch, minlength=batch.num_clouds)
+        return total / batch.num_points
 
     def details(self, prediction: Float[Tensor, "N 3"], batch: CloudBatch) -> Mapping[str, Float[Tensor, " B"]]:
         """The error of constant velocity, where it is asked for: what a model must beat to have learned of forces."""

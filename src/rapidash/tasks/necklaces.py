@@ -12,7 +12,7 @@ from rapidash.data import Field, RowDataset
 from rapidash.groups import MatrixGroup, Regular, Scalar, cyclic, finite_table
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -27,7 +27,7 @@ def necklace_classes() -> Float[Tensor, "10 8"]:
 
 
 @dataclass(frozen=True)
-class NecklacesTask(LabelTask):
+class NecklacesTask(PlainLabelTask):
     """Which of 10 arrangements of 4 ones on a ring of 8 places a signal shows, whatever its rotation.
 
     All classes have the same mean, and the same values in another order: what is invariant to all permutations, such as
@@ -47,10 +47,6 @@ class NecklacesTask(LabelTask):
     data_seed: int = 0
 
     name: str = field(default="necklaces", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)

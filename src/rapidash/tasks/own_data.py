@@ -15,11 +15,19 @@ from torch.nn.functional import cross_entropy
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field, rounded
-from rapidash.datasets import ELEMENT_SYMBOLS, DataError, FileCloud, Mesh, OnError, read_valued_clouds, sample_surface
+from rapidash.datasets import DataError, FileCloud, Mesh, OnError, read_valued_clouds, sample_surface
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
 from rapidash.tasks._file_task import NeededField, Output
+from rapidash.tasks._molecule_files import symbols
+from rapidash.tasks._own_columns import (
+    cell_columns,
+    element_counts,
+    fitted_offsets,
+    point_counts,
+    stacked,
+)
 from rapidash.tasks._own_kinds import class_word, full_tensors
 from rapidash.tasks._own_network import OwnDataNetwork, OwnForcesNetwork
 from rapidash.tasks._own_reading import OwnClouds, Wanted, fingerprint, read_own
@@ -172,7 +180,7 @@ class OwnDataTask:
 
     def _check_classes(self, clouds: OwnClouds, part: Tensor) -> None:
         numbers = self._numbers(clouds)
-        owner = part if self.level == "cloud" else torch.repeat_interleave(part, _counts(clouds))
+        owner = part if self.level == "cloud" else torch.repeat_interleave(part, point_counts(clouds))
         learned = set(numbers[owner == 0].tolist())
         if unknown := sorted(set(numbers[owner > 0].tolist()) - learned):
             names = ", ".join(self.class_names[index] for index in unknown)
@@ -193,7 +201,7 @@ class OwnDataTask:
         """(B or N, ...) float64, or whole numbers of classes."""
         if self.kind == "class":
             return self._numbers(clouds)
-        rows = _stacked(clouds.targets[0], self.level)
+        rows = stacked(clouds.targets[0], self.level)
         if self.kind == "tensor":
             return torch.from_numpy(full_tensors(rows, self.dim))
         shape = (-1, self.dim) if self.kind == "vector" else (-1,)
@@ -215,7 +223,7 @@ class OwnDataTask:
         """The clouds of a part with their whole target, numbers in float64."""
         clouds, part = self.clouds(), self.parts()
         chosen = (part == NAMES.index(split)).nonzero()[:, 0].tolist()
-        counts = _counts(clouds)
+        counts = point_counts(clouds)
         is_chosen = torch.zeros(len(counts), dtype=torch.bool)
         is_chosen[chosen] = True
         rows = torch.repeat_interleave(is_chosen, counts)
@@ -235,7 +243,7 @@ class OwnDataTask:
             forces = torch.from_numpy(np.concatenate([clouds.targets[1][index] for index in chosen]))
             tensors["forces"], fields["forces"] = forces.float(), Field(Vector(), self.force_unit or "1")
         if self.is_periodic:
-            tensors |= _cells(clouds, chosen, self.dim)
+            tensors |= cell_columns(clouds, chosen, self.dim)
             fields |= {"cell": Field(Vector(), "length", "cloud"), "periodic": Field(Scalar(), level="cloud")}
         return CloudDataset(tensors, fields, sizes)
 
@@ -272,7 +280,7 @@ class OwnDataTask:
         if self.kind == "class":
             return found
         if self.is_extensive or self.kind == "forces":
-            counts = _element_counts(data, self.elements)
+            counts = element_counts(data, self.elements)
             found["offsets"] = fitted_offsets(counts, target)
             rest = target - counts @ torch.tensor(found["offsets"], dtype=torch.float64)
             size = (rest / data.num_points).square().mean().sqrt()
@@ -356,11 +364,11 @@ class OwnDataTask:
             return cross_entropy(prediction, batch["target"])
         scale = self.scales["scale"]
         if self.kind == "forces":
-            energy = cloud_means(prediction[:, 0], batch) - batch["target"] / _sizes(batch) / scale
+            energy = cloud_means(prediction[:, 0], batch) - batch["target"] / batch.num_points / scale
             forces = prediction[:, 1:] * self.length - batch["forces"] * self.length / scale
             return self.energy_weight * energy.square().mean() + self.force_weight * forces.square().mean()
         difference = self._row(prediction) - batch["target"] / scale
-        return ((difference / _sizes(batch)) if self.is_extensive else difference).square().mean()
+        return ((difference / batch.num_points) if self.is_extensive else difference).square().mean()
 
     def errors(self, prediction: Tensor, batch: CloudBatch) -> Float[Tensor, " B"]:
         """The metric of each cloud, the mean over its points where they have the target."""
@@ -378,7 +386,7 @@ class OwnDataTask:
         """Of kind "forces", the absolute error of the energy."""
         if self.kind != "forces":
             return {}
-        energy = self.scales["scale"] * cloud_means(prediction[:, 0], batch) * _sizes(batch)
+        energy = self.scales["scale"] * cloud_means(prediction[:, 0], batch) * batch.num_points
         return {f"MAE of {self.target} ({self.target_unit or 'its unit'})": (energy - batch["target"]).abs()}
 
     def _row(self, prediction: Tensor) -> Tensor:
@@ -463,7 +471,7 @@ class OwnDataTask:
         unit, scale = self.target_unit or f"unit of {name}", reference["scale"]
         base = self._base(reference, batch.tensors.get("z"), batch.batch, batch.num_clouds)
         if self.kind == "forces":
-            energy = cloud_means(prediction[:, 0].double(), batch) * _sizes(batch) * scale + base
+            energy = cloud_means(prediction[:, 0].double(), batch) * batch.num_points * scale + base
             forces = scale * prediction[:, 1:]
             return {
                 name: Output(energy, Field(Scalar(), unit, "cloud")),
@@ -471,42 +479,3 @@ class OwnDataTask:
             }
         values = scale * self._row(prediction).double() + base
         return {name: Output(values, Field(_REPRESENTATIONS[self.kind], unit, self.level))}
-
-
-def fitted_offsets(counts: Float[Tensor, "B E"], values: Float[Tensor, " B"]) -> list[float]:
-    """Least squares of values on the numbers of atoms of each element; the shortest where they determine no one."""
-    return torch.linalg.lstsq(counts.double(), values.double()[:, None], driver="gelsd").solution[:, 0].tolist()
-
-
-def _element_counts(data: CloudDataset, elements: tuple[int, ...]) -> Float[Tensor, "B E"]:
-    z = data.tensors["z"]
-    owner = torch.repeat_interleave(torch.arange(len(data)), data.num_points)
-    one_hot = (z[:, None] == z.new_tensor(elements)).double()
-    return one_hot.new_zeros(len(data), len(elements)).index_add(0, owner, one_hot)
-
-
-def _stacked(values: list[Any], level: str) -> Any:
-    return np.stack(values) if level == "cloud" else np.concatenate(values)
-
-
-def _cells(clouds: OwnClouds, chosen: list[int], dim: int) -> dict[str, Tensor]:
-    cells = np.stack([np.asarray(clouds.cells[index], dtype=np.float64) for index in chosen])
-    return {
-        "cell": torch.from_numpy(cells).float().reshape(-1, dim, dim),
-        "periodic": torch.from_numpy(np.stack([clouds.periodic[index] for index in chosen])).bool(),
-    }
-
-
-def _counts(clouds: OwnClouds) -> Tensor:
-    return torch.tensor([len(pos) for pos in clouds.pos])
-
-
-def _sizes(batch: CloudBatch) -> Tensor:
-    return torch.bincount(batch.batch, minlength=batch.num_clouds)
-
-
-def symbols(numbers: Any) -> str:
-    """The elements with these atomic numbers."""
-    return ", ".join(
-        ELEMENT_SYMBOLS[number - 1] if number <= len(ELEMENT_SYMBOLS) else str(number) for number in numbers
-    )

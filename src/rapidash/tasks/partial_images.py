@@ -14,7 +14,7 @@ from rapidash.data import Field, RowDataset
 from rapidash.groups import Image, MatrixGroup, Scalar
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -26,7 +26,7 @@ _IMAGE = Image(boundary="zeros")
 
 
 @dataclass(frozen=True)
-class PartialImagesTask(LabelTask):
+class PartialImagesTask(PlainLabelTask):
     """Which figure an image of 15 x 15 pixels shows, and how it stands or where: two figures of five Gaussian blobs.
 
     Images are drawn at their pose, not warped: a blob at c of a figure is at t + R(a) c in the image.
@@ -49,10 +49,6 @@ class PartialImagesTask(LabelTask):
     data_seed: int = 0
 
     name: str = field(default="partial-images", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)

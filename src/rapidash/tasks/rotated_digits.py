@@ -16,7 +16,7 @@ from rapidash.datasets import digits_images
 from rapidash.groups import Image, MatrixGroup, Scalar, cyclic, scaling
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._pixel_network import FieldClassifier, invariant_ledger
 from rapidash.tasks._split_sizes import check_split_sizes, split_sizes
 
@@ -26,7 +26,7 @@ _IMAGE = Image(boundary="zeros")
 
 
 @dataclass(frozen=True)
-class RotatedDigitsTask(LabelTask):
+class RotatedDigitsTask(PlainLabelTask):
     """Which digit, 0 to 8, an image of 15 x 15 pixels shows, whatever its turn.
 
     The 8 x 8 digits of scikit-learn, linearly interpolated; nines are left out, since a turned one is a six.
@@ -47,10 +47,6 @@ class RotatedDigitsTask(LabelTask):
     data_seed: int = 0
 
     name: str = field(default="rotated-digits", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def __post_init__(self) -> None:
         check_split_sizes(self)

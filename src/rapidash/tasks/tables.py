@@ -14,7 +14,7 @@ from rapidash.groups import MatrixGroup, Scalar, trivial
 from rapidash.methods import Split, Variant
 from rapidash.models import Interface
 from rapidash.symmetry import Ledger
-from rapidash.tasks._label import LabelTask
+from rapidash.tasks._label import PlainLabelTask
 from rapidash.tasks._table_columns import ColumnScales
 
 _OWN_FILES = {"heart-disease": heart_disease_dataset, "abide": abide_dataset}
@@ -33,7 +33,7 @@ class RowClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class TablesTask(LabelTask):
+class TablesTask(PlainLabelTask):
     """Classify the rows of a table.
 
     Numbers are scaled to mean 0 and deviation 1 over the observed values of the training part, categories become one
@@ -55,10 +55,6 @@ class TablesTask(LabelTask):
     verify: bool = True
 
     name: str = field(default="tables", init=False)
-    dim: int = field(default=0, init=False)
-    metric: str = field(default="error rate", init=False)
-    unit: str = field(default="%", init=False)
-    output: Field = field(default=Field(Scalar(), level="cloud"), init=False)
 
     def read(self, split: TableSplit) -> Table:
         """The rows of a split as the file has them."""

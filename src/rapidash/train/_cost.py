@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rapidash.ops import flop_formulas, uncounted_operations
+from rapidash.ops import counted_flops
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._loop import limited_threads
 from rapidash.train._training import Setup, Training
@@ -73,8 +73,6 @@ def _seconds(training: Training) -> float:
 
 
 def _flops(training: Training) -> int | None:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, uncounted_operations() as missed:
+    with counted_flops() as count:
         training.first_step()
-    return None if missed else int(counter.get_total_flops())
+    return None if count.missed else count.total

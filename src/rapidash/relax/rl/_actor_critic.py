@@ -14,7 +14,7 @@ from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset, Field, RowBatch
 from rapidash.groups import Scalar, Vector
-from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, StepView, in_eval_mode
+from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, StepView, in_eval_mode, refuse_average
 from rapidash.relax.rl._pendulum import EPISODE, MAX_TORQUE, Pendulum, Torque
 from rapidash.relax.rl._pendulum_task import PendulumAgent, PendulumTask
 
@@ -95,8 +95,7 @@ class ActorCritic(Objective):
         average: OrbitAverage | None = None,
     ) -> Score:
         """The mean cost of episodes, see the class."""
-        if average is not None:
-            raise ValueError("episodes follow the torques of the model itself: leave out the average at test time")
+        refuse_average(average, "episodes follow the torques of the model itself")
         assert isinstance(task, PendulumTask)
         like = next(model.parameters())
         generator = seeded(seed, "random torques")

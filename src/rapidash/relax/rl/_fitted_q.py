@@ -13,7 +13,17 @@ from rapidash._plain import check_fields
 from rapidash._seed import seeded
 from rapidash.data import Batch, Dataset, Field, RowBatch
 from rapidash.groups import Scalar, Vector
-from rapidash.methods import Control, Objective, OrbitAverage, Score, Step, StepView, evaluate, in_eval_mode
+from rapidash.methods import (
+    Control,
+    Objective,
+    OrbitAverage,
+    Score,
+    Step,
+    StepView,
+    evaluate,
+    in_eval_mode,
+    refuse_average,
+)
 from rapidash.relax.rl._grid_world import GridWorld
 
 if TYPE_CHECKING:
@@ -71,8 +81,7 @@ class FittedQ(Objective):
         average: OrbitAverage | None = None,
     ) -> Score:
         """Failures in per cent, see the class."""
-        if average is not None:
-            raise ValueError("walks follow the values of the model itself: leave out the average at test time")
+        refuse_average(average, "walks follow the values of the model itself")
         world: GridWorld = task.world  # type: ignore[attr-defined]
         cells = _cells(world, data)
         with in_eval_mode(model), torch.no_grad():

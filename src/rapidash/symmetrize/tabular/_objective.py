@@ -8,7 +8,7 @@ from torch import nn
 
 from rapidash._plain import check_fields
 from rapidash.data import Batch, Dataset
-from rapidash.methods import Objective, OrbitAverage, Score, Step, evaluate, in_eval_mode
+from rapidash.methods import Objective, OrbitAverage, Score, Step, evaluate, in_eval_mode, refuse_average
 from rapidash.symmetrize.tabular._task import InContext, SyntheticTablesTask, as_tensors, cross_entropy
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class PriorFitting(Objective):
         average: OrbitAverage | None = None,
     ) -> Score:
         """The task's error rate, and the cross-entropy beside it."""
-        if average is not None:
-            raise ValueError("tables have no motion to average over: leave out the average at test time")
+        refuse_average(average, "tables have no motion to average over")
         found = evaluate(model, task, data, batch_size=batch_size, seed=seed)
         with in_eval_mode(model), torch.no_grad():
             like = next(model.parameters())
