@@ -137,7 +137,7 @@ def test_a_study_speaks_of_its_best_model_and_names_one_that_is_exact() -> None:
 
 
 def test_runs_of_fewer_samples_are_not_averaged_in() -> None:
-    """The error of the table is that of all samples, and so is the one of the sentences: 0.1, and not a mean with 0.5."""
+    """The error of the table is that of all samples, and so is that of the sentences: 0.1, and no mean with 0.5."""
     records = [
         small_record("a", seed, error, key=f"{seed}{share}", symmetry_cost=found, config={"fraction": share})
         for share, error in ((1.0, 0.1), (0.01, 0.5))
