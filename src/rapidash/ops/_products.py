@@ -102,7 +102,7 @@ def products_for(x: Tensor, kind: str = "") -> Products:
     return _ONEDNN if kind == "onednn" and x.device.type == "cpu" else _TORCH
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def chosen_products() -> str:
     """The kind that `use_products` has set in this thread, or nothing; a compiled graph keeps that of its trace."""
     return _chosen.get() or ""
