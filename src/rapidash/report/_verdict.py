@@ -36,7 +36,8 @@ class Finding:
 class Verdict:
     """The verdict on a study: the effect of each knob, the best variant, the findings behind that, and the cautions.
 
-    ``lead`` also has the ratio of symmetry error to model error, where it was measured; ``sections`` are those of other packages.
+    ``lead`` also has the ratio of symmetry error to model error, where it was measured; ``sections`` are those of other
+    packages.
     """
 
     lead: tuple[str, ...]
