@@ -23,6 +23,7 @@ from rapidash.models._network import (
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._rendered_cnn import RenderedCNN, RenderedCNNConfig
 from rapidash.models._stress import Stressed, forces_and_stress
 from rapidash.models._subgroups import (
     Untying,
@@ -62,6 +63,8 @@ __all__ = [
     "Rapidash",
     "RapidashConfig",
     "RapidashOutput",
+    "RenderedCNN",
+    "RenderedCNNConfig",
     "SignalGCNN",
     "SignalGCNNConfig",
     "Stressed",
