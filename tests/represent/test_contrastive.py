@@ -50,6 +50,7 @@ def test_a_step_is_the_loss_of_two_augmented_views() -> None:
     views = ONE.views(batch, seeded(3))
     assert views.num_samples == 10
     assert torch.equal(views.pos, augmented(batch.repeat(2), ["rotation"], seeded(3)).pos)
+    assert not torch.allclose(*halves(views.pos), atol=0.1)  # each view has a draw of its own
     first, second = halves(model.heads(model.features(views).both))
     step = ONE.step(model, TASK, views, seeded(0))
     assert torch.allclose(step.loss, info_nce(first, second, temperature=0.2))
