@@ -137,3 +137,10 @@ def test_the_score_is_that_of_the_invariant_part_and_both_error_rates_stand_besi
 def test_parts_share_the_projected_features_in_proportion() -> None:
     assert SplitInvariantEquivariant(invariant_dim=8, equivariant_dim=24, projector_dim=16).projected == (4, 12)
     assert SplitInvariantEquivariant(invariant_dim=8, projector_dim=16).projected == (16, 0)
+
+
+def test_batches_of_one_have_no_loss_of_pairs() -> None:
+    task = get_task("template-clouds", **FEW)
+    objective = SplitInvariantEquivariant(invariant_dim=2, equivariant_dim=6, projector_dim=8)
+    with pytest.raises(ValueError, match="at least 2 samples, got batch_size=1"):
+        objective.score(model_of(), task, task.dataset("val"), train=task.dataset("train"), batch_size=1)

@@ -190,6 +190,14 @@ def test_a_task_begins_with_what_fits_of_a_pretrained_encoder(tmp_path: Path) ->
         start_from(build_model(TASK, Variant("one", replace(MLP, hidden_dim=24))), folder)
     with pytest.raises(FileNotFoundError, match="no saved model"):
         start_from(model, tmp_path / "nowhere")
+    trained = TrainedModel.from_pretrained(folder)
+    with torch.no_grad():
+        trained.model.encoder.backbone.layers[0][0].bias[0] = torch.nan
+    trained.save_pretrained(tmp_path / "broken")
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"encoder.backbone.layers.0.0.bias is not finite"):
+        start_from(model, tmp_path / "broken")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_an_orientation_grid_stays_the_models_own(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_terms_by_hand() -> None:
     below = [1 - (variance + 1e-4) ** 0.5 for variance in (0.0, 0.5)]  # deviations below 1; the others are above
     assert float(terms.variance) == pytest.approx(below[0] / 4 + below[1] / 4, rel=1e-5)
     assert float(terms.covariance) == pytest.approx(2.0**2, rel=1e-5)  # of the second views, 0.5 * 4 = 2
+    still = sie_terms(first, second, torch.tensor([[3.0], [3.0]]))  # the same prediction for all: 0.495 more
+    assert float(still.variance) == pytest.approx(float(terms.variance) + 0.495, rel=1e-5)
 
 
 def vicreg_by_hand(u: torch.Tensor, w: torch.Tensor, s: float, m: float, k: float) -> float:

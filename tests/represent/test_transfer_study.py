@@ -315,3 +315,9 @@ def test_clouds_of_the_tests_are_in_the_unit_ball(options: dict[str, Any]) -> No
     data = get_task("shapes", **options).dataset("val")
     assert isinstance(data, CloudDataset)
     assert data.tensors["pos"].norm(dim=1).max() == pytest.approx(1, abs=1e-3)
+
+
+def test_clouds_of_too_few_points_are_told_before_the_training(options: dict[str, Any]) -> None:
+    few = {**options, "num_points": 40}
+    with pytest.raises(ValueError, match=r"'add .*leaves x as it is"):
+        measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), few, "before")

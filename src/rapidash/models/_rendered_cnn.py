@@ -79,6 +79,8 @@ class RenderedCNN(PointNetwork):
         io: sizes of inputs and outputs.
     """
 
+    reads_whole_clouds = True
+
     def __init__(self, config: RenderedCNNConfig, io: Interface) -> None:
         super().__init__(config, io)
         self.size, self.extent, self.blur = config.size, config.extent, config.blur
