@@ -267,7 +267,9 @@ def test_records_and_the_section(options: dict[str, Any], tmp_path: Path) -> Non
     for run in study.done:
         names_of = {m["name"] for m in run.measurements if m["moment"] == "after"}
         assert {CLASS_ACCURACY, YAW_R2, SIZE_R2, PART_ACCURACY, RANK} <= names_of
-    assert "Invariance and transfer" in terminal_table(summarize(study))
+    table = terminal_table(summarize(study))
+    assert "Invariance and transfer" in table
+    assert "class accuracy, ModelNet10 (%): A" in table  # the unit once
 
 
 def records(num: int = 5) -> list[Any]:

@@ -38,7 +38,7 @@ def cost_section(summary: StudySummary) -> Section | None:
             fmt.number(one.cost),
             f"{fmt.percent(one.share)}{_bounds(one)}",
             fmt.number(one.own),
-            fmt.NOTHING if (ratio := variant_ratio(summary, summary[variant])) is None else estimate_text(ratio),
+            fmt.NOTHING if (ratio := variant_ratio(summary[variant])) is None else estimate_text(ratio),
             one.judgment,
         )
         for variant, one in found.items()
@@ -58,7 +58,7 @@ def cost_section(summary: StudySummary) -> Section | None:
 
 def _figures(summary: StudySummary, variant: VariantSummary) -> CostFigures | None:
     """Means over the seeds that measured the same group, the interval over seeds, or over clouds where it is one."""
-    runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction and _is_whole(run)]
+    runs = [run for run in variant.finished if _is_whole(run)]
     runs = [run for run in runs if run.text("symmetry_cost", "group") == runs[0].text("symmetry_cost", "group")]
     if not runs:
         return None

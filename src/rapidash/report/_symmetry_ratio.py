@@ -35,10 +35,9 @@ def judge_ratio(mean: float, low: float | None, high: float | None) -> RatioJudg
     return "below" if high < WELL_BELOW else "above" if low > 1 else "between"
 
 
-def variant_ratio(summary: StudySummary, variant: VariantSummary) -> Estimate | None:
+def variant_ratio(variant: VariantSummary) -> Estimate | None:
     """The ratio of a variant over seeds; None where no record has it."""
-    runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction]
-    return error_estimate({run.seed: ratio for run in runs if (ratio := run_ratio(run)) is not None})
+    return error_estimate({run.seed: ratio for run in variant.finished if (ratio := run_ratio(run)) is not None})
 
 
 def run_ratio(run: Run) -> float | None:
@@ -53,7 +52,7 @@ def ratio_lead(summary: StudySummary) -> str:
     """What the ratios of all variants say, in a sentence; empty where none was measured."""
     sorted_: dict[RatioJudgment, dict[str, Estimate]] = {name: {} for name in _IS}
     for variant in summary.variants:
-        if (found := variant_ratio(summary, variant)) is not None:
+        if (found := variant_ratio(variant)) is not None:
             sorted_[judge_ratio(found.mean, found.low, found.high)][variant.name] = found
     said = [
         f"{_IS[judgment]} for {_named(models, with_values=judgment != 'exact')}{_meaning(judgment, len(models))}"
@@ -108,5 +107,5 @@ def _value(found: Estimate) -> str:
 
 
 def _groups(summary: StudySummary) -> str:
-    names = [run.text("symmetry_cost", "group") for variant in summary.variants for run in variant.runs]
+    names = [run.text("symmetry_cost", "group") for variant in summary.variants for run in variant.finished]
     return fmt.listed(list(dict.fromkeys(filter(None, names))))

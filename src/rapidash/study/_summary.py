@@ -66,7 +66,8 @@ class FigureSummary:
     @property
     def title(self) -> str:
         """Name, group, unit and view in words."""
-        unit = f" ({self.unit})" if self.unit not in ("", "1") else ""
+        unit = f" ({self.unit})"
+        unit = "" if self.unit in ("", "1") or self.name.endswith(unit) else unit
         view = f" [{self.view}]" if self.view else ""
         return f"{self.name}{unit}{f', {self.group}' if self.group else ''}{view}"
 
@@ -113,6 +114,7 @@ class VariantSummary:
     level: Level = field(default_factory=dict)
     by_factor: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
     figure_faults: tuple[str, ...] = ()
+    finished: tuple[Run, ...] = ()  # those of ``runs`` that the estimates are of
 
     @property
     def letter(self) -> str:
@@ -353,6 +355,7 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         views=_views(runs),
         figures=figures,
         figure_faults=figure_faults,
+        finished=runs,
         claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
         claim_errors=errors,
         exactness=tuple(map(str, symmetry.get("exactness", ()))),
