@@ -121,10 +121,10 @@ def _study(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full)
     design = changed_design(design, options, parser)
-    if options.init is not None:
-        design = _begun(design, options.init)
     resources = chosen_resources(options, parser)
     use_data(options.data)
+    if options.init is not None:
+        design = _begun(design, options.init)
     folder = f"runs/{task}" if own is None else default_folder("study", own)
     out = _output_folder(options.out or folder + ("-full" if options.full else ""))
     if options.launcher == "local":

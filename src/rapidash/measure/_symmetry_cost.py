@@ -95,13 +95,13 @@ class SymmetryCost:
 
     @property
     def ratio_interval(self) -> tuple[float, float]:
-        """95 % interval of the ratio over samples (delta method); NaN for one sample."""
+        """95 % interval of the ratio over samples (delta method), from 0 on; NaN for one sample."""
         if len(self.own) < 2 or not self.ratio > 0:
             return math.nan, math.nan
         quotient = float(self.apart.mean() / self.own.mean())
         spread = float((self.apart - quotient * self.own).std() / len(self.own) ** 0.5 / self.own.mean())
         half = _NORMAL * spread * (0.5 / self.ratio if self.is_squared else 1.0)
-        return self.ratio - half, self.ratio + half
+        return max(0.0, self.ratio - half), self.ratio + half
 
     def _rooted(self, value: float) -> float:
         return max(value, 0.0) ** 0.5 if self.is_squared else value

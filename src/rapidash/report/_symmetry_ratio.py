@@ -8,7 +8,7 @@ from rapidash.measure import SymmetryCost
 from rapidash.report import _format as fmt
 from rapidash.study import Estimate, Run, StudySummary, VariantSummary, error_estimate
 
-WELL_BELOW: Final = 0.3  # where an interval ends below; of squared errors that is less than 5 %, as the average has it
+WELL_BELOW: Final = 0.3  # of a squared error, in random poses: averaging would take less than 0.3^2 / 2 = 5 % off it
 _ROUNDING: Final = 1e-6
 _MANY: Final = 5  # models that are named one by one
 
