@@ -89,6 +89,7 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "scale-stream",
         "multi-stream",
         "ordered-mlp",
+        "rendered-cnn",
         "transformer",
         "message-passing",
         "PaiNN",

@@ -65,6 +65,12 @@ def study_parser(design: StudyDesign, name: str) -> Parser:
         default=design.equal,
         help="what is equal between variants: steps, or time or flops of the training, those of the first variant",
     )
+    parser.add_argument(
+        "--init",
+        type=str,
+        metavar="FOLDER",
+        help="beside each variant the same one that begins with the weights of a saved model (a run's folder) that fit",
+    )
     parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
     parser.add_argument(
         "--measure",

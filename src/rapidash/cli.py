@@ -123,6 +123,8 @@ def _study(words: list[str]) -> int:
     design = changed_design(design, options, parser)
     resources = chosen_resources(options, parser)
     use_data(options.data)
+    if options.init is not None:
+        design = _begun(design, options.init)
     folder = f"runs/{task}" if own is None else default_folder("study", own)
     out = _output_folder(options.out or folder + ("-full" if options.full else ""))
     if options.launcher == "local":
@@ -162,6 +164,16 @@ def _study(words: list[str]) -> int:
     if failed:
         print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
     return FAILED if failed else 0
+
+
+def _begun(design: "StudyDesign", folder: str) -> "StudyDesign":
+    """The study with variants that begin with saved weights; weights that fit none are an error of usage."""
+    from rapidash.study import SavedWeights, compared_with_saved
+
+    try:
+        return compared_with_saved(design, SavedWeights.of(folder))
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(f"--init: {error}") from error
 
 
 def _own_files(words: list[str]) -> tuple[list[str], "OwnFiles | None"]:
@@ -274,29 +286,36 @@ def _train(words: list[str]) -> int:
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
-    init = design.inits.get(wanted) if options.init is None else SavedWeights.of(options.init)
+    try:
+        init = design.inits.get(wanted) if options.init is None else SavedWeights.of(options.init)
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(f"--init: {error}") from error
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}, inits={}), options, parser)
     seed, fraction = options.seed, options.fraction
     variant.model.check_libraries()
     use_data(options.data)
     find_device(changed.train.device)
-    task_options = changed.task_options
+    task_options = dict(changed.task_options)
+    if design.seed_option is not None:  # as in the study
+        task_options[design.seed_option] = seed
     run = RunConfig(design.task, variant, seed, changed.train, fraction, task_options, changed.measures, init=init)
     out = _output_folder(options.out or (f"runs/train-{task}" if own is None else default_folder("train", own)))
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
-        _check_model(design.task, changed.task_options, variant)
-        check_data(design.task, changed.task_options)
+        _check_model(design.task, task_options, variant, options.init)
+        check_data(design.task, task_options)
     record = run_one(run, out, progress=not options.quiet)
     if record is None:
         raise ValueError(f"another process is training this run in {out}")
     return _show_run(record, run, out)
 
 
-def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant") -> None:
-    """Raises: UsageError for a network that the task cannot build, or that does not fit into memory when trained."""
+def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant", init: str | None) -> None:
+    """Raises: UsageError for a network that the task cannot build, that does not fit into memory when trained, or that
+    the weights in the folder ``init`` do not fit."""
     from rapidash._allocation_limit import COPIES_IN_TRAINING, AllocationLimit, machine_memory
     from rapidash.methods import build_model
+    from rapidash.represent import start_from
     from rapidash.tasks import get_task
 
     for name, largest in _LARGEST.items():
@@ -305,9 +324,14 @@ def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant")
             raise UsageError(f"--model: {name} must be at most {largest}, got {value}")
     try:
         with AllocationLimit(machine_memory() // COPIES_IN_TRAINING):
-            build_model(get_task(task, **task_options), variant)
+            model = build_model(get_task(task, **task_options), variant)
     except ValueError as error:
         raise UsageError(f"--model: {error}") from error
+    if init is not None:
+        try:
+            start_from(model, init)
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError(f"--init: {error}") from error
 
 
 def _report(words: list[str]) -> int:

@@ -78,6 +78,33 @@ def test_a_transformation_has_its_name_in_the_report() -> None:
         invariance_similarity(lambda v: v, x, [lambda v: v])
 
 
+def test_cosine_and_distance_of_white_features_by_hand() -> None:
+    """White, (2 (h_1 - 1), h_2 / 2): (2, 0) and (0, 2) become (2, 0) and (-2, 1); moved, (4, 1.5) and (0, 2.5)."""
+    whitening = Whitening(torch.tensor([1.0, 0.0]).double(), torch.diag(torch.tensor([2.0, 0.5]).double()), 2)
+    x = torch.tensor([[2.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    found = invariance_similarity(lambda v: v, x, [lambda v: v + torch.tensor([1.0, 3.0])], whitening=whitening)
+    assert found.cosine[0].tolist() == pytest.approx([4 / math.sqrt(4**2 + 1.5**2), 1 / math.sqrt(5)])
+    assert found.mahalanobis[0].tolist() == pytest.approx([math.sqrt(2**2 + 1.5**2)] * 2)
+    assert (found.mean_cosine, found.rank) == (pytest.approx(float(found.cosine.mean())), 2)
+
+
+def test_without_a_whitening_it_is_that_of_the_features_before_the_transformation() -> None:
+    x = normal(40, 3)
+    stretch = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
+    found = invariance_similarity(lambda v: v, x, [lambda v: v * stretch])
+    given = invariance_similarity(lambda v: v, x, [lambda v: v * stretch], whitening=feature_statistics(x))
+    assert torch.equal(found.mahalanobis, given.mahalanobis)
+    assert found.mean_mahalanobis > 2  # whitened by themselves the stretched ones would be where they were
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e6])
+def test_directions_are_kept_by_their_share_of_the_largest_variance(size: float) -> None:
+    """Deviations of 1, 0.02 and 0.005: variances 1, 4e-4 and 2.5e-5, the last below 1e-4; whatever the unit."""
+    h = torch.linalg.qr(normal(50, 3) - normal(50, 3).mean(dim=0)).Q * torch.tensor([1.0, 0.02, 0.005])
+    found = feature_statistics(size * (h + 10.0))
+    assert found.rank == 2
+
+
 def test_pairs_of_views_by_hand_and_with_self_pairs() -> None:
     whitening = Whitening(torch.zeros(2).double(), torch.eye(2).double(), 2)
     h = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]], dtype=torch.float64)

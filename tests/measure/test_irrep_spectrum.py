@@ -235,3 +235,26 @@ def test_bad_input_is_refused(case: str) -> None:
     make, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_representation_of_a_larger_degree_than_is_told_apart_has_the_rest() -> None:
+    """A tensor has parts of degree 0 and 2; with irreps up to 1 the latter is in the rest, and not outside."""
+    found = spectrum(symmetric, Tensor2(), max_degree=1)
+    assert shares(found) == pytest.approx({"0e": 1 / 3})
+    assert float(found.rest[-1]) == pytest.approx(2 / 3)
+    assert float(found.outside[-1]) == pytest.approx(0, abs=1e-9)
+    assert float(found.breaking[-1]) == pytest.approx(0, abs=1e-9)
+
+
+def test_translations_of_the_group_do_not_move() -> None:
+    alone, moving = (spectrum(lambda x: x[:, 0] + LENGTHS * Z, Vector(), group) for group in (O(3), E(3)))
+    assert torch.equal(alone.shares, moving.shares)
+    assert (alone.group, moving.group) == ("O(3)", "O(3)")
+
+
+@pytest.mark.parametrize(("degree", "top"), [(0, 0), (1, 0), (5, 2), (6, 3)])
+def test_irreps_reach_to_half_of_the_degree(degree: int, top: int) -> None:
+    found = spectrum(lambda x: x[:, 0].square().sum(dim=1, keepdim=True), degree=degree)
+    assert found.max_degree == top
+    assert found.irreps == tuple(f"{number}{parity}" for number in range(top + 1) for parity in "eo")
+    assert shares(found) == pytest.approx({"0e": 1})

@@ -137,3 +137,101 @@ def test_one_sample_has_no_interval() -> None:
     assert found.judgment == "undecided"
     assert found.to_dict()["low"] is None
     assert not found.pose_helps
+
+
+QUARTERS = Action(cyclic(4), Vector(), Scalar())
+CORNERS = torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("error", "apart", "symmetry_error", "ratio"),
+    [
+        # f(v) = v_x: over the quarter turns of (1, 0) it is 1, 0, -1, 0, so 0, 1, 2, 1 from what it was; (3, 0) alike
+        (lambda y: (y - 5.0).square()[:, 0], [1.5, 13.5], math.sqrt(7.5), math.sqrt(7.5 / 10)),
+        (lambda y: 100 * (y - 5.0).square()[:, 0], [150.0, 1350.0], math.sqrt(750), math.sqrt(7.5 / 10)),
+        (lambda y: (y - 5.0).abs()[:, 0], [1.0, 3.0], 2.0, 2.0 / 3),
+        (lambda y: 1000 * (y - 5.0).norm(dim=1), [1000.0, 3000.0], 2000.0, 2.0 / 3),
+    ],
+)
+def test_the_symmetry_error_is_in_the_metric_of_the_error_by_hand(error, apart, symmetry_error, ratio) -> None:
+    found = symmetry_cost(lambda v: v[:, :1], CORNERS, lambda y, _: error(y), QUARTERS)
+    assert found.apart.tolist() == pytest.approx(apart, rel=1e-5)
+    assert (found.symmetry_error, found.ratio) == pytest.approx((symmetry_error, ratio), rel=1e-5)
+    assert found.to_dict()["symmetry_error"] == pytest.approx(symmetry_error, rel=1e-5)
+    (row,) = found.report().rows
+    assert row["symmetry error / error"] == pytest.approx(ratio, rel=1e-5)
+
+
+def test_a_squared_error_of_some_components_counts_those_alone() -> None:
+    """f(v) = v, which stands still: over C4, with an output said to be scalars, v_x goes 1, 0, -1, 0 and v_y about."""
+    x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    action = Action(cyclic(4), Vector(), Scalar())
+    found = symmetry_cost(lambda v: v, x, lambda y, _: (y[:, :1] - 5).square().mean(dim=1), action)
+    assert found.symmetry_error == pytest.approx(math.sqrt((0 + 9 + 4 + 1) / 4))  # v_x is 1, -2, -1, 2
+
+
+def test_the_symmetry_error_of_labels_is_how_often_they_change() -> None:
+    """Logits (v_x, 1/2): (1, 0) is named 0, 1, 1, 1 over the quarter turns, (0.2, 0) always 1."""
+    x = torch.tensor([[1.0, 0.0], [0.2, 0.0]], dtype=torch.float64)
+    label = torch.tensor([1, 1])
+    found = symmetry_cost(
+        lambda v: torch.cat([v[:, :1], torch.full_like(v[:, :1], 0.5)], dim=1),
+        x,
+        lambda y, _: 100.0 * (y.argmax(dim=1) != label).double(),
+        QUARTERS,
+    )
+    assert found.apart.tolist() == pytest.approx([75.0, 0.0])
+    assert (found.symmetry_error, found.ratio) == pytest.approx((37.5, 37.5 / 50))  # one of two is named wrongly
+    assert not found.is_squared
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda y: y.pow(4).sum(dim=1),
+        lambda y: torch.nn.functional.cross_entropy(y, torch.zeros(len(y)).long(), reduction="none"),
+        lambda y: 1 - torch.nn.functional.cosine_similarity(y, torch.ones_like(y), dim=1),
+        lambda y: 100.0 * (y.argmax(dim=1) > 1).double(),  # two labels are right
+        lambda y: 100.0 * (y[:, :2].argmax(dim=1) != 0).double() + 50.0 * (y[:, 2] > 0).double(),
+    ],
+)
+def test_an_error_that_is_no_metric_has_no_symmetry_error(error) -> None:
+    weight = normal(3, 3, seed=5)
+    found = symmetry_cost(
+        lambda v: v @ weight, normal(12, 3), lambda y, _: error(y), Action(SO(3), Vector(), Scalar()), num_elements=3
+    )
+    assert math.isnan(found.symmetry_error)
+    assert found.to_dict()["symmetry_error"] is None
+    assert found.report().rows[0]["symmetry error / error"] is None
+
+
+def test_the_interval_of_the_ratio_is_that_of_its_spread_over_samples() -> None:
+    """Against the spread of the ratio over 100 fresh sets of samples."""
+    weight, action = normal(3, 3, seed=1), Action(SO(3), Vector(), Vector())
+
+    def ratio(seed: int):
+        x = normal(80, 3, seed=seed)
+        target = x + 0.5 * normal(80, 3, seed=1000 + seed)
+        errors = {
+            "squared": lambda y, _: (y - target).square().sum(dim=1),
+            "norm": lambda y, _: (y - target).norm(dim=1),
+        }
+        return [symmetry_cost(lambda v: v @ weight, x, one, action, num_elements=4) for one in errors.values()]
+
+    found = [ratio(seed) for seed in range(100)]
+    for each in zip(*found):
+        spread = float(torch.tensor([one.ratio for one in each]).std())
+        half = float(torch.tensor([(one.ratio_interval[1] - one.ratio_interval[0]) / 2 for one in each]).mean())
+        assert half == pytest.approx(1.96 * spread, rel=0.25)
+        assert each[0].ratio == pytest.approx(sum(each[0].ratio_interval) / 2)
+
+
+def test_an_exact_model_has_no_symmetry_error() -> None:
+    x = normal(40, 3)
+    found = symmetry_cost(
+        lambda v: 2 * v, x, lambda y, _: (y - x).square().sum(dim=1), Action(SO(3), Vector(), Vector())
+    )
+    assert found.ratio < 1e-12
+    still = symmetry_cost(lambda v: 0 * v + 1, x, lambda y, _: (y - x).norm(dim=1), Action(SO(3), Vector(), Scalar()))
+    assert (still.symmetry_error, still.ratio) == (0.0, 0.0)  # the same numbers at every element
+    assert all(math.isnan(end) for end in still.ratio_interval)

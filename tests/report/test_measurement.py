@@ -202,9 +202,10 @@ def test_a_trained_run_is_measured_with_its_layers() -> None:
     assert "<h3>before training</h3>" in page
     (figures,) = cost.rows
     assert figures["group"] == "SO(3)"
-    assert f"move by {fmt.number(figures['moved'])} length" in result.sentences[0]
-    assert f"error of {fmt.number(figures['error'])} length²" in result.sentences[0]
-    assert len(result.sentences) == 3
+    assert f") is {fmt.number(figures['symmetry error / error'])} [" in result.sentences[0]
+    assert f"move by {fmt.number(figures['moved'])} length" in result.sentences[1]
+    assert f"error of {fmt.number(figures['error'])} length²" in result.sentences[1]
+    assert len(result.sentences) == 4
     assert f'<p class="meaning">{" ".join(result.sentences)}</p>'.replace('"SO(3)"', "&#34;SO(3)&#34;") in page
     assert result.facts["Measured on"] == "the first 3 of 4 validation clouds, seed 0 of the motions"
     assert "num_val 4" in result.facts["Task"]

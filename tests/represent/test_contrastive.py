@@ -10,7 +10,14 @@ import torch
 from rapidash._plain import from_plain, to_plain
 from rapidash.data import CloudBatch, seeded
 from rapidash.methods import Variant, build_model
-from rapidash.models import DGCNNConfig, EGNNConfig, RapidashConfig, TransformerConfig
+from rapidash.models import (
+    DGCNNConfig,
+    EGNNConfig,
+    OrderedMLPConfig,
+    RapidashConfig,
+    RenderedCNNConfig,
+    TransformerConfig,
+)
 from rapidash.predict import TrainedModel
 from rapidash.represent import (
     APPEARANCE,
@@ -50,6 +57,7 @@ def test_a_step_is_the_loss_of_two_augmented_views() -> None:
     views = ONE.views(batch, seeded(3))
     assert views.num_samples == 10
     assert torch.equal(views.pos, augmented(batch.repeat(2), ["rotation"], seeded(3)).pos)
+    assert not torch.allclose(*halves(views.pos), atol=0.1)  # each view has a draw of its own
     first, second = halves(model.heads(model.features(views).both))
     step = ONE.step(model, TASK, views, seeded(0))
     assert torch.allclose(step.loss, info_nce(first, second, temperature=0.2))
@@ -138,6 +146,9 @@ def test_networks_without_features_of_points_are_refused() -> None:
     scales = RapidashConfig(symmetry="T(3)", space="R3", channels=(8, 8), num_layers=(1, 1), ratios=0.5, edges="fc")
     with pytest.raises(ValueError, match="several scales"):
         PointEncoder(model_of(ONE, scales))
+    for whole in (OrderedMLPConfig(OPTIONS["num_points"]), RenderedCNNConfig(size=8, channels=2)):
+        with pytest.raises(ValueError, match="reads a cloud as a whole"):
+            PointEncoder(model_of(ONE, whole))
     with pytest.raises(ValueError, match="no network of clouds"):
         PointEncoder(torch.nn.Linear(2, 2))
 

@@ -190,6 +190,26 @@ def test_a_task_begins_with_what_fits_of_a_pretrained_encoder(tmp_path: Path) ->
         start_from(build_model(TASK, Variant("one", replace(MLP, hidden_dim=24))), folder)
     with pytest.raises(FileNotFoundError, match="no saved model"):
         start_from(model, tmp_path / "nowhere")
+    trained = TrainedModel.from_pretrained(folder)
+    with torch.no_grad():
+        trained.model.encoder.backbone.layers[0][0].bias[0] = torch.nan
+    trained.save_pretrained(tmp_path / "broken")
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"encoder.backbone.layers.0.0.bias is not finite"):
+        start_from(model, tmp_path / "broken")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_orientation_grid_stays_the_models_own(tmp_path: Path) -> None:
+    network = RapidashConfig(symmetry="SE(3)", space="R3xS2", num_orientations=12, grid="fibonacci", **KERNELS)
+    first = run_of(SIE, variant=Variant("one", network, objective=SIE))
+    run_one(first, tmp_path)
+    model = build_model(TASK, Variant("one", replace(network, grid="platonic")))
+    own = {name: value.clone() for name, value in model.state_dict().items() if name.endswith("grid")}
+    start = start_from(model, Store(tmp_path).work_dir(first.key))
+    assert own
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in own.items())
+    assert set(own) <= set(start.fresh)
 
 
 def test_calibration_leaves_trained_kernels_alone(tmp_path: Path) -> None:

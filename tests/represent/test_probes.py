@@ -115,6 +115,14 @@ def test_a_perceptron_reads_what_no_line_does() -> None:
     assert flat.fitted_features == 0
 
 
+def test_scored_samples_are_in_the_units_of_the_training_samples() -> None:
+    """In units of their own, samples from 1 to 2 would look like any others."""
+    x = 4 * torch.rand(400, 1, generator=seeded("units"), dtype=torch.float64)
+    other = 1 + torch.rand(100, 1, generator=seeded("units", 1), dtype=torch.float64)
+    assert mlp_regression((x, x), (other, other), hidden_dim=32, steps=300).score > 0.9
+    assert linear_regression((x, x), (other, other)).score > 0.99
+
+
 def test_bad_input_of_probes_is_told() -> None:
     x, y = normal(6, 2), normal(6, 1)
     with pytest.raises(ValueError, match="at least 3 samples"):

@@ -9,7 +9,7 @@ import torch
 from rapidash.data import seeded
 from rapidash.groups import SO, parse_matrix_group
 from rapidash.methods import Variant, build_model
-from rapidash.models import OrderedMLPConfig, RapidashConfig
+from rapidash.models import OrderedMLPConfig, RapidashConfig, RenderedCNNConfig
 from rapidash.report import terminal_table, write_report
 from rapidash.represent import (
     CLASS,
@@ -123,6 +123,8 @@ def test_terms_by_hand() -> None:
     below = [1 - (variance + 1e-4) ** 0.5 for variance in (0.0, 0.5)]  # deviations below 1; the others are above
     assert float(terms.variance) == pytest.approx(below[0] / 4 + below[1] / 4, rel=1e-5)
     assert float(terms.covariance) == pytest.approx(2.0**2, rel=1e-5)  # of the second views, 0.5 * 4 = 2
+    still = sie_terms(first, second, torch.tensor([[3.0], [3.0]]))  # the same prediction for all: 0.495 more
+    assert float(still.variance) == pytest.approx(float(terms.variance) + 0.495, rel=1e-5)
 
 
 def vicreg_by_hand(u: torch.Tensor, w: torch.Tensor, s: float, m: float, k: float) -> float:
@@ -236,6 +238,24 @@ def test_the_study_runs_and_its_page_has_the_table(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text()
     assert "What the features know" in page
     assert "By chance the MRR is 0.091" in page
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_study_of_images_is_that_of_clouds_seen_by_another_network(full: bool, tmp_path: Path) -> None:
+    clouds, images = (get_design(name, full=full) for name in ("sie", "sie-images"))
+    assert [variant.name for variant in images.variants] == [variant.name for variant in clouds.variants[:-1]]
+    for one, other in zip(images.variants, clouds.variants):
+        assert (one.objective, one.knob, one.neighbor) == (other.objective, other.knob, other.neighbor)
+        assert isinstance(one.model, RenderedCNNConfig)
+    assert (images.task, images.seeds, images.measures) == (clouds.task, clouds.seeds, clouds.measures)
+    assert images.seed_option == "data_seed"
+    if full:
+        return
+    small = replace(images, variants=(replace(images.variants[0], model=RenderedCNNConfig(size=8, channels=2)),))
+    train = replace(images.train, steps=4, eval_every=2, checkpoint_every=4, batch_size=16, warmup_steps=1)
+    record = run_one(replace(small, train=train, task_options=OPTIONS, seeds=(0,)).runs()[0], tmp_path)
+    assert record["status"] == "done", record["error"]
+    assert {MRR, HIT, figure_of(MOTION, EQUIVARIANT)} <= {m["name"] for m in record["measurements"]}
 
 
 @pytest.mark.slow

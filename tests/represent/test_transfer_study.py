@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.data import CloudBatch, CloudDataset, Field, seeded
+from rapidash.datasets import modelnet10_dataset
 from rapidash.groups import SO, Position
 from rapidash.measure import Whitening
 from rapidash.methods import Subject, Variant, build_model
@@ -26,14 +27,16 @@ from rapidash.represent import (
     SIZE_R2,
     TRANSFORMS,
     YAW_R2,
+    ConcatenatedEncoder,
     ContrastivePretraining,
     PretrainingModel,
     Untrained,
+    _transfer_measure,
     distance_under,
     measure_transfer,
     similarity_under,
 )
-from rapidash.represent._transfer_measure import _point_pairs, _Shapes, pairs_of_parts, unit_of_each
+from rapidash.represent._transfer_measure import _by_class, _models, _point_pairs, _Shapes, pairs_of_parts, unit_of_each
 from rapidash.study import get_design, read_study, run_study, study_of, summarize
 from rapidash.study.designs.transfer import CHANNELS, WIDE
 from rapidash.tasks import get_task
@@ -155,6 +158,78 @@ def test_pairs_of_points_are_compared_in_white_directions_by_hand() -> None:
     assert found.tolist() == [[4.0, 9.0], [4.0, 1.0]]  # (2 * 1)^2, 3^2; z is left out, and so is the mean
 
 
+def test_models_stand_at_the_yaw_and_have_the_size_that_the_probes_are_asked_for(options: dict[str, Any]) -> None:
+    train, test = _models(**options)
+    assert (len(train.data), len(test.data)) == (54, 30)  # six are those of validation
+    for part, split in ((train, "train"), (test, "test")):
+        read = modelnet10_dataset(split, **options)
+        place = torch.randperm(len(read), generator=seeded("transfer", "modelnet10", split))
+        own = read.tensors["pos"].view(len(read), POINTS, 3)[place].double()
+        assert torch.equal(part.label, read.tensors["label"][place])
+        (cos, sin), size = part.yaw.T, part.log_size.exp()[:, 0]
+        x = size[:, None] * (cos[:, None] * own[..., 0] - sin[:, None] * own[..., 1])
+        y = size[:, None] * (sin[:, None] * own[..., 0] + cos[:, None] * own[..., 1])
+        expected = torch.stack([x, y, size[:, None] * own[..., 2]], dim=2)
+        assert torch.allclose(part.data.tensors["pos"].view_as(expected).double(), expected, atol=1e-5)
+        assert 0.3 < part.log_size.abs().max() <= 0.4
+        assert part.yaw.norm(dim=1) == pytest.approx(torch.ones(len(part.yaw)).numpy())
+    again, _ = _models(**options)
+    assert torch.equal(again.yaw, train.yaw)  # the same for every run
+
+
+def test_weights_and_a_mean_for_every_class_by_hand() -> None:
+    found = _by_class(torch.tensor([[2.0, 3.0], [5.0, 7.0]]), torch.tensor([1, 0]))
+    assert found.shape == (2, 30)
+    assert found[0].tolist() == [0, 0, 0, 2, 3, 1, *[0] * 24]
+    assert found[1].tolist() == [5, 7, 1, *[0] * 27]
+
+
+class Faint(Moments):
+    """Heights, and beside them a ten-thousandth of what turns with the shape."""
+
+    def __init__(self) -> None:
+        super().__init__((2, 3, 0, 1))
+
+    def forward(self, batch: CloudBatch) -> Tensor:
+        return super().forward(batch) * torch.tensor([1.0, 1.0, 1e-4, 1e-4])
+
+
+def test_probes_do_not_see_directions_that_hardly_vary(options: dict[str, Any]) -> None:
+    found = measured(PretrainingModel(Faint(), 4, 0, nn.Identity(), SO(3)), options)
+    assert found[RANK] == 2
+    assert found[YAW_R2] < 0.1
+
+
+def test_encoders_side_by_side_have_larger_penalties_and_units_of_their_own(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, ...]] = []
+    probe = _transfer_measure.linear_probe
+
+    def spied(*args: Any, **given: Any) -> Any:
+        asked.append(given["penalties"])
+        return probe(*args, **given)
+
+    monkeypatch.setattr(_transfer_measure, "linear_probe", spied)
+    measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), options)
+    both = ConcatenatedEncoder([Moments((2, 3)), Scaled()])
+    found = measured(PretrainingModel(both, 4, 0, nn.Identity(), SO(3)), options)
+    assert {min(one) for one in asked[:3]} == {1e-6}
+    assert {round(min(one), 12) for one in asked[3:]} == {1e-4}
+    assert found[RANK] == 4
+    assert found[YAW_R2] > 0.4  # however small its features are
+
+
+class Scaled(Moments):
+    """What turns with the shape, in a unit a million times as large."""
+
+    def __init__(self) -> None:
+        super().__init__((0, 1))
+
+    def forward(self, batch: CloudBatch) -> Tensor:
+        return 1e-6 * super().forward(batch)
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_the_zoo(full: bool) -> None:
     design = get_design("transfer", full=full)
@@ -192,7 +267,9 @@ def test_records_and_the_section(options: dict[str, Any], tmp_path: Path) -> Non
     for run in study.done:
         names_of = {m["name"] for m in run.measurements if m["moment"] == "after"}
         assert {CLASS_ACCURACY, YAW_R2, SIZE_R2, PART_ACCURACY, RANK} <= names_of
-    assert "Invariance and transfer" in terminal_table(summarize(study))
+    table = terminal_table(summarize(study))
+    assert "Invariance and transfer" in table
+    assert "class accuracy, ModelNet10 (%): A" in table  # the unit once
 
 
 def records(num: int = 5) -> list[Any]:
@@ -240,3 +317,9 @@ def test_clouds_of_the_tests_are_in_the_unit_ball(options: dict[str, Any]) -> No
     data = get_task("shapes", **options).dataset("val")
     assert isinstance(data, CloudDataset)
     assert data.tensors["pos"].norm(dim=1).max() == pytest.approx(1, abs=1e-3)
+
+
+def test_clouds_of_too_few_points_are_told_before_the_training(options: dict[str, Any]) -> None:
+    few = {**options, "num_points": 40}
+    with pytest.raises(ValueError, match=r"'add .*leaves x as it is"):
+        measured(PretrainingModel(Moments((0, 1)), 2, 0, nn.Identity(), SO(3)), few, "before")

@@ -111,3 +111,25 @@ def test_unknown_transformations_are_refused() -> None:
         augmented(clouds(2), ["rotatoin"], seeded(0))
     with pytest.raises(ValueError, match="named twice"):
         similarity_to_transforms(radii, clouds(3), names=("yaw", "yaw"))
+
+
+def test_augmentations_of_pose_move_a_rigid_cloud_and_those_of_appearance_change_it() -> None:
+    assert {TRANSFORMS[name].kind for name in POSE} == {"pose"}
+    assert {TRANSFORMS[name].kind for name in APPEARANCE} == {"appearance"}
+    assert not any(value == 0 for name in ("rotation", "yaw", "translation") for value in TRANSFORMS[name].grid)
+    batch = clouds(8)
+    own = [torch.pdist(one) for one in batch.pos.unflatten(0, (8, -1))]
+    for name in POSE:
+        moved = augmented(batch, [name], seeded(2)).pos.unflatten(0, (8, -1))
+        assert all(torch.allclose(torch.pdist(one), before, atol=1e-5) for one, before in zip(moved, own))
+
+
+def test_half_of_the_clouds_are_mirrored_each_across_one_axis() -> None:
+    batch = clouds(40)
+    moved = TRANSFORMS["reflection"].draw(batch, seeded(5))
+    signs = (moved.pos / batch.pos).unflatten(0, (40, -1))
+    assert torch.equal(signs.amin(dim=1), signs.amax(dim=1))
+    mirrored = (signs[:, 0] < 0).sum(dim=1)
+    assert set(mirrored.tolist()) == {0, 1}
+    assert 10 <= int(mirrored.sum()) <= 30
+    assert set(signs[:, 0].argmin(dim=1)[mirrored == 1].tolist()) == {0, 1, 2}

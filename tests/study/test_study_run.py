@@ -156,6 +156,8 @@ def test_what_broken_symmetry_costs_is_on_record(tmp_path: Path, run) -> None:
     assert broken["low"] < broken["share"] < broken["high"]
     assert broken["cost"] == pytest.approx(broken["share"] * broken["error"], rel=1e-6)
     assert broken["moved_unit"]
+    assert exact["symmetry_error"] < 1e-12
+    assert broken["symmetry_error"] > 1e-3
 
 
 def test_a_zero_output_has_no_relative_error(run) -> None:

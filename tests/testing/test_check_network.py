@@ -22,6 +22,7 @@ from rapidash.models import (
     PaiNNConfig,
     RapidashConfig,
     RapidashOutput,
+    RenderedCNNConfig,
     Takes,
     TransformerConfig,
 )
@@ -95,8 +96,14 @@ def test_a_network_of_ordered_points_passes_but_for_the_order(level: Literal["no
         check_network(config, io, sizes=(5, 5, 5))
 
 
+def test_a_network_that_renders_clouds_passes() -> None:
+    config = RenderedCNNConfig(size=8, channels=2, hidden_dim=8)
+    check_network(config, Interface(in_scalars=1, in_pairs=1, out_scalars=2, out_vectors=1))
+
+
 def test_all_of_the_package_are_listed() -> None:
     named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, OrderedMLPConfig(5).kind}
+    named |= {RenderedCNNConfig().kind}
     named |= {"graph-network", "equitabpfn", "fixed-head-pfn"}  # tested with their tasks
     named |= {"vae", "lie-vae", "shared-weights"}  # with their studies
     named |= {"site-columns", "site-encoder", "two-stage-encoder"}  # with theirs

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.measure._action import Action, Function
+from rapidash.measure._error_metric import distance_by_error, error_kind
 from rapidash.measure._guard import measuring
 from rapidash.measure._loss_share import orbit_elements, orbit_predictions
-from rapidash.measure._norms import magnitudes, refuse_not_finite, rms
+from rapidash.measure._norms import magnitudes, refuse_not_finite, rms, wide
 from rapidash.measure._report import Report
 
 CostJudgment = Literal["exact", "negligible", "matters", "dominates", "undecided"]
@@ -20,7 +21,6 @@ MATTERS: Final = 0.05  # share of the error above which broken symmetry matters
 DOMINATES: Final = 0.5
 _EXACT: Final = 1e-6  # the predictions move by less, relative to their size: rounding
 _NORMAL: Final = 1.96  # standard errors to either end of a 95 % interval
-_ROUNDING: Final = 1e-8
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class SymmetryCost:
         is_complete: whether these are all elements of the group.
         is_squared: whether e is a squared distance.
         group: name of the group.
+        apart: (B,) mean over k of the error that h_k would have if f(x) were the target: squared if e is, a rate of
+            changed labels if e is one of wrong labels. NaN for any other e but a norm.
     """
 
     own: Float[Tensor, " B"]
@@ -52,6 +54,7 @@ class SymmetryCost:
     is_complete: bool
     is_squared: bool
     group: str
+    apart: Float[Tensor, " B"]
 
     @property
     def share(self) -> float:
@@ -79,6 +82,31 @@ class SymmetryCost:
         return self.moved / self.output_norm if self.output_norm > 0 else math.inf
 
     @property
+    def symmetry_error(self) -> float:
+        """How far turned-back predictions are from the prediction, in the metric of the error; the root of the mean
+        square where that is squared. NaN where the error is no metric."""
+        return self._rooted(float(self.apart.mean()))
+
+    @property
+    def ratio(self) -> float:
+        """``symmetry_error`` over the error of the same samples as they are, both roots if that is squared."""
+        model_error = self._rooted(float(self.own.mean()))
+        return self.symmetry_error / model_error if model_error > 0 else math.nan
+
+    @property
+    def ratio_interval(self) -> tuple[float, float]:
+        """95 % interval of the ratio over samples (delta method), from 0 on; NaN for one sample."""
+        if len(self.own) < 2 or not self.ratio > 0:
+            return math.nan, math.nan
+        quotient = float(self.apart.mean() / self.own.mean())
+        spread = float((self.apart - quotient * self.own).std() / len(self.own) ** 0.5 / self.own.mean())
+        half = _NORMAL * spread * (0.5 / self.ratio if self.is_squared else 1.0)
+        return max(0.0, self.ratio - half), self.ratio + half
+
+    def _rooted(self, value: float) -> float:
+        return max(value, 0.0) ** 0.5 if self.is_squared else value
+
+    @property
     def judgment(self) -> CostJudgment:
         """Whether it matters, see `judge_cost`."""
         return judge_cost(*self.interval, self.relative)
@@ -104,6 +132,7 @@ class SymmetryCost:
             "share": self.share,
             "low": low,
             "high": high,
+            "symmetry_error": self.symmetry_error if math.isfinite(self.symmetry_error) else None,
             "own_pose": float(self.own.mean()),
             "pose_helps": self.pose_helps,
             "elements": self.num_elements,
@@ -115,6 +144,7 @@ class SymmetryCost:
     def report(self) -> Report:
         """One row."""
         row = self.to_dict()
+        row["symmetry error / error"] = self.ratio if math.isfinite(self.ratio) else None
         notes = {"elements": self.num_elements, "samples": row.pop("samples"), "judgment": self.judgment}
         for name in ("elements", "complete", "squared", "pose_helps"):
             row.pop(name)
@@ -163,30 +193,35 @@ def symmetry_cost(
         raise ValueError(f"{action.group.name} has one element only: nothing moves")
 
     def error(prediction: Tensor) -> Tensor:
-        found = errors(prediction, x).detach().double().cpu()
+        return errors(prediction, x).detach().double().cpu()
+
+    def checked(prediction: Tensor) -> Tensor:
+        found = error(prediction)
         if found.dim() != 1:
             raise ValueError(f"errors must give one number per sample, got the shape {tuple(found.shape)}")
         refuse_not_finite("the error", found, "look for targets that are missing")
         return found
 
-    count = len(elements)
+    count, kind = len(elements), None
     with measuring(fn):
-        own = next(iter(action.call(fn, x).values())).detach()
-        few: list[Tensor] = []
+        own = wide(next(iter(action.call(fn, x).values())).detach())
         mean, total, square = torch.zeros(()).to(own.device), torch.zeros(()), torch.zeros(()).to(own.device)
+        apart = torch.zeros_like(checked(own))
         for k, moved in enumerate(orbit_predictions(fn, x, action, elements)):
             refuse_not_finite("the output", moved, "look for inputs without a value")
             offset = moved - mean
             mean = mean + offset / (k + 1)
             square = square + (magnitudes(offset) * magnitudes(moved - mean)).reshape(len(moved), -1).sum(dim=1)
-            total = total + error(moved) / count
-            few = [*few, moved] if k < 2 else few
+            total = total + checked(moved) / count
+            if not torch.equal(moved, own):
+                kind = kind or error_kind(error, own, moved)
+                apart = apart + distance_by_error(error, kind, own, moved) / count
     if not bool(total.sum() > 0):
         raise ValueError("the error is 0 on every sample: no share of it can be due to broken symmetry")
-    is_squared = _is_squared(error, few[0], few[1], mean)
-    cost, spread = total - error(mean), square / (count if is_complete else count - 1)
+    is_squared = kind == "squared"
+    cost, spread = total - checked(mean), square / (count if is_complete else count - 1)
     return SymmetryCost(
-        own=error(own.to(mean)),
+        own=checked(own),
         total=total,
         cost=cost * (count / (count - 1) if is_squared and not is_complete else 1.0),
         moved=float(spread.mean().sqrt()),
@@ -195,26 +230,5 @@ def symmetry_cost(
         is_complete=is_complete,
         is_squared=is_squared,
         group=action.group.name,
+        apart=apart,
     )
-
-
-def _is_squared(error: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, mean: Tensor) -> bool:
-    """Whether the error is a quadratic function of the prediction, along a direction in which predictions move.
-
-    Its second difference then is the same everywhere, and grows with the square of the step.
-    """
-    offset = second - first
-    size = float(offset.norm())
-    if not size > 0:
-        return False
-    step = offset * (float(first.norm()) / size or 1.0)
-
-    def bend(at: Tensor, by: float) -> Tensor:
-        return error(at + by * step) + error(at - by * step) - 2 * error(at)
-
-    here = bend(first, 1.0)
-    if not bool(here.sum() > 0):
-        return False
-    scale = float(here.max() + error(first).max())
-    others = (bend(first, 2.0) / 4, bend(mean + 0.3 * step, 1.0), bend(-2 * second, 1.0))
-    return all(bool((other - here).abs().max() <= _ROUNDING * scale) for other in others)

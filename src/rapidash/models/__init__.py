@@ -24,6 +24,7 @@ from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
 from rapidash.models._painn import PaiNN, PaiNNConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._rendered_cnn import RenderedCNN, RenderedCNNConfig
 from rapidash.models._self_check import ENTRY as ANSWERS
 from rapidash.models._self_check import answers, check_answers
 from rapidash.models._stress import Stressed, forces_and_stress
@@ -68,6 +69,8 @@ __all__ = [
     "Rapidash",
     "RapidashConfig",
     "RapidashOutput",
+    "RenderedCNN",
+    "RenderedCNNConfig",
     "SignalGCNN",
     "SignalGCNNConfig",
     "Stressed",

@@ -79,6 +79,8 @@ class OrderedMLP(PointNetwork):
     Raises: ValueError for a cloud of another number of points.
     """
 
+    reads_whole_clouds = True
+
     def __init__(self, config: OrderedMLPConfig, io: Interface) -> None:
         super().__init__(config, io)
         self.num_points = num = config.num_points

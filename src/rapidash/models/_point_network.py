@@ -25,6 +25,7 @@ class PointNetwork(nn.Module, ABC):
     """
 
     layers: nn.ModuleList
+    reads_whole_clouds: ClassVar[bool] = False  # outputs of a cloud are then no mean or sum over its points
     joined: ClassVar[tuple[tuple[str, ...], ...]] = (("pos", "scalars", "pairs"),)
     """Arguments that are joined before they meet weights: their common type must be that of the network."""
 

@@ -2,8 +2,9 @@
 
 from rapidash.report import _format as fmt
 from rapidash.report._cost_sentences import CostFigures, cost_sentences
-from rapidash.report._phrases import metric_with_unit
+from rapidash.report._phrases import estimate_text, metric_with_unit
 from rapidash.report._sections import Section
+from rapidash.report._symmetry_ratio import variant_ratio
 from rapidash.study import Estimate, Run, StudySummary, VariantSummary, error_estimate
 
 _HEAD = (
@@ -14,6 +15,7 @@ _HEAD = (
     "averaging removes",
     "share",
     "in their pose",
+    "symmetry error / model error",
     "broken symmetry",
 )
 _NEEDED = ("moved", "error", "cost", "share", "own_pose")
@@ -36,6 +38,7 @@ def cost_section(summary: StudySummary) -> Section | None:
             fmt.number(one.cost),
             f"{fmt.percent(one.share)}{_bounds(one)}",
             fmt.number(one.own),
+            fmt.NOTHING if (ratio := variant_ratio(summary[variant])) is None else estimate_text(ratio),
             one.judgment,
         )
         for variant, one in found.items()
@@ -45,7 +48,9 @@ def cost_section(summary: StudySummary) -> Section | None:
         f"Error: {metric_with_unit(summary)} on 64 validation samples, the mean over 16 elements of the group (all, if "
         "it has no more); in their pose: as the data are. The share is that of this error which averaging the "
         f"predictions over the group would remove, with its 95 % interval over {over}. It is negligible where the "
-        "interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %."
+        "interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %. Symmetry error: how far "
+        "turned-back predictions are from the prediction, as the error measures distance (a squared one by its root, "
+        "one of labels by how often they change); model error: that of the test."
     )
     title = "Does the broken symmetry matter?"
     return Section(title, f"{summary[name].letter} {name}: {sentences}", _HEAD, rows, (note,))

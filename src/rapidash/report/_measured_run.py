@@ -30,6 +30,7 @@ from rapidash.measure import (
 from rapidash.methods import FULL, build_model, view_ledger
 from rapidash.models import Rapidash
 from rapidash.report._cost_sentences import CostFigures, cost_sentences
+from rapidash.report._symmetry_ratio import ratio_sentence
 from rapidash.study import TrainedRun, plan_corruptions
 
 _LAYER = re.compile(r"(^|\.)(embedding|readout|blocks\.\d+)$")  # of a Rapidash network, without what is on edges
@@ -165,9 +166,8 @@ def _before(run: TrainedRun) -> nn.Module:
 
 
 def _sentences(cost: SymmetryCost, run: TrainedRun, unit: str) -> tuple[str, ...]:
-    return cost_sentences(
-        CostFigures.of(cost.to_dict(), moved_unit=unit, metric=run.task.metric, unit=run.task.unit, over="clouds")
-    )
+    figures = CostFigures.of(cost.to_dict(), moved_unit=unit, metric=run.task.metric, unit=run.task.unit, over="clouds")
+    return tuple(filter(None, (ratio_sentence(cost), *cost_sentences(figures))))
 
 
 def _noted(report: Report, **notes: Any) -> Report:

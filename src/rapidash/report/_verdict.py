@@ -17,6 +17,7 @@ from rapidash.report._format import (
 from rapidash.report._phrases import metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
 from rapidash.report._split_section import split_caution
+from rapidash.report._symmetry_ratio import ratio_lead
 from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened
 
 ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
@@ -35,7 +36,8 @@ class Finding:
 class Verdict:
     """The verdict on a study: the effect of each knob, the best variant, the findings behind that, and the cautions.
 
-    ``sections`` are those of other packages.
+    ``lead`` also has the ratio of symmetry error to model error, where it was measured; ``sections`` are those of other
+    packages.
     """
 
     lead: tuple[str, ...]
@@ -56,7 +58,8 @@ def verdict(summary: StudySummary) -> Verdict:
     )
     sections, faults = registered_sections(summary)
     shown = tuple(finding for finding in findings if finding is not None)
-    return Verdict(_lead(summary), _headline(summary), shown, (*_cautions(summary), *faults), sections)
+    lead = tuple(filter(None, (*_lead(summary), ratio_lead(summary))))
+    return Verdict(lead, _headline(summary), shown, (*_cautions(summary), *faults), sections)
 
 
 def _lead(summary: StudySummary) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ def _unpool(network: nn.Module) -> None:
     assert isinstance(io, Interface)
     if io.level != "graph" or io.pool != "mean":
         raise ValueError(f"features of points are those of a network that averages them, got {io}")
+    if getattr(network, "reads_whole_clouds", False):
+        raise ValueError(f"{type(network).__name__} reads a cloud as a whole: its points have no features of their own")
     if getattr(getattr(network, "config", None), "pools_features", False):
         raise ValueError("pools_features=True: the features of a cloud are not the mean of those of its points")
     if isinstance(network, Rapidash):

@@ -249,6 +249,8 @@ class Pretraining(Objective):
                 batch = self.views(data.batch(indices), rng).to(like.device, like.dtype)
                 total += float(self.step(model, task, batch, rng).loss) * len(indices)
                 count += len(indices)
+        if not count:
+            raise ValueError(f"pairs of validation need batches of at least 2 samples, got batch_size={batch_size}")
         return total / count
 
 

@@ -62,7 +62,8 @@ def start_from(model: nn.Module, folder: Path | str) -> Start:
         model: as `rapidash.methods.build_model` makes it.
         folder: of a saved model, or of its run.
     Returns: what was loaded and what was not.
-    Raises: FileNotFoundError; ValueError for a damaged file, or where no parameter fits, naming some of both sides.
+    Raises: FileNotFoundError; ValueError for a damaged file, weights that are not finite, or where no parameter fits,
+        naming some of both sides.
     """
     config, tensors = read_pretrained(folder, kind="task", entries=_ENTRIES)
     state = model.state_dict()
@@ -74,6 +75,8 @@ def start_from(model: nn.Module, folder: Path | str) -> Start:
             f"{_some({name: tensor for name, tensor in state.items() if name in parameters})}. Start from a network of "
             "the same kind and width"
         )
+    if broken := [source for source in found.values() if not bool(tensors[source].isfinite().all())]:
+        raise ValueError(f"{find_pretrained(folder) / WEIGHTS}: {broken[0]} is not finite: nothing can begin with it")
     with torch.no_grad():
         for name, source in found.items():
             state[name].copy_(tensors[source])

@@ -63,7 +63,8 @@ def measure_transfer(subject: Subject) -> Iterator[Measurement]:
     person closest to the others: the probe is given the squared differences of their features, where a network has
     features of points. Probes are those of `linear_probe`, scored on the test parts.
 
-    Raises: ValueError for a model that was not pre-trained; FileNotFoundError for data that are not there.
+    Raises: ValueError for a model that was not pre-trained, or clouds of fewer than 52 points, to which none is added;
+        FileNotFoundError for data that are not there; all before the training.
     Source: Ericsson, Gouk, Hospedales, "Why Do Self-Supervised Models Transfer?", BMVC 2022, transplanted to clouds.
     """
     if not isinstance(subject.model, PretrainingModel) or not isinstance(subject.data, CloudDataset):
@@ -71,9 +72,11 @@ def measure_transfer(subject: Subject) -> Iterator[Measurement]:
             f"the measure 'transfer' is of features of clouds: give the variants of task {subject.task.name!r} an "
             "objective of pre-training, such as 'contrastive', and take a task of shapes"
         )
-    if subject.moment != "after":
-        _models(**_options(subject))  # a file that is not there is missed before the training
+    if subject.moment != "after":  # what cannot be measured is missed before the training
+        _models(**_options(subject))
         _segmented(**_options(subject))
+        few = _first(subject.data, _COMPARED)
+        similarity_to_transforms(_coordinates, few.batch(torch.arange(len(few))).to("cpu", torch.float64))
         return
     with torch.no_grad():  # not around the yield, where the caller's code runs
         made = list(_measured(subject, copy.deepcopy(subject.model).to("cpu").eval()))
@@ -206,6 +209,12 @@ def pairs_of_parts(segment: Int[Tensor, " N"], num: int, rng: torch.Generator) -
     size = min(num, *map(len, kinds))
     drawn = torch.cat([kind[torch.randperm(len(kind), generator=rng)[:size]] for kind in kinds])
     return torch.stack([first[drawn], second[drawn]], dim=1)
+
+
+def _coordinates(batch: CloudBatch) -> Float[Tensor, "B 3"]:
+    """Means of the squares of the coordinates: features that every cloud has."""
+    total = batch.pos.new_zeros(batch.num_clouds, 3).index_add(0, batch.batch, batch.pos.square())
+    return total / batch.num_points[:, None]
 
 
 def _first(data: CloudDataset, num: int) -> CloudDataset:

@@ -1,5 +1,6 @@
 """Studies: frozen designs, one record per run, launchers that survive what kills a run, statistics over seeds."""
 
+from rapidash.study._begin import compared_with_saved
 from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_errors
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
@@ -83,6 +84,7 @@ __all__ = [
     "change_reference",
     "check_data",
     "compare_robustness",
+    "compared_with_saved",
     "design_fault",
     "error_estimate",
     "estimate",

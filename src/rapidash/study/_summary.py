@@ -66,7 +66,8 @@ class FigureSummary:
     @property
     def title(self) -> str:
         """Name, group, unit and view in words."""
-        unit = f" ({self.unit})" if self.unit not in ("", "1") else ""
+        unit = f" ({self.unit})"
+        unit = "" if self.unit in ("", "1") or self.name.endswith(unit) else unit
         view = f" [{self.view}]" if self.view else ""
         return f"{self.name}{unit}{f', {self.group}' if self.group else ''}{view}"
 

@@ -211,7 +211,10 @@ _RECORD: Final[Kinds] = {
     "symmetry_cost": _OBJECT,
     "symmetry_cost.group": _TEXT,
     "symmetry_cost.moved_unit": _TEXT,
-    **{f"symmetry_cost.{name}": _SIZE for name in ("moved", "relative", "error", "own_pose", "elements", "samples")},
+    **{
+        f"symmetry_cost.{name}": _SIZE
+        for name in ("moved", "relative", "error", "own_pose", "symmetry_error", "elements", "samples")
+    },
     **{f"symmetry_cost.{name}": _NUMBER for name in ("cost", "share", "low", "high")},
     **{f"symmetry_cost.{name}": _FLAG for name in ("complete", "squared", "pose_helps")},
     **_MEASURED,

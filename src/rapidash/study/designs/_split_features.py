@@ -19,16 +19,17 @@ def without_split() -> SplitInvariantEquivariant:
     return SplitInvariantEquivariant(invariant_dim=2 * PART)
 
 
-def split_arms(network: NetworkConfig, turning: NetworkConfig, *, has_quaternions: bool = True) -> tuple[Variant, ...]:
+def split_arms(
+    network: NetworkConfig, turning: NetworkConfig | None, *, has_quaternions: bool = True
+) -> tuple[Variant, ...]:
     """The variants.
 
     Args:
         network: without rotations.
-        turning: a network with vectors as outputs.
+        turning: a network with vectors as outputs; None: no variant whose split is given.
         has_quaternions: compare codes of the motion.
     """
     split = learned_split()
-    given = replace(split, equivariant_dim=PART + 1, has_vectors=True)  # a multiple of 3
     fresh = Untrained(invariant_dim=PART, equivariant_dim=PART)
     real = "SIE, quaternion"
     quaternions = (
@@ -47,10 +48,13 @@ def split_arms(network: NetworkConfig, turning: NetworkConfig, *, has_quaternion
             knob="a quaternion of either sign",
         ),
     )
-    return (
+    arms = (
         Variant("SIE", network, objective=split),
         Variant("VICReg", network, objective=without_split(), neighbor="SIE", knob="no equivariant part"),
         *(quaternions if has_quaternions else ()),
         Variant("untrained", network, objective=fresh, neighbor="SIE", knob="random weights"),
-        Variant("split by construction", turning, objective=given),  # scalars and vectors of another network
     )
+    if turning is None:
+        return arms
+    given = replace(split, equivariant_dim=PART + 1, has_vectors=True)  # a multiple of 3
+    return (*arms, Variant("split by construction", turning, objective=given))  # scalars and vectors of another network
