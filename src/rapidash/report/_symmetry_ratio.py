@@ -23,7 +23,7 @@ _IS: Final[Mapping[RatioJudgment, str]] = {
 
 
 def judge_ratio(mean: float, low: float | None, high: float | None) -> RatioJudgment:
-    """What a ratio and its 95 % interval say.
+    """A ratio and its 95 % interval in words.
 
     It is exact below 1e-6; well below 1 where the interval ends below 0.3; above 1 where it begins there; else between,
     and untold without an interval.
@@ -49,7 +49,7 @@ def run_ratio(run: Run) -> float | None:
 
 
 def ratio_lead(summary: StudySummary) -> str:
-    """What the ratios of all variants say, in a sentence; empty where none was measured."""
+    """The ratios of all variants in a sentence; empty where none was measured."""
     sorted_: dict[RatioJudgment, dict[str, Estimate]] = {name: {} for name in _IS}
     for variant in summary.variants:
         if (found := variant_ratio(variant)) is not None:
