@@ -46,6 +46,7 @@ _TASK_CLASSES = {
     "graphs": "GraphsTask",
     "ala2-gen": "Ala2GenTask",
     "qm9-gen": "Qm9GenTask",
+    "shapes-gen": "ShapesGenTask",
     "toy-gen": "ToyGenTask",
     "planted": "PlantedTask",
 }
