@@ -125,7 +125,7 @@ def test_every_design_builds(ala2_folder: Path) -> None:
     for name, options in (("ala2-gen", {"data_dir": str(ala2_folder), "verify": False}), ("toy-gen", {})):
         for full in (False, True):
             design = get_design(name, full=full)
-            assert design.measures == ("samples",)
+            assert design.measures == ("samples", "generator-symmetry")
             task = get_task(name, **{**design.task_options, **options})
             for variant in design.variants:
                 build_model(task, variant)

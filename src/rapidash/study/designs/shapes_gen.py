@@ -33,7 +33,7 @@ def make_design(full: bool) -> StudyDesign:
     )
     options = {"num_points": 1024, "num_points_earth_mover": 256, "sampling_steps": 50}
     if not full:
-        options = {"num_points_earth_mover": 64, "num_val": 12, "num_test": 20, "num_samples": 40, "sampling_steps": 12}
+        options = {"num_points_earth_mover": 64, "num_val": 8, "num_test": 20, "num_samples": 40, "sampling_steps": 12}
     measures = ("samples", "generator-symmetry")
     return StudyDesign(
         "shapes-gen",

@@ -34,5 +34,5 @@ def make_design(full: bool) -> StudyDesign:
         optimizer="muon",
     )
     sizes = {"num_train": 10_000, "num_samples": 10_000} if full else {"num_val": 100, "num_test": 500}
-    setting = "full" if full else "quick"
-    return StudyDesign("toy-gen", variants, train, task_options=sizes, setting=setting, measures=("samples",))
+    setting, measures = "full" if full else "quick", ("samples", "generator-symmetry")
+    return StudyDesign("toy-gen", variants, train, task_options=sizes, setting=setting, measures=measures)
