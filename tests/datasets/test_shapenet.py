@@ -41,9 +41,11 @@ def test_points_are_rows_of_the_files_the_same_in_every_run(folder: Path) -> Non
 
 
 def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no class 'sofa' of ShapeNet: looked for '04256520/val/\*\.npy' .*PC15k"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no class 'sofa' of ShapeNet: looked for '04256520/val/\*\.npy' .*PC15k"
+    ):
         shapenet_dataset("val", classes=("chair", "sofa"), data_dir=folder)
-    with pytest.raises(ValueError, match="unknown class of ShapeNet: 'chairs', expected one of .*did you mean 'chair'"):
+    with pytest.raises(ValueError, match="unknown class of ShapeNet: 'chairs', expected one of 'airplane', "):
         shapenet_dataset("val", classes=("chairs",), data_dir=folder)
     with pytest.raises(ValueError, match="classes is empty"):
         shapenet_dataset("val", classes=(), data_dir=folder)
@@ -69,7 +71,7 @@ def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_a_damaged_shape_is_named_or_left_out(folder: Path, damage: object, said: str) -> None:
     damage(folder / "ShapeNetCore.v2.PC15k" / "03001627" / "train" / "1.npy")
-    with pytest.raises(DataError, match="03001627/train/1.npy") as told:
+    with pytest.raises(DataError, match=r"03001627/train/1\.npy") as told:
         shapenet_dataset("train", num_points=20, data_dir=folder)
     assert told.match(said)
     with pytest.warns(RuntimeWarning, match="skipped 1 of 3"):

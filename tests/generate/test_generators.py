@@ -41,7 +41,7 @@ from rapidash.generate import (
 )
 from rapidash.groups import SE, E, Position, T
 from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
-from rapidash.models import EGNNConfig
+from rapidash.models import EGNNConfig, MLPConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -186,6 +186,29 @@ def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path, monk
         trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=3))
     _, parts = trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=99))
     assert [row["val_error"] for row in parts] == [row["val_error"] for row in whole]
+
+
+def test_weights_are_selected_by_the_denoising_loss_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training asks for no sample and for no figure of them; the best loss of validation decides."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("training looks at samples")
+
+    for place in ("_measure.sample_clouds", "_sampling.sample_clouds"):
+        monkeypatch.setattr(f"rapidash.generate.{place}", refused)
+    monkeypatch.setattr(ToyGenTask, "figures", refused)
+    task, data = TOY, TOY.dataset("val")
+    model = build_model(task, FLAT)
+    config = TrainConfig(steps=30, batch_size=8, learning_rate=0.3, warmup_steps=0, ema_decay=0, eval_every=3)
+    sets = {"train_set": task.dataset("train"), "val_set": data, "seed": 0, "run_dir": tmp_path}
+    result = train(model, task, config, **sets, objective=FLAT.objective, progress=False)
+    losses = [row["val_error"] for row in result.history]
+    assert min(losses) < losses[-1]  # steps that are far too long: the last weights are not the best
+    batch = data.batch(torch.arange(len(data)))
+    with torch.no_grad():
+        assert float(task.loss(model(batch), batch)) == pytest.approx(min(losses), rel=1e-4)
+    with pytest.raises(AssertionError, match="looks at samples"):
+        list(MEASURES.get("samples")(Subject(model, task, data, task.ledger(FLAT), "after", "full", 0)))
 
 
 def test_levels_of_training_follow_the_law() -> None:
@@ -369,6 +392,7 @@ def test_guidance_by_hand() -> None:
         without = guided_network(model, free)(seen, 0.1)
         guided = guided_network(model, given, 2.0)(seen, 0.1)
         assert torch.equal(guided_network(model, given, 0.0)(seen, 0.1), plain)
+        assert torch.equal(guided_network(model, free, 2.0)(seen, 0.1), without)  # of no condition there is one path
     torch.testing.assert_close(guided, 3 * plain - 2 * without)
     assert not torch.allclose(plain, without)
 
@@ -531,6 +555,23 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         sample_clouds(model, TOY, 1, guidance=1.0)
     with pytest.raises(ValueError, match="has no denoising network"):
         sample_clouds(nn.Linear(1, 1), TOY, 1)
+    with pytest.raises(ValueError, match="has scalars in and out"):  # a network without vectors
+        build_model(TOY, Variant("v", MLPConfig(), objective=Denoising()))
+
+
+@dataclass(frozen=True)
+class Alone(ToyGenTask):
+    """With a cloud of one point."""
+
+    def clouds(self, split: str) -> CloudDataset:
+        whole = super().clouds(split)
+        sizes = torch.tensor([1, *[4] * (len(whole) - 1)])
+        return CloudDataset({"pos": whole.tensors["pos"][3:]}, whole.fields, sizes)
+
+
+def test_a_cloud_of_one_point_has_no_freedom() -> None:
+    with pytest.raises(ValueError, match="cloud 0 has 1 point: a generated cloud needs at least 2"):
+        Alone(num_train=8, num_val=4, num_test=4).dataset("train")
 
 
 def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:

@@ -1,7 +1,5 @@
 """Couplings of noise and data: which noise is drawn for which cloud."""
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
@@ -53,8 +51,9 @@ def aligned(
 
     Where both are allowed, the search begins twice: with the cloud as it is, and turned so that its own pose (see
     `canonical_rotations`) is that of the noise, which finds a turned copy with points in another order; with
-    reflections a third time, from a mirror image of the cloud in that pose. The data move, never the noise: so the noise stays normal, and samples start from what training saw. Turning changes
-    the pose of the data, which a density that does not depend on the pose does not have.
+    reflections a third time, from a mirror image of the cloud in that pose. The data move, never the noise: so the
+    noise stays normal, and samples start from what training saw. Turning changes the pose of the data, which a density
+    that does not depend on the pose does not have.
 
     Args:
         x: state of a cloud, the first ``dim`` columns positions with zero mean.
@@ -66,50 +65,37 @@ def aligned(
         turns: those of `turns_to_noise` for this cloud, where they are known; None: they are computed.
     Returns: the moved cloud that is nearest to the noise of all that occurred, x itself included.
     """
-    moves = {"kinds": kinds, "rotation": rotation, "reflections": reflections, "permutation": permutation}
-    best, least = x, float((x - noise).square().sum())
     starts = [x]
     if rotation and permutation:
         if turns is None:
             one = torch.zeros(len(x), dtype=torch.long, device=x.device)
             turns = turns_to_noise(x[:, :dim], noise[:, :dim], one, 1, reflections=reflections)[0]
         starts += [_turned(x, turn, dim) for turn in turns]
-    for start in starts:
-        for found in _approached(start, noise, dim, rounds, **moves):
-            cost = float((found - noise).square().sum())
-            if cost < least:
-                best, least = found, cost
-    return best
+    found = [x]
+    for state in starts:
+        for _ in range(rounds):
+            if permutation:
+                state = state[closest_order(state, noise, kinds).to(x.device)]
+            if rotation:
+                turn = closest_rotation(state[:, :dim], noise[:, :dim], reflections=reflections)
+                state = _turned(state, turn, dim)
+            found.append(state)
+    return min(found, key=lambda state: float((state - noise).square().sum()))
 
 
 def turns_to_noise(
-    x: Float[Tensor, "N D"], noise: Float[Tensor, "N D"], batch: Int[Tensor, " N"], num_clouds: int, *, reflections: bool
+    x: Float[Tensor, "N D"],
+    noise: Float[Tensor, "N D"],
+    batch: Int[Tensor, " N"],
+    num_clouds: int,
+    *,
+    reflections: bool,
 ) -> Float[Tensor, "B K D D"]:
     """For every cloud the rotation from its own pose to that of its noise, and with reflections that of its image."""
     own, wanted = (canonical_rotations(pos, batch, num_clouds) for pos in (x, noise))
     signs = torch.ones(1 + reflections, x.shape[1], dtype=x.dtype, device=x.device)
     signs[1:, -1] = -1  # mirror images have the same pose but for its last axis
     return torch.einsum("bij,ki,bil->bkjl", wanted, signs, own)
-
-
-def _approached(
-    x: Tensor,
-    noise: Tensor,
-    dim: int,
-    rounds: int,
-    *,
-    kinds: Tensor | None,
-    rotation: bool,
-    reflections: bool,
-    permutation: bool,
-) -> Iterator[Tensor]:
-    """The cloud after every round of swaps and turns towards the noise."""
-    for _ in range(rounds):
-        if permutation:
-            x = x[closest_order(x, noise, kinds).to(x.device)]
-        if rotation:
-            x = _turned(x, closest_rotation(x[:, :dim], noise[:, :dim], reflections=reflections), dim)
-        yield x
 
 
 def _turned(x: Tensor, turn: Tensor, dim: int) -> Tensor:

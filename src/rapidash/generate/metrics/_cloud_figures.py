@@ -56,9 +56,9 @@ def cloud_figures(
 
     1-NNA is given for both sets, apart, as its distance from 50 %, and as the signed one in standard deviations that it
     has where the labels of the clouds mean nothing: below -3, samples copy single references. Its interval and those of
-    MMD and COV are by random halves of both sets. Distances are those of `chamfer` (squared), `earth_mover` and, for models whose poses
-    are random, `pair_distance_matrix`; all but the last depend on the poses of clouds. Normalization, distance and
-    number of points are part of the name of a figure: other ones are not comparable.
+    MMD and COV are by random halves of both sets. Distances are those of `chamfer` (squared), `earth_mover` and, for
+    models whose poses are random, `pair_distance_matrix`; all but the last depend on the poses of clouds.
+    Normalization, distance and number of points are part of the name of a figure: other ones are not comparable.
 
     A sample that is not finite is infinitely far from every cloud: 1-NNA tells it apart, it covers nothing, and it
     stays in the denominators.

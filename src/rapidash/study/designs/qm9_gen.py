@@ -24,7 +24,7 @@ def make_design(full: bool) -> StudyDesign:
         base = replace(base, num_orientations=8, channels=256, num_layers=9, basis_dim=256, basis_hidden_dim=256)
     variants = molecule_ladder(base)
     if full:
-        free = replace(variants[0].model, symmetry="T(3)")
+        free = replace(base, symmetry="T(3)", space="R3xS2")
         knob = "kernels see the direction of the offset"
         variants += (replace(variants[0], name="T(3) on R3xS2", model=free, neighbor=variants[0].name, knob=knob),)
         knobs = (
