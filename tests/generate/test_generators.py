@@ -14,7 +14,9 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
+    EFFECTIVE,
     FLOOR,
+    LIKELIHOOD,
     LOST,
     SAMPLES,
     Asked,
@@ -29,10 +31,12 @@ from rapidash.generate import (
     chain_lengths,
     dihedral_angles,
     double_well_samples,
+    effective_share,
     guided_network,
     handedness,
     is_finite,
     js_divergence,
+    log_likelihood,
     metropolis_langevin,
     pose_figures,
     random_noise,
@@ -125,7 +129,7 @@ def test_every_design_builds(ala2_folder: Path) -> None:
     for name, options in (("ala2-gen", {"data_dir": str(ala2_folder), "verify": False}), ("toy-gen", {})):
         for full in (False, True):
             design = get_design(name, full=full)
-            assert design.measures == ("samples", "generator-symmetry")
+            assert design.measures[:2] == ("samples", "generator-symmetry")
             task = get_task(name, **{**design.task_options, **options})
             for variant in design.variants:
                 build_model(task, variant)
@@ -375,6 +379,74 @@ def test_scalars_are_generated_beside_positions() -> None:
     assert samples.fields["features"].level == "point"
     assert float(samples.tensors["features"].std()) == pytest.approx(2, rel=0.1)
     assert float(samples.tensors["pos"].square().mean()) == pytest.approx(0.75, rel=0.15)  # 1 - 1/4: zero mean
+
+
+class Ideal(DenoisingNetwork):
+    """Says 0, so that its density is the normal law of spread 1 in the subspace."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return self.weight * batch.pos
+
+
+@dataclass(frozen=True)
+class Springs(ToyGenTask):
+    """Particles tied to their mean: E = 1.2 |x|^2 / 2."""
+
+    stiffness: float = 1.2
+
+    def energies(self, clouds: CloudDataset) -> Tensor:
+        return self.stiffness * clouds.tensors["pos"].double().square().view(-1, 8).sum(1) / 2
+
+
+def likelihood_of(network: DenoisingNetwork, stiffness: float) -> dict[str, Measurement]:
+    task = Springs(num_train=20, num_val=4, num_test=30, stiffness=stiffness)
+    subject = Subject(network, task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
+    return {one.name: one for one in MEASURES.get("likelihood")(subject)}
+
+
+def test_the_likelihood_of_test_clouds_and_the_effective_share_of_samples() -> None:
+    """With weights exp(-a r^2 / 2), a = 0.2, in 6 dimensions the share is ((1 + 2 a) / (1 + a)^2)^3 = 0.919."""
+    same, other = likelihood_of(Ideal(), 1.0), likelihood_of(Ideal(), 1.2)
+    assert same[EFFECTIVE].value == pytest.approx(100, abs=0.5)
+    assert other[EFFECTIVE].value == pytest.approx(91.9, abs=3)
+    test = Springs(num_train=20, num_val=4, num_test=30).clouds("test")
+    pos = test.tensors["pos"].double().view(30, 4, 2)
+    square = (pos - pos.mean(1, keepdim=True)).square().sum((1, 2))
+    exact = -square / 12 - 0.5 * math.log(2 * math.pi)  # of a normal law, by 6 degrees of freedom
+    found = same[LIKELIHOOD]
+    assert found.value == pytest.approx(float(exact.mean()), abs=0.1)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * float(exact.std()) / math.sqrt(30), rel=0.1)
+    assert effective_share(torch.zeros(5), torch.zeros(5), 10) == pytest.approx(0.5)  # half of the samples are lost
+    assert effective_share(torch.tensor([0.0, 1e9]), torch.zeros(2), 2) == pytest.approx(0.5)
+    turned = Ideal()
+    turned.turns_samples = True
+    assert not likelihood_of(turned, 1.0)
+
+
+def test_the_divergence_of_a_network_is_that_of_finite_differences() -> None:
+    model = toy_model(Variant("v", tiny("SE(2)", "R2xS1"))).double()
+    data = TOY.clouds("test").subset(torch.arange(1))
+    batch = data.batch(torch.arange(1)).to(dtype=torch.float64)
+    states = TOY.states(data, model.constants.double())
+    denoiser = Denoiser(guided_network(model, batch), torch.ones(2).double())
+    grid = HeunSampler(2, sigma_min=1.0, sigma_max=1.001, churn=0)
+    found = log_likelihood(denoiser, states, 1, StateSpace(2), grid=grid)
+    free, step, divergence = StateSpace(2), 1e-5, 0.0
+    with torch.no_grad():
+        for place in range(8):
+            move = torch.zeros(4, 2).double().flatten()
+            move[place] = 1
+            move = free.project(move.view(4, 2), batch.batch, 1)  # the trace over the subspace
+            ends = [denoiser.velocity(states + sign * step * move, 1.0) for sign in (1, -1)]
+            divergence += float(((ends[0] - ends[1]) / (2 * step) * move).sum())
+        ahead = free.project(states + 0.001 * denoiser.velocity(states, 1.0), batch.batch, 1)
+    variance = 1.001**2 + 1
+    normal = -float(ahead.square().sum()) / (2 * variance) - 3 * math.log(2 * math.pi * variance)
+    assert float(found.log_density) - normal == pytest.approx(0.001 * divergence, rel=0.02, abs=2e-6)
 
 
 CONDITIONAL = replace(TOY, condition="energy", num_train=300)

@@ -34,5 +34,5 @@ def make_design(full: bool) -> StudyDesign:
         optimizer="muon",
     )
     sizes = {"num_train": 10_000, "num_samples": 10_000} if full else {"num_val": 100, "num_test": 500}
-    setting, measures = "full" if full else "quick", ("samples", "generator-symmetry")
+    setting, measures = "full" if full else "quick", ("samples", "generator-symmetry", "likelihood")
     return StudyDesign("toy-gen", variants, train, task_options=sizes, setting=setting, measures=measures)
