@@ -18,16 +18,16 @@ from rapidash.generate._task import DenoisingTask
 from rapidash.methods import Measurement, Subject
 
 LIKELIHOOD, EFFECTIVE = "log-likelihood of test clouds per degree of freedom", "effective share of samples"
-_CLOUDS, _SAMPLES, _STEPS = 100, 256, 24
+_CLOUDS, _SAMPLES, _STEPS = 50, 100, 16
 _NORMAL = 1.96
 
 
 def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
     """Of a trained generator of clouds of one size with positions alone, on a float64 copy.
 
-    The mean log-likelihood of at most 100 test clouds by `log_likelihood`, in nats per degree of freedom and in the
+    The mean log-likelihood of at most 50 test clouds by `log_likelihood`, in nats per degree of freedom and in the
     unit of the data, with the interval of the mean. Where the task knows the energy E of a cloud in units of k_B T: of
-    256 samples x with density p, drawn without added noise, the effective share (sum w)^2 / (n sum w^2) for the weights
+    100 samples x with density p, drawn without added noise, the effective share (sum w)^2 / (n sum w^2) for the weights
     w = exp(-E(x)) / p(x), which is 100 % where p is exp(-E); a sample that is not finite has the weight 0, and counts.
 
     Raises: ValueError for a task that does not generate, or whose clouds have scalars, several sizes, or more than 64
