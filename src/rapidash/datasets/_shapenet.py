@@ -109,7 +109,9 @@ def shapenet_dataset(
         raise ValueError("classes is empty: name at least one, such as 'chair'")
     folders = {name: _folder(name, split, data_dir) for name in classes}
     source = next(iter(folders.values())).parents[1]
-    shapes = ShapeCollector(source, SampleErrors(source, on_error), classes, num_points=num_points, normalize=normalize)
+    shapes = ShapeCollector(
+        source, SampleErrors(source, on_error), [*folders], num_points=num_points, normalize=normalize
+    )
     for label, folder in enumerate(folders.values()):
         for path in sorted(folder.glob("*.npy")):
             entry = "/".join(path.parts[-3:])

@@ -46,13 +46,15 @@ def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
     mean, half = float(found.mean()), _NORMAL * float(found.std()) / math.sqrt(len(found))
     value, low, high = (end if math.isfinite(end) else None for end in (mean, mean - half, mean + half))
     yield Measurement(LIKELIHOOD, value, "nats", view=subject.view, better="higher", low=low, high=high)
+    if task.energies(test) is None:
+        return
     grid = HeunSampler(_STEPS, churn=0.0)
     samples = sample_clouds(model, task, _SAMPLES, seed=subject.seed, sampler=grid)
     kept = samples.subset(torch.nonzero(is_finite(samples)).flatten())
-    energy = task.energies(kept)
-    if energy is not None:
-        share = effective_share(energy, _of_clouds(model, task, kept).log_density, _SAMPLES) if len(kept) else 0.0
-        yield Measurement(EFFECTIVE, 100 * share, "%", view=subject.view, better="higher")
+    energy, share = task.energies(kept), 0.0
+    if len(kept) and energy is not None:
+        share = effective_share(energy, _of_clouds(model, task, kept).log_density, _SAMPLES)
+    yield Measurement(EFFECTIVE, 100 * share if math.isfinite(share) else None, "%", view=subject.view, better="higher")
 
 
 def effective_share(energy: Tensor, log_density: Tensor, num: int) -> float:
