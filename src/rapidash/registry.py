@@ -46,6 +46,7 @@ _TASK_CLASSES = {
     "graphs": "GraphsTask",
     "ala2-gen": "Ala2GenTask",
     "qm9-gen": "Qm9GenTask",
+    "shapes-gen": "ShapesGenTask",
     "toy-gen": "ToyGenTask",
     "planted": "PlantedTask",
 }
@@ -212,6 +213,7 @@ MEASURES: Registry[Any] = Registry(
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
         "figure-controls": "rapidash.generate:measure_figure_controls",
         "generator-symmetry": "rapidash.generate:measure_generator_symmetry",
+        "likelihood": "rapidash.generate:measure_likelihood",
         "graph-separation": "rapidash.study.measures.graph_separation:graph_separation",
         "latent-error": "rapidash.relax:measure_latent",
         "latent-factors": "rapidash.learn:measure_factors",

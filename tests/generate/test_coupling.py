@@ -23,6 +23,20 @@ def test_a_turned_and_permuted_copy_is_recovered() -> None:
     torch.testing.assert_close(found, noise, rtol=0, atol=1e-6)
 
 
+def test_a_copy_in_any_pose_and_order_is_recovered() -> None:
+    """Whatever the rotation, and with reflections the mirror image too, up to the kinds of its points."""
+    mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0])).double()
+    for seed in range(20):
+        noise, rng = cloud(300 + seed, 7), seeded("pose", seed)
+        turn, order = SO(3).sample(1, generator=rng)[0, :3, :3].double(), torch.randperm(7, generator=rng)
+        found = aligned((noise @ turn.T)[order], noise, 3)
+        torch.testing.assert_close(found, noise, rtol=0, atol=1e-6)
+        image = (noise @ mirror @ turn.T)[order]
+        torch.testing.assert_close(aligned(image, noise, 3, reflections=True), noise, rtol=0, atol=1e-6)
+        assert float((aligned(image, noise, 3) - noise).abs().max()) > 0.1  # proper rotations do not mirror
+        assert float((aligned(image, noise, 3, permutation=False) - noise).abs().max()) > 0.1
+
+
 def test_a_mirror_image_needs_reflections() -> None:
     noise, mirror = cloud(1), torch.diag(torch.tensor([-1.0, 1.0, 1.0])).double()
     proper = closest_rotation(noise @ mirror, noise)

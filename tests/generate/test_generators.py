@@ -14,7 +14,9 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
+    EFFECTIVE,
     FLOOR,
+    LIKELIHOOD,
     LOST,
     SAMPLES,
     Asked,
@@ -29,10 +31,12 @@ from rapidash.generate import (
     chain_lengths,
     dihedral_angles,
     double_well_samples,
+    effective_share,
     guided_network,
     handedness,
     is_finite,
     js_divergence,
+    log_likelihood,
     metropolis_langevin,
     pose_figures,
     random_noise,
@@ -41,7 +45,7 @@ from rapidash.generate import (
 )
 from rapidash.groups import SE, E, Position, T
 from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
-from rapidash.models import EGNNConfig
+from rapidash.models import EGNNConfig, MLPConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -125,7 +129,7 @@ def test_every_design_builds(ala2_folder: Path) -> None:
     for name, options in (("ala2-gen", {"data_dir": str(ala2_folder), "verify": False}), ("toy-gen", {})):
         for full in (False, True):
             design = get_design(name, full=full)
-            assert design.measures == ("samples",)
+            assert design.measures[:2] == ("samples", "generator-symmetry")
             task = get_task(name, **{**design.task_options, **options})
             for variant in design.variants:
                 build_model(task, variant)
@@ -186,6 +190,29 @@ def test_training_draws_new_noise_and_resumes_with_the_same(tmp_path: Path, monk
         trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=3))
     _, parts = trained(TOY, FLAT, tmp_path / "parts", stop=Stop(at=99))
     assert [row["val_error"] for row in parts] == [row["val_error"] for row in whole]
+
+
+def test_weights_are_selected_by_the_denoising_loss_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training asks for no sample and for no figure of them; the best loss of validation decides."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("training looks at samples")
+
+    for place in ("_measure.sample_clouds", "_sampling.sample_clouds"):
+        monkeypatch.setattr(f"rapidash.generate.{place}", refused)
+    monkeypatch.setattr(ToyGenTask, "figures", refused)
+    task, data = TOY, TOY.dataset("val")
+    model = build_model(task, FLAT)
+    config = TrainConfig(steps=30, batch_size=8, learning_rate=0.3, warmup_steps=0, ema_decay=0, eval_every=3)
+    sets = {"train_set": task.dataset("train"), "val_set": data, "seed": 0, "run_dir": tmp_path}
+    result = train(model, task, config, **sets, objective=FLAT.objective, progress=False)
+    losses = [row["val_error"] for row in result.history]
+    assert min(losses) < losses[-1]  # steps that are far too long: the last weights are not the best
+    batch = data.batch(torch.arange(len(data)))
+    with torch.no_grad():
+        assert float(task.loss(model(batch), batch)) == pytest.approx(min(losses), rel=1e-4)
+    with pytest.raises(AssertionError, match="looks at samples"):
+        list(MEASURES.get("samples")(Subject(model, task, data, task.ledger(FLAT), "after", "full", 0)))
 
 
 def test_levels_of_training_follow_the_law() -> None:
@@ -354,6 +381,74 @@ def test_scalars_are_generated_beside_positions() -> None:
     assert float(samples.tensors["pos"].square().mean()) == pytest.approx(0.75, rel=0.15)  # 1 - 1/4: zero mean
 
 
+class Ideal(DenoisingNetwork):
+    """Says 0, so that its density is the normal law of spread 1 in the subspace."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return self.weight * batch.pos
+
+
+@dataclass(frozen=True)
+class Springs(ToyGenTask):
+    """Particles tied to their mean: E = 1.2 |x|^2 / 2."""
+
+    stiffness: float = 1.2
+
+    def energies(self, clouds: CloudDataset) -> Tensor:
+        return self.stiffness * clouds.tensors["pos"].double().square().view(-1, 8).sum(1) / 2
+
+
+def likelihood_of(network: DenoisingNetwork, stiffness: float) -> dict[str, Measurement]:
+    task = Springs(num_train=20, num_val=4, num_test=30, stiffness=stiffness)
+    subject = Subject(network, task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
+    return {one.name: one for one in MEASURES.get("likelihood")(subject)}
+
+
+def test_the_likelihood_of_test_clouds_and_the_effective_share_of_samples() -> None:
+    """With weights exp(-a r^2 / 2), a = 0.2, in 6 dimensions the share is ((1 + 2 a) / (1 + a)^2)^3 = 0.919."""
+    same, other = likelihood_of(Ideal(), 1.0), likelihood_of(Ideal(), 1.2)
+    assert same[EFFECTIVE].value == pytest.approx(100, abs=0.5)
+    assert other[EFFECTIVE].value == pytest.approx(91.9, abs=3)
+    test = Springs(num_train=20, num_val=4, num_test=30).clouds("test")
+    pos = test.tensors["pos"].double().view(30, 4, 2)
+    square = (pos - pos.mean(1, keepdim=True)).square().sum((1, 2))
+    exact = -square / 12 - 0.5 * math.log(2 * math.pi)  # of a normal law, by 6 degrees of freedom
+    found = same[LIKELIHOOD]
+    assert found.value == pytest.approx(float(exact.mean()), abs=0.1)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * float(exact.std()) / math.sqrt(30), rel=0.1)
+    assert effective_share(torch.zeros(5), torch.zeros(5), 10) == pytest.approx(0.5)  # half of the samples are lost
+    assert effective_share(torch.tensor([0.0, 1e9]), torch.zeros(2), 2) == pytest.approx(0.5)
+    turned = Ideal()
+    turned.turns_samples = True
+    assert not likelihood_of(turned, 1.0)
+
+
+def test_the_divergence_of_a_network_is_that_of_finite_differences() -> None:
+    model = toy_model(Variant("v", tiny("SE(2)", "R2xS1"))).double()
+    data = TOY.clouds("test").subset(torch.arange(1))
+    batch = data.batch(torch.arange(1)).to(dtype=torch.float64)
+    states = TOY.states(data, model.constants.double())
+    denoiser = Denoiser(guided_network(model, batch), torch.ones(2).double())
+    grid = HeunSampler(2, sigma_min=1.0, sigma_max=1.001, churn=0)
+    found = log_likelihood(denoiser, states, 1, StateSpace(2), grid=grid)
+    free, step, divergence = StateSpace(2), 1e-5, 0.0
+    with torch.no_grad():
+        for place in range(8):
+            move = torch.zeros(4, 2).double().flatten()
+            move[place] = 1
+            move = free.project(move.view(4, 2), batch.batch, 1)  # the trace over the subspace
+            ends = [denoiser.velocity(states + sign * step * move, 1.0) for sign in (1, -1)]
+            divergence += float(((ends[0] - ends[1]) / (2 * step) * move).sum())
+        ahead = free.project(states + 0.001 * denoiser.velocity(states, 1.0), batch.batch, 1)
+    variance = 1.001**2 + 1
+    normal = -float(ahead.square().sum()) / (2 * variance) - 3 * math.log(2 * math.pi * variance)
+    assert float(found.log_density) - normal == pytest.approx(0.001 * divergence, rel=0.02, abs=2e-6)
+
+
 CONDITIONAL = replace(TOY, condition="energy", num_train=300)
 
 
@@ -369,6 +464,7 @@ def test_guidance_by_hand() -> None:
         without = guided_network(model, free)(seen, 0.1)
         guided = guided_network(model, given, 2.0)(seen, 0.1)
         assert torch.equal(guided_network(model, given, 0.0)(seen, 0.1), plain)
+        assert torch.equal(guided_network(model, free, 2.0)(seen, 0.1), without)  # of no condition there is one path
     torch.testing.assert_close(guided, 3 * plain - 2 * without)
     assert not torch.allclose(plain, without)
 
@@ -531,6 +627,23 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         sample_clouds(model, TOY, 1, guidance=1.0)
     with pytest.raises(ValueError, match="has no denoising network"):
         sample_clouds(nn.Linear(1, 1), TOY, 1)
+    with pytest.raises(ValueError, match="has scalars in and out"):  # a network without vectors
+        build_model(TOY, Variant("v", MLPConfig(), objective=Denoising()))
+
+
+@dataclass(frozen=True)
+class Alone(ToyGenTask):
+    """With a cloud of one point."""
+
+    def clouds(self, split: str) -> CloudDataset:
+        whole = super().clouds(split)
+        sizes = torch.tensor([1, *[4] * (len(whole) - 1)])
+        return CloudDataset({"pos": whole.tensors["pos"][3:]}, whole.fields, sizes)
+
+
+def test_a_cloud_of_one_point_has_no_freedom() -> None:
+    with pytest.raises(ValueError, match="cloud 0 has 1 point: a generated cloud needs at least 2"):
+        Alone(num_train=8, num_val=4, num_test=4).dataset("train")
 
 
 def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from generate_checks import tiny
@@ -68,6 +69,7 @@ def test_every_variant_of_the_study_builds_and_says_what_samples_are_like(qm9_fo
     said = {
         "E(3) on R3xS2": "no handedness can be learned",
         "SE(3) on R3xS2": "left and right may differ",
+        "T(3) on R3xS2": "poses and left and right are those that the network has learned",
         "T(3) on R3": "poses and left and right are those that the network has learned",
         "T(3) on R3, one pose": "samples turned at random: every pose is as likely",
     }
@@ -75,7 +77,7 @@ def test_every_variant_of_the_study_builds_and_says_what_samples_are_like(qm9_fo
         design = get_design("qm9-gen", full=full)
         task = qm9(qm9_folder, **design.task_options)
         names = [variant.name for variant in design.variants]
-        assert len(set(names)) == len(names) == (10 if full else 7)
+        assert len(set(names)) == len(names) == (11 if full else 7)
         assert all(variant.neighbor in (None, *names) for variant in design.variants)
         for variant in design.variants:
             small = replace(variant, model=replace(variant.model, channels=8, num_layers=1))
@@ -351,3 +353,9 @@ def test_bad_options_are_told(qm9_folder: Path) -> None:
     assert is_finite(alone).tolist() == [True]
     with pytest.raises(ValueError, match="at least 2 for each"):
         Asked(num_points=torch.tensor([1]))
+    with np.load(qm9_folder / "qm9_geometry.npz") as found:
+        arrays = dict(found)
+    arrays["z"][-5] = 9
+    np.savez(qm9_folder / "qm9_geometry.npz", **arrays)
+    with pytest.raises(ValueError, match=r"with source='geometry' has no elements \[9\]"):
+        [qm9(qm9_folder, max_atoms=12).clouds(split) for split in ("train", "val", "test")]

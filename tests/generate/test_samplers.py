@@ -1,6 +1,8 @@
 """Preconditioning, samplers and likelihood against closed forms."""
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.generate import (
+    Denoiser,
     FlowLevels,
     FlowSampler,
     HeunSampler,
@@ -95,6 +98,18 @@ def test_heun_is_of_second_order() -> None:
         assert error == pytest.approx(known, rel=0.1)
     slope = math.log2(errors[-2] / errors[-1])
     assert slope == pytest.approx(2.0, abs=0.15)
+
+
+def test_eulers_method_is_not() -> None:
+    """The same levels with half of the work: the check of the order would see it."""
+    errors = []
+    for steps in (64, 128):
+        denoiser, levels = gaussian_denoiser(0.7, 1), HeunSampler(steps=steps, churn=0).levels()
+        z = torch.full((1, 1), math.sqrt(101), dtype=torch.float64)
+        for sigma, below in pairwise(levels):
+            z = z + (below - sigma) * denoiser.velocity(z, sigma)
+        errors.append(abs(float(z) / (math.sqrt(101) * 0.7 / math.sqrt(0.7**2 + 100)) - 1))
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize("churn", [0.0, 0.4])
@@ -195,14 +210,20 @@ def test_noise_has_zero_mean_and_the_covariance_of_the_subspace() -> None:
 
 
 def test_churned_states_keep_zero_mean_in_float32() -> None:
+    """Also with a network that pushes all clouds to one side; without the projection they drift away."""
     sampler, space = HeunSampler(64), StateSpace(3)
     batch = torch.arange(3).repeat_interleave(torch.tensor([2, 5, 9]))
     noise = numbered_noise(space, [2, 5, 9], [0, 1, 2], sampler.num_draws, 0).float()
-    denoiser = gaussian_denoiser(1.0, 3)
-    denoiser.spread = denoiser.spread.float()
-    found = sampler.sample(denoiser, noise, lambda z: space.project(z, batch, 3))
-    means = torch.stack([found[batch == cloud].sum(0) for cloud in range(3)])
-    assert float(means.abs().max()) < 1e-5
+    ideal = gaussian_denoiser(1.0, 3)
+    spread = ideal.spread.float()
+    pushing = Denoiser(lambda scaled, code: ideal.network(scaled, code).float() + 0.1, spread)
+
+    def largest_sum(project: Callable[[Tensor], Tensor]) -> float:
+        found = sampler.sample(pushing, noise, project)
+        return max(float(found[batch == cloud].sum(0).abs().max()) for cloud in range(3))
+
+    assert largest_sum(lambda z: space.project(z, batch, 3)) < 1e-5
+    assert largest_sum(unchanged) > 0.1
 
 
 def test_numbered_noise_depends_on_the_number_alone() -> None:

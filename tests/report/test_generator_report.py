@@ -1,6 +1,7 @@
 """Sections of a report on generators: samples that can be turned, figures that see errors, symmetry by noise level."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from rapidash._plain import to_plain
 from rapidash.generate import BANDS, FLOOR, LOSS, SAMPLES, SHARE, band_name
+from rapidash.generate.metrics import DEVIATIONS
 from rapidash.methods import Scene, SceneCloud
 from rapidash.report import terminal_table
 from rapidash.report._generator_sections import controls_section, generator_symmetry_section
@@ -117,6 +119,34 @@ def test_samples_are_drawn_with_their_bonds() -> None:
     assert given["bonds"] == [[0, 1]]
     assert given["scale"] * 0.5 == pytest.approx(0.46 * 150)
     assert scene_drawing(summarize(study_of([small_record("E(3)", 0, 0.5)]))) is None
+
+
+def test_shapes_are_seen_from_above_and_from_one_side() -> None:
+    """Of many points, at distances 1 from the middle, the first up: cos 20 degrees up, and sin 20 degrees nearer."""
+    corners = torch.cat([torch.eye(3)[[1, 0, 2]], -torch.eye(3)]).repeat(20, 1)
+    shape = Scene("samples", (SceneCloud.of(corners),))
+    drawing = scene_drawing(
+        summarize(study_of([with_entries(entry(SAMPLES + "finite", 1.0), scenes=[to_plain(shape)])]))
+    )
+    assert drawing is not None
+    assert "not the best.<" in drawing.svg  # there are no bonds
+    given = json.loads(re.search(r"data-cloud='([^']*)'", drawing.svg)[1])
+    up, right = given["points"][:2]
+    assert up == pytest.approx([0, math.cos(math.pi / 9), math.sin(math.pi / 9)], abs=1e-3)
+    assert math.hypot(*right) == pytest.approx(1, abs=1e-3)
+    assert right[0] == pytest.approx(math.cos(math.pi / 6), abs=1e-3)
+    assert given["radii"] == [0.018] * 120
+
+
+def test_copies_are_told() -> None:
+    rule = "(chamfer, box, 9 points)"
+    records = [with_entries(entry(f"{SAMPLES}{DEVIATIONS} {rule}", value), seed=k) for k, value in enumerate((-4, -3))]
+    section = samples_section(summarize(study_of(records)))
+    assert section is not None
+    assert [note.partition(":")[0] for note in section.notes] == ["Samples of E(3) are copies"]
+    assert "(chamfer, box, 9 points)" in section.notes[0]
+    fair = with_entries(entry(f"{SAMPLES}{DEVIATIONS} {rule}", -2.9))
+    assert not samples_section(summarize(study_of([fair]))).notes
 
 
 def test_a_damaged_scene_is_told_and_the_record_left_out() -> None:

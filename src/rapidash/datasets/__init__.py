@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         hooks_images,
         squares_images,
     )
+    from rapidash.datasets._shapenet import SHAPENET_SYNSETS, shapenet_dataset
     from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
     from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
@@ -86,6 +87,7 @@ __all__ = [
     "SCANOBJECTNN_CLASSES",
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
+    "SHAPENET_SYNSETS",
     "SHAPE_SIDE",
     "SITES_COLUMNS",
     "SOLIDS",
@@ -142,6 +144,7 @@ __all__ = [
     "regular_graphs_dataset",
     "sample_surface",
     "scanobjectnn_dataset",
+    "shapenet_dataset",
     "shapenet_part_dataset",
     "shapes69_dataset",
     "simulate_charged_particles",
@@ -220,6 +223,7 @@ _LAZY = {
         "scanobjectnn_dataset",
         "ScanVariant",
     ),
+    "_shapenet": ("SHAPENET_SYNSETS", "shapenet_dataset"),
     "_shapenet_part": ("SHAPENET_CATEGORIES", "SHAPENET_PARTS", "shapenet_part_dataset"),
     "_shapes69": ("meshseg_dataset", "shapes69_dataset"),
     "_solids": ("SOLIDS", "solids_dataset"),

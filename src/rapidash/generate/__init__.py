@@ -8,6 +8,7 @@ from rapidash.generate._density import density_ledger
 from rapidash.generate._double_well import DoubleWell, double_well_samples, metropolis_langevin
 from rapidash.generate._levels import FlowLevels, Levels, LogNormalLevels
 from rapidash.generate._likelihood import LogLikelihood, log_likelihood
+from rapidash.generate._likelihood_measure import EFFECTIVE, LIKELIHOOD, effective_share, measure_likelihood
 from rapidash.generate._measure import (
     FLOOR,
     LOST,
@@ -60,7 +61,9 @@ __all__ = [
     "CONSTANTS",
     "CONTROL",
     "COUPLED",
+    "EFFECTIVE",
     "FLOOR",
+    "LIKELIHOOD",
     "LOSS",
     "LOST",
     "MOVED",
@@ -96,6 +99,7 @@ __all__ = [
     "density_ledger",
     "dihedral_angles",
     "double_well_samples",
+    "effective_share",
     "flow_scale",
     "flow_velocity",
     "guided_network",
@@ -105,6 +109,7 @@ __all__ = [
     "log_likelihood",
     "measure_figure_controls",
     "measure_generator_symmetry",
+    "measure_likelihood",
     "measure_samples",
     "metropolis_langevin",
     "network_input",

@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from rapidash.generate._pose import canonical_rotations
+
 _FORBIDDEN = 1e6  # cost of pairing points of different kinds, beside squared distances of order 1
 
 
@@ -43,11 +45,15 @@ def aligned(
     reflections: bool = False,
     permutation: bool = True,
     rounds: int = 2,
+    turns: Float[Tensor, "K D D"] | None = None,
 ) -> Float[Tensor, "n W"]:
     """The cloud x turned and with points swapped towards its noise: both in turn, as often as ``rounds`` says.
 
-    The data move, never the noise: so the noise stays normal, and samples start from what training saw. Turning changes
-    the pose of the data, which a density that does not depend on the pose does not have.
+    Where both are allowed, the search begins twice: with the cloud as it is, and turned so that its own pose (see
+    `canonical_rotations`) is that of the noise, which finds a turned copy with points in another order; with
+    reflections a third time, from a mirror image of the cloud in that pose. The data move, never the noise: so the
+    noise stays normal, and samples start from what training saw. Turning changes the pose of the data, which a density
+    that does not depend on the pose does not have.
 
     Args:
         x: state of a cloud, the first ``dim`` columns positions with zero mean.
@@ -56,16 +62,41 @@ def aligned(
         kinds: of the points; those of one kind swap. None: all may.
         rotation, reflections, permutation: the moves that are allowed.
         rounds: at least 1.
+        turns: those of `turns_to_noise` for this cloud, where they are known; None: they are computed.
     Returns: the moved cloud that is nearest to the noise of all that occurred, x itself included.
     """
-    best, least = x, float((x - noise).square().sum())
-    for _ in range(rounds):
-        if permutation:
-            x = x[closest_order(x, noise, kinds).to(x.device)]
-        if rotation:
-            turn = closest_rotation(x[:, :dim], noise[:, :dim], reflections=reflections)
-            x = torch.cat([x[:, :dim] @ turn.T, x[:, dim:]], dim=1)
-        cost = float((x - noise).square().sum())
-        if cost < least:
-            best, least = x, cost
-    return best
+    starts = [x]
+    if rotation and permutation:
+        if turns is None:
+            one = torch.zeros(len(x), dtype=torch.long, device=x.device)
+            turns = turns_to_noise(x[:, :dim], noise[:, :dim], one, 1, reflections=reflections)[0]
+        starts += [_turned(x, turn, dim) for turn in turns]
+    found = [x]
+    for state in starts:
+        for _ in range(rounds):
+            if permutation:
+                state = state[closest_order(state, noise, kinds).to(x.device)]
+            if rotation:
+                turn = closest_rotation(state[:, :dim], noise[:, :dim], reflections=reflections)
+                state = _turned(state, turn, dim)
+            found.append(state)
+    return min(found, key=lambda state: float((state - noise).square().sum()))
+
+
+def turns_to_noise(
+    x: Float[Tensor, "N D"],
+    noise: Float[Tensor, "N D"],
+    batch: Int[Tensor, " N"],
+    num_clouds: int,
+    *,
+    reflections: bool,
+) -> Float[Tensor, "B K D D"]:
+    """For every cloud the rotation from its own pose to that of its noise, and with reflections that of its image."""
+    own, wanted = (canonical_rotations(pos, batch, num_clouds) for pos in (x, noise))
+    signs = torch.ones(1 + reflections, x.shape[1], dtype=x.dtype, device=x.device)
+    signs[1:, -1] = -1  # mirror images have the same pose but for its last axis
+    return torch.einsum("bij,ki,bil->bkjl", wanted, signs, own)
+
+
+def _turned(x: Tensor, turn: Tensor, dim: int) -> Tensor:
+    return torch.cat([x[:, :dim] @ turn.T, x[:, dim:]], dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rapidash._plain import check_fields
 from rapidash.data import Batch, CloudBatch, Dataset, MovedDataset
-from rapidash.generate._coupling import aligned
+from rapidash.generate._coupling import aligned, turns_to_noise
 from rapidash.generate._levels import Law, parse_levels
 from rapidash.generate._network import DenoisingNetwork, denoising_part, noised
 from rapidash.generate._noise import random_noise
@@ -136,9 +136,11 @@ class NoiseControl(Control):
         clean = self.space.project(batch["clean"].double(), batch.batch, batch.num_clouds)
         sizes = batch.num_points.tolist()
         kinds = [None] * len(sizes) if self.kinds is None else batch[self.kinds].split(sizes)
-        clouds = zip(clean.split(sizes), noise.split(sizes), kinds)
-        reflections = self.objective.reflections
-        moved = [aligned(x, eps, self.space.dim, kinds=kind, reflections=reflections) for x, eps, kind in clouds]
+        dim, reflections = self.space.dim, self.objective.reflections
+        places = (clean[:, :dim], noise[:, :dim], batch.batch, batch.num_clouds)
+        turns = turns_to_noise(*places, reflections=reflections)
+        clouds = zip(clean.split(sizes), noise.split(sizes), kinds, turns)
+        moved = [aligned(x, eps, dim, kinds=kind, reflections=reflections, turns=own) for x, eps, kind, own in clouds]
         return torch.cat(moved).to(batch["clean"])
 
 

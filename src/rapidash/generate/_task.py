@@ -104,6 +104,10 @@ class DenoisingTask(ABC):
         """Pairs of points of one cloud between which pictures have a line, numbered through all clouds."""
         return torch.zeros(0, 2, dtype=torch.long)
 
+    def energies(self, clouds: CloudDataset) -> Float[Tensor, " B"] | None:
+        """The energy E of every cloud in units of k_B T, where the density is known to be exp(-E); None elsewhere."""
+        return None
+
     @property
     def num_own_constants(self) -> int:
         """Numbers of the training data that the task keeps beside those of `CONSTANTS`."""

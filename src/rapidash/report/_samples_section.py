@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rapidash.generate import FLOOR, SAMPLES
+from rapidash.generate.metrics import DEVIATIONS
 from rapidash.report import _format as fmt
 from rapidash.report._phrases import estimate_text
 from rapidash.report._scene_drawing import scene_drawing
@@ -14,6 +15,7 @@ from rapidash.study import Estimate, StudySummary, VariantSummary
 _ABSENT = "not defined"
 _MOST_COLUMNS = 8  # figures; more are rows, with the variants as columns
 _NEEDS_RDKIT = "sound (perceived)"
+_COPYING = -3.0  # standard deviations below 50 %
 
 
 class _Found(NamedTuple):
@@ -50,7 +52,9 @@ def samples_section(summary: StudySummary) -> Section | None:
         "as many training clouds come to them. The weights were selected by the denoising loss, never by these "
         "figures, and samples that are not finite are counted: they stay in the denominators of shares, and a figure "
         "that needs all samples is not defined where one of them is lost. Means over seeds with 95 % intervals; after "
-        "a semicolon the mean 95 % interval over the samples of a run, which is blind to the seed.",
+        "a semicolon the mean 95 % interval over the samples of a run, which is blind to the seed. The order of poses "
+        "is 0 where the longest axes of clouds prefer no direction, and a small p-value of turned copies says that "
+        "they do; of clouds that differ from their mirror images half are right-handed where left and right are alike.",
         head,
         table,
         list(_notes(summary)),
@@ -59,7 +63,7 @@ def samples_section(summary: StudySummary) -> Section | None:
 
 
 def _notes(summary: StudySummary) -> Iterator[str]:
-    """A sentence where figures are missing since RDKit was."""
+    """Sentences where figures are missing since RDKit was, and where samples are copies."""
     values = [
         entry["value"]
         for run in summary.study.runs
@@ -71,6 +75,18 @@ def _notes(summary: StudySummary) -> Iterator[str]:
             "Validity, soundness, uniqueness and novelty are absent: they need RDKit, which was not there "
             "(pip install 'rapidash[mol]')."
         )
+    for variant in summary.variants:
+        copied = [name for name, one in _figures(variant, SAMPLES).items() if _is_copying(name, one)]
+        if copied:
+            yield (
+                f"Samples of {variant.name} are copies: their 1-NNA lies more than 3 standard deviations below 50 % "
+                f"({'; '.join(name.partition('(')[2].removesuffix(')') for name in copied)}), so they are nearer to "
+                "single test clouds than these are to each other."
+            )
+
+
+def _is_copying(name: str, one: _Found) -> bool:
+    return name.startswith(DEVIATIONS) and one.value.mean < _COPYING
 
 
 def _figures(variant: VariantSummary, prefix: str) -> dict[str, _Found]:

@@ -1,6 +1,7 @@
 """Samples as a picture that can be turned: an SVG of its own, which the script of the page turns under the pointer."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
@@ -10,7 +11,7 @@ from rapidash.report._chart_types import Drawing
 from rapidash.report._svg import document, svg_head, svg_text
 from rapidash.study import Run, StudySummary
 
-_CELL, _LEFT, _MOST, _FEW_POINTS = 150.0, 190.0, 6, 64
+_CELL, _LARGE_CELL, _LEFT, _MOST, _FEW_POINTS = 150.0, 250.0, 190.0, 6, 64
 _INK, _BOND = "#16191d", "#8a929b"
 _ELEMENTS: Final = {  # color and radius in angstrom
     "H": ("#ffffff", 0.28),
@@ -19,7 +20,9 @@ _ELEMENTS: Final = {  # color and radius in angstrom
     "O": ("#d03030", 0.42),
     "F": ("#2f9e44", 0.40),
 }
-_OTHER: Final = ("#1f5fbf", 0.42)
+_OTHER: Final = "#1f5fbf"
+_POINT, _SMALL_POINT = 0.045, 0.018  # radius of what is no atom, over half the size of the largest cloud
+_ASIDE, _ABOVE = math.radians(30), math.radians(20)  # from where clouds of many points are seen
 
 
 def scene_drawing(summary: StudySummary) -> Drawing | None:
@@ -29,15 +32,20 @@ def scene_drawing(summary: StudySummary) -> Drawing | None:
         return None
     data = next((clouds for run in summary.study.runs for clouds in [_clouds(run, SHOWN_DATA)] if clouds), [])
     rows = [("training data", data), *rows] if data else rows
-    lead = "The first finite samples of the first seed, not the best. Lines between atoms are bonds by length."
-    y, parts = svg_head("Samples", lead)
-    reach = max(abs(value) for _, clouds in rows for cloud in clouds for point in cloud["points"] for value in point)
-    width = _LEFT + _CELL * max(len(clouds) for _, clouds in rows)
+    every = [cloud for _, clouds in rows for cloud in clouds]
+    lines = " Lines are bonds." if any(cloud.get("bonds") for cloud in every) else ""
+    y, parts = svg_head("Samples", f"The first finite samples of the first seed, not the best.{lines}")
+    reach = max(1e-9, *(abs(value) for cloud in every for point in cloud["points"] for value in point))
+    has_many = max(len(cloud["points"]) for cloud in every) > _FEW_POINTS
+    cell, radius = (_LARGE_CELL, _SMALL_POINT) if has_many else (_CELL, _POINT)
+    width = _LEFT + cell * max(len(clouds) for _, clouds in rows)
     for name, clouds in rows:
-        parts += [svg_text(10, y + _CELL / 2 + 14 * place, line) for place, line in enumerate(_lines(name))]
+        parts += [svg_text(10, y + cell / 2 + 14 * place, line) for place, line in enumerate(_lines(name))]
         for place, cloud in enumerate(clouds):
-            parts.append(_cloud(cloud, _LEFT + _CELL * (place + 0.5), y + _CELL / 2, 0.46 * _CELL / max(reach, 1e-9)))
-        y += _CELL
+            points = [_seen(point) for point in cloud["points"]] if has_many else cloud["points"]
+            x, scale = _LEFT + cell * (place + 0.5), 0.46 * cell / reach
+            parts.append(_cloud({**cloud, "points": points}, x, y + cell / 2, scale, radius * reach))
+        y += cell
     told = "Drag, or use the arrow keys, to turn all of them together."
     return Drawing("samples", "Samples to turn", told, document("Samples", width + 10, y + 10, parts))
 
@@ -67,16 +75,24 @@ def _lines(name: str, most: int = 24) -> list[str]:
     return lines
 
 
-def _cloud(cloud: Mapping[str, Any], x: float, y: float, scale: float) -> str:
-    """A group of lines and disks at the pose of the data, and what the script needs to draw it at another one."""
+def _seen(point: Sequence[float]) -> list[float]:
+    """A point of a shape as seen from above and from one side, y being up."""
+    x, y, z = point[:3]
+    right, ahead = math.cos(_ASIDE) * x - math.sin(_ASIDE) * z, math.sin(_ASIDE) * x + math.cos(_ASIDE) * z
+    up, near = math.cos(_ABOVE) * y - math.sin(_ABOVE) * ahead, math.sin(_ABOVE) * y + math.cos(_ABOVE) * ahead
+    return [round(right, 4), round(up, 4), round(near, 4)]
+
+
+def _cloud(cloud: Mapping[str, Any], x: float, y: float, scale: float, radius: float) -> str:
+    """A group of lines and disks at the pose of the data, and what the script needs to draw it at another one.
+
+    Points that are no atoms have disks of a radius.
+    """
     points: Sequence[Sequence[float]] = cloud["points"]
     elements = list(cloud.get("elements") or [])
-    looks = [_ELEMENTS.get(element, _OTHER) for element in elements] or [_OTHER] * len(points)
+    looks = [_ELEMENTS.get(element, (_OTHER, 0.42)) for element in elements] or [(_OTHER, radius)] * len(points)
     bonds = [pair for pair in cloud.get("bonds") or [] if len(pair) == 2 and max(pair) < len(points)]
-    size = 1.0 if elements else 0.35
-    spots: list[tuple[Any, ...]] = [
-        (*point[:3], look[0], size * look[1]) for point, look in zip(points, looks, strict=False)
-    ]
+    spots: list[tuple[Any, ...]] = [(*point[:3], *look) for point, look in zip(points, looks, strict=False)]
     given = {
         "points": [list(spot[:3]) for spot in spots],
         "colors": [spot[3] for spot in spots],
@@ -84,7 +100,7 @@ def _cloud(cloud: Mapping[str, Any], x: float, y: float, scale: float) -> str:
         "bonds": bonds,
         "scale": round(scale, 4),
     }
-    drawn = [(spots[i][2] / 2 + spots[j][2] / 2 - 1e-3, _line(spots[i], spots[j], scale)) for i, j in bonds]
+    drawn = [(min(spots[i][2], spots[j][2]) - 1e-3, _line(spots[i], spots[j], scale)) for i, j in bonds]
     drawn += [(spot[2], _disk(spot, scale)) for spot in spots]
     shapes = "".join(shape for _, shape in sorted(drawn, key=lambda one: one[0]))
     place = f'transform="translate({x:.1f} {y:.1f})"'

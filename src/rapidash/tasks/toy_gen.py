@@ -27,7 +27,7 @@ from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes
 
 Condition = Literal["none", "energy"]
-_PARTICLES = 4
+_PARTICLES, _NORMAL = 4, 1.96
 _ENERGY = Field(Scalar(), "k_B T", "cloud")
 
 
@@ -36,8 +36,9 @@ class ToyGenTask(DenoisingTask):
     """Four particles in the plane with a double well between any two, see `rapidash.generate.DoubleWell`.
 
     The data are made on the fly, each the end of a Markov chain of its own. Figures of samples: the Wasserstein
-    distance of their energies from those of test data, their mean energy, and with the condition "energy" the median
-    difference of the energy of a sample from what was asked for, and from what was asked of another sample.
+    distance of their energies from those of test data, their mean energy with its interval, and with the condition
+    "energy" the median difference of the energy of a sample from what was asked for, and from what was asked of another
+    sample.
 
     Args:
         condition: ``"energy"``: networks are told the energy of a configuration, and asked for it.
@@ -96,13 +97,19 @@ class ToyGenTask(DenoisingTask):
             energy = of_test[indices % len(of_test)]
         return placeholder(num_points, 2, "length", {"condition": energy.float()}, {"condition": _ENERGY})
 
+    def energies(self, clouds: CloudDataset) -> Float[Tensor, " B"]:
+        """Of the double wells."""
+        return DoubleWell().energy(clouds.tensors["pos"].double().view(-1, _PARTICLES, 2))
+
     def figures(self, clouds: CloudDataset) -> Iterable[Measurement]:
         """Figures of configurations against test configurations; means and distances need finite energies."""
-        energy, test = _energies(clouds), _energies(self.clouds("test"))
+        energy, test = self.energies(clouds), self.energies(self.clouds("test"))
         is_good = bool(torch.isfinite(energy).all())
         distance = wasserstein(energy.numpy(), test.numpy()) if is_good else None
         yield Measurement("W1 of energies", distance, "k_B T", better="lower")
-        yield Measurement("mean energy", float(energy.mean()) if is_good else None, "k_B T", better="")
+        mean, half = float(energy.mean()), _NORMAL * float(energy.std()) / len(energy) ** 0.5
+        value, low, high = (mean, mean - half, mean + half) if is_good else (None, None, None)
+        yield Measurement("mean energy", value, "k_B T", better="", low=low, high=high)
         if self.condition == "none":
             return
         asked = clouds.tensors["condition"][:, 0].double()
@@ -119,7 +126,3 @@ class ToyGenTask(DenoisingTask):
         """Effective symmetry of a variant, and what it says of samples."""
         with torch.random.fork_rng():
             return density_ledger(network_ledger(self.build(variant)), variant)
-
-
-def _energies(data: CloudDataset) -> Tensor:
-    return DoubleWell().energy(data.tensors["pos"].double().view(-1, _PARTICLES, 2))

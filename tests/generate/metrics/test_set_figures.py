@@ -115,7 +115,7 @@ def test_the_report_on_clouds() -> None:
     distances = ("chamfer", "earth mover", "pair distances")
     figures = cloud_figures(ellipsoids(20, 0), ellipsoids(20, 1), distances=distances, scale="box", **options)
     found = {figure.name: figure for figure in figures}
-    assert len(found) == len(figures) == 1 + 3 * 6
+    assert len(found) == len(figures) == 1 + 3 * 7
     assert found["finite"].value == 100
     value = found["1-NNA (chamfer, box, 32 points)"]
     assert value.low < value.value < value.high <= 100

@@ -2,7 +2,7 @@
 
 from rapidash.generate.metrics._bonds import near_pairs
 from rapidash.generate.metrics._chamfer import chamfer, chamfer_matrix
-from rapidash.generate.metrics._cloud_figures import CloudDistance, cloud_figures
+from rapidash.generate.metrics._cloud_figures import DEVIATIONS, CloudDistance, cloud_figures
 from rapidash.generate.metrics._controls import Control, controls_table, figure_controls
 from rapidash.generate.metrics._earth_mover import earth_mover, earth_mover_matrix
 from rapidash.generate.metrics._figure import Figure, figures_table, share_figure, wilson_interval
@@ -26,6 +26,7 @@ from rapidash.generate.metrics._two_sample import EnergyTest, energy_test, two_s
 from rapidash.generate.metrics._wasserstein import wasserstein
 
 __all__ = [
+    "DEVIATIONS",
     "CloudDistance",
     "CloudScale",
     "Control",

@@ -1,5 +1,6 @@
 """All figures of generated point clouds in one report."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
@@ -22,6 +23,7 @@ from rapidash.generate.metrics._set_figures import (
 
 CloudDistance = Literal["chamfer", "earth mover", "pair distances"]
 
+DEVIATIONS = "1-NNA - 50 in standard deviations of chance"
 COPY_NOTE = (
     "more than 3 standard deviations below 50 %: samples lie nearer to single references than these to each other"
 )
@@ -52,10 +54,11 @@ def cloud_figures(
 ) -> tuple[Figure, ...]:
     """The figures of generated clouds against as many real ones: 1-NNA, MMD and COV by each distance.
 
-    1-NNA is given for both sets, apart, and as its distance from 50 %; its interval and those of MMD and COV are by
-    random halves of both sets. Distances are those of `chamfer` (squared), `earth_mover` and, for models whose poses
-    are random, `pair_distance_matrix`; all but the last depend on the poses of clouds. Normalization, distance and
-    number of points are part of the name of a figure: other ones are not comparable.
+    1-NNA is given for both sets, apart, as its distance from 50 %, and as the signed one in standard deviations that it
+    has where the labels of the clouds mean nothing: below -3, samples copy single references. Its interval and those of
+    MMD and COV are by random halves of both sets. Distances are those of `chamfer` (squared), `earth_mover` and, for
+    models whose poses are random, `pair_distance_matrix`; all but the last depend on the poses of clouds.
+    Normalization, distance and number of points are part of the name of a figure: other ones are not comparable.
 
     A sample that is not finite is infinitely far from every cloud: 1-NNA tells it apart, it covers nothing, and it
     stays in the denominators.
@@ -102,6 +105,7 @@ def _of_distance(joint: Floats, distance: str, protocol: str, num_resamples: int
     def by_halves(figure: Callable[[Floats], float]) -> float:
         return error_by_halves(figure, cross, num_resamples=num_resamples, seed=seed)
 
+    deviations = (found.value - 0.5) / found.null_error if found.null_error else math.nan
     matching = minimum_matching_distance(cross)
     low, high = normal_ends(matching, by_halves(minimum_matching_distance))
     return [
@@ -111,4 +115,5 @@ def _of_distance(joint: Floats, distance: str, protocol: str, num_resamples: int
         share("|1-NNA - 50|", abs(found.value - 0.5), float("nan"), 2 * num),
         Figure(f"MMD {protocol}", matching, low, high, num, "1", None, note),
         share("COV", coverage(cross), by_halves(coverage), num),
+        Figure(f"{DEVIATIONS} {protocol}", deviations, None, None, 2 * num, "1", None, note),
     ]

@@ -101,7 +101,7 @@
     const draw = () => {
       for (const { group, points, colors, radii, bonds, scale } of groups) {
         const at = points.map((p) => turn.map((row) => scale * (row[0] * p[0] + row[1] * p[1] + row[2] * p[2])));
-        const shapes = bonds.map(([i, j]) => [(at[i][2] + at[j][2]) / 2 - 0.01, make("line", {
+        const shapes = bonds.map(([i, j]) => [Math.min(at[i][2], at[j][2]) - 0.01, make("line", {
           x1: at[i][0], y1: -at[i][1], x2: at[j][0], y2: -at[j][1],
           stroke: "#8a929b", "stroke-width": Math.max(1, 0.14 * scale),
         })]);

@@ -41,5 +41,5 @@ def make_design(full: bool) -> StudyDesign:
         optimizer="muon",
     )
     options = {"num_samples": 8000} if full else {"num_samples": 1000, "num_val": 100, "num_test": 100}
-    setting = "full" if full else "quick"
-    return StudyDesign("ala2-gen", variants, train, task_options=options, setting=setting, measures=("samples",))
+    setting, measures = "full" if full else "quick", ("samples", "generator-symmetry")
+    return StudyDesign("ala2-gen", variants, train, task_options=options, setting=setting, measures=measures)

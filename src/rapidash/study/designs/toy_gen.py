@@ -13,7 +13,7 @@ def make_design(full: bool) -> StudyDesign:
     """SE(2), E(2) with and without orientations, T(2) with and without rotations; SE(2) by flow matching.
 
     Quick: 2 layers of 24 channels, 1,000 steps of 64 configurations. Full: 3 layers of 48 channels, 3,000 steps of 128,
-    10,000 samples.
+    10,000 samples, and the likelihood.
     """
     base = RapidashConfig(symmetry="E(2)", grid="platonic", num_orientations=8, channels=24, num_layers=2)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
@@ -35,4 +35,5 @@ def make_design(full: bool) -> StudyDesign:
     )
     sizes = {"num_train": 10_000, "num_samples": 10_000} if full else {"num_val": 100, "num_test": 500}
     setting = "full" if full else "quick"
-    return StudyDesign("toy-gen", variants, train, task_options=sizes, setting=setting, measures=("samples",))
+    measures = ("samples", "generator-symmetry", *(("likelihood",) if full else ()))
+    return StudyDesign("toy-gen", variants, train, task_options=sizes, setting=setting, measures=measures)
