@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,8 @@ VECTOR_TARGETS = ("dipole", "dipole_hf")
 SCALAR_TARGETS = tuple(name for name in QM9_UNITS if name != "index")
 INTENSIVE = ("a", "b", "c", "mu", "homo", "lumo", "gap", *VECTOR_TARGETS)
 """Targets that do not grow with the number of atoms; the others are sums over atoms, relative to a fit of elements."""
+Qm9TaskSource = Literal["auto", "b3lyp", "geometry", "mp2"]
+_OF_MP2 = ("energy_hf", "energy_mp2", "atomization_mp2", "homo", "lumo", "gap", *VECTOR_TARGETS)  # what "auto" reads there
 _MILLI = {"eV": "meV", "D": "mD"}
 
 
@@ -84,7 +86,7 @@ class Qm9Network(nn.Module):
 
 @dataclass(frozen=True)
 class Qm9Task:
-    """One property of the molecules of QM9; mean absolute error in the field's unit (meV, mD, bohr^3, ...).
+    """One property of the molecules of QM9; mean absolute error in the field's unit (meV, D, bohr^3, ...).
 
     A number is learned relative to what the training set tells without geometry: targets that grow with the molecule
     relative to a least-squares fit of their elements, the others relative to their mean. A vector is learned as it is,
@@ -93,7 +95,9 @@ class Qm9Task:
     Args:
         target: a scalar of `QM9_UNITS`, "dipole" or "dipole_hf", as far as the source has it.
         source: "mp2" (10,000 molecules with MP2 and Hartree-Fock targets: energy_hf, energy_mp2, atomization_mp2, homo,
-            lumo, dipole, dipole_hf), "b3lyp" (the benchmark) or "geometry" (a, b, c).
+            lumo, gap, dipole, dipole_hf), "b3lyp" (the benchmark with its twelve targets: mu, alpha, homo, lumo, gap,
+            r2, zpve, u0, u298, h298, g298, cv; u0_atom etc. are the energies minus those of the atoms) or "geometry"
+            (a, b, c). "auto": "mp2" where it has the target, "geometry" for a, b and c, else "b3lyp".
         num_train, num_val, num_test: at most so many molecules, the first of the (random) split; None: all.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad molecules out, counted and reported; "raise" stops at the first.
@@ -103,7 +107,7 @@ class Qm9Task:
     """
 
     target: str = "dipole"
-    source: Qm9Source = "mp2"
+    source: Qm9TaskSource = "auto"
     num_train: int | None = None
     num_val: int | None = None
     num_test: int | None = None
@@ -117,14 +121,22 @@ class Qm9Task:
     def __post_init__(self) -> None:
         if self.target not in (*SCALAR_TARGETS, *VECTOR_TARGETS):
             raise ValueError(unknown_name("target of qm9", self.target, (*SCALAR_TARGETS, *VECTOR_TARGETS)))
-        if self.source not in get_args(Qm9Source):
-            raise ValueError(unknown_name("source of qm9", self.source, get_args(Qm9Source)))
+        if self.source not in get_args(Qm9TaskSource):
+            raise ValueError(unknown_name("source of qm9", self.source, get_args(Qm9TaskSource)))
         check_split_sizes(self)
 
     @property
     def is_vector(self) -> bool:
         """Whether the target is a vector."""
         return self.target in VECTOR_TARGETS
+
+    @property
+    def _source(self) -> Qm9Source:
+        if self.source != "auto":
+            return self.source
+        if self.target in _OF_MP2:
+            return "mp2"
+        return "geometry" if self.target in ("a", "b", "c") else "b3lyp"
 
     @property
     def _data_unit(self) -> str:
@@ -137,8 +149,12 @@ class Qm9Task:
 
     @property
     def unit(self) -> str:
-        """Unit of the metric."""
-        return _MILLI.get(self._data_unit, self._data_unit)
+        """Unit of the metric: meV, mD of vectors, and as the data for the others."""
+        return _MILLI[self._data_unit] if self._is_in_thousandths else self._data_unit
+
+    @property
+    def _is_in_thousandths(self) -> bool:
+        return self._data_unit in _MILLI and self.target != "mu"  # of which the field reports D
 
     @property
     def output(self) -> Field:
@@ -153,7 +169,7 @@ class Qm9Task:
         data = self._read(split)
         if self.target not in data.tensors:
             known = [name for name in (*SCALAR_TARGETS, *VECTOR_TARGETS) if name in data.tensors]
-            raise ValueError(f"{data.source} ({self.source!r}) has no target {self.target!r}, it has {known}")
+            raise ValueError(f"{data.source} ({self._source!r}) has no target {self.target!r}, it has {known}")
         tensors = {"pos": data.tensors["pos"], "z": data.tensors["z"], "target": data.tensors[self.target]}
         if not self.is_vector:
             train = data if split == "train" else self._read("train")
@@ -216,7 +232,7 @@ class Qm9Task:
 
     def errors(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, " B"]:
         """The error of every molecule, in the unit of the metric."""
-        return (1000 if self._data_unit in _MILLI else 1) * self._distance(prediction, batch)
+        return (1000 if self._is_in_thousandths else 1) * self._distance(prediction, batch)
 
     @staticmethod
     def _distance(prediction: Tensor, batch: CloudBatch) -> Tensor:
@@ -225,7 +241,7 @@ class Qm9Task:
 
     def _read(self, split: Split) -> ReadDataset:
         return qm9_dataset(
-            split, source=self.source, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
+            split, source=self._source, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
         )
 
     def _fit(self, train: ReadDataset) -> Float[Tensor, "K 1"]:
