@@ -27,7 +27,15 @@ SCALAR_TARGETS = tuple(name for name in QM9_UNITS if name != "index")
 INTENSIVE = ("a", "b", "c", "mu", "homo", "lumo", "gap", *VECTOR_TARGETS)
 """Targets that do not grow with the number of atoms; the others are sums over atoms, relative to a fit of elements."""
 Qm9TaskSource = Literal["auto", "b3lyp", "geometry", "mp2"]
-_OF_MP2 = ("energy_hf", "energy_mp2", "atomization_mp2", "homo", "lumo", "gap", *VECTOR_TARGETS)  # what "auto" reads there
+_OF_MP2 = (
+    "energy_hf",
+    "energy_mp2",
+    "atomization_mp2",
+    "homo",
+    "lumo",
+    "gap",
+    *VECTOR_TARGETS,
+)  # what "auto" reads there
 _MILLI = {"eV": "meV", "D": "mD"}
 
 
