@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rapidash.datasets import _qm9_tables, qm9_dataset
-from rapidash.datasets._qm9_tables import package_folder
+from rapidash.datasets._qm9_tables import qm9pack_folder
 from rapidash.datasets._reading import DataError
 from tests.datasets.test_qm9 import ATOMS, HARTREE, METHANE, PROPERTIES
 
@@ -134,7 +134,7 @@ def test_the_installed_package_stands_in_for_a_folder(tmp_path: Path, monkeypatc
     write_package(tmp_path / "qm9pack" / "data")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("RAPIDASH_DATA", str(tmp_path / "nowhere"))
-    assert package_folder() == tmp_path / "qm9pack" / "data"
+    assert qm9pack_folder() == tmp_path / "qm9pack" / "data"
     assert len(qm9_dataset("train")) == 8
     with pytest.raises(FileNotFoundError, match=r"no QM9 \(b3lyp\).*pip install --no-deps qm9pack"):
         qm9_dataset("train", data_dir=tmp_path / "nowhere")  # a folder that was named is not replaced

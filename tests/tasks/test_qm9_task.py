@@ -60,6 +60,24 @@ def test_targets_of_the_benchmark_are_found_by_name(shared_data) -> None:
         Qm9Task("energy_mp2", source="b3lyp").dataset("val")
 
 
+def test_a_dipole_moment_may_be_the_length_of_a_vector(shared_data) -> None:
+    """Nothing is taken off it, it is never negative, and it is that of the vector of the network for dipoles."""
+    task = Qm9Task("mu", from_vector=True, num_train=8, num_val=4)
+    raw = qm9_dataset("val", source="b3lyp").tensors["mu"][:4]
+    batch = first_clouds(task, 4, "val")
+    torch.testing.assert_close(batch["target"], raw)
+    assert task.reference() == {"elements": [1, 6, 7, 8, 9]}
+    model = calibrated(task, VARIANTS["E(3) on R3"], batch)
+    lengths = model(batch)
+    model.is_length = False
+    vectors = model(batch)
+    assert vectors.shape == (4, 3)
+    torch.testing.assert_close(lengths[:, 0], vectors.square().sum(dim=1).sqrt())
+    check_ledger(task, VARIANTS["E(3) on R3"], first_clouds(task, 2))
+    with pytest.raises(ValueError, match="from_vector is for the target 'mu'"):
+        Qm9Task("alpha", from_vector=True)
+
+
 def test_numbers_are_relative_to_what_the_elements_tell(shared_data) -> None:
     raw = qm9_dataset("train", source="mp2")
     homo, energy = (Qm9Task(name).dataset("train").tensors["target"] for name in ("homo", "energy_mp2"))

@@ -17,7 +17,7 @@ from rapidash.datasets._qm9_files import read_qm9_npz, read_qm9_sdf, read_qm9_ta
 from rapidash.datasets._qm9_tables import (
     PACKAGE_CSV,
     TARGETS_NPZ,
-    package_folder,
+    qm9pack_folder,
     read_qm9_package,
     read_qm9_targets,
     table_files,
@@ -141,7 +141,7 @@ def _b3lyp(
     try:
         number, path = locate(layouts, dataset="QM9 (b3lyp)", obtain=_OBTAIN["b3lyp"], data_dir=data_dir)
     except FileNotFoundError:
-        folder = package_folder() if data_dir is None else None
+        folder = qm9pack_folder() if data_dir is None else None
         if folder is None:
             raise
         number, path = layouts.index(PACKAGE_CSV), folder / PACKAGE_CSV

@@ -94,7 +94,7 @@ def _parts() -> list[str]:
     return [PACKAGE_CSV.replace("1", str(number)) for number in range(1, _NUM_PARTS + 1)]
 
 
-def package_folder() -> Path | None:
+def qm9pack_folder() -> Path | None:
     """The folder of csv files of the package qm9pack, where it is installed; it is not imported."""
     found = importlib.util.find_spec("qm9pack")
     folder = Path(found.origin).parent / "data" if found is not None and found.origin else None
