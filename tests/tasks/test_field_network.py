@@ -221,6 +221,9 @@ def test_what_does_not_fit_is_said() -> None:
         ValueError, match=r"need a network without reflections, or one for E\(3\), got symmetry O2\(z\)"
     ):
         FieldNetwork(RapidashConfig(**SMALL, symmetry="O2(z)"), data, ("spin",), target="speed")
+    about_z = RapidashConfig(**SMALL, symmetry="SO2(z)", space="R3")
+    with pytest.raises(ValueError, match=r"SO2\(z\) on R3 keeps reflections, under which pseudoscalars"):
+        FieldNetwork(about_z, data, ("spin",), target="speed")
     image = Field(Image(), level="cloud")
     odd = CloudDataset({**data.tensors, "x": torch.zeros(4, 2, 2)}, {**data.fields, "x": image}, COUNTS)
     with pytest.raises(ValueError, match=r"target 'x' is a Image of shape \(4, 2, 2\) at cloud level: a network gives"):

@@ -31,7 +31,7 @@ def mesh_entries(
     part: str,
     num_points: int | None,
     class_names: Sequence[str],
-    stream: tuple[object, ...],
+    stream: tuple[int | str, ...],
     obtain: str,
 ) -> list[Entry]:
     """The meshes ``CLASS/<part>/*.off`` of a folder in sorted order, with points uniform on their surfaces.

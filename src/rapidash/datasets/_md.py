@@ -47,6 +47,7 @@ _UNIT_NAMES = {
     "kj/mol": "kJ/mol",
 }
 _SPLIT_SEED = 42
+_PART_ARRAYS = ("pos", "energy", "forces")
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,14 @@ def _of_split(path: Path, name: str, arrays: Mapping[str, Array], fold: int) -> 
             f"{fold=}: {path} has the published split 1 alone. Put rmd17_{name}_train_{fold:02d}.npz and "
             f"rmd17_{name}_test_{fold:02d}.npz, or rmd17_{name}.npz with its folder splits, into the same folder"
         )
-    names = ("z", *(f"{part}_{kind}" for part in ("train", "test") for kind in ("pos", "energy", "forces")))
+    names = ("z", *(f"{part}_{kind}" for part in ("train", "test") for kind in _PART_ARRAYS))
     if missing := [key for key in names if f"{name}/{key}" not in arrays]:
         raise DataError(f"{path} has no array '{name}/{missing[0]}': it is another version")
-    z, *rest = (arrays[f"{name}/{key}"] for key in names)
-    train, test = (_shaped(path, z, *rest[k : k + 3], "kcal/mol") for k in (0, 3))
-    return _of_parts(path, train, test)
+    parts = [
+        _shaped(path, arrays[f"{name}/z"], *(arrays[f"{name}/{part}_{kind}"] for kind in _PART_ARRAYS), unit="kcal/mol")
+        for part in ("train", "test")
+    ]
+    return _of_parts(path, *parts)
 
 
 def _of_parts(path: Path, train: _Trajectory, test: _Trajectory) -> _Trajectory:

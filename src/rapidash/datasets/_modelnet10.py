@@ -66,11 +66,11 @@ def modelnet10_dataset(
     number, path = locate(layouts, dataset="ModelNet10", obtain=_OBTAIN, data_dir=data_dir, not_in=("modelnet40*",))
     fraction = 0.0 if split == "test" else val_fraction
     if number > 0:
-        folder, part = path.parents[2], "test" if split == "test" else "train"
+        folder, kind = path.parents[2], "test" if split == "test" else "train"
         shapes = ShapeCollector(
             folder, SampleErrors(folder, on_error), MODELNET10_CLASSES, num_points=num_points, normalize=normalize
         )
-        meshes = mesh_entries(folder, part, num_points, MODELNET10_CLASSES, ("modelnet10", seed), _OBTAIN)
+        meshes = mesh_entries(folder, kind, num_points, MODELNET10_CLASSES, ("modelnet10", seed), _OBTAIN)
         train, val = held_out(len(meshes), fraction)
         add_entries(shapes, [meshes[index] for index in (val if split == "val" else train).tolist()])
         return shapes.dataset(dtype)

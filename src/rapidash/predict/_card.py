@@ -1,10 +1,10 @@
 """The card of a saved model: what it was trained for, how good it is, which symmetry it has, how it is used."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from rapidash._plain import to_plain
 from rapidash._pretrained import front_matter
 from rapidash.methods import AVERAGED, FULL, HOW_IT_READS, Task, Variant, view_ledger
 from rapidash.tasks import FileTask
@@ -69,7 +69,7 @@ def model_card(
         library_name="rapidash",
         license=license,
         tags=[task.name],
-        model_index=_model_index(task, title, chosen, results),
+        model_index=_model_index(task, title, options, results),
     )
     listed = "\n".join(f"- {fact}" for fact in facts)
     return _CARD.format(
@@ -77,7 +77,9 @@ def model_card(
     )
 
 
-def _model_index(task: Task, title: str, chosen: str, results: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def _model_index(
+    task: Task, title: str, options: Mapping[str, Any], results: Mapping[str, Any]
+) -> list[dict[str, Any]] | None:
     """The test errors in the form of the hub; None where there are none."""
     metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
     found = {
@@ -85,12 +87,12 @@ def _model_index(task: Task, title: str, chosen: str, results: Mapping[str, Any]
         for name, words in (("test_error", ""), ("test_error_tta", ", averaged over motions"))
     }
     metrics = [
-        {"type": "error", "name": name, "value": float(value)}
-        for name, value in found.items()
-        if value is not None and math.isfinite(value)
+        {"type": "error", "name": name, "value": float(value)} for name, value in found.items() if value is not None
     ]
     if not metrics:
         return None
-    dataset = {"type": task.name, "name": f"{task.name} ({chosen})" if chosen else task.name, "split": "test"}
+    dataset: dict[str, Any] = {"type": task.name, "name": task.name, "split": "test"}
+    if given := {name: to_plain(value) for name, value in options.items() if name not in HOW_IT_READS}:
+        dataset["args"] = given
     kind = {"type": "graph-ml", "name": "clouds of points"}
     return [{"name": title, "results": [{"task": kind, "dataset": dataset, "metrics": metrics}]}]

@@ -1,6 +1,6 @@
 """A network for declared fields: how each input enters and what comes out follow from the representations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,14 +17,13 @@ from rapidash.groups import (
     Position,
     Pseudoscalar,
     Pseudovector,
-    Representation,
     Scalar,
     Tensor2,
     Vector,
     parse_group,
 )
 from rapidash.methods import Variant
-from rapidash.models import Network, NetworkConfig, cloud_network
+from rapidash.models import Network, NetworkConfig, RapidashConfig, cloud_network
 from rapidash.symmetry import Ledger, averaged_symmetry, symmetrized
 from rapidash.tasks._point_inputs import displacements, network_ledger, point_inputs
 
@@ -73,9 +72,10 @@ class FieldNetwork(nn.Module):
         self.has_cell = "cell" in data.fields
         self.pool = getattr(chosen.model, "pool", "sum")
         kinds = {name: data.fields[name].representation for name in inputs}
-        self.mirror = self._mirror(chosen.model, [*kinds.values(), self.output.representation])
-        if self.mirror is not None and hasattr(chosen.model, "symmetry"):
-            chosen = _for_rotations(chosen)
+        has_mirrored = any(isinstance(kind, _MIRRORED) for kind in (*kinds.values(), self.output.representation))
+        self.mirror = self._mirror(chosen.model) if has_mirrored else None
+        if self.mirror is not None and isinstance(chosen.model, RapidashConfig) and chosen.model.takes == "vectors":
+            chosen = replace(chosen, model=replace(chosen.model, symmetry=f"SE({data.tensors['pos'].shape[1]})"))
         self.vector_names = tuple(name for name, kind in kinds.items() if isinstance(kind, Vector | Pseudovector))
         self.categories = {
             name: data.tensors[name].unique().tolist()
@@ -96,6 +96,11 @@ class FieldNetwork(nn.Module):
         self.shape = data.tensors[target].shape[1:]
         sizes = self._sizes(data.tensors[target], chosen.model)
         self.backbone: Network = cloud_network(chosen.model, self.inputs.interface(scalars=num_scalars, **sizes))
+        if self.mirror is None and has_mirrored and not self.backbone.symmetry.is_subgroup(SE(self.inputs.dim)):
+            raise ValueError(
+                f"{chosen.model.symmetry} on {chosen.model.space} keeps reflections, under which pseudoscalars and "
+                "pseudovectors change sign: take a space with orientations"
+            )
         self.register_buffer("center", torch.zeros(()))
         self.register_buffer("unit", torch.ones(()))
 
@@ -104,10 +109,10 @@ class FieldNetwork(nn.Module):
         """Whether logits come out."""
         return self.num_classes > 0
 
-    def _mirror(self, model: NetworkConfig, kinds: Sequence[Representation]) -> Group | None:
-        """The identity and a mirror image, where fields tell them apart and the network does not; else None."""
+    def _mirror(self, model: NetworkConfig) -> Group | None:
+        """The identity and a mirror image, where the network is to keep reflections; else None."""
         group = parse_group(model.symmetry)
-        if not any(isinstance(kind, _MIRRORED) for kind in kinds) or group.is_subgroup(SE(group.dim)):
+        if group.is_subgroup(SE(group.dim)):
             return None
         if not SE(group.dim).is_subgroup(group):
             raise ValueError(
@@ -120,12 +125,9 @@ class FieldNetwork(nn.Module):
                 f"target {self.target!r} is a {kind}: on {model.space} with rotations a network sees distances, which "
                 "are those of the mirror image too. Take a space with orientations"
             )
-        mirror = torch.eye(group.dim, dtype=torch.float64)
-        mirror[0, 0] = -1
-        elements = torch.stack(
-            [torch.eye(group.dim, dtype=torch.float64), -torch.eye(3).double() if group.dim == 3 else mirror]
-        )
-        return Group(group.dim, FiniteGroup("mirror image", elements), translations=False)
+        identity = torch.eye(group.dim, dtype=torch.float64)
+        image = -identity if group.dim == 3 else torch.diag(torch.tensor([-1.0, 1.0], dtype=torch.float64))
+        return Group(group.dim, FiniteGroup("mirror image", torch.stack([identity, image])), translations=False)
 
     def _width(self, name: str, tensor: Tensor) -> int:
         return len(self.categories[name]) if name in self.categories else tensor[0].numel()
@@ -267,10 +269,3 @@ class FieldNetwork(nn.Module):
 def _vectors(tensor: Tensor) -> Tensor:
     """(rows, V, D), of (rows, D) too."""
     return tensor[:, None] if tensor.dim() == 2 else tensor.flatten(1, -2)
-
-
-def _for_rotations(variant: Variant) -> Variant:
-    """The variant with the rotations alone in its layers, where its network has a choice."""
-    dim = parse_group(variant.model.symmetry).dim
-    names: Mapping[str, Any] = getattr(variant.model, "__dataclass_fields__", {})
-    return replace(variant, model=replace(variant.model, symmetry=f"SE({dim})")) if "symmetry" in names else variant
