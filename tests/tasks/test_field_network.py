@@ -1,6 +1,6 @@
 """Networks from declared fields: every representation as input and output, pseudovectors and pseudoscalars too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -207,6 +207,22 @@ def test_numbers_are_in_units_of_their_deviation_about_their_mean() -> None:
     assert torch.equal(other(every(data)), data.tensors["pos"])  # nothing is where the points are
 
 
+def test_clouds_that_repeat_have_edges_across_the_boundary() -> None:
+    """Two points near opposite faces of a cell of 4 are neighbors at a distance of 0.5, as if they stood side by side."""
+    inside, across = torch.tensor([[1.0, 1, 1], [1.5, 1, 1]]), torch.tensor([[0.25, 1, 1], [3.75, 1, 1]])
+    values = []
+    for pos in (inside, across):
+        tensors = {"pos": pos.double(), "cell": 4 * torch.eye(3).double()[None], "energy": torch.ones(1).double()}
+        fields = {"pos": Field(Position()), "cell": Field(Vector(), level="cloud")}
+        data = CloudDataset(tensors, {**fields, "energy": Field(Scalar(), level="cloud")}, torch.tensor([2]))
+        torch.manual_seed(0)
+        model = FieldNetwork(replace(DISTANCES, edges="radius-1.0", kernel="exact"), data, target="energy").double()
+        values.append(model(data[0]).item())
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+    with pytest.raises(ValueError, match="the clouds repeat along a cell, and the network 'EGNN' knows none"):
+        FieldNetwork(EGNNConfig(channels=8, num_layers=1), data, target="energy")
+
+
 def test_what_does_not_fit_is_said() -> None:
     data = clouds()
     with pytest.raises(ValueError, match=r"unknown field of the data 'momentun'.*did you mean 'momentum'"):
@@ -215,7 +231,9 @@ def test_what_does_not_fit_is_said() -> None:
         FieldNetwork(ORIENTED, data, ("inertia",), target="speed")
     for target in ("momentum", "volume"):
         for config in (DISTANCES, EGNNConfig(channels=8, num_layers=1)):
-            with pytest.raises(ValueError, match=rf"target '{target}' is a Pseudo.*Take a space with orientations"):
+            with pytest.raises(
+                ValueError, match=rf"target '{target}' is a Pseudo.* on R3 cannot tell a cloud from its mirror"
+            ):
                 FieldNetwork(config, data, ("vel",), target=target)
     with pytest.raises(
         ValueError, match=r"need a network without reflections, or one for E\(3\), got symmetry O2\(z\)"

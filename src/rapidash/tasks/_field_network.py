@@ -91,6 +91,10 @@ class FieldNetwork(nn.Module):
         copies = {name: _vectors(data.tensors[name]).shape[1] for name in self.vector_names}
         vectors = [f"{name} {number}" for name, count in copies.items() for number in range(count)]
         vectors = vectors if self.has_cell else [*vectors, "displacement from the centroid"]
+        if self.has_cell and not isinstance(chosen.model, RapidashConfig):
+            raise ValueError(
+                f"the clouds repeat along a cell, and the network {chosen.model.kind!r} knows none: take 'rapidash'"
+            )
         self.inputs = point_inputs(chosen, vectors)
         num_scalars = 1 + sum(self._width(name, data.tensors[name]) for name in inputs if name not in copies)
         self.shape = data.tensors[target].shape[1:]
@@ -119,11 +123,12 @@ class FieldNetwork(nn.Module):
                 f"pseudoscalars and pseudovectors need a network without reflections, or one for E({group.dim}), got "
                 f"symmetry {group}"
             )
-        if model.takes == "invariants" and isinstance(self.output.representation, _MIRRORED):
+        tells_it = isinstance(model, RapidashConfig) and model.takes == "vectors"
+        if isinstance(self.output.representation, _MIRRORED) and not tells_it:
             kind = type(self.output.representation).__name__
             raise ValueError(
-                f"target {self.target!r} is a {kind}: on {model.space} with rotations a network sees distances, which "
-                "are those of the mirror image too. Take a space with orientations"
+                f"target {self.target!r} is a {kind}: {model.kind!r} on {model.space} cannot tell a cloud from its "
+                "mirror image. Take 'rapidash' on a space with orientations"
             )
         identity = torch.eye(group.dim, dtype=torch.float64)
         image = -identity if group.dim == 3 else torch.diag(torch.tensor([-1.0, 1.0], dtype=torch.float64))
@@ -166,7 +171,7 @@ class FieldNetwork(nn.Module):
 
     def forward(self, batch: CloudBatch) -> Tensor:
         """The target of every cloud or point."""
-        needed = {"pos", *self.names, *(_CELL if self.has_cell else ())}
+        needed = {"pos", *self.names, *({*_CELL} & {*batch.fields})}
         seen = CloudBatch(
             {name: batch[name] for name in needed},
             {name: batch.fields[name] for name in needed},
@@ -247,7 +252,8 @@ class FieldNetwork(nn.Module):
         found, kept, _ = self.inputs.features(pos, given, torch.cat(scalars, dim=1))
         features: dict[str, Any] = {"scalars": found, "vectors": kept}
         if self.has_cell:
-            features["cell"] = Cell(batch["cell"].to(pos), batch["periodic"].bool())
+            periodic = batch["periodic"].bool() if "periodic" in batch.tensors else None
+            features["cell"] = Cell(batch["cell"].to(pos), periodic)
         return features
 
     def _scalars(self, name: str, batch: CloudBatch) -> Tensor:
