@@ -208,7 +208,7 @@ def test_numbers_are_in_units_of_their_deviation_about_their_mean() -> None:
 
 
 def test_clouds_that_repeat_have_edges_across_the_boundary() -> None:
-    """Two points near opposite faces of a cell of 4 are neighbors at a distance of 0.5, as if they stood side by side."""
+    """Two points near opposite faces of a cell of 4 are 0.5 apart, as if they stood side by side."""
     inside, across = torch.tensor([[1.0, 1, 1], [1.5, 1, 1]]), torch.tensor([[0.25, 1, 1], [3.75, 1, 1]])
     values = []
     for pos in (inside, across):

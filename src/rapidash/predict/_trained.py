@@ -44,6 +44,7 @@ from rapidash.methods import (
     view_ledger,
     view_names,
 )
+from rapidash.models import ANSWERS, answers, check_answers
 from rapidash.predict._card import model_card
 from rapidash.predict._finite import (
     check_inputs,
@@ -124,6 +125,8 @@ class TrainedModel:
             "results": to_plain(self.results),
             "view": self.view,
         }
+        with self.view_model():
+            config[ANSWERS] = answers(self.model)
         about = (self.task, self.variant, self.task_options, self.results, self.view)
         card = model_card(*about, license=license, notes=notes)
         return write_pretrained(folder, self.model, config, kind="task", card=card)
@@ -172,7 +175,10 @@ class TrainedModel:
         load_weights(model, tensors, path)
         found = {name: config[name] for name in ("reference", "training", "results")}
         view = config.get("view", FULL)
-        return cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
+        loaded = cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
+        with loaded.view_model():
+            check_answers(model, config, path)
+        return loaded
 
     @property
     def views(self) -> list[str]:
