@@ -3,8 +3,8 @@
     python tools/train_packaged.py dipole --run-dir runs/packaged       # needs: pip install --no-deps qm9pack
     python tools/train_packaged.py nbody --run-dir runs/packaged
 
-Each takes about five minutes of one core. With one thread the weights are the same bit for bit on the same machine and
-version of torch. A run that was stopped continues from its last checkpoint.
+Each takes at most five minutes of one core. With one thread the weights are the same bit for bit on the same machine
+and version of torch. A run that was stopped continues from its last checkpoint.
 """
 
 import argparse
@@ -67,8 +67,9 @@ DIPOLE = Packaged(
         threads=1,
     ),
     "Dipole moments (B3LYP/6-31G(2df,p), debye) and geometries of the molecules of QM9, as the package qm9pack 1.0.3 "
-    "has them, which is under the MIT license: copyright of its author, R. Ramakrishnan. Ramakrishnan et al., "
-    "Scientific Data 1, 140022 (2014). The data are not in this folder.",
+    "has them. Its MIT license (copyright of its author, R. Ramakrishnan) allows weights that were trained on them to "
+    "be given away. The data themselves are not in this folder. Source: Ramakrishnan et al., Scientific Data 1, 140022 "
+    "(2014).",
 )
 NBODY = Packaged(
     "nbody",
@@ -98,7 +99,7 @@ NBODY = Packaged(
         threads=1,
     ),
     "Charged particles, simulated by rapidash.datasets.nbody_dataset after Satorras et al., ICML 2021: no data of "
-    "others.",
+    "others, so that no terms of others apply.",
 )
 MODELS = {"dipole": DIPOLE, "nbody": NBODY}
 
@@ -123,7 +124,9 @@ def fit(name: str, run_dir: Path, steps: int | None = None) -> TrainedModel:
     model_of = MODELS[name]
     options = dict(model_of.options)
     if model_of.task == "qm9":
-        options["data_dir"] = str(qm9pack_folder())
+        if (folder := qm9pack_folder()) is None:
+            raise SystemExit("the molecules of QM9 come with the package qm9pack: pip install --no-deps qm9pack==1.0.3")
+        options["data_dir"] = str(folder)
     torch.set_num_threads(1)
     config = model_of.train if steps is None else replace(model_of.train, steps=steps)
     task = get_task(model_of.task, **options)
