@@ -212,10 +212,10 @@ def _of_split(path: Path, name: str, arrays: Mapping[str, Array], fold: int) -> 
     names = ("z", *(f"{part}_{kind}" for part in ("train", "test") for kind in _PART_ARRAYS))
     if missing := [key for key in names if f"{name}/{key}" not in arrays]:
         raise DataError(f"{path} has no array '{name}/{missing[0]}': it is another version")
-    parts = [
-        _shaped(path, arrays[f"{name}/z"], *(arrays[f"{name}/{part}_{kind}"] for kind in _PART_ARRAYS), unit="kcal/mol")
-        for part in ("train", "test")
-    ]
+    parts = []
+    for part in ("train", "test"):
+        pos, energy, forces = (arrays[f"{name}/{part}_{kind}"] for kind in _PART_ARRAYS)
+        parts.append(_shaped(path, arrays[f"{name}/z"], pos, energy, forces, "kcal/mol"))
     return _of_parts(path, *parts)
 
 
