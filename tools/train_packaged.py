@@ -128,7 +128,9 @@ def fit(name: str, run_dir: Path, steps: int | None = None) -> TrainedModel:
             raise SystemExit("the molecules of QM9 come with the package qm9pack: pip install --no-deps qm9pack==1.0.3")
         options["data_dir"] = str(folder)
     torch.set_num_threads(1)
-    config = model_of.train if steps is None else replace(model_of.train, steps=steps)
+    config = model_of.train
+    if steps is not None:
+        config = replace(config, steps=steps, warmup_steps=min(config.warmup_steps, steps))
     task = get_task(model_of.task, **options)
     model = build_model(task, model_of.variant, seed=SEED)
     data = {"train_set": task.dataset("train"), "val_set": task.dataset("val")}
