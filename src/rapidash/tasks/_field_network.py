@@ -225,7 +225,7 @@ class FieldNetwork(nn.Module):
         return replace(before, effective=found, reasons=reasons, exact=is_exact, exact_part=exact_part)
 
     def _raw(self, batch: CloudBatch) -> Tensor:
-        """What the backbone gives, a row for each cloud or point."""
+        """The values of the backbone, a row for each cloud or point."""
         out = self.backbone(batch.pos, batch.batch, **self._features(batch))
         match self.output.representation:
             case Vector() | Pseudovector() | Position():
