@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CPU_ONLY := OMP_NUM_THREADS=1
 
-.PHONY: study test nightly lint types docs bench wheel changelog clean
+.PHONY: study test nightly lint types docs bench wheel packaged changelog clean
 
 study: $(STAMP)
 	$(BIN)/rapidash study nbody
@@ -33,6 +33,11 @@ wheel: $(STAMP)
 
 changelog: $(STAMP)
 	$(BIN)/python tools/changelog.py
+
+packaged: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "qm9pack==1.0.3"
+	$(CPU_ONLY) $(BIN)/python tools/train_packaged.py dipole --run-dir runs/packaged
+	$(CPU_ONLY) $(BIN)/python tools/train_packaged.py nbody --run-dir runs/packaged
 
 bench: $(STAMP)
 	$(BIN)/rapidash bench

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -302,9 +303,14 @@ def test_an_interrupted_prediction_leaves_nothing(tmp_path: Path, capsys, monkey
     assert sorted(os.listdir()) == before
 
 
-def test_a_model_is_looked_for_in_folders_only(capsys) -> None:
+def test_a_model_that_is_neither_a_folder_nor_on_the_hub(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # not installed
     assert run("predict", "someone/model", "water.xyz") == 1
-    assert "no saved model at someone/model" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no saved model at someone/model: there is no such folder" in said
+    assert "pip install 'rapidash[hub]'" in said
+    assert run("predict", "dipoles", "water.xyz") == 1
+    assert "one that comes along with the package a name such as dipole" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["study", "train"])

@@ -43,13 +43,14 @@ HUB = Path("hub")
 
 class HfApi:
     def create_repo(self, repo_id, *, private=None, exist_ok=False): (HUB / repo_id).mkdir(parents=True)
-    def upload_folder(self, *, repo_id, folder_path): shutil.copytree(folder_path, HUB / repo_id, dirs_exist_ok=True)
+    def upload_folder(self, *, repo_id, folder_path, allow_patterns=None):
+        shutil.copytree(folder_path, HUB / repo_id, dirs_exist_ok=True)
 
-def snapshot_download(repo_id, *, revision=None): return str(HUB / repo_id)
+def snapshot_download(repo_id, *, revision=None, allow_patterns=None): return str(HUB / repo_id)
 
 sys.modules["lightning"] = types.SimpleNamespace(LightningModule=LightningModule, Trainer=Trainer)
 sys.modules["huggingface_hub"] = types.SimpleNamespace(HfApi=HfApi, snapshot_download=snapshot_download)
-"""  # for packages that the tests do not install; the signatures are those of lightning 2.6 and huggingface_hub 2.4
+"""  # neither a hub nor Lightning here: tests/test_lightning.py and tests/predict/test_hub.py try the real ones
 
 
 def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
@@ -83,6 +84,17 @@ def test_files_of_add_your_own_are_short_and_its_entry_points_name_them() -> Non
     blocks = re.findall(r"code-block:: python\n\n(    # my_package(?:.*\n)(?:    .*\n|\n)+)", page)
     assert len(blocks) == len(files)
     assert max(len([line for line in block.splitlines() if line.strip()]) for block in blocks) < 30
+
+
+def test_own_data_are_trained_on_in_15_lines_and_a_task_has_20() -> None:
+    page = (DOCS / "your_data.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", page)
+    [loop] = [block for block in blocks if "for batch in loader" in block]
+    [task] = [block for block in blocks if "class MySolids(FieldTask)" in block]
+    for block, most in ((loop, 15), (task, 20)):
+        lines = [line for line in block.splitlines() if line.strip()]
+        assert len([line for line in lines if "import" not in line]) <= most
+        assert len(lines) <= most + 3
 
 
 def test_wrong_code_is_noticed(tmp_path: Path) -> None:

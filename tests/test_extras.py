@@ -76,7 +76,7 @@ def wrong_extras(text: str, known: dict[str, set[str]]) -> list[str]:
 
 
 def test_the_extras_are_these() -> None:
-    assert extras().keys() == {"data", "fast", "mesh", "mol", "rl", "study", "tables", "tabular"}
+    assert extras().keys() == {"data", "fast", "hub", "mesh", "mol", "rl", "study", "tables", "tabular"}
     assert {distribution(entry) for entry in project()["dependencies"]} == CORE
     assert extras()["mol"] == {"ase", "rdkit"}
     assert {"egnn-pytorch", "torch-geometric"} <= extras()["study"]
@@ -128,6 +128,10 @@ def test_pages_name_extras_that_exist(name: str) -> None:
 
 
 FEATURES = {  # code that needs an extra, and what it says without it
+    "_hub.upload(None, 'someone/model', private=True)": (
+        "push_to_hub needs huggingface_hub: pip install 'rapidash[hub]'"
+    ),
+    "_hub.model_folder('someone/model')": "on the hub needs huggingface_hub: pip install 'rapidash[hub]'",
     "tabular.EquiTabPFNClassifier()": "EquiTabPFNClassifier needs scikit-learn: pip install 'rapidash[tabular]'",
     "read_h5(Path('x.h5'), ('data',))": "x.h5 needs h5py: pip install 'rapidash[data]'",
     "select_backend('edge_conv', 'numba', torch.ones(1))": "numba is not installed: pip install 'rapidash[fast]'",
@@ -154,6 +158,7 @@ TRY_ALL = """
 import tempfile
 from pathlib import Path
 import torch
+from rapidash import _hub
 from rapidash.bench import _render
 from rapidash.datasets import digits_images, read_valued_clouds
 from rapidash.datasets._h5 import read_h5
@@ -169,7 +174,7 @@ def empty(suffix):
 for code in CODES:
     try:
         exec(code)
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
         print(str(error))
     else:
         print("no error")

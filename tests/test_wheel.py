@@ -88,6 +88,12 @@ def environment(base: Environment, wheel: Path, request: pytest.FixtureRequest) 
 
 CORE = """
 import torch, rapidash
+from pathlib import Path
+from rapidash.predict import TrainedModel
+water = "3\\n\\nO 0 0 0.1173\\nH 0 0.7572 -0.4692\\nH 0 -0.7572 -0.4692\\n"
+Path("water.xyz").write_text(water)
+made = TrainedModel.from_pretrained("dipole").predict_files("water.xyz")  # a model that comes along
+assert 1.0 < made.outputs["mu"].values.item() < 3.0, made.outputs["mu"]
 from importlib.metadata import version
 from rapidash.models import Rapidash
 assert "site-packages" in rapidash.__file__, rapidash.__file__
@@ -127,6 +133,20 @@ for backend in ("numba", "reference"):
     torch.manual_seed(0)
     outputs.append(Rapidash(**options, backend=backend)(pos, scalars=torch.ones(9, 1)).scalars)
 torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+"""
+HUB = """
+import huggingface_hub, os
+from pathlib import Path
+from rapidash.predict import TrainedModel
+trained = TrainedModel.from_pretrained("dipole")
+card = huggingface_hub.ModelCard.load(str(trained.save_pretrained("model", license="mit") / "README.md"))
+assert card.data.license == "mit" and card.data.eval_results[0].metric_value < 0.5
+place = Path("cache/models--someone--dipole")
+trained.save_pretrained(place / "snapshots" / ("0" * 40))
+(place / "refs").mkdir()
+(place / "refs" / "main").write_text("0" * 40)
+huggingface_hub.constants.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_CACHE = True, "cache"
+assert TrainedModel.from_pretrained("someone/dipole").task_name == "qm9"
 """
 MOL = """
 import ase.io, torch
@@ -191,6 +211,7 @@ DGCNNConfig(channels=4, num_layers=1, edges="knn-2").build(Interface(3, in_scala
 FEATURES = {
     "[data]": DATA,
     "[fast]": FAST,
+    "[hub]": HUB,
     "[mesh]": MESH,
     "[mol]": MOL,
     "[rl]": RL,
@@ -209,9 +230,15 @@ def test_a_wheel_with_another_content_is_refused(wheel: Path) -> None:
             "rapidash/py.typed",
             "rapidash/report/templates/report.html.j2",
             "rapidash/report/templates/style.css",
+            "rapidash/pretrained/dipole/README.md",
+            "rapidash/pretrained/dipole/model.safetensors",
+            "rapidash/pretrained/nbody/model.safetensors",
             "rapidash/symmetrize/tabular/weights/config.json",
             "rapidash/symmetrize/tabular/weights/model.safetensors",
         } < {*names}
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        assert max(size for name, size in sizes.items() if "/pretrained/" in name) < 1 << 20
+        assert wheel.stat().st_size < 5 << 20
         for left_out, added in (("rapidash/report/templates/style.css", None), (None, "tests/test_cli.py")):
             changed = io.BytesIO()
             with zipfile.ZipFile(changed, "w") as other:

@@ -74,13 +74,22 @@ def _parser() -> Parser:
             "is moved back, and beside the mean of every output stands NAME_spread, how far it moves over the poses."
         ),
         examples=(
+            "  rapidash predict dipole molecule.xyz\n"
             "  rapidash predict runs/train-qm9/work/KEY molecules.xyz\n"
             "  rapidash predict runs/train-shapes/work/KEY scans/*.ply --out classes.csv --skip-bad\n"
             '  rapidash predict runs/train-qm9/work/KEY molecules.xyz --average "SO(3)" --elements 32\n'
             "  rapidash predict runs/train-shapenet-part/work/KEY chair.off --category Chair --out parts.ply"
         ),
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        type=str,
+        help=(
+            "folder of a saved model, or of its run; a model that comes along: dipole (of molecules of H, C, N, O, F) "
+            "or nbody; or USER/NAME of the Hugging Face hub"
+        ),
+    )
     parser.add_argument("files", metavar="FILE", nargs="+", type=str, help="clouds: .xyz, .extxyz, .npz, .ply, .off")
     parser.add_argument(
         "--out",

@@ -69,8 +69,7 @@ def find_pretrained(path: Path | str) -> Path:
     """The folder of a saved model from the folder itself, a file in it, or the folder above its ``model``.
 
     The folder of a training, whose runs lie in ``work``, stands for its model where it has one alone.
-    Raises: FileNotFoundError saying what was looked for, and that the name of a hub is not looked up; ValueError for a
-        folder with several models, naming them.
+    Raises: FileNotFoundError saying what was looked for; ValueError for a folder with several models, naming them.
     """
     path = Path(path).expanduser()
     if path.is_file() and path.name in (WEIGHTS, CONFIG):
@@ -87,7 +86,8 @@ def find_pretrained(path: Path | str) -> Path:
     found = "is a file of another name" if path.is_file() else "has neither" if path.is_dir() else "does not exist"
     raise FileNotFoundError(
         f"no saved model at {path}: expected a folder with {CONFIG} and {WEIGHTS}, and it {found}. "
-        "Models are read from local folders: download one from a hub first (hf download NAME --local-dir DIR)"
+        "A model of the Hugging Face hub has a name such as USER/NAME, one that comes along with the package a name "
+        "such as dipole"
     )
 
 
@@ -194,6 +194,16 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path |
             f"{'; '.join(problems[:4])}{more}"
         )
     model.load_state_dict(dict(tensors))
+
+
+def front_matter(**entries: Any) -> str:
+    """The head of a card, between lines of dashes: what a hub reads of it. Entries of None are left out.
+
+    JSON is YAML, so that no text of a name needs other quotes.
+    """
+    shown = {name.replace("model_index", "model-index"): value for name, value in entries.items() if value is not None}
+    lines = [f"{name}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}" for name, value in shown.items()]
+    return "\n".join(["---", *lines, "---", ""])
 
 
 def model_dtype(model: nn.Module) -> str:

@@ -164,9 +164,11 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         Rapidash.from_pretrained(tmp_path)
 
 
-def test_a_hub_is_not_looked_up(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no saved model at someone/network: .*download one from a hub first"):
-        Rapidash.from_pretrained("someone/network")
+def test_what_is_no_saved_network_says_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"no saved model at .*/nowhere: expected .*of the Hugging Face hub has"
+    ):
+        Rapidash.from_pretrained(tmp_path / "nowhere")
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(FileNotFoundError, match="it is a file of another name"):
         Rapidash.from_pretrained(tmp_path / "a.txt")

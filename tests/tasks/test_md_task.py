@@ -121,3 +121,11 @@ def test_wrong_data_and_options_teach(shared_data, tmp_path) -> None:
     batch = first_clouds(task, 1)
     with pytest.raises(ValueError, match=r"elements \[26\] are not among"):
         task.build(VARIANTS["E(3) on R3"])(batch.with_tensor("z", batch["z"] * 0 + 26))
+
+
+def test_molecules_of_rmd17_are_tested_on_their_published_part(shared_data) -> None:
+    task = MdTask("aspirin", num_train=950, num_val=50)
+    assert [len(task.dataset(split)) for split in ("train", "val", "test")] == [950, 50, 1000]
+    assert MdTask().test_molecule == "auto"
+    with pytest.raises(ValueError, match=r"fold=2: .* has the published split 1 alone"):
+        MdTask("aspirin", fold=2).dataset("train")

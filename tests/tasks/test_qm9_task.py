@@ -43,6 +43,41 @@ def test_every_target_of_the_mp2_set(shared_data, target: str) -> None:
     assert isinstance(task.output.representation, Vector if task.is_vector else Scalar)
 
 
+def test_targets_of_the_benchmark_are_found_by_name(shared_data) -> None:
+    """Errors are in the units in which the field reports them."""
+    units = {"mu": "D", "alpha": "bohr^3", "r2": "bohr^2", "cv": "cal/mol/K", "gap": "meV", "zpve": "meV"}
+    units |= dict.fromkeys(("u0", "u298", "h298", "g298", "u0_atom"), "meV")
+    assert {name: Qm9Task(name).unit for name in units} == units
+    task = Qm9Task("mu", num_val=3)
+    batch = first_clouds(task, 3, "val")
+    assert task.errors(batch["target"] + 0.25, batch).tolist() == pytest.approx([0.25] * 3)
+    raw = qm9_dataset("train", source="b3lyp").tensors["mu"]
+    whole = qm9_dataset("val", source="b3lyp").tensors["mu"][:3]
+    torch.testing.assert_close(batch["target"], whole - raw.mean())
+    with pytest.raises(
+        ValueError, match=r"qm9_b3lyp_targets\.npz \('b3lyp'\) has no target 'energy_mp2', it has \['mu'"
+    ):
+        Qm9Task("energy_mp2", source="b3lyp").dataset("val")
+
+
+def test_a_dipole_moment_may_be_the_length_of_a_vector(shared_data) -> None:
+    """Nothing is taken off it, it is never negative, and it is that of the vector of the network for dipoles."""
+    task = Qm9Task("mu", from_vector=True, num_train=8, num_val=4)
+    raw = qm9_dataset("val", source="b3lyp").tensors["mu"][:4]
+    batch = first_clouds(task, 4, "val")
+    torch.testing.assert_close(batch["target"], raw)
+    assert task.reference() == {"elements": [1, 6, 7, 8, 9]}
+    model = calibrated(task, VARIANTS["E(3) on R3"], batch)
+    lengths = model(batch)
+    model.is_length = False
+    vectors = model(batch)
+    assert vectors.shape == (4, 3)
+    torch.testing.assert_close(lengths[:, 0], vectors.square().sum(dim=1).sqrt())
+    check_ledger(task, VARIANTS["E(3) on R3"], first_clouds(task, 2))
+    with pytest.raises(ValueError, match="from_vector is for the target 'mu'"):
+        Qm9Task("alpha", from_vector=True)
+
+
 def test_numbers_are_relative_to_what_the_elements_tell(shared_data) -> None:
     raw = qm9_dataset("train", source="mp2")
     homo, energy = (Qm9Task(name).dataset("train").tensors["target"] for name in ("homo", "energy_mp2"))
@@ -78,7 +113,7 @@ def test_wrong_options_teach(shared_data, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"unknown target of qm9 'hommo'.*did you mean 'homo'"):
         Qm9Task("hommo")
     with pytest.raises(ValueError, match=r"has no target 'alpha', it has \['homo'"):
-        Qm9Task("alpha").dataset("val")
+        Qm9Task("alpha", source="mp2").dataset("val")
     with pytest.raises(ValueError, match="unknown source of qm9"):
         Qm9Task(source="mp3")
     with pytest.raises(ValueError, match="at least 1"):

@@ -2,6 +2,7 @@
 
 from rapidash._seed import seeded
 from rapidash.data._cloud import CloudBatch, CloudDataset
+from rapidash.data._collate import collate
 from rapidash.data._corruption_error import CorruptionError, corruption_error, relative_errors
 from rapidash.data._corruptions import (
     CORRUPTIONS,
@@ -38,6 +39,7 @@ __all__ = [
     "RowBatch",
     "RowDataset",
     "centers_far_away",
+    "collate",
     "corrupt",
     "corrupt_dataset",
     "corruption_error",

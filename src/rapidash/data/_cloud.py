@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from rapidash.data._fields import DeclaredTensors, Field, check_indices, repeated
+from rapidash.data._fields import DeclaredTensors, Field, check_indices, one_index, repeated
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,10 @@ class CloudBatch(DeclaredTensors):
         return torch.cat([field.representation.act(element, points) for element, points in clouds])
 
 
-class CloudDataset:
+class CloudDataset(Dataset[CloudBatch]):
     """Clouds in memory: point fields concatenated over clouds, cloud fields one row per cloud.
+
+    It is a data set of ``torch.utils.data``: ``DataLoader(dataset, batch_size=32, collate_fn=rapidash.data.collate)``.
 
     Args:
         tensors: every field by name, "pos" among them.
@@ -127,6 +131,10 @@ class CloudDataset:
 
     def __len__(self) -> int:
         return len(self.num_points)
+
+    def __getitem__(self, index: SupportsIndex) -> CloudBatch:
+        """One cloud, a batch of its own."""
+        return self.batch(one_index(index, len(self)))
 
     def batch(self, indices: Int[Tensor, " B"]) -> CloudBatch:
         """The clouds with the given indices, in this order.

@@ -1,9 +1,10 @@
 """Named tensors with declared fields: what every kind of batch has in common."""
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, SupportsIndex, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -105,3 +106,20 @@ def check_indices(indices: Int[Tensor, " B"], size: int, sample: str) -> None:
         raise ValueError(f"a batch needs at least one {sample}")
     if int(indices.min()) < 0 or int(indices.max()) >= size:
         raise IndexError(f"indices must be in [0, {size}), got {int(indices.min())} to {int(indices.max())}")
+
+
+def one_index(index: SupportsIndex, size: int) -> Int[Tensor, " 1"]:
+    """The index of one sample of a dataset, from the end where it is negative, as a batch wants it.
+
+    Raises: IndexError for one outside the dataset, TypeError for what is no whole number.
+    """
+    try:
+        place = operator.index(index)
+    except TypeError as error:
+        raise TypeError(
+            f"dataset[i] is one sample, i a whole number, got {index!r}: take dataset.batch(indices) for several, "
+            "dataset.subset(indices) for a part of the dataset"
+        ) from error
+    if not -size <= place < size:
+        raise IndexError(f"index {place} is outside a dataset of {size} samples")
+    return torch.tensor([place % size])

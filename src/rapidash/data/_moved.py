@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from rapidash._seed import seeded
-from rapidash.data._fields import Field
+from rapidash.data._fields import Field, one_index
 from rapidash.data._protocols import Batch, Dataset
 from rapidash.groups import MatrixGroup
 
@@ -38,6 +39,10 @@ class MovedDataset:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def __getitem__(self, index: SupportsIndex) -> Batch:
+        """One moved sample, a batch of its own."""
+        return self.batch(one_index(index, len(self)))
 
     def batch(self, indices: Int[Tensor, " B"]) -> Batch:
         """The moved samples with the given indices, in this order."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from rapidash.data._fields import DeclaredTensors, Field, check_indices, repeated
+from rapidash.data._fields import DeclaredTensors, Field, check_indices, one_index, repeated
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class RowBatch(DeclaredTensors):
         return replace(self, tensors=repeated(self.tensors, num))
 
 
-class RowDataset:
-    """Samples in memory: every tensor has one row for each.
+class RowDataset(Dataset[RowBatch]):
+    """Samples in memory: every tensor has one row for each; a data set of ``torch.utils.data``, see `collate`.
 
     Args:
         tensors: every field by name, each (size, ...).
@@ -73,6 +75,10 @@ class RowDataset:
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, index: SupportsIndex) -> RowBatch:
+        """One row, a batch of its own."""
+        return self.batch(one_index(index, len(self)))
 
     def batch(self, indices: Int[Tensor, " B"]) -> RowBatch:
         """The samples with the given indices, in this order.

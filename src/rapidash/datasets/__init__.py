@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
     from rapidash.datasets._mnist import mnist_superpixels_dataset
-    from rapidash.datasets._modelnet10 import modelnet10_dataset
+    from rapidash.datasets._modelnet10 import MODELNET10_CLASSES, modelnet10_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
     from rapidash.datasets._molecules import Molecules
     from rapidash.datasets._motion_clips import Motion, MotionClips, read_motion_clips
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
+    from rapidash.datasets._qm9_tables import qm9pack_folder
     from rapidash.datasets._reading import DataError, OnError, ReadDataset, SampleErrors, whole_numbers
     from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, ScanVariant, scanobjectnn_dataset
     from rapidash.datasets._shape_images import (
@@ -78,6 +79,7 @@ __all__ = [
     "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
     "HOOKS_FACTORS",
+    "MODELNET10_CLASSES",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
@@ -137,6 +139,7 @@ __all__ = [
     "qm7_dataset",
     "qm9_dataset",
     "qm9_split",
+    "qm9pack_folder",
     "read_clouds",
     "read_motion_clips",
     "read_valued_clouds",
@@ -182,7 +185,7 @@ _LAZY = {
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
     "_mnist": ("mnist_superpixels_dataset",),
-    "_modelnet10": ("modelnet10_dataset",),
+    "_modelnet10": ("MODELNET10_CLASSES", "modelnet10_dataset"),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
     "_digits": ("DIGITS_SIZE", "digits_images"),
     "_elements": ("ELEMENT_SYMBOLS",),
@@ -209,6 +212,7 @@ _LAZY = {
         "qm9_split",
         "Qm9Source",
     ),
+    "_qm9_tables": ("qm9pack_folder",),
     "_reading": (
         "DataError",
         "ReadDataset",

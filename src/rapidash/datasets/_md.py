@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from rapidash.data import Field
-from rapidash.datasets._locate import locate
+from rapidash.datasets._locate import beside, locate
 from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._npz import read_npz
@@ -32,10 +32,12 @@ from rapidash.datasets._units import EV_PER, TOTALS, energy_kinds, prevailing
 from rapidash.groups import Scalar, Vector
 
 _OBTAIN = (
-    "Get rMD17 (rmd17_<molecule>.npz) from figshare.com/articles/dataset/12672038, MD17 (md17_<molecule>.npz) from "
-    "sgdml.org, or md_small_molecules.npz or alkanes_md.npz."
+    "Get rMD17 (rmd17_<molecule>.npz) from figshare.com/articles/dataset/12672038 or its splits "
+    "(rmd17_<molecule>_train_01.npz, ...) from github.com/andersx/rmd17-npz, MD17 (md17_<molecule>.npz) from "
+    "sgdml.org, or rmd17_split01.npz, md_small_molecules.npz or alkanes_md.npz."
 )
-_COLLECTIONS = ("md_small_molecules.npz", "alkanes_md.npz")
+_SPLIT_OF_RMD17 = "rmd17_split01.npz"
+_COLLECTIONS = (_SPLIT_OF_RMD17, "md_small_molecules.npz", "alkanes_md.npz")
 _UNIT_NAMES = {
     "kcal/mol": "kcal/mol",
     "ev": "eV",
@@ -45,17 +47,22 @@ _UNIT_NAMES = {
     "kj/mol": "kJ/mol",
 }
 _SPLIT_SEED = 42
+_PART_ARRAYS = ("pos", "energy", "forces")
 
 
 @dataclass(frozen=True)
 class _Trajectory:
-    """One molecule: z (A,), pos (F, A, 3), energy (F,), forces (F, A, 3) or None, the unit of energy or None."""
+    """One molecule: z (A,), pos (F, A, 3), energy (F,), forces (F, A, 3) or None, the unit of energy or None.
+
+    Of the configurations of one published split, the first ``num_pool`` are those for training, the rest the test.
+    """
 
     z: NDArray[np.int64]
     pos: NDArray[np.float64]
     energy: NDArray[np.float64]
     forces: NDArray[np.float64] | None
     unit: str | None
+    num_pool: int | None = None
 
 
 def md_dataset(
@@ -73,12 +80,15 @@ def md_dataset(
 ) -> ReadDataset:
     """Configurations of one molecule with energies and forces.
 
-    Read are ``rmd17_<name>.npz``, ``md17_<name>.npz``, ``<name>_dft.npz``, and the set ``name`` of
-    ``md_small_molecules.npz`` (e.g. "ethanol_train", "acac_test_MD_600K") or ``alkanes_md.npz`` (e.g. "C4H10").
+    Read are ``rmd17_<name>.npz``, ``md17_<name>.npz``, ``<name>_dft.npz``, one published split of rMD17 as
+    ``rmd17_<name>_train_<fold>.npz`` and ``rmd17_<name>_test_<fold>.npz``, and the set ``name`` of
+    ``rmd17_split01.npz`` (e.g. "ethanol"), ``md_small_molecules.npz`` (e.g. "ethanol_train", "acac_test_MD_600K") or
+    ``alkanes_md.npz`` (e.g. "C4H10").
 
-    Without ``split`` all configurations are returned in order. With one, beside a folder ``splits`` (rMD17) the first
-    train_size and the next val_size of its ``index_train_<fold>.csv``, and ``index_test_<fold>.csv``; otherwise the
-    first train_size, the next val_size and the rest of ``numpy.random.RandomState(42).permutation(F)``.
+    Without ``split`` all configurations are returned in order. With one, of a published split (also of one in a folder
+    ``splits`` beside rMD17, with ``index_train_<fold>.csv`` and ``index_test_<fold>.csv``) the first train_size and the
+    next val_size of its training part, and its test part; otherwise the first train_size, the next val_size and the
+    rest of ``numpy.random.RandomState(42).permutation(F)``.
 
     Fields: pos (position, angstrom), z (N,) int64, forces (vector, eV/angstrom, absent where the source has none);
         energy (scalar, eV, (B, 1), float64 whatever ``dtype`` is: subtract a mean or the atoms before rounding it).
@@ -87,7 +97,7 @@ def md_dataset(
         name: molecule or set.
         split: "train", "val", "test", or None for all.
         train_size, val_size: configurations for training and validation.
-        fold: number of the published split of rMD17, 1 to 5; unused without a folder ``splits``.
+        fold: number of the published split of rMD17, 1 to 5; unused for others.
         energy_unit: "eV", "hartree", "kcal/mol" or "kJ/mol"; by default what the file says, or what the size of the
             total energies tells.
         data_dir: folder or file; default: RAPIDASH_DATA.
@@ -103,11 +113,14 @@ def md_dataset(
         check_split(split)
     if energy_unit is not None and energy_unit not in EV_PER:
         raise ValueError(f"energy_unit must be one of {sorted(EV_PER)}, got {energy_unit!r}")
-    path, trajectory, info = _find(name, data_dir, verify)
+    path, trajectory, info = _find(name, data_dir, verify, fold)
     errors = SampleErrors(path, on_error)
     listed = _listed(trajectory, path, energy_unit)
     num_frames = len(trajectory.pos)
-    chosen = np.arange(num_frames) if split is None else _split(path, num_frames, fold, train_size, val_size)[split]
+    pool = trajectory.num_pool
+    chosen = (
+        np.arange(num_frames) if split is None else _split(path, num_frames, pool, fold, train_size, val_size)[split]
+    )
     if len(chosen) == 0:
         raise ValueError(
             f"{split!r} is empty: {train_size=} and {val_size=} leave nothing of {num_frames} configurations"
@@ -119,10 +132,18 @@ def md_dataset(
     return molecules.dataset(fields, source=path, dtype=dtype, info=info, skipped=tuple(errors.skipped))
 
 
-def _find(name: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, _Trajectory, dict[str, object]]:
+def _find(
+    name: str, data_dir: str | Path | None, verify: bool, fold: int
+) -> tuple[Path, _Trajectory, dict[str, object]]:
     safe = re.sub(r"[^\w.+-]", "_", name)
-    layouts = (f"rmd17_{safe}.npz", f"md17_{safe}.npz", f"{safe}_dft.npz", *_COLLECTIONS)
+    part = f"rmd17_{safe}_train_{fold:02d}.npz"
+    layouts = (f"rmd17_{safe}.npz", f"md17_{safe}.npz", f"{safe}_dft.npz", part, *_COLLECTIONS)
     number, path = locate(layouts, dataset=f"molecular dynamics of {name!r}", obtain=_OBTAIN, data_dir=data_dir)
+    if layouts[number] == part:
+        test = beside(path, part.replace("_train_", "_test_"))
+        if not test.is_file():
+            raise FileNotFoundError(f"{test.name} is missing: {path.parent} is incomplete")
+        return path, _of_parts(path, _single(path), _single(test)), {}
     if path.name.lower() not in _COLLECTIONS:
         return path, _single(path), {}
     found: list[str] = []
@@ -132,7 +153,10 @@ def _find(name: str, data_dir: str | Path | None, verify: bool) -> tuple[Path, _
         except FileNotFoundError:
             continue
         arrays = read_npz(path, verify=verify)
-        sets = sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/pos")})
+        end = "/train_pos" if collection == _SPLIT_OF_RMD17 else "/pos"
+        sets = sorted({key.removesuffix(end) for key in arrays if key.endswith(end)})
+        if name in sets and collection == _SPLIT_OF_RMD17:
+            return path, _of_split(path, name, arrays, fold), {"sets": sets}
         if name in sets:
             return path, _of_collection(path, name, arrays), _collection_info(name, arrays, sets)
         found += sets
@@ -176,6 +200,38 @@ def _check_stated(path: Path, arrays: Mapping[str, Array]) -> None:
 def _word(arrays: Mapping[str, Array], name: str) -> str | None:
     """The one word in an array, None where there is none."""
     return next(iter(words(arrays[name].reshape(-1))), None) if name in arrays else None
+
+
+def _of_split(path: Path, name: str, arrays: Mapping[str, Array], fold: int) -> _Trajectory:
+    """One molecule of the file of the first published split. Raises: ValueError for another one; DataError."""
+    if fold != 1:
+        raise ValueError(
+            f"{fold=}: {path} has the published split 1 alone. Put rmd17_{name}_train_{fold:02d}.npz and "
+            f"rmd17_{name}_test_{fold:02d}.npz, or rmd17_{name}.npz with its folder splits, into the same folder"
+        )
+    names = ("z", *(f"{part}_{kind}" for part in ("train", "test") for kind in _PART_ARRAYS))
+    if missing := [key for key in names if f"{name}/{key}" not in arrays]:
+        raise DataError(f"{path} has no array '{name}/{missing[0]}': it is another version")
+    parts = []
+    for part in ("train", "test"):
+        pos, energy, forces = (arrays[f"{name}/{part}_{kind}"] for kind in _PART_ARRAYS)
+        parts.append(_shaped(path, arrays[f"{name}/z"], pos, energy, forces, "kcal/mol"))
+    return _of_parts(path, *parts)
+
+
+def _of_parts(path: Path, train: _Trajectory, test: _Trajectory) -> _Trajectory:
+    """The training and the test part of a published split, one after the other. Raises: DataError for two molecules."""
+    if not np.array_equal(train.z, test.z) or train.unit != test.unit:
+        raise DataError(f"{path}: its training and test parts are of different molecules, or in different units")
+    assert train.forces is not None
+    assert test.forces is not None
+    return replace(
+        train,
+        pos=np.concatenate([train.pos, test.pos]),
+        energy=np.concatenate([train.energy, test.energy]),
+        forces=np.concatenate([train.forces, test.forces]),
+        num_pool=len(train.pos),
+    )
 
 
 def _of_collection(path: Path, name: str, arrays: Mapping[str, Array]) -> _Trajectory:
@@ -249,11 +305,17 @@ def _listed(trajectory: _Trajectory, path: Path, energy_unit: str | None) -> Lis
     return listed
 
 
-def _split(path: Path, num_frames: int, fold: int, train_size: int, val_size: int) -> dict[str, NDArray[np.int64]]:
-    """Indices of the published split or, without a folder of them, of a drawn one."""
+def _split(
+    path: Path, num_frames: int, num_pool: int | None, fold: int, train_size: int, val_size: int
+) -> dict[str, NDArray[np.int64]]:
+    """Indices of the published split, of which the file may have one alone, or of a drawn one."""
     folders = (path.parent / "splits", path.parent.parent / "splits")
     folder = next((folder for folder in folders if any(folder.glob("index_train_*.csv"))), None)
-    if folder is None:
+    pool: NDArray[np.int64]
+    test: NDArray[np.int64] | None
+    if num_pool is not None:
+        pool, test = np.arange(num_pool), np.arange(num_pool, num_frames)
+    elif folder is None:
         pool, test = np.random.RandomState(_SPLIT_SEED).permutation(num_frames), None
     else:
         pool, test = (_published(folder, part, fold, num_frames) for part in ("train", "test"))
@@ -261,7 +323,7 @@ def _split(path: Path, num_frames: int, fold: int, train_size: int, val_size: in
     if min(train_size, val_size) < 0 or used > len(pool):
         raise ValueError(
             f"{train_size=} and {val_size=}: expected sizes from 0 on, together at most the {len(pool)} configurations "
-            f"of {path.name if folder is None else f'the training split {fold} in {folder}'}"
+            f"of {path.name if folder is None or num_pool is not None else f'the training split {fold} in {folder}'}"
         )
     return {"train": pool[:train_size], "val": pool[train_size:used], "test": pool[used:] if test is None else test}
 

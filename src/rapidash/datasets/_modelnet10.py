@@ -1,4 +1,4 @@
-"""ModelNet10: 4,899 CAD models of 10 classes, points on their surfaces as a compact npz."""
+"""ModelNet10: 4,899 CAD models of 10 classes, as meshes, or as points on their surfaces in a compact npz."""
 
 from pathlib import Path
 
@@ -7,13 +7,21 @@ import torch
 from numpy.typing import NDArray
 
 from rapidash._seed import seeded
+from rapidash.datasets._class_meshes import add_entries, mesh_entries
 from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._npz import read_npz
 from rapidash.datasets._reading import Array, DataError, OnError, ReadDataset, SampleErrors, check_split, words
 from rapidash.datasets._shapes import ShapeCollector, held_out
 
-_OBTAIN = "It is an npz file with 1,024 surface points of each model of ModelNet10, in Morton order."
+MODELNET10_CLASSES = (
+    *("bathtub", "bed", "chair", "desk", "dresser"),
+    *("monitor", "night_stand", "sofa", "table", "toilet"),
+)
+_OBTAIN = (
+    "Get ModelNet10.zip (off) from modelnet.cs.princeton.edu and unpack it; modelnet10.npz has 1,024 surface points of "
+    "each of its models, in Morton order."
+)
 _BITS = 10  # of a coordinate
 _KINDS = {"delta": "u", "label": "iu", "is_test": "b", "number": "iu"}
 
@@ -28,28 +36,44 @@ def modelnet10_dataset(
     on_error: OnError = "raise",
     verify: bool = True,
     dtype: torch.dtype = torch.float32,
+    seed: int = 0,
 ) -> ReadDataset:
-    """4,899 models of 10 classes from ``modelnet10.npz``: 1,024 surface points each, in a random order of their own.
+    """4,899 models of 10 classes from ``modelnet10.npz`` or the official folders ``bathtub/train/bathtub_0001.off``.
 
     The official parts; ``val_fraction`` of the training part, drawn with ``RandomState(42)``, is the validation. Models
-    are aligned, up is z. Coordinates have 10 bits in the unit of the largest radius, so they are off by 0.001.
+    are aligned, up is z. The npz has 1,024 surface points of each, in a random order of their own; coordinates have 10
+    bits in the unit of the largest radius, so they are off by 0.001. Of a mesh, points are drawn uniformly on the
+    surface, from a random stream named by ``seed`` and the file (``num_points`` None: 1024).
 
-    Fields: pos (position), label (scalar, (B,), int64).
+    Fields: pos (position), normal (vector, of meshes), label (scalar, (B,), int64).
     Info: "class_names".
     Args:
         split: "train", "val" or "test".
-        num_points: points of each cloud, the first of its random order, at most 1024; None for all.
+        num_points: points of each cloud; of the npz the first of its random order, at most 1024; None for all.
         normalize: center at the mean of the points kept, largest radius 1.
         val_fraction: share of the training part that is held out.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad shapes out, counted and reported.
         verify: compare the published checksum.
         dtype: of the floating-point fields.
-    Raises: FileNotFoundError; DataError for a damaged file, labels out of range, too few points; ValueError.
+        seed: of the points on meshes.
+    Raises: FileNotFoundError; DataError for a damaged file, labels out of range, unknown classes, meshes without faces,
+        too few points; ValueError.
     Source: Wu et al., "3D ShapeNets", CVPR 2015.
     """
     check_split(split)
-    _, path = locate(("modelnet10.npz",), dataset="ModelNet10", obtain=_OBTAIN, data_dir=data_dir)
+    layouts = ("modelnet10.npz", "bathtub/train/*.off", "*/train/*.off")
+    number, path = locate(layouts, dataset="ModelNet10", obtain=_OBTAIN, data_dir=data_dir, not_in=("modelnet40*",))
+    fraction = 0.0 if split == "test" else val_fraction
+    if number > 0:
+        folder, kind = path.parents[2], "test" if split == "test" else "train"
+        shapes = ShapeCollector(
+            folder, SampleErrors(folder, on_error), MODELNET10_CLASSES, num_points=num_points, normalize=normalize
+        )
+        meshes = mesh_entries(folder, kind, num_points, MODELNET10_CLASSES, ("modelnet10", seed), _OBTAIN)
+        train, val = held_out(len(meshes), fraction)
+        add_entries(shapes, [meshes[index] for index in (val if split == "val" else train).tolist()])
+        return shapes.dataset(dtype)
     arrays = read_npz(path, (*_KINDS, "class_name"), verify=verify)
     delta, label, is_test = arrays["delta"], arrays["label"], arrays["is_test"]
     if delta.ndim != 3 or len(delta) != 4 or delta.dtype != np.uint8:
@@ -63,7 +87,7 @@ def modelnet10_dataset(
     names = words(arrays["class_name"])
     shapes = ShapeCollector(path, SampleErrors(path, on_error), names, num_points=num_points, normalize=normalize)
     part = np.flatnonzero(is_test if split == "test" else ~is_test)
-    train, val = held_out(len(part), 0.0 if split == "test" else val_fraction)
+    train, val = held_out(len(part), fraction)
     for index in part[val if split == "val" else train].tolist():
         code = morton_codes(delta[:, index])
         kept = torch.randperm(len(code), generator=seeded("modelnet10", index))[:num_points].numpy()

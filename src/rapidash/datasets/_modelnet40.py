@@ -1,15 +1,13 @@
 """ModelNet40: 12,311 CAD models of 40 classes."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from rapidash._seed import seeded
+from rapidash.datasets._class_meshes import Entry, Shape, add_entries, mesh_entries
 from rapidash.datasets._h5 import labels_of, read_h5
-from rapidash.datasets._locate import any_case, locate
-from rapidash.datasets._meshes import read_off, sample_surface
+from rapidash.datasets._locate import locate
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._reading import (
     Array,
@@ -32,9 +30,6 @@ _OBTAIN = (
     "Get modelnet40_normal_resampled.zip or modelnet40_ply_hdf5_2048.zip from shapenet.cs.stanford.edu/media, or "
     "ModelNet40.zip (off) from modelnet.cs.princeton.edu, and unpack it."
 )
-_MESH_POINTS = 1024
-Shape = tuple[Array, float, Array | None]  # positions, label, normals
-Entry = tuple[str, Callable[[], Shape]]  # its name in errors, and how to read it
 
 
 def modelnet40_dataset(
@@ -70,21 +65,14 @@ def modelnet40_dataset(
     """
     check_split(split)
     layouts = ("modelnet40_train.txt", "train_files.txt", "airplane/train/*.off", "*/train/*.off")
-    number, path = locate(layouts, dataset="ModelNet40", obtain=_OBTAIN, data_dir=data_dir)
+    number, path = locate(layouts, dataset="ModelNet40", obtain=_OBTAIN, data_dir=data_dir, not_in=("modelnet10*",))
     folder = path.parent if number < 2 else path.parents[2]
     part = "test" if split == "test" else "train"
     errors = SampleErrors(folder, on_error)
     shapes = ShapeCollector(folder, errors, MODELNET40_CLASSES, num_points=num_points, normalize=normalize)
-    entries = (_txt_entries, _h5_entries, _off_entries, _off_entries)[number](folder, part, num_points)
+    entries = (_txt_entries, _h5_entries, _meshes, _meshes)[number](folder, part, num_points)
     train, val = held_out(len(entries), 0.0 if part == "test" else val_fraction)
-    for index in (val if split == "val" else train).tolist():
-        entry, load = entries[index]
-        try:
-            pos, label, normal = load()
-        except DataError as error:
-            shapes.reject(entry, str(error))
-        else:
-            shapes.add(entry, pos, label, normal=normal)
+    add_entries(shapes, [entries[index] for index in (val if split == "val" else train).tolist()])
     return shapes.dataset(dtype)
 
 
@@ -119,18 +107,5 @@ def _h5_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
     return entries
 
 
-def _off_entries(folder: Path, part: str, num_points: int | None) -> list[Entry]:
-    found = folder.glob(any_case(f"*/{part}/*.off"))
-    files = sorted(file for file in found if not file.name.startswith("."))  # macOS adds hidden ones
-    if not files:
-        raise FileNotFoundError(f"no mesh in {folder}: looked for CLASS/{part}/*.off. {_OBTAIN}")
-
-    def load(file: Path) -> Shape:
-        kind = file.parents[1].name
-        if kind not in MODELNET40_CLASSES:
-            raise DataError(f"unknown class {kind!r}")
-        count = _MESH_POINTS if num_points is None else num_points
-        pos, normal = sample_surface(read_off(file), count, seeded("modelnet40", file.stem))
-        return pos, MODELNET40_CLASSES.index(kind), normal
-
-    return [(str(file.relative_to(folder)), partial(load, file)) for file in files]
+def _meshes(folder: Path, part: str, num_points: int | None) -> list[Entry]:
+    return mesh_entries(folder, part, num_points, MODELNET40_CLASSES, ("modelnet40",), _OBTAIN)

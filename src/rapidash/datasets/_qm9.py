@@ -1,5 +1,6 @@
 """QM9: 130,831 small organic molecules with their quantum-chemical properties."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +14,14 @@ from rapidash.datasets._molecules import Listed, Molecules
 from rapidash.datasets._nbody import Split
 from rapidash.datasets._npz import read_npz
 from rapidash.datasets._qm9_files import read_qm9_npz, read_qm9_sdf, read_qm9_tar, read_qm9_xyz
+from rapidash.datasets._qm9_tables import (
+    PACKAGE_CSV,
+    TARGETS_NPZ,
+    qm9pack_folder,
+    read_qm9_package,
+    read_qm9_targets,
+    table_files,
+)
 from rapidash.datasets._qm9_units import ELEMENTS
 from rapidash.datasets._reading import (
     Array,
@@ -45,7 +54,7 @@ _PER_ATOM = {"mulliken": "e", "loewdin": "e", "mayer_valence": "1"}
 _OBTAIN = {
     "b3lyp": "Get dsgdb9nsd.xyz.tar.bz2 (unpacked or not) and uncharacterized.txt from "
     "figshare.com/collections/978904, or gdb9.sdf with gdb9.sdf.csv from DeepChem, or qm9_eV.npz from the repository "
-    "of DimeNet.",
+    "of DimeNet, or install the package that has the tables: pip install --no-deps qm9pack.",
     "geometry": "It is an npz file with the B3LYP geometries of QM9 and their rotational constants.",
     "mp2": "It is an npz file with MP2 and Hartree-Fock targets of 10,000 molecules of QM9.",
 }
@@ -66,8 +75,10 @@ def qm9_dataset(
     """Geometries and properties of QM9 molecules.
 
     Sources: "b3lyp", the benchmark with its DFT targets, read from ``dsgdb9nsd*.xyz`` files, their tar archive,
-    ``gdb9.sdf`` with ``gdb9.sdf.csv``, ``qm9_eV.npz`` (DimeNet), or ``train.npz``, ``valid.npz``, ``test.npz``
-    (Cormorant, EGNN; their own split); "geometry", ``qm9_geometry.npz``; "mp2", ``qm9_mp2_10k.npz``.
+    ``gdb9.sdf`` with ``gdb9.sdf.csv``, ``qm9_eV.npz`` (DimeNet), ``qm9_b3lyp_targets.npz`` with ``qm9_geometry.npz``,
+    ``qm9_part1.csv`` to ``qm9_part3.csv`` (the package qm9pack, also where it is installed and no folder has any of
+    these), or ``train.npz``, ``valid.npz``, ``test.npz`` (Cormorant, EGNN; their own split); "geometry",
+    ``qm9_geometry.npz``; "mp2", ``qm9_mp2_10k.npz``.
 
     The split of DimeNet and PONITA: ``numpy.random.RandomState(42).permutation(n)`` of the molecules in GDB order
     without the 3,054 of uncharacterized.txt (n = 130,831), 110,000 for training, 10,000 for validation, the rest for
@@ -123,21 +134,39 @@ def _b3lyp(
         "dsgdb9nsd_*.xyz",
         "dsgdb9nsd.xyz.tar.bz2",
         "dsgdb9nsd*.tar*",
+        TARGETS_NPZ,
+        PACKAGE_CSV,
         own_file,
     )
-    number, path = locate(layouts, dataset="QM9 (b3lyp)", obtain=_OBTAIN["b3lyp"], data_dir=data_dir)
-    errors = SampleErrors(path.parent if number == 4 else path, on_error)
-    if path.suffix.lower() == ".npz":
+    try:
+        number, path = locate(layouts, dataset="QM9 (b3lyp)", obtain=_OBTAIN["b3lyp"], data_dir=data_dir)
+    except FileNotFoundError:
+        folder = qm9pack_folder() if data_dir is None else None
+        if folder is None:
+            raise
+        number, path = layouts.index(PACKAGE_CSV), folder / PACKAGE_CSV
+    is_folder = layouts[number] in ("dsgdb9nsd_*.xyz", PACKAGE_CSV)
+    errors = SampleErrors(path.parent if is_folder else path, on_error)
+    if layouts[number] in (TARGETS_NPZ, PACKAGE_CSV):
+        states = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in table_files(path))
+        listed = _tables(layouts[number], path, verify, states)
+    elif path.suffix.lower() == ".npz":
         listed = read_qm9_npz(path, keep_uncharacterized=keep)
         if path.name.lower() == own_file:
             return _dataset(listed, None, path, errors, dtype)
     elif path.suffix.lower() == ".sdf":
         listed = read_qm9_sdf(path, keep_uncharacterized=keep)
-    elif number == 4:
+    elif is_folder:
         listed = read_qm9_xyz(path.parent, keep_uncharacterized=keep)
     else:
         listed = read_qm9_tar(path, keep_uncharacterized=keep, verify=verify)
     return _dataset(listed, split, path, errors, dtype)
+
+
+@lru_cache(maxsize=1)
+def _tables(layout: str, path: Path, verify: bool, states: tuple[tuple[str, int, int], ...]) -> Listed:
+    """All molecules, kept for the next split as long as the files stay as they are: reading takes seconds."""
+    return read_qm9_targets(path, verify=verify) if layout == TARGETS_NPZ else read_qm9_package(path.parent)
 
 
 def _shared(path: Path, verify: bool) -> Listed:

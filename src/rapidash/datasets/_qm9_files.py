@@ -37,7 +37,7 @@ def read_qm9_xyz(folder: Path, *, keep_uncharacterized: bool) -> Listed:
             yield _xyz_entry(number, text_lines(path))
 
     excluded = _excluded(folder, len(files), keep_uncharacterized)
-    return _collect(folder, entries(), excluded)
+    return collect(folder, entries(), excluded)
 
 
 def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Listed:
@@ -56,7 +56,7 @@ def read_qm9_tar(path: Path, *, keep_uncharacterized: bool, verify: bool) -> Lis
         except (tarfile.TarError, lzma.LZMAError) as error:
             raise OSError(str(error)) from error
     entries.sort(key=lambda entry: entry[0])
-    return _collect(path, entries, _excluded(path.parent, len(entries), keep_uncharacterized))
+    return collect(path, entries, _excluded(path.parent, len(entries), keep_uncharacterized))
 
 
 def read_qm9_sdf(path: Path, *, keep_uncharacterized: bool) -> Listed:
@@ -74,7 +74,7 @@ def read_qm9_sdf(path: Path, *, keep_uncharacterized: bool) -> Listed:
             else:
                 yield number, geometry, row
 
-    return _collect(path, entries(), _excluded(path.parent, len(rows), keep_uncharacterized))
+    return collect(path, entries(), _excluded(path.parent, len(rows), keep_uncharacterized))
 
 
 def _csv_rows(table: Path) -> dict[str, dict[str, float] | str]:
@@ -160,7 +160,8 @@ def _xyz_entry(number: int, lines: Iterator[str]) -> Entry:
     return number, geometry, dict(zip(_PROPERTIES, values))
 
 
-def _collect(source: Path, entries: Iterable[Entry], excluded: set[int]) -> Listed:
+def collect(source: Path, entries: Iterable[Entry], excluded: set[int]) -> Listed:
+    """The list of molecules that are not excluded, with energies in eV. Raises: DataError where none can be read."""
     kept: list[tuple[int, int, Geometry, dict[str, float]]] = []
     bad: Bad = {}
     place = 0

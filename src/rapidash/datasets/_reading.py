@@ -32,8 +32,10 @@ SHARED_SHA256 = {  # of the npz files that circulate beside the design of this p
     "modelnet10.npz": "ba7177d4fd0bb7998e42897a442802411b3eaad68377ac4798ab47ce1af8a8f9",
     "princeton_meshseg.npz": "209ca0c1ec01837a639b088a0b0b94789efc6fba2586ffb14699ed33be88f492",
     "qm7.npz": "4c0e0a70152dc57d95c9630abc613e3f9f036664c7b25f001896e45517d6d390",
+    "qm9_b3lyp_targets.npz": "a1e10dfd1c8f1d102088cf5dd0baa0a8142d9623e3ae96a7cf821c994358de96",
     "qm9_geometry.npz": "c3183a16310b83ec8b16957ef9287296f9aaa21c929e1a14559f428d65a965b4",
     "qm9_mp2_10k.npz": "7eaba1cc214913c560ce3302c82a875a17a006e331309777a567132aa47e7818",
+    "rmd17_split01.npz": "51b5bc15ef6e3a17403d966bd6dfc343f7966d21d83ecb17338e9d852c20f653",
     "shapes69.npz": "686804403ab74e326ffd4816ea5a783525628ea8642a22a7b68aa73723739538",
     "tabular_multiclass.npz": "3f4cb551b780d564192eca9698b4204e57b913b6cce746def67a2d805b0e32de",
 }

@@ -51,6 +51,8 @@ def joined_group(first: LinearGroup, second: LinearGroup, dim: int) -> LinearGro
 
     Raises: ValueError for two infinite groups of which none holds the other.
     """
+    if any(isinstance(group, Rotations) for group in (first, second)):  # which hold all but reflections
+        return Rotations(reflections=_reflects(first, dim) or _reflects(second, dim))
     if isinstance(first, FiniteGroup) and isinstance(second, FiniteGroup):
         products = (first.elements[:, None] @ second.elements[None]).flatten(0, 1)
         kept: list[Tensor] = []
@@ -62,8 +64,6 @@ def joined_group(first: LinearGroup, second: LinearGroup, dim: int) -> LinearGro
         return JoinedGroup(first, second)
     if isinstance(first, FiniteGroup):
         return JoinedGroup(second, first)
-    if any(isinstance(group, Rotations) for group in (first, second)):  # which hold all but reflections
-        return Rotations(reflections=_reflects(first, dim) or _reflects(second, dim))
     if isinstance(second, JoinedGroup):
         return joined_group(joined_group(first, second.infinite, dim), second.finite, dim)
     raise ValueError(f"{first} and {second} are both infinite and none holds the other")

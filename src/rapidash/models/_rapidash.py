@@ -1,5 +1,6 @@
 """The Rapidash network: one architecture in all its symmetry variants."""
 
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rapidash._hub import upload
 from rapidash.geometry import (
     Cell,
     EdgeRule,
@@ -279,22 +281,43 @@ class Rapidash(nn.Module):
         """A network with fresh weights from its knobs and sizes."""
         return cls(**config.arguments(io), backend=backend)
 
-    def save_pretrained(self, folder: Path | str) -> Path:
+    def save_pretrained(self, folder: Path | str, *, license: str | None = None) -> Path:
         """Write the network into a folder: ``model.safetensors``, ``config.json`` and a card, each whole or not at all.
 
+        Args:
+            folder: created where it is missing.
+            license: for the card, an identifier as the Hugging Face hub has it, e.g. ``"mit"``.
         Returns: the folder.
         Raises: OSError naming the file; ValueError for a symmetry without a name that `parse_group` reads.
         """
-        return save_network(self, folder)
+        return save_network(self, folder, license)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True, license: str | None = None) -> str:
+        """Upload the network to the Hugging Face hub, as `save_pretrained` writes it, and return its address.
+
+        Args:
+            repo_id: ``"USER/NAME"``; made where it is missing.
+            private: of a new repository.
+            license: for the card.
+        Raises: ModuleNotFoundError where ``huggingface_hub`` is missing, and its errors, e.g. without a login.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return upload(self.save_pretrained(folder, license=license), repo_id, private=private)
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, backend: Backend = "auto") -> "Rapidash":
+    def from_pretrained(
+        cls, folder: Path | str, *, backend: Backend = "auto", revision: str | None = None
+    ) -> "Rapidash":
         """The network in a local folder that `save_pretrained` wrote, bit for bit, on the CPU and in eval mode.
 
-        Raises: FileNotFoundError for a missing file (the name of a hub is not looked up); ValueError for a damaged or
-            foreign file, or weights that do not fit, naming the file and the entry.
+        Args:
+            folder: or, where there is none, the name of a network on the Hugging Face hub, ``"USER/NAME"``.
+            backend: as for the constructor.
+            revision: branch, tag or commit of a network of the hub.
+        Raises: FileNotFoundError for a missing file or network; ValueError for a damaged or foreign file, or weights
+            that do not fit, naming the file and the entry.
         """
-        return load_network(cls, folder, backend=backend)
+        return load_network(cls, folder, backend=backend, revision=revision)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Rapidash":
         """Move or cast the network, but keep the orientation grid in float64: exact symmetry needs all its digits."""

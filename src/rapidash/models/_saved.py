@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rapidash._hub import model_folder
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
     CONFIG,
@@ -14,6 +15,7 @@ from rapidash._pretrained import (
     bounded_by,
     check_sizes,
     find_pretrained,
+    front_matter,
     load_weights,
     model_dtype,
     read_pretrained,
@@ -32,10 +34,7 @@ if TYPE_CHECKING:
 
 CUSTOM_GRID = "custom"
 _ENTRIES = {"model": dict, "dtype": str, "accepts_any_split": bool}
-_CARD = """---
-library_name: rapidash
----
-# Rapidash network
+_CARD = """{head}# Rapidash network
 
 {symmetry} on {space}, {parameters:,} parameters; {inputs} in, {outputs} out per {level}.
 
@@ -47,7 +46,7 @@ model = Rapidash.from_pretrained("DIR")  # this folder
 """
 
 
-def save_network(model: "Rapidash", folder: Path | str) -> Path:
+def save_network(model: "Rapidash", folder: Path | str, license: str | None) -> Path:
     """See `Rapidash.save_pretrained`."""
     config = model.config
     if not _is_named(model):
@@ -59,6 +58,7 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
         ENTRY: answers(model),
     }
     card = _CARD.format(
+        head=front_matter(library_name="rapidash", license=license),
         symmetry=config.symmetry,
         space=config.space,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -70,8 +70,9 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
     return write_pretrained(folder, model, entry, kind="network", card=card)
 
 
-def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend) -> "Rapidash":
+def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend, revision: str | None) -> "Rapidash":
     """See `Rapidash.from_pretrained`."""
+    folder = model_folder(folder, revision=revision)
     entry, tensors = read_pretrained(folder, kind="network", entries=_ENTRIES)
     try:
         arguments = _arguments(entry["model"])

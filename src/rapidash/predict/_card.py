@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from rapidash._plain import to_plain
+from rapidash._pretrained import front_matter
 from rapidash.methods import AVERAGED, FULL, HOW_IT_READS, Task, Variant, view_ledger
 from rapidash.tasks import FileTask
 
-_CARD = """---
-library_name: rapidash
-tags: [{task}]
----
-# {title}
+_CARD = """{head}# {title}
 
 {facts}
-{command}
+{notes}{command}
 ```python
 from rapidash.predict import TrainedModel
 
@@ -24,9 +22,22 @@ trained = TrainedModel.from_pretrained("DIR")  # this folder
 
 
 def model_card(
-    task: Task, variant: Variant, options: Mapping[str, Any], results: Mapping[str, Any], view: str = FULL
+    task: Task,
+    variant: Variant,
+    options: Mapping[str, Any],
+    results: Mapping[str, Any],
+    view: str = FULL,
+    *,
+    license: str | None = None,
+    notes: str = "",
 ) -> str:
-    """The text of ``README.md``, from what is known."""
+    """The text of ``README.md``, from what is known, with the license and the results as a hub reads them.
+
+    Args:
+        task, variant, options, results, view: as in `rapidash.predict.TrainedModel`.
+        license: identifier of a license as the hub has it, e.g. ``"mit"``.
+        notes: a paragraph on the data.
+    """
     average = variant.average if view == variant.primary_view else None
     ledger = view_ledger(task, variant, view if average is None else AVERAGED)
     known: dict[str, Any] = (
@@ -54,4 +65,34 @@ def model_card(
     if variant.methods:
         facts.append(f"Methods: {', '.join(method.kind for method in variant.methods)}; view: {view}")
     title = f"{task.name}: {variant.name}"
-    return _CARD.format(task=task.name, title=title, facts="\n".join(f"- {fact}" for fact in facts), command=command)
+    head = front_matter(
+        library_name="rapidash",
+        license=license,
+        tags=[task.name],
+        model_index=_model_index(task, title, options, results),
+    )
+    listed = "\n".join(f"- {fact}" for fact in facts)
+    return _CARD.format(
+        head=head, title=title, facts=listed, command=command, notes=f"\n## Data\n\n{notes}\n" if notes else ""
+    )
+
+
+def _model_index(
+    task: Task, title: str, options: Mapping[str, Any], results: Mapping[str, Any]
+) -> list[dict[str, Any]] | None:
+    """The test errors in the form of the hub; None where there are none."""
+    metric, unit = results.get("metric", task.metric), results.get("unit", task.unit)
+    found = {
+        f"{metric}{words} ({unit})": results.get(name)
+        for name, words in (("test_error", ""), ("test_error_tta", ", averaged over motions"))
+    }
+    metrics = [
+        {"type": "error", "name": name, "value": float(value)} for name, value in found.items() if value is not None
+    ]
+    if not metrics:
+        return None
+    dataset: dict[str, Any] = {"type": task.name, "name": task.name, "split": "test"}
+    if given := {name: to_plain(value) for name, value in options.items() if name not in HOW_IT_READS}:
+        dataset["args"] = given
+    kind = {"type": "graph-ml", "name": "clouds of points"}
+    return [{"name": title, "results": [{"task": kind, "dataset": dataset, "metrics": metrics}]}]

@@ -1,6 +1,7 @@
 """A trained model with all that is needed to apply it: saved in a folder, read again, and used on files."""
 
 import copy
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash._deprecated import warn_deprecated
+from rapidash._hub import model_folder, upload
 from rapidash._names import sentence
 from rapidash._plain import from_plain, to_plain
 from rapidash._pretrained import (
@@ -103,9 +105,13 @@ class TrainedModel:
         """The task; its data are not read."""
         return get_task(self.task_name, **self.task_options)
 
-    def save_pretrained(self, folder: Path | str) -> Path:
+    def save_pretrained(self, folder: Path | str, *, license: str | None = None, notes: str = "") -> Path:
         """Write ``model.safetensors``, ``config.json`` and a card into a folder, each whole or not at all; no pickle.
 
+        Args:
+            folder: created where it is missing.
+            license: for the card, an identifier as the hub has it, e.g. ``"mit"``.
+            notes: for the card, a paragraph on the data.
         Returns: the folder.
         Raises: OSError naming the file; ValueError for a configuration that JSON cannot hold.
         """
@@ -121,18 +127,37 @@ class TrainedModel:
         }
         with self.view_model():
             config[ANSWERS] = answers(self.model)
-        card = model_card(self.task, self.variant, self.task_options, self.results, self.view)
+        about = (self.task, self.variant, self.task_options, self.results, self.view)
+        card = model_card(*about, license=license, notes=notes)
         return write_pretrained(folder, self.model, config, kind="task", card=card)
 
+    def push_to_hub(self, repo_id: str, *, private: bool = True, license: str | None = None, notes: str = "") -> str:
+        """Upload the model to the Hugging Face hub, as `save_pretrained` writes it, and return its address.
+
+        Args:
+            repo_id: ``"USER/NAME"``; made where it is missing.
+            private: of a new repository.
+            license, notes: for the card.
+        Raises: ModuleNotFoundError where ``huggingface_hub`` is missing, and its errors, e.g. without a login.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return upload(self.save_pretrained(folder, license=license, notes=notes), repo_id, private=private)
+
     @classmethod
-    def from_pretrained(cls, path: Path | str) -> "TrainedModel":
+    def from_pretrained(cls, path: Path | str, *, revision: str | None = None) -> "TrainedModel":
         """The model in a local folder that `save_pretrained` wrote (or a file in it, or the directory of its run).
 
-        The weights are the saved ones bit for bit, on the CPU; torch's generator stays as it was.
+        Where there is no such path, ``"dipole"`` and ``"nbody"`` are the models that come along with the package, and
+        ``"USER/NAME"`` is one of the Hugging Face hub. The weights are the saved ones bit for bit, on the CPU; torch's
+        generator stays as it was.
 
-        Raises: FileNotFoundError for a missing file (the name of a hub is not looked up); ValueError for a damaged or
-            foreign file, an unknown task or option, or weights that do not fit, naming the file and the entry.
+        Args:
+            path: of a folder, or a name.
+            revision: branch, tag or commit of a model of the hub.
+        Raises: FileNotFoundError for a missing file or model; ValueError for a damaged or foreign file, an unknown task
+            or option, or weights that do not fit, naming the file and the entry.
         """
+        path = model_folder(path, revision=revision)
         config, tensors = read_pretrained(path, kind="task", entries=_ENTRIES)
         try:
             task = get_task(config["task"], **config["task_options"])

@@ -83,8 +83,11 @@ class MdTask:
 
     Args:
         molecule: set or molecule to train on, as in `md_dataset`, e.g. "ethanol_train", "aspirin".
-        test_molecule: another set of the same molecule to test on; None: what is left of ``molecule``.
-        num_train, num_val: configurations for training and validation.
+        test_molecule: another set of the same molecule to test on; None: what is left of ``molecule``, of rMD17 its
+            published test part; "auto": "ethanol_test_MD" for "ethanol_train", else None.
+        fold: number of the published split of rMD17, 1 to 5; unused for others.
+        num_train, num_val: configurations for training and validation; of rMD17 together at most 1,000, 950 and 50 by
+            the protocol.
         num_test: at most so many test configurations, evenly spaced; None: all.
         reported: the metric, "forces" or "energy"; it also selects the weights.
         energy_weight, force_weight: of the two terms of the loss, at least 0, not both 0.
@@ -96,7 +99,8 @@ class MdTask:
     """
 
     molecule: str = "ethanol_train"
-    test_molecule: str | None = "ethanol_test_MD"
+    test_molecule: str | None = "auto"
+    fold: int = 1
     num_train: int = 900
     num_val: int = 100
     num_test: int | None = None
@@ -142,7 +146,7 @@ class MdTask:
             raise DataError(f"{data.source} has no forces for this set: the task learns energies and forces")
         atoms = [part.tensors["z"][: int(part.num_points[0])].sort().values for part in (train, data)]
         if not torch.equal(*atoms):
-            raise DataError(f"{data.source}: {self.test_molecule!r} is another molecule than {self.molecule!r}")
+            raise DataError(f"{data.source}: {self._test_molecule!r} is another molecule than {self.molecule!r}")
         tensors = {name: data.tensors[name] for name in ("pos", "z", "forces")}
         tensors["energy"] = data.tensors["energy"] - train.tensors["energy"].mean()
         whole = CloudDataset(tensors, {name: data.fields[name] for name in tensors}, data.num_points)
@@ -225,14 +229,21 @@ class MdTask:
     def _energy_per_atom(batch: CloudBatch) -> Tensor:
         return batch["energy"][:, 0] / batch.num_points
 
+    @property
+    def _test_molecule(self) -> str | None:
+        if self.test_molecule != "auto":
+            return self.test_molecule
+        return "ethanol_test_MD" if self.molecule == "ethanol_train" else None
+
     def _read(self, split: Split) -> ReadDataset:
-        if split == "test" and self.test_molecule is not None:
-            return md_dataset(self.test_molecule, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify)
+        if split == "test" and self._test_molecule is not None:
+            return md_dataset(self._test_molecule, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify)
         return md_dataset(
             self.molecule,
             split,
             train_size=self.num_train,
             val_size=self.num_val,
+            fold=self.fold,
             data_dir=self.data_dir,
             on_error=self.on_error,
             verify=self.verify,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,16 @@ VECTOR_TARGETS = ("dipole", "dipole_hf")
 SCALAR_TARGETS = tuple(name for name in QM9_UNITS if name != "index")
 INTENSIVE = ("a", "b", "c", "mu", "homo", "lumo", "gap", *VECTOR_TARGETS)
 """Targets that do not grow with the number of atoms; the others are sums over atoms, relative to a fit of elements."""
+Qm9TaskSource = Literal["auto", "b3lyp", "geometry", "mp2"]
+_OF_MP2 = (
+    "energy_hf",
+    "energy_mp2",
+    "atomization_mp2",
+    "homo",
+    "lumo",
+    "gap",
+    *VECTOR_TARGETS,
+)  # what "auto" reads there
 _MILLI = {"eV": "meV", "D": "mD"}
 
 
@@ -39,14 +49,15 @@ class Qm9Network(nn.Module):
         variant: network and inputs, see `point_inputs`; the only vectors are constant ones.
         is_vector: predict a vector.
         is_sum: pool by sums over atoms, else by means; vectors are always sums.
+        is_length: of the vector, give its length alone.
     Shape: (B, 1) or (B, 3), in the unit of the target.
     """
 
     target_unit: Tensor
 
-    def __init__(self, variant: Variant, *, is_vector: bool, is_sum: bool) -> None:
+    def __init__(self, variant: Variant, *, is_vector: bool, is_sum: bool, is_length: bool = False) -> None:
         super().__init__()
-        self.inputs, self.is_vector = point_inputs(variant, ()), is_vector
+        self.inputs, self.is_vector, self.is_length = point_inputs(variant, ()), is_vector, is_length
         shape = {
             "out_scalars": 1,
             "out_vectors": int(is_vector),
@@ -65,7 +76,8 @@ class Qm9Network(nn.Module):
         mean = cloud_means(out.scalars[:, 0], batch)[batch.batch]
         charges = out.scalars - mean[:, None]
         parts = out.vectors[:, 0] + charges * displacements(pos, batch.batch, batch.num_clouds)
-        return self.target_unit * parts.new_zeros(batch.num_clouds, 3).index_add(0, batch.batch, parts)
+        vector = self.target_unit * parts.new_zeros(batch.num_clouds, 3).index_add(0, batch.batch, parts)
+        return safe_norm(vector)[:, None] if self.is_length else vector
 
     @torch.no_grad()
     def calibrate(self, batch: CloudBatch) -> None:
@@ -84,7 +96,7 @@ class Qm9Network(nn.Module):
 
 @dataclass(frozen=True)
 class Qm9Task:
-    """One property of the molecules of QM9; mean absolute error in the field's unit (meV, mD, bohr^3, ...).
+    """One property of the molecules of QM9; mean absolute error in the field's unit (meV, D, bohr^3, ...).
 
     A number is learned relative to what the training set tells without geometry: targets that grow with the molecule
     relative to a least-squares fit of their elements, the others relative to their mean. A vector is learned as it is,
@@ -93,7 +105,11 @@ class Qm9Task:
     Args:
         target: a scalar of `QM9_UNITS`, "dipole" or "dipole_hf", as far as the source has it.
         source: "mp2" (10,000 molecules with MP2 and Hartree-Fock targets: energy_hf, energy_mp2, atomization_mp2, homo,
-            lumo, dipole, dipole_hf), "b3lyp" (the benchmark) or "geometry" (a, b, c).
+            lumo, gap, dipole, dipole_hf), "b3lyp" (the benchmark with its twelve targets: mu, alpha, homo, lumo, gap,
+            r2, zpve, u0, u298, h298, g298, cv; u0_atom etc. are the energies minus those of the atoms) or "geometry"
+            (a, b, c). "auto": "mp2" where it has the target, "geometry" for a, b and c, else "b3lyp".
+        from_vector: of the target mu, whether it is the length of a dipole vector that the network predicts; else it is
+            a number like the others.
         num_train, num_val, num_test: at most so many molecules, the first of the (random) split; None: all.
         data_dir: folder or file; default: RAPIDASH_DATA.
         on_error: "skip" leaves bad molecules out, counted and reported; "raise" stops at the first.
@@ -103,7 +119,8 @@ class Qm9Task:
     """
 
     target: str = "dipole"
-    source: Qm9Source = "mp2"
+    source: Qm9TaskSource = "auto"
+    from_vector: bool = False
     num_train: int | None = None
     num_val: int | None = None
     num_test: int | None = None
@@ -117,14 +134,29 @@ class Qm9Task:
     def __post_init__(self) -> None:
         if self.target not in (*SCALAR_TARGETS, *VECTOR_TARGETS):
             raise ValueError(unknown_name("target of qm9", self.target, (*SCALAR_TARGETS, *VECTOR_TARGETS)))
-        if self.source not in get_args(Qm9Source):
-            raise ValueError(unknown_name("source of qm9", self.source, get_args(Qm9Source)))
+        if self.source not in get_args(Qm9TaskSource):
+            raise ValueError(unknown_name("source of qm9", self.source, get_args(Qm9TaskSource)))
+        if self.from_vector and self.target != "mu":
+            raise ValueError(f"from_vector is for the target 'mu', the length of a dipole, got {self.target!r}")
         check_split_sizes(self)
 
     @property
     def is_vector(self) -> bool:
         """Whether the target is a vector."""
         return self.target in VECTOR_TARGETS
+
+    @property
+    def _has_offset(self) -> bool:
+        """Whether the target is learned relative to what the elements tell: not what the length of a vector gives."""
+        return not (self.is_vector or self.from_vector)
+
+    @property
+    def _source(self) -> Qm9Source:
+        if self.source != "auto":
+            return self.source
+        if self.target in _OF_MP2:
+            return "mp2"
+        return "geometry" if self.target in ("a", "b", "c") else "b3lyp"
 
     @property
     def _data_unit(self) -> str:
@@ -137,8 +169,12 @@ class Qm9Task:
 
     @property
     def unit(self) -> str:
-        """Unit of the metric."""
-        return _MILLI.get(self._data_unit, self._data_unit)
+        """Unit of the metric: meV, mD of vectors, and as the data for the others."""
+        return _MILLI[self._data_unit] if self._is_in_thousandths else self._data_unit
+
+    @property
+    def _is_in_thousandths(self) -> bool:
+        return self._data_unit in _MILLI and self.target != "mu"  # of which the field reports D
 
     @property
     def output(self) -> Field:
@@ -153,9 +189,9 @@ class Qm9Task:
         data = self._read(split)
         if self.target not in data.tensors:
             known = [name for name in (*SCALAR_TARGETS, *VECTOR_TARGETS) if name in data.tensors]
-            raise ValueError(f"{data.source} ({self.source!r}) has no target {self.target!r}, it has {known}")
+            raise ValueError(f"{data.source} ({self._source!r}) has no target {self.target!r}, it has {known}")
         tensors = {"pos": data.tensors["pos"], "z": data.tensors["z"], "target": data.tensors[self.target]}
-        if not self.is_vector:
+        if self._has_offset:
             train = data if split == "train" else self._read("train")
             tensors["target"] = tensors["target"] - self._known(data.tensors["z"], data.num_points) @ self._fit(train)
         fields = {"pos": data.fields["pos"], "z": data.fields["z"], "target": self.output}
@@ -171,13 +207,13 @@ class Qm9Task:
     def reference_kinds(self) -> Mapping[str, Any]:
         """The entries of `reference` and their types."""
         offset = {"mean": float} if self.target in INTENSIVE else {"per_atom": dict[str, float]}
-        return {"elements": list[int], **({} if self.is_vector else offset)}
+        return {"elements": list[int], **(offset if self._has_offset else {})}
 
     def reference(self) -> dict[str, Any]:
         """The elements of the training data and what was taken off the target: a number, or one for each element."""
         train = self._read("train")
         elements = elements_of(train.tensors["z"])
-        if self.is_vector:
+        if not self._has_offset:
             return {"elements": elements}
         offset = self._fit(train)[:, 0].tolist()
         if self.target in INTENSIVE:
@@ -193,7 +229,7 @@ class Qm9Task:
         """The target itself, in the unit of the data."""
         check_elements(batch["z"], reference)
         values = prediction.double()
-        if not self.is_vector:
+        if self._has_offset:
             per_atom = reference.get("per_atom", {})
             offset = [per_atom.get(ELEMENT_SYMBOLS[z - 1], 0.0) for z in ELEMENTS]
             offset = [reference["mean"]] if "mean" in reference else offset
@@ -203,7 +239,8 @@ class Qm9Task:
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""
-        return Qm9Network(variant, is_vector=self.is_vector, is_sum=self.target not in INTENSIVE)
+        is_vector = self.is_vector or self.from_vector
+        return Qm9Network(variant, is_vector=is_vector, is_sum=self.target not in INTENSIVE, is_length=self.from_vector)
 
     def ledger(self, variant: Variant) -> Ledger:
         """Effective symmetry of a variant."""
@@ -216,7 +253,7 @@ class Qm9Task:
 
     def errors(self, prediction: Float[Tensor, "B K"], batch: CloudBatch) -> Float[Tensor, " B"]:
         """The error of every molecule, in the unit of the metric."""
-        return (1000 if self._data_unit in _MILLI else 1) * self._distance(prediction, batch)
+        return (1000 if self._is_in_thousandths else 1) * self._distance(prediction, batch)
 
     @staticmethod
     def _distance(prediction: Tensor, batch: CloudBatch) -> Tensor:
@@ -225,7 +262,7 @@ class Qm9Task:
 
     def _read(self, split: Split) -> ReadDataset:
         return qm9_dataset(
-            split, source=self.source, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
+            split, source=self._source, data_dir=self.data_dir, on_error=self.on_error, verify=self.verify
         )
 
     def _fit(self, train: ReadDataset) -> Float[Tensor, "K 1"]:
