@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         tabular_dataset,
     )
     from rapidash.datasets._template_clouds import template_clouds
+    from rapidash.datasets._units import EV_PER
     from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "CMU_MAX_SAMPLES",
     "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
+    "EV_PER",
     "HOOKS_FACTORS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
@@ -227,6 +229,7 @@ _LAZY = {
         "tabular_dataset",
         "TableSplit",
     ),
+    "_units": ("EV_PER",),
     "_valued_files": ("VALUED_FORMATS", "names_in_use", "read_valued_clouds"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
