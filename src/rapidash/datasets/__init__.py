@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
+    from rapidash.datasets._mlearn import MLEARN_ELEMENTS, MLEARN_GROUPS, mlearn_dataset
     from rapidash.datasets._mnist import mnist_superpixels_dataset
     from rapidash.datasets._modelnet10 import modelnet10_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
@@ -78,6 +79,8 @@ __all__ = [
     "ELEMENT_SYMBOLS",
     "EV_PER",
     "HOOKS_FACTORS",
+    "MLEARN_ELEMENTS",
+    "MLEARN_GROUPS",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
     "NBODY_SIZES",
@@ -121,6 +124,7 @@ __all__ = [
     "locate",
     "md_dataset",
     "meshseg_dataset",
+    "mlearn_dataset",
     "mnist_superpixels_dataset",
     "modelnet10_dataset",
     "modelnet40_dataset",
@@ -176,6 +180,7 @@ _LAZY = {
     "_graphs": ("connected_graphs", "equivalent_pairs", "refinement_hash", "regular_graphs_dataset"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
+    "_mlearn": ("MLEARN_ELEMENTS", "MLEARN_GROUPS", "mlearn_dataset"),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet10": ("modelnet10_dataset",),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),

@@ -79,7 +79,7 @@ class Potential:
         device: torch.device | str = "cpu",
         batch_size: int = 16,
     ) -> None:
-        task = trained._file_task()
+        self._task = task = trained._file_task()
         needs = dict(task.needs)
         if "z" not in needs or trained.task.dim != 3:
             raise ValueError(
@@ -151,7 +151,7 @@ class Potential:
                 given = FileCloud("structure", {"pos": pos, "z": numbers})
                 if repeats.any():
                     given = replace(given, cell=vectors, periodic=repeats)
-                self._cloud = dict(self.trained._checked(self.trained._file_task(), given))
+                self._cloud = dict(self.trained._checked(self._task, given))
                 self._seen = seen
             cloud = {**self._cloud, "pos": torch.from_numpy(pos.astype(np.float64))}
             if repeats.any():
@@ -213,7 +213,8 @@ class Potential:
 
     def _energy(self, batch: CloudBatch) -> tuple[Output, Tensor | None]:
         """The energy of every cloud, and of every atom where model and task know it."""
-        task, reference = self.trained._file_task(), self.trained.reference
+        task: Any = self._task
+        reference = self.trained.reference
         model: Any = self.trained.model
         if self._name is None and hasattr(task, "atom_energies") and hasattr(model, "energies"):
             atoms: Output = task.atom_energies(model.energies(batch), batch, reference)
