@@ -97,5 +97,8 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "vae",
         "lie-vae",
         "shared-weights",
+        "site-columns",
+        "site-encoder",
+        "two-stage-encoder",
     ]
     assert METHODS.get("augment") is Augment

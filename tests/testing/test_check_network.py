@@ -96,6 +96,7 @@ def test_all_of_the_package_are_listed() -> None:
     named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, OrderedMLPConfig(5).kind}
     named |= {"graph-network", "equitabpfn", "fixed-head-pfn"}  # tested with their tasks
     named |= {"vae", "lie-vae", "shared-weights"}  # with their studies
+    named |= {"site-columns", "site-encoder", "two-stage-encoder"}  # with theirs
     named |= {"image-gcnn", "signal-gcnn", "scale-stream", "multi-stream"}  # tested with their tasks and streams
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 
