@@ -7,14 +7,17 @@
 
 Every trajectory starts at the same frame of the test set with the same momenta (300 K, no drift, no rotation) and runs
 by ASE's velocity Verlet with `rapidash.interop.ase.RapidashCalculator`. The slope of the total energy is that of a line
-through the means of 20 blocks, and its standard error that of the line's residuals. Finished trajectories of as many
-steps are kept in benchmarks/nve_ethanol.json and not repeated; --again repeats them. The table goes to
-docs/results/nve_ethanol_table.rst.
+through the means of 20 blocks, and its standard error that of the line's residuals. All trajectories go on in
+turn, 2,000 steps each, and an interrupted run goes on where it was. After each part benchmarks/nve_ethanol.json and
+docs/nve_ethanol_table.txt have what was run so far.
 """
 
 import argparse
+import hashlib
+import io
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +33,8 @@ from rapidash.interop.ase import RapidashCalculator
 from rapidash.predict import TrainedModel
 
 HERE = Path(__file__).parent
-RESULT, TABLE = HERE / "nve_ethanol.json", HERE.parent / "docs" / "results" / "nve_ethanol_table.rst"
+RESULT, TABLE = HERE / "nve_ethanol.json", HERE.parent / "docs" / "nve_ethanol_table.txt"
+PART = 2000  # steps of a trajectory at a time
 EVERY = 4  # steps from one energy to the next
 KERNELS: dict[str, dict[str, Any]] = {
     "exact": {"kernel": "exact"},
@@ -84,27 +88,60 @@ def with_kernels(folder: str, **options: Any) -> TrainedModel:
     return trained
 
 
-def trajectory(atoms: ase.Atoms, steps: int) -> dict[str, float]:
-    """Run it; energies per atom in meV, times in ps."""
-    energies, temperatures = np.empty(steps // EVERY), np.empty(steps // EVERY)
-    dynamics = VelocityVerlet(atoms, timestep=TIMESTEP * fs)
-    begin = time.process_time()
-    for number in range(steps // EVERY):
-        dynamics.run(EVERY)
-        energies[number] = 1e3 * atoms.get_total_energy() / len(atoms)
-        temperatures[number] = atoms.get_temperature()
-    seconds = time.process_time() - begin
-    found = slope(energies, 1e-3 * TIMESTEP * EVERY)
-    return {
-        "steps": steps,
-        "picoseconds": 1e-3 * TIMESTEP * steps,
-        "slope_mev_per_atom_per_ps": found.value,
-        "standard_error": found.error,
-        "deviation_mev_per_atom": float(energies.std()),
-        "mean_temperature_k": float(temperatures.mean()),
-        "highest_temperature_k": float(temperatures.max()),
-        "cpu_ms_per_step": 1e3 * seconds / steps,
-    }
+class Trajectory:
+    """One trajectory, whose state is kept in a file from one part to the next."""
+
+    def __init__(self, atoms: ase.Atoms, path: Path) -> None:
+        self.atoms, self.path, self.seconds = atoms, path, 0.0
+        self.energies, self.temperatures = [np.zeros(0)], [np.zeros(0)]  # meV per atom, kelvin
+        if path.exists():
+            with np.load(path, allow_pickle=False) as file:
+                atoms.set_positions(file["positions"])
+                atoms.set_momenta(file["momenta"])
+                self.energies, self.temperatures = [file["energies"]], [file["temperatures"]]
+                self.seconds = float(file["seconds"])
+
+    def run(self, steps: int) -> dict[str, float]:
+        """Go on for some steps. Returns: the figures of all that was run."""
+        energies, temperatures = np.empty(steps // EVERY), np.empty(steps // EVERY)
+        dynamics = VelocityVerlet(self.atoms, timestep=TIMESTEP * fs)
+        begin = time.process_time()
+        for number in range(steps // EVERY):
+            dynamics.run(EVERY)
+            energies[number] = 1e3 * self.atoms.get_total_energy() / len(self.atoms)
+            temperatures[number] = self.atoms.get_temperature()
+        self.seconds += time.process_time() - begin
+        self.energies.append(energies)
+        self.temperatures.append(temperatures)
+        self._save()
+        return self._figures()
+
+    def _save(self) -> None:
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            positions=self.atoms.get_positions(),
+            momenta=self.atoms.get_momenta(),
+            energies=np.concatenate(self.energies),
+            temperatures=np.concatenate(self.temperatures),
+            seconds=self.seconds,
+        )
+        atomic_write(self.path, buffer.getvalue())
+
+    def _figures(self) -> dict[str, float]:
+        energies, temperatures = np.concatenate(self.energies), np.concatenate(self.temperatures)
+        steps = EVERY * len(energies)
+        found = slope(energies, 1e-3 * TIMESTEP * EVERY)
+        return {
+            "steps": steps,
+            "picoseconds": 1e-3 * TIMESTEP * steps,
+            "slope_mev_per_atom_per_ps": found.value,
+            "standard_error": found.error,
+            "deviation_mev_per_atom": float(energies.std()),
+            "mean_temperature_k": float(temperatures.mean()),
+            "highest_temperature_k": float(temperatures.max()),
+            "cpu_ms_per_step": 1e3 * self.seconds / steps,
+        }
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
@@ -141,27 +178,29 @@ def main() -> None:
     parser.add_argument(
         "--backend", default="auto", help="of the network's operations; reference is faster for 9 atoms"
     )
-    parser.add_argument("--again", action="store_true", help="repeat trajectories that are finished")
+    parser.add_argument("--work", type=Path, default=Path("runs/nve-ethanol-states"), help="where states are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
     trained = TrainedModel.from_pretrained(options.model)
     setting = {"model": {name: trained.results[name] for name in ("metric", "unit", "test_error")}}
     setting |= {"timestep_fs": TIMESTEP, "backend": options.backend}
-    results = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() and not options.again else {}
+    results = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     if {name: results.get(name) for name in setting} != setting:
         results = {**setting, "trajectories": {}}
-    for kernels in options.kernels:
-        for dtype in DTYPES:
-            name, choice = f"{kernels}, {dtype}", KERNELS[kernels]
-            if results["trajectories"].get(name, {}).get("steps", 0) >= options.steps:
+    rows = results["trajectories"]
+    states = options.work / hashlib.sha256(json.dumps(setting).encode()).hexdigest()[:12]
+    for end in range(PART, options.steps + 1, PART):
+        for kernels, dtype in product(options.kernels, DTYPES):
+            name = f"{kernels}, {dtype}"
+            if rows.get(name, {}).get("steps", 0) >= end:
                 continue
             atoms = start(options.data)
-            model = with_kernels(options.model, **choice, backend=options.backend)
+            model = with_kernels(options.model, **KERNELS[kernels], backend=options.backend)
             atoms.calc = RapidashCalculator(model, dtype=DTYPES[dtype])
-            results["trajectories"][name] = trajectory(atoms, options.steps)
+            rows[name] = Trajectory(atoms, states / f"{name}.npz").run(PART)
             atomic_write(RESULT, json.dumps(results, indent=1) + "\n")
-            atomic_write(TABLE, table(results["trajectories"]))
-    print(table(results["trajectories"]))
+            atomic_write(TABLE, table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

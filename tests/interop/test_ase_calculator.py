@@ -24,6 +24,7 @@ from rapidash.methods import Variant
 from rapidash.models import RapidashConfig
 from rapidash.predict import Potential, TrainedModel
 from rapidash.tasks import get_task
+from tests.test_layout import run_without
 
 KCAL = 0.0433641153087705  # eV in 1 kcal/mol, CODATA 2018
 SIGMA, EPSILON, RADIUS = 2.5, 0.3, 5.5  # of argon-like atoms, kcal/mol and angstrom
@@ -283,6 +284,12 @@ def test_relaxation_and_dynamics_run(tmp_path: Path) -> None:
     assert last.get_potential_energy() == pytest.approx(atoms.get_potential_energy())
     ase.io.write(tmp_path / "a.xyz", atoms)
     np.testing.assert_allclose(ase.io.read(tmp_path / "a.xyz").get_forces(), atoms.get_forces(), atol=1e-7)
+
+
+def test_without_ase_the_error_names_the_extra() -> None:
+    ended = run_without({"ase"}, "from rapidash.interop.ase import from_ase, RapidashCalculator")
+    assert ended.returncode == 1
+    assert 'ImportError: RapidashCalculator needs ase: pip install "rapidash[mol]"' in ended.stderr
 
 
 def test_what_cannot_be_computed_is_told() -> None:
