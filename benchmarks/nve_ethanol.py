@@ -146,20 +146,9 @@ class Trajectory:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """A list-table of the trajectories."""
-    heads = (
-        "kernels",
-        "dtype",
-        "slope (meV/atom/ps)",
-        "deviation (meV/atom)",
-        "mean temperature (K)",
-        "CPU ms per step",
-    )
-    lines = [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "",
-        *(f"   {'*' if not k else ' '} - {h}" for k, h in enumerate(heads)),
-    ]
+    heads = ("kernels", "dtype", "ps", "slope (meV/atom/ps)", "deviation (meV/atom)", "mean K", "CPU ms per step")
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    lines += [f"   {' ' if place else '*'} - {head}" for place, head in enumerate(heads)]
     for name, row in rows.items():
         kernels, _, dtype = name.rpartition(", ")
         slope_text = f"{row['slope_mev_per_atom_per_ps']:+.5f} ± {row['standard_error']:.5f}"
