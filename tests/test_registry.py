@@ -91,6 +91,7 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "ordered-mlp",
         "transformer",
         "message-passing",
+        "PaiNN",
         "graph-network",
         "equitabpfn",
         "fixed-head-pfn",

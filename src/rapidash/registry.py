@@ -106,6 +106,7 @@ NETWORKS: Registry[Any] = Registry(
         "ordered-mlp": "rapidash.models:OrderedMLPConfig",
         "transformer": "rapidash.models:TransformerConfig",
         "message-passing": "rapidash.models:MessagePassingConfig",
+        "PaiNN": "rapidash.models:PaiNNConfig",
         "graph-network": "rapidash.models:GraphNetworkConfig",
         "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",

@@ -21,6 +21,7 @@ from rapidash.models._network import (
     cloud_network,
 )
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
+from rapidash.models._painn import PaiNN, PaiNNConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
 from rapidash.models._self_check import ENTRY as ANSWERS
@@ -60,6 +61,8 @@ __all__ = [
     "NetworkConfig",
     "OrderedMLP",
     "OrderedMLPConfig",
+    "PaiNN",
+    "PaiNNConfig",
     "PairsGraphNetwork",
     "PointNetwork",
     "Rapidash",
