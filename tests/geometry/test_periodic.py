@@ -93,21 +93,24 @@ def test_structures_of_a_batch_have_cells_of_their_own() -> None:
     assert rows_of(found) == [(0, 0, step) for step in (-2, -1, 0, 1, 2)] + [(1, 1, step) for step in (-1, 0, 1)]
 
 
-def test_it_is_the_list_of_ase() -> None:
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("periodic", list(itertools.product((False, True), repeat=3)))
+def test_it_is_the_list_of_ase(scale: float, periodic: tuple[bool, ...]) -> None:
+    """A slanted cell whose planes are 6 apart or, shorter than the radius, 1.8; points outside of it, some periods."""
     neighborlist = pytest.importorskip("ase.neighborlist")
     rng = np.random.default_rng(0)
-    cell = np.array([[8.0, 0.0, 0.0], [3.0, 7.0, 0.0], [-2.0, 1.0, 6.0]])
-    pos, along = rng.normal(scale=9, size=(60, 3)), np.array([True, True, False])
+    cell = scale * np.array([[8.0, 0.0, 0.0], [3.0, 7.0, 0.0], [-2.0, 1.0, 6.0]])
+    pos, along = rng.normal(scale=9 * scale, size=(60 if scale == 1 else 6, 3)), np.array(periodic)
     target, source, shift = neighborlist.primitive_neighbor_list("ijS", along, cell, pos, 5.0, self_interaction=False)
     expected = {(int(s), int(t), *map(int, step)) for t, s, step in zip(target, source, shift)}
     found = periodic_radius_edges(
         torch.tensor(pos),
-        torch.zeros(60, dtype=torch.long),
+        torch.zeros(len(pos), dtype=torch.long),
         5.0,
         Cell(torch.tensor(cell)[None], torch.tensor(along)[None]),
     )
     assert {row for row in rows_of(found) if row[0] != row[1] or any(row[2:])} == expected
-    assert len(found.shift) == len(expected) + 60
+    assert len(found.shift) == len(expected) + len(pos)
 
 
 def search(r: float = 1.0, vectors: Tensor | None = None, periodic: Tensor | None = None) -> None:

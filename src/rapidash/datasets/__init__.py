@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._locate import data_folders, locate
     from rapidash.datasets._md import md_dataset
     from rapidash.datasets._meshes import Mesh, sample_surface
+    from rapidash.datasets._mlearn import MLEARN_ELEMENTS, MLEARN_GROUPS, mlearn_dataset
     from rapidash.datasets._mnist import mnist_superpixels_dataset
     from rapidash.datasets._modelnet10 import MODELNET10_CLASSES, modelnet10_dataset
     from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         tabular_dataset,
     )
     from rapidash.datasets._template_clouds import template_clouds
+    from rapidash.datasets._units import EV_PER
     from rapidash.datasets._valued_files import VALUED_FORMATS, names_in_use, read_valued_clouds
 
 __all__ = [
@@ -78,7 +80,10 @@ __all__ = [
     "CMU_MAX_SAMPLES",
     "DIGITS_SIZE",
     "ELEMENT_SYMBOLS",
+    "EV_PER",
     "HOOKS_FACTORS",
+    "MLEARN_ELEMENTS",
+    "MLEARN_GROUPS",
     "MODELNET10_CLASSES",
     "MODELNET40_CLASSES",
     "NBODY_HORIZON",
@@ -125,6 +130,7 @@ __all__ = [
     "locate",
     "md_dataset",
     "meshseg_dataset",
+    "mlearn_dataset",
     "mnist_superpixels_dataset",
     "modelnet10_dataset",
     "modelnet40_dataset",
@@ -184,6 +190,7 @@ _LAZY = {
     "_graphs": ("connected_graphs", "equivalent_pairs", "refinement_hash", "regular_graphs_dataset"),
     "_locate": ("data_folders", "locate"),
     "_md": ("md_dataset",),
+    "_mlearn": ("MLEARN_ELEMENTS", "MLEARN_GROUPS", "mlearn_dataset"),
     "_mnist": ("mnist_superpixels_dataset",),
     "_modelnet10": ("MODELNET10_CLASSES", "modelnet10_dataset"),
     "_modelnet40": ("MODELNET40_CLASSES", "modelnet40_dataset"),
@@ -239,6 +246,7 @@ _LAZY = {
         "tabular_dataset",
         "TableSplit",
     ),
+    "_units": ("EV_PER",),
     "_valued_files": ("VALUED_FORMATS", "names_in_use", "read_valued_clouds"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}

@@ -29,6 +29,7 @@ SHARED_SHA256 = {  # of the npz files that circulate beside the design of this p
     "cmu_mocap_walk_subjects.npz": "230cace7bbd3c70f570f552d845690c7e8d59afbd592598ee6aac57a643108f6",
     "heart_disease_sites.npz": "f44259f80834b80bb36f7cf501845080a9cc1ee9d280f48342988dbf6552251c",
     "md_small_molecules.npz": "8126c58e4bc04c09b06133a4b38c9849594b6c71f0262c6e09e7ae755ad74fcc",
+    "mlearn_pbc.npz": "4028d72450d70e59187b558309bc5732e1febc92401f1464ae93e565b0716236",
     "modelnet10.npz": "ba7177d4fd0bb7998e42897a442802411b3eaad68377ac4798ab47ce1af8a8f9",
     "princeton_meshseg.npz": "209ca0c1ec01837a639b088a0b0b94789efc6fba2586ffb14699ed33be88f492",
     "qm7.npz": "4c0e0a70152dc57d95c9630abc613e3f9f036664c7b25f001896e45517d6d390",

@@ -1,8 +1,8 @@
-"""ASE atoms as clouds, recognized by their methods: nothing is imported."""
+"""ASE atoms as clouds, recognized by their methods, and a trained model as a calculator; only this imports ASE."""
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,23 @@ from torch import Tensor
 from rapidash.data import CloudDataset, Field, centers_far_away, rounded
 from rapidash.groups import Position, Scalar, Vector
 
-__all__ = ["from_ase"]
+if TYPE_CHECKING:
+    from rapidash.interop._ase_calculator import RapidashCalculator
+
+__all__ = ["RapidashCalculator", "from_ase"]
+
+
+def __getattr__(name: str) -> Any:
+    """The calculator, imported at its first use. Raises: ImportError naming the extra where ASE is not installed."""
+    if name != "RapidashCalculator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from rapidash.interop._ase_calculator import RapidashCalculator
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "ase":
+            raise
+        raise ImportError('RapidashCalculator needs ase: pip install "rapidash[mol]"') from error
+    return RapidashCalculator
 
 
 def from_ase(atoms: Any, *, dtype: torch.dtype = torch.float32) -> CloudDataset:

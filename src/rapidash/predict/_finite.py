@@ -68,8 +68,8 @@ def checked_predictions(made: Predictions, model: nn.Module) -> Predictions:
     bad = (~made.is_finite).nonzero()[:, 0].tolist()
     said = f"the predictions for {len(bad)} of {len(made.names)} clouds are not finite, the first: {made.names[bad[0]]}"
     if len(bad) == len(made.names):
-        raise ValueError(f"{said}. {_reason(model)}")
-    warnings.warn(f"{said}. They are marked by is_finite. {_reason(model)}", RuntimeWarning, stacklevel=3)
+        raise ValueError(f"{said}. {reason_not_finite(model)}")
+    warnings.warn(f"{said}. They are marked by is_finite. {reason_not_finite(model)}", RuntimeWarning, stacklevel=3)
     return made
 
 
@@ -91,7 +91,8 @@ def _fault_of_weights(model: nn.Module) -> str:
     return ""
 
 
-def _reason(model: nn.Module) -> str:
+def reason_not_finite(model: nn.Module) -> str:
+    """In words, why the predictions of a model are not finite."""
     if fault := _fault_of_weights(model):
         return fault
     dtype = next((tensor.dtype for tensor in model.parameters()), torch.float32)

@@ -49,7 +49,9 @@ class FileTask(Protocol):
 
     ``reference`` is read from the training data once, when a model is saved, and goes with the model; predictions need
     no data of the task. A task may also have ``reference_kinds``, the entries of its reference and their types, such as
-    ``{"elements": list[int]}``: those of a saved model are then checked, see `check_reference`.
+    ``{"elements": list[int]}``: those of a saved model are then checked, see `check_reference`. One whose network has
+    ``energies(batch)``, of every atom (N, 1), may have ``atom_energies(energies, batch, reference)``: an `Output` (N,)
+    in the units of the user, whose sum is the energy of the cloud, for `rapidash.predict.Potential`.
     """
 
     @property
@@ -77,6 +79,12 @@ class FileTask(Protocol):
         Raises: ValueError for clouds that the reference does not cover.
         """
         ...
+
+
+def total_energy(atoms: Output, batch: CloudBatch) -> Output:
+    """The energy of every cloud, from those of its atoms."""
+    total = atoms.values.new_zeros(batch.num_clouds).index_add(0, batch.batch, atoms.values)
+    return Output(total, Field(atoms.field.representation, atoms.field.unit, "cloud"))
 
 
 def check_reference(reference: Mapping[str, Any], task: object) -> list[str]:

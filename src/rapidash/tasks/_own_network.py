@@ -90,10 +90,7 @@ class OwnDataNetwork(nn.Module):
 
     def _features(self, batch: CloudBatch) -> tuple[Tensor, dict[str, Any]]:
         """Positions in the network's unit of length, and the keyword arguments of the network."""
-        return self._features_at(batch.pos, batch)
-
-    def _features_at(self, at: Tensor, batch: CloudBatch) -> tuple[Tensor, dict[str, Any]]:
-        pos = at / self.length
+        pos = batch.pos / self.length
         constant = pos.new_ones(len(pos), 1)
         parts = [constant]
         if self.elements:
@@ -124,8 +121,12 @@ class OwnForcesNetwork(OwnDataNetwork):
             at = batch.pos
             if not (wants_graph and at.requires_grad):
                 at = at.detach().requires_grad_()
-            pos, features = self._features_at(at, batch)
-            energy = self.backbone(pos, batch.batch, **features).scalars
+            energy = self.energies(batch.with_tensor("pos", at))
             (gradient,) = torch.autograd.grad(energy.sum(), at, create_graph=wants_graph)
             both = torch.cat([energy, -gradient], dim=1)
         return both if wants_graph else both.detach()
+
+    def energies(self, batch: CloudBatch) -> Float[Tensor, "N 1"]:
+        """Energy of every atom, with a graph where the positions or the cell have one."""
+        pos, features = self._features(batch)
+        return self.backbone(pos, batch.batch, **features).scalars

@@ -15,7 +15,7 @@ from rapidash.methods import Split, Variant
 from rapidash.models import Network, cloud_network
 from rapidash.symmetry import Ledger
 from rapidash.tasks._elements import ANGSTROM_PER_UNIT, ELEMENTS, element_features
-from rapidash.tasks._file_task import NeededField, Output
+from rapidash.tasks._file_task import NeededField, Output, total_energy
 from rapidash.tasks._molecule_files import NEEDS_OF_MOLECULES, check_atoms, elements_of, read_molecule
 from rapidash.tasks._point_inputs import cloud_means, network_ledger, point_inputs
 from rapidash.tasks._split_sizes import check_split_sizes
@@ -52,12 +52,15 @@ class MdNetwork(nn.Module):
             pos = batch.pos
             if not (wants_graph and pos.requires_grad):
                 pos = pos.detach().requires_grad_()
-            scaled, features = self._features(pos, batch)
-            out = self.backbone(scaled, batch.batch, **features)
-            energy = self.energy_unit * out.scalars
+            energy = self.energies(batch.with_tensor("pos", pos))
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=wants_graph)
             both = torch.cat([energy, -gradient], dim=1)
         return both if wants_graph else both.detach()
+
+    def energies(self, batch: CloudBatch) -> Float[Tensor, "N 1"]:
+        """Energy of every atom (eV), with a graph where the positions have one."""
+        scaled, features = self._features(batch.pos, batch)
+        return self.energy_unit * self.backbone(scaled, batch.batch, **features).scalars
 
     @torch.no_grad()
     def calibrate(self, batch: CloudBatch) -> None:
@@ -184,12 +187,15 @@ class MdTask:
         """Total energy of every configuration (eV), as in the training data, and the force on every atom."""
         for z in torch.split(batch["z"], batch.num_points.tolist()):
             check_atoms(z, reference)
-        per_atom = prediction[:, 0].double()
-        energy = per_atom.new_zeros(batch.num_clouds).index_add(0, batch.batch, per_atom) + reference["mean_energy_eV"]
         return {
-            "energy": Output(energy, Field(Scalar(), "eV", "cloud")),
+            "energy": total_energy(self.atom_energies(prediction[:, :1], batch, reference), batch),
             "forces": Output(prediction[:, 1:], Field(Vector(), "eV/angstrom")),
         }
+
+    def atom_energies(self, energies: Float[Tensor, "N 1"], batch: CloudBatch, reference: Mapping[str, Any]) -> Output:
+        """The energy of every atom (eV), from what `MdNetwork.energies` gives; all bear the same part of the mean."""
+        mean = reference["mean_energy_eV"] / batch.num_points.double()
+        return Output(energies[:, 0].double() + mean[batch.batch], Field(Scalar(), "eV"))
 
     def build(self, variant: Variant) -> nn.Module:
         """The network of a variant with fresh weights from torch's global generator."""

@@ -19,7 +19,7 @@ from rapidash.datasets import DataError, FileCloud, Mesh, OnError, read_valued_c
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
-from rapidash.tasks._file_task import NeededField, Output
+from rapidash.tasks._file_task import NeededField, Output, total_energy
 from rapidash.tasks._molecule_files import symbols
 from rapidash.tasks._own_columns import (
     cell_columns,
@@ -395,11 +395,15 @@ class OwnDataTask:
     def _base(self, scales: Mapping[str, Any], z: Tensor | None, owner: Tensor, num: int) -> Tensor:
         """The part of the target that `scales` takes off: of each cloud its offsets; a mean, or an isotropic tensor."""
         if scales["offsets"] and z is not None:
-            offsets = torch.tensor(scales["offsets"], dtype=torch.float64, device=z.device)
-            each = (z[:, None] == z.new_tensor(self.elements)).double() @ offsets
+            each = self._offsets(scales, z)
             return each.new_zeros(num).index_add(0, owner, each)
         mean = torch.tensor(scales["mean"], dtype=torch.float64, device=owner.device)
         return mean if self.kind != "tensor" else mean / self.dim * torch.eye(self.dim).to(mean)
+
+    def _offsets(self, scales: Mapping[str, Any], z: Tensor) -> Float[Tensor, " N"]:
+        """The number that `scales` takes off for every atom."""
+        offsets = torch.tensor(scales["offsets"], dtype=torch.float64, device=z.device)
+        return (z[:, None] == z.new_tensor(self.elements)).double() @ offsets
 
     # ---- files of users
 
@@ -469,13 +473,19 @@ class OwnDataTask:
                 "probabilities": Output(every, self.output, self.class_names),
             }
         unit, scale = self.target_unit or f"unit of {name}", reference["scale"]
-        base = self._base(reference, batch.tensors.get("z"), batch.batch, batch.num_clouds)
         if self.kind == "forces":
-            energy = cloud_means(prediction[:, 0].double(), batch) * batch.num_points * scale + base
             forces = scale * prediction[:, 1:]
             return {
-                name: Output(energy, Field(Scalar(), unit, "cloud")),
+                name: total_energy(self.atom_energies(prediction[:, :1], batch, reference), batch),
                 self.forces: Output(forces, Field(Vector(), self.force_unit or f"unit of {self.forces}")),
             }
+        base = self._base(reference, batch.tensors.get("z"), batch.batch, batch.num_clouds)
         values = scale * self._row(prediction).double() + base
         return {name: Output(values, Field(_REPRESENTATIONS[self.kind], unit, self.level))}
+
+    def atom_energies(self, energies: Float[Tensor, "N 1"], batch: CloudBatch, reference: Mapping[str, Any]) -> Output:
+        """Of kind "forces": the energy of every atom, from `OwnForcesNetwork.energies`, with its element's offset."""
+        values = reference["scale"] * energies[:, 0].double()
+        if reference["offsets"] and "z" in batch.tensors:
+            values = values + self._offsets(reference, batch["z"])
+        return Output(values, Field(Scalar(), self.target_unit or f"unit of {self.target}"))
