@@ -54,19 +54,17 @@ class OwnFiles:
 
         Raises: OwnFilesError for options that do not go together; and as `rapidash.tasks.own_data_options`.
         """
+        others = self.others | ({"column": self.column} if self.column is not None else {})
+        others |= {"kind": self.kind, "unit": self.unit, "split": self.split or "seed"}
         if self.learns_symmetry:
             from rapidash.study.designs.learn_symmetry import own_design
 
-            given = {"--target-kind": self.kind, "--unit": self.unit, "--split": self.split, "--methods": self.methods}
-            if wrong := [name for name, value in given.items() if value is not None]:
-                raise OwnFilesError(f"{wrong[0]} does not go with --learn-symmetry, which splits by seed")
-            return own_design(self.files, self.target, full=full), []
+            if self.methods is not None:
+                raise OwnFilesError("--methods does not go with --learn-symmetry, whose method is augerino")
+            return own_design(self.files, self.target, full=full, **others)
         from rapidash.tasks import own_data_options
 
-        others = self.others | ({"column": self.column} if self.column is not None else {})
-        options, said = own_data_options(
-            self.files, self.target, kind=self.kind, unit=self.unit, split=self.split or "seed", **others
-        )
+        options, said = own_data_options(self.files, self.target, **others)
         names = [name for name in (self.methods or "").replace(",", " ").split() if name]
         return design_of_options(options, methods=names, full=full), said
 

@@ -69,6 +69,11 @@ class Predictions:
         clouds = CloudDataset({"pos": torch.cat(list(pos))}, fields, torch.tensor([len(part) for part in rows]))
         return replace(self, outputs=outputs, clouds=clouds)
 
+    def at_places(self, pos: Tensor) -> "Predictions":
+        """The same with the points (N, D) at other places, those of the files."""
+        fields = {**self.clouds.fields, "pos": Field(Position(), "unit of the file")}
+        return replace(self, clouds=CloudDataset({**self.clouds.tensors, "pos": pos}, fields, self.clouds.num_points))
+
     def write(self, path: Path | str) -> Path:
         """Write a file, whole or not at all; its suffix is the format.
 

@@ -230,7 +230,7 @@ class OwnDataTask:
         sizes = counts[is_chosen]
         pos = torch.cat([clouds.pos[index] for index in chosen])
         target = self._targets(clouds)[is_chosen if self.level == "cloud" else rows]
-        tensors = {"pos": pos.float() if self.is_periodic else rounded(pos, sizes, torch.float32), "target": target}
+        tensors = {"pos": self.placed(pos, sizes), "target": target}
         representation = Scalar() if self.kind == "forces" else _REPRESENTATIONS[self.kind]
         fields = {
             "pos": Field(Position(), "length"),
@@ -246,6 +246,17 @@ class OwnDataTask:
             tensors |= cell_columns(clouds, chosen, self.dim)
             fields |= {"cell": Field(Vector(), "length", "cloud"), "periodic": Field(Scalar(), level="cloud")}
         return CloudDataset(tensors, fields, sizes)
+
+    def placed(self, pos: Float[Tensor, "N D"], num_points: Tensor) -> Float[Tensor, "N D"]:
+        """The positions of the files as the network takes them, in float32; clouds far from the origin near it."""
+        return pos.float() if self.is_periodic else rounded(pos, num_points, torch.float32)
+
+    def frame(self) -> tuple[list[float], float]:
+        """The mean (D,) of all points of the training clouds, and their root mean square distance from it."""
+        chosen = (self.parts() == 0).nonzero()[:, 0].tolist()
+        points = torch.cat([self.clouds().pos[index] for index in chosen])
+        middle = points.mean(dim=0)
+        return middle.tolist(), float((points - middle).square().sum(dim=1).mean().sqrt()) or 1.0
 
     def stretches(self, split: Split) -> tuple[Tensor, Tensor]:
         """Of each cloud the part of the files that it stands in, and the class to which it may be compared, (B,) twice.
