@@ -54,19 +54,25 @@ class OwnFiles:
 
         Raises: OwnFilesError for options that do not go together; and as `rapidash.tasks.own_data_options`.
         """
-        others = self.others | ({"column": self.column} if self.column is not None else {})
-        others |= {"kind": self.kind, "unit": self.unit, "split": self.split or "seed"}
         if self.learns_symmetry:
             from rapidash.study.designs.learn_symmetry import own_design
 
             if self.methods is not None:
                 raise OwnFilesError("--methods does not go with --learn-symmetry, whose method is augerino")
-            return own_design(self.files, self.target, full=full, **others)
-        from rapidash.tasks import own_data_options
-
-        options, said = own_data_options(self.files, self.target, **others)
+            return own_design(self.files, self.target, full=full, **self._how())
+        options, said = self.options()
         names = [name for name in (self.methods or "").replace(",", " ").split() if name]
         return design_of_options(options, methods=names, full=full), said
+
+    def options(self) -> tuple[dict[str, Any], list[str]]:
+        """The options of the task of these files, and sentences: see `rapidash.tasks.own_data_options`."""
+        from rapidash.tasks import own_data_options
+
+        return own_data_options(self.files, self.target, **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        others = self.others | ({"column": self.column} if self.column is not None else {})
+        return others | {"kind": self.kind, "unit": self.unit, "split": self.split or "seed"}
 
 
 def design_of_options(options: Mapping[str, Any], *, methods: Sequence[str] = (), full: bool) -> "StudyDesign":
@@ -124,6 +130,12 @@ def taken_own_files(words: Sequence[str], studies: Sequence[str]) -> tuple[list[
     own.others = _read_by(rest)
     task = "learn-symmetry" if own.learns_symmetry else OWN_TASK
     return [task, *rest], own
+
+
+def says_of_files(words: Sequence[str]) -> str:
+    """The first option among the words that is about a user's files, or nothing."""
+    names = (word.partition("=")[0] for word in words)
+    return next((name for name in names if name in _WITH_VALUE or name == "--learn-symmetry"), "")
 
 
 def _looks_like_a_file(word: str) -> bool:
