@@ -20,8 +20,9 @@ def _are_files(words: list[str]) -> bool:
 
     first = Path(words[0]) if words and not words[0].startswith("-") else None
     said = says_of_files(words)
-    if said in ("--methods", "--learn-symmetry"):
-        raise OwnFilesError(f"{said} is for rapidash study")
+    for name in ("--methods", "--learn-symmetry"):
+        if any(word.partition("=")[0] == name for word in words):
+            raise OwnFilesError(f"{name} is for rapidash study")
     if first is None:
         return bool(said)
     try:
