@@ -76,7 +76,7 @@ def own_data_options(
     told = tell_kind(clouds.names[0], rows, dim, None if kind is None else kind.removeprefix(_POINT))
     if len(names) == 2:
         _check_forces(clouds, told, dim, elements)
-    _check_targets(clouds, told, rows, level)
+    _check_targets(clouds, told, rows, level, _hint(clouds, wanted.column))
     is_energy = told.kind == "number" and level == "cloud" and bool(elements) and bool(_ENERGY.search(clouds.names[0]))
     options: dict[str, Any] = {
         "files": list(places),
@@ -112,12 +112,21 @@ def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, 
         raise DataError("energy and forces need clouds with elements")
 
 
-def _check_targets(clouds: OwnClouds, told: Told, rows: Any, level: str) -> None:
+def _hint(clouds: OwnClouds, column: str | None) -> str:
+    """What to do where a table is taken for one cloud; else nothing."""
+    is_table = any(Path(path).suffix.lower() in (".csv", ".parquet") for path in clouds.paths)
+    if not is_table or column is not None or len(clouds.pos) > len(clouds.paths):
+        return ""
+    names = ", ".join(name for name in clouds.found if name not in clouds.names)
+    return f"; a table without --cloud COLUMN is one cloud, and this one has the columns {names}"
+
+
+def _check_targets(clouds: OwnClouds, told: Told, rows: Any, level: str, hint: str) -> None:
     """Raises: DataError for too few clouds, constant targets, or classes with too few of them."""
     name, num = clouds.names[0], len(clouds.pos)
     fewest = FEWEST_CLOUDS if level == "cloud" else FEWEST_OF_POINTS
     if num < fewest:
-        raise DataError(f"expected at least {fewest} clouds, to learn, to choose and to test, got {num}")
+        raise DataError(f"expected at least {fewest} clouds, to learn, to choose and to test, got {num}{hint}")
     if told.kind == "class":
         values, counts = np.unique(rows.reshape(-1), return_counts=True)
         if len(values) < 2:
