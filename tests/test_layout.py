@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interop": {*BELOW_MODELS, "models", "data"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
-    "_cli_own": {"study", "tasks"},
+    "_cli_own": {"study", "tasks", "train"},
     "_cli_parser": {"_cli_settings"},
     "_cli_options": {"_cli_own", "_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "predict", "study", "train"},
