@@ -84,6 +84,10 @@ def test_every_command_of_the_page(
     assert (
         "target: label, a class of each cloud (2 classes, a, b" in said["study points.csv --cloud scan --target label"]
     )
+    page = Path("runs/own-my-energy/report.html").read_text(encoding="utf-8")
+    assert "<h1>Which symmetry does REF_energy of my.xyz want?</h1>" in page
+    assert "published" not in page
+    assert "Which symmetry does the class of shapes want?" in Path("runs/own-shapes/report.html").read_text()
     import ase.io
 
     made = ase.io.read("new.predictions.xyz", index=":")

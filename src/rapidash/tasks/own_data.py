@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field, rounded
@@ -392,6 +392,18 @@ class OwnDataTask:
             difference = self.scales["scale"] * self._row(prediction) - batch["target"]
             each = difference.flatten(1).norm(dim=1) if difference.dim() > 1 else difference.abs()
         return cloud_means(each, batch) if self.level == "point" else each
+
+    def constant_errors(self, split: Split) -> Float[Tensor, " B"]:
+        """`errors` of a prediction that sees no cloud: what `scales` takes off, or the commonest class of training."""
+        data = self.dataset(split)
+        target = data.tensors["target"]
+        batch = data.batch(torch.arange(len(data)))
+        if self.kind == "class":
+            commonest = self.dataset("train").tensors["target"].mode().values
+            return self.errors(one_hot(commonest, len(self.class_names)).float().expand(len(target), -1), batch)
+        if self.kind == "forces":
+            return self.errors(batch.pos.new_zeros(len(batch.pos), 1 + self.dim), batch)
+        return self.errors(target.new_zeros(len(target), *(target.shape[1:] or (1,))), batch)
 
     def details(self, prediction: Tensor, batch: CloudBatch) -> dict[str, Tensor]:
         """Of kind "forces", the absolute error of the energy."""

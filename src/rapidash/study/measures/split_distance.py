@@ -14,6 +14,7 @@ ACROSS: Final = "distance from a test cloud to the nearest training cloud"
 WITHIN: Final = "distance from a training cloud to the nearest one elsewhere in the files"
 COPIES: Final = "share of test clouds with a copy in the training set"
 NUM_TEST: Final = "test clouds compared with the training set"
+FIGURES: Final = (ACROSS, WITHIN, COPIES, NUM_TEST)
 _MOST: Final = 1500  # clouds of each part that are compared
 _POINTS: Final = 64  # of each cloud
 _QUANTILES: Final = 32
