@@ -11,7 +11,9 @@ import torch
 
 from rapidash._seed import seeded
 from rapidash.cli import main
+from rapidash.datasets import FileCloud, read_valued_clouds
 from rapidash.groups import SO
+from rapidash.predict import TrainedModel
 from rapidash.report import measure_data
 from rapidash.study.designs.own_data import METHODS_OF_OWN_DATA, own_data_design
 from rapidash.tasks import get_task, own_data_options
@@ -112,6 +114,29 @@ def test_every_method_that_is_offered_trains(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert "method: 'frame', did you mean 'frames'?" in said or "unknown method: 'frame'" in said
     assert "probabilistic" in said
+
+
+def test_predictions_have_the_labels_of_the_files_and_take_folders(tmp_path: Path) -> None:
+    """Labels 0, 2 and 5 of points are written as such, in files that own data can be read from again."""
+    rng, words = np.random.default_rng(0), ["train", str(tmp_path / "scans"), "--target", "class"]
+    (tmp_path / "scans").mkdir()
+    head = "ply\nformat ascii 1.0\nelement vertex 6\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    for index in range(4):
+        rows = "\n".join(
+            " ".join(f"{x:.4f}" for x in row) + f" {label}"
+            for row, label in zip(rng.normal(size=(6, 3)), (0, 2, 5) * 2)
+        )
+        (tmp_path / "scans" / f"{index}.ply").write_text(f"{head}property int class\nend_header\n{rows}\n")
+    assert main([*words, "--out", str(tmp_path / "out"), *TINY]) == 0
+    made = TrainedModel.from_pretrained(tmp_path / "out").predict_files(tmp_path / "scans")
+    assert [Path(name).name for name in made.names] == [f"{index}.ply" for index in range(4)]
+    one = TrainedModel.from_pretrained(tmp_path / "out").predict_files(tmp_path / "scans" / "1.ply")
+    ((_, found),) = read_valued_clouds(one.write(tmp_path / "again.ply"))
+    assert isinstance(found, FileCloud)
+    assert found.arrays["class"].reshape(-1).tolist() == [(0, 2, 5)[number] for number in one["class"].tolist()]
+    _, given = next(read_valued_clouds(tmp_path / "scans" / "1.ply"))
+    assert isinstance(given, FileCloud)
+    np.testing.assert_allclose(found.arrays["pos"], given.arrays["pos"])
 
 
 @pytest.mark.parametrize("is_posed", [True, False], ids=["a pose that tells", "random poses"])

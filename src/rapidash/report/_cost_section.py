@@ -42,10 +42,10 @@ def cost_section(summary: StudySummary) -> Section | None:
     ]
     over = "seeds" if any(one.over == "seeds" for one in found.values()) else "clouds"
     note = (
-        f"Error: {metric_with_unit(summary)} on at most 64 validation samples, the mean over 16 elements of the group (all, "
-        "if it has no more); in their pose: as the data are. The share is that of this error which averaging the "
-        f"predictions over the group would remove, with its 95 % interval over {over}. It is negligible where the "
-        "interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %."
+        f"Error: {metric_with_unit(summary)} on at most 64 validation samples, the mean over 16 elements of the "
+        "group (all, if it has no more); in their pose: as the data are. The share is that of this error which "
+        f"averaging the predictions over the group would remove, with its 95 % interval over {over}. It is negligible "
+        "where the interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %."
     )
     title = "Does the broken symmetry matter?"
     return Section(title, f"{summary[name].letter} {name}: {sentences}", _HEAD, rows, (note,))

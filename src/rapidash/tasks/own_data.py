@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field, rounded
-from rapidash.datasets import DataError, FileCloud, Mesh, OnError, read_valued_clouds, sample_surface
+from rapidash.datasets import DataError, FileCloud, Mesh, OnError, as_entries, read_valued_clouds, sample_surface
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
@@ -30,7 +30,7 @@ from rapidash.tasks._own_columns import (
 )
 from rapidash.tasks._own_kinds import class_word, full_tensors
 from rapidash.tasks._own_network import OwnDataNetwork, OwnForcesNetwork
-from rapidash.tasks._own_reading import OwnClouds, Wanted, fingerprint, read_own
+from rapidash.tasks._own_reading import OwnClouds, Wanted, expanded, fingerprint, read_own
 from rapidash.tasks._own_splits import NAMES, by_files, by_group, by_seed, check_split_way, in_time
 from rapidash.tasks._point_inputs import cloud_means, network_ledger
 from rapidash.tasks._segmentation import most_probable
@@ -438,8 +438,14 @@ class OwnDataTask:
         return needs
 
     def read_files(self, path: Path | str) -> Any:
-        """The clouds of a file, see `rapidash.datasets.read_valued_clouds`."""
-        return read_valued_clouds(path, column=self.column)
+        """The clouds of a file, see `rapidash.datasets.read_valued_clouds`, or of all files of a folder."""
+        if not Path(path).is_dir():
+            return read_valued_clouds(path, column=self.column)
+        return (
+            entry
+            for file, _ in expanded([str(path)])
+            for entry in as_entries(file, read_valued_clouds(file, column=self.column))
+        )
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One cloud as those of the training data.
