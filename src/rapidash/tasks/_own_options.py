@@ -129,6 +129,8 @@ def _check_targets(clouds: OwnClouds, told: Told, rows: Any, level: str, hint: s
     """Raises: DataError for too few clouds, constant targets, or classes with too few of them."""
     name, num = clouds.names[0], len(clouds.pos)
     fewest = FEWEST_CLOUDS if level == "cloud" else FEWEST_OF_POINTS
+    if level == "point" and not hint:
+        hint = "; cut one large scan into several, a file each"
     if num < fewest:
         raise DataError(f"expected at least {fewest} clouds, to learn, to choose and to test, got {num}{hint}")
     if told.kind == "class":
