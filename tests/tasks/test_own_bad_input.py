@@ -114,7 +114,7 @@ def test_a_table_without_a_column_of_clouds_says_so(files: dict[str, Path], caps
 
 def test_one_labeled_scan_is_too_few(tmp_path: Path) -> None:
     np.savez(tmp_path / "scan.npz", pos=np.random.default_rng(0).normal(size=(9, 3)), label=np.arange(9) % 3)
-    with pytest.raises(DataError, match="at least 3 clouds, .* got 1; cut one large scan into several, a file each"):
+    with pytest.raises(DataError, match=r"at least 3 clouds, .* got 1; cut one large scan into several, a file each"):
         own_data_options([tmp_path / "scan.npz"], "label")
 
 
