@@ -66,3 +66,6 @@ def test_names_are_found_as_users_write_them() -> None:
     assert names_in_use("energy", names) == ["REF_energy", "dft_energy"]
     assert names_in_use("energy", [*names, "Energy"]) == ["Energy"]
     assert names_in_use("Strength", names) == []
+    assert names_in_use("forces", ["dft_force", "energy"]) == ["dft_force"]
+    assert names_in_use("virial", ["REF_virials", "dft_virials"]) == ["REF_virials", "dft_virials"]
+    assert names_in_use("forces", ["dft_force", "REF_forces"]) == ["REF_forces"]

@@ -161,11 +161,14 @@ def names_in_use(wanted: str, names: Iterable[str]) -> list[str]:
     """Names of a file that mean what is wanted.
 
     The name itself; else, also without a unit behind it and in any case, that name; else those that end in it, such as
-    ``REF_energy``.
+    ``REF_energy``; else the same with or without an s at the end, such as ``dft_force`` for forces.
     """
     known = list(names)
     if wanted in known:
         return [wanted]
     bare = split_unit(wanted)[0].lower()
-    same = [name for name in known if name.lower() == bare]
-    return same or [name for name in known if name.lower().endswith(f"_{bare}")]
+    for word in (bare, bare.removesuffix("s") if bare.endswith("s") else f"{bare}s"):
+        same = [name for name in known if name.lower() == word]
+        if found := same or [name for name in known if word and name.lower().endswith(f"_{word}")]:
+            return found
+    return []
