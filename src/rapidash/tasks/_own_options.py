@@ -117,7 +117,7 @@ def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, 
 
 
 def _hint(clouds: OwnClouds, column: str | None) -> str:
-    """What to do where a table is taken for one cloud; else nothing."""
+    """A sentence of advice where a table is taken for one cloud; else nothing."""
     is_table = any(Path(path).suffix.lower() in (".csv", ".parquet") for path in clouds.paths)
     if not is_table or column is not None or len(clouds.pos) > len(clouds.paths):
         return ""
