@@ -88,7 +88,7 @@ def _about_centroids(data: CloudDataset) -> CloudDataset:
 
 
 def _invariant(data: CloudDataset, task: Any) -> tuple[Tensor | None, str]:
-    """What rotations do not change of the target of each cloud, and its name; None for one of each point."""
+    """The part of the target of each cloud that rotations leave, and its name; None for one of each point."""
     name = task.target or "the class"
     if data.fields["target"].level == "point":
         return None, name

@@ -17,7 +17,7 @@ def is_own(study: Study) -> bool:
 
 
 def subject(study: Study) -> str:
-    """What a study asks about: its task, or the target of a user's files."""
+    """The matter of a study: its task, or the target of a user's files."""
     options: Mapping[str, Any] = study.design.get("task_options") or {}
     files = options.get("files")
     if not is_own(study) or not isinstance(files, list | tuple) or not files:
