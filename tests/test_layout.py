@@ -72,11 +72,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interop": {*BELOW_PREDICT, "predict"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
-    "_cli_own": {"study", "tasks"},
+    "_cli_own": {"study", "tasks", "train"},
     "_cli_parser": {"_cli_settings"},
     "_cli_options": {"_cli_own", "_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "ops", "predict", "study", "train"},
-    "_cli_measure": {"_cli_options", "_cli_parser", "report", "study"},
+    "_cli_measure": {"_cli_options", "_cli_own", "_cli_parser", "datasets", "report", "study", "tasks"},
     "_cli_bench": {"_cli_parser", "bench", "train"},
     "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
     "cli": {

@@ -1,14 +1,83 @@
-"""`rapidash measure`: how equivariant a trained model is, in the terminal and on a page."""
+"""`rapidash measure`: how equivariant a trained model is, on a page; or what the poses of a user's own files tell."""
 
+import sys
 from pathlib import Path
 
 from rapidash._cli_options import add_data, use_data
+from rapidash._cli_own import OWN_HELP, OWN_TASK, OwnFilesError, says_of_files, taken_own_files
 from rapidash._cli_parser import Parser
-from rapidash._pretrained import MODEL_FOLDER, find_pretrained
+from rapidash._pretrained import MODEL_FOLDER, RUNS_FOLDER, find_pretrained
 
 
 def measure(words: list[str]) -> int:
-    """Measure the equivariance error of trained weights."""
+    """Measure the equivariance error of trained weights, or the data of files."""
+    return _measure_files(words) if _are_files(words) else _measure_model(words)
+
+
+def _are_files(words: list[str]) -> bool:
+    """Whether files are given and not a saved model. Raises: OwnFilesError for words about files beside a model."""
+    from rapidash.datasets import VALUED_FORMATS
+
+    first = Path(words[0]) if words and not words[0].startswith("-") else None
+    said = says_of_files(words)
+    for name in ("--methods", "--learn-symmetry"):
+        if any(word.partition("=")[0] == name for word in words):
+            raise OwnFilesError(f"{name} is for rapidash study")
+    if first is None:
+        return bool(said)
+    try:
+        find_pretrained(first)
+        is_model = True
+    except ValueError:  # of several runs
+        is_model = True
+    except FileNotFoundError:
+        is_model = (first / RUNS_FOLDER).is_dir()
+    if is_model and said:
+        raise OwnFilesError(f"{said} is for files, and {first} is the folder of a model")
+    if is_model or not first.exists():
+        return bool(said)
+    found = [first] if first.is_file() else first.rglob("*")
+    return any(path.suffix.lower() in VALUED_FORMATS for path in found)
+
+
+def _measure_files(words: list[str]) -> int:
+    from rapidash.report import measure_data
+    from rapidash.tasks import get_task
+
+    rest, own = taken_own_files(words, ())
+    parser = _files_parser()
+    options = parser.parse_args(rest[1:])
+    assert own is not None  # or there would have been an error
+    given, said = own.options()
+    for line in said:
+        print(line, file=sys.stderr)
+    task = get_task(OWN_TASK, **given)
+    found = measure_data(task, steps=options.steps, num_turns=options.turns, seed=options.seed)
+    for table in found.tables:
+        print(f"{table}\n")
+    print("\n".join(found.sentences))
+    return 0
+
+
+def _files_parser() -> Parser:
+    parser = Parser(
+        "measure",
+        usage="FILES [options]",
+        description=(
+            "Before any training: are the clouds of FILES stored in a preferred pose, does the pose tell about the\n"
+            f"target, and how near are test clouds to training clouds?\n\n{OWN_HELP}"
+        ),
+        examples="  rapidash measure molecules.xyz --target dipole\n  rapidash measure shapes/ --split files",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=300, metavar="N", help="of the small networks that look for a pose"
+    )
+    parser.add_argument("--turns", type=int, default=19, metavar="N", help="sets of random turns to compare with")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything")
+    return parser
+
+
+def _measure_model(words: list[str]) -> int:
     from rapidash.report import MEASUREMENT_PAGE, measure_run, write_measurement
     from rapidash.study import load_run
 
@@ -36,12 +105,17 @@ def measure(words: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "measure",
-        usage="CHECKPOINT [options]",
+        usage="CHECKPOINT|FILES [options]",
         description=(
             "Relative equivariance error ||f(g x) - g f(x)|| / ||f(x)|| of a trained model by group, its Lie\n"
-            "derivative by generator and by layer, in float64, and a page on which a cloud can be turned."
+            "derivative by generator and by layer, in float64, and a page on which a cloud can be turned.\n\n"
+            "Of FILES of yours, --target NAME and the other options of rapidash study FILES: what the poses of the\n"
+            "clouds tell before any training, and whether test clouds leak (--steps N, --turns N, --seed N)."
         ),
-        examples='  rapidash measure runs/nbody/work/KEY --groups "SO(3)" "T(3)"',
+        examples=(
+            '  rapidash measure runs/nbody/work/KEY --groups "SO(3)" "T(3)"\n'
+            "  rapidash measure molecules.xyz --target dipole"
+        ),
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=str, help="folder of a saved model, or of its run")
     parser.add_argument("--groups", nargs="+", type=str, metavar="GROUP", help="default: T(D) SO(D) O(D)")

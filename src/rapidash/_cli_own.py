@@ -1,6 +1,7 @@
 """The words of the command line that are about a user's own files: FILES --target NAME, and what goes with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +48,7 @@ class OwnFiles:
     column: str | None = None
     methods: str | None = None
     learns_symmetry: bool = False
+    is_quiet: bool = False
     others: dict[str, Any] = field(default_factory=dict)
 
     def design(self, *, full: bool) -> tuple["StudyDesign", list[str]]:
@@ -57,18 +59,30 @@ class OwnFiles:
         if self.learns_symmetry:
             from rapidash.study.designs.learn_symmetry import own_design
 
-            given = {"--target-kind": self.kind, "--unit": self.unit, "--split": self.split, "--methods": self.methods}
-            if wrong := [name for name, value in given.items() if value is not None]:
-                raise OwnFilesError(f"{wrong[0]} does not go with --learn-symmetry, which splits by seed")
-            return own_design(self.files, self.target, full=full), []
-        from rapidash.tasks import own_data_options
-
-        others = self.others | ({"column": self.column} if self.column is not None else {})
-        options, said = own_data_options(
-            self.files, self.target, kind=self.kind, unit=self.unit, split=self.split or "seed", **others
-        )
+            if self.methods is not None:
+                raise OwnFilesError("--methods does not go with --learn-symmetry, whose method is augerino")
+            with self._watched() as watch:
+                return own_design(self.files, self.target, full=full, watch=watch, **self._how())
+        options, said = self.options()
         names = [name for name in (self.methods or "").replace(",", " ").split() if name]
         return design_of_options(options, methods=names, full=full), said
+
+    def options(self) -> tuple[dict[str, Any], list[str]]:
+        """The options of the task of these files, and sentences: see `rapidash.tasks.own_data_options`."""
+        from rapidash.tasks import own_data_options
+
+        with self._watched() as watch:
+            return own_data_options(self.files, self.target, watch=watch, **self._how())
+
+    def _watched(self) -> AbstractContextManager[Callable[[int], None]]:
+        """A count on the terminal of the clouds that are read."""
+        from rapidash.train import progress_bar
+
+        return progress_bar(None, "reading", " clouds", show=not self.is_quiet)
+
+    def _how(self) -> dict[str, Any]:
+        others = self.others | ({"column": self.column} if self.column is not None else {})
+        return others | {"kind": self.kind, "unit": self.unit, "split": self.split or "seed"}
 
 
 def design_of_options(options: Mapping[str, Any], *, methods: Sequence[str] = (), full: bool) -> "StudyDesign":
@@ -123,9 +137,15 @@ def taken_own_files(words: Sequence[str], studies: Sequence[str]) -> tuple[list[
             value = f" {own.target}" if said[0] == "--target" else ""
             raise OwnFilesError(f"{said[0]}{value} needs files: rapidash study {shown} --target NAME")
         return list(words), None
-    own.others = _read_by(rest)
+    own.others, own.is_quiet = _read_by(rest), "--quiet" in rest
     task = "learn-symmetry" if own.learns_symmetry else OWN_TASK
     return [task, *rest], own
+
+
+def says_of_files(words: Sequence[str]) -> str:
+    """The first option among the words that is about a user's files, or nothing."""
+    names = (word.partition("=")[0] for word in words)
+    return next((name for name in names if name in _WITH_VALUE or name == "--learn-symmetry"), "")
 
 
 def _looks_like_a_file(word: str) -> bool:

@@ -67,11 +67,12 @@ def _parser() -> Parser:
         "predict",
         usage="CHECKPOINT FILE [FILE ...] [options]",
         description=(
-            "Apply a trained model to clouds of your own: xyz (all frames, also extended), npz, ply, off. The README\n"
-            "in the folder of the model says what a cloud needs, and in which units. Predictions have the names and\n"
-            "units of the task and go to a file: .npz (everything), .xyz (molecules), .csv (a row per cloud) or .ply\n"
-            "(the colored points of one cloud). With --average a cloud is predicted in several poses, each prediction\n"
-            "is moved back, and beside the mean of every output stands NAME_spread, how far it moves over the poses."
+            "Apply a trained model to clouds of your own: xyz (all frames, also extended), npz, ply, off; a model of\n"
+            "your own files to all formats that rapidash study FILES reads, and to folders. The README in the folder\n"
+            "of the model says what a cloud needs, and in which units. Predictions have the names and units of the\n"
+            "task and go to a file: .npz (everything), .xyz (molecules), .csv (a row per cloud) or .ply (the colored\n"
+            "points of one cloud). With --average a cloud is predicted in several poses, each prediction is moved\n"
+            "back, and beside the mean of every output stands NAME_spread, how far it moves over the poses."
         ),
         examples=(
             "  rapidash predict dipole molecule.xyz\n"

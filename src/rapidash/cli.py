@@ -394,10 +394,14 @@ def _report(words: list[str]) -> int:
 
 
 def _measure(words: list[str]) -> int:
-    """Measure the equivariance error of trained weights."""
+    """Measure the equivariance error of trained weights, or the data of a user's files."""
     from rapidash._cli_measure import measure
+    from rapidash._cli_own import OwnFilesError
 
-    return measure(words)
+    try:
+        return measure(words)
+    except OwnFilesError as error:
+        raise UsageError(str(error)) from error
 
 
 def _predict(words: list[str]) -> int:
@@ -428,7 +432,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("apply a trained model to files of your own", _predict),
     "sample": Command("draw clouds from a trained generator", _sample),
     "report": Command("write the report of a study again, also of an unfinished one", _report),
-    "measure": Command("measure how equivariant a trained model is", _measure),
+    "measure": Command("measure how equivariant a trained model is, or what your files tell", _measure),
     "bench": Command("time the fast network against its definition", _bench),
 }
 

@@ -210,6 +210,7 @@ MEASURES: Registry[Any] = Registry(
     "measures",
     "measure",
     {
+        "constant-error": "rapidash.study.measures.constant_error:constant_error",
         "effective-invariance": "rapidash.study.measures.effective_invariance:effective_invariance",
         "figure-controls": "rapidash.generate:measure_figure_controls",
         "generator-symmetry": "rapidash.generate:measure_generator_symmetry",

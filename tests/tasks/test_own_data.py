@@ -114,6 +114,27 @@ def test_energies_and_forces_of_a_file_of_another_code(tmp_path: Path) -> None:
     assert float(-slope.detach()) == pytest.approx(float(out[0, 2].detach()), rel=1e-2, abs=1e-7)
 
 
+def test_errors_of_a_constant_by_hand(tmp_path: Path) -> None:
+    """The mean of the training numbers, the zero vector, and the commonest class."""
+    rng, path = np.random.default_rng(0), tmp_path / "a.npz"
+    number, vector = rng.normal(size=20), rng.normal(size=(20, 3))
+    label = np.array(["a"] * 13 + ["b"] * 7)
+    shade = rng.normal(size=(20, 4))
+    np.savez(path, pos=rng.normal(size=(20, 4, 3)), number=number, vector=vector, kind=label, shade=shade)
+    parts: dict[str, np.ndarray] = {}
+    found: dict[str, list[float]] = {}
+    for name in ("number", "vector", "kind", "shade"):
+        task = get_task("own-data", **own_data_options([path], name)[0])
+        parts[name] = task.parts().numpy()
+        found[name] = task.constant_errors("test").tolist()
+    train, test = (parts["number"] == part for part in (0, 2))
+    assert found["number"] == pytest.approx(np.abs(number[test] - number[train].mean()), rel=1e-5)
+    assert found["vector"] == pytest.approx(np.linalg.norm(vector[parts["vector"] == 2], axis=1), rel=1e-5)
+    assert found["kind"] == [100.0 * (word != "a") for word in label[parts["kind"] == 2]]
+    mean = shade[parts["shade"] == 0].mean()
+    assert found["shade"] == pytest.approx(np.abs(shade[parts["shade"] == 2] - mean).mean(axis=1), rel=1e-5)
+
+
 def test_cells_are_read_and_cross_the_boundary(tmp_path: Path) -> None:
     pytest.importorskip("ase", reason="files of atoms are read by ASE")
     path = write_xyz(tmp_path / "a.xyz", lattice='Lattice="4 0 0 0 4 0 1 0 4"')

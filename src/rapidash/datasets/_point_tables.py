@@ -1,6 +1,7 @@
 """Clouds from tables with a row per point: csv by Python's reader, parquet by pyarrow, a cloud at a time."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rapidash.datasets._cloud_files import Entries, FileCloud
 from rapidash.datasets._elements import element_number
 from rapidash.datasets._reading import Array, DataError
 from rapidash.datasets._structure_files import split_unit
-from rapidash.datasets._text import is_number
+from rapidash.datasets._text import is_number, text_lines
 
 CLOUD_COLUMNS = (
     "cloud",
@@ -27,26 +28,37 @@ CLOUD_COLUMNS = (
 )
 _ELEMENTS = ("z_number", "atomic_number", "atomic_numbers", "element", "symbol", "species")
 _AXES = ("x", "y", "z")
+_DELIMITERS = "\t;, "
+_WITH_DECIMAL_COMMAS = "\t;"
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?|[-+]?\d+,")
 _MOST_POINTS = 20_000_000  # of one cloud
 _AT_ONCE = 65_536  # rows of a parquet file in memory
 
 
 def read_csv_clouds(path: Path, column: str | None = None) -> Entries:
-    """The clouds of a csv file with a head, see `_clouds`."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        start = file.read(4096)
-        file.seek(0)
-        try:
-            dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(start.splitlines()[0], delimiters=",;\t ")
-        except (csv.Error, IndexError):
-            dialect = "excel"
-        rows = csv.reader(file, dialect)
-        head = next(rows, None)
-        if not head or is_number(head[0]):
-            raise DataError(
-                f"{path}: its first line is {head or 'empty'}, expected the names of columns, x, y, z among them"
-            )
-        yield from _clouds(path, [name.strip() for name in head], _checked_rows(path, rows, len(head)), column)
+    """The clouds of a csv file with a head, see `_clouds`.
+
+    Cells are parted by tabs, semicolons, commas or spaces: by the first of these that gives columns x and y. Between
+    semicolons and tabs a number may have a decimal comma.
+    """
+    lines = text_lines(path)
+    head, delimiter = _head(next(lines, ""))
+    if is_number(head[0]):
+        raise DataError(f"{path}: its first line is {head}, expected the names of columns, x, y, z among them")
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    yield from _clouds(
+        path, head, _checked_rows(path, rows, len(head)), column, has_commas=delimiter in _WITH_DECIMAL_COMMAS
+    )
+
+
+def _head(line: str) -> tuple[list[str], str]:
+    """The names in the first line of a csv file, and what parts them."""
+    found = [
+        ([name.strip() for name in next(csv.reader([line], delimiter=one, skipinitialspace=True), [""])], one)
+        for one in _DELIMITERS
+    ]
+    with_axes = [each for each in found if {"x", "y"} <= {split_unit(name)[0].lower() for name in each[0]}]
+    return with_axes[0] if with_axes else max(found, key=lambda each: len(each[0]))
 
 
 def read_parquet_clouds(path: Path, column: str | None = None) -> Entries:
@@ -72,7 +84,9 @@ def read_plain_points(path: Path) -> Entries:
     yield str(path), FileCloud(str(path), {"pos": rows[:, :3]})
 
 
-def _clouds(path: Path, head: list[str], rows: Iterator[Sequence[object]], column: str | None) -> Entries:
+def _clouds(
+    path: Path, head: list[str], rows: Iterator[Sequence[object]], column: str | None, *, has_commas: bool = False
+) -> Entries:
     """The clouds of rows of points.
 
     Positions are the columns x, y and z, or x and y. Rows with the same value in the cloud column stand together; a
@@ -89,6 +103,7 @@ def _clouds(path: Path, head: list[str], rows: Iterator[Sequence[object]], colum
     axes = [lower.index(axis) for axis in _AXES if axis in lower]
     if len(axes) < 2 or axes != [lower.index(axis) for axis in _AXES[: len(axes)]]:
         raise DataError(f"{path}: expected the columns x, y and z (or x and y) of points, it has {', '.join(names)}")
+    column = split_unit(column)[0] if column is not None and column not in names else column
     if column is not None and column not in names:
         raise DataError(f"{path}: {unknown_name('column', column, names)}")
     key = names.index(column) if column else next((lower.index(one) for one in CLOUD_COLUMNS if one in lower), None)
@@ -99,7 +114,7 @@ def _clouds(path: Path, head: list[str], rows: Iterator[Sequence[object]], colum
             raise DataError(f"{name} has rows in two places: sort the table by {names[key or 0]!r}")
         seen.add(value)
         try:
-            yield name, _cloud(name, names, axes, part, units)
+            yield name, _cloud(name, names, axes, _with_points(part) if has_commas else part, units)
         except DataError as error:
             yield name, error
 
@@ -168,6 +183,19 @@ def _array(values: Sequence[object]) -> Array:
         return np.array([str(value) for value in values])
 
 
+def _with_points(rows: list[Sequence[object]]) -> list[Sequence[object]]:
+    """Rows of text with decimal points in those columns whose cells are numbers with and without decimal commas."""
+    columns = []
+    for cells in zip(*rows):
+        words = [str(cell) for cell in cells]
+        has_comma = [bool(_DECIMAL_COMMA.fullmatch(word)) for word in words]
+        is_number_column = any(has_comma) and all(
+            is_decimal or not word or is_number(word) for word, is_decimal in zip(words, has_comma)
+        )
+        columns.append([word.replace(",", ".") for word in words] if is_number_column else cells)
+    return list(zip(*columns))
+
+
 def _not_whole(value: object) -> int:
     raise TypeError(value)
 
@@ -182,7 +210,7 @@ def _elements(name: str, values: Array) -> Array:
 
 def _checked_rows(path: Path, rows: Iterator[list[str]], width: int) -> Iterator[list[str]]:
     for number, row in enumerate(rows, start=2):
-        if not row:
+        if not any(row):  # also the rows of empty cells at the end of what a spreadsheet writes
             continue
         if len(row) != width:
             raise DataError(f"{path}, line {number}: it has {len(row)} cells, the head has {width}")

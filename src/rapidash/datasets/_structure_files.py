@@ -15,6 +15,8 @@ _ASE_UNITS = {
     "forces": "eV/angstrom",
     "force": "eV/angstrom",
     "stress": "eV/angstrom^3",
+    "virial": "eV",
+    "virials": "eV",
     "dipole": "e*angstrom",
 }
 
@@ -156,8 +158,17 @@ def value_of_text(text: str) -> Array:
 
 
 def names_in_use(wanted: str, names: Iterable[str]) -> list[str]:
-    """Names of a file that mean what is wanted: the name itself, or those that end in it, such as ``REF_energy``."""
+    """Names of a file that mean what is wanted.
+
+    The name itself; else, also without a unit behind it and in any case, that name; else those that end in it, such as
+    ``REF_energy``; else the same with or without an s at the end, such as ``dft_force`` for forces.
+    """
     known = list(names)
     if wanted in known:
         return [wanted]
-    return [name for name in known if name.lower().endswith(f"_{wanted.lower()}")]
+    bare = split_unit(wanted)[0].lower()
+    for word in (bare, bare.removesuffix("s") if bare.endswith("s") else f"{bare}s"):
+        same = [name for name in known if name.lower() == word]
+        if found := same or [name for name in known if word and name.lower().endswith(f"_{word}")]:
+            return found
+    return []

@@ -395,6 +395,7 @@ class TrainedModel:
             first = f"; the first: {skipped[0]}" if skipped else ""
             raise DataError(f"no cloud to predict in {', '.join(map(str, paths))}: {len(skipped)} are bad{first}")
         rows = [cloud.pop("rows") for cloud in clouds if "rows" in cloud]
+        places = [cloud.pop("places") for cloud in clouds if "places" in cloud]
         data = CloudDataset(
             {key: torch.cat([cloud[key] for cloud in clouds]) for key in clouds[0]},
             {key: task.needs[key].field for key in clouds[0]},
@@ -405,7 +406,7 @@ class TrainedModel:
             one = self._predicted(data.subset(torch.arange(1)), names[:1], **{**options, **plain})
             check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
         made = checked_predictions(self._predicted(data, names, **options), self.model)
-        made = made.at_points(given, rows) if rows else made
+        made = made.at_points(given, rows) if rows else made.at_places(torch.cat(places)) if places else made
         return replace(made, skipped=tuple(skipped))
 
     def _check_size(self, cloud: Mapping[str, Tensor]) -> None:

@@ -52,10 +52,10 @@ class Predictions:
 
     @property
     def default_suffix(self) -> str:
-        """The usual suffix: ``".xyz"`` for molecules, ``".csv"`` for classes of other clouds, else ``".npz"``."""
+        """The usual suffix: ``".xyz"`` for molecules, ``".csv"`` for values of other clouds, ``".npz"`` of points."""
         if "z" in self.clouds.tensors:
             return ".xyz"
-        return ".csv" if _has_classes(self.outputs) else ".npz"
+        return ".csv" if all(output.field.level == "cloud" for output in self.outputs.values()) else ".npz"
 
     def at_points(self, pos: Sequence[Tensor], rows: Sequence[Int[Tensor, " _"]]) -> "Predictions":
         """The same for other points of each cloud: their positions (M, D), and the row whose values each takes."""
@@ -69,6 +69,11 @@ class Predictions:
         clouds = CloudDataset({"pos": torch.cat(list(pos))}, fields, torch.tensor([len(part) for part in rows]))
         return replace(self, outputs=outputs, clouds=clouds)
 
+    def at_places(self, pos: Tensor) -> "Predictions":
+        """The same with the points (N, D) at other places, those of the files."""
+        fields = {**self.clouds.fields, "pos": Field(Position(), "unit of the file")}
+        return replace(self, clouds=CloudDataset({**self.clouds.tensors, "pos": pos}, fields, self.clouds.num_points))
+
     def write(self, path: Path | str) -> Path:
         """Write a file, whole or not at all; its suffix is the format.
 
@@ -78,7 +83,8 @@ class Predictions:
         ASE reads ``energy`` and ``forces`` as results; an output that it would take for one in another unit (a dipole
         in debye) is called ``NAME_predicted``. ``.csv`` has a row per cloud: outputs per cloud with their unit in the
         head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
-        whole number. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
+        whole number; labels that are whole numbers stand there as in the files of the training, the names of others in
+        comments. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
         of extended xyz; ``NAME_spread`` is then an output as all others. Where the values for some clouds are not
         finite, ``is_finite`` stands beside them: an array of npz, a key of extended xyz, a column of csv.
 
@@ -158,13 +164,6 @@ def check_place(path: Path, files: Sequence[Path | str] = ()) -> None:
         raise PermissionError(f"{path} cannot be written: no permission to change {above}")
 
 
-def _has_classes(outputs: dict[str, Output]) -> bool:
-    return any(
-        output.labels and output.field.level == "cloud" and not output.values.is_floating_point()
-        for output in outputs.values()
-    )
-
-
 def _npz(made: Predictions) -> bytes:
     arrays: dict[str, Any] = {name: output.values.numpy() for name, output in made.outputs.items()}
     arrays |= {f"{name}_labels": np.array(output.labels) for name, output in made.outputs.items() if output.labels}
@@ -184,7 +183,9 @@ def _xyz(made: Predictions) -> str:
     whole = {name: output for name, output in made.outputs.items() if output.field.level == "cloud"}
     columns = {"pos": made.clouds.tensors["pos"]}
     columns |= {
-        _xyz_name(name, output): output.values for name, output in made.outputs.items() if output.field.level == "point"
+        _xyz_name(name, output): _as_labeled(output)
+        for name, output in made.outputs.items()
+        if output.field.level == "point"
     }
     flat = {name: values.reshape(len(values), -1).double() for name, values in columns.items()}
     declared = "".join(f":{name}:R:{values.shape[1]}" for name, values in flat.items())
@@ -261,10 +262,10 @@ def _ply(made: Predictions) -> bytes:
     pos = made.clouds.tensors["pos"].double()
     columns = dict(zip("xyz", pos.T.numpy()))
     for name, output in made.outputs.items():
-        values = output.values.reshape(len(pos), -1)
+        values = _as_labeled(output).reshape(len(pos), -1)
         values = values.double() if values.is_floating_point() else values.int()
         if values.dtype == torch.int32:
-            columns |= dict(zip(("red", "green", "blue"), _colors(values[:, 0].numpy()).T))
+            columns |= dict(zip(("red", "green", "blue"), _colors(output.values.reshape(-1).int().numpy()).T))
         names = [name] if values.shape[1] == 1 else [f"{name}_{index}" for index in range(values.shape[1])]
         columns |= dict(zip(names, values.T.numpy()))
     kinds = {"f8": "double", "i4": "int", "u1": "uchar"}
@@ -272,9 +273,25 @@ def _ply(made: Predictions) -> bytes:
     table = np.empty(len(pos), dtype=[(name, f"<{kind}") for name, kind in types.items()])
     for name, column in columns.items():
         table[name] = column
-    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(pos)}"]
+    head = ["ply", "format binary_little_endian 1.0"]
+    for name, output in made.outputs.items():
+        if output.labels and not _are_numbers(output.labels):
+            head += [f"comment {name} {number}: {label}" for number, label in enumerate(output.labels)]
+    head.append(f"element vertex {len(pos)}")
     head += [*(f"property {kinds[kind]} {name}" for name, kind in types.items()), "end_header", ""]
-    return "\n".join(head).encode("ascii") + table.tobytes()
+    return "\n".join(head).encode("ascii", "replace") + table.tobytes()
+
+
+def _are_numbers(labels: Sequence[str]) -> bool:
+    """Whether all labels are whole numbers in 32 bits."""
+    return all(label.removeprefix("-").isdecimal() and label.isascii() and len(label) < 10 for label in labels)
+
+
+def _as_labeled(output: Output) -> Tensor:
+    """The values; of classes whose labels are whole numbers, such as 0, 2 and 5, these in place of 0, 1 and 2."""
+    if output.values.is_floating_point() or not output.labels or not _are_numbers(output.labels):
+        return output.values
+    return torch.tensor([int(label) for label in output.labels])[output.values]
 
 
 def _colors(numbers: NDArray[np.int32]) -> NDArray[np.uint8]:

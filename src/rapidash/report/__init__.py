@@ -3,6 +3,7 @@
 from rapidash.report._chart_types import Drawing
 from rapidash.report._contents import export
 from rapidash.report._figure import figure
+from rapidash.report._measured_data import MeasuredData, measure_data
 from rapidash.report._measured_run import measure_run
 from rapidash.report._measurement import measurement_page, write_measurement
 from rapidash.report._page import MEASUREMENT_PAGE
@@ -17,10 +18,12 @@ __all__ = [
     "MEASUREMENT_PAGE",
     "Drawing",
     "Finding",
+    "MeasuredData",
     "Section",
     "Verdict",
     "export",
     "figure",
+    "measure_data",
     "measure_run",
     "measurement_page",
     "publish",

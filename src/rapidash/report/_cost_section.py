@@ -45,12 +45,12 @@ def cost_section(summary: StudySummary) -> Section | None:
     ]
     over = "seeds" if any(one.over == "seeds" for one in found.values()) else "clouds"
     note = (
-        f"Error: {metric_with_unit(summary)} on 64 validation samples, the mean over 16 elements of the group (all, if "
-        "it has no more); in their pose: as the data are. The share is that of this error which averaging the "
-        f"predictions over the group would remove, with its 95 % interval over {over}. It is negligible where the "
-        "interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %. Symmetry error: how far "
-        "turned-back predictions are from the prediction, as the error measures distance (a squared one by its root, "
-        "one of labels by how often they change); model error: that of the test."
+        f"Error: {metric_with_unit(summary)} on at most 64 validation samples, the mean over 16 elements of the "
+        "group (all, if it has no more); in their pose: as the data are. The share is that of this error which "
+        f"averaging the predictions over the group would remove, with its 95 % interval over {over}. It is negligible "
+        "where the interval ends below 5 %, matters where it begins above 5 %, and dominates above 50 %. "
+        "Symmetry error: how far turned-back predictions are from the prediction, as the error measures distance (a "
+        "squared one by its root, one of labels by how often they change); model error: that of the test."
     )
     title = "Does the broken symmetry matter?"
     return Section(title, f"{summary[name].letter} {name}: {sentences}", _HEAD, rows, (note,))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rapidash.report import _format as fmt
 from rapidash.report._contents import Contents, contents
+from rapidash.report._own_phrases import subject
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     difference_text,
@@ -45,7 +46,7 @@ def markdown_table(summary: StudySummary, contained: Contents | None = None) -> 
     contained = contents(summary) if contained is None else contained
     found = contained.verdict
     lines = [
-        f"# Which symmetry does {_escape(summary.study.task)} want?",
+        f"# Which symmetry does {_escape(subject(summary.study))} want?",
         "",
         *(f"{_escape(line)}\n" for line in found.lead),
         _escape(found.headline),

@@ -8,6 +8,7 @@ from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
 from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, file_name, svg_name
+from rapidash.report._own_phrases import subject
 from rapidash.report._phrases import (
     FIGURES_NOTE,
     equality_text,
@@ -100,9 +101,9 @@ def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
     scales = _TableScales.of(found)
     return {
         "version": __version__,
-        "title": f"{study.task}: which symmetry? Symmetry study",
+        "title": f"{subject(study)}: which symmetry? Symmetry study",
         "portraits": _portraits(summary),
-        "task": study.task,
+        "subject": subject(study),
         "verdict": found.verdict,
         "cautions": (*found.verdict.cautions, *found.faults),
         "symbols": found.symbols,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from rapidash.generate import CONTROL
 from rapidash.report import _format as fmt
 from rapidash.study import Comparison, Estimate, FigureSummary, StudySummary, VariantSummary
+from rapidash.study.measures.split_distance import FIGURES
 
 _TESTS = {
     "t-test": "a paired t-test by seed, which rests on differences that are normal over seeds",
@@ -103,11 +104,11 @@ def metric_with_unit(summary: StudySummary) -> str:
 def figure_lines(summary: StudySummary) -> list[tuple[str, Mapping[str, FigureSummary]]]:
     """The figures that no column shows: title, and by name of the variant what was measured of it.
 
-    Those of data with known errors are left to their own table.
+    Those of data with known errors, and of the split, are left to their own tables.
     """
     lines: dict[str, dict[str, FigureSummary]] = {}
     for variant in summary.variants:
-        for figure in (one for one in variant.figures if not one.name.startswith(CONTROL)):
+        for figure in (one for one in variant.figures if not one.name.startswith(CONTROL) and one.name not in FIGURES):
             lines.setdefault(figure.title, {})[variant.name] = figure
     return list(lines.items())
 

@@ -5,7 +5,7 @@ from typing import Final
 from rapidash.report import _format as fmt
 from rapidash.report._sections import Section
 from rapidash.study import StudySummary
-from rapidash.study.measures.split_distance import ACROSS, COPIES, NUM_TEST, WITHIN
+from rapidash.study.measures.split_distance import ACROSS, COPIES, FIGURES, NUM_TEST, WITHIN
 
 MUCH_NEARER: Final = 0.5  # of the distance within the training set
 _FEWEST: Final = 20  # test clouds
@@ -39,10 +39,11 @@ def split_section(summary: StudySummary) -> Section | None:
 
 def split_figures(summary: StudySummary) -> dict[str, float] | None:
     """The measured figures by name; None where there are none."""
-    names = (ACROSS, WITHIN, COPIES, NUM_TEST)
     for variant in summary.variants:
         found = {
-            figure.name: next(iter(figure.moments.values())).mean for figure in variant.figures if figure.name in names
+            figure.name: next(iter(figure.moments.values())).mean
+            for figure in variant.figures
+            if figure.name in FIGURES
         }
         if found:
             return found

@@ -14,6 +14,7 @@ from rapidash.report._format import (
     seconds,
     short_count,
 )
+from rapidash.report._own_phrases import constant_caution, is_own
 from rapidash.report._phrases import metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
 from rapidash.report._split_section import split_caution
@@ -359,10 +360,10 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     setting = str(study.design.get("setting") or "")
     if study.design.get("full") is False or setting.startswith("quick"):
         ranks = "it ranks the variants, but its" if num_seeds > 1 else "its"
-        cautions.append(
-            f"Quick setting{_steps(summary)}: {ranks} errors are not comparable with published "
-            f"ones. For the benchmark's setting, add --full to the command"
-        )
+        full = "errors are those of short trainings of small networks. For longer ones of wider networks,"
+        if not is_own(study):
+            full = "errors are not comparable with published ones. For the benchmark's setting,"
+        cautions.append(f"Quick setting{_steps(summary)}: {ranks} {full} add --full to the command")
     failed = [run for run in study.runs if not run.is_done]
     if failed:
         cautions.append(
@@ -390,8 +391,7 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         for variant in summary.variants
         for fault in variant.figure_faults
     ]
-    if leak := split_caution(summary):
-        cautions.append(leak)
+    cautions += filter(None, (split_caution(summary), constant_caution(summary)))
     if any(variant.oracle for variant in summary.variants):
         cautions.append("Variants marked as oracle see the pose of the test data; they cannot win.")
     commits = {run.text("commit") for run in study.done}

@@ -67,7 +67,8 @@ class FileTask(Protocol):
         """The fields of a cloud from a file, prepared as the task's own data are.
 
         Where its points are not those of the file, and each of these gets a prediction, also ``rows``: (M,) the point
-        of the cloud whose prediction is that of each point of the file.
+        of the cloud whose prediction is that of each point of the file. Where its points stand elsewhere than in the
+        file, also ``places``: (N, D) their positions in the file, which go into the files of predictions.
 
         Raises: DataError for a cloud that the task cannot take, without its name.
         """

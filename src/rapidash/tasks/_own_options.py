@@ -1,7 +1,7 @@
 """The options of the task of a user's files, found from the files, and in words."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from scipy.spatial import cKDTree
 
 from rapidash.datasets import DataError, names_in_use
 from rapidash.tasks._molecule_files import symbols
+from rapidash.tasks._own_columns import element_counts
 from rapidash.tasks._own_kinds import Told, tell_kind
-from rapidash.tasks._own_reading import OwnClouds, Wanted, fingerprint, read_own
+from rapidash.tasks._own_reading import MOST_POINTS, OwnClouds, Wanted, fingerprint, read_also_as, read_own
 from rapidash.tasks._own_splits import check_split_way
 from rapidash.tasks.own_data import (
     FEWEST_CLOUDS,
@@ -33,6 +34,7 @@ def own_data_options(
     kind: str | None = None,
     unit: str | None = None,
     split: str = "seed",
+    watch: Callable[[int], None] | None = None,
     **others: Any,
 ) -> tuple[dict[str, Any], list[str]]:
     """The options of `OwnDataTask` for some files, and sentences that say what was found.
@@ -45,6 +47,7 @@ def own_data_options(
             from the values.
         unit: of the target; None: as the files say.
         split: "seed", "group:NAME", "time" or "files".
+        watch: called as clouds are read, with their number since its last call.
         others: further options of the task, such as ``column`` or ``num_points``.
     Raises: ValueError for options that there are not; FileNotFoundError, ImportError and DataError as
         `rapidash.datasets.read_valued_clouds`, and for targets that are missing, constant or of no kind, classes with
@@ -66,7 +69,7 @@ def own_data_options(
         max_clouds=others.get("max_clouds", OwnDataTask.max_clouds),
         skips=others.get("on_error", "raise") == "skip",
     )
-    clouds = read_own(wanted)
+    clouds = read_own(wanted, watch)
     dim = clouds.pos[0].shape[1]
     level = clouds.levels[0]
     if at_points and level != "point":
@@ -76,7 +79,7 @@ def own_data_options(
     told = tell_kind(clouds.names[0], rows, dim, None if kind is None else kind.removeprefix(_POINT))
     if len(names) == 2:
         _check_forces(clouds, told, dim, elements)
-    _check_targets(clouds, told, rows, level)
+    _check_targets(clouds, told, rows, level, _hint(clouds, wanted.column))
     is_energy = told.kind == "number" and level == "cloud" and bool(elements) and bool(_ENERGY.search(clouds.names[0]))
     options: dict[str, Any] = {
         "files": list(places),
@@ -97,6 +100,7 @@ def own_data_options(
         options |= {"forces": clouds.names[1], "force_unit": clouds.units[1]}
     options |= others
     task = OwnDataTask(**options)
+    read_also_as(task.wanted, clouds)
     return options, _said(task, clouds, told)
 
 
@@ -112,12 +116,23 @@ def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, 
         raise DataError("energy and forces need clouds with elements")
 
 
-def _check_targets(clouds: OwnClouds, told: Told, rows: Any, level: str) -> None:
+def _hint(clouds: OwnClouds, column: str | None) -> str:
+    """A sentence of advice where a table is taken for one cloud; else nothing."""
+    is_table = any(Path(path).suffix.lower() in (".csv", ".parquet") for path in clouds.paths)
+    if not is_table or column is not None or len(clouds.pos) > len(clouds.paths):
+        return ""
+    names = ", ".join(name for name in clouds.found if name not in clouds.names)
+    return f"; a table without --cloud COLUMN is one cloud, and this one has the columns {names}"
+
+
+def _check_targets(clouds: OwnClouds, told: Told, rows: Any, level: str, hint: str) -> None:
     """Raises: DataError for too few clouds, constant targets, or classes with too few of them."""
     name, num = clouds.names[0], len(clouds.pos)
     fewest = FEWEST_CLOUDS if level == "cloud" else FEWEST_OF_POINTS
+    if level == "point" and not hint:
+        hint = "; cut one large scan into several, a file each"
     if num < fewest:
-        raise DataError(f"expected at least {fewest} clouds, to learn, to choose and to test, got {num}")
+        raise DataError(f"expected at least {fewest} clouds, to learn, to choose and to test, got {num}{hint}")
     if told.kind == "class":
         values, counts = np.unique(rows.reshape(-1), return_counts=True)
         if len(values) < 2:
@@ -165,23 +180,46 @@ def _said(task: OwnDataTask, clouds: OwnClouds, told: Told) -> list[str]:
         else f" in {task.dim} dimensions"
     )
     what += ", periodic" if task.is_periodic else ""
-    kept = f" (of {clouds.seen}: task option max_clouds)" if clouds.seen - len(clouds.skipped) > len(clouds.pos) else ""
+    kept = ""
+    if clouds.seen - len(clouds.skipped) > len(clouds.pos):
+        kept = f" (of {clouds.seen}: at most {task.max_clouds}, task option max_clouds, and {MOST_POINTS} points)"
     unit = f", in {task.target_unit}" if task.target_unit else ""
     kind = "an energy with forces" if task.kind == "forces" else f"a {told.kind}"
     lines = [f"files: {what}{kept}", f"target: {clouds.names[0]}, {kind} of each {task.level} ({told.because}){unit}"]
     if task.is_extensive or task.kind == "forces":
         offsets = task.scales["offsets"]
         shown = ", ".join(f"{symbols([z])} {value:.5g}" for z, value in zip(task.elements, offsets))
-        lines.append(f"offsets per element, fitted and taken off: {shown}")
+        lines.append(f"offsets per element, fitted and taken off: {shown}{_undetermined(task)}")
     lines.append(
         f"split by {task.split}: {num[0]} for training, {num[1]} for validation, {num[2]} for the test{between}"
     )
+    if task.elements and task.split == "seed" and len(_compositions(clouds)) == 1:
+        lines.append(
+            "all clouds have the same atoms: if they are frames of one trajectory, random test frames stand between "
+            "those that were learned; --split time keeps them apart"
+        )
     forces = names_in_use("forces", clouds.found)
     if task.is_extensive and len(forces) == 1:
         lines.append(f"the files also have {forces[0]}: --target {task.target},{forces[0]} learns them as the gradient")
     if clouds.skipped:
         lines.append(f"left out: {len(clouds.skipped)} clouds; the first: {clouds.skipped[0]}")
     return lines
+
+
+def _undetermined(task: OwnDataTask) -> str:
+    """A note where the compositions of the training clouds do not determine every offset."""
+    counts = element_counts(task.dataset("train"), task.elements)
+    rank = int(torch.linalg.matrix_rank(counts))
+    if rank == len(task.elements):
+        return ""
+    return (
+        f" (the clouds determine {rank} of these {len(task.elements)}: sums for other compositions are no prediction)"
+    )
+
+
+def _compositions(clouds: OwnClouds) -> set[bytes]:
+    """The different lists of elements, in any order of the atoms."""
+    return {z.sort().values.numpy().tobytes() for z in clouds.z}
 
 
 def _range(sizes: list[int]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from rapidash.datasets import (
 )
 
 FOLDER: Final = "folder"  # the name of a class that is a folder
+MOST_POINTS: Final = 5_000_000  # of all clouds that are kept
 _SHOWN = 12
 _PREDICTED = re.compile(r"(^|\.)predictions\.\w+$")  # files that `rapidash predict` writes beside others
 
@@ -154,31 +155,59 @@ def _fingerprint(state: _State) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_own(wanted: Wanted) -> OwnClouds:
-    """All clouds of some files with their targets.
+_READ: dict[tuple[Wanted, _State], OwnClouds] = {}  # what was read last, the latest last
+_KEPT = 2
 
+
+def read_own(wanted: Wanted, watch: Callable[[int], None] | None = None) -> OwnClouds:
+    """All clouds of some files with their targets; files that have not changed since are not read again.
+
+    Of a file one cloud is in memory at a time, beside those that are kept: at most ``max_clouds``, and at most five
+    million points in all.
+
+    Args:
+        wanted: the parts that are read.
+        watch: called with the number of clouds that were read since its last call.
     Raises: FileNotFoundError; ImportError naming the extra of a format; DataError for a damaged file, a target or group
         that is missing (with the names that the files have), mixed kinds of clouds, or none.
     """
-    return _read(wanted, _state(wanted.files))
+    state = _state(wanted.files)
+    if (wanted, state) not in _READ:
+        _remember(wanted, state, _read(wanted, state, watch or (lambda count: None)))
+    return _READ[wanted, state]
 
 
-@lru_cache(maxsize=2)
-def _read(wanted: Wanted, state: _State) -> OwnClouds:
+def read_also_as(wanted: Wanted, clouds: OwnClouds) -> None:
+    """Let `read_own` answer with clouds that were read already, of the same target under another name."""
+    _remember(wanted, _state(wanted.files), clouds)
+
+
+def _remember(wanted: Wanted, state: _State, clouds: OwnClouds) -> None:
+    _READ[wanted, state] = clouds
+    for key in list(_READ)[:-_KEPT]:
+        del _READ[key]
+
+
+def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClouds:
     paths = [(Path(path), label) for path, label, *_ in state]
     if not wanted.targets:
         _check_folders(wanted.files, paths)
     out = OwnClouds(paths=tuple(str(path) for path, _ in paths))
     rows: list[_Row] = []
-    stride = 1
+    stride, num_points = 1, 0
     missing: list[str] = []
+    lacked: dict[str, None] = {}
     known: dict[str, None] = {}
     names: list[str | None] = [None] * max(len(wanted.targets), 1)
     units = [""] * len(names)
+    first: FileCloud | None = None
     for index, (name, found, label) in _entries(paths, wanted):
+        watch(1)
         problem = str(found) if isinstance(found, DataError) else ""
         row = None
         if isinstance(found, FileCloud):
+            first = first or _outline(found)
+            _check_alike(first, found)
             known |= dict.fromkeys([*found.values, *(key for key in found.arrays if key not in ("pos", "z"))])
             out.seen += 1
             if (out.seen - 1) % stride:
@@ -187,6 +216,7 @@ def _read(wanted: Wanted, state: _State) -> OwnClouds:
                 row = _row(found, label, index, out.seen - 1, wanted, names, units)
             except _MissingError as error:
                 missing.append(f"{name}: {error}")
+                lacked[error.name] = None
                 continue
             except DataError as error:
                 problem = str(error)
@@ -197,20 +227,25 @@ def _read(wanted: Wanted, state: _State) -> OwnClouds:
             continue
         assert row is not None
         rows.append(row)
-        if len(rows) > wanted.max_clouds:
+        num_points += len(row.pos)
+        if len(rows) > wanted.max_clouds or num_points > MOST_POINTS:
             rows, stride = rows[::2], 2 * stride
-    _check_missing(missing, len(rows), known, wanted)
+            num_points = sum(len(row.pos) for row in rows)
+    _check_missing(missing, list(lacked), len(rows), known, wanted)
     out.skipped += missing
     out.found = tuple(known)
     if not rows:
-        first = f"; the first: {out.skipped[0]}" if out.skipped else ""
-        raise DataError(f"{', '.join(wanted.files)}: no cloud can be used{first}")
-    _check_alike(rows)
+        said = f"; the first: {out.skipped[0]}" if out.skipped else ""
+        raise DataError(f"{', '.join(wanted.files)}: no cloud can be used{said}")
     return _joined(out, rows, [name or FOLDER for name in names], units, wanted)
 
 
 class _MissingError(Exception):
-    """A cloud lacks a target or a group."""
+    """A cloud lacks a target or a group of this name."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(problem)
+        self.name = name
 
 
 def _entries(paths: list[tuple[Path, str]], wanted: Wanted) -> Iterator[tuple[int, tuple[str, Any, str]]]:
@@ -237,14 +272,14 @@ def _row(
         if points is not None and not _is_there(points):
             points = None
         if value is None and points is None:
-            raise _MissingError(f"{name!r} is empty or not finite")
+            raise _MissingError(name, f"{name!r} is empty or not finite")
         targets.append((None if value is None else np.asarray(value), points))
     if not wanted.targets:
         targets = [(np.array(label), None)]
     group = ""
     if wanted.group is not None:
         if wanted.group not in found.values:
-            raise _MissingError(f"it has no value {wanted.group!r} to split by")
+            raise _MissingError(wanted.group, f"it has no value {wanted.group!r} to split by")
         group = str(np.asarray(found.values[wanted.group]).item())
     pos = np.asarray(found.arrays["pos"], dtype=np.float64)
     if not np.isfinite(pos).all():
@@ -293,7 +328,7 @@ def _name_in_file(found: FileCloud, target: str, before: str | None) -> str:
     if len(names) > 1:
         raise DataError(f"target {target!r} can be {' or '.join(names)}: name one of them")
     if not names or before is not None:
-        raise _MissingError(f"it has no {before or target!r}")
+        raise _MissingError(before or target, f"it has no {before or target!r}")
     return names[0]
 
 
@@ -304,34 +339,41 @@ def _is_there(value: Any) -> bool:
     return array.dtype.kind not in "US" or bool((np.char.str_len(array) > 0).all())
 
 
-def _check_missing(missing: list[str], num: int, known: dict[str, None], wanted: Wanted) -> None:
+def _check_missing(
+    missing: Sequence[str], lacked: Sequence[str], num: int, known: Collection[str], wanted: Wanted
+) -> None:
+    """Raises: DataError for clouds without the targets or groups ``lacked``, unless they may be left out."""
     if not missing or (num and wanted.skips):
         return
     has = ", ".join(list(known)[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "") if known else "no values"
-    total = num + len(missing)
-    what = " and ".join(map(repr, [*wanted.targets, *([wanted.group] if wanted.group else [])]))
+    what = " and ".join(map(repr, lacked))
     if not num:
         raise DataError(f"no cloud has {what}: the files have {has}")
     raise DataError(
-        f"{what}: missing in {len(missing)} of {total} clouds, the first: {missing[0]}. Leave them out with "
-        "--task_options.on_error skip"
+        f"{what}: missing in {len(missing)} of {num + len(missing)} clouds, the first: {missing[0]}. Leave them out "
+        "with --task_options.on_error skip"
     )
 
 
-def _check_alike(rows: list[_Row]) -> None:
+def _outline(found: FileCloud) -> FileCloud:
+    """A cloud with its first point alone: its kind, without its size in memory."""
+    arrays = {name: np.array(array[:1]) for name, array in found.arrays.items() if name in ("pos", "z")}
+    return FileCloud(found.name, arrays)
+
+
+def _check_alike(first: FileCloud, other: FileCloud) -> None:
     """Raises: DataError for clouds of both kinds, or of different dimensions."""
-    first = rows[0]
-    for row in rows:
-        if (row.z is None) != (first.z is None):
-            has, lacks = (first, row) if row.z is None else (row, first)
-            raise DataError(
-                f"mixed kinds of files: {has.name} has elements and {lacks.name} has none; give molecules or shapes"
-            )
-        if row.pos.shape[1] != first.pos.shape[1] or row.pos.shape[1] not in (2, 3):
-            raise DataError(
-                f"mixed kinds of files: {first.name} has {first.pos.shape[1]} dimensions, {row.name} "
-                f"{row.pos.shape[1]}; expected 2 or 3, all alike"
-            )
+    if ("z" in first.arrays) != ("z" in other.arrays):
+        has, lacks = (first, other) if "z" in first.arrays else (other, first)
+        raise DataError(
+            f"mixed kinds of files: {has.name} has elements and {lacks.name} has none; give molecules or shapes"
+        )
+    dims = [cloud.arrays["pos"].shape[1] for cloud in (first, other)]
+    if dims[0] != dims[1] or dims[0] not in (2, 3):
+        raise DataError(
+            f"mixed kinds of files: {first.name} has {dims[0]} dimensions, {other.name} {dims[1]}; expected 2 or 3, "
+            "all alike"
+        )
 
 
 def _check_folders(files: tuple[str, ...], paths: list[tuple[Path, str]]) -> None:

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field, rounded
-from rapidash.datasets import DataError, FileCloud, Mesh, OnError, read_valued_clouds, sample_surface
+from rapidash.datasets import DataError, FileCloud, Mesh, OnError, as_entries, read_valued_clouds, sample_surface
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
@@ -30,7 +30,7 @@ from rapidash.tasks._own_columns import (
 )
 from rapidash.tasks._own_kinds import class_word, full_tensors
 from rapidash.tasks._own_network import OwnDataNetwork, OwnForcesNetwork
-from rapidash.tasks._own_reading import OwnClouds, Wanted, fingerprint, read_own
+from rapidash.tasks._own_reading import OwnClouds, Wanted, expanded, fingerprint, read_own
 from rapidash.tasks._own_splits import NAMES, by_files, by_group, by_seed, check_split_way, in_time
 from rapidash.tasks._point_inputs import cloud_means, network_ledger
 from rapidash.tasks._segmentation import most_probable
@@ -230,7 +230,7 @@ class OwnDataTask:
         sizes = counts[is_chosen]
         pos = torch.cat([clouds.pos[index] for index in chosen])
         target = self._targets(clouds)[is_chosen if self.level == "cloud" else rows]
-        tensors = {"pos": pos.float() if self.is_periodic else rounded(pos, sizes, torch.float32), "target": target}
+        tensors = {"pos": self.placed(pos, sizes), "target": target}
         representation = Scalar() if self.kind == "forces" else _REPRESENTATIONS[self.kind]
         fields = {
             "pos": Field(Position(), "length"),
@@ -246,6 +246,17 @@ class OwnDataTask:
             tensors |= cell_columns(clouds, chosen, self.dim)
             fields |= {"cell": Field(Vector(), "length", "cloud"), "periodic": Field(Scalar(), level="cloud")}
         return CloudDataset(tensors, fields, sizes)
+
+    def placed(self, pos: Float[Tensor, "N D"], num_points: Tensor) -> Float[Tensor, "N D"]:
+        """The positions of the files as the network takes them, in float32; clouds far from the origin near it."""
+        return pos.float() if self.is_periodic else rounded(pos, num_points, torch.float32)
+
+    def frame(self) -> tuple[list[float], float]:
+        """The mean (D,) of all points of the training clouds, and their root mean square distance from it."""
+        chosen = (self.parts() == 0).nonzero()[:, 0].tolist()
+        points = torch.cat([self.clouds().pos[index] for index in chosen])
+        middle = points.mean(dim=0)
+        return middle.tolist(), float((points - middle).square().sum(dim=1).mean().sqrt()) or 1.0
 
     def stretches(self, split: Split) -> tuple[Tensor, Tensor]:
         """Of each cloud the part of the files that it stands in, and the class to which it may be compared, (B,) twice.
@@ -382,6 +393,18 @@ class OwnDataTask:
             each = difference.flatten(1).norm(dim=1) if difference.dim() > 1 else difference.abs()
         return cloud_means(each, batch) if self.level == "point" else each
 
+    def constant_errors(self, split: Split) -> Float[Tensor, " B"]:
+        """`errors` of a prediction that sees no cloud: what `scales` takes off, or the commonest class of training."""
+        data = self.dataset(split)
+        target = data.tensors["target"]
+        batch = data.batch(torch.arange(len(data)))
+        if self.kind == "class":
+            commonest = self.dataset("train").tensors["target"].mode().values
+            return self.errors(one_hot(commonest, len(self.class_names)).float().expand(len(target), -1), batch)
+        if self.kind == "forces":
+            return self.errors(batch.pos.new_zeros(len(batch.pos), 1 + self.dim), batch)
+        return self.errors(target.new_zeros(len(target), *(target.shape[1:] or (1,))), batch)
+
     def details(self, prediction: Tensor, batch: CloudBatch) -> dict[str, Tensor]:
         """Of kind "forces", the absolute error of the energy."""
         if self.kind != "forces":
@@ -419,8 +442,14 @@ class OwnDataTask:
         return needs
 
     def read_files(self, path: Path | str) -> Any:
-        """The clouds of a file, see `rapidash.datasets.read_valued_clouds`."""
-        return read_valued_clouds(path, column=self.column)
+        """The clouds of a file, see `rapidash.datasets.read_valued_clouds`, or of all files of a folder."""
+        if not Path(path).is_dir():
+            return read_valued_clouds(path, column=self.column)
+        return (
+            entry
+            for file, _ in expanded([str(path)])
+            for entry in as_entries(file, read_valued_clouds(file, column=self.column))
+        )
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
         """One cloud as those of the training data.

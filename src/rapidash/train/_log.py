@@ -67,8 +67,8 @@ class TrainingLog:
 
 
 @contextmanager
-def progress_bar(total: int, label: str, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, if asked for and that is a terminal; yields what moves it.
+def progress_bar(total: int | None, label: str, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if asked for and that is a terminal; yields what moves it. Without a total it counts.
 
     Raises: ImportError naming the extra to install.
     """

@@ -8,7 +8,7 @@ from rapidash.learn import Augerino
 from rapidash.methods import Variant
 from rapidash.models import TransformerConfig
 from rapidash.study._design import StudyDesign
-from rapidash.tasks import get_task
+from rapidash.tasks.own_clouds import own_clouds_options
 from rapidash.train import TrainConfig
 
 START = 0.1  # half-width of every motion at the start
@@ -20,14 +20,18 @@ def make_design(full: bool) -> StudyDesign:
     return _design("partial-symmetry", options, 2, full)
 
 
-def own_design(files: Sequence[str], target: str | None, *, full: bool) -> StudyDesign:
-    """The study of clouds in files, see `rapidash.tasks.own_clouds.OwnCloudsTask`.
+def own_design(
+    files: Sequence[str | Path], target: str | None, *, full: bool, **others: Any
+) -> tuple[StudyDesign, list[str]]:
+    """The study of clouds in files, and sentences that say what was found in them.
 
-    Raises: ValueError, FileNotFoundError and DataError as the task.
+    Args:
+        files, target, others: as of `rapidash.tasks.own_clouds.own_clouds_options`.
+        full: the long setting.
+    Raises: ValueError, FileNotFoundError and DataError as those options.
     """
-    places = [str(Path(file).expanduser().resolve()) for file in files]
-    options = {"files": places, "target": target}
-    return _design("own-clouds", options, get_task("own-clouds", **options).dim, full)
+    options, said = own_clouds_options(files, target, **others)
+    return _design("own-clouds", options, options["dim"], full), said
 
 
 def _design(task: str, options: dict[str, Any], dim: int, full: bool) -> StudyDesign:

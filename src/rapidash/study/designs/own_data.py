@@ -92,7 +92,7 @@ def own_data_design(
         seeds=(0, 1, 2, 3, 4) if full else (0, 1, 2),
         task_options=dict(options),
         setting="full" if full else "quick",
-        measures=("split-distance",),
+        measures=("split-distance", "constant-error"),
     )
 
 

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.data import CloudDataset
-from rapidash.methods import Measurement, Subject
+from rapidash.methods import Measurement, Subject, Task
 
 ACROSS: Final = "distance from a test cloud to the nearest training cloud"
 WITHIN: Final = "distance from a training cloud to the nearest one elsewhere in the files"
 COPIES: Final = "share of test clouds with a copy in the training set"
 NUM_TEST: Final = "test clouds compared with the training set"
+FIGURES: Final = (ACROSS, WITHIN, COPIES, NUM_TEST)
 _MOST: Final = 1500  # clouds of each part that are compared
 _POINTS: Final = 64  # of each cloud
 _QUANTILES: Final = 32
@@ -36,20 +37,28 @@ def split_distance(subject: Subject) -> Iterator[Measurement]:
     """
     if subject.moment != "before":
         return
-    stretches = getattr(subject.task, "stretches", None)
-    if stretches is None:
-        raise ValueError(f"the task {subject.task.name!r} does not say where in its files its clouds stand")
-    parts = []
-    for split in ("train", "test"):
-        data = subject.task.dataset(split)
-        assert isinstance(data, CloudDataset)
-        chosen = torch.linspace(0, len(data) - 1, min(_MOST, len(data))).long()
-        parts.append((descriptors(data.subset(chosen)), *(each[chosen] for each in stretches(split))))
-    found = distances(*parts)
+    found = split_distances(subject.task)
     values = {ACROSS: found.across, WITHIN: found.within, COPIES: found.copies, NUM_TEST: float(found.num_test)}
     units = {ACROSS: "length", WITHIN: "length"}
     for name, value in values.items():
         yield Measurement(name, value, units.get(name, "1"), "", subject.moment, subject.view, "")
+
+
+def split_distances(task: Task) -> SplitDistance:
+    """The distances between the clouds of the parts of a task, at most 1,500 of each.
+
+    Raises: ValueError for a task that does not say where in its files a cloud stands.
+    """
+    stretches = getattr(task, "stretches", None)
+    if stretches is None:
+        raise ValueError(f"the task {task.name!r} does not say where in its files its clouds stand")
+    parts = []
+    for split in ("train", "test"):
+        data = task.dataset(split)
+        assert isinstance(data, CloudDataset)
+        chosen = torch.linspace(0, len(data) - 1, min(_MOST, len(data))).long()
+        parts.append((descriptors(data.subset(chosen)), *(each[chosen] for each in stretches(split))))
+    return distances(*parts)
 
 
 def distances(train: tuple[Tensor, Tensor, Tensor], test: tuple[Tensor, Tensor, Tensor]) -> SplitDistance:
