@@ -16,7 +16,7 @@ from rapidash.advise._descriptors import AXES, Descriptors, describe, unit_of
 from rapidash.advise._finding import CLEAR, Asked, Finding
 from rapidash.advise._gain import Estimate, gain
 from rapidash.advise._target import Target
-from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.data import CloudDataset, Field
 from rapidash.groups import SO, SO2, Scalar
 from rapidash.measure import symmetry_breaking_score, task_symmetry_breaking
 
@@ -114,8 +114,10 @@ class _Questions:
 
     @cached_property
     def places(self) -> CloudDataset:
-        """The positions alone."""
-        return CloudDataset({"pos": self.data.tensors["pos"]}, {"pos": self.data.fields["pos"]}, self.data.num_points)
+        """The positions alone, about the centroids and in units of the root mean square distance from them."""
+        batch = self.data.batch(torch.arange(len(self.data)))
+        offsets = batch.pos.double() / self.unit - self.described.place[batch.batch]
+        return CloudDataset({"pos": offsets.float()}, {"pos": self.data.fields["pos"]}, self.data.num_points)
 
     @cached_property
     def by_height(self) -> dict[str, Estimate]:
@@ -334,16 +336,16 @@ class _Questions:
         return torch.randperm(len(self.data), generator=seeded(self.seed, "order"))
 
     def _planted(self, extra: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
-        """A target that owes half of its variance to some columns and half to the true target in a random order.
+        """A target that owes half of its variance to the first principal component of some columns, and half to chance.
 
-        Of classes, half are those of the true target in a random order, half follow from the columns.
+        Chance is the true target in a random order. Of classes, one half follows from the columns and the other does not.
         """
         assert self.target is not None
         rng, values = seeded(self.seed, "planted"), self.target.values
         spread = extra.std(dim=0)
         kept = extra[:, spread > 1e-9]
         scaled = ((kept - kept.mean(dim=0)) / kept.std(dim=0)).clamp(-3, 3)
-        told = scaled @ torch.randn(scaled.shape[1], generator=rng, dtype=torch.float64)
+        told = scaled @ torch.linalg.svd(scaled, full_matrices=False).Vh[0]
         order = torch.randperm(len(extra), generator=rng)
         if self.target.label is not None:
             classes = values.shape[1]
@@ -370,7 +372,7 @@ def _direction(vectors: Float[Tensor, "B D"], seed: int) -> Asked:
     return Asked(
         "direction",
         "Do the vectors of the target have a preferred direction?",
-        "They do, along AXIS: something outside the clouds, such as gravity, acts on all of them",
+        "They do, along AXIS: by something outside, such as gravity, or by the pose in which the clouds are stored",
         "They do not: their mean is zero",
         "mean component along the best axis over the size of the vectors",
         lambda: share(vectors),
@@ -379,8 +381,8 @@ def _direction(vectors: Float[Tensor, "B D"], seed: int) -> Asked:
     )
 
 
-def num_points_text(batch: CloudBatch) -> str:
+def num_points_text(data: CloudDataset) -> str:
     """The sizes of clouds in words."""
-    counts = batch.num_points
+    counts = data.num_points
     low, middle, high = int(counts.min()), int(counts.double().median()), int(counts.max())
     return str(low) if low == high else f"{low} to {high}, median {middle}"

@@ -72,7 +72,9 @@ def _kernel(columns: Values) -> Values:
     if kept.shape[1] == 0:
         return np.ones((len(columns), len(columns)))
     scaled = np.clip((kept - kept.mean(axis=0)) / kept.std(axis=0), -5, 5)
-    square = np.maximum(np.square(scaled).sum(axis=1)[:, None] + np.square(scaled).sum(axis=1) - 2 * scaled @ scaled.T, 0)
+    square = np.maximum(
+        np.square(scaled).sum(axis=1)[:, None] + np.square(scaled).sum(axis=1) - 2 * scaled @ scaled.T, 0
+    )
     middle = float(np.median(square[np.triu_indices(len(square), 1)]))
     return np.exp(-square / (middle if middle > 0 else 1.0))
 
