@@ -8,6 +8,7 @@ from rapidash.advise._finding import Finding
 from rapidash.advise._gain import Estimate, gain
 from rapidash.advise._halving import Round, rounds
 from rapidash.advise._outlook import Curve, Range, expected_errors, probability_of_best
+from rapidash.advise._page import PAGE, page, terminal_advice, write_page
 from rapidash.advise._race import BudgetError, Raced
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._target import Target, find_target
@@ -15,6 +16,7 @@ from rapidash.advise._words import Said
 
 __all__ = [
     "ADVICE",
+    "PAGE",
     "RULE",
     "SETTINGS",
     "Advice",
@@ -36,6 +38,9 @@ __all__ = [
     "expected_errors",
     "find_target",
     "gain",
+    "page",
     "probability_of_best",
     "rounds",
+    "terminal_advice",
+    "write_page",
 ]

@@ -20,7 +20,7 @@ from rapidash.train import Setup, TrainConfig, find_device, step_costs
 RACE: Final = "race.json"
 SCHEMA: Final = 1
 LEAST_STEPS: Final = 30  # of a training in the first round
-_VALIDATIONS: Final = 3  # of a training
+_VALIDATIONS: Final = 2  # of a training
 _RESERVE: Final = 0.04  # of the budget, for the page and for what takes longer than planned
 
 

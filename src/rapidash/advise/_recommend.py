@@ -59,8 +59,12 @@ def recommend(
         cautions: what the data do not allow.
     """
     draws = Draws(raced, seed=seed)
-    expected = expected_errors(raced, draws, rule.transfer)
-    on_turned = expected_errors(raced, Draws(raced, seed=seed, turned=True), rule.transfer)
+    most = math.log(100) if task.unit == "%" else math.inf
+    of_turned = Draws(raced, seed=seed, turned=True)
+    expected, on_turned = (
+        {name: np.minimum(values, most) for name, values in expected_errors(raced, each, rule.transfer).items()}
+        for each in (draws, of_turned)
+    )
     symmetry = {name: amount_of_symmetry(task, variants[name]) for name in expected}
     says = {found.key: found.says for found in findings}
     named = rule.name(expected, symmetry, says)
@@ -243,7 +247,7 @@ def _cautions(
 ) -> list[str]:
     """What the race does not show."""
     found = [
-        "Errors are those of validation clouds that also chose the best of three looks at every training: a little "
+        "Errors are those of validation clouds that also chose the better of two looks at every training: a little "
         "optimistic, for all variants alike. Test data were not read."
     ]
     same = not_told_apart(named, expected)
