@@ -40,22 +40,55 @@ def advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -
     out = Path(options.out or folder)
     if out.exists() and not out.is_dir():
         parser.error(f"--out: expected a folder, {out} is a file")
-    advice = advise(design, out, minutes=options.minutes, seed=options.seed, say=_progress(options))
+    advice = advise(
+        design,
+        out,
+        minutes=options.minutes,
+        seed=options.seed,
+        say=_lines(options.quiet, f" of {options.minutes:g} min"),
+    )
     write_page(advice, out)
     print(terminal_advice(advice))
     print(f"page: {out / PAGE}\ntrain it: rapidash train --config {out / SETTINGS}")
     return 0
 
 
-def _progress(options: Any) -> Callable[[str], None]:
+def try_rule(words: list[str]) -> int:
+    """Try the rule of the advice on cells, and print what came of it: ``rapidash advise --trial HALF``."""
+    from rapidash.advise import trial_text, try_out
+
+    parser = Parser(
+        "advise",
+        usage="--trial HALF [options]",
+        description=(
+            "Try the rule by which advice names a variant: in every cell (a data set in one size) the advice, and a\n"
+            "study of all variants that says which was the best. The same command continues."
+        ),
+        examples="  rapidash advise --trial fit --out runs/advise-cells",
+    )
+    halves = ("fit", "try", "planted")
+    parser.add_argument("--trial", choices=list(halves), required=True, help="which cells")
+    parser.add_argument("--out", type=str, default="runs/advise-cells", metavar="DIR", help="where everything goes")
+    parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of every training")
+    add_data(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    options = parser.parse_args(words)
+    use_data(options.data)
+    say = _lines(options.quiet, "")
+    outcomes = try_out(options.trial, options.out, seconds=options.seconds, say=say)
+    print(trial_text(outcomes, options.out, half=options.trial))
+    return 0
+
+
+def _lines(quiet: bool, of: str) -> Callable[[str], None]:
     """Lines on stderr with the time since the start."""
     started = time.perf_counter()
 
     def say(text: str) -> None:
         passed = int(time.perf_counter() - started)
-        print(f"[{passed // 60}:{passed % 60:02d} of {options.minutes:g} min] {text}", file=sys.stderr, flush=True)
+        print(f"[{passed // 60}:{passed % 60:02d}{of}] {text}", file=sys.stderr, flush=True)
 
-    return (lambda text: None) if options.quiet else say
+    return (lambda text: None) if quiet else say
 
 
 def _parser(design: "StudyDesign", task: str, folder: str) -> Parser:
@@ -63,10 +96,10 @@ def _parser(design: "StudyDesign", task: str, folder: str) -> Parser:
         "advise",
         usage="[TASK|FILES] [options]",
         description=(
-            "Which variant should be trained on these data? First the training clouds are asked about pose, vertical,\n"
-            "hand, place and size, then variants race on growing parts of them, each with equal time, and are judged on\n"
-            "validation clouds. The test part is not read. Leaves advice.html, advice.json and train.yaml, the settings\n"
-            "for rapidash train. The same command continues an interrupted race.\n\n"
+            "Which variant should be trained on these data? First the training clouds are asked about pose,\n"
+            "vertical, hand, place and size, then variants race on growing parts of them, each with equal time, and\n"
+            "are judged on validation clouds. The test part is not read. Leaves advice.html, advice.json and\n"
+            "train.yaml, the settings for rapidash train. The same command continues an interrupted race.\n\n"
             f"TASK is the name of a study; it comes first.\n\n{OWN_HELP}"
         ),
         examples=(

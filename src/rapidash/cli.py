@@ -316,9 +316,11 @@ def _design_of_one(design: "StudyDesign", wanted: "str | Mapping[str, Any]") -> 
 
 def _advise(words: list[str]) -> int:
     """Advise which variant to train."""
-    from rapidash._cli_advise import advise_on
+    from rapidash._cli_advise import advise_on, try_rule
     from rapidash._cli_own import default_folder
 
+    if any(word.partition("=")[0] == "--trial" for word in words):
+        return try_rule(words)
     words, own = _own_files(words)
     if own is not None and own.learns_symmetry:
         raise UsageError("--learn-symmetry is for rapidash study")

@@ -119,6 +119,7 @@ TASKS: Registry[Any] = Registry(
         "necklaces": "rapidash.tasks.necklaces:NecklacesTask",
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "own-data": "rapidash.tasks.own_data:OwnDataTask",
+        "planted-groups": "rapidash.tasks.planted_groups:PlantedGroupsTask",
         "template-clouds": "rapidash.tasks.template_clouds:TemplateCloudsTask",
         "partial-images": "rapidash.tasks.partial_images:PartialImagesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",

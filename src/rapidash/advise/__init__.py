@@ -12,6 +12,7 @@ from rapidash.advise._page import PAGE, page, terminal_advice, write_page
 from rapidash.advise._race import BudgetError, Raced
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._target import Target, find_target
+from rapidash.advise._try_out import trial_text, try_out
 from rapidash.advise._words import Said
 
 __all__ = [
@@ -42,5 +43,7 @@ __all__ = [
     "probability_of_best",
     "rounds",
     "terminal_advice",
+    "trial_text",
+    "try_out",
     "write_page",
 ]

@@ -50,8 +50,8 @@ def advise(
 ) -> Advice:
     """Advice on which variant of a study's network to train, from a diagnosis of its training data and a race.
 
-    The same call continues an interrupted one: finished trainings are files in the folder and are not repeated. The test
-    part of the task is never read.
+    The same call continues an interrupted one: finished trainings are files in the folder and are not repeated. The
+    test part of the task is never read.
 
     Args:
         design: of the task; its variants are raced, and those that `rapidash.advise.candidates` adds.
@@ -114,8 +114,8 @@ def advise(
 def _check_sizes(parts: Parts) -> None:
     if len(parts.train) < FEWEST or len(parts.val) < FEWEST_TO_JUDGE:
         raise ValueError(
-            f"{len(parts.train)} training and {len(parts.val)} validation clouds are too few for any statement: at least "
-            f"{FEWEST} and {FEWEST_TO_JUDGE} are needed. Of own files about {3 * FEWEST} clouds give both"
+            f"{len(parts.train)} training and {len(parts.val)} validation clouds are too few for any statement: at "
+            f"least {FEWEST} and {FEWEST_TO_JUDGE} are needed. Of own files about {3 * FEWEST} clouds give both"
         )
 
 
@@ -185,8 +185,8 @@ def class_cautions(target: Target | None) -> list[str]:
         return []
     if 2 * once >= every:
         raise ValueError(
-            f"{once} of {every} classes are seen once in the training part: nothing can be learned of them, and no race "
-            "tells variants apart. Give at least a few clouds of each class, or join classes"
+            f"{once} of {every} classes are seen once in the training part: nothing can be learned of them, and no "
+            "race tells variants apart. Give at least a few clouds of each class, or join classes"
         )
     them = "it" if once == 1 else "them"
     return [f"{once} of {every} classes {'is' if once == 1 else 'are'} seen once: nothing is said about {them}."]

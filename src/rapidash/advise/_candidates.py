@@ -17,8 +17,8 @@ def candidates(variants: Sequence[Variant], *, axis: str | None = None) -> tuple
     """The variants that are raced, each by name.
 
     Of a study: those whose network is that of `rapidash.models.RapidashConfig`. Beside them, where they are missing and
-    the first of them has a form on R^D and on R^D x S^(D-1): all motions without mirrors, in space turns about one axis,
-    no turns, no turns with turned samples, frames around the latter, and free branches that dual ascent closes.
+    one of them is on R^D, or on R^D x S^(D-1): all motions without mirrors, in space turns about one axis, no turns, no
+    turns with turned samples, no turns within frames, and free branches that dual ascent closes.
 
     Args:
         variants: of a study.

@@ -336,9 +336,9 @@ class _Questions:
         return torch.randperm(len(self.data), generator=seeded(self.seed, "order"))
 
     def _planted(self, extra: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
-        """A target that owes half of its variance to the first principal component of some columns, and half to chance.
+        """A target that owes half of its variance to the first principal component of some columns, half to chance.
 
-        Chance is the true target in a random order. Of classes, one half follows from the columns and the other does not.
+        Chance is the true target in a random order. Of classes, half follow from the columns and the others do not.
         """
         assert self.target is not None
         rng, values = seeded(self.seed, "planted"), self.target.values

@@ -1,4 +1,4 @@
-"""One question to the data and its answer: a figure beside the same figure where the property is absent, and planted."""
+"""One question to the data and its answer: a figure beside the same where the property is absent, and planted."""
 
 import math
 from collections.abc import Callable

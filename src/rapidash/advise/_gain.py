@@ -38,9 +38,9 @@ def gain(
     r"""The share of the variance of a target that further columns explain: (L(base) - L(base, extra)) / variance.
 
     Both errors are of held-out clouds, in five folds, by kernel ridge regression with a Gaussian kernel whose width is
-    the median distance; the ridge, and whether the kernels of the two sets of columns are added or multiplied, is chosen
-    by leaving out one training cloud at a time. The standard error is that of the paired difference over clouds. Columns
-    that tell nothing give 0 or a little less.
+    the median distance; the ridge, and whether the kernels of the two sets of columns are added or multiplied, is
+    chosen by leaving out one training cloud at a time. The standard error is that of the paired difference over clouds.
+    Columns that tell nothing give 0 or a little less.
 
     Args:
         base: what is known already.

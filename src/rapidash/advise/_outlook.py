@@ -64,7 +64,7 @@ class Draws:
         self.spread = seed_spread(every)
 
     def of(self, trials: Sequence[Trial]) -> Values:
-        """(num,) the logarithm of the mean error over trials that differ in the seed; with that of the estimate first."""
+        """(num,) draws of the logarithm of the mean error over trials that differ in the seed."""
         errors = np.array([trial.turned if self.turned else trial.errors for trial in trials if trial.errors])
         floor = least_error(errors)
         means = np.maximum(errors @ self.counts.T, floor)

@@ -24,9 +24,9 @@ _ANSWERS: Final = {"yes": 0, "no": 7, "cannot tell": 5, "not asked": 7}  # color
 _DEFINITIONS: Final = (
     (
         "Expected error",
-        "Of the validation clouds, after a training as long as the last ones of the race and on all training clouds. A "
-        "variant that left earlier keeps its ratio to those of the last round, with more uncertainty for every round that "
-        "it missed.",
+        "Of the validation clouds, after a training as long as the last ones of the race and on all training clouds. "
+        "A variant that left earlier keeps its ratio to those of the last round, with more uncertainty for every round "
+        "that it missed.",
     ),
     (
         "Interval",
@@ -41,15 +41,16 @@ _DEFINITIONS: Final = (
     ),
     (
         "Answers about the data",
-        "A figure three standard errors above its value for data without the property, and above 1 % of the variance where "
-        "it is a share of it, is a yes. It stands beside two controls: the same figure of the same data with the property "
-        "taken away (turned or mirrored at random, or shuffled), and with it planted at half the variance of the target. "
-        "A no needs the planted one to be a yes. Shares of variance are of held-out clouds, by kernel ridge regression.",
+        "A figure three standard errors above its value for data without the property, and above 1 % of the variance "
+        "where it is a share of it, is a yes. It stands beside two controls: the same figure of the same data with the "
+        "property taken away (turned or mirrored at random, or shuffled), and with it planted at half the variance of "
+        "the target. A no needs the planted one to be a yes. Shares of variance are of held-out clouds, by kernel ridge "
+        "regression.",
     ),
     (
         "Equal time",
-        "Costs of a step, of a look at the validation clouds and of the beginning are measured first; every training of a "
-        "round then takes as many steps as fit into the same time.",
+        "Costs of a step, of a look at the validation clouds and of the beginning are measured first; every training "
+        "of a round then takes as many steps as fit into the same time.",
     ),
 )
 
@@ -178,9 +179,9 @@ def question_chart(findings: Sequence[Finding]) -> parts.RowChart:
     return parts.RowChart(
         "questions",
         "What the training clouds say",
-        "Each figure in standard errors above its value for clouds without the property; right of the line it is a yes. "
-        "The dot is the same figure with the property taken away, the circle with it planted: where the circle is left of "
-        "the line, these clouds are too few to tell. What lies beyond the axis is drawn at its end.",
+        "Each figure in standard errors above its value for clouds without the property; right of the line it is a "
+        "yes. The dot is the same figure with the property taken away, the circle with it planted: where the circle is "
+        "left of the line, these clouds are too few to tell. What lies beyond the axis is drawn at its end.",
         tuple(rows),
         _Z,
         "standard errors above the value without the property",
@@ -290,8 +291,8 @@ def _rule_words(advice: Advice) -> str:
         "always": "always",
     }[rule.prefers]
     return (
-        f"The variant with the least expected error is named. Another one that is at most {rule.ties:g} standard errors "
-        f"behind, and keeps more symmetry, is named in its place {when}. Coefficients: {rule.fitted_on}."
+        f"The variant with the least expected error is named. Another one that is at most {rule.ties:g} standard "
+        f"errors behind, and keeps more symmetry, is named in its place {when}. Coefficients: {rule.fitted_on}."
     )
 
 

@@ -1,5 +1,6 @@
 """A race of variants on growing parts of the training data, each with equal time, judged on validation data."""
 
+import copy
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import Any, Final
 import torch
 
 from rapidash._files import atomic_write
-from rapidash.advise._halving import CURVES, Round, cost_from, curve_points, rounds, survivors
-from rapidash.advise._trial import Parts, Trial, plain, run_trial
+from rapidash.advise._halving import CURVES, ROUNDS, Round, cost_from, curve_points, rounds, survivors
+from rapidash.advise._trial import Parts, Trial, plain, read_trial, run_trial
 from rapidash.methods import Supervised, Task, Variant, build_model, evaluate
 from rapidash.study import RunConfig, last_line, with_steps
 from rapidash.train import Setup, TrainConfig, find_device, step_costs
@@ -21,6 +22,7 @@ RACE: Final = "race.json"
 SCHEMA: Final = 1
 LEAST_STEPS: Final = 30  # of a training in the first round
 _VALIDATIONS: Final = 2  # of a training
+_BEGINNING: Final = 0.1  # seconds, for the files of a training
 _RESERVE: Final = 0.04  # of the budget, for the page and for what takes longer than planned
 
 
@@ -55,6 +57,7 @@ class Planned:
     seed: int
     steps: int
     purpose: str  # "round 0", ..., "data", "time", "both"
+    key: str = ""  # of its configuration, and the name of its file
 
 
 @dataclass
@@ -155,16 +158,11 @@ class Race:
 
     def _calibrate(self) -> None:
         """Measure what a step of every variant costs; those that cannot be trained are dropped, with the reason."""
-        limit = self.seconds / (20 * LEAST_STEPS)
-        for name, variant in self.variants.items():
-            if name in self.state.costs:
-                continue
-            self.say(f"what does a step of {name} cost?")
-            try:
-                cost = measured_cost(self.task, variant, self.train, self.parts, self.seed, limit=limit)
-            except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
-                cost = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
-            self.state.costs[name] = cost
+        unknown = {name: variant for name, variant in self.variants.items() if name not in self.state.costs}
+        if unknown:
+            self.say(f"what does a step cost? {len(unknown)} variants, in turns")
+            limit = self.seconds / (20 * LEAST_STEPS)
+            self.state.costs |= measured_costs(self.task, unknown, self.train, self.parts, self.seed, limit=limit)
             self._save()
 
     def _affordable(self) -> list[str]:
@@ -230,7 +228,9 @@ class Race:
             return self.state.blocks[index]
         num = len(self.parts.train)
         cost = cost_from(rest, num, index) if index < len(rest) else cost_from(rest, num, len(rest))
-        block = plan(max(self._left(), 0.0) / (cost * self._pace()))
+        block = [
+            replace(each, key=self._config(each).key) for each in plan(max(self._left(), 0.0) / (cost * self._pace()))
+        ]
         self.state.blocks.append(block)
         self._save()
         return block
@@ -238,7 +238,7 @@ class Race:
     def _pace(self) -> float:
         """How much longer trainings took than planned, so far; at least as long, at most four times."""
         planned = [p for block in self.state.blocks for p in block]
-        done = [(p, trial) for p in planned if (trial := self._ended.get(self._config(p).key)) is not None]
+        done = [(p, trial) for p in planned if (trial := self._ended.get(p.key)) is not None]
         if not done:
             return 1.0
         took = sum(trial.seconds for _, trial in done)
@@ -285,15 +285,8 @@ class Race:
 
         block = self._block(len(plan), planned, plan)
         self.say("how do errors fall with data and with time?")
-        found: dict[str, dict[str, tuple[Trial, ...]]] = {name: {"data": (), "time": ()} for name in best}
-        for purpose in ("data", "both", "time"):
-            part = [each for each in block if each.purpose == purpose]
-            for name, trials in self._trials(part, "errors against data and time").items():
-                for curve in ("data", "time") if purpose == "both" else (purpose,):
-                    found[name][curve] += trials
-        for name in found:
-            found[name]["time"] += last[name]
-        return found
+        self._trials(block, "errors against data and time")
+        return _as_curves(block, self._ended, last)
 
     def _config(self, planned: Planned) -> RunConfig:
         train = with_steps(replace(self.train, warmup_steps=0), planned.steps)
@@ -319,20 +312,94 @@ class Race:
         atomic_write(self.folder / RACE, plain(content))
 
 
-def measured_cost(
-    task: Task, variant: Variant, train: TrainConfig, parts: Parts, seed: int, *, limit: float = float("inf")
-) -> Cost:
-    """The cost of training a variant; dropped where a step takes longer than the limit, in seconds.
+def _as_curves(
+    block: Sequence[Planned], trials: Mapping[str, Trial], last: Mapping[str, tuple[Trial, ...]]
+) -> dict[str, dict[str, tuple[Trial, ...]]]:
+    """By variant and quantity, the trials of its curve; that of time ends with those of the last round."""
+    found: dict[str, dict[str, tuple[Trial, ...]]] = {}
+    for planned in block:
+        curves = found.setdefault(planned.variant, {"data": (), "time": ()})
+        for curve in ("data", "time") if planned.purpose == "both" else (planned.purpose,):
+            curves[curve] += (trials[planned.key],)
+    for name, curves in found.items():
+        curves["time"] += last[name]
+    return found
 
-    Raises: ValueError for a step that raises an error; RuntimeError and others as the model is built.
+
+def read_raced(folder: Path | str) -> Raced:
+    """The result of a race that has ended, from the files of its folder.
+
+    Raises: FileNotFoundError for a race that has not ended; ValueError for files that are none of a race.
     """
+    folder = Path(folder)
+    state = _read(folder / RACE)
+    trials: dict[str, Trial] = {}
+    for planned in (each for block in state.blocks for each in block):
+        trial = read_trial(folder / "trials" / f"{planned.key}.json")
+        if trial is not None:
+            trials[planned.key] = trial
+    expected = {planned.key for block in state.blocks for planned in block}
+    if len(state.blocks) <= ROUNDS or expected - trials.keys():
+        raise FileNotFoundError(f"the race in {folder} has not ended: the same command continues it")
+    found: list[dict[str, tuple[Trial, ...]]] = []
+    for block in state.blocks[:ROUNDS]:
+        of_round: dict[str, tuple[Trial, ...]] = {}
+        for planned in block:
+            of_round[planned.variant] = (*of_round.get(planned.variant, ()), trials[planned.key])
+        found.append(of_round)
+    curves = _as_curves(state.blocks[ROUNDS], trials, found[-1])
+    num_train = max(trial.num_train for trial in trials.values())
+    return Raced(tuple(found), curves, state.costs, state.notes, num_train, state.used)
+
+
+def measured_costs(
+    task: Task,
+    variants: Mapping[str, Variant],
+    train: TrainConfig,
+    parts: Parts,
+    seed: int,
+    *,
+    limit: float = float("inf"),
+) -> dict[str, Cost]:
+    """By variant, the cost of its training, steps of all measured in turns: what slows the machine slows all of them.
+
+    One that raises an error, or whose pass takes longer than the limit in seconds, is dropped, with the reason.
+    """
+    found: dict[str, Cost] = {}
+    trainings: dict[str, tuple[torch.nn.Module, Setup]] = {}
+    beginnings: dict[str, tuple[float, float]] = {}
+    for name, variant in variants.items():
+        try:
+            training, seconds, building, looking = _prepared(task, variant, train, parts, seed)
+            if seconds > limit:
+                found[name] = Cost(dropped=f"left out: a pass takes {seconds:.2g} s, the time allows for too few")
+                continue
+            if variant.methods:  # whose steps may raise what a pass does not
+                step_costs({name: (copy.deepcopy(training[0]), training[1])})
+        except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
+            found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
+            continue
+        trainings[name], beginnings[name] = training, (building, looking)
+    if trainings:
+        for name, cost in zip(trainings, step_costs(trainings), strict=True):
+            building, looking = beginnings[name]
+            found[name] = Cost(cost.seconds, looking, building)
+    return {name: found[name] for name in variants}
+
+
+def _prepared(
+    task: Task, variant: Variant, train: TrainConfig, parts: Parts, seed: int
+) -> tuple[tuple[torch.nn.Module, Setup], float, float, float]:
+    """A training that can begin, and seconds: of a pass of its model, until it begins, of a look at validation."""
     started = time.perf_counter()
-    model = build_model(task, variant, seed=seed)
+    model = build_model(task, variant, seed=seed).to(dtype=train.torch_dtype)
     building = time.perf_counter() - started
     batch = parts.train.batch(torch.arange(min(train.batch_size, len(parts.train)))).to(dtype=train.torch_dtype)
-    pass_seconds = min(_one_pass(task, model.to(dtype=train.torch_dtype), batch) for _ in range(2))
-    if pass_seconds > limit:
-        return Cost(dropped=f"left out: a pass takes {pass_seconds:.2g} s, of which the budget has too few")
+    seconds = min(_one_pass(task, model, batch) for _ in range(2))
+    started = time.perf_counter()
+    few = parts.val.subset(torch.arange(min(len(parts.val), 2 * train.batch_size)))
+    evaluate(model, task, few, batch_size=train.batch_size, average=variant.average)
+    looking = (time.perf_counter() - started) * len(parts.val) / len(few)
     setup = Setup(
         task,
         variant.objective or Supervised(),
@@ -344,10 +411,7 @@ def measured_cost(
         find_device(train.device),
         variant.primary_view,
     )
-    step = step_costs({variant.name: (model, setup)})[0].seconds
-    started = time.perf_counter()
-    evaluate(model, task, parts.val, batch_size=train.batch_size, average=variant.average)
-    return Cost(step, time.perf_counter() - started, building + 0.05)
+    return (model, setup), seconds, building + _BEGINNING, looking
 
 
 def _one_pass(task: Task, model: torch.nn.Module, batch: Any) -> float:

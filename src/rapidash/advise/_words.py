@@ -73,6 +73,11 @@ def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, 
     if named not in known:
         return f"{named} was not followed against {what}, so nothing is said."
     own = known.pop(named)
+    if own.exponent.low <= 0:
+        return (
+            f"The error of {named} does not clearly fall with {what} in this race (power {in_words(own.exponent)}), so "
+            "nothing is expected of it: give the race more time."
+        )
     falls = [f"{place / now[named]:g} times: {in_words(found)}" for place, found in own.ahead.items()]
     falling = f"Expected with more {what}, {'; '.join(falls)}."
     if not known:
