@@ -1,7 +1,7 @@
 """The questions that are put to the training clouds before anything is trained, each with two controls."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -33,6 +33,7 @@ def diagnose(
     data: CloudDataset,
     target: Target | None,
     *,
+    only: Collection[str] | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda question: None,
 ) -> tuple[Finding, ...]:
@@ -45,6 +46,7 @@ def diagnose(
     Args:
         data: what the network is given of the training clouds, in 2 or 3 dimensions; a few hundred are enough.
         target: see `find_target`; None: only the clouds are asked.
+        only: the keys of the questions that are asked; None: all of them.
         seed: of all draws.
         say: called with every question before it is asked.
     Raises: ValueError for fewer than 20 clouds.
@@ -53,6 +55,8 @@ def diagnose(
         raise ValueError(f"{len(data)} training clouds say nothing about their symmetry: at least {FEWEST} are needed")
     found = []
     for asked in _questions(data, target, seed):
+        if only is not None and asked.key not in only:
+            continue
         say(asked.question)
         found.append(asked.answer(len(data)))
     return tuple(found)
@@ -124,8 +128,19 @@ class _Questions:
         """By axis, the share of the error that falls when heights along it are known."""
         return self._by_height(self.described, self._values)
 
+    @property
+    def axis(self) -> str:
+        """The axis whose heights tell most."""
+        return max(self.by_height, key=lambda name: self.by_height[name].value)
+
+    @cached_property
+    def _upright(self) -> list[str]:
+        """The axes along which clouds have heights at all."""
+        heights = self.described.heights
+        return [axis for axis in heights if bool((heights[axis].std(dim=0) > _SAME).any())]
+
     def _by_height(self, found: Descriptors, target: Tensor) -> dict[str, Estimate]:
-        return {axis: gain(found.shape, heights, target, seed=self.seed) for axis, heights in found.heights.items()}
+        return {axis: gain(found.shape, found.heights[axis], target, seed=self.seed) for axis in self._upright}
 
     @property
     def _values(self) -> Tensor:
@@ -220,14 +235,14 @@ class _Questions:
             f"{_SHARE}, best of three axes",
             lambda: best(self.by_height),
             without,
-            lambda: best(self._by_height(self.described, self._planted(self.described.heights["z"])))[0],
+            lambda: best(self._by_height(self.described, self._planted(self.described.heights[self.axis])))[0],
             least=_LEAST,
             skip=self._skip(),
         )
 
     def heading(self) -> Asked:
         """Does the heading about the vertical tell beyond shape and heights?"""
-        axis = "z" if self._skip() else max(self.by_height, key=lambda name: self.by_height[name].value)
+        axis = "z" if self._skip() else self.axis
         unseen = "" if self._skip() or self.by_height[axis].z >= CLEAR else "No vertical is seen"
         about = SO2(axis).without_translations()
         return self._asked(

@@ -100,6 +100,10 @@ def clouds_needed(num: int, z: float) -> int | None:
     """
     if z < _LEAST_TOLD:
         return None
-    needed = num * (CLEAR / z) ** 2
-    unit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
-    return math.ceil(needed / unit) * unit
+    return two_digits_up(num * (CLEAR / z) ** 2)
+
+
+def two_digits_up(number: float) -> int:
+    """A number of at least 1, rounded up to two digits."""
+    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / unit - 1e-9) * unit

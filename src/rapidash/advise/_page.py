@@ -44,8 +44,8 @@ _DEFINITIONS: Final = (
         "A figure three standard errors above its value for data without the property, and above 1 % of the variance "
         "where it is a share of it, is a yes. It stands beside two controls: the same figure of the same data with the "
         "property taken away (turned or mirrored at random, or shuffled), and with it planted at half the variance of "
-        "the target. A no needs the planted one to be a yes. Shares of variance are of held-out clouds, by kernel ridge "
-        "regression.",
+        "the target. A no needs the planted one to be a yes. Shares of variance are of held-out clouds, by kernel "
+        "ridge regression.",
     ),
     (
         "Equal time",

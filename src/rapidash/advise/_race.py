@@ -1,9 +1,11 @@
 """A race of variants on growing parts of the training data, each with equal time, judged on validation data."""
 
 import copy
+import gc
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -140,6 +142,10 @@ class Race:
         """
         self._clock = time.perf_counter()
         self.state = _read(self.folder / RACE)
+        with _quick_collections():
+            return self._run()
+
+    def _run(self) -> Raced:
         self._calibrate()
         found: list[dict[str, tuple[Trial, ...]]] = []
         names = self._affordable()
@@ -363,20 +369,28 @@ def measured_costs(
 ) -> dict[str, Cost]:
     """By variant, the cost of its training, steps of all measured in turns: what slows the machine slows all of them.
 
-    One that raises an error, or whose pass takes longer than the limit in seconds, is dropped, with the reason.
+    One that raises an error, or whose pass takes longer than the limit in seconds, is dropped, with the reason; the
+    fastest one is measured in any case.
     """
     found: dict[str, Cost] = {}
-    trainings: dict[str, tuple[torch.nn.Module, Setup]] = {}
-    beginnings: dict[str, tuple[float, float]] = {}
+    prepared: dict[str, tuple[tuple[torch.nn.Module, Setup], float, float, float]] = {}
     for name, variant in variants.items():
         try:
-            training, seconds, building, looking = _prepared(task, variant, train, parts, seed)
-            if seconds > limit:
-                found[name] = Cost(dropped=f"left out: a pass takes {seconds:.2g} s, the time allows for too few")
-                continue
-            if variant.methods:  # whose steps may raise what a pass does not
-                step_costs({name: (copy.deepcopy(training[0]), training[1])})
+            prepared[name] = _prepared(task, variant, train, parts, seed)
         except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
+            found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
+    fastest = min((seconds for _, seconds, _, _ in prepared.values()), default=limit)
+    limit = max(limit, fastest)
+    trainings: dict[str, tuple[torch.nn.Module, Setup]] = {}
+    beginnings: dict[str, tuple[float, float]] = {}
+    for name, (training, seconds, building, looking) in prepared.items():
+        if seconds > limit:
+            found[name] = Cost(dropped=f"left out: a pass takes {seconds:.2g} s, the time allows for too few")
+            continue
+        try:
+            if variants[name].methods:  # whose steps may raise what a pass does not
+                step_costs({name: (copy.deepcopy(training[0]), training[1])})
+        except ValueError as error:
             found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
             continue
         trainings[name], beginnings[name] = training, (building, looking)
@@ -419,6 +433,17 @@ def _one_pass(task: Task, model: torch.nn.Module, batch: Any) -> float:
     task.loss(model(batch), batch).backward()
     model.zero_grad(set_to_none=True)
     return time.perf_counter() - started
+
+
+@contextmanager
+def _quick_collections() -> Iterator[None]:
+    """Within the block, garbage collections do not look at what is there already: every training begins with one."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _mean(trials: Sequence[Trial]) -> float:

@@ -6,7 +6,8 @@ from typing import Any
 
 from rapidash._plain import to_plain
 from rapidash.methods import Variant
-from rapidash.study import StudyDesign
+from rapidash.registry import DESIGNS
+from rapidash.study import StudyDesign, get_design
 from rapidash.train import TrainConfig
 
 
@@ -19,11 +20,12 @@ def settings_of(design: StudyDesign, variant: Variant, train: TrainConfig, seed:
         train: how.
         seed: of weights and data order.
     """
-    known = {entry.name: entry for entry in design.variants}.get(variant.name)
+    made = get_design(design.task) if design.task in DESIGNS else design  # what the command makes of the settings
+    known = {entry.name: entry for entry in made.variants}.get(variant.name)
     is_known = known is not None and _content(known) == _content(variant)
     defaults = TrainConfig()
     differing = {f.name: getattr(train, f.name) for f in fields(train)}
-    differing = {k: v for k, v in differing.items() if v != getattr(defaults, k) or v != getattr(design.train, k)}
+    differing = {k: v for k, v in differing.items() if v != getattr(defaults, k) or v != getattr(made.train, k)}
     return {
         "task": design.task,
         "task_options": to_plain(design.task_options),

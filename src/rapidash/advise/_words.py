@@ -1,12 +1,12 @@
 """What a race and a diagnosis say, in sentences."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rapidash.advise._finding import two_digits_up
 from rapidash.advise._outlook import Curve, Range
 
 Values = NDArray[np.float64]
@@ -55,9 +55,7 @@ def validation_needed(first: Values, second: Values, num: int) -> int | None:
     mean, spread = abs(float(difference.mean())), float(difference.std())
     if mean * 1000**0.5 < APART * spread:
         return None
-    needed = num * max(1.0, (APART * spread / mean) ** 2) if mean else num
-    unit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
-    return math.ceil(needed / unit) * unit
+    return two_digits_up(num * max(1.0, (APART * spread / mean) ** 2)) if mean else num
 
 
 def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, float]) -> str:
