@@ -93,7 +93,7 @@ def _largest(values: Float[Tensor, "N F"], owner: Int[Tensor, " N"], num: int) -
 
 
 def _kinds(batch: CloudBatch) -> Float[Tensor, "N K"]:
-    """What tells the points apart: the most frequent values of a whole number, or numbers that do not move."""
+    """Columns that tell the points apart: the most frequent values of a whole number, or numbers that do not move."""
     columns = []
     for name, tensor in batch.tensors.items():
         field = batch.fields[name]

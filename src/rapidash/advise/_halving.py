@@ -85,7 +85,7 @@ def curve_points(num_train: int) -> tuple[CurvePoint, ...]:
 
 
 def cost_from(plan: Sequence[Round], num_train: int, start: int) -> float:
-    """What is left from a round on, with the curves, in units of a training in the first round."""
+    """The cost from a round on, with the curves, in units of a training in the first round."""
     curves = min(CURVES, plan[-1].entering) * sum(point.length for point in curve_points(num_train))
     return sum(each.cost for each in plan[start:]) + curves
 

@@ -1,6 +1,5 @@
 """A race of variants on growing parts of the training data, each with equal time, judged on validation data."""
 
-import copy
 import gc
 import json
 import time
@@ -64,7 +63,7 @@ class Planned:
 
 @dataclass
 class RaceState:
-    """What is decided already, as it stands in ``race.json``.
+    """The decisions so far, as it stands in ``race.json``.
 
     Args:
         costs: by variant.
@@ -167,7 +166,7 @@ class Race:
         unknown = {name: variant for name, variant in self.variants.items() if name not in self.state.costs}
         if unknown:
             self.say(f"what does a step cost? {len(unknown)} variants, in turns")
-            limit = self.seconds / (20 * LEAST_STEPS)
+            limit = self.seconds / (40 * LEAST_STEPS)
             self.state.costs |= measured_costs(self.task, unknown, self.train, self.parts, self.seed, limit=limit)
             self._save()
 
@@ -258,7 +257,7 @@ class Race:
         ]
 
     def _steps(self, name: str, seconds: float) -> int:
-        return max(LEAST_STEPS // 3, self.state.costs[name].steps_in(seconds))
+        return max(1, LEAST_STEPS // 3, self.state.costs[name].steps_in(seconds))
 
     def _trials(self, block: Sequence[Planned], where: str) -> dict[str, tuple[Trial, ...]]:
         found: dict[str, tuple[Trial, ...]] = {}
@@ -387,17 +386,21 @@ def measured_costs(
         if seconds > limit:
             found[name] = Cost(dropped=f"left out: a pass takes {seconds:.2g} s, the time allows for too few")
             continue
-        try:
-            if variants[name].methods:  # whose steps may raise what a pass does not
-                step_costs({name: (copy.deepcopy(training[0]), training[1])})
-        except ValueError as error:
-            found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
-            continue
         trainings[name], beginnings[name] = training, (building, looking)
-    if trainings:
-        for name, cost in zip(trainings, step_costs(trainings), strict=True):
+    while trainings:
+        try:
+            costs = step_costs(trainings)
+        except ValueError as error:  # of a step of one of them, which is named
+            name = next((name for name in trainings if f"a step of {name} cannot" in str(error)), "")
+            if not name:
+                raise
+            found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
+            del trainings[name]
+            continue
+        for name, cost in zip(trainings, costs, strict=True):
             building, looking = beginnings[name]
             found[name] = Cost(cost.seconds, looking, building)
+        break
     return {name: found[name] for name in variants}
 
 

@@ -245,7 +245,7 @@ def _cautions(
     own: Curve | None,
     minutes: float,
 ) -> list[str]:
-    """What the race does not show."""
+    """The limits of the race."""
     found = [
         "Errors are those of validation clouds that also chose the better of two looks at every training: a little "
         "optimistic, for all variants alike. Test data were not read."

@@ -16,7 +16,7 @@ _FEW = 4  # clouds on which it is found out
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked about a target.
+    """The numbers that are asked about of a target.
 
     Args:
         name: of the field.

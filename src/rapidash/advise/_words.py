@@ -1,4 +1,4 @@
-"""What a race and a diagnosis say, in sentences."""
+"""Sentences that a race and a diagnosis say."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
