@@ -82,7 +82,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
     "cli": {
         *BELOW_CLI,
-        *("_cli_advise", "_cli_bench", "_cli_measure", "_cli_options", "_cli_own", "_cli_parser", "_cli_predict", "_cli_sample"),
+        *("_cli_advise", "_cli_bench", "_cli_measure", "_cli_options", "_cli_own", "_cli_parser", "_cli_predict"),
+        "_cli_sample",
         "_cli_settings",
         *("bench", "interop"),
     },
