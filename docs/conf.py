@@ -22,6 +22,7 @@ extensions = [
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",
     "offline_math",
+    "reproduction",
     "systems",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",

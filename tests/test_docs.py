@@ -114,14 +114,19 @@ def test_mathematics_in_plain_text_is_escaped() -> None:
     assert sections().plain_mathematics(given) == expected
 
 
-def systems() -> ModuleType:
-    """The extension that collects the papers; it needs docutils, no Sphinx."""
-    spec = importlib.util.spec_from_file_location("systems", DOCS / "_ext" / "systems.py")
+def extension(name: str) -> ModuleType:
+    """An extension of the documentation; it needs docutils, no Sphinx."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def systems() -> ModuleType:
+    """The extension that collects the papers."""
+    return extension("systems")
 
 
 def test_every_row_of_a_paper_names_what_exists() -> None:
@@ -179,3 +184,45 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "html" / "api" / "generated" / "rapidash.models.html").read_text(encoding="utf-8")
     assert 'class="sig-name descname"' in page
     assert all(word in page for word in ("Rapidash", "num_orientations", "exact_symmetry"))
+
+
+def test_the_tables_of_a_folder_with_what_they_cost(tmp_path: Path) -> None:
+    """2 threads for 90 minutes are 3 core-hours, and 36 s are a hundredth of one."""
+    entry = ":Command: ``rapidash study {name}``\n:Seeds: {seeds}\n:Cost: {cost}, threads of each: {threads}\n"
+    (tmp_path / "b.rst").write_text("B\n=\n\n.. include:: two_table.rst\n")
+    (tmp_path / "a.rst").write_text("A\n=\n\n.. include:: one_table.rst\n")
+    one = entry.format(name="one", seeds="0, 1, 2", cost="6 runs, 90.0 min of run time in all", threads=2)
+    (tmp_path / "one_table.rst").write_text(one)
+    two = entry.format(name="two --full", seeds="4", cost="1 run, 36 s of run time in all", threads=1)
+    (tmp_path / "two_table.rst").write_text(two)
+    reproduction = extension("reproduction")
+    found = reproduction.read_tables(tmp_path)
+    assert [tuple(table)[:4] for table in found] == [
+        ("a", "rapidash study one", 3, 6),
+        ("b", "rapidash study two --full", 1, 1),
+    ]
+    assert [table.core_hours for table in found] == pytest.approx([3.0, 0.01])
+    lines = list(reproduction.table("results", found))
+    assert "   * - :doc:`a </results/a>`" in lines
+    assert lines[-5:] == ["   * - all", "     - ", "     - ", "     - 7", "     - 3.0"]
+    (tmp_path / "b.rst").write_text("nothing")
+    with pytest.raises(ValueError, match=r"two_table\.rst is included by no page"):
+        reproduction.read_tables(tmp_path)
+    (tmp_path / "two_table.rst").unlink()
+    (tmp_path / "one_table.rst").write_text(one.replace(":Seeds", ":Seed"))
+    with pytest.raises(ValueError, match=r"one_table\.rst: expected the entries Command, Seeds and Cost"):
+        reproduction.read_tables(tmp_path)
+
+
+def test_every_published_table_can_be_made_again() -> None:
+    """By a command of a study that exists, on a page of the table of contents."""
+    found = extension("reproduction").read_tables(DOCS / "results")
+    assert len(found) == len(list((DOCS / "results").glob("*_table.rst")))
+    contents = (DOCS / "results" / "index.rst").read_text(encoding="utf-8")
+    for table in found:
+        assert f"   {table.page}\n" in contents
+        words = table.command.split()
+        assert words[:2] == ["rapidash", "study"]
+        assert words[2] == "--config" or words[2] in DESIGNS, table.command
+        assert 0 < table.core_hours < 4, table.page
+    assert ".. reproduction:: results\n" in (DOCS / "reproduce.rst").read_text(encoding="utf-8")

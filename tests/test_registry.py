@@ -91,11 +91,15 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "ordered-mlp",
         "transformer",
         "message-passing",
+        "PaiNN",
         "graph-network",
         "equitabpfn",
         "fixed-head-pfn",
         "vae",
         "lie-vae",
         "shared-weights",
+        "site-columns",
+        "site-encoder",
+        "two-stage-encoder",
     ]
     assert METHODS.get("augment") is Augment

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
+    from rapidash.ops import products_of, use_products
     from rapidash.predict import BadCloudError, TrainedModel, check_fit, check_format, check_place, default_place
     from rapidash.study import load_plugins
     from rapidash.train import find_device
@@ -36,16 +37,17 @@ def predict(words: list[str]) -> int:
     trained = TrainedModel.from_pretrained(options.checkpoint)
     trained.model.to(find_device(options.device))
     try:
-        made = trained.predict_files(
-            options.files,
-            category=options.category,
-            skip_bad=options.skip_bad,
-            check=check,
-            batch_size=options.batch_size,
-            **_average(options, trained),
-            seed=options.seed,
-            progress=not options.quiet,
-        )
+        with use_products(products_of(options.precision, trained.model)):
+            made = trained.predict_files(
+                options.files,
+                category=options.category,
+                skip_bad=options.skip_bad,
+                check=check,
+                batch_size=options.batch_size,
+                **_average(options, trained),
+                seed=options.seed,
+                progress=not options.quiet,
+            )
     except BadCloudError as error:
         raise BadCloudError(error.name, error.problem, "--skip-bad") from error
     for message in made.skipped:
@@ -91,6 +93,12 @@ def _parser() -> Parser:
     )
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="clouds at a time")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "auto"),
+        default="float32",
+        help="of the operands of channel maps; auto: bfloat16 where it is faster and no forces are predicted",
+    )
     add_average(parser, "own", "predictions averaged over this group (default: what the variant itself averages over)")
     parser.add_argument(
         "--random-frame",

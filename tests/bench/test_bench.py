@@ -18,7 +18,7 @@ from rapidash.bench._measure import (
     time_shares,
     with_size,
 )
-from rapidash.ops import product_libraries, product_library, use_product_library
+from rapidash.ops import product_kind, product_libraries, use_products
 
 SMALL = with_size(CASES["qm9-8"], num_clouds=2, num_points=5, channels=8, num_layers=2, basis_dim=8)
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_the_floor_counts_the_products_of_the_channel_mlps() -> None:
     batch = variants(SMALL, CPU)["fast"]
     assert batch.rows() == [(2 * 5 * 8, 8, 32)] * 2
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with use_product_library("torch"), torch.profiler.profile(activities=activities) as profile:
+    with use_products("torch"), torch.profiler.profile(activities=activities) as profile:
         matrix_floor(batch, CPU)()
     products = [event for event in profile.key_averages() if event.key in ("aten::mm", "aten::addmm_")]
     assert sum(event.count for event in products) == 2 * 6
@@ -97,7 +97,7 @@ def test_both_sides_have_the_same_products_and_the_flag_of_torch_is_as_before() 
     seen: list[tuple[str, str]] = []
 
     def note() -> None:
-        seen.append((product_library(), torch.get_float32_matmul_precision()))
+        seen.append((product_kind(), torch.get_float32_matmul_precision()))
 
     before = torch.get_float32_matmul_precision()
     for library in product_libraries():

@@ -148,7 +148,7 @@ def test_autocast_and_torch_func_use_the_definition() -> None:
 @pytest.mark.parametrize("residual", [False, True])
 def test_opcheck(residual: bool, keep: bool) -> None:
     tensors = inputs((3,), 4, 6, 4, residual=residual, scale=True, dtype=torch.float64)
-    torch.library.opcheck(torch.ops.rapidash.channel_mlp.default, (*tensors, keep))
+    torch.library.opcheck(torch.ops.rapidash.channel_mlp.default, (*tensors, keep, "torch"))
 
 
 class Layer(nn.Module):

@@ -7,17 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from rapidash.ops import _probe, channel_mlp, product_libraries, product_library, products_for, use_product_library
+from rapidash.ops import (
+    _probe,
+    channel_mlp,
+    product_kind,
+    product_libraries,
+    products_for,
+    products_of,
+    use_products,
+)
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 
 needs_onednn = pytest.mark.skipif("onednn" not in product_libraries(), reason="this build of torch has no oneDNN")
 SLOW, FAST = {"seconds": 2.0, "error": 2e-7}, {"seconds": 1.0, "error": 3e-7}
 
 
-@pytest.mark.parametrize("library", product_libraries())
+@pytest.mark.parametrize("library", [*product_libraries(), "bfloat16"])
 def test_the_three_products_by_hand(library: str) -> None:
     x, weight = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([[1.0, 10.0], [2.0, 0.0]])
-    with use_product_library(library):
+    with use_products(library):
         products = products_for(x)
         assert products.apply(x, weight, torch.empty(3, 2)).tolist() == [[21, 2], [43, 6], [65, 10]]
         total = torch.ones(3, 2)
@@ -43,7 +51,7 @@ def test_a_channel_mlp_has_the_same_values_and_gradients_through_both_libraries(
     for name, dtype in {"exact": torch.float64, "torch": torch.float32, "onednn": torch.float32}.items():
         inputs = [tensor.to(dtype).requires_grad_() for tensor in tensors]
         op = channel_mlp_reference if name == "exact" else channel_mlp
-        with use_product_library("torch" if name == "exact" else name):
+        with use_products("torch" if name == "exact" else name):
             out = op(*inputs)
             found[name] = [out.detach(), *torch.autograd.grad(out.sin().sum(), inputs)]
     for name in ("torch", "onednn"):
@@ -56,7 +64,7 @@ def test_the_library_in_use_is_the_one_that_multiplies() -> None:
     tensors = [torch.ones(shape) for shape in ((4, 3), (4, 2), (3,), (3,), (5, 3), (5,), (2, 5), (2,))]
     for library, operator in {"torch": "aten::mm", "onednn": "mkldnn::_linear_pointwise"}.items():
         activities = [torch.profiler.ProfilerActivity.CPU]
-        with use_product_library(library), torch.profiler.profile(activities=activities) as profile:
+        with use_products(library), torch.profiler.profile(activities=activities) as profile:
             channel_mlp(*tensors)
         names = {event.key for event in profile.key_averages()}
         assert operator in names
@@ -64,7 +72,7 @@ def test_the_library_in_use_is_the_one_that_multiplies() -> None:
 
 
 def test_float64_and_no_rows_go_through_torch() -> None:
-    with use_product_library(product_libraries()[-1]):
+    with use_products(product_libraries()[-1]):
         for x in (torch.ones(2, 3, dtype=torch.float64), torch.ones(0, 3)):
             assert type(products_for(x)).__name__ == "TorchProducts"
 
@@ -72,17 +80,17 @@ def test_float64_and_no_rows_go_through_torch() -> None:
 @needs_onednn
 def test_a_choice_holds_in_its_block_and_thread_alone() -> None:
     seen = []
-    before = product_library()
+    before = product_kind()
     flags = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision
     other = "onednn" if before == "torch" else "torch"
-    with use_product_library(other):
-        thread = threading.Thread(target=lambda: seen.append(product_library()))
+    with use_products(other):
+        thread = threading.Thread(target=lambda: seen.append(product_kind()))
         thread.start()
         thread.join()
-        seen.append(product_library())
+        seen.append(product_kind())
         assert (torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision) == flags
     assert seen == [before, other]
-    assert product_library() == before
+    assert product_kind() == before
 
 
 @pytest.mark.parametrize(
@@ -117,8 +125,10 @@ def _forget() -> None:
 
 def test_a_probe_is_made_once_per_machine(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probe = _probe.product_probe()
-    assert list(probe) == product_libraries()
-    assert all(0 < found["error"] < 1e-6 and 0 < found["seconds"] < 10 for found in probe.values())
+    assert list(probe) == [*product_libraries(), "bfloat16"]
+    assert all(0 < probe[name]["error"] < 1e-6 for name in product_libraries())
+    assert 1e-3 < probe["bfloat16"]["error"] < 1e-2  # two operands of 8 binary digits and a rounded sum
+    assert all(0 < found["seconds"] < 10 for found in probe.values())
     (file,) = fresh.iterdir()
     assert json.loads(file.read_text()) == probe
     _forget()
@@ -132,13 +142,13 @@ def test_a_damaged_file_is_measured_again(fresh: Path, content: str) -> None:
     (file,) = fresh.iterdir()
     file.write_text(content)
     _forget()
-    assert list(_probe.product_probe()) == product_libraries()
+    assert list(_probe.product_probe()) == [*product_libraries(), "bfloat16"]
     assert json.loads(file.read_text()) == _probe.product_probe()
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(fresh: Path) -> None:
     fresh.write_text("a file where the folder should be")
-    assert list(_probe.product_probe()) == product_libraries()
+    assert list(_probe.product_probe()) == [*product_libraries(), "bfloat16"]
 
 
 def test_a_build_without_the_call_uses_torch(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,24 +159,109 @@ def test_a_build_without_the_call_uses_torch(fresh: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(_probe, "onednn_product", missing)
     try:
         assert product_libraries() == ["torch"]
-        assert product_library() == "torch"
-        with pytest.raises(ValueError, match="library 'onednn': this build of torch has no such product, use 'torch'"):
-            use_product_library("onednn").__enter__()
+        assert product_kind() == "torch"
+        with pytest.raises(ValueError, match="products of 'onednn': this build of torch has none, use 'torch'"):
+            use_products("onednn").__enter__()
     finally:
         _probe._has_onednn.cache_clear()
 
 
 def test_the_environment_names_a_library_without_a_probe(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDASH_PRODUCTS", "torch")
-    assert product_library() == "torch"
+    assert product_kind() == "torch"
     assert not fresh.exists()
     _forget()
     monkeypatch.setenv("RAPIDASH_PRODUCTS", "mkl")
-    with pytest.raises(ValueError, match=r"unknown library of products 'mkl', expected one of \('torch', 'onednn'\)"):
-        product_library()
+    with pytest.raises(ValueError, match=r"unknown kind of products 'mkl', expected one of \('torch', 'onednn'\)"):
+        product_kind()
 
 
 def test_the_probe_leaves_the_random_numbers_alone(fresh: Path) -> None:
     state = torch.get_rng_state()
     _probe.product_probe()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_operands_are_rounded_to_eight_binary_digits_and_sums_are_not() -> None:
+    """1 + 2^-9 becomes 1, and 1 + 2^-7 stays; a sum of 2,000 ones with 1/256 would stop in bfloat16 at 256."""
+    x = torch.tensor([[1 + 2**-9, 0.0], [0.0, 1 + 2**-7]])
+    with use_products("bfloat16"):
+        products = products_for(x)
+    assert products.apply(x, torch.eye(2), torch.empty(2, 2)).tolist() == [[1, 0], [0, 1 + 2**-7]]
+    ones = torch.ones(2000, 1)
+    assert products.with_columns(torch.full((1, 1), 2**-8), ones, ones).tolist() == [[2000 + 2**-8]]
+
+
+def test_a_channel_mlp_in_bfloat16_is_near_and_its_backward_pass_multiplies_alike() -> None:
+    """Also where the backward pass runs outside of the block, or in another thread, as on a GPU."""
+    rng = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=rng)
+
+    tensors = [random(300, 24), random(300, 16), random(24), random(24), random(96, 24) / 5, random(96)]
+    tensors += [random(16, 96) / 10, random(16), random(16)]
+    inputs = [tensor.requires_grad_() for tensor in tensors]
+    with use_products("bfloat16"):
+        out = channel_mlp(*inputs)
+        inside = torch.autograd.grad(out.sin().sum(), inputs, retain_graph=True)
+    found: list[tuple[torch.Tensor, ...]] = []
+    thread = threading.Thread(target=lambda: found.append(torch.autograd.grad(out.sin().sum(), inputs)))
+    thread.start()
+    thread.join()
+    assert all(torch.equal(a, b) for a, b in zip(inside, found[0], strict=True))
+    with use_products("torch"):
+        exact = channel_mlp(*inputs)
+        gradients = torch.autograd.grad(exact.sin().sum(), inputs)
+    assert out.dtype == torch.float32
+    for got, want in zip((out.detach(), *inside), (exact.detach(), *gradients), strict=True):
+        error = float((got - want).norm() / want.norm())
+        assert error < 0.02
+    assert float((out - exact).detach().norm() / exact.detach().norm()) > 1e-4  # it is another product
+
+
+class Gradients(torch.nn.Linear):
+    predicts_gradients = True
+
+
+@pytest.mark.parametrize(
+    ("precision", "model", "gains", "expected"),
+    [
+        ("float32", torch.nn.Linear(2, 2), True, "torch"),
+        ("bfloat16", torch.nn.Linear(2, 2), False, "bfloat16"),
+        ("bfloat16", Gradients(2, 2), False, "bfloat16"),
+        ("auto", torch.nn.Linear(2, 2), True, "bfloat16"),
+        ("auto", torch.nn.Linear(2, 2), False, "torch"),
+        ("auto", torch.nn.Sequential(torch.nn.Linear(2, 2), Gradients(2, 2)), True, "torch"),
+        ("auto", torch.nn.Linear(2, 2).double(), True, "torch"),
+    ],
+)
+def test_what_a_precision_means_for_a_model(
+    monkeypatch: pytest.MonkeyPatch, precision: str, model: torch.nn.Module, gains: bool, expected: str
+) -> None:
+    monkeypatch.setattr("rapidash.ops._products.gains_by_bfloat16", lambda: gains)
+    with use_products("torch"):
+        assert products_of(precision, model) == expected
+
+
+def test_a_precision_that_a_model_cannot_have() -> None:
+    with pytest.raises(
+        ValueError, match=r"precision 'bfloat16' rounds operands of float32, got a model of torch\.float64"
+    ):
+        products_of("bfloat16", torch.nn.Linear(2, 2).double())
+    with pytest.raises(ValueError, match=r"precision must be one of .*'float32', 'bfloat16', 'auto'.*, got 'half'"):
+        products_of("half", torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(("rounded", "expected"), [(0.9, True), (0.95, False), (float("nan"), False)])
+def test_bfloat16_gains_where_it_is_clearly_faster_than_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, rounded: float, expected: bool
+) -> None:
+    """Against 1.0 of the fastest library: 1.1 times 0.9 is less, 1.1 times 0.95 is not."""
+    names = product_libraries()
+    probe = dict.fromkeys(names, SLOW) | {names[-1]: FAST, "bfloat16": {"seconds": rounded, "error": 3e-3}}
+    monkeypatch.setattr(_probe, "product_probe", lambda: probe)
+    monkeypatch.setattr(_probe, "fastest_library", lambda: names[-1])
+    assert _probe.gains_by_bfloat16() is expected
+    probe["bfloat16"]["error"] = 0.1
+    assert not _probe.gains_by_bfloat16()

@@ -136,6 +136,21 @@ def test_a_study_speaks_of_its_best_model_and_names_one_that_is_exact() -> None:
         assert "It matters: averaging over SO(3) would lower the error to" in plain
 
 
+def test_runs_of_fewer_samples_are_not_averaged_in() -> None:
+    """The error of the table is that of all samples, and so is that of the sentences: 0.1, and no mean with 0.5."""
+    records = [
+        small_record("a", seed, error, key=f"{seed}{share}", symmetry_cost=found, config={"fraction": share})
+        for share, error in ((1.0, 0.1), (0.01, 0.5))
+        for seed, found in enumerate([figures(0.3 if share == 1 else 0.9, 0.1, error=error)] * 3)
+    ]
+    summary = summarize(study_of(records))
+    section = cost_section(summary)
+    assert section is not None
+    assert (summary.fraction, len(summary["a"].runs), len(summary["a"].finished)) == (1.0, 6, 3)
+    row = dict(zip(section.head, section.rows[0], strict=True))
+    assert (row["error"], row["share"].split(fmt.TIE)[0]) == ("0.100", "30")
+
+
 def test_a_study_of_an_earlier_version_has_no_such_section() -> None:
     assert cost_section(summarize(study_of([small_record("a", 0, 0.1)]))) is None
     half = small_record("a", 0, 0.1, symmetry_cost={"group": "SO(3)", "moved": 0.1})

@@ -186,3 +186,13 @@ def test_a_lower_mean_at_the_same_level_is_said_once() -> None:
     headline = verdict(summary).headline
     assert "Fewer seeds, and so no winner whatever the mean: B, x 16 (2 seeds)." in headline
     assert "another level" not in headline
+
+
+def test_a_knob_at_several_levels_is_one_sentence() -> None:
+    """Ratios 2, 1.5 and 1 of means; the last is no difference."""
+    errors = {("A", 8): 1.0, ("B", 8): 2.0, ("A", 16): 1.0, ("B", 16): 1.5, ("A", 32): 1.0, ("B", 32): 1.0}
+    found = verdict(summary_of(errors)).lead
+    assert found == ("One knob (A → B), of 3 levels: raises the error at 2, 1.50× to 2.00×; no clear difference at 1.",)
+    errors[("B", 16)] = 0.5
+    (line,) = verdict(summary_of(errors)).lead
+    assert line.endswith("raises the error at 1, 2.00×; lowers the error at 1, 0.50×; no clear difference at 1.")

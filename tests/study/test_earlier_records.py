@@ -101,8 +101,8 @@ def test_earlier_runs_belong_to_the_design_of_today_which_has_more_settings(stor
 
 
 def test_what_a_file_says_stands_and_only_what_it_lacks_is_filled_in() -> None:
-    assert with_absent(TrainConfig, {"steps": 3}) == {"steps": 3, "schedule": "cosine"}
-    assert with_absent(TrainConfig, {"schedule": "constant"}) == {"schedule": "constant"}
+    assert with_absent(TrainConfig, {"steps": 3}) == {"steps": 3, "schedule": "cosine", "precision": "float32"}
+    assert with_absent(TrainConfig, {"schedule": "constant"}) == {"schedule": "constant", "precision": "float32"}
 
 
 def test_configurations_within_configurations_are_those_of_today_too() -> None:
@@ -167,7 +167,8 @@ def test_the_key_is_the_hash_of_what_decides() -> None:
         plain["variant"]["neighbor"],
         plain["variant"]["knob"],
     )
-    del plain["train"]["checkpoint_every"], plain["train"]["log_tensorboard"], plain["train"]["schedule"]
+    for name in ("checkpoint_every", "log_tensorboard", "schedule", "precision"):
+        del plain["train"][name]
     later = {name: plain["variant"]["model"].pop(name) for name in ("subgroups", "orientation_mlp", "bandlimit")}
     assert later == {"subgroups": [], "orientation_mlp": "pointwise", "bandlimit": 1}
     assert plain["variant"]["model"]["kind"] == "rapidash"

@@ -19,6 +19,7 @@ from rapidash.models import (
     MLPConfig,
     NetworkConfig,
     OrderedMLPConfig,
+    PaiNNConfig,
     RapidashConfig,
     RapidashOutput,
     Takes,
@@ -41,6 +42,8 @@ NETWORK_CASES = {
     "EGNN in the plane": EGNNConfig(symmetry="E(2)", channels=8, num_layers=2),
     "DGCNN": DGCNNConfig(channels=8, num_layers=2),
     "DGCNN, dynamic": DGCNNConfig(channels=8, num_layers=2, edges="knn-2", is_dynamic=True, norm="batch"),
+    "PaiNN": PaiNNConfig(channels=8, num_layers=2, num_radial=4),
+    "PaiNN in the plane": PaiNNConfig(symmetry="E(2)", channels=8, num_layers=1, edges="radius-1.5"),
     "transformer": TransformerConfig(channels=8, num_layers=2, num_heads=2),
     "transformer in the plane": TransformerConfig(symmetry="T(2)", channels=8, num_layers=1),
     "messages": MessagePassingConfig(channels=8, num_layers=2),
@@ -96,6 +99,7 @@ def test_all_of_the_package_are_listed() -> None:
     named = {config.kind for config in NETWORK_CASES.values()} | {MLPConfig().kind, OrderedMLPConfig(5).kind}
     named |= {"graph-network", "equitabpfn", "fixed-head-pfn"}  # tested with their tasks
     named |= {"vae", "lie-vae", "shared-weights"}  # with their studies
+    named |= {"site-columns", "site-encoder", "two-stage-encoder"}  # with theirs
     named |= {"image-gcnn", "signal-gcnn", "scale-stream", "multi-stream"}  # tested with their tasks and streams
     assert named == {name for name in NETWORKS.own_names() if "toy" not in name}
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rapidash.methods import Control
-from rapidash.ops import product_libraries, product_library, use_product_library
+from rapidash.ops import product_kind, product_libraries, use_products
 from rapidash.train import CheckpointError, read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
 
@@ -112,17 +112,29 @@ def test_a_run_keeps_the_library_of_products_with_which_it_began(tmp_path: Path,
 
     class Watch(Crash):
         def before(self, step: int) -> None:
-            seen.append(product_library())
+            seen.append(product_kind())
             super().before(step)
 
     other = "onednn" if first == "torch" else "torch"
-    with use_product_library(first), pytest.raises(CrashError):
+    with use_products(first), pytest.raises(CrashError):
         toy.run(tmp_path, methods=toy.acts(Watch(7)))
-    with use_product_library(other):
+    with use_products(other):
         _, result = toy.run(tmp_path, methods=toy.acts(Watch(-1)))
-        assert product_library() == other
+        assert product_kind() == other
     assert set(seen) == {first}
     assert result.products == first
+
+
+def test_a_run_in_bfloat16_keeps_its_products_in_every_session(tmp_path: Path, toy) -> None:
+    seen: list[str] = []
+    setting = {"precision": "bfloat16", "dtype": "float32"}
+    straight = toy.run(tmp_path / "straight", **setting)
+    with pytest.raises(CrashError):
+        toy.run(tmp_path / "killed", methods=toy.acts(Crash(7)), **setting)
+    change_checkpoint(tmp_path / "killed" / "checkpoint.pt", lambda state: seen.append(state["products"]))
+    continued = toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)), **setting)
+    assert continued[1].products == straight[1].products == "bfloat16"
+    assert seen == ["bfloat16"]
 
 
 @needs_onednn
@@ -130,7 +142,7 @@ def test_a_run_of_an_earlier_version_continues_with_the_products_of_torch(tmp_pa
     with pytest.raises(CrashError):
         toy.run(tmp_path, methods=toy.acts(Crash(7)))
     change_checkpoint(tmp_path / "checkpoint.pt", lambda state: state.pop("products"))
-    with use_product_library("onednn"):
+    with use_products("onednn"):
         assert toy.run(tmp_path, methods=toy.acts(Crash(-1)))[1].products == "torch"
 
 

@@ -14,7 +14,7 @@ import torch
 from rapidash._plain import to_plain
 from rapidash.bench._cases import CASES, Batch, BenchCase
 from rapidash.models import kernel_error
-from rapidash.ops import ProductLibrary, product_libraries, products_for, row_chunks, use_product_library
+from rapidash.ops import ProductLibrary, product_libraries, products_for, row_chunks, use_products
 
 PARTS = {
     "matrix products": (
@@ -103,7 +103,7 @@ def _with_library(library: ProductLibrary, job: Callable[[], object]) -> Callabl
 
     def run() -> object:
         with ExitStack() as settings:
-            settings.enter_context(use_product_library(library))
+            settings.enter_context(use_products(library))
             if library == "onednn":
                 settings.enter_context(_torch_through_onednn())
             return job()

@@ -10,7 +10,7 @@ from rapidash._machine import processor_name
 from rapidash.bench._cases import CASES
 from rapidash.bench._growth import SWEEPS, GrowthRow
 from rapidash.bench._measure import BenchResult
-from rapidash.ops import product_library, product_probe
+from rapidash.ops import product_kind, product_probe
 
 HEADER = (
     "case", "products", "definition", "fast", "ratio", "floor", "fast / floor", "limit", "recompute", "inference",
@@ -89,7 +89,7 @@ def write_results(
         "\n".join("| " + " | ".join(row) + " |" for row in rows),
         "\n".join(f"- {result.case}: {CASES[result.case].about}" for result in results),
         "## Where the time of a step goes",
-        f"Shares of the fast training step's time, by torch's profiler, with products through {product_library()}.",
+        f"Shares of the fast training step's time, by torch's profiler, with products through {product_kind()}.",
         _shares_table(results),
     ]
     if growth:

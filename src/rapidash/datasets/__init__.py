@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from rapidash.datasets._shapes import unit_ball
     from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
     from rapidash.datasets._solids import SOLIDS, solids_dataset
+    from rapidash.datasets._structural_sites import SITES_COLUMNS, structural_sites_dataset
     from rapidash.datasets._tables import (
         Column,
         Table,
@@ -94,6 +95,7 @@ __all__ = [
     "SHAPENET_CATEGORIES",
     "SHAPENET_PARTS",
     "SHAPE_SIDE",
+    "SITES_COLUMNS",
     "SOLIDS",
     "SQUARES_FACTORS",
     "VALUED_FORMATS",
@@ -158,6 +160,7 @@ __all__ = [
     "skeleton_edges",
     "solids_dataset",
     "squares_images",
+    "structural_sites_dataset",
     "tabular_dataset",
     "template_clouds",
     "unforeseen",
@@ -166,6 +169,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "_structural_sites": ("SITES_COLUMNS", "structural_sites_dataset"),
     "_shape_images": ("HOOKS_FACTORS", "SHAPE_SIDE", "SQUARES_FACTORS", "hooks_images", "squares_images"),
     "_shapes": ("unit_ball",),
     "_meshes": (

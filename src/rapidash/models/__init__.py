@@ -21,8 +21,11 @@ from rapidash.models._network import (
     cloud_network,
 )
 from rapidash.models._ordered_mlp import OrderedMLP, OrderedMLPConfig
+from rapidash.models._painn import PaiNN, PaiNNConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
+from rapidash.models._self_check import ENTRY as ANSWERS
+from rapidash.models._self_check import answers, check_answers
 from rapidash.models._stress import Stressed, forces_and_stress
 from rapidash.models._subgroups import (
     Untying,
@@ -37,6 +40,7 @@ from rapidash.models._subgroups import (
 from rapidash.models._transformer import Transformer, TransformerConfig
 
 __all__ = [
+    "ANSWERS",
     "DGCNN",
     "EGNN",
     "Baseline",
@@ -57,6 +61,8 @@ __all__ = [
     "NetworkConfig",
     "OrderedMLP",
     "OrderedMLPConfig",
+    "PaiNN",
+    "PaiNNConfig",
     "PairsGraphNetwork",
     "PointNetwork",
     "Rapidash",
@@ -70,6 +76,8 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "Untying",
+    "answers",
+    "check_answers",
     "choose_table_size",
     "cloud_network",
     "common_subgroup",

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -110,6 +110,8 @@ class Rapidash(nn.Module):
     Raises: ValueError for arguments or inputs outside the above.
     Source: Vadgama et al., "Probing Equivariance and Symmetry Breaking in Convolutional Networks", arXiv 2501.01999.
     """
+
+    keeps_answers: ClassVar[bool] = True  # when it is saved, see `rapidash.models.check_answers`
 
     grid: Tensor
     table_reach: Tensor

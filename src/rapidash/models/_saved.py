@@ -24,6 +24,7 @@ from rapidash.geometry import pair_invariants
 from rapidash.groups import parse_group
 from rapidash.models._config import RapidashConfig
 from rapidash.models._network import Interface
+from rapidash.models._self_check import ENTRY, answers, check_answers
 from rapidash.ops import Backend
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def save_network(model: "Rapidash", folder: Path | str) -> Path:
         "model": {**to_plain(config), **to_plain(model.io)},
         "dtype": model_dtype(model),
         "accepts_any_split": model.accepts_any_split,
+        ENTRY: answers(model),
     }
     card = _CARD.format(
         symmetry=config.symmetry,
@@ -84,7 +86,8 @@ def load_network(make: "type[Rapidash]", folder: Path | str, *, backend: Backend
         said = f"the entry {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{find_pretrained(folder) / CONFIG} does not describe a network: {said}") from error
     load_weights(model, tensors, folder)
-    return model.eval()
+    check_answers(model.eval(), entry, folder)
+    return model
 
 
 def _arguments(plain: Mapping[str, Any]) -> dict[str, Any]:

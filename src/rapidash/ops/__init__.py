@@ -3,8 +3,16 @@
 from rapidash.ops._backend import Backend
 from rapidash.ops._flops import FlopCount, counted_flops, flop_formulas, uncounted_operations
 from rapidash.ops._forward_mode import linear
-from rapidash.ops._probe import ProductLibrary, product_libraries, product_probe
-from rapidash.ops._products import Products, product_library, products_for, row_chunks, use_product_library
+from rapidash.ops._probe import ProductKind, ProductLibrary, product_libraries, product_probe
+from rapidash.ops._products import (
+    Precision,
+    Products,
+    product_kind,
+    products_for,
+    products_of,
+    row_chunks,
+    use_products,
+)
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.orbit_table_conv import orbit_table_conv
@@ -15,6 +23,8 @@ __all__ = [
     "Backend",
     "FlopCount",
     "Interpolation",
+    "Precision",
+    "ProductKind",
     "ProductLibrary",
     "Products",
     "channel_mlp",
@@ -24,14 +34,15 @@ __all__ = [
     "interpolate_table",
     "linear",
     "orbit_table_conv",
+    "product_kind",
     "product_libraries",
-    "product_library",
     "product_probe",
     "products_for",
+    "products_of",
     "row_chunks",
     "spherical_conv",
     "spline_coefficients",
     "table_conv",
     "uncounted_operations",
-    "use_product_library",
+    "use_products",
 ]

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,15 +18,19 @@ from rapidash._files import atomic_write
 from rapidash._machine import cache_folder, processor_facts, processor_name
 
 ProductLibrary = Literal["torch", "onednn"]
-"""Who multiplies: ``torch.mm`` (on the CPU mostly MKL), or oneDNN, which on some processors is faster by far."""
+"""Who multiplies in float32: ``torch.mm`` (on the CPU mostly MKL), or oneDNN, on some processors faster by far."""
+ProductKind = Literal["torch", "onednn", "bfloat16"]
+"""Products of float32 through a library, or of operands that are rounded to bfloat16, with sums in float32."""
 
 LARGEST_ERROR = 1e-6
 """Of products in float32, relative to those in float64: a library with a larger one is not float32, and not used."""
+LARGEST_ROUNDED_ERROR = 1e-2
+"""Of products of operands in bfloat16, which has 8 digits in base 2: more than this is a fault."""
 SMALLEST_GAIN = 1.1
-"""By how many times another library must be faster than torch's before it is used."""
+"""By how many times other products must be faster before they are used."""
 SIZE = 512, 256, 1024  # rows, channels, hidden channels: a chunk of a channel MLP
 ROUNDS = 7
-VERSION = 1  # of the file
+VERSION = 2  # of the file
 _TELL_APART = ("vendor_id", "cpu family", "model", "model name", "flags")  # facts of a kind of processor
 
 
@@ -39,17 +44,23 @@ def onednn_product(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Te
     return product
 
 
+def bfloat16_product(a: Tensor, b: Tensor) -> Tensor:
+    """a b of operands (M, K) and (K, N) rounded to bfloat16: summed in float32; the CPU's kernel rounds the result."""
+    a, b = a.bfloat16(), b.bfloat16()
+    return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else torch.mm(a, b)
+
+
 def product_libraries() -> list[ProductLibrary]:
     """Those that this build of torch has, torch's own first."""
     return ["torch", "onednn"] if _has_onednn() else ["torch"]
 
 
-def check_library(library: str) -> None:
-    """Raise ValueError for a name that is none, or a library that this build of torch does not have."""
-    if library not in get_args(ProductLibrary):
-        raise ValueError(f"unknown library of products {library!r}, expected one of {get_args(ProductLibrary)}")
-    if library == "onednn" and not _has_onednn():
-        raise ValueError("library 'onednn': this build of torch has no such product, use 'torch'")
+def check_products(kind: str, known: Sequence[str] = get_args(ProductKind)) -> None:
+    """Raise ValueError for a name that is none of the known ones, or a library that this build of torch lacks."""
+    if kind not in known:
+        raise ValueError(f"unknown kind of products {kind!r}, expected one of {tuple(known)}")
+    if kind == "onednn" and not _has_onednn():
+        raise ValueError("products of 'onednn': this build of torch has none, use 'torch'")
 
 
 @cache
@@ -60,7 +71,7 @@ def fastest_library() -> ProductLibrary:
     Raises: ValueError for a name that is none.
     """
     if named := os.environ.get("RAPIDASH_PRODUCTS"):
-        check_library(named)
+        check_products(named, get_args(ProductLibrary))
         return named  # type: ignore[return-value]
     return _fastest(product_probe())
 
@@ -73,9 +84,16 @@ def _fastest(probe: dict[str, dict[str, float]]) -> ProductLibrary:
     return "onednn" if found["seconds"] * SMALLEST_GAIN < probe["torch"]["seconds"] else "torch"
 
 
+def gains_by_bfloat16() -> bool:
+    """Whether products of operands in bfloat16 are clearly faster on this machine's CPU than the fastest of float32."""
+    probe = product_probe()
+    found, now = probe["bfloat16"], probe[fastest_library()]
+    return found["error"] < LARGEST_ROUNDED_ERROR and found["seconds"] * SMALLEST_GAIN < now["seconds"]
+
+
 @cache
 def product_probe() -> dict[str, dict[str, float]]:
-    """By library: ``seconds`` of one product of `SIZE` in one thread, least of `ROUNDS`, and its relative ``error``.
+    """By kind of product: ``seconds`` of one of `SIZE` in one thread, least of `ROUNDS`, and its relative ``error``.
 
     Measured once per machine and build of torch, and kept in a file of the cache folder (RAPIDASH_CACHE, or
     ~/.cache/rapidash); a file that cannot be read is measured again, a folder that cannot be written does no harm.
@@ -91,12 +109,15 @@ def product_probe() -> dict[str, dict[str, float]]:
 
 
 def _measure() -> dict[str, dict[str, float]]:
-    """Time and error of every library that this build of torch has, in turn."""
+    """Time and error of every kind of product that this build of torch has, in turn."""
     rows, channels, hidden = SIZE
     generator = torch.Generator().manual_seed(0)
     x, weight = torch.randn(rows, channels, generator=generator), torch.randn(hidden, channels, generator=generator)
     exact = x.double() @ weight.double().T
-    ways = {"torch": lambda: x @ weight.T} | ({"onednn": lambda: onednn_product(x, weight)} if _has_onednn() else {})
+    ways: dict[str, Callable[[], Tensor]] = {"torch": lambda: x @ weight.T}
+    if _has_onednn():
+        ways["onednn"] = lambda: onednn_product(x, weight)
+    ways["bfloat16"] = lambda: bfloat16_product(x, weight.T).float()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     errors = {name: float((way().double() - exact).norm() / exact.norm()) for name, way in ways.items()}
     for _ in range(ROUNDS):
@@ -121,11 +142,11 @@ def _has_onednn() -> bool:
 
 def _checked(probe: Any) -> dict[str, dict[str, float]]:
     """The content of a file, if it is a probe of this machine's libraries. Raises: ValueError, KeyError, TypeError."""
-    names = product_libraries()
+    names = [*product_libraries(), "bfloat16"]
     if list(probe) != names or not all(
         math.isfinite(probe[name][key]) for name in names for key in ("seconds", "error")
     ):
-        raise ValueError("not a probe of the libraries of this machine")
+        raise ValueError("not a probe of the products of this machine")
     return {name: {key: float(probe[name][key]) for key in ("seconds", "error")} for name in names}
 
 

@@ -1,18 +1,28 @@
-"""Matrix products of float32 on the CPU through the fastest library at hand, chosen by a probe, or by name."""
+"""Matrix products of float32: through the fastest library at hand, chosen by a probe, by name, or in bfloat16."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rapidash.ops._probe import ProductLibrary, check_library, fastest_library, onednn_product
+from rapidash.ops._probe import (
+    ProductKind,
+    bfloat16_product,
+    check_products,
+    fastest_library,
+    gains_by_bfloat16,
+    onednn_product,
+)
 
 CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
 
-_chosen: ContextVar[ProductLibrary | None] = ContextVar("rapidash_product_library", default=None)
+Precision = Literal["float32", "bfloat16", "auto"]
+"""Of the operands of channel MLPs' products: as they are, rounded to bfloat16, or what `products_of` decides."""
+
+_chosen: ContextVar[ProductKind | None] = ContextVar("rapidash_products", default=None)
 
 
 class Products(Protocol):
@@ -60,31 +70,93 @@ class OneDnnProducts(Products):
         return onednn_product(a.T, b.T, added=total)
 
 
-_TORCH, _ONEDNN = TorchProducts(), OneDnnProducts()
+class Bfloat16Products(Products):
+    """Of operands rounded to bfloat16, added to totals in float32."""
+
+    def apply(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        """x weight^T in ``out``."""
+        return out.copy_(bfloat16_product(x, weight.T))
+
+    def add(self, total: Tensor, x: Tensor, weight: Tensor) -> None:
+        """total += x weight^T."""
+        total += bfloat16_product(x, weight.T)
+
+    def with_columns(self, total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """total += a^T b."""
+        return total.add_(bfloat16_product(a.T, b))
 
 
-def products_for(x: Tensor) -> Products:
-    """The products in use for tensors like x: torch's for all that is not float32 on the CPU, and for no rows."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not len(x):
+_TORCH, _ONEDNN, _BFLOAT16 = TorchProducts(), OneDnnProducts(), Bfloat16Products()
+
+
+def products_for(x: Tensor, kind: str = "") -> Products:
+    """The products of a kind, those in use without one, for tensors like x.
+
+    Torch's own for all that is not float32, and for no rows; on other devices than the CPU in place of oneDNN's.
+    """
+    if x.dtype != torch.float32 or not len(x):
         return _TORCH
-    return _ONEDNN if product_library() == "onednn" else _TORCH
+    kind = kind or product_kind()
+    if kind == "bfloat16":
+        return _BFLOAT16
+    return _ONEDNN if kind == "onednn" and x.device.type == "cpu" else _TORCH
 
 
-def product_library() -> ProductLibrary:
-    """The library of products of float32 on the CPU: that of `use_product_library`, or else the machine's fastest."""
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def chosen_products() -> str:
+    """The kind that `use_products` has set in this thread, or nothing; a compiled graph keeps that of its trace."""
+    return _chosen.get() or ""
+
+
+def product_kind() -> ProductKind:
+    """The kind of products of float32: that of `use_products`, or else the machine's fastest library."""
     return _chosen.get() or fastest_library()
 
 
-@contextmanager
-def use_product_library(library: ProductLibrary) -> Iterator[None]:
-    """Within the block, and in this thread only, channel MLPs multiply through this library.
+def products_of(precision: Precision, model: nn.Module) -> ProductKind:
+    """The kind of products with which a model trains or predicts.
+
+    ``"auto"`` takes bfloat16 where it is faster (on the CPU by the probe; on a GPU that has such numbers) and the model
+    allows it: never in float64, and never where predictions are gradients, as forces are. A model says so by an
+    attribute ``predicts_gradients`` of any of its modules.
 
     Args:
-        library: ``"torch"`` or ``"onednn"``.
+        precision: of the operands.
+        model: on its device and in its dtype.
+    Raises: ValueError for an unknown precision, and for ``"bfloat16"`` in float64 or on a GPU that has no such numbers.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    on_gpu = like.device.type == "cuda"
+    has_bfloat16 = not on_gpu or torch.cuda.is_bf16_supported()
+    if precision == "bfloat16":
+        if like.dtype != torch.float32:
+            raise ValueError(f"precision 'bfloat16' rounds operands of float32, got a model of {like.dtype}")
+        if not has_bfloat16:
+            raise ValueError(f"precision 'bfloat16': {like.device} has no such numbers, use 'float32'")
+        return "bfloat16"
+    if precision == "auto" and like.dtype == torch.float32 and has_bfloat16 and not _predicts_gradients(model):
+        return "bfloat16" if on_gpu or gains_by_bfloat16() else product_kind()
+    return product_kind()
+
+
+def _predicts_gradients(model: nn.Module) -> bool:
+    return any(getattr(module, "predicts_gradients", False) for module in model.modules())
+
+
+@contextmanager
+def use_products(kind: ProductKind) -> Iterator[None]:
+    """Within the block, and in this thread only, channel MLPs of float32 multiply in this way.
+
+    Args:
+        kind: ``"torch"`` or ``"onednn"``, libraries for products of float32, or ``"bfloat16"``: operands are rounded to
+            bfloat16, sums, normalizations, activations and residuals stay in float32 (on the CPU the sum of each
+            product is rounded once more). Backward passes multiply as their forward pass did.
     Raises: ValueError for another name, or a library that this build of torch does not have.
     """
-    check_library(library)
-    token = _chosen.set(library)
+    check_products(kind)
+    token = _chosen.set(kind)
     try:
         yield
     finally:

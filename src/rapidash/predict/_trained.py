@@ -42,6 +42,7 @@ from rapidash.methods import (
     view_ledger,
     view_names,
 )
+from rapidash.models import ANSWERS, answers, check_answers
 from rapidash.predict._card import model_card
 from rapidash.predict._finite import (
     check_inputs,
@@ -118,6 +119,8 @@ class TrainedModel:
             "results": to_plain(self.results),
             "view": self.view,
         }
+        with self.view_model():
+            config[ANSWERS] = answers(self.model)
         card = model_card(self.task, self.variant, self.task_options, self.results, self.view)
         return write_pretrained(folder, self.model, config, kind="task", card=card)
 
@@ -147,7 +150,10 @@ class TrainedModel:
         load_weights(model, tensors, path)
         found = {name: config[name] for name in ("reference", "training", "results")}
         view = config.get("view", FULL)
-        return cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
+        loaded = cls(config["task"], config["task_options"], variant, model.eval(), **found, view=view)
+        with loaded.view_model():
+            check_answers(model, config, path)
+        return loaded
 
     @property
     def views(self) -> list[str]:

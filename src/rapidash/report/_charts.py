@@ -218,7 +218,7 @@ def _error_curve(
 
 def learning_chart(summary: StudySummary) -> XYChart | None:
     """Validation error against the step: mean over seeds, band from the lowest to the highest seed."""
-    curves = [(variant, curve) for variant in summary.variants if (curve := _curve(summary, variant))]
+    curves = [(variant, curve) for variant in summary.variants if (curve := _curve(variant))]
     values = [value for _, curve in curves for _, *row in curve for value in row]
     steps = sorted({step for _, curve in curves for step, *_ in curve})
     if not values or len(steps) < 2:
@@ -278,11 +278,11 @@ def curve_row(at: float, values: Sequence[float]) -> CurveRow:
     return float(at), min(values), sum(values) / len(values), max(values)
 
 
-def _curve(summary: StudySummary, variant: VariantSummary) -> list[CurveRow]:
+def _curve(variant: VariantSummary) -> list[CurveRow]:
     """The validation error at the steps that every finished seed reached."""
     by_seed = []
-    for run in variant.runs:
-        if run.is_done and run.fraction == summary.study.fraction and run.history:
+    for run in variant.finished:
+        if run.history:
             rows = ((row.get("step"), row.get("val_error")) for row in run.history)
             curve = {
                 s: e for s, e in rows if isinstance(s, int) and isinstance(e, int | float) and 0 < e < float("inf")

@@ -53,7 +53,7 @@ def cost_section(summary: StudySummary) -> Section | None:
 
 def _figures(summary: StudySummary, variant: VariantSummary) -> CostFigures | None:
     """Means over the seeds that measured the same group, the interval over seeds, or over clouds where it is one."""
-    runs = [run for run in variant.runs if run.is_done and _is_whole(run)]
+    runs = [run for run in variant.finished if _is_whole(run)]
     runs = [run for run in runs if run.text("symmetry_cost", "group") == runs[0].text("symmetry_cost", "group")]
     if not runs:
         return None

@@ -32,7 +32,7 @@ def learned_section(summary: StudySummary) -> Section | None:
     notes: list[str] = []
     curves: dict[str, list[tuple[VariantSummary, list[charts.CurveRow]]]] = {}
     for variant in summary.variants:
-        runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction and run.history]
+        runs = [run for run in variant.finished if run.history]
         runs = [run for run in runs if any(_learns(method) for method in _methods(run))]
         if not runs:
             continue

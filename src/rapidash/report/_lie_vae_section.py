@@ -102,10 +102,10 @@ def _levels(summary: StudySummary) -> dict[str, list[_Drawn]]:
     """By level in words, for every variant its first run that has a picture."""
     found: dict[str, list[_Drawn]] = {}
     for variant in summary.variants:
-        for run in sorted(variant.runs, key=lambda run: run.seed):
+        for run in sorted(variant.finished, key=lambda run: run.seed):
             pictures = run.get("pictures")
             named = [one for one in pictures or () if one.get("name") == TRAVERSALS and one.get("moment") == "after"]
-            if run.is_done and run.fraction == summary.fraction and named:
+            if named:
                 figures = {m["name"]: m["value"] for m in run.measurements if m["moment"] == "after"}
                 found.setdefault(variant.level_text, []).append(_Drawn(variant, run, figures, "".join(named[0]["png"])))
                 break

@@ -31,7 +31,7 @@ _HEAD = (
 
 def relaxed_section(summary: StudySummary) -> Section | None:
     """The section of a study with variants that a method of `rapidash.relax` trained; None for any other."""
-    relaxed = {variant.name: runs for variant in summary.variants if (runs := _runs(summary, variant))}
+    relaxed = {variant.name: runs for variant in summary.variants if (runs := _runs(variant))}
     if not relaxed:
         return None
     rows = [_row(summary[name], runs) for name, runs in relaxed.items()]
@@ -62,9 +62,9 @@ def is_relaxing(kind: object) -> bool:
     return getattr(found, "__module__", "").startswith("rapidash.relax")
 
 
-def _runs(summary: StudySummary, variant: VariantSummary) -> list[Run]:
+def _runs(variant: VariantSummary) -> list[Run]:
     """The finished runs with a history of a variant that a method of `rapidash.relax` trained."""
-    runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction and run.history]
+    runs = [run for run in variant.finished if run.history]
     return [run for run in runs if any(is_relaxing(kind) for kind in _kinds(run))]
 
 

@@ -76,7 +76,7 @@ def _notes(summary: StudySummary) -> Iterator[str]:
 def _figures(variant: VariantSummary, prefix: str) -> dict[str, _Found]:
     """By name, the figures with a prefix after training."""
     ends: dict[str, list[tuple[float, float]]] = {}
-    for run in variant.runs:
+    for run in variant.finished:
         for entry in run.measurements:
             if entry.get("low") is not None and entry.get("high") is not None:
                 ends.setdefault(entry["name"], []).append((entry["low"], entry["high"]))

@@ -44,7 +44,7 @@ def scene_drawing(summary: StudySummary) -> Drawing | None:
 
 def _rows(summary: StudySummary) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
     for variant in summary.variants:
-        for run in sorted(variant.runs, key=lambda run: run.seed):
+        for run in sorted(variant.finished, key=lambda run: run.seed):
             if clouds := _clouds(run, SHOWN_SAMPLES):
                 yield f"{variant.letter} {variant.name}", clouds
                 break

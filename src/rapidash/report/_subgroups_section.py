@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rapidash.report import _format as fmt
 from rapidash.report._phrases import estimate_text
 from rapidash.report._sections import Section
-from rapidash.study import Run, StudySummary, VariantSummary
+from rapidash.study import Run, StudySummary
 
 _SEARCHES = ("subgroup-evolution", "subgroup-mixing")
 _FOUND = "the layers keep "  # how a reason of the ledger begins
@@ -15,7 +15,7 @@ _HEAD = ("variant", "groups of the layers, first to last", "seeds", "parameters"
 
 def subgroups_section(summary: StudySummary) -> Section | None:
     """The section of a study whose variants state or search subgroups of layers; None for any other."""
-    found = {variant.name: runs for variant in summary.variants if (runs := _runs(summary, variant))}
+    found = {variant.name: runs for variant in summary.variants if (runs := list(variant.finished))}
     if not any(_stated(run) or _is_searched(run) for runs in found.values() for run in runs):
         return None
     rows, notes = [], []
@@ -46,10 +46,6 @@ def subgroups_section(summary: StudySummary) -> Section | None:
         rows,
         notes,
     )
-
-
-def _runs(summary: StudySummary, variant: VariantSummary) -> list[Run]:
-    return [run for run in variant.runs if run.is_done and run.fraction == summary.fraction]
 
 
 def _stated(run: Run) -> list[str]:

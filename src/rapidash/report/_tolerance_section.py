@@ -199,7 +199,7 @@ def _methods(run: Run) -> list[Mapping[str, Any]]:
 
 
 def _learned(summary: StudySummary, variant: VariantSummary) -> _Learned | None:
-    runs = [run for run in variant.runs if run.is_done and run.fraction == summary.fraction and run.history]
+    runs = [run for run in variant.finished if run.history]
     methods = [m for run in runs[:1] for m in _methods(run) if m.get("kind") == "augerino" and m.get("learns", True)]
     if len(methods) != 1:
         return None

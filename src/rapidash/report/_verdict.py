@@ -63,9 +63,35 @@ def _lead(summary: StudySummary) -> tuple[str, ...]:
     """The effect of each knob on the error, a sentence each: the clear differences, largest first, then the others."""
     compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
     compared.sort(key=lambda pair: -abs(pair[1].difference))
-    clear = [_knob_sentence(v, c) for v, c in compared if c.is_clear]
-    unclear = [_knob_sentence(v, c) for v, c in compared if not c.is_clear and c.p_value is not None]
-    return tuple(" ".join(sentences) for sentences in (clear, unclear) if sentences)
+    by_knob: dict[tuple[str, str], list[tuple[VariantSummary, Comparison]]] = {}
+    for variant, comparison in compared:
+        if comparison.p_value is not None:
+            by_knob.setdefault((variant.variant, summary[comparison.other].variant), []).append((variant, comparison))
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for (name, other), pairs in by_knob.items():
+        (variant, first), is_clear = pairs[0], any(comparison.is_clear for _, comparison in pairs)
+        alone = _knob_sentence(variant, first)
+        said[is_clear].append(alone if len(pairs) == 1 else _knob_at_levels(variant.knob, name, other, pairs))
+    return tuple(" ".join(sentences) for sentences in (said[True], said[False]) if sentences)
+
+
+def _knob_at_levels(knob: str, name: str, other: str, pairs: list[tuple[VariantSummary, Comparison]]) -> str:
+    """The effect of a knob at every level of the factors, counted; with the smallest and the largest ratio."""
+    clear = [comparison for _, comparison in pairs if comparison.is_clear]
+    effects = []
+    for verb, found in (
+        ("raises", [c for c in clear if c.difference > 0]),
+        ("lowers", [c for c in clear if c.difference < 0]),
+    ):
+        if found:
+            ratios = sorted(c.ratio for c in found if c.ratio is not None)
+            span = [ratio(ratios[0]), ratio(ratios[-1])] if len(ratios) == len(found) else []
+            size = f", {' to '.join(dict.fromkeys(span))}" if span else ""
+            effects.append(f"{verb} the error at {len(found)}{size}")
+    if len(clear) < len(pairs):
+        effects.append(f"no clear difference at {len(pairs) - len(clear)}")
+    knob = knob or "one knob"
+    return f"{knob[:1].upper()}{knob[1:]} ({other} {ARROW} {name}), of {len(pairs)} levels: {'; '.join(effects)}."
 
 
 def _knob_sentence(variant: VariantSummary, comparison: Comparison) -> str:

@@ -9,6 +9,7 @@ from rapidash._plain import to_plain
 from rapidash._pretrained import MODEL_FOLDER
 from rapidash.methods import Supervised, in_view
 from rapidash.nn import used_parameters
+from rapidash.ops import use_products
 from rapidash.represent import start_from
 from rapidash.study._adopt import adopt_training
 from rapidash.study._build import calibrated, fresh_model
@@ -140,11 +141,12 @@ def _train_and_measure(
         primary_view=variant.primary_view,
     )
     seen.learn(model, result.best)
-    scores = seen.tested(model, result.best, train_set, config)
-    after = seen.measured(model, val_set, config, "after", best=result.best)
-    model.load_state_dict(result.best[variant.primary_view])
-    with in_view(model, variant.methods, variant.primary_view):
-        cost = cost_in_record(model, task, variant, val_set)
+    with use_products(result.products):
+        scores = seen.tested(model, result.best, train_set, config)
+        after = seen.measured(model, val_set, config, "after", best=result.best)
+        model.load_state_dict(result.best[variant.primary_view])
+        with in_view(model, variant.methods, variant.primary_view):
+            cost = cost_in_record(model, task, variant, val_set)
     test_errors = seen.of_primary(scores)
     units = {"metric": objective.metric(task), "unit": objective.unit(task)}
     results = {**units, "val_error": result.best_val_error, **test_errors}

@@ -113,6 +113,7 @@ class VariantSummary:
     level: Level = field(default_factory=dict)
     by_factor: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
     figure_faults: tuple[str, ...] = ()
+    finished: tuple[Run, ...] = ()  # those of ``runs`` that the estimates are of
 
     @property
     def letter(self) -> str:
@@ -353,6 +354,7 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         views=_views(runs),
         figures=figures,
         figure_faults=figure_faults,
+        finished=runs,
         claimed=described.text("exact_symmetry", "group") or (described.text("symmetry", "effective") if exact else ""),
         claim_errors=errors,
         exactness=tuple(map(str, symmetry.get("exactness", ()))),

@@ -115,6 +115,8 @@ class OwnForcesNetwork(OwnDataNetwork):
     they were on outside.
     """
 
+    predicts_gradients = True
+
     def forward(self, batch: CloudBatch) -> Float[Tensor, "N E"]:
         """Energies and forces."""
         wants_graph = torch.is_grad_enabled()

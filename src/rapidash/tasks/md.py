@@ -35,6 +35,7 @@ class MdNetwork(nn.Module):
         variant: network and inputs, see `point_inputs`; the only vectors are constant ones.
     """
 
+    predicts_gradients = True
     energy_unit: Tensor
 
     def __init__(self, variant: Variant) -> None:

@@ -1,6 +1,5 @@
 """Tables: the class of a row, for data without positions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from rapidash.data import Batch, Field, RowDataset
 from rapidash.datasets import OnError, Table, TableSplit, abide_dataset, heart_disease_dataset, tabular_dataset
@@ -17,6 +15,7 @@ from rapidash.methods import Split, Variant
 from rapidash.models import Interface
 from rapidash.symmetry import Ledger
 from rapidash.tasks._label import PlainLabelTask
+from rapidash.tasks._table_columns import ColumnScales
 
 _OWN_FILES = {"heart-disease": heart_disease_dataset, "abide": abide_dataset}
 
@@ -85,35 +84,9 @@ class TablesTask(PlainLabelTask):
         return Ledger(none, none, ("the columns of a table mean different things: no group acts on them",), True, False)
 
     def _prepared(self, table: Table) -> Float[Tensor, "B d"]:
-        scales = _scales(self)
-        x, observed = table.tensors["x"], _observed(table.tensors)
-        columns: list[Tensor] = []
-        for index, column in enumerate(table.columns):
-            there = observed[:, index]
-            mean, deviation, is_complete = scales[index]
-            if column.categories:
-                values = torch.tensor(column.categories, dtype=torch.float64)
-                place = (x[:, index, None] - values).abs().argmin(dim=1)
-                columns.append(one_hot(place, len(values)) * there[:, None])
-            else:
-                columns.append(((x[:, index] - mean) / deviation * there)[:, None])
-            if not is_complete:
-                columns.append(there[:, None])
-        return torch.cat([part.double() for part in columns], dim=1)
+        return _scales(self).prepared(table)
 
 
 @lru_cache(maxsize=8)
-def _scales(task: TablesTask) -> list[tuple[float, float, bool]]:
-    """For each column mean and deviation over the training part, and whether no value is missing in any part."""
-    train, every = task.read("train"), task.read("all")
-    complete = _observed(every.tensors).all(dim=0).tolist()
-    scales = []
-    for values, there, is_complete in zip(train.tensors["x"].T, _observed(train.tensors).T, complete):
-        known = values[there]
-        deviation = float(known.std(correction=0)) if len(known) else 0.0
-        scales.append((float(known.mean()) if len(known) else 0.0, deviation or 1.0, bool(is_complete)))
-    return scales
-
-
-def _observed(tensors: Mapping[str, Tensor]) -> Tensor:
-    return tensors["observed"] if "observed" in tensors else torch.ones(tensors["x"].shape, dtype=torch.bool)
+def _scales(task: TablesTask) -> ColumnScales:
+    return ColumnScales.of(task.read("train").tensors, task.read("all").tensors)

@@ -3,14 +3,21 @@
 import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
+
+from rapidash.ops import Precision
 
 OptimizerName = Literal["adamw", "muon"]
 DtypeName = Literal["float32", "float64"]
 ScheduleName = Literal["cosine", "constant"]
-_CHOICES = {"optimizer": ("adamw", "muon"), "dtype": ("float32", "float64"), "schedule": ("cosine", "constant")}
+_CHOICES = {
+    "optimizer": get_args(OptimizerName),
+    "dtype": get_args(DtypeName),
+    "schedule": get_args(ScheduleName),
+    "precision": get_args(Precision),
+}
 _COUNTS = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "eval_every": 1, "checkpoint_every": 1}  # least values
 
 
@@ -38,6 +45,9 @@ class TrainConfig:
         dtype: of weights and data, ``"float32"`` or ``"float64"``.
         log_tensorboard: write TensorBoard events to ``run_dir/tensorboard``.
         schedule: after the warm-up ``"cosine"``, to 0 at the last step, or ``"constant"``.
+        precision: of the operands of channel MLPs' products: ``"float32"``; ``"bfloat16"``, with sums, normalizations
+            and residuals in float32; or ``"auto"``, bfloat16 where it is faster and predictions are no gradients, as
+            forces are (see `rapidash.ops.products_of`).
     Raises: ValueError naming the field, what is allowed, and what came.
     """
 
@@ -56,6 +66,7 @@ class TrainConfig:
     dtype: DtypeName = "float32"
     log_tensorboard: bool = False
     schedule: ScheduleName = field(default="cosine", metadata={"absent": "cosine"})
+    precision: Precision = field(default="float32", metadata={"absent": "float32"})
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -75,6 +86,8 @@ class TrainConfig:
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         check_device(self.device)
+        if self.precision == "bfloat16" and self.dtype != "float32":
+            raise ValueError(f"precision 'bfloat16' needs dtype 'float32', got {self.dtype!r}: use precision 'float32'")
         if not isinstance(self.log_tensorboard, bool):
             raise ValueError(f"log_tensorboard must be True or False, got {self.log_tensorboard!r}")
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Supervised, Task
-from rapidash.ops import use_product_library
+from rapidash.ops import ProductKind, use_products
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._interrupt import Interrupts
@@ -38,7 +38,7 @@ class TrainResult:
         earlier_seconds: of the sessions before this one, with validation, up to the checkpoint from which it continued.
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
-        products: the library of the matrix products of float32 on the CPU, of all sessions.
+        products: the kind of the matrix products of channel MLPs, of all sessions.
     """
 
     history: list[dict[str, int | float]]
@@ -51,7 +51,7 @@ class TrainResult:
     train_seconds: float
     earlier_seconds: float
     peak_memory_bytes: int
-    products: str
+    products: ProductKind
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
     The weights that validation sees, and that the model is left with, are the averaged ones (`WeightAverage`). A run
     is a function of its arguments: data order, objective and methods draw from streams named by seed and step, and
     torch's global generator is seeded inside and left as it was. When ``run_dir`` holds a checkpoint of the same run it
-    continues there, with the library of matrix products with which it began; on the CPU with equal threads the result
+    continues there, with the kind of matrix products with which it began; on the CPU with equal threads the result
     is the same bit for bit as without the interruption. Ctrl-C and SIGTERM save first.
 
     Args:
@@ -108,7 +108,7 @@ def train(
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         shown = TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard)
-        with shown as log, use_product_library(run.products):
+        with shown as log, use_products(run.products):
             _drive(run, interrupts, log)
     model.load_state_dict(run.best[primary_view])
     model.eval()

@@ -15,7 +15,7 @@ from rapidash._plain import to_plain
 from rapidash._seed import seeded
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Score, Task, in_view, view_names
-from rapidash.ops import product_libraries, product_library
+from rapidash.ops import product_libraries, products_of
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
@@ -78,7 +78,9 @@ class Training:
         self.model, self.setup, self.config, self.seed = model, setup, setup.config, setup.seed
         self.checkpoints, self.device = checkpoints, setup.device
         self.progress = Progress()
-        self.products = product_library()  # of the whole run: a continuation has that of the first session
+        self.products = products_of(
+            self.config.precision, model
+        )  # of the whole run: a continuation has those of the first session
         self.memory = PeakMemory(setup.device)
         self.window = steps_between_looks(setup.device)
         self._clock = time.perf_counter()
@@ -241,7 +243,7 @@ class Training:
     def _restore(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
         self.products = state.get("products", "torch")  # earlier versions had no other
-        if self.products not in product_libraries():
+        if self.products not in (*product_libraries(), "bfloat16"):
             warnings.warn(
                 f"the run began with matrix products of {self.products}, which this build of torch does not have: it "
                 "continues with torch's, whose last digits differ",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
+from rapidash.ops._products import chosen_products
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
 from rapidash.ops.channel_mlp._jvp import channel_mlp_jvp
@@ -66,7 +67,7 @@ def channel_mlp(
     keep = (
         torch.is_grad_enabled() and not recompute and any(t is not None and t.requires_grad for t in (x, *parameters))
     )
-    out: Tensor = _forward(rows, flat_residual, *parameters, keep)[0]
+    out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
 
 
@@ -116,8 +117,9 @@ def _forward(
     b2: Tensor,
     scale: Tensor | None,
     keep: bool,
+    kind: str,
 ) -> tuple[Tensor, Tensor]:
-    return channel_mlp_forward(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, keep)
+    return channel_mlp_forward(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, keep, kind)
 
 
 @_forward.register_fake
@@ -132,6 +134,7 @@ def _fake_forward(
     b2: Tensor,
     scale: Tensor | None,
     keep: bool,
+    kind: str,
 ) -> tuple[Tensor, Tensor]:
     return x.new_empty(len(x), len(w2)), x.new_empty(len(x) if keep else 0, len(w1))
 
@@ -149,8 +152,9 @@ def _backward(
     scale: Tensor | None,
     kept: Tensor,
     needs: list[bool],
+    kind: str,
 ) -> list[Tensor]:
-    return channel_mlp_backward(grad, x, norm_weight, norm_bias, w1, b1, w2, b2, scale, kept, needs)
+    return channel_mlp_backward(grad, x, norm_weight, norm_bias, w1, b1, w2, b2, scale, kept, needs, kind)
 
 
 @_backward.register_fake
@@ -166,6 +170,7 @@ def _fake_backward(
     scale: Tensor | None,
     kept: Tensor,
     needs: list[bool],
+    kind: str,
 ) -> list[Tensor]:
     like = [torch.empty_like(tensor) for tensor in (norm_weight, norm_bias, w1, b1, w2, b2)]
     grad_x = torch.empty_like(x) if needs[0] else x.new_empty(0)
@@ -173,7 +178,7 @@ def _fake_backward(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, residual, *parameters, _ = inputs
+    x, residual, *parameters, _, ctx.kind = inputs  # a backward pass may run in another thread
     ctx.has_residual = residual is not None
     ctx.save_for_backward(x, *parameters, output[1])
     ctx.set_materialize_grads(False)  # or a gradient of the size of the pre-activations is made of zeros
@@ -181,16 +186,16 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad is None:
-        return (None,) * 10
+        return (None,) * 11
     *inputs, kept = ctx.saved_tensors
     needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
     grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
     if needs_definition(grad):
         grads = partial_gradients(lambda x, *rest: channel_mlp_reference(x, None, *rest), inputs, needs, grad)
     else:
-        grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])])
+        grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])], ctx.kind)
         grads = [g if need else None for g, need in zip(grads, needs, strict=True)]
-    return grads[0], grad_residual, *grads[1:], None
+    return grads[0], grad_residual, *grads[1:], None, None
 
 
 _forward.register_autograd(_vector_jacobian, setup_context=_setup_context)

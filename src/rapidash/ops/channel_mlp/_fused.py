@@ -69,13 +69,14 @@ def channel_mlp_forward(
     b2: Tensor,
     scale: Tensor | None,
     keep: bool,
+    kind: str,
 ) -> tuple[Tensor, Tensor]:
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     w2, b2 = _scaled(w2, b2, scale)
     kept = x.new_empty(len(x) if keep else 0, len(w1))
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
-    products = products_for(x)
+    products = products_for(x, kind)
     for rows in row_chunks(len(x), len(w1), x):
         count = rows.stop - rows.start
         normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
@@ -96,6 +97,7 @@ def channel_mlp_backward(
     scale: Tensor | None,
     kept: Tensor,
     needs: list[bool],
+    kind: str,
 ) -> list[Tensor]:
     """Gradients of x, norm_weight, norm_bias, w1, b1, w2, b2 and scale.
 
@@ -111,7 +113,7 @@ def channel_mlp_backward(
     before, after = _scratch(x, len(w1), 2)
     recomputed = before if len(kept) else x.new_empty(before.shape)
     narrow = x.new_empty(len(before), x.shape[1])
-    products = products_for(x)
+    products = products_for(x, kind)
     for rows in row_chunks(len(x), len(w1), x):
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rapidash.ops._products import products_for, row_chunks
+from rapidash.ops._products import chosen_products, products_for, row_chunks
 from rapidash.ops.channel_mlp._fused import _gelu, _linear, _scaled, _scratch, channel_mlp_forward
 from rapidash.ops.channel_mlp.reference import EPS
 
@@ -23,7 +23,9 @@ def channel_mlp_jvp(
     (x, dx), (residual, dresidual) = features, added
     if dx is None:
         assert dresidual is not None
-        return channel_mlp_forward(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, False)[0], dresidual
+        return channel_mlp_forward(
+            x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, False, chosen_products()
+        )[0], dresidual
     w2, b2 = _scaled(w2, b2, scale)
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     dout = torch.zeros_like(out) if dresidual is None else dresidual.clone()

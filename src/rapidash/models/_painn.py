@@ -1,0 +1,161 @@
+"""PaiNN: messages of scalars and vectors, of the package itself."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rapidash.geometry import Radius, safe_norm
+from rapidash.models._baseline import Baseline
+from rapidash.models._baseline_config import BaselineConfig
+from rapidash.models._network import Interface, RapidashOutput, Takes
+from rapidash.models._point_network import scalars_and_vectors
+
+
+@dataclass(frozen=True)
+class PaiNNConfig(BaselineConfig):
+    """Polarizable atom interaction network: scalars and vectors at every point, see `PaiNN`.
+
+    Args:
+        num_radial: functions of the distance, at least 1.
+    """
+
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {**BaselineConfig.choices, "symmetry": ("E(3)", "E(2)")}
+    counts: ClassVar[dict[str, int]] = {**BaselineConfig.counts, "num_radial": 1}
+
+    symmetry: str = "E(3)"
+    num_radial: int = 20
+
+    @property
+    def takes(self) -> Takes:
+        """Norms and inner products: what comes in are scalars."""
+        return "invariants"
+
+    def build(self, io: Interface) -> "PaiNN":
+        """A `PaiNN` with fresh weights."""
+        self.check_sizes(io)
+        return PaiNN(self, io)
+
+
+class PaiNN(Baseline):
+    r"""Scalars s and vectors v at every point, which start as an embedding and as 0.
+
+    A layer takes in the other points j over the edges j -> i, and then mixes the channels of each point:
+
+    .. math:: s_i \mathrel{+}= \sum_j \phi_s(s_j) \circ W_s(r_{ij}), \quad
+        v_i \mathrel{+}= \sum_j v_j \circ \phi_v(s_j) \circ W_v(r_{ij})
+        + \frac{x_j - x_i}{r_{ij}} \phi_r(s_j) \circ W_r(r_{ij})
+
+    .. math:: s_i \mathrel{+}= a_{ss} + a_{sv} \langle U v_i, V v_i \rangle, \quad v_i \mathrel{+}= a_{vv} \circ U v_i,
+        \quad a = \mathrm{MLP}(s_i, |V v_i|)
+
+    W are linear maps of sin(n pi r / r_c) / r for n = 1, ..., num_radial, and of the products of pair scalars. With
+    edges ``"radius-R"`` r_c is R, and W falls to 0 there as (1 + cos(pi r / R)) / 2; otherwise r_c is 1.5 times the
+    largest distance that `calibrate` saw. Vectors that come out are mixtures of channels, times factors of the scalars.
+
+    Symmetry: E(D), exact.
+    Args:
+        config: the knobs.
+        io: sizes of inputs and outputs.
+    Source: Schuett, Unke and Gastegger, "Equivariant message passing for the prediction of tensorial properties and
+        molecular spectra", ICML 2021, arXiv:2102.03150.
+    """
+
+    reach: Tensor
+
+    def __init__(self, config: PaiNNConfig, io: Interface) -> None:
+        super().__init__(config, io)
+        width = config.channels
+        (rule,) = self.rules
+        self.has_cutoff, self.num_radial = isinstance(rule, Radius), config.num_radial
+        self.register_buffer("reach", torch.tensor(rule.r if isinstance(rule, Radius) else 1.0))
+        self.embedding = nn.Linear(io.in_scalars, width)
+        self.layers = nn.ModuleList(
+            PaiNNLayer(width, config.num_radial + io.in_pairs) for _ in range(config.num_layers)
+        )
+        self.vector_mix = nn.Linear(width, io.out_vectors, bias=False) if io.out_vectors else None
+        self.head = self.make_head(width, io.out_scalars + io.out_vectors)
+
+    def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Scalars (N, C) and vectors (N, C, D) after the last layer."""
+        edges = self.rules[0](pos, batch)
+        source, target = edges = edges[:, edges[0] != edges[1]]
+        offset = pos[source] - pos[target]
+        r = safe_norm(offset)
+        direction = offset / (r + (r == 0))[:, None]
+        window = ((math.pi / self.reach * r).cos() + 1) / 2 if self.has_cutoff else torch.ones_like(r)
+        seen = torch.cat([self.radial(r), pairs[source] * pairs[target]], dim=1)
+        s, v = self.embedding(scalars), pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
+        for layer in self.layers:
+            s, v = layer(s, v, seen, window, direction, edges)
+        return s, v
+
+    def radial(self, r: Float[Tensor, " E"]) -> Float[Tensor, "E R"]:
+        """sin(n pi r / r_c) / r, whose limit at 0 is n pi / r_c; in units of 1 / r_c."""
+        n = torch.arange(1, self.num_radial + 1).to(r)
+        return math.pi * n * torch.sinc(n * (r / self.reach)[:, None])
+
+    def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N F D"]) -> RapidashOutput:
+        """Scalars and factors of the vectors from the features."""
+        found = self.head(features)
+        if self.vector_mix is None:
+            return scalars_and_vectors(found, self.io)
+        factors = found[:, self.io.out_scalars :, None]
+        vectors = factors * self.vector_mix(moved.transpose(1, 2)).transpose(1, 2)
+        return RapidashOutput(found[:, : self.io.out_scalars], vectors)
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> None:
+        """Without a cutoff: set r_c to 1.5 times the largest distance over an edge of this batch."""
+        super().calibrate(pos, batch, scalars=scalars, vectors=vectors, pairs=pairs)
+        source, target = self.rules[0](pos, batch)
+        largest = float((pos[source] - pos[target]).norm(dim=1).max()) if len(source) else 0.0
+        if not self.has_cutoff and largest > 0:
+            self.reach.fill_(1.5 * largest)
+
+
+class PaiNNLayer(nn.Module):
+    """One layer: messages, and mixing at every point.
+
+    Args:
+        channels: C.
+        num_seen: R, numbers of an edge that the filters see.
+    Shape: s (N, C), v (N, C, D), seen (E, R), window (E,), direction (E, D), edges (2, E) -> s and v.
+    """
+
+    def __init__(self, channels: int, num_seen: int) -> None:
+        super().__init__()
+        self.message = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, 3 * channels))
+        self.filter = nn.Linear(num_seen, 3 * channels)
+        self.mix = nn.Linear(channels, 2 * channels, bias=False)
+        self.update = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), nn.Linear(channels, 3 * channels))
+
+    def forward(
+        self,
+        s: Float[Tensor, "N C"],
+        v: Float[Tensor, "N C D"],
+        seen: Float[Tensor, "E R"],
+        window: Float[Tensor, " E"],
+        direction: Float[Tensor, "E D"],
+        edges: Int[Tensor, "2 E"],
+    ) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C D"]]:
+        """Scalars and vectors after the layer."""
+        source, target = edges
+        messages = self.message(s)[source] * self.filter(seen) * window[:, None]
+        to_s, along_v, along_r = messages.chunk(3, dim=1)
+        to_v = along_v[:, :, None] * v[source] + along_r[:, :, None] * direction[:, None]
+        s, v = s.index_add(0, target, to_s), v.index_add(0, target, to_v)
+        u, w = self.mix(v.transpose(1, 2)).transpose(1, 2).chunk(2, dim=1)
+        a_ss, a_sv, a_vv = self.update(torch.cat([s, safe_norm(w)], dim=1)).chunk(3, dim=1)
+        return s + a_ss + a_sv * (u * w).sum(dim=2), v + a_vv[:, :, None] * u
