@@ -84,7 +84,7 @@ def advise(
         design.task_options,
         task,
         variants,
-        design.train,
+        replace(design.train, threads=design.train.threads or 1),  # as costs are measured
         parts,
         folder,
         60 * minutes - (time.perf_counter() - started),

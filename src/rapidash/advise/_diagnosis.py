@@ -340,6 +340,8 @@ class _Questions:
     def _skip(self) -> str:
         if self.target is None:
             return "The target of this task has no numbers of a cloud to ask about"
+        if bool((self.target.values == self.target.values[0]).all()):
+            return "The target is the same for all of these clouds"
         return self._without_pose()
 
     def _without_pose(self) -> str:

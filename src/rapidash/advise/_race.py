@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -155,6 +156,8 @@ class Race:
             block = self._block(index, partial(self._planned_round, each, tuple(names), index), plan)
             found.append(self._trials(block, f"round {index + 1} of {len(plan)}"))
             names = [name for name in names if name in found[-1]]
+        if all(_mean(trials) == math.inf for trials in found[-1].values()):
+            raise ValueError("every training of the last round failed: " + next(iter(found[-1].values()))[0].error)
         curves = self._curves(found[-1], plan)
         self._save()
         return Raced(tuple(found), curves, self.state.costs, self.state.notes, len(self.parts.train), self.state.used)

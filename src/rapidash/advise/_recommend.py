@@ -186,9 +186,10 @@ def _changes(
     num_val: int,
 ) -> list[Said]:
     """More data, another budget, turned test data, and more validation clouds."""
+    all_clouds = {curve.variant: float(raced.num_train) for curve in data_curves}
     longest = {curve.variant: max(curve.at) for curve in time_curves}
     said = [
-        Said("More data", change_by(data_curves, named, "data", {name: float(raced.num_train) for name in longest})),
+        Said("More data", change_by(data_curves, named, "data", all_clouds)),
         Said("More time", change_by(time_curves, named, "time", longest) + _too_slow(raced)),
         Said("Turned test data", _on_turned(named, on_turned)),
     ]
