@@ -97,7 +97,7 @@ def recommend(
         runner_up=second,
         same=tuple(same),
         measured=measured,
-        expected=measured if own is None else own.ahead[steps],
+        expected=measured if own is None or own.exponent.value <= 0 else own.ahead[steps],
         train_seconds=raced.costs[named].seconds_of(steps),
         steps=steps,
         best_turned=best_turned,
