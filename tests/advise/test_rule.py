@@ -8,6 +8,7 @@ from rapidash.advise._rule import runner_up
 from rapidash.advise._words import not_told_apart, validation_needed
 
 NEAR = {"T(3)": np.array([1.0, 1.2, 1.4]), "E(3)": np.array([1.1, 1.2, 1.5]), "far": np.array([3.0, 3.0, 3.0])}
+FINALISTS = ["T(3)", "E(3)"]
 SYMMETRY = {"T(3)": 0.0, "E(3)": 3.5, "far": 9.0}
 
 
@@ -16,14 +17,14 @@ def rule(ties: float, prefers: str) -> Rule:
 
 
 def test_the_least_expected_error_wins_without_a_preference() -> None:
-    assert rule(9.0, "never").name(NEAR, SYMMETRY, {}) == "T(3)"
-    assert rule(0.0, "always").name(NEAR, SYMMETRY, {}) == "T(3)"
+    assert rule(9.0, "never").name(NEAR, SYMMETRY, {}, FINALISTS) == "T(3)"
+    assert rule(0.0, "always").name(NEAR, SYMMETRY, {}, FINALISTS) == "T(3)"
 
 
 def test_of_equal_ones_the_more_symmetric() -> None:
     # E(3) - T(3): 0.1, 0, 0.1: mean 0.0667, deviation 0.0471, that is 1.41 standard errors
-    assert rule(1.5, "always").name(NEAR, SYMMETRY, {}) == "E(3)"
-    assert rule(1.3, "always").name(NEAR, SYMMETRY, {}) == "T(3)"
+    assert rule(1.5, "always").name(NEAR, SYMMETRY, {}, FINALISTS) == "E(3)"
+    assert rule(1.3, "always").name(NEAR, SYMMETRY, {}, FINALISTS) == "T(3)"
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,18 @@ def test_of_equal_ones_the_more_symmetric() -> None:
     ],
 )
 def test_when_symmetry_is_preferred(prefers: str, says: dict[str, str], named: str) -> None:
-    assert rule(2.0, prefers).name(NEAR, SYMMETRY, says) == named
+    assert rule(2.0, prefers).name(NEAR, SYMMETRY, says, FINALISTS) == named
+
+
+def test_one_that_left_is_not_named_for_being_uncertain() -> None:
+    assert rule(1.5, "always").name(NEAR, SYMMETRY, {}, ["T(3)"]) == "T(3)"
+    left_best = {**NEAR, "E(3)": np.array([0.5, 0.5, 0.5])}
+    assert rule(1.5, "always").name(left_best, SYMMETRY, {}, ["T(3)"]) == "E(3)"
 
 
 def test_nothing_to_name() -> None:
     with pytest.raises(ValueError, match="at least one variant"):
-        RULE.name({}, {}, {})
+        RULE.name({}, {}, {}, [])
 
 
 def test_the_runner_up_is_the_other_that_is_most_often_best() -> None:

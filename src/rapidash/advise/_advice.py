@@ -115,7 +115,7 @@ class Advice:
         chance = f"It is the best of {sum(1 for r in self.rows if r.expected)} with probability {self.probability:.2f}"
         if self.same:
             others = f"{len(self.same)} other{'s' if len(self.same) > 1 else ''} cannot be told from it"
-            return f"{first} {chance}; {others} by {self.num_val} validation clouds, {self.runner_up} first."
+            return f"{first} {chance}; {others} by {self.num_val} validation clouds; next is {self.runner_up}."
         return f"{first} {chance}, before {self.runner_up}."
 
     def to_dict(self) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def named_by(rule: Rule, raced: Raced, outcome: Outcome) -> str:
     """The variant that a rule names in a cell, of those that have a test error."""
     draws = expected_errors(raced, Draws(raced), rule.transfer)
     known = {name: values for name, values in draws.items() if name in outcome.errors or not outcome.errors}
-    return rule.name(known, outcome.symmetry, outcome.says)
+    return rule.name(known, outcome.symmetry, outcome.says, raced.finalists)
 
 
 @dataclass(frozen=True)

@@ -291,8 +291,9 @@ def _rule_words(advice: Advice) -> str:
         "always": "always",
     }[rule.prefers]
     return (
-        f"The variant with the least expected error is named. Another one that is at most {rule.ties:g} standard "
-        f"errors behind, and keeps more symmetry, is named in its place {when}. Coefficients: {rule.fitted_on}."
+        "The variant with the least expected error is named. Another one of the last round that is at most "
+        f"{rule.ties:g} standard errors behind, and keeps more symmetry, is named in its place {when}. Coefficients: "
+        f"{rule.fitted_on}."
     )
 
 

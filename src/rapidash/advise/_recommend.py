@@ -67,7 +67,7 @@ def recommend(
     )
     symmetry = {name: amount_of_symmetry(task, variants[name]) for name in expected}
     says = {found.key: found.says for found in findings}
-    named = rule.name(expected, symmetry, says)
+    named = rule.name(expected, symmetry, says, raced.finalists)
     shares = probability_of_best(expected)
     data_curves, time_curves = _curves(raced, draws)
     last = raced.rounds[-1].get(named) or _last_trials(raced, named)

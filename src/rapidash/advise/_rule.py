@@ -4,7 +4,7 @@ Its coefficients are data, with the place where they were chosen. The cells on w
 which the rule was tried afterwards, are in `rapidash.advise._cells`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,7 +21,9 @@ pose is not seen to tell about the target beyond the shape; always."""
 
 @dataclass(frozen=True)
 class Rule:
-    """The variant with the least expected error, unless others are as good and more symmetric.
+    """The variant with the least expected error, unless one of the last round is as good and more symmetric.
+
+    Those that left earlier cannot be as good: their errors are so uncertain that most of them would be.
 
     Args:
         ties: standard errors of the difference from the least error within which a variant is as good.
@@ -35,13 +37,20 @@ class Rule:
     transfer: float
     fitted_on: str
 
-    def name(self, draws: Mapping[str, Values], symmetry: Mapping[str, float], says: Mapping[str, str]) -> str:
+    def name(
+        self,
+        draws: Mapping[str, Values],
+        symmetry: Mapping[str, float],
+        says: Mapping[str, str],
+        finalists: Collection[str],
+    ) -> str:
         """The variant to train.
 
         Args:
             draws: by variant, draws of the logarithm of its error, see `rapidash.advise.expected_errors`.
             symmetry: by variant, how much of it is built in.
             says: by question, the answer of the diagnosis.
+            finalists: the variants of the last round.
         Raises: ValueError for no variant.
         """
         if not draws:
@@ -50,8 +59,8 @@ class Rule:
         best = min(means, key=lambda name: means[name])
         if not self._prefers_symmetry(says):
             return best
-        equal = [name for name in draws if self._is_as_good(draws[name], draws[best])]
-        return max(equal, key=lambda name: (symmetry[name], -means[name]))
+        equal = [name for name in draws if name in finalists and self._is_as_good(draws[name], draws[best])]
+        return max([best, *equal], key=lambda name: (symmetry[name], -means[name]))
 
     def _is_as_good(self, values: Values, best: Values) -> bool:
         difference = values - best
