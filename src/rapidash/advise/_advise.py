@@ -23,7 +23,7 @@ from rapidash.advise._settings import as_yaml
 from rapidash.advise._target import Target, find_target
 from rapidash.advise._trial import Parts, plain
 from rapidash.methods import Task, Variant
-from rapidash.study import StudyDesign, load_plugins
+from rapidash.study import StudyDesign, load_plugins, shortened
 from rapidash.tasks import get_task
 
 ADVICE: Final = "advice.json"
@@ -130,8 +130,8 @@ def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
         "task_options": to_plain(design.task_options),
         "minutes": float(minutes),
         "seed": seed,
-        "train": to_plain(design.train),
-        "variants": content_key(to_plain([replace(v, neighbor=None, knob="") for v in design.variants])),
+        "train": to_plain(design.train, for_key=True),  # without fields that came later
+        "variants": content_key(to_plain([replace(v, neighbor=None, knob="") for v in design.variants], for_key=True)),
     }
     path = folder / QUESTION
     if path.is_file():
@@ -143,8 +143,8 @@ def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
         if differing:
             name = differing[0]
             raise ValueError(
-                f"{folder} holds the answer to another question: {name} was {known.get(name)!r} and is "
-                f"{question[name]!r}. Choose another --out, or ask the same"
+                f"{folder} holds the answer to another question: {name} was {shortened(repr(known.get(name)))} and is "
+                f"{shortened(repr(question[name]))}. Choose another --out, or ask the same"
             )
         return
     atomic_write(path, plain(question))

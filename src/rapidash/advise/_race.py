@@ -267,8 +267,8 @@ class Race:
         for place, planned in enumerate(block, start=1):
             part = "all data" if planned.fraction == 1 else f"{planned.fraction:.0%} of the data"
             self.say(f"{where}: {planned.variant}, {part}, {planned.steps} steps ({place}/{len(block)})")
-            trial = run_trial(self._config(planned), self.task, self.parts, self.folder)
-            self._ended[trial.key] = trial
+            trial = run_trial(self._config(planned), planned.key, self.task, self.parts, self.folder)
+            self._ended[planned.key] = trial
             found[planned.variant] = (*found.get(planned.variant, ()), trial)
             self._used()
             self._save()

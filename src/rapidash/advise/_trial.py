@@ -81,32 +81,35 @@ class Trial:
         return sum(self.errors) / len(self.errors) if self.errors else math.inf
 
 
-def run_trial(config: RunConfig, task: Task, parts: Parts, folder: Path) -> Trial:
+def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Path) -> Trial:
     """The trial of a configuration: read from its file, or trained, from its checkpoint if there is one.
+
+    Its files are named by the key of the configuration when it was planned, perhaps by an earlier version.
 
     An error of the training, such as a loss that is not finite, is the trial's: it is written and never tried again.
 
     Raises: OSError, StoreError or CheckpointError for a folder that cannot be written. Ctrl-C passes through after a
         checkpoint.
     """
-    path = folder / "trials" / f"{config.key}.json"
+    path = folder / "trials" / f"{key}.json"
+    work = Store(folder).work_dir(key)
     if (known := read_trial(path)) is not None:
         return known
     given: dict[str, Any] = {"variant": config.variant.name, "seed": config.seed, "fraction": config.fraction}
-    given |= {"key": config.key, "steps": config.train.steps}
+    given |= {"key": key, "steps": config.train.steps}
     clock = time.perf_counter()
     try:
-        trial = Trial(**given, **_measured(config, task, parts, folder), seconds=time.perf_counter() - clock)
+        trial = Trial(**given, **_measured(config, task, parts, work), seconds=time.perf_counter() - clock)
     except (RuntimeError, ValueError, ArithmeticError) as error:
         if type(error).__name__ in ("StoreError", "CheckpointError"):
             raise
         trial = Trial(**given, seconds=time.perf_counter() - clock, error=last_line(f"{type(error).__name__}: {error}"))
     atomic_write(path, json.dumps({"schema": SCHEMA, **asdict(trial)}, allow_nan=False) + "\n")
-    _remove(Store(folder).work_dir(config.key))
+    _remove(work)
     return trial
 
 
-def _measured(config: RunConfig, task: Task, parts: Parts, folder: Path) -> dict[str, Any]:
+def _measured(config: RunConfig, task: Task, parts: Parts, work: Path) -> dict[str, Any]:
     variant, seed = config.variant, config.seed
     train_set = training_subset(parts.train, config.fraction, seed)
     model = build_model(task, variant, seed=seed)
@@ -117,7 +120,7 @@ def _measured(config: RunConfig, task: Task, parts: Parts, folder: Path) -> dict
         train_set=train_set,
         val_set=parts.val,
         seed=seed,
-        run_dir=Store(folder).work_dir(config.key),
+        run_dir=work,
         progress=False,
         objective=variant.objective or Supervised(),
         methods=variant.methods,
