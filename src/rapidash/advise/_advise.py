@@ -158,7 +158,9 @@ def _findings(
     chosen = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:most]
     asked = parts.train.subset(chosen.sort().values)
     given, target = find_target(task, variant, asked)
-    words = target.words if target is not None else task.metric
+    words = task.metric if target is None else target.words
+    if target is not None and target.name == "target" and isinstance(named := getattr(task, "target", None), str):
+        words = words.replace("target", named or "class")  # as the user's files, or the data set, call it
     path = folder / DIAGNOSIS
     if path.is_file():
         return tuple(_finding(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["findings"]), words
