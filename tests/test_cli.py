@@ -183,7 +183,8 @@ def test_interruption_ends_with_what_is_left(capsys, monkeypatch, command: str) 
 
     monkeypatch.setitem(cli.COMMANDS, command, cli.COMMANDS[command]._replace(run=interrupted))
     assert run(command) == 130
-    expected = "continues where it stopped" if command in ("study", "train") else "begins anew; files are written at"
+    is_kept = command in ("advise", "study", "train")
+    expected = "continues where it stopped" if is_kept else "begins anew; files are written at"
     assert f"interrupted; the same command {expected}" in capsys.readouterr().err
 
 

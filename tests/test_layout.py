@@ -33,7 +33,8 @@ BELOW_METHODS = {*BELOW_MODELS, "models", "data", "datasets", "symmetry", "measu
 BELOW_VERBS = {*BELOW_METHODS, "methods"}  # the packages of methods: none imports another
 BELOW_TASKS = {*BELOW_VERBS, "relax", "symmetrize", "learn", "generate", "represent"}
 BELOW_PREDICT = {*BELOW_TASKS, "tasks", "train"}
-BELOW_CLI = {*BELOW_PREDICT, "predict", "scale", "study", "report"}
+BELOW_ADVISE = {*BELOW_PREDICT, "predict", "scale", "study", "report"}
+BELOW_CLI = {*BELOW_ADVISE, "advise"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_allocation_limit": set(),
     "_deprecated": set(),
@@ -69,6 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "predict": BELOW_PREDICT,
     "study": {*BELOW_PREDICT, "predict", "scale"},
     "report": {*BELOW_PREDICT, "predict", "study", "scale"},
+    "advise": BELOW_ADVISE,
     "interop": {*BELOW_PREDICT, "predict"},
     "bench": {*BELOW_MODELS, "models", "data", "interop"},
     "_cli_settings": set(),
@@ -77,11 +79,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_cli_options": {"_cli_own", "_cli_parser", "groups", "methods", "models", "study", "tasks", "train"},
     "_cli_predict": {"_cli_options", "_cli_parser", "groups", "methods", "ops", "predict", "study", "train"},
     "_cli_measure": {"_cli_options", "_cli_own", "_cli_parser", "datasets", "report", "study", "tasks"},
+    "_cli_advise": {"_cli_options", "_cli_own", "_cli_parser", "advise", "study", "tasks"},
     "_cli_bench": {"_cli_parser", "bench", "train"},
     "_cli_sample": {"_cli_options", "_cli_parser", "generate", "predict", "study", "train"},
     "cli": {
         *BELOW_CLI,
-        *("_cli_bench", "_cli_measure", "_cli_options", "_cli_own", "_cli_parser", "_cli_predict", "_cli_sample"),
+        *("_cli_advise", "_cli_bench", "_cli_measure", "_cli_options", "_cli_own", "_cli_parser", "_cli_predict"),
+        "_cli_sample",
         "_cli_settings",
         *("bench", "interop"),
     },

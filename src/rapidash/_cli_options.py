@@ -114,7 +114,13 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     )
     parser.add_config()
     _add_common(parser, design, name)
-    parser.add_argument("--variant", type=str, default=variant.name, metavar="NAME", help="what to train")
+    parser.add_argument(
+        "--variant",
+        type=str | dict[str, Any],
+        default=variant.name,
+        metavar="NAME",
+        help="what to train; in a file of settings also a variant with all its parts, as rapidash advise writes it",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, data order and augmentation")
     parser.add_argument("--fraction", type=float, default=1.0, metavar="F", help="share of the training set in (0, 1]")
     parser.add_argument(

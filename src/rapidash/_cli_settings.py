@@ -145,6 +145,8 @@ def _check_entry(key: str, value: Any, where: str, folder: Path) -> None:
     elif key in _LISTS and value is not None:
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise SettingsError(f"{key} must be a list of texts, such as [name], got {_shown(value)} (in {where})")
+    elif key == "variant" and isinstance(value, dict):
+        return  # a variant with all its parts
     elif key in _EARLY and not isinstance(value, _EARLY[key]):
         raise SettingsError(f"{key} must be {type_words(_EARLY[key])}, got {_shown(value)} (in {where})")
     elif key in _NEVER_NULL and value is None:

@@ -274,20 +274,18 @@ def _train(words: list[str]) -> int:
     if own is not None and (own.learns_symmetry or own.methods is not None):
         raise UsageError("--learn-symmetry and --methods are for rapidash study")
     early = _early(words)
-    task, full, wanted, rest = early.task, early.full, early.variant, early.words
+    task, full, rest = early.task, early.full, early.words
     design = _design(early, own)
     names = [variant.name for variant in design.variants]
-    wanted = wanted or names[0]
-    if wanted not in names:
-        raise UsageError(unknown_name("variant", wanted, names))
-    design = design.select([wanted])
+    wanted = early.variant or names[0]
+    design = _design_of_one(design, wanted)
     variant = design.variants[0]
     parser = train_parser(design, task, names)
     options = parser.parse_args(rest)
     _check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
     try:
-        init = design.inits.get(wanted) if options.init is None else SavedWeights.of(options.init)
+        init = design.inits.get(variant.name) if options.init is None else SavedWeights.of(options.init)
     except (FileNotFoundError, ValueError) as error:
         raise UsageError(f"--init: {error}") from error
     changed = changed_design(replace(design, variants=(variant,), train_overrides={}, inits={}), options, parser)
@@ -308,6 +306,45 @@ def _train(words: list[str]) -> int:
     if record is None:
         raise ValueError(f"another process is training this run in {out}")
     return _show_run(record, run, out)
+
+
+def _design_of_one(design: "StudyDesign", wanted: "str | Mapping[str, Any]") -> "StudyDesign":
+    """The design with one variant: by its name one of its own, or one that a file of settings gives with all its parts.
+
+    Raises: UsageError for a name that it does not have, or parts that are no variant.
+    """
+    from dataclasses import replace
+
+    from rapidash._plain import from_plain
+    from rapidash.methods import Variant, modern_variant
+
+    if isinstance(wanted, str):
+        names = [variant.name for variant in design.variants]
+        if wanted not in names:
+            raise UsageError(unknown_name("variant", wanted, names))
+        return design.select([wanted])
+    try:
+        given = from_plain(Variant, modern_variant(wanted))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"--config: variant is no variant of a study: {error}") from error
+    variant = replace(given, neighbor=None, knob="")
+    return replace(design, variants=(variant,), train_overrides={}, inits={}, budget_of=None)
+
+
+def _advise(words: list[str]) -> int:
+    """Advise which variant to train."""
+    from rapidash._cli_advise import advise_on, try_rule
+    from rapidash._cli_own import default_folder
+
+    if any(word.partition("=")[0] == "--trial" for word in words):
+        return try_rule(words)
+    words, own = _own_files(words)
+    if own is not None and own.learns_symmetry:
+        raise UsageError("--learn-symmetry is for rapidash study")
+    early = _early(words)
+    design = _design(early, own)
+    folder = f"runs/advise-{early.task}" if own is None else default_folder("advise", own)
+    return advise_on(design, early.task, early.words, folder)
 
 
 def _check_model(task: str, task_options: Mapping[str, Any], variant: "Variant", init: str | None) -> None:
@@ -427,6 +464,7 @@ def _bench(words: list[str]) -> int:
 
 _CONTINUES = "the same command continues where it stopped"
 COMMANDS: dict[str, Command] = {
+    "advise": Command("which variant should be trained on these data? Ask them, race, and answer", _advise, _CONTINUES),
     "study": Command("train the variants of a task over several seeds and write the report", _study, _CONTINUES),
     "train": Command("train one variant", _train, _CONTINUES),
     "predict": Command("apply a trained model to files of your own", _predict),
@@ -467,7 +505,7 @@ class _Early(NamedTuple):
 
     task: str
     full: bool
-    variant: str | None
+    variant: str | Mapping[str, Any] | None
     words: list[str]
     task_options: Mapping[str, Any]
 

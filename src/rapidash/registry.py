@@ -130,6 +130,7 @@ TASKS: Registry[Any] = Registry(
         "own-clouds": "rapidash.tasks.own_clouds:OwnCloudsTask",
         "pooled-sites": "rapidash.tasks.pooled_sites:PooledSitesTask",
         "own-data": "rapidash.tasks.own_data:OwnDataTask",
+        "planted-groups": "rapidash.tasks.planted_groups:PlantedGroupsTask",
         "template-clouds": "rapidash.tasks.template_clouds:TemplateCloudsTask",
         "partial-images": "rapidash.tasks.partial_images:PartialImagesTask",
         "partial-symmetry": "rapidash.tasks.partial_symmetry:PartialSymmetryTask",

@@ -43,6 +43,13 @@ if TYPE_CHECKING:
         planted_templates,
         planted_truth,
     )
+    from rapidash.datasets._planted_groups import (
+        PLANTED_GROUPS,
+        PlantedGroup,
+        planted_group_classes,
+        planted_group_dataset,
+        planted_group_label,
+    )
     from rapidash.datasets._qm7 import qm7_dataset
     from rapidash.datasets._qm9 import QM9_UNITS, Qm9Source, qm9_dataset, qm9_split
     from rapidash.datasets._qm9_tables import qm9pack_folder
@@ -89,6 +96,7 @@ __all__ = [
     "NBODY_HORIZON",
     "NBODY_SIZES",
     "PLANTED",
+    "PLANTED_GROUPS",
     "PLANTED_POINTS",
     "QM9_UNITS",
     "SCANOBJECTNN_CLASSES",
@@ -109,6 +117,7 @@ __all__ = [
     "MotionClips",
     "OnError",
     "Planted",
+    "PlantedGroup",
     "PlantedTruth",
     "Qm9Source",
     "ReadDataset",
@@ -139,6 +148,9 @@ __all__ = [
     "partial_symmetry_clouds",
     "planted_classes",
     "planted_dataset",
+    "planted_group_classes",
+    "planted_group_dataset",
+    "planted_group_label",
     "planted_label",
     "planted_templates",
     "planted_truth",
@@ -211,6 +223,13 @@ _LAZY = {
         "planted_label",
         "planted_templates",
         "planted_truth",
+    ),
+    "_planted_groups": (
+        "PLANTED_GROUPS",
+        "PlantedGroup",
+        "planted_group_classes",
+        "planted_group_dataset",
+        "planted_group_label",
     ),
     "_qm7": ("qm7_dataset",),
     "_qm9": (

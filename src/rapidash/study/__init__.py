@@ -4,7 +4,7 @@ from rapidash.study._begin import compared_with_saved
 from rapidash.study._claims import EXACT_LIMIT, refutation, refuted, worst_errors
 from rapidash.study._corruption_plan import CorruptionPlan, change_reference, plan_corruptions
 from rapidash.study._corruption_runs import run_corruptions
-from rapidash.study._data import check_data
+from rapidash.study._data import check_data, training_subset
 from rapidash.study._design import Equal, StudyDesign
 from rapidash.study._designs import get_design
 from rapidash.study._equality import Equality
@@ -35,6 +35,7 @@ from rapidash.study._statistics import (
     sign_flip_p_value,
     smallest_p_value,
 )
+from rapidash.study._steps import with_steps
 from rapidash.study._store import Record, Store, StoreError
 from rapidash.study._study import run_study
 from rapidash.study._summary import (
@@ -115,5 +116,7 @@ __all__ = [
     "smallest_p_value",
     "study_of",
     "summarize",
+    "training_subset",
+    "with_steps",
     "worst_errors",
 ]

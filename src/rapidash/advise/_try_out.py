@@ -1,0 +1,200 @@
+"""The trial of the rule: in every cell the advice, and a full study of all variants that says which was the best."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rapidash._files import atomic_write
+from rapidash.advise._advise import advise
+from rapidash.advise._candidates import candidates
+from rapidash.advise._cells import Cell, cells_of
+from rapidash.advise._halving import cost_from, rounds
+from rapidash.advise._outcomes import (
+    ADVICE,
+    AUGMENT,
+    FLOWCHART,
+    FULL,
+    INVARIANT,
+    RACE,
+    Outcome,
+    fitted,
+    flowchart,
+    named_by,
+    policy_variant,
+    scores,
+    wilson,
+)
+from rapidash.advise._race import Raced, measured_costs, read_raced
+from rapidash.advise._rule import RULE, Rule
+from rapidash.advise._trial import Parts, plain
+from rapidash.study import StudyDesign, load_plugins, run_study, with_steps
+from rapidash.tasks import get_task
+
+OUTCOME: Final = "outcome.json"
+STEPS: Final = "steps.json"
+SCHEMA: Final = 1
+_SEEDS: Final = (0, 1)
+_OVERHEAD: Final = 60.0  # seconds of an advice that are not those of its trainings
+_LEAST_STEPS: Final = 20
+
+Say = Callable[[str], None]
+
+
+def try_out(half: str, folder: Path | str, *, seconds: float = 8.0, say: Say = lambda text: None) -> list[Outcome]:
+    """Run the cells of a half that have no outcome yet; the same call continues.
+
+    In every cell the advice has as much time as its race needs for last trainings of so many seconds, and then all
+    variants are trained on all data for as long, over two seeds, and tested. Of the planted cells only those in which
+    the advice does not name the planted group are studied.
+
+    Args:
+        half: "fit", "try" or "planted".
+        folder: of all cells.
+        seconds: of a training.
+        say: told what is being run.
+    Raises: FileNotFoundError for data that are not there; as `rapidash.advise.advise` and `rapidash.study.run_study`.
+    """
+    load_plugins()
+    found = []
+    cells = cells_of(half)  # type: ignore[arg-type]
+    for place, cell in enumerate(cells, start=1):
+        outcome = read_outcome(Path(folder) / cell.name)
+        if outcome is None:
+            say(f"cell {place} of {len(cells)}: {cell.name}")
+            outcome = run_cell(cell, Path(folder) / cell.name, seconds=seconds, say=say)
+        found.append(outcome)
+    return found
+
+
+def run_cell(cell: Cell, folder: Path, *, seconds: float, say: Say = lambda text: None) -> Outcome:
+    """The advice and, where it is needed, the study of all variants of a cell, written to ``outcome.json``."""
+    design = cell.study()
+    num_train = len(get_task(design.task, **design.task_options).dataset("train"))
+    num = len(candidates(design.variants))
+    minutes = (seconds / 2 * cost_from(rounds(num, num_train), num_train, 0) + _OVERHEAD) / 60
+    advice = advise(design, folder / "advice", minutes=minutes, say=say)
+    says = {found.key: found.says for found in advice.findings}
+    outcome = Outcome(
+        cell.name,
+        cell.data,
+        cell.half,
+        symmetry={row.name: row.symmetry for row in advice.rows},
+        group={row.name: row.group for row in advice.rows},
+        says=says,
+        truth=cell.truth,
+        seconds=advice.seconds,
+        choices={ADVICE: advice.variant},
+    )
+    if not cell.truth or advice[advice.variant].group != cell.truth:
+        axis = next((f.axis for f in advice.findings if f.key == "vertical" and f.says == "yes"), None)
+        full = full_study(design, axis, folder, seconds=seconds)
+        outcome = with_study(outcome, full, read_raced(folder / "advice"))
+    atomic_write(folder / OUTCOME, plain({"schema": SCHEMA, **asdict(outcome)}))
+    return outcome
+
+
+def full_study(design: StudyDesign, axis: str | None, folder: Path, *, seconds: float) -> Sequence[Mapping[str, Any]]:
+    """The records of all variants, each trained for as long on all data over two seeds."""
+    variants = candidates(design.variants, axis=axis)
+    path = folder / STEPS
+    if path.is_file():
+        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
+    else:
+        task = get_task(design.task, **design.task_options)
+        first = {variants[0].name: variants[0]}
+        cost = measured_costs(task, first, design.train, Parts.of(task, 0), 0)[variants[0].name]
+        if cost.dropped:
+            raise ValueError(f"{variants[0].name} of {design.task}: {cost.dropped}")
+        steps = max(_LEAST_STEPS, int(seconds / cost.step))
+        atomic_write(path, plain({"steps": steps}))
+    train = with_steps(design.train, steps)
+    full = replace(design, variants=variants, train=train, seeds=_SEEDS, equal="time", setting="cell of the advice")
+    return run_study(full, folder / "study", progress=False)
+
+
+def with_study(outcome: Outcome, records: Sequence[Mapping[str, Any]], raced: Raced) -> Outcome:
+    """The outcome with the test errors of a study, and the variant of every policy.
+
+    Raises: ValueError for a study without a finished run.
+    """
+    errors: dict[str, list[float]] = {}
+    validation: dict[str, list[float]] = {}
+    for record in records:
+        if record["status"] == "done":
+            name = record["config"]["variant"]["name"]
+            errors.setdefault(name, []).append(record["test_error"])
+            validation.setdefault(name, []).append(record["val_error"])
+    if not errors:
+        raise ValueError(f"no run of the study of {outcome.cell} ended: {records[0]['error'] if records else 'none'}")
+    means = {name: sum(values) / len(values) for name, values in validation.items()}
+    found = replace(outcome, errors=errors, validation=means)
+    names = list(errors)
+    plain_race = Rule(0.0, "never", RULE.transfer, RULE.fitted_on)
+    choices = dict(outcome.choices)
+    choices |= {RACE: named_by(plain_race, raced, found), FULL: min(means, key=lambda name: means[name])}
+    choices |= {INVARIANT: policy_variant(names, INVARIANT), AUGMENT: policy_variant(names, AUGMENT)}
+    return replace(found, choices={**choices, FLOWCHART: flowchart(names, outcome.says)})
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """The outcome of a cell; None where it has not ended.
+
+    Raises: ValueError for a file of another schema.
+    """
+    path = folder / OUTCOME
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.pop("schema", None) != SCHEMA:
+        raise ValueError(f"{path} is no outcome of this version")
+    return Outcome(**content)
+
+
+def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) -> str:
+    """The result of a half in words: a table of policies, or of the planted cells how often the advice was right."""
+    if half == "planted":
+        return planted_text(outcomes)
+    lines = [f"{len(outcomes)} cells, {len({outcome.data for outcome in outcomes})} data sets; rule: {RULE}", ""]
+    lines.append(f"{'policy':<28}  {'right':<22}  mean regret")
+    for score in scores(outcomes):
+        share = f"{score.right[0]:.2f} [{score.right[1]:.2f}, {score.right[2]:.2f}]"
+        cost = f"{score.regret[0]:.3f} [{score.regret[1]:.3f}, {score.regret[2]:.3f}]"
+        lines.append(f"{score.policy:<28}  {share:<22}  {cost}")
+    lines.append("")
+    for outcome in outcomes:
+        best = min(outcome.errors, key=outcome.regret)
+        named = outcome.choices[ADVICE]
+        told = "right" if outcome.is_right(named) else f"regret {outcome.regret(named):.2f}"
+        lines.append(f"{outcome.cell}: named {named}, best {best} ({told}), {outcome.seconds:.0f} s")
+    if half == "fit":
+        pairs = [(outcome, read_raced(Path(folder) / outcome.cell / "advice")) for outcome in outcomes]
+        lines += ["", "rules by mean regret on these cells, the best first:"]
+        for rule, regret, right in fitted(pairs)[:8]:
+            lines.append(
+                f"ties={rule.ties:g} prefers={rule.prefers} transfer={rule.transfer:g}: "
+                f"regret {regret:.4f}, right {right:.2f}"
+            )
+    return "\n".join(lines)
+
+
+def planted_text(outcomes: Sequence[Outcome]) -> str:
+    """How often the advice names the planted group, or a variant that is as good as the best."""
+    lines, right = [], 0
+    for outcome in outcomes:
+        named = outcome.choices[ADVICE]
+        names_it = outcome.group[named] == outcome.truth
+        as_good = names_it or outcome.is_right(named)
+        right += as_good
+        how = (
+            "the planted group"
+            if names_it
+            else "as good as the best"
+            if as_good
+            else f"regret {outcome.regret(named):.2f}"
+        )
+        lines.append(f"{outcome.cell}: named {named} ({outcome.group[named]}), truth {outcome.truth}: {how}")
+    low, high = wilson(right, len(outcomes))
+    lines.append(f"right in {right} of {len(outcomes)}: {right / len(outcomes):.2f} [{low:.2f}, {high:.2f}]")
+    return "\n".join(lines)

@@ -1,0 +1,163 @@
+"""The cells of the rule, and how policies are scored, by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rapidash.advise._cells import CELLS, PLANTED_CELLS, cells_of
+from rapidash.advise._outcomes import (
+    ADVICE,
+    AUGMENT,
+    INVARIANT,
+    Outcome,
+    fitted,
+    flowchart,
+    named_by,
+    policy_variant,
+    scores,
+    wilson,
+)
+from rapidash.advise._race import Cost, Raced
+from rapidash.advise._rule import Rule
+from rapidash.advise._trial import Trial
+from rapidash.advise._try_out import planted_text, with_study
+from rapidash.datasets import PLANTED_GROUPS
+
+NAMES = ["E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations", "T(3) on R3 + frames"]
+
+
+def test_no_data_set_is_in_both_halves() -> None:
+    data = {half: {cell.data for cell in cells_of(half)} for half in ("fit", "try")}
+    assert not data["fit"] & data["try"]
+    assert len(data["fit"] | data["try"]) >= 8
+    assert len(CELLS) >= 24
+    assert len({cell.name for cell in (*CELLS, *PLANTED_CELLS)}) == len(CELLS) + len(PLANTED_CELLS)
+    assert {cell.truth for cell in PLANTED_CELLS} == set(PLANTED_GROUPS)
+    assert len(PLANTED_CELLS) >= 20
+    seeds = {cell.options["data_seed"] for cell in PLANTED_CELLS}
+    assert not seeds & {cell.options.get("data_seed", 0) for cell in CELLS}
+    with pytest.raises(ValueError, match="half must be one of"):
+        cells_of("both")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", [*CELLS, *PLANTED_CELLS[::6]], ids=lambda cell: cell.name)
+def test_every_cell_has_a_study(cell: object) -> None:
+    design = cell.study()  # type: ignore[attr-defined]
+    names = [variant.name for variant in design.variants]
+    flat = f"R{2 if cell.data == 'digits' else 3}"  # type: ignore[attr-defined]
+    assert any(name.startswith("E(") and name.endswith(flat) for name in names)
+    assert any(name.endswith("+ rotations") for name in names)
+    assert not design.factors
+
+
+def outcome(cell: str, data: str, named: str, **options: object) -> Outcome:
+    errors = {"a": [1.0, 1.0], "b": [1.1, 1.1], "c": [2.0, 2.0]}
+    return Outcome(cell, data, "try", errors=errors, choices={ADVICE: named}, **options)  # type: ignore[arg-type]
+
+
+def test_regret_by_hand() -> None:
+    found = outcome("1", "x", "b")
+    assert found.regret("a") == 0
+    assert found.regret("b") == pytest.approx(math.log(1.1))
+    assert found.standard_error == 0
+    assert found.is_right("a")
+    assert not found.is_right("b")
+    noisy = Outcome("2", "x", "try", errors={"a": [1.0, math.e], "b": [1.1, 1.1 * math.e]})
+    # each has logarithms that differ by 1: variance 1/2, and two means of two seeds: sqrt(1/2) * sqrt(2 / 2)
+    assert noisy.standard_error == pytest.approx(math.sqrt(0.5))
+    assert noisy.is_right("b")
+
+
+def test_scores_by_hand() -> None:
+    found = scores([outcome("1", "x", "a"), outcome("2", "x", "a"), outcome("3", "y", "c")])
+    assert [score.policy for score in found] == [ADVICE]
+    assert found[0].right[0] == pytest.approx(2 / 3)
+    assert found[0].regret[0] == pytest.approx(1 / 3)  # 0, 0 and 2 / 1 - 1
+    assert (found[0].right[1], found[0].right[2]) == (0.0, 1.0)  # either data set may be drawn twice
+    with pytest.raises(ValueError, match="no cell"):
+        scores([])
+
+
+def test_wilson_by_hand() -> None:
+    # 18 of 20: (0.9 + z^2/40 -+ z sqrt(0.9 * 0.1 / 20 + z^2 / 1600)) / (1 + z^2 / 20) with z = 1.96
+    assert wilson(18, 20) == pytest.approx((0.69897, 0.97213), abs=1e-4)
+    assert wilson(0, 5)[0] == 0.0
+    with pytest.raises(ValueError, match="at least one case"):
+        wilson(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("says", "named"),
+    [
+        ({"pose": "no"}, "E(3) on R3"),
+        ({"pose": "yes", "pose tells": "no"}, "T(3) on R3 + rotations"),
+        ({"pose": "yes", "pose tells": "yes"}, "T(3) on R3"),
+        ({"pose": "yes", "vertical": "yes"}, "T(3) on R3"),
+    ],
+)
+def test_policies_without_a_race(says: dict[str, str], named: str) -> None:
+    assert flowchart(NAMES, says) == named
+    assert policy_variant(NAMES, INVARIANT) == "E(3) on R3"
+    assert policy_variant(NAMES, AUGMENT) == "T(3) on R3 + rotations"
+    with pytest.raises(ValueError, match="none of the variants fits"):
+        policy_variant(["T(3) on R3"], INVARIANT)
+
+
+def raced(**errors: float) -> Raced:
+    def trial(name: str, value: float) -> Trial:
+        wiggle = value * (1 + 0.1 * np.sin(np.arange(50.0)))
+        return Trial(name, name, 0, 1.0, 10, 50, tuple(wiggle.tolist()), tuple(wiggle.tolist()))
+
+    found = {name: (trial(name, value),) for name, value in errors.items()}
+    return Raced((found, found, found), {}, {name: Cost(0.1) for name in errors}, {}, 50, 1.0)
+
+
+def test_the_rule_of_least_regret_is_chosen() -> None:
+    """Where the symmetric one, which is a little behind in the race, is the better one in truth."""
+    race = raced(a=1.00, b=1.02)
+    cell = Outcome(
+        "1", "x", "fit", errors={"a": [2.0, 2.0], "b": [1.0, 1.0]}, symmetry={"a": 0.0, "b": 3.5}, says={"pose": "no"}
+    )
+    assert named_by(Rule(0.0, "never", 0.1, ""), race, cell) == "a"
+    best, regret, right = fitted([(cell, race)])[0]
+    assert (best.ties > 0, regret, right) == (True, 0.0, 1.0)
+    worst = fitted([(cell, race)])[-1]
+    assert worst[1] == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="no cell"):
+        fitted([])
+
+
+def test_the_policies_of_a_study() -> None:
+    def record(name: str, seed: int, test: float, val: float) -> dict[str, object]:
+        config = {"variant": {"name": name}, "seed": seed}
+        return {"status": "done", "config": config, "test_error": test, "val_error": val}
+
+    records = [record(n, s, t, v) for s in (0, 1) for n, t, v in zip(NAMES, (3, 2, 1, 4, 5), (1, 2, 3, 4, 5))]
+    start = Outcome(
+        "1", "x", "try", choices={ADVICE: "T(3) on R3"}, says={"pose": "no"}, symmetry=dict.fromkeys(NAMES, 0)
+    )
+    found = with_study(start, records, raced(**{name: float(index + 1) for index, name in enumerate(NAMES)}))
+    assert found.errors["T(3) on R3"] == [1, 1]
+    assert found.choices == {
+        ADVICE: "T(3) on R3",
+        "the best of the race": "E(3) on R3xS2",
+        "a full race, by validation": "E(3) on R3xS2",
+        INVARIANT: "E(3) on R3",
+        AUGMENT: "T(3) on R3 + rotations",
+        "the flowchart": "E(3) on R3",
+    }
+    failed = [{**record("a", 0, 1, 1), "status": "failed", "error": "no luck"}]
+    with pytest.raises(ValueError, match="no luck"):
+        with_study(start, failed, raced(a=1.0))
+
+
+def test_the_planted_trial_in_words() -> None:
+    named = Outcome("1", "x", "planted", choices={ADVICE: "a"}, group={"a": "E(3)"}, truth="E(3)")
+    as_good = outcome("2", "x", "a", group={"a": "T(3)"}, truth="E(3)")
+    wrong = outcome("3", "x", "c", group={"c": "T(3)"}, truth="E(3)")
+    text = planted_text([named, as_good, wrong])
+    assert "truth E(3): the planted group" in text
+    assert "as good as the best" in text
+    assert "regret 0.69" in text
+    assert text.endswith("right in 2 of 3: 0.67 [0.21, 0.94]")
