@@ -30,7 +30,7 @@ def answers(model: nn.Module) -> dict[str, list[float]]:
     for name, network in _networks(model):
         try:
             first, second = _outputs(network), _outputs(network)
-        except (RuntimeError, ValueError):
+        except Exception:  # a network that a method or a task has changed may need more than these inputs
             continue
         if bool(torch.isfinite(first).all()) and torch.equal(first, second):
             found[name] = first.tolist()
