@@ -167,6 +167,20 @@ def _read_by(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def without_read_by(words: Sequence[str]) -> list[str]:
+    """The words without the task options that decide what is read of files, for a command that has no others."""
+    kept, skips = [], False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if skips:
+            skips = False
+        elif name.removeprefix("--task_options.") in _READ_BY and name.startswith("--task_options."):
+            skips = not equals
+        else:
+            kept.append(word)
+    return kept
+
+
 def default_folder(command: str, own: OwnFiles) -> str:
     """The folder of runs, named for the first file and the target."""
     start = "own" if command == "study" else f"{command}-own"

@@ -60,7 +60,7 @@ def sample(words: list[str]) -> int:
 def _sampler(options: Any, default_steps: int) -> "Sampler":
     from rapidash.generate import FlowSampler, HeunSampler
 
-    steps = options.steps or default_steps
+    steps = default_steps if options.steps is None else options.steps
     if options.sampler == "released":
         return HeunSampler.released()
     return FlowSampler(steps) if options.sampler == "flow" else HeunSampler(steps, churn=options.churn)

@@ -342,5 +342,7 @@ def test_units_that_are_not_known_are_told() -> None:
     assert said / known == pytest.approx(27.211386245988 / KCAL)
     with pytest.raises(ValueError, match="energy_unit is 'eV', the record of the model says 'kcal/mol'"):
         with_calculator(pair, pair_model(), energy_unit="eV").get_potential_energy()
+    with pytest.raises(ValueError, match="says 'D', which is no unit of energy"):
+        with_calculator(pair.copy(), pair_model(target_unit="D"), energy_unit="eV").get_potential_energy()
     with pytest.raises(ValueError, match="energy_unit must be one of eV, hartree"):
         RapidashCalculator(unknown, energy_unit="cal")

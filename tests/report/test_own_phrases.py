@@ -40,3 +40,19 @@ def test_variants_that_a_constant_equals_are_named() -> None:
     assert constant_caution(summary).startswith("No better than a constant, whose test error is 1.25: bad. ")
     assert constant_caution(SimpleNamespace(variants=(variant("good", 1.2),))) == ""  # type: ignore[arg-type]
     assert constant_caution(SimpleNamespace(variants=())) == ""  # type: ignore[arg-type]
+
+
+def test_another_figure_in_which_a_constant_is_as_good_is_named() -> None:
+    def figure(name: str, moment: str, mean: float) -> Any:
+        return SimpleNamespace(name=name, moments={moment: SimpleNamespace(mean=mean)})
+
+    def variant(name: str, energy: float) -> Any:
+        known = (figure(CONSTANT, "before", 2.0), figure(f"{CONSTANT}, MAE of E (eV)", "before", 0.5))
+        test = SimpleNamespace(mean=1.0)
+        return SimpleNamespace(name=name, figures=(*known, figure("MAE of E (eV)", "after", energy)), test=test)
+
+    summary: Any = SimpleNamespace(variants=(variant("good", 0.4), variant("bad", 0.6)))
+    assert (
+        constant_caution(summary)
+        == "No better than a constant in another figure (MAE of E (eV), 0.500 of a constant): bad."
+    )

@@ -93,7 +93,7 @@ def test_all_variants_are_in_the_first_lines_by_what_is_to_be_said() -> None:
     assert line in verdict(summary).lead
     line = plain(line)
     assert line.startswith("Symmetry error over model error (how far predictions move under SO(3)")
-    assert "is 0 to rounding for exact; well below 1 for near (0.0533 [" in line
+    assert "is 0 (to rounding, or no label changes) for exact; well below 1 for near (0.0533 [" in line
     assert "): symmetry error is not what limits this model; above 1 for free (2.10 [" in line
     assert line.endswith("): predictions move by more than they are wrong.")
     for text in (terminal_table(summary), markdown_table(summary)):
@@ -160,4 +160,4 @@ def test_of_one_model_the_interval_is_over_clouds() -> None:
     none = symmetry_cost(lambda v: v[:, :1], x, lambda y, _: y.pow(4)[:, 0] + 1, action)
     assert ratio_sentence(none) == ""
     exact = symmetry_cost(lambda v: v.square().sum(dim=1, keepdim=True), x, lambda y, _: y.square()[:, 0], action)
-    assert ratio_sentence(exact).endswith("is 0 to rounding.")
+    assert ratio_sentence(exact).endswith("is 0 (to rounding, or no label changes).")

@@ -1,6 +1,7 @@
 """Structures of atoms with what was computed for them: extended xyz and other formats by ASE, sdf by RDKit."""
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from rapidash.datasets._cloud_files import Entries, FileCloud
 from rapidash.datasets._reading import Array, DataError
 
+_MOST_BEHIND = 1000  # lines behind the end of a file
 _ASE_UNITS = {
     "energy": "eV",
     "energies": "eV",
@@ -33,7 +35,28 @@ def read_ase_structures(path: Path) -> Entries:
         import ase.io
     except ImportError as error:
         raise ImportError("files of atoms with values need ASE: pip install 'rapidash[mol]'") from error
-    frames = ase.io.iread(path, index=":", do_not_split_by_at_sign=True)
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        with _EndingText(path.open("rb")) as text:
+            yield from _entries(path, ase.io.iread(text, index=":", format="extxyz"))
+    else:
+        yield from _entries(path, ase.io.iread(path, index=":", do_not_split_by_at_sign=True))
+
+
+class _EndingText(io.TextIOWrapper):
+    """A text file that says so to a reader who asks for line after line behind its end."""
+
+    _behind = 0
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        """The next line. Raises: ValueError long behind the end."""
+        line = super().readline(size)
+        self._behind = 0 if line else self._behind + 1
+        if self._behind > _MOST_BEHIND:
+            raise ValueError("a frame announces more atoms than the file has lines")
+        return line
+
+
+def _entries(path: Path, frames: Iterator[Any]) -> Entries:
     number = 0
     while True:
         name = f"{path}, frame {number}"

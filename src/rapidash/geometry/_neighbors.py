@@ -164,5 +164,6 @@ def _check_k(k: int, segments: Segments, query_batch: Tensor) -> None:
         cloud = int(query_batch[is_short.nonzero()[0]])
         raise ValueError(
             f"k={k} neighbors asked for, but cloud {cloud} has {int(segments.count[cloud])} points (a point counts as "
-            "its own neighbor): lower k, or pass clamp=True (edges 'knn-K-clamp') to take all points of smaller clouds"
+            "its own neighbor; on a coarser scale a cloud has a part of its points): lower k, or take edges "
+            f"'knn-{k}-clamp' (clamp=True), which are all points of smaller clouds"
         )

@@ -122,6 +122,8 @@ class RapidashCalculator(Calculator):
                 f"the record of the model says {unit!r} for the unit of its energies: give energy_unit, one of "
                 f"{', '.join(EV_PER)}"
             )
+        if stated is None and unit not in ("", "1") and not unit.startswith("unit of "):
+            raise ValueError(f"the record of the model says {unit!r}, which is no unit of energy: take another output")
         if stated is not None and self.energy_unit not in (None, stated):
             raise ValueError(f"energy_unit is {self.energy_unit!r}, the record of the model says {unit!r}")
         used = self.energy_unit or stated

@@ -48,8 +48,8 @@ class TaskSymmetryBreaking:
 
     @property
     def z(self) -> float:
-        """log(ratio) in units of its standard error; the ratio itself is skewed where the loss is small."""
-        return math.log(self.ratio) * self.ratio / self.standard_error
+        """log(ratio) in units of its standard error, as the ratio is skewed where the loss is small; 0 without one."""
+        return math.log(self.ratio) * self.ratio / self.standard_error if self.standard_error > 0 else 0.0
 
     def report(self) -> Report:
         """One row."""

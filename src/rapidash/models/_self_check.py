@@ -59,8 +59,8 @@ def check_answers(model: nn.Module, config: dict[str, Any], folder: Path | str) 
         if not error <= allowed:
             raise ValueError(
                 f"{file}: {said} does not answer as it did when it was saved: made-up points give outputs that are "
-                f"{error:.2g} off, {allowed:.2g} is allowed. A fast path of this machine or version is wrong: please "
-                "report it; backend='reference' computes by the definition"
+                f"{error:.2g} off, {allowed:.2g} is allowed. Either the file was edited, or a fast path of "
+                "this machine or version is wrong: please report it, and compute by the definition, backend='reference'"
             )
 
 

@@ -15,6 +15,7 @@ from rapidash.study.measures.split_distance import ACROSS, COPIES, NUM_TEST, WIT
 _MOST: Final = 2000  # training clouds
 _FEWEST: Final = 8
 _CLEAR: Final = 3.0  # standard errors
+_NOTHING: Final = 2.0  # within so many, chance is enough
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,7 @@ def measure_data(task: Any, *, steps: int = 300, num_turns: int = 19, seed: int 
     clouds = _about_centroids(data)
     stored = symmetry_breaking_score(clouds, SO(task.dim), steps=steps, seed=seed)
     tables = [_told(stored.report(), clouds=len(clouds))]
-    is_posed = (stored.accuracy - 0.5) / stored.standard_error > _CLEAR
-    shown = f"accuracy {stored.accuracy:.2f} +- {stored.standard_error:.2f} at telling clouds from turned ones"
-    sentences = [
-        f"The clouds are stored in a preferred pose ({shown}; 0.5 without one)."
-        if is_posed
-        else f"No sign of a preferred pose ({shown}, 0.5 by chance)."
-    ]
+    sentences = [_pose_sentence(stored.accuracy, stored.standard_error)]
     target, what = _invariant(data, task)
     if target is None:
         sentences.append(f"Whether the pose tells about {what} is not measured: it is a target of each point.")
@@ -60,13 +55,7 @@ def measure_data(task: Any, *, steps: int = 300, num_turns: int = 19, seed: int 
     else:
         knows = task_symmetry_breaking(clouds, target, steps=steps, num_turns=num_turns, seed=seed)
         tables.append(_told(knows.report(), target=what))
-        ratio = f"ratio {knows.ratio:.2f} +- {knows.standard_error:.2f}"
-        sentences.append(
-            f"The pose tells about {what} ({ratio}): rotations that are built in, or by which training clouds are "
-            "turned, throw this away. Compare T(D) with E(D)."
-            if knows.z > _CLEAR and knows.ratio > 1
-            else f"No sign that the pose tells about {what} ({ratio}, 1 where it does not; a lower bound)."
-        )
+        sentences.append(_target_sentence(what, knows.ratio, knows.standard_error, knows.z))
     found = split_distances(task)
     row = {
         "test to training": found.across, "training to training, elsewhere": found.within,
@@ -78,6 +67,35 @@ def measure_data(task: Any, *, steps: int = 300, num_turns: int = 19, seed: int 
     verdict = split_verdict({**known, NUM_TEST: float(found.num_test)})
     sentences.append(f"Split by {task.split}: {verdict}.")
     return MeasuredData(tuple(tables), tuple(sentences))
+
+
+def _pose_sentence(accuracy: float, error: float) -> str:
+    """Whether clouds can be told from turned ones: clearly by 3 standard errors above chance, and not within 2."""
+    shown = f"accuracy {accuracy:.2f} +- {error:.2f} at telling clouds from turned ones, 0.5 by chance"
+    away = (accuracy - 0.5) / error
+    if away > _CLEAR:
+        return f"The clouds are stored in a preferred pose ({shown})."
+    if away > _NOTHING:
+        return f"Perhaps the clouds are stored in a preferred pose ({shown}): more clouds would tell."
+    return f"No sign of a preferred pose ({shown})."
+
+
+def _target_sentence(what: str, ratio: float, error: float, z: float) -> str:
+    """Whether the target is predicted better from the pose of the data than from random ones, by the same limits."""
+    shown = f"ratio {ratio:.2f} +- {error:.2f}, 1 where it does not"
+    if z > _CLEAR:
+        return (
+            f"The pose tells about {what} ({shown}): rotations that are built in, or by which training clouds are "
+            "turned, throw this away. Compare T(D) with E(D)."
+        )
+    if z > _NOTHING:
+        return f"Perhaps the pose tells about {what} ({shown}): more clouds would tell."
+    if z < -_NOTHING:
+        return (
+            f"Whether the pose tells about {what} cannot be told ({shown}): what was learned from the pose is worse "
+            "than nothing on other clouds, as with too few of them."
+        )
+    return f"No sign that the pose tells about {what} ({shown}; a lower bound)."
 
 
 def _about_centroids(data: CloudDataset) -> CloudDataset:

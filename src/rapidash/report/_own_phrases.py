@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from rapidash.report import _format as fmt
-from rapidash.study import Study, StudySummary
+from rapidash.study import Study, StudySummary, VariantSummary
 from rapidash.study.measures.constant_error import CONSTANT
 
 _OWN: Final = ("own-data", "own-clouds")
@@ -31,16 +31,36 @@ def subject(study: Study) -> str:
 def constant_caution(summary: StudySummary) -> str:
     """A caution where variants are no better than a constant; else empty."""
     bad, constant = [], None
+    details: dict[str, list[str]] = {}
     for variant in summary.variants:
         found = next((figure for figure in variant.figures if figure.name == CONSTANT), None)
         if found is None or variant.test is None:
             continue
+        for name, least in _details(variant).items():
+            own = next((f.moments["after"] for f in variant.figures if f.name == name and "after" in f.moments), None)
+            if own is not None and own.mean >= least:
+                details.setdefault(f"{name}, {fmt.number(least)} of a constant", []).append(variant.name)
         constant = next(iter(found.moments.values())).mean
         if variant.test.mean >= constant:
             bad.append(variant.name)
+    of_details = "".join(
+        f" Nor are these better than a constant in another figure ({name}): {fmt.listed(names)}."
+        for name, names in details.items()
+    )
     if not bad or constant is None:
-        return ""
+        return of_details.replace(" Nor are these better", "No better", 1).strip()
     return (
         f"No better than a constant, whose test error is {fmt.number(constant)}: {fmt.listed(bad)}. They have learned "
         "nothing that shows: train longer (--full, or --train.steps), or with more data, before comparing symmetries."
+        + of_details
     )
+
+
+def _details(variant: VariantSummary) -> dict[str, float]:
+    """By name of a detail of the test, what a constant has of it."""
+    start = f"{CONSTANT}, "
+    return {
+        figure.name.removeprefix(start): next(iter(figure.moments.values())).mean
+        for figure in variant.figures
+        if figure.name.startswith(start)
+    }

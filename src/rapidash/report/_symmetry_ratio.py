@@ -14,7 +14,7 @@ _MANY: Final = 5  # models that are named one by one
 
 RatioJudgment = Literal["exact", "below", "between", "above", "untold"]
 _IS: Final[Mapping[RatioJudgment, str]] = {
-    "exact": "0 to rounding",
+    "exact": "0 (to rounding, or no label changes)",
     "below": "well below 1",
     "between": "neither well below nor above 1",
     "above": "above 1",

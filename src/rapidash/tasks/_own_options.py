@@ -27,6 +27,9 @@ _POINT: Final = "point-"
 _SAMPLE: Final = 50  # clouds whose distances give the unit of length
 
 
+_INPUTS: Final = ("pos", "z")
+
+
 def own_data_options(
     files: Sequence[str | Path],
     target: str | None,
@@ -70,6 +73,8 @@ def own_data_options(
         skips=others.get("on_error", "raise") == "skip",
     )
     clouds = read_own(wanted, watch)
+    if seen := [name for name in clouds.names if name in _INPUTS]:
+        raise DataError(f"target {seen[0]!r} is what every model sees of a cloud: there is nothing to learn")
     dim = clouds.pos[0].shape[1]
     level = clouds.levels[0]
     if at_points and level != "point":

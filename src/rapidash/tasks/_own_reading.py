@@ -280,7 +280,7 @@ def _row(
     if wanted.group is not None:
         if wanted.group not in found.values:
             raise _MissingError(wanted.group, f"it has no value {wanted.group!r} to split by")
-        group = str(np.asarray(found.values[wanted.group]).item())
+        group = " ".join(map(str, np.asarray(found.values[wanted.group]).ravel().tolist()))
     pos = np.asarray(found.arrays["pos"], dtype=np.float64)
     if not np.isfinite(pos).all():
         raise DataError("'pos' has values that are not finite")

@@ -405,6 +405,14 @@ class OwnDataTask:
             return self.errors(batch.pos.new_zeros(len(batch.pos), 1 + self.dim), batch)
         return self.errors(target.new_zeros(len(target), *(target.shape[1:] or (1,))), batch)
 
+    def constant_details(self, split: Split) -> dict[str, Float[Tensor, " B"]]:
+        """`details` of the prediction of `constant_errors`: energies are what `scales` takes off."""
+        if self.kind != "forces":
+            return {}
+        data = self.dataset(split)
+        batch = data.batch(torch.arange(len(data)))
+        return self.details(batch.pos.new_zeros(len(batch.pos), 1 + self.dim), batch)
+
     def details(self, prediction: Tensor, batch: CloudBatch) -> dict[str, Tensor]:
         """Of kind "forces", the absolute error of the energy."""
         if self.kind != "forces":

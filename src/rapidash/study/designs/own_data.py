@@ -124,6 +124,8 @@ def _network(options: Mapping[str, Any], num_points: int, full: bool) -> Rapidas
     if options["kind"] == "forces":
         return replace(base, edges="radius-2")
     if options["elements"]:
-        return replace(base, edges="knn-16")
+        return replace(base, edges="knn-16-clamp")  # of smaller clouds all points
     width = 64 if full else 16
-    return replace(base, edges=("knn-8", "knn-8"), ratios=0.25, channels=(width, 2 * width), num_layers=(1, 1))
+    return replace(
+        base, edges=("knn-8-clamp", "knn-8-clamp"), ratios=0.25, channels=(width, 2 * width), num_layers=(1, 1)
+    )

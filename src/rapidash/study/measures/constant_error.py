@@ -9,7 +9,7 @@ CONSTANT: Final = "test error of a constant"
 
 
 def constant_error(subject: Subject) -> Iterator[Measurement]:
-    """The mean of the errors that the task gives to a constant; of the data alone, once.
+    """The mean of the errors that the task gives to a constant, also of its details; of the data alone, once.
 
     Raises: ValueError for a task that does not say them.
     """
@@ -19,3 +19,6 @@ def constant_error(subject: Subject) -> Iterator[Measurement]:
     if errors is None:
         raise ValueError(f"the task {subject.task.name!r} does not say the errors of a constant")
     yield Measurement(CONSTANT, float(errors("test").mean()), subject.task.unit, "", subject.moment, subject.view, "")
+    details = getattr(subject.task, "constant_details", None)
+    for name, value in (details("test") if details is not None else {}).items():
+        yield Measurement(f"{CONSTANT}, {name}", float(value.mean()), "", "", subject.moment, subject.view, "")

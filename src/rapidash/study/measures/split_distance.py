@@ -75,7 +75,7 @@ def distances(train: tuple[Tensor, Tensor, Tensor], test: tuple[Tensor, Tensor, 
     apart = (train[1][:, None] - train[1]).abs() > 1
     within = _nearest(train[0], train[0], apart & (train[2][:, None] == train[2]))
     outer, inner = _median(across), _median(within)
-    copies = None if inner is None or not len(across) else float((across < _SAME * inner).double().mean())
+    copies = None if inner is None or not len(across) else float((across <= _SAME * inner).double().mean())
     return SplitDistance(outer, inner, copies, len(test[0]))
 
 
