@@ -98,6 +98,7 @@ def test_every_command_of_the_page(
     assert list(Path("runs/mine/work").glob("*/measure.html"))
 
 
+@pytest.mark.slow
 def test_every_method_that_is_offered_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_files(tmp_path)
     path, names = str(tmp_path / "points.csv"), ",".join(METHODS_OF_OWN_DATA)

@@ -220,6 +220,7 @@ def test_variants_differ_in_what_their_knob_says(full: bool) -> None:
     assert design.train.weight_decay == 0  # so that untrained weights stay as they are
 
 
+@pytest.mark.slow
 def test_the_study_runs_and_its_page_has_the_table(tmp_path: Path) -> None:
     records = run_study(tiny(get_design("sie", full=False)), tmp_path, workers=1, progress=False)
     assert [record["status"] for record in records] == ["done"] * 6, [record["error"] for record in records]
