@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from rapidash._cli_options import add_data, use_data
-from rapidash._cli_own import OWN_HELP, OWN_TASK, OwnFilesError, says_of_files, taken_own_files, without_read_by
+from rapidash._cli_own import OWN_HELP, OWN_TASK, OwnFilesError, says_of_files, taken_own_files, taken_reading
 from rapidash._cli_parser import Parser
 from rapidash._pretrained import MODEL_FOLDER, RUNS_FOLDER, find_pretrained
 
@@ -46,7 +46,7 @@ def _measure_files(words: list[str]) -> int:
 
     rest, own = taken_own_files(words, ())
     parser = _files_parser()
-    options = parser.parse_args(without_read_by(rest[1:]))
+    options = parser.parse_args(taken_reading(rest[1:])[1])
     assert own is not None  # or there would have been an error
     given, said = own.options()
     for line in said:

@@ -137,7 +137,7 @@ def taken_own_files(words: Sequence[str], studies: Sequence[str]) -> tuple[list[
             value = f" {own.target}" if said[0] == "--target" else ""
             raise OwnFilesError(f"{said[0]}{value} needs files: rapidash study {shown} --target NAME")
         return list(words), None
-    own.others, own.is_quiet = _read_by(rest), "--quiet" in rest
+    own.others, own.is_quiet = taken_reading(rest)[0], "--quiet" in rest
     task = "learn-symmetry" if own.learns_symmetry else OWN_TASK
     return [task, *rest], own
 
@@ -152,33 +152,25 @@ def _looks_like_a_file(word: str) -> bool:
     return "/" in word or bool(Path(word).suffix) or Path(word).exists()
 
 
-def _read_by(words: Sequence[str]) -> dict[str, Any]:
-    """The task options among the words that decide what is read of files."""
+def taken_reading(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The task options among the words that decide what is read of files, and the other words.
+
+    Raises: OwnFilesError for a count that is no whole number.
+    """
     found: dict[str, Any] = {}
-    for index, word in enumerate(words):
+    rest, remaining = list[str](), iter(words)
+    for word in remaining:
         name, equals, value = word.partition("=")
         key = name.removeprefix("--task_options.")
-        if key != name and key in _READ_BY:
-            given = value if equals else next(iter(words[index + 1 : index + 2]), "")
-            try:
-                found[key] = _READ_BY[key](given)
-            except ValueError:
-                raise OwnFilesError(f"{name}: expected a whole number, got {given!r}") from None
-    return found
-
-
-def without_read_by(words: Sequence[str]) -> list[str]:
-    """The words without the task options that decide what is read of files, for a command that has no others."""
-    kept, skips = [], False
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if skips:
-            skips = False
-        elif name.removeprefix("--task_options.") in _READ_BY and name.startswith("--task_options."):
-            skips = not equals
-        else:
-            kept.append(word)
-    return kept
+        if key == name or key not in _READ_BY:
+            rest.append(word)
+            continue
+        given = value if equals else next(remaining, "")
+        try:
+            found[key] = _READ_BY[key](given)
+        except ValueError:
+            raise OwnFilesError(f"{name}: expected a whole number, got {given!r}") from None
+    return found, rest
 
 
 def default_folder(command: str, own: OwnFiles) -> str:

@@ -141,8 +141,12 @@ def planted_dataset(
 
 def planted_templates(seed: int = 0) -> Float[Tensor, "K N 3"]:
     """The two templates, facing along x, float64: normal points about their centroid, root mean square 1."""
-    rng = seeded("planted", seed, "templates")
-    points = torch.randn(PLANTED_KINDS, PLANTED_POINTS, 3, generator=rng, dtype=torch.float64)
+    return unit_templates(PLANTED_KINDS, PLANTED_POINTS, seeded("planted", seed, "templates"))
+
+
+def unit_templates(num: int, num_points: int, rng: torch.Generator) -> Float[Tensor, "K N 3"]:
+    """Normal points about the centroid of each template, root mean square 1, float64."""
+    points = torch.randn(num, num_points, 3, generator=rng, dtype=torch.float64)
     points = points - points.mean(dim=1, keepdim=True)
     return points / points.square().sum(dim=2).mean(dim=1).sqrt()[:, None, None]
 

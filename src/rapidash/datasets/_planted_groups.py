@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset, Field
+from rapidash.datasets._planted import unit_templates
 from rapidash.groups import Position, Scalar, Vector, random_rotation
 
 Split = Literal["train", "val", "test"]
@@ -77,7 +78,8 @@ def planted_group_dataset(
         raise ValueError(f"expected size >= 1 and noise >= 0, got {size=}, {noise=}")
     drawn = [_drawn(seeded("planted groups", seed, split, index)) for index in range(size)]
     kind, hand, turns, shifts, noises = (torch.stack(column) for column in zip(*drawn))
-    clouds = _templates(seed)[kind] + noise * noises
+    templates = unit_templates(_KINDS, _POINTS, seeded("planted groups", seed, "templates"))
+    clouds = templates[kind] + noise * noises
     clouds[:, :, 1] *= 1 - 2 * hand[:, None]
     pos = torch.einsum("bij,bnj->bni", turns, clouds) + shifts[:, None]
     facing = turns[:, :, 0]
@@ -96,14 +98,6 @@ def planted_group_dataset(
         "label": planted_group_label(group, kind, hand, facing),
     }
     return CloudDataset(tensors, fields, torch.full((size,), _POINTS))
-
-
-def _templates(seed: int) -> Float[Tensor, "K N 3"]:
-    """Normal points about their centroid, root mean square 1, float64."""
-    rng = seeded("planted groups", seed, "templates")
-    points = torch.randn(_KINDS, _POINTS, 3, generator=rng, dtype=torch.float64)
-    points = points - points.mean(dim=1, keepdim=True)
-    return points / points.square().sum(dim=2).mean(dim=1).sqrt()[:, None, None]
 
 
 def _drawn(rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

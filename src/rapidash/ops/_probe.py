@@ -78,17 +78,20 @@ def fastest_library() -> ProductLibrary:
 
 def _fastest(probe: dict[str, dict[str, float]]) -> ProductLibrary:
     """The choice from a probe."""
-    found = probe.get("onednn")
-    if found is None or not found["error"] < LARGEST_ERROR:
-        return "torch"
-    return "onednn" if found["seconds"] * SMALLEST_GAIN < probe["torch"]["seconds"] else "torch"
+    return "onednn" if _gains(probe, "onednn", over="torch", largest_error=LARGEST_ERROR) else "torch"
+
+
+def _gains(probe: dict[str, dict[str, float]], kind: ProductKind, *, over: ProductKind, largest_error: float) -> bool:
+    """Whether one kind of product is there, right, and clearly faster than another."""
+    found = probe.get(kind)
+    if found is None or not found["error"] < largest_error:
+        return False
+    return found["seconds"] * SMALLEST_GAIN < probe[over]["seconds"]
 
 
 def gains_by_bfloat16() -> bool:
     """Whether products of operands in bfloat16 are clearly faster on this machine's CPU than the fastest of float32."""
-    probe = product_probe()
-    found, now = probe["bfloat16"], probe[fastest_library()]
-    return found["error"] < LARGEST_ROUNDED_ERROR and found["seconds"] * SMALLEST_GAIN < now["seconds"]
+    return _gains(product_probe(), "bfloat16", over=fastest_library(), largest_error=LARGEST_ROUNDED_ERROR)
 
 
 @cache

@@ -43,17 +43,17 @@ def constant_caution(summary: StudySummary) -> str:
         constant = next(iter(found.moments.values())).mean
         if variant.test.mean >= constant:
             bad.append(variant.name)
-    of_details = "".join(
-        f" Nor are these better than a constant in another figure ({name}): {fmt.listed(names)}."
-        for name, names in details.items()
-    )
-    if not bad or constant is None:
-        return of_details.replace(" Nor are these better", "No better", 1).strip()
-    return (
-        f"No better than a constant, whose test error is {fmt.number(constant)}: {fmt.listed(bad)}. They have learned "
-        "nothing that shows: train longer (--full, or --train.steps), or with more data, before comparing symmetries."
-        + of_details
-    )
+    sentences = []
+    if bad and constant is not None:
+        sentences.append(
+            f"No better than a constant, whose test error is {fmt.number(constant)}: {fmt.listed(bad)}. They have "
+            "learned nothing that shows: train longer (--full, or --train.steps), or with more data, before comparing "
+            "symmetries."
+        )
+    for name, names in details.items():
+        begin = "Nor are these better" if sentences else "No better"
+        sentences.append(f"{begin} than a constant in another figure ({name}): {fmt.listed(names)}.")
+    return " ".join(sentences)
 
 
 def _details(variant: VariantSummary) -> dict[str, float]:
