@@ -12,6 +12,7 @@ from rapidash.represent.pooling import (
     TwoStage,
     TwoStageEncoderConfig,
 )
+from rapidash.study._design import StudyDesign
 from rapidash.train import TrainConfig
 
 WEIGHT = 40.0  # of the discrepancy: chosen on synthetic tables of the data seeds 100 and 101
@@ -90,4 +91,21 @@ def training(steps: int, batch_size: int, weight_decay: float = 0.01) -> TrainCo
         ema_decay=0.0,
         eval_every=steps,
         checkpoint_every=max(1, steps // 4),
+    )
+
+
+def held_out_design(table: str, *, groups: int, full: bool) -> StudyDesign:
+    """A study of a table whose sites, in groups, are held out in turn.
+
+    Quick: 300 steps, three seeds. Full: 1,000 steps, ten seeds.
+    """
+    return StudyDesign(
+        "pooled-sites",
+        arms(),
+        training(1000 if full else 300, batch_size=256, weight_decay=0.1),
+        seeds=tuple(range(10)) if full else (0, 1, 2),
+        task_options={"table": table},
+        setting="full" if full else "quick",
+        measures=("pooling",),
+        factors={"task.held_out": tuple(range(groups))},
     )
