@@ -98,3 +98,13 @@ def test_no_error_at_all_is_half_of_one() -> None:
 def test_an_interval_holds_its_value() -> None:
     found = interval(5.0, np.linspace(0, 1, 1001))
     assert (found.value, found.low, found.high) == (5.0, pytest.approx(0.025), 5.0)
+
+
+def test_neither_a_law_nor_its_interval_goes_beyond_the_largest_error() -> None:
+    groups = {size: (trial("a", value),) for size, value in ((10.0, 60.0), (20.0, 70.0), (40.0, 90.0))}
+    draws = Draws(race({"a": groups[40.0]}), num=500)
+    free, bound = (power_curve("a", groups, draws, (160.0,), most) for most in (math.inf, 100.0))
+    assert free is not None
+    assert bound is not None
+    assert free.ahead[160.0].value == pytest.approx(132.8, rel=0.001)  # 72.30 (160 / 20)^0.2925
+    assert bound.ahead[160.0].value == bound.ahead[160.0].high == 100.0

@@ -49,6 +49,11 @@ def test_mattering() -> None:
     )
 
 
+def test_the_interval_of_a_share_ends_at_all_of_the_error() -> None:
+    assert f"90{fmt.TIE}% [70{fmt.TIE}%, 100{fmt.TIE}%] of the error" in sentences(0.9, 0.2)[0]
+    assert f"104{fmt.TIE}% [94{fmt.TIE}%, 104{fmt.TIE}%] of" in sentences(1.04, 0.1)[0]  # an estimate of few elements
+
+
 def test_dominating() -> None:
     """cost 0.16 of 0.2: the average keeps 0.04, and K = 0.16 / 0.002 = 80. A symmetric model comes first."""
     figured = CostFigures.of(figures(0.8, 0.1), **UNITS)

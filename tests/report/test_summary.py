@@ -91,3 +91,26 @@ def test_an_error_of_zero_has_no_factor(write_study: WriteStudy) -> None:
     comparison = summarize(read_study(write_study(records)))["E(3) on R3"].to_neighbor
     assert comparison is not None
     assert comparison.ratio is None
+
+
+def test_error_rates_end_at_100_percent_everywhere(write_study: WriteStudy) -> None:
+    changes = {"metric": "error rate", "unit": "%", "test_error_tta": None}
+    rates, share = (98.0, 99.0, 100.0), "failures (%)"
+    records = [
+        make_record("E(3) on R3", seed, fraction)
+        | changes
+        | {"test_error": rate, "test_error_rotated": rate, "measurements": [{"name": share, "value": 100 - rate}]}
+        for fraction in (1.0, 0.1)
+        for seed, rate in enumerate(rates)
+    ]
+    found = summarize(read_study(write_study(records)))["E(3) on R3"]
+    low = 99 - 4.302652729911275 / math.sqrt(3)
+    for one in (found.test, found.rotated, *found.by_num_train.values()):
+        assert one is not None
+        assert (one.mean, one.low, one.high) == (99.0, pytest.approx(low), 100.0)
+    (figure,) = found.figures
+    assert (figure.moments["after"].low, figure.moments["after"].high) == (0.0, pytest.approx(100 - low))
+    others = [record | {"unit": "points"} for record in records]
+    plain = summarize(read_study(write_study(others)))["E(3) on R3"].test
+    assert plain is not None
+    assert plain.high == pytest.approx(198 - low)

@@ -12,6 +12,7 @@ from rapidash.study import (
     error_estimate,
     estimate,
     false_discovery,
+    largest_value,
     mean_interval,
     paired_difference,
     paired_t_p_value,
@@ -153,3 +154,30 @@ def test_intervals_of_errors_end_at_zero_and_others_do_not() -> None:
     assert whole.low is not None
     assert whole.low < 0
     assert (comparison.ratio_low, comparison.ratio_high) == (0.0, whole.high)
+
+
+def test_intervals_of_shares_end_at_all_and_those_of_ratios_do_not() -> None:
+    rates = by_seed(100.0, 98.0, 99.0)  # 99 +- 2.48
+    plain, cut = error_estimate(rates), error_estimate(rates, most=100.0)
+    assert plain is not None
+    assert cut is not None
+    assert plain.high == pytest.approx(99 + T_2 / math.sqrt(3))
+    assert (cut.mean, cut.low, cut.high) == (99.0, plain.low, 100.0)
+    beyond = by_seed(101.0, 98.0, 99.0)  # not what was said: left alone
+    assert error_estimate(beyond, most=100.0) == error_estimate(beyond)
+    assert error_estimate(by_seed(99.0), most=100.0) == error_estimate(by_seed(99.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "most"),
+    [
+        ("error rate", "%", 100.0),
+        ("class mIoU (%)", "", 100.0),
+        ("MSE of positions", "length^2", None),
+        ("mean absolute error of humidity", "percentage points", None),
+        ("classes, unexplained by a linear probe of the invariant part", "%", None),
+        ("samples: median difference from the rotational constant asked for", "%", None),
+    ],
+)
+def test_only_shares_have_an_end(name: str, unit: str, most: float | None) -> None:
+    assert largest_value(name, unit) == most

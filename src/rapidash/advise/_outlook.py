@@ -137,7 +137,11 @@ def probability_of_best(draws: Mapping[str, Values]) -> dict[str, float]:
 
 
 def power_curve(
-    variant: str, groups: Mapping[float, Sequence[Trial]], draws: Draws, ahead: Sequence[float]
+    variant: str,
+    groups: Mapping[float, Sequence[Trial]],
+    draws: Draws,
+    ahead: Sequence[float],
+    most: float = math.inf,
 ) -> Curve | None:
     """The power law of a variant's errors at some places, and what it says of further ones; None for too few places.
 
@@ -149,6 +153,7 @@ def power_curve(
         groups: by place, the trials there, which differ in the seed.
         draws: see `Draws`.
         ahead: further places.
+        most: the largest error that there can be, such as 100 %: neither a law nor an interval goes beyond.
     """
     groups = {at: trials for at, trials in sorted(groups.items()) if _ended(trials)}
     if len(groups) < 3:
@@ -164,7 +169,7 @@ def power_curve(
         x = math.log(place)
         off = law.spread * math.sqrt(1 / len(at) + (x - at.mean()) ** 2 / reach)
         drawn = offsets + slopes * x + off * draws.rng.standard_normal(draws.num)
-        found[place] = interval(law(place), np.exp(drawn))
+        found[place] = interval(min(law(place), most), np.minimum(np.exp(drawn), most))
     exponent = interval(law.exponent.value, -slopes)
     return Curve(variant, tuple(groups), tuple(np.exp(logs).tolist()), exponent, found)
 

@@ -27,7 +27,7 @@ from rapidash.advise._settings import settings_of
 from rapidash.advise._trial import Parts, Trial
 from rapidash.advise._words import APART, Said, change_by, in_words, not_told_apart, validation_needed
 from rapidash.methods import Task, Variant
-from rapidash.study import StudyDesign, with_steps
+from rapidash.study import StudyDesign, largest_value, with_steps
 
 LONGER: Final = 4  # times a training of the last round: what is advised, and how far errors are extrapolated
 MORE: Final = (2.0, 4.0)  # times the data, or the time
@@ -59,17 +59,20 @@ def recommend(
         cautions: what the data do not allow.
     """
     draws = Draws(raced, seed=seed)
-    most = math.log(100) if task.unit == "%" else math.inf
+    most = largest_value(task.metric, task.unit) or math.inf
     of_turned = Draws(raced, seed=seed, turned=True)
     expected, on_turned = (
-        {name: np.minimum(values, most) for name, values in expected_errors(raced, each, rule.transfer).items()}
+        {
+            name: np.minimum(values, math.log(most))
+            for name, values in expected_errors(raced, each, rule.transfer).items()
+        }
         for each in (draws, of_turned)
     )
     symmetry = {name: amount_of_symmetry(task, variants[name]) for name in expected}
     says = {found.key: found.says for found in findings}
     named = rule.name(expected, symmetry, says, raced.finalists)
     shares = probability_of_best(expected)
-    data_curves, time_curves = _curves(raced, draws)
+    data_curves, time_curves = _curves(raced, draws, most)
     last = raced.rounds[-1].get(named) or _last_trials(raced, named)
     steps = LONGER * last[0].steps
     measured = _range(expected[named])
@@ -156,15 +159,15 @@ def _mean(trials: Sequence[Trial]) -> float | None:
     return sum(means) / len(means) if means else None
 
 
-def _curves(raced: Raced, draws: Draws) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+def _curves(raced: Raced, draws: Draws, most: float) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """The laws of the best variants against clouds and against steps."""
     by_data, by_time = [], []
     for name, curves in raced.curves.items():
         longest = raced.rounds[-1][name][0].steps
         sizes, steps = (_grouped(curves["data"], "num_train"), _grouped(curves["time"], "steps"))
         ahead = [factor * raced.num_train for factor in MORE]
-        by_data.append(power_curve(name, sizes, draws, ahead))
-        by_time.append(power_curve(name, steps, draws, [factor * longest for factor in (2, LONGER)]))
+        by_data.append(power_curve(name, sizes, draws, ahead, most))
+        by_time.append(power_curve(name, steps, draws, [factor * longest for factor in (2, LONGER)], most))
     return tuple(c for c in by_data if c is not None), tuple(c for c in by_time if c is not None)
 
 

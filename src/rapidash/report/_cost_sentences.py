@@ -61,7 +61,9 @@ class CostFigures:
             cost=found["cost"],
             share=found["share"],
             low=found["low"],
-            high=found["high"],
+            high=None
+            if found["high"] is None
+            else max(found["share"], min(1.0, found["high"])),  # averages have errors
             own=found["own_pose"],
             pose_helps=found["pose_helps"],
             elements=found["elements"],

@@ -15,9 +15,10 @@ from rapidash.represent.pooling import (
     LEAK,
     error_name,
 )
-from rapidash.study import Estimate, StudySummary, VariantSummary, estimate
+from rapidash.study import Estimate, StudySummary, VariantSummary, error_estimate, estimate
 
 _FIGURES = (LEAK, COVARIATE, COVARIATE_ANYHOW, DISCREPANCY, CONDITIONAL)
+_LARGEST = {COVARIATE: 1.0, COVARIATE_ANYHOW: 1.0}  # shares of the variance
 _NON_COMMERCIAL = "ABIDE I is licensed CC BY-NC-SA: no commercial use, and these figures are under the same terms."
 ByUnit = Mapping[str, float]  # seed, or site, or group of sites, and the value
 
@@ -34,7 +35,11 @@ def pooling_section(summary: StudySummary) -> Section | None:
     errors = {name: {who: _errors(rows, who, is_held_out) for who in ANSWERERS} for name, rows in levels.items()}
     figures = {name: {figure: _figure(rows, figure) for figure in _FIGURES} for name, rows in levels.items()}
     table = [
-        (name, *(_cell(errors[name][who]) for who in ANSWERERS), *(_cell(figures[name][one]) for one in _FIGURES))
+        (
+            name,
+            *(_cell(errors[name][who], 100.0) for who in ANSWERERS),
+            *(_cell(figures[name][one], _LARGEST.get(one)) for one in _FIGURES),
+        )
         for name in levels
     ]
     units = "sites, each its mean over seeds" if is_held_out else "seeds"
@@ -82,8 +87,10 @@ def _by_seed(variant: VariantSummary, name: str) -> ByUnit:
     return {} if found is None else {str(seed): value for seed, value in found.by_seed.items()}
 
 
-def _cell(values: ByUnit) -> str:
-    found = estimate(dict(enumerate(values.values())))
+def _cell(values: ByUnit, most: float | None = None) -> str:
+    """Mean and interval; ``most`` is the largest value of a share."""
+    by_place = dict(enumerate(values.values()))
+    found = estimate(by_place) if most is None else error_estimate(by_place, most=most)
     return fmt.NOTHING if found is None else estimate_text(found)
 
 

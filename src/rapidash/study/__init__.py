@@ -8,6 +8,7 @@ from rapidash.study._data import check_data, training_subset
 from rapidash.study._design import Equal, StudyDesign
 from rapidash.study._designs import get_design
 from rapidash.study._equality import Equality
+from rapidash.study._estimate import Estimate, error_estimate, estimate, largest_value
 from rapidash.study._init import PRETRAINING, Init, Pretrained, SavedWeights
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._level import level_words, row_name
@@ -39,13 +40,10 @@ from rapidash.study._steps import with_steps
 from rapidash.study._store import Record, Store, StoreError
 from rapidash.study._study import run_study
 from rapidash.study._summary import (
-    Estimate,
     FigureSummary,
     StudySummary,
     VariantSummary,
     ViewSummary,
-    error_estimate,
-    estimate,
     letter,
     summarize,
 )
@@ -92,6 +90,7 @@ __all__ = [
     "false_discovery",
     "get_design",
     "judge",
+    "largest_value",
     "last_line",
     "letter",
     "level_words",

@@ -130,6 +130,6 @@ def _comparison(errors: Errors, name: str, other: str, p_value: float | None, p_
     mean, low, high = paired_difference(first, second)
     ratio = ratio_interval(first, second) if all(second[seed] > 0 for seed in shared) else None
     if ratio is not None and all(first[seed] >= 0 for seed in shared):
-        ratio = ratio.not_below_zero()
+        ratio = ratio.within(0.0)
     top, least, most = (None, None, None) if ratio is None else ratio
     return Comparison(name, other, len(shared), mean, low, high, top, least, most, p_value, p_adjusted)

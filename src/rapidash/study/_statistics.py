@@ -11,8 +11,9 @@ orders of the data; differences are therefore taken seed by seed, which removes 
   with 3 seeds, and below 0.05 only from 6 seeds on. `_judge` says which is used when. Many comparisons are adjusted
   together (Benjamini and Hochberg: false-discovery rate).
 * One seed has no interval: None, never 0.
-* Errors cannot be negative, which a t-interval over few seeds does not know: the part of an interval below 0 is cut off
-  (`not_below_zero`). Coverage stays what it was, since the truth was never in that part.
+* Errors cannot be negative, and error rates cannot exceed 100 %, which a t-interval over few seeds does not know: the
+  parts of an interval beyond these ends are cut off (`Interval.within`). Coverage stays what it was: the truth was never
+  in those parts.
 """
 
 import math
@@ -34,9 +35,10 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
 
-    def not_below_zero(self) -> "Interval":
-        """Without the part below 0, for quantities that cannot be negative."""
-        return self if self.low is None else self._replace(low=max(0.0, self.low))
+    def within(self, least: float, most: float = math.inf) -> "Interval":
+        """Without the parts below ``least`` and above ``most``, for quantities that cannot lie there."""
+        low, high = self.low, self.high
+        return Interval(self.mean, None if low is None else max(least, low), None if high is None else min(most, high))
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:

@@ -15,30 +15,15 @@ from rapidash.methods import AVERAGED
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._equality import Equality, equality_of
+from rapidash.study._estimate import Estimate, error_estimate, estimate, largest_value
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._level import Level, is_number, level_words, row_name
 from rapidash.study._recorded_run import Run
 from rapidash.study._records import Row, Study
-from rapidash.study._statistics import Interval, mean_interval
 
 LOST_EQUIVARIANCE, LOST_RATIO = 0.1, 1.1  # equivariance error, and rotated over plain test error
 _EQUIVARIANCE: Final = "equivariance error"
 _Entry = tuple[int, Mapping[str, Any]]  # seed and measurement
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean over seeds with its 95 % interval (None with one seed), and the value of every seed."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    by_seed: Mapping[int, float]
-
-    @property
-    def values(self) -> list[float]:
-        """Values in the order of their seeds."""
-        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
 
 
 @dataclass(frozen=True)
@@ -260,20 +245,6 @@ def letter(index: int) -> str:
     return (letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
 
 
-def estimate(values: Mapping[int, float]) -> Estimate | None:
-    """Mean and 95 % interval of a value per seed; None without values."""
-    return Estimate(*mean_interval([values[seed] for seed in sorted(values)]), dict(values)) if values else None
-
-
-def error_estimate(values: Mapping[int, float]) -> Estimate | None:
-    """As `estimate`, for errors: where none is negative, the interval does not reach below 0."""
-    found = estimate(values)
-    if found is None or min(values.values()) < 0:
-        return found
-    _, low, high = Interval(found.mean, found.low, found.high).not_below_zero()
-    return replace(found, low=low, high=high)
-
-
 def summarize(study: Study, *, fraction: float | None = None) -> StudySummary:
     """The summary of every variant of a study.
 
@@ -343,8 +314,8 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         exact=exact,
         oracle=described.get("symmetry", "oracle") is True,
         runs=own,
-        test=_over_seeds(runs, "test_error"),
-        rotated=_over_seeds(runs, "test_error_rotated"),
+        test=_test_errors(runs, "test_error"),
+        rotated=_test_errors(runs, "test_error_rotated"),
         equivariance=_equivariance(runs),
         parameters=_median(runs, "parameters"),
         seconds_per_step=_median(runs, "seconds_per_step"),
@@ -372,8 +343,16 @@ def _withdrawn(summary: VariantSummary) -> VariantSummary:
     return replace(summary, reasons=tuple(reasons), exact=False)
 
 
-def _over_seeds(runs: Iterable[Run], *path: str) -> Estimate | None:
-    return error_estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None})
+def _over_seeds(runs: Iterable[Run], *path: str, most: float | None = None) -> Estimate | None:
+    return error_estimate({run.seed: value for run in runs if (value := run.number(*path)) is not None}, most=most)
+
+
+def _test_errors(runs: Sequence[Run], *path: str) -> Estimate | None:
+    return _over_seeds(runs, *path, most=_largest_error(runs[0]) if runs else None)
+
+
+def _largest_error(run: Run) -> float | None:
+    return largest_value(run.text("metric"), run.text("unit"))
 
 
 def _view_names(runs: Iterable[Run]) -> list[str]:
@@ -409,8 +388,8 @@ def _views(runs: tuple[Run, ...]) -> tuple[ViewSummary, ...]:
         ViewSummary(
             name,
             next((text for run in runs if (text := run.text("views", name, "symmetry", "effective"))), ""),
-            _over_seeds(runs, "test_error_tta") if name == AVERAGED else _over_seeds(runs, "views", name, "test_error"),
-            _over_seeds(runs, "views", name, "test_error_rotated"),
+            _test_errors(runs, *(("test_error_tta",) if name == AVERAGED else ("views", name, "test_error"))),
+            _test_errors(runs, "views", name, "test_error_rotated"),
             _equivariance_of_view(runs, name),
         )
         for name in others
@@ -443,11 +422,13 @@ def _figures(runs: tuple[Run, ...]) -> tuple[tuple[FigureSummary, ...], tuple[st
         of_unit, unit, other_unit = _of_one_kind(known, "unit")
         kept, better, other_better = _of_one_kind(of_unit, "better")
         figure = FigureSummary(name, group, shown, unit, better, {})
+        most = largest_value(name, unit)
         faults += [f"{figure.title}: {fault}" for fault in (other_unit, other_better) if fault]
         values: dict[str, dict[int, float]] = {moment: {} for moment in MOMENTS}
         for seed, measured in kept:
             values.setdefault(measured["moment"], {})[seed] = measured["value"]
-        moments = {moment: value for moment in values if (value := estimate(values[moment])) is not None}
+        estimates = {m: estimate(v) if most is None else error_estimate(v, most=most) for m, v in values.items()}
+        moments = {moment: value for moment, value in estimates.items() if value is not None}
         if moments:
             found.append(replace(figure, moments=moments))
     return tuple(found), tuple(faults)
@@ -496,8 +477,11 @@ def _equivariance(runs: tuple[Run, ...]) -> dict[str, dict[str, Estimate]]:
 def _by_num_train(runs: Iterable[Run]) -> dict[float, Estimate]:
     """Test error by the number of training samples."""
     by_size: dict[float, dict[int, float]] = {}
+    most = None
     for run in runs:
         size, error = run.number("num_train"), run.number("test_error")
         if run.is_done and size is not None and error is not None:
             by_size.setdefault(size, {})[run.seed] = error
-    return {size: found for size in sorted(by_size) if (found := error_estimate(by_size[size])) is not None}
+            most = _largest_error(run)
+    estimates = {size: error_estimate(by_size[size], most=most) for size in sorted(by_size)}
+    return {size: found for size, found in estimates.items() if found is not None}

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
+from rapidash.tasks._error_unit import error_unit
 from rapidash.tasks._field_network import FieldNetwork
 from rapidash.tasks._point_inputs import cloud_means
 
@@ -66,8 +67,8 @@ class FieldTask:
 
     @property
     def unit(self) -> str:
-        """Percent, or the unit of the target."""
-        return "%" if self._is_class else self.output.unit
+        """Percent of an error rate; else the unit of the target, percentage points if that is percent."""
+        return "%" if self._is_class else error_unit(self.output.unit)
 
     @cached_property
     def _variance(self) -> float:

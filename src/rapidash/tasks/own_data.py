@@ -19,6 +19,7 @@ from rapidash.datasets import DataError, FileCloud, Mesh, OnError, as_entries, r
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
+from rapidash.tasks._error_unit import error_unit
 from rapidash.tasks._file_task import NeededField, Output, total_energy
 from rapidash.tasks._molecule_files import symbols
 from rapidash.tasks._own_columns import (
@@ -363,11 +364,11 @@ class OwnDataTask:
 
     @property
     def unit(self) -> str:
-        """Percent, or that of the target, or of the forces."""
+        """Percent of an error rate; else that of the target or the forces, percentage points if that is percent."""
         if self.kind == "class":
             return "%"
         name, unit = (self.forces, self.force_unit) if self.kind == "forces" else (self.target, self.target_unit)
-        return unit or f"unit of {name}"
+        return error_unit(unit) or f"unit of {name}"
 
     def loss(self, prediction: Tensor, batch: CloudBatch) -> Float[Tensor, ""]:
         """Cross-entropy, or the mean squared error in units of `scales`, of extensive numbers per point."""
