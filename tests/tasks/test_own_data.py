@@ -228,7 +228,7 @@ def test_a_table_gives_a_model_and_predictions(tmp_path: Path, capsys: pytest.Ca
     assert "needs files" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("given", "error"), [("%", "percentage points"), ("mm", "mm"), ("", "unit of size (mm)")])
+@pytest.mark.parametrize(("given", "error"), [("%", "percentage points"), ("mm", "mm"), ("", "unit of size")])
 def test_an_error_of_per_cents_is_in_percentage_points(tmp_path: Path, given: str, error: str) -> None:
     options, _ = own_data_options([write_table(tmp_path / "a.csv")], "size (mm)", column="cloud", unit=given)
     assert get_task("own-data", **options).unit == error

@@ -12,8 +12,8 @@ orders of the data; differences are therefore taken seed by seed, which removes 
   together (Benjamini and Hochberg: false-discovery rate).
 * One seed has no interval: None, never 0.
 * Errors cannot be negative, and error rates cannot exceed 100 %, which a t-interval over few seeds does not know: the
-  parts of an interval beyond these ends are cut off (`Interval.within`). Coverage stays what it was: the truth was never
-  in those parts.
+  parts of an interval beyond these ends are cut off (`Interval.within`). Coverage stays what it was: the truth was
+  never in those parts.
 """
 
 import math
