@@ -12,6 +12,7 @@ import torch
 
 from rapidash import cli
 from rapidash.datasets import SHAPENET_CATEGORIES
+from rapidash.datasets._meshes import read_ply
 from rapidash.methods import Variant
 from rapidash.models import OrderedMLPConfig
 from rapidash.predict import TrainedModel
@@ -185,6 +186,40 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
     shown = capsys.readouterr().err
     assert shown.startswith("rapidash: error: scan.npz: it has no category: looked for one per cloud in the file")
     assert len(shown.splitlines()) == 1
+
+
+def test_a_file_that_is_replaced_is_told_before(tmp_path: Path, capsys) -> None:
+    folder = str(saved_molecules(tmp_path / "model"))
+    Path("water.xyz").write_text(WATER)
+    assert run("predict", folder, "water.xyz") == 0
+    assert "exists" not in capsys.readouterr().err
+    assert run("predict", folder, "water.xyz") == 0
+    told = "rapidash: warning: water.predictions.xyz exists and will be replaced: --out FILE writes another\n"
+    assert told in capsys.readouterr().err
+    assert run("predict", folder, "water.xyz", "--out", "other.xyz") == 0
+    assert "exists" not in capsys.readouterr().err
+
+
+def test_columns_and_faces_of_a_ply_stay_beside_the_predictions(tmp_path: Path) -> None:
+    folder = str(saved_parts(tmp_path / "model"))
+    rng = np.random.default_rng(0)
+    rows = [f"{x} {y} {z} 0 0 1 {255 - i} {i % 7} 0.5" for i, (x, y, z) in enumerate(rng.normal(size=(256, 3)))]
+    names = ["float x", "float y", "float z", "float nx", "float ny", "float nz", "uchar red", "int part", "float dose"]
+    head = ["ply", "format ascii 1.0", "element vertex 256", *(f"property {name}" for name in names)]
+    head += ["element face 2", "property list uchar int vertex_indices", "end_header"]
+    Path("scan.ply").write_text("\n".join([*head, *rows, "3 0 1 2", "4 2 3 4 5"]) + "\n")
+    assert run("predict", folder, "scan.ply", "--category", "Chair", "--out", "made.ply") == 0
+    made = read_ply(Path("made.ply"))
+    found = {name: column[:, 0] for name, column in made.properties.items() if column.shape[1] == 1}
+    assert made.properties["normal"].tolist() == [[0.0, 0.0, 1.0]] * 256
+    assert (found["dose"] == 0.5).all()
+    assert found["part_of_file"].tolist() == [i % 7 for i in range(256)]
+    assert found["red_of_file"].tolist() == list(range(255, -1, -1))
+    assert (found["red_of_file"].dtype, found["part_of_file"].dtype) == (np.uint8, np.int32)
+    assert set(found["part"].tolist()) <= set(range(50))
+    assert len(found["red"]) == 256
+    assert made.triangles.shape == (3, 3)  # the polygon as two
+    assert made.triangles[0].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

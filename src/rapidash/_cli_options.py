@@ -234,6 +234,12 @@ def use_data(folder: str | None) -> None:
     os.environ[DATA_VARIABLE] = str(Path(folder).expanduser().resolve())
 
 
+def warn_of_replacing(path: Path) -> None:
+    """Say before the work that a file is there which its result will replace."""
+    if path.exists():
+        print(f"rapidash: warning: {path} exists and will be replaced: --out FILE writes another", file=sys.stderr)
+
+
 def _add_common(parser: Parser, design: StudyDesign, name: str) -> None:
     out = f"runs/train-{name}"
     if parser.prog.endswith("study"):

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapidash._cli_options import add_average, add_data, check_average, use_data
+from rapidash._cli_options import add_average, add_data, check_average, use_data, warn_of_replacing
 from rapidash._cli_parser import Parser
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def predict(words: list[str]) -> int:
         """Refuse, before the work, a place that cannot be written or a format that cannot hold the predictions."""
         check_place(place(first), options.files)
         check_fit(place(first), first, num_clouds)
+        warn_of_replacing(place(first))
 
     parser = _parser()
     options = parser.parse_args(words)
@@ -96,7 +97,10 @@ def _parser() -> Parser:
         "--out",
         type=str,
         metavar="FILE",
-        help="where predictions go (default: NAME.predictions.* beside FILE, of several files predictions.* here)",
+        help=(
+            "where predictions go (default: NAME.predictions.* beside FILE, of several files predictions.* here); a "
+            "file that is there is replaced, with a warning before"
+        ),
     )
     parser.add_argument(
         "--category", type=str, metavar="NAME", help="of the shapes whose file does not say it (segmentation)"

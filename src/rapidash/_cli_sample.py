@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapidash._cli_options import add_data, use_data
+from rapidash._cli_options import add_data, use_data, warn_of_replacing
 from rapidash._cli_parser import Parser
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def sample(words: list[str]) -> int:
     out = Path(options.out)
     check_sample_format(out, options.num)
     check_place(out)
+    warn_of_replacing(out)
     use_data(options.data)
     load_plugins()
     trained = TrainedModel.from_pretrained(options.checkpoint)

@@ -15,11 +15,10 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
 from rapidash._files import atomic_write
+from rapidash._training_folder import MODEL_FOLDER, RUNS_FOLDER, told_of_training
 from rapidash._version import __version__
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MODEL_FOLDER = "model"  # in the directory of a run
-RUNS_FOLDER = "work"  # in that of a training or study
 FORMAT_VERSION = 1
 _LIBRARY = "rapidash"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -83,6 +82,8 @@ def find_pretrained(path: Path | str) -> Path:
     if of_runs:
         shown = ", ".join(map(str, of_runs[:3])) + (", ..." if len(of_runs) > 3 else "")
         raise ValueError(f"{path} has the models of {len(of_runs)} runs: give the folder of one of them, {shown}")
+    if said := told_of_training(path):
+        raise FileNotFoundError(f"no saved model at {path}: {said}")
     found = "is a file of another name" if path.is_file() else "has neither" if path.is_dir() else "does not exist"
     raise FileNotFoundError(
         f"no saved model at {path}: expected a folder with {CONFIG} and {WEIGHTS}, and it {found}. "

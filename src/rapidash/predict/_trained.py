@@ -371,6 +371,7 @@ class TrainedModel:
         clouds: list[dict[str, Tensor]] = []
         given: list[Tensor] = []
         skipped: list[str] = []
+        source: FileCloud | None = None
         for path in paths:
             for name, found in as_entries(path, getattr(task, "read_files", read_clouds)(path)):
                 try:
@@ -389,6 +390,7 @@ class TrainedModel:
                     skipped.append(f"{name}: {bad}")
                 else:
                     clouds.append(cloud)
+                    source = None if names else found  # of the only one
                     given.append(pos)
                     names.append(name)
         if not clouds:
@@ -407,7 +409,7 @@ class TrainedModel:
             check(one.at_points(given[:1], rows[:1]) if rows else one, len(names))
         made = checked_predictions(self._predicted(data, names, **options), self.model)
         made = made.at_points(given, rows) if rows else made.at_places(torch.cat(places)) if places else made
-        return replace(made, skipped=tuple(skipped))
+        return replace(made, skipped=tuple(skipped), source=source)
 
     def _check_size(self, cloud: Mapping[str, Tensor]) -> None:
         """Raise DataError for another number of points than the network was made for, where that is one number."""

@@ -19,8 +19,10 @@ from torch import Tensor
 from rapidash._files import atomic_write
 from rapidash._names import unknown_name
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import CLOUD_FORMATS, ELEMENT_SYMBOLS
+from rapidash.datasets import CLOUD_FORMATS, ELEMENT_SYMBOLS, FileCloud
 from rapidash.groups import Position
+from rapidash.predict._file_columns import TYPES as PLY_TYPES
+from rapidash.predict._file_columns import faces_as_bytes, file_columns
 from rapidash.tasks import Output
 
 
@@ -35,6 +37,7 @@ class Predictions:
         skipped: a message for every bad entry that was left out.
         is_finite: (B,) whether all values for a cloud are finite; None where they are for every cloud.
         average: in words what they are averaged over, or in which frames they were made; empty for plain ones.
+        source: the cloud of the file that they are for, where it is one.
     """
 
     outputs: dict[str, Output]
@@ -43,6 +46,7 @@ class Predictions:
     skipped: tuple[str, ...] = ()
     is_finite: Bool[Tensor, " B"] | None = None
     average: str = ""
+    source: FileCloud | None = None
 
     def __getitem__(self, name: str) -> Tensor:
         """The values of an output. Raises: KeyError naming those that there are."""
@@ -84,7 +88,8 @@ class Predictions:
         in debye) is called ``NAME_predicted``. ``.csv`` has a row per cloud: outputs per cloud with their unit in the
         head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
         whole number; labels that are whole numbers stand there as in the files of the training, the names of others in
-        comments. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
+        comments. The other columns of the file of the cloud stay beside them, as ``NAME_of_file`` where an output or
+        its color has the name, and its faces as triangles. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
         of extended xyz; ``NAME_spread`` is then an output as all others. Where the values for some clouds are not
         finite, ``is_finite`` stands beside them: an array of npz, a key of extended xyz, a column of csv.
 
@@ -268,7 +273,9 @@ def _ply(made: Predictions) -> bytes:
             columns |= dict(zip(("red", "green", "blue"), _colors(output.values.reshape(-1).int().numpy()).T))
         names = [name] if values.shape[1] == 1 else [f"{name}_{index}" for index in range(values.shape[1])]
         columns |= dict(zip(names, values.T.numpy()))
-    kinds = {"f8": "double", "i4": "int", "u1": "uchar"}
+    source = made.source if made.source is not None and len(made.source.arrays["pos"]) == len(pos) else None
+    columns |= {} if source is None else file_columns(source, columns)
+    face_head, faces = faces_as_bytes(None if source is None else source.triangles)
     types = {name: column.dtype.str[1:] for name, column in columns.items()}
     table = np.empty(len(pos), dtype=[(name, f"<{kind}") for name, kind in types.items()])
     for name, column in columns.items():
@@ -278,8 +285,8 @@ def _ply(made: Predictions) -> bytes:
         if output.labels and not _are_numbers(output.labels):
             head += [f"comment {name} {number}: {label}" for number, label in enumerate(output.labels)]
     head.append(f"element vertex {len(pos)}")
-    head += [*(f"property {kinds[kind]} {name}" for name, kind in types.items()), "end_header", ""]
-    return "\n".join(head).encode("ascii", "replace") + table.tobytes()
+    head += [*(f"property {PLY_TYPES[kind]} {name}" for name, kind in types.items()), *face_head, "end_header", ""]
+    return "\n".join(head).encode("ascii", "replace") + table.tobytes() + faces
 
 
 def _are_numbers(labels: Sequence[str]) -> bool:
