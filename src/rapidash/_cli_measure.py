@@ -6,7 +6,8 @@ from pathlib import Path
 from rapidash._cli_options import add_data, use_data
 from rapidash._cli_own import OWN_HELP, OWN_TASK, OwnFilesError, says_of_files, taken_own_files, taken_reading
 from rapidash._cli_parser import Parser
-from rapidash._pretrained import MODEL_FOLDER, RUNS_FOLDER, find_pretrained
+from rapidash._pretrained import find_pretrained
+from rapidash._training_folder import MODEL_FOLDER, RUNS_FOLDER
 
 
 def measure(words: list[str]) -> int:

@@ -588,7 +588,7 @@ def _plural(num: int, noun: str) -> str:
 
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
-    from rapidash._pretrained import MODEL_FOLDER
+    from rapidash._training_folder import MODEL_FOLDER
     from rapidash.study import last_line
 
     if record["status"] != "done":

@@ -340,9 +340,22 @@ def test_units_that_are_not_known_are_told() -> None:
     said = with_calculator(pair.copy(), unknown, energy_unit="hartree").get_potential_energy()
     known = with_calculator(pair.copy(), pair_model()).get_potential_energy()
     assert said / known == pytest.approx(27.211386245988 / KCAL)
-    with pytest.raises(ValueError, match="energy_unit is 'eV', the record of the model says 'kcal/mol'"):
+    with pytest.raises(
+        ValueError, match="'eV', the record of the model says 'kcal/mol': where .*; train with --unit eV"
+    ):
         with_calculator(pair, pair_model(), energy_unit="eV").get_potential_energy()
     with pytest.raises(ValueError, match="says 'D', which is no unit of energy"):
         with_calculator(pair.copy(), pair_model(target_unit="D"), energy_unit="eV").get_potential_energy()
     with pytest.raises(ValueError, match="energy_unit must be one of eV, hartree"):
         RapidashCalculator(unknown, energy_unit="cal")
+
+
+def test_numbers_of_half_precision_are_refused_before_the_first_energy() -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.int32):
+        with pytest.raises(ValueError, match=rf"computed in float32 or float64, got dtype {dtype}: give dtype"):
+            RapidashCalculator(network(), dtype=dtype)
+    half = network()
+    half.model.to(torch.bfloat16)
+    with pytest.raises(ValueError, match=r"got dtype of the weights torch.bfloat16: give dtype"):
+        RapidashCalculator(half)
+    assert np.isfinite(with_calculator(quartz(), half, dtype=torch.float32).get_potential_energy())

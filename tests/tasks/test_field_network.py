@@ -223,6 +223,47 @@ def test_clouds_that_repeat_have_edges_across_the_boundary() -> None:
         FieldNetwork(EGNNConfig(channels=8, num_layers=1), data, target="energy")
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "value", "inputs", "target", "message"),
+    [
+        ("vel", 0, 0.0, ("vel",), "vel", "target 'vel' is among the inputs, pos, vel: there is nothing to learn"),
+        ("pos", 0, 0.0, (), "pos", "target 'pos' is among the inputs, pos: there is nothing to learn"),
+        (
+            "speed",
+            2,
+            float("nan"),
+            (),
+            "speed",
+            "'speed' has values that are not finite in 1 of 18 rows, .* row 2: leave",
+        ),
+        ("hand", 3, float("inf"), ("hand",), "speed", "'hand' has values that are not finite in 1 of 4 rows, .* row 3"),
+        (
+            "inertia",
+            1,
+            0.5,
+            (),
+            "inertia",
+            r"'inertia' is not symmetric: row 1 and .* 0.5 apart.*learn \(T \+ T\^t\) / 2",
+        ),
+    ],
+)
+def test_what_cannot_be_learned_is_said(
+    name: str, row: int, value: float, inputs: tuple[str, ...], target: str, message: str
+) -> None:
+    data = clouds()
+    tensor = data.tensors[name].clone()
+    tensor[(row, 0, 1) if name == "inertia" else row] += value
+    changed = CloudDataset({**data.tensors, name: tensor}, data.fields, COUNTS)
+    with pytest.raises(ValueError, match=message):
+        FieldNetwork(ORIENTED, changed, inputs, target=target)
+
+
+def test_a_tensor_that_is_symmetric_to_rounding_is_taken() -> None:
+    data = clouds()
+    nearly = data.tensors["inertia"] * (1 + 1e-6 * torch.rand(4, 3, 3, generator=seeded("rounding")).double())
+    FieldNetwork(ORIENTED, CloudDataset({**data.tensors, "inertia": nearly}, data.fields, COUNTS), target="inertia")
+
+
 def test_what_does_not_fit_is_said() -> None:
     data = clouds()
     with pytest.raises(ValueError, match=r"unknown field of the data 'momentun'.*did you mean 'momentum'"):

@@ -232,3 +232,16 @@ def test_a_table_gives_a_model_and_predictions(tmp_path: Path, capsys: pytest.Ca
 def test_an_error_of_per_cents_is_in_percentage_points(tmp_path: Path, given: str, error: str) -> None:
     options, _ = own_data_options([write_table(tmp_path / "a.csv")], "size (mm)", column="cloud", unit=given)
     assert get_task("own-data", **options).unit == error
+
+
+def test_units_that_no_file_says_are_told(tmp_path: Path) -> None:
+    pytest.importorskip("ase", reason="files of atoms are read by ASE")
+    path = write_xyz(tmp_path / "a.xyz")
+    told = "no unit stands in the files: REF_energy is taken for eV and MACE_forces for eV/angstrom, as ASE has them"
+    options, said = own_data_options([path], "energy,forces")
+    assert [line for line in said if line.startswith("no unit")] == [f"{told}; --unit says another"]
+    options, said = own_data_options([path], "energy,forces", unit="kcal/mol")
+    assert (options["target_unit"], options["force_unit"]) == ("kcal/mol", "kcal/mol/angstrom")
+    assert not any(line.startswith("no unit") for line in said)
+    _, said = own_data_options([write_table(tmp_path / "b.csv")], "size", column="cloud")
+    assert not any(line.startswith("no unit") for line in said)

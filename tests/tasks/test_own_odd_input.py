@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rapidash.cli import main
-from rapidash.datasets import DataError
+from rapidash.datasets import DataError, FileCloud, read_valued_clouds
 from rapidash.measure import TaskSymmetryBreaking
 from rapidash.report._measured_data import _pose_sentence, _target_sentence
 from rapidash.study.designs.own_data import own_data_design
@@ -48,6 +48,25 @@ def test_a_header_that_announces_more_atoms_than_there_are_lines_ends(tmp_path: 
     path.write_text(path.read_text() + "99999999999\nenergy=1.0\nO 0 0 0\n")
     with pytest.raises(DataError, match="a frame announces more atoms than the file has lines"):
         read_own(Wanted((str(path),), ("energy",)))
+
+
+def test_an_empty_line_between_frames_is_told_with_its_number(tmp_path: Path) -> None:
+    pytest.importorskip("ase", reason="files of atoms are read by ASE, which ends there without a word")
+    frame = "2\nenergy=1.0\nO 0 0 0\nH 1 0 0\n"
+    path = tmp_path / "gap.xyz"
+    for text, message in (
+        (frame + frame + "\n" + frame, "line 9 is empty, and '2' follows in line 10: frames stand one directly after"),
+        (frame + "VEC1 9 0 0\n\n \n" + frame, "line 6 is empty, and '2' follows in line 8"),
+        ("\n" + frame, "line 1 is empty, and '2' follows in line 2"),
+    ):
+        path.write_text(text)
+        entries = [found for _, found in read_valued_clouds(path)]
+        assert message in str(entries[-1])
+        assert all(isinstance(found, FileCloud) for found in entries[:-1])
+        assert len(entries) == text[: text.index("\n\n") if "\n\n" in text else 0].count("energy") + 1
+    for text in (frame + frame + "\n\n", "2\n\nO 0 0 0\nH 1 0 0\n" + frame):  # behind all frames, and a comment
+        path.write_text(text)
+        assert [type(found) for _, found in read_valued_clouds(path)] == [FileCloud] * 2
 
 
 @pytest.mark.parametrize("target", ["z", "pos"])

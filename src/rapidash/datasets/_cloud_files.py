@@ -40,6 +40,7 @@ class FileCloud:
         cell: (D, D) vectors along which the cloud repeats, a row each; None where it does not repeat.
         periodic: (D,) along which of them.
         units: of arrays and values, by name, where the format says them.
+        assumes_units: whether they are those of a convention, because the format says none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class FileCloud:
     cell: Array | None = None
     periodic: Array | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    assumes_units: bool = False
 
 
 Entries = Iterator[tuple[str, FileCloud | DataError]]

@@ -1,7 +1,8 @@
 """Structures of atoms with what was computed for them: extended xyz and other formats by ASE, sdf by RDKit."""
 
 import io
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rapidash.datasets._cloud_files import Entries, FileCloud
 from rapidash.datasets._reading import Array, DataError
+from rapidash.datasets._xyz import is_count
 
 _MOST_BEHIND = 1000  # lines behind the end of a file
 _ASE_UNITS = {
@@ -37,7 +39,7 @@ def read_ase_structures(path: Path) -> Entries:
         raise ImportError("files of atoms with values need ASE: pip install 'rapidash[mol]'") from error
     if path.suffix.lower() in (".xyz", ".extxyz"):
         with _EndingText(path.open("rb")) as text:
-            yield from _entries(path, ase.io.iread(text, index=":", format="extxyz"))
+            yield from _entries(path, ase.io.iread(text, index=":", format="extxyz"), gap=lambda: _gap(path))
     else:
         yield from _entries(path, ase.io.iread(path, index=":", do_not_split_by_at_sign=True))
 
@@ -56,7 +58,29 @@ class _EndingText(io.TextIOWrapper):
         return line
 
 
-def _entries(path: Path, frames: Iterator[Any]) -> Entries:
+def _gap(path: Path) -> str:
+    """What is wrong where ASE ends at an empty line between frames and says nothing; empty where there is none."""
+    number = 0
+    with path.open("rb") as file:
+        while line := file.readline():
+            number += 1
+            if not line.strip():
+                break
+            if line.lstrip().startswith(b"VEC"):  # a vector of the cell, behind the atoms
+                continue
+            if not is_count(line.decode("ascii", "replace")):
+                return ""  # which ASE says
+            number += sum(1 for _ in itertools.islice(file, int(line) + 1))
+        for behind, following in enumerate(file, start=number + 1):
+            if word := following.decode("utf-8", "replace").strip():
+                return (
+                    f"line {number} is empty, and {word[:40]!r} follows in line {behind}: frames stand one directly "
+                    "after the other, so remove the empty lines between them"
+                )
+    return ""
+
+
+def _entries(path: Path, frames: Iterator[Any], gap: Callable[[], str] = str) -> Entries:
     number = 0
     while True:
         name = f"{path}, frame {number}"
@@ -68,7 +92,9 @@ def _entries(path: Path, frames: Iterator[Any]) -> Entries:
             yield name, DataError(f"ASE cannot read it: {said}")
             return
         if atoms is None:
-            if number == 0:
+            if problem := gap():
+                yield name, DataError(problem)
+            elif number == 0:
                 raise DataError(f"{path} has no structure")
             return
         try:
@@ -96,10 +122,10 @@ def _of_atoms(name: str, atoms: Any) -> FileCloud:
     units = {key: unit for key in {**arrays, **values} if (unit := _unit(key))}
     periodic = np.asarray(atoms.pbc, dtype=bool)
     if not periodic.any():
-        return FileCloud(name, arrays, values=values, units=units)
+        return FileCloud(name, arrays, values=values, units=units, assumes_units=bool(units))
     cell = np.asarray(atoms.cell[:], dtype=np.float64)
     check_cell(cell, periodic)
-    return FileCloud(name, arrays, values=values, units=units, cell=cell, periodic=periodic)
+    return FileCloud(name, arrays, values=values, units=units, assumes_units=bool(units), cell=cell, periodic=periodic)
 
 
 def check_cell(cell: Array, periodic: Array) -> None:

@@ -35,8 +35,9 @@ class RapidashCalculator(Calculator):
     ``forces_spread`` (N,), ``stress_spread`` and ``energies_spread`` (N,), see `rapidash.predict.PotentialValues`.
 
     The energy is that of the training data: where these had a mean or a number for each element taken off, it is in it.
-    Energies of another unit become eV by ``rapidash.datasets.EV_PER``; ``units`` says so. Positions and cell go to the
-    model as they are, in angstrom.
+    Energies of another unit become eV by ``rapidash.datasets.EV_PER``; ``units`` says so. Energies of xyz and other
+    files of atoms, which name no unit, were taken for eV in training, as ASE has them: ``rapidash train`` says so, and
+    its ``--unit`` says another. Positions and cell go to the model as they are, in angstrom.
 
     Args:
         model: a trained model, or the folder of one: what `TrainedModel.from_pretrained` takes.
@@ -44,7 +45,8 @@ class RapidashCalculator(Calculator):
             itself averages over.
         energy: name of the output that is the energy, where the task does not say which.
         energy_unit: of the model's energies, where its record does not say it: "eV", "hartree", "kcal/mol", "kJ/mol".
-        dtype: in which to compute; default: that of the weights. ``torch.float64`` for finite differences.
+        dtype: in which to compute, float32 or float64; default: that of the weights. ``torch.float64`` for finite
+            differences.
         device: such as "cpu" or "cuda".
     Raises: as `Potential`, of which `calculate` also has the errors; ValueError for an unknown unit, or one that is not
         that of the record.
@@ -125,7 +127,10 @@ class RapidashCalculator(Calculator):
         if stated is None and unit not in ("", "1") and not unit.startswith("unit of "):
             raise ValueError(f"the record of the model says {unit!r}, which is no unit of energy: take another output")
         if stated is not None and self.energy_unit not in (None, stated):
-            raise ValueError(f"energy_unit is {self.energy_unit!r}, the record of the model says {unit!r}")
+            raise ValueError(
+                f"energy_unit is {self.energy_unit!r}, the record of the model says {unit!r}: where the files of the "
+                f"training named no unit it was taken for eV; train with --unit {self.energy_unit}"
+            )
         used = self.energy_unit or stated
         assert used is not None
         self.units = f"1 {used} of the model = {EV_PER[used]:.8g} eV"

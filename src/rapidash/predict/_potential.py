@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash._pretrained import model_dtype
 from rapidash.data import CloudBatch
 from rapidash.datasets import DataError, FileCloud
 from rapidash.geometry import Cell
@@ -60,11 +61,11 @@ class Potential:
         average, num_elements, seed: as for `TrainedModel.predict`.
         energy: name of the output that is the energy, of a task that does not say which; default: the number of each
             structure with "energy" in its name.
-        dtype: in which to compute; default: that of the weights.
+        dtype: in which to compute, float32 or float64; default: that of the weights.
         device: such as "cpu" or "cuda".
         batch_size: elements of the average at a time.
     Raises: ValueError for a model of clouds without elements, or of two dimensions, one that needs more than atoms and
-        a cell, an average that there is not, or a batch size below 1.
+        a cell, an average that there is not, another dtype, or a batch size below 1.
     """
 
     def __init__(
@@ -90,6 +91,10 @@ class Potential:
             raise ValueError(f"the model of {trained.task_name} needs {more[0]!r} of every atom: it is no potential")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        used = dtype if dtype is not None else getattr(torch, model_dtype(trained.model))
+        if used not in (torch.float32, torch.float64):
+            of = "of the weights " if dtype is None else ""
+            raise ValueError(f"a potential is computed in float32 or float64, got dtype {of}{used}: give dtype")
         self.average = chosen_average(
             average, num_elements, random_frame=False, own=trained._own_average, dim=trained.task.dim
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rapidash._plain import to_plain
-from rapidash._pretrained import MODEL_FOLDER
+from rapidash._training_folder import MODEL_FOLDER
 from rapidash.methods import Supervised, in_view
 from rapidash.nn import used_parameters
 from rapidash.ops import use_products

@@ -8,8 +8,9 @@ from typing import Any
 from torch import nn
 
 from rapidash._plain import to_plain
-from rapidash._pretrained import CONFIG, MODEL_FOLDER, find_pretrained
+from rapidash._pretrained import CONFIG, find_pretrained
 from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
+from rapidash._training_folder import MODEL_FOLDER
 from rapidash.methods import FULL, Task
 from rapidash.predict import TrainedModel
 from rapidash.study._plugins import load_plugins

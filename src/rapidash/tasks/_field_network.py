@@ -29,6 +29,7 @@ from rapidash.tasks._point_inputs import displacements, network_ledger, point_in
 
 _MIRRORED: Final = (Pseudoscalar, Pseudovector)
 _CELL: Final = ("cell", "periodic")
+_ASYMMETRY: Final = 1e-4  # of the largest entry, more than rounding
 
 
 class FieldNetwork(nn.Module):
@@ -53,8 +54,9 @@ class FieldNetwork(nn.Module):
         inputs: names of input fields beside ``pos``.
         target: name of the field to predict.
     Shape: as the target, (B, ...) or (N, ...); of a class (B, K) or (N, K).
-    Raises: ValueError for a field that is missing or that no network takes or gives, and a symmetry whose reflections
-        are not those of all of space.
+    Raises: ValueError for a field that is missing or that no network takes or gives, a target that is among the inputs,
+        values that are not finite, tensors that are not symmetric, and a symmetry whose reflections are not those of
+        all of space.
     """
 
     center: Tensor
@@ -68,6 +70,7 @@ class FieldNetwork(nn.Module):
         for name in (*inputs, target):
             if name not in data.fields:
                 raise ValueError(unknown_name("field of the data", name, data.fields))
+        _check_values(data, inputs, target)
         self.names, self.target, self.output = tuple(inputs), target, data.fields[target]
         self.has_cell = "cell" in data.fields
         self.pool = getattr(chosen.model, "pool", "sum")
@@ -275,3 +278,25 @@ class FieldNetwork(nn.Module):
 def _vectors(tensor: Tensor) -> Tensor:
     """(rows, V, D), of (rows, D) too."""
     return tensor[:, None] if tensor.dim() == 2 else tensor.flatten(1, -2)
+
+
+def _check_values(data: CloudDataset, inputs: Sequence[str], target: str) -> None:
+    """Raises: ValueError for a target that the network sees, and values from which nothing can be learned."""
+    seen = ("pos", *inputs, *(name for name in _CELL if name in data.fields))
+    if target in seen:
+        raise ValueError(f"target {target!r} is among the inputs, {', '.join(seen)}: there is nothing to learn")
+    for name in (*seen, target):
+        tensor = data.tensors[name]
+        bad = ~tensor.isfinite().reshape(len(tensor), -1).all(dim=1)
+        if bad.any():
+            rows = f"{int(bad.sum())} of {len(tensor)} rows, the first is row {int(bad.nonzero()[0])}"
+            raise ValueError(f"field {name!r} has values that are not finite in {rows}: leave these clouds out")
+    tensor = data.tensors[target]
+    if isinstance(data.fields[target].representation, Tensor2) and tensor.dim() == 3:
+        apart = (tensor - tensor.mT).abs().amax(dim=(1, 2))
+        if bool((apart > _ASYMMETRY * tensor.abs().max()).any()):
+            raise ValueError(
+                f"target {target!r} is not symmetric: row {int(apart.argmax())} and its transpose are "
+                f"{float(apart.max()):.3g} apart. A network gives symmetric tensors: learn (T + T^t) / 2, and the other "
+                "part as a pseudovector"
+            )

@@ -102,11 +102,12 @@ def own_data_options(
         "digest": fingerprint(places),
     }
     if len(names) == 2:
-        options |= {"forces": clouds.names[1], "force_unit": clouds.units[1]}
+        force_unit = f"{unit}/angstrom" if unit and clouds.assumes_units else clouds.units[1]
+        options |= {"forces": clouds.names[1], "force_unit": force_unit}
     options |= others
     task = OwnDataTask(**options)
     read_also_as(task.wanted, clouds)
-    return options, _said(task, clouds, told)
+    return options, [*_said(task, clouds, told), *(_assumed(task, clouds) if unit is None else ())]
 
 
 def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, ...]) -> None:
@@ -209,6 +210,17 @@ def _said(task: OwnDataTask, clouds: OwnClouds, told: Told) -> list[str]:
     if clouds.skipped:
         lines.append(f"left out: {len(clouds.skipped)} clouds; the first: {clouds.skipped[0]}")
     return lines
+
+
+def _assumed(task: OwnDataTask, clouds: OwnClouds) -> list[str]:
+    """That the unit of the target is an assumption, where the files say none."""
+    if not clouds.assumes_units or not task.target_unit:
+        return []
+    also = f" and {clouds.names[1]} for {task.force_unit}" if task.kind == "forces" else ""
+    return [
+        f"no unit stands in the files: {clouds.names[0]} is taken for {task.target_unit}{also}, as ASE has them; --unit "
+        "says another"
+    ]
 
 
 def _undetermined(task: OwnDataTask) -> str:

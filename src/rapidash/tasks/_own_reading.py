@@ -66,6 +66,7 @@ class OwnClouds:
         levels: by target, ``"cloud"`` or ``"point"``.
         names: by target, its name in the files.
         units: by target, its unit where the files say it, else empty.
+        assumes_units: whether a file says none, and its units are those of a convention.
         groups: of each cloud, where they are asked for.
         file: (B,) the file of each cloud.
         paths: of the files.
@@ -81,6 +82,7 @@ class OwnClouds:
     levels: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
+    assumes_units: bool = False
     groups: list[str] = field(default_factory=list)
     file: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     paths: tuple[str, ...] = ()
@@ -207,6 +209,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
         row = None
         if isinstance(found, FileCloud):
             first = first or _outline(found)
+            out.assumes_units = out.assumes_units or found.assumes_units
             _check_alike(first, found)
             known |= dict.fromkeys([*found.values, *(key for key in found.arrays if key not in ("pos", "z"))])
             out.seen += 1
