@@ -177,3 +177,22 @@ def test_measure_takes_norms_of_vectors_and_says_what_it_cannot(
     assert "no.xyz does not exist" in capsys.readouterr().err
     assert main(["measure", "--target", "dipole"]) == 2
     assert "needs files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--target", "x"], []])
+def test_a_folder_without_known_files_is_told_with_the_kinds(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    for command in ("measure", "train", "study"):
+        assert main([command, str(tmp_path / "notes"), *words]) != 0
+        shown = capsys.readouterr().err
+        assert f"{tmp_path / 'notes'}" in shown
+        assert ".xyz, .extxyz, .traj, .cif" in shown
+        assert "unrecognized" not in shown
+
+
+def test_measure_says_which_command_takes_a_model_that_comes_along(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["measure", "dipole"]) == 1
+    assert "not saved by a run: rapidash predict takes it, rapidash measure only models of" in capsys.readouterr().err

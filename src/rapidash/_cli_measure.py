@@ -7,7 +7,7 @@ from rapidash._cli_options import add_data, use_data
 from rapidash._cli_own import OWN_HELP, OWN_TASK, OwnFilesError, says_of_files, taken_own_files, taken_reading
 from rapidash._cli_parser import Parser
 from rapidash._pretrained import find_pretrained
-from rapidash._training_folder import MODEL_FOLDER, RUNS_FOLDER
+from rapidash._training_folder import MODEL_FOLDER, RUNS_FOLDER, told_of_training
 
 
 def measure(words: list[str]) -> int:
@@ -35,10 +35,15 @@ def _are_files(words: list[str]) -> bool:
         is_model = (first / RUNS_FOLDER).is_dir()
     if is_model and said:
         raise OwnFilesError(f"{said} is for files, and {first} is the folder of a model")
-    if is_model or not first.exists():
+    if is_model or said or not first.exists():
         return bool(said)
     found = [first] if first.is_file() else first.rglob("*")
-    return any(path.suffix.lower() in VALUED_FORMATS for path in found)
+    if any(path.suffix.lower() in VALUED_FORMATS for path in found):
+        return True
+    if told_of_training(first):  # a model that is missing
+        return False
+    kinds = ", ".join(VALUED_FORMATS)
+    raise OwnFilesError(f"{first} is no folder of a saved model, and there are no files of known kinds in it: {kinds}")
 
 
 def _measure_files(words: list[str]) -> int:

@@ -68,8 +68,11 @@ def study_parser(design: StudyDesign, name: str) -> Parser:
     parser.add_argument(
         "--init",
         type=str,
-        metavar="FOLDER",
-        help="beside each variant the same one that begins with the weights of a saved model (a run's folder) that fit",
+        metavar="MODEL",
+        help=(
+            "beside each variant the same one that begins with the weights of a saved model that fit: a run's folder, "
+            "or a name as rapidash predict takes it"
+        ),
     )
     parser.add_argument("--variants", nargs="+", type=str, metavar="NAME", help="only these; default: all")
     parser.add_argument(
@@ -126,8 +129,11 @@ def train_parser(design: StudyDesign, name: str, names: list[str]) -> Parser:
     parser.add_argument(
         "--init",
         type=str,
-        metavar="FOLDER",
-        help="begin with the weights of a saved model (a run's folder) that fit by name and shape, e.g. a pre-training",
+        metavar="MODEL",
+        help=(
+            "begin with the weights of a saved model that fit by name and shape, e.g. a pre-training: a run's folder, "
+            "or a name as rapidash predict takes it"
+        ),
     )
     what = (
         "also give the test error (a finished training is not repeated for it) of predictions averaged over this group"

@@ -88,7 +88,7 @@ def find_pretrained(path: Path | str) -> Path:
     raise FileNotFoundError(
         f"no saved model at {path}: expected a folder with {CONFIG} and {WEIGHTS}, and it {found}. "
         "A model of the Hugging Face hub has a name such as USER/NAME, one that comes along with the package a name "
-        "such as dipole"
+        "such as dipole; rapidash predict and --init take these"
     )
 
 

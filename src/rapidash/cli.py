@@ -300,7 +300,7 @@ def _train(words: list[str]) -> int:
     out = _output_folder(options.out or (f"runs/train-{task}" if own is None else default_folder("train", own)))
     known = Store(out).load(run.key)
     if known is None or known["status"] != "done":
-        _check_model(design.task, task_options, variant, options.init)
+        _check_model(design.task, task_options, variant, init.folder if isinstance(init, SavedWeights) else None)
         check_data(design.task, task_options)
     record = run_one(run, out, progress=not options.quiet)
     if record is None:

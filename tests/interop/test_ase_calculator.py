@@ -341,7 +341,7 @@ def test_units_that_are_not_known_are_told() -> None:
     known = with_calculator(pair.copy(), pair_model()).get_potential_energy()
     assert said / known == pytest.approx(27.211386245988 / KCAL)
     with pytest.raises(
-        ValueError, match="'eV', the record of the model says 'kcal/mol': where .*; train with --unit eV"
+        ValueError, match=r"'eV', the record of the model says 'kcal/mol': where .*; train with --unit eV"
     ):
         with_calculator(pair, pair_model(), energy_unit="eV").get_potential_energy()
     with pytest.raises(ValueError, match="says 'D', which is no unit of energy"):

@@ -159,3 +159,15 @@ def test_a_training_is_the_run_of_the_study_with_its_seed() -> None:
     assert options == dict(get_design("sie", full=False).runs()[6].task_options) | {
         "num_train": 60, "num_val": 24, "num_test": 24, "num_templates": 3
     }  # fmt: skip
+
+
+def test_a_training_begins_with_a_model_that_comes_along(capsys) -> None:
+    words = ["train", "nbody", "--variant", "E(3) on R3xS2", "--init", "nbody", "--out", "out", "--quiet"]
+    options = {"num_train": 8, "num_val": 4, "num_test": 4}
+    words += [word for name, value in options.items() for word in (f"--task_options.{name}", str(value))]
+    words += ["--train.steps", "2", "--train.warmup_steps", "0", "--train.eval_every", "2", "--train.threads", "1"]
+    assert run(*words) == 0
+    shown = capsys.readouterr().out
+    assert "pretrained/nbody: " in next(line for line in shown.splitlines() if "weights begin with" in line)
+    assert run(*words[:5], "dipol") == 2
+    assert "such as dipole; rapidash predict and --init take these" in capsys.readouterr().err

@@ -317,5 +317,5 @@ def test_weights_that_cannot_be_read_are_named(tmp_path: Path, run) -> None:
     with pytest.raises(ValueError, match=r"model.safetensors do not fit .*'linear.weight' is missing"):
         load_run(path)
     by_hand = TrainedModel("toy", {}, run("equivariant").variant, Equivariant())
-    with pytest.raises(ValueError, match=r"config.json: 'training' is empty"):
+    with pytest.raises(ValueError, match=r"config.json: 'training' does not say .*: rapidash predict takes it"):
         load_run(by_hand.save_pretrained(tmp_path / "by_hand"))

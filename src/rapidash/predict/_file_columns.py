@@ -9,8 +9,14 @@ from numpy.typing import NDArray
 from rapidash.datasets import FileCloud
 
 TYPES: Final = {
-    **{"f8": "double", "f4": "float", "i4": "int", "u4": "uint"},
-    **{"i2": "short", "u2": "ushort", "i1": "char", "u1": "uchar"},
+    "f8": "double",
+    "f4": "float",
+    "i4": "int",
+    "u4": "uint",
+    "i2": "short",
+    "u2": "ushort",
+    "i1": "char",
+    "u1": "uchar",
 }
 """Names of the numbers of ply by those of NumPy."""
 _PARTS: Final = {"normal": ("nx", "ny", "nz"), "vel": ("vx", "vy", "vz")}

@@ -89,8 +89,9 @@ class Predictions:
         head, classes by name. ``.ply`` (binary) has the points of one cloud with their outputs, and a color for every
         whole number; labels that are whole numbers stand there as in the files of the training, the names of others in
         comments. The other columns of the file of the cloud stay beside them, as ``NAME_of_file`` where an output or
-        its color has the name, and its faces as triangles. What the predictions are averaged over, if anything, stands in ``average``: an array of npz, a key
-        of extended xyz; ``NAME_spread`` is then an output as all others. Where the values for some clouds are not
+        its color has the name, and its faces as triangles. What the predictions are averaged over, if anything, stands
+        in ``average``: an array of npz, a key of extended xyz; ``NAME_spread`` is then an output as all others. Where
+        the values for some clouds are not
         finite, ``is_finite`` stands beside them: an array of npz, a key of extended xyz, a column of csv.
 
         Returns: the path.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rapidash._hub import model_folder
 from rapidash._plain import check_fields, to_plain
 from rapidash._pretrained import find_pretrained
 from rapidash.methods import Variant
@@ -28,8 +29,11 @@ class SavedWeights:
 
     @classmethod
     def of(cls, folder: Path | str) -> "SavedWeights":
-        """The weights that are in a folder now. Raises: FileNotFoundError where there are none."""
-        found = find_pretrained(folder)
+        """The weights that are now in a folder, or in that of a name, see `TrainedModel.from_pretrained`.
+
+        Raises: FileNotFoundError where there are none.
+        """
+        found = find_pretrained(model_folder(folder))
         return cls(str(found.resolve()), weights_digest(found))
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from rapidash._hub import model_folder
 from rapidash._plain import to_plain
 from rapidash._pretrained import CONFIG, find_pretrained
 from rapidash._pretrained import WEIGHTS as WEIGHTS_FILE
@@ -76,8 +77,11 @@ def load_run(path: Path | str, *, data_dir: str | None = None) -> TrainedRun:
     """
     load_plugins()
     trained = TrainedModel.from_pretrained(path)
-    if not trained.training:
-        raise ValueError(f"{find_pretrained(path) / CONFIG}: 'training' is empty: the model was not saved by a run")
+    if "train" not in trained.training:
+        raise ValueError(
+            f"{find_pretrained(model_folder(path)) / CONFIG}: 'training' does not say how the model was trained, it was "
+            "not saved by a run: rapidash predict takes it, rapidash measure only models of rapidash train and study"
+        )
     config = RunConfig.from_dict(
         {
             "task": trained.task_name,

@@ -297,6 +297,6 @@ def _check_values(data: CloudDataset, inputs: Sequence[str], target: str) -> Non
         if bool((apart > _ASYMMETRY * tensor.abs().max()).any()):
             raise ValueError(
                 f"target {target!r} is not symmetric: row {int(apart.argmax())} and its transpose are "
-                f"{float(apart.max()):.3g} apart. A network gives symmetric tensors: learn (T + T^t) / 2, and the other "
-                "part as a pseudovector"
+                f"{float(apart.max()):.3g} apart. A network gives symmetric tensors: learn (T + T^t) / 2, and the "
+                "other part as a pseudovector"
             )

@@ -218,8 +218,8 @@ def _assumed(task: OwnDataTask, clouds: OwnClouds) -> list[str]:
         return []
     also = f" and {clouds.names[1]} for {task.force_unit}" if task.kind == "forces" else ""
     return [
-        f"no unit stands in the files: {clouds.names[0]} is taken for {task.target_unit}{also}, as ASE has them; --unit "
-        "says another"
+        f"no unit stands in the files: {clouds.names[0]} is taken for {task.target_unit}{also}, as ASE has them; "
+        "--unit says another"
     ]
 
 
