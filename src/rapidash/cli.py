@@ -589,6 +589,7 @@ def _plural(num: int, noun: str) -> str:
 
 def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
     from rapidash._training_folder import MODEL_FOLDER
+    from rapidash.report import symmetry_of_run
     from rapidash.study import last_line
 
     if record["status"] != "done":
@@ -596,7 +597,7 @@ def _show_run(record: "Record", run: "RunConfig", out: Path) -> int:
         place = out / "records" / f"{run.key}.json"
         print(f"rapidash: error: {run.label} failed: {reason}; the traceback is in {place}", file=sys.stderr)
         return FAILED
-    print(f"{run.label}: effective symmetry {record['symmetry']['effective']}")
+    print(f"{run.label}: {symmetry_of_run(record)}")
     rows = [
         (name, f"{record[name]:.5g} {record['unit']}  ({record['metric']})")
         for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rapidash.report._own_phrases import constant_caution, is_own, subject
+from rapidash.report._own_phrases import constant_caution, is_own, question, subject
 from rapidash.study import Study
 from rapidash.study.measures.constant_error import CONSTANT
 
@@ -19,7 +19,7 @@ from rapidash.study.measures.constant_error import CONSTANT
         ({"task": "own-clouds", "task_options": {"files": ["/x/shapes"], "target": ""}}, "the class of shapes"),
         (
             {"task": "own-data", "task_options": {"files": ["/x/a.xyz", "/x/b.xyz"], "target": "E", "forces": "F"}},
-            "E, F of a.xyz and 1 more",
+            "E and F of a.xyz and 1 more",
         ),
         ({"task": "own-data"}, "own-data"),
     ],
@@ -28,6 +28,8 @@ def test_a_study_of_files_is_about_their_target(design: dict[str, Any], title: s
     study = Study(Path(), design, ())
     assert subject(study) == title
     assert is_own(study) == (design["task"] != "nbody")
+    do = "do" if title.startswith("E and F") else "does"
+    assert question(study) == f"Which symmetry {do} {title} want?"
 
 
 def test_variants_that_a_constant_equals_are_named() -> None:

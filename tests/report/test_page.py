@@ -243,15 +243,17 @@ def test_settings_tell_numbers_from_truth_values() -> None:
 
 
 def test_the_page_begins_with_what_each_knob_does(write_study: WriteStudy) -> None:
-    """Title, the clear differences, and those that are not clear: a sentence per knob, before anything else."""
+    """Title, the clear differences, the best, and folded those that are not clear: a sentence per knob."""
     page = write_report(write_study(*make_study())).read_text(encoding="utf-8")
-    first = re.sub(r"<[^>]*>", "", html.unescape(page.partition("<header>")[2])).strip().splitlines()[:3]
+    first = re.sub(r"<[^>]*>", "", html.unescape(page.partition("<header>")[2])).strip().splitlines()[:5]
     assert first[0] == "Which symmetry does nbody want?"
     rotations = "Rotations of the training samples (T(3) on R3 → T(3) on R3 + rotations): lowers the error, 0.62×"
     assert first[1].startswith(rotations)
+    assert "E(3) on R3xS2 + global frame has the lowest mean over 3 seeds" in first[2]
+    assert first[3] == "Also: what made no clear difference"
     assert (
         "A constant frame as further input (E(3) on R3xS2 → E(3) on R3xS2 + global frame): no clear difference"
-        in (first[2])
+        in (first[4])
     )
     assert sum(line.count(" → ") for line in first) == 5
 

@@ -11,7 +11,7 @@ from rapidash.report._publish import publish
 from rapidash.report._sections import Section
 from rapidash.report._terminal import terminal_table
 from rapidash.report._terminal_robustness import robustness_table
-from rapidash.report._verdict import Finding, Verdict, verdict
+from rapidash.report._verdict import Finding, Verdict, symmetry_of_run, verdict
 from rapidash.report._write import write_report
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "measurement_page",
     "publish",
     "robustness_table",
+    "symmetry_of_run",
     "terminal_table",
     "verdict",
     "write_measurement",

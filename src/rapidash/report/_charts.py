@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Mark, Point, Row, RowChart, Series, Span, XYChart
-from rapidash.report._phrases import difference_text, estimate_text, metric_with_unit, p_text
+from rapidash.report._phrases import difference_text, estimate_text, has_intervals, metric_with_unit, p_text
 from rapidash.report._scale import Scale, scale_for
 from rapidash.study import Estimate, StudySummary, VariantSummary, row_name
 
@@ -35,8 +35,14 @@ def error_chart(summary: StudySummary) -> RowChart | None:
         rows,
         scale,
         error_axis(summary, scale),
-        (("seed", "one seed"), ("mean", "mean"), ("interval", "95 % interval of the mean")),
+        _legend(summary, "mean", "95 % interval of the mean"),
     )
+
+
+def _legend(summary: StudySummary, mean: str, interval: str) -> tuple[tuple[str, str], ...]:
+    """The marks of a chart of seeds."""
+    of_one = (("seed", "one seed"), ("mean", mean))
+    return (*of_one, ("interval", interval)) if has_intervals(summary) else of_one
 
 
 def difference_chart(summary: StudySummary) -> RowChart | None:
@@ -63,15 +69,19 @@ def difference_chart(summary: StudySummary) -> RowChart | None:
         spans = (_span(scale, comparison.low, comparison.high),)
         note = variant.knob or "one knob"
         rows.append(variant_row(variant, value, tuple(marks), spans, f"against {other.letter} {other.name}: {note}"))
+    paired, p = "of one seed", ""
+    if has_intervals(summary):
+        paired = "paired by seed"
+        p = " p allows for the number of comparisons; above 0.05 there is no clear difference."
     return RowChart(
         "differences",
         "What one knob does",
-        "Error of the variant minus the error of its neighbor, which differs in one knob, paired by seed. Left of zero "
-        "the variant is better. p allows for the number of comparisons; above 0.05 there is no clear difference.",
+        f"Error of the variant minus the error of its neighbor, which differs in one knob, {paired}. Left of zero "
+        f"the variant is better.{p}",
         tuple(rows),
         scale,
         f"difference in {error_axis(summary, scale)}",
-        (("seed", "one seed"), ("mean", "mean difference"), ("interval", "95 % interval")),
+        _legend(summary, "mean difference", "95 % interval"),
         zero=scale(0.0),
     )
 
@@ -164,10 +174,15 @@ def data_chart(summary: StudySummary) -> XYChart | None:
     estimates = [estimate for variant in known for estimate in variant.by_num_train.values()]
     x, y = scale_for(sizes, log=True), error_scale(estimates, log=True)
     series = [_error_curve(v, v.name, v.by_num_train, x, y, fmt.count, " samples") for v in known]
-    lead = "Each point is the mean over seeds with its 95 % interval; every size trains for the same number of steps."
+    lead = f"{_each_point(summary)}; every size trains for the same number of steps."
     return XYChart(
         "data", "Data efficiency", lead, apart(series), x, y, "training samples, log scale", error_axis(summary, y)
     )
+
+
+def _each_point(summary: StudySummary) -> str:
+    mean = "is the mean over seeds with its 95 % interval" if has_intervals(summary) else "is one seed"
+    return f"Each point {mean}"
 
 
 def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
@@ -184,10 +199,7 @@ def factor_charts(summary: StudySummary) -> tuple[XYChart, ...]:
             marks = (_letter(summary, variant, factor, at) for at in curve)
             points = tuple(replace(point, letter=mark) for point, mark in zip(drawn.points, marks, strict=True))
             series.append(replace(drawn, points=points))
-        lead = (
-            "Each point is the mean over seeds with its 95 % interval; all else is equal along a curve. Letters are "
-            "those of the rows of the table."
-        )
+        lead = f"{_each_point(summary)}; all else is equal along a curve. Letters are those of the rows of the table."
         slug = f"factor-{factor.replace('.', '-')}"
         title = f"Error against {factor}"
         charts.append(XYChart(slug, title, lead, apart(series), x, y, _log(factor, x), error_axis(summary, y)))
@@ -227,7 +239,9 @@ def learning_chart(summary: StudySummary) -> XYChart | None:
     series = (
         curve_series(v, curve, x, y, f"{fmt.number(curve[-1][2])} at step {curve[-1][0]:.0f}") for v, curve in curves
     )
-    lead = "Mean over seeds of the error on validation data; the band reaches from the lowest to the highest seed."
+    lead = "The error on validation data."
+    if has_intervals(summary):
+        lead = "Mean over seeds of the error on validation data; the band reaches from the lowest to the highest seed."
     return XYChart(
         "learning",
         "Learning curves",

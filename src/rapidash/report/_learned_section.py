@@ -9,7 +9,7 @@ from rapidash.learn import SHARE, WIDTH, beyond_the_box
 from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import XYChart
-from rapidash.report._phrases import estimate_text
+from rapidash.report._phrases import estimate_text, has_intervals
 from rapidash.report._scale import scale_for
 from rapidash.report._sections import Section
 from rapidash.study import Run, StudySummary, VariantSummary, estimate
@@ -19,7 +19,7 @@ _HEAD = ("variant", "motion", "half-width at the start", "half-width at the end"
 _TEXT = (
     "How far each motion may go without a change of the label, as the training data have it: half-widths w of moves by "
     "a parameter uniform in [-w, w] (radian, length, logarithm of a size), and shares of the elements of a histogram. "
-    "At the end of the training, means over seeds with 95 % intervals; the weights that validation chose, which are "
+    "{}; the weights that validation chose, which are "
     "tested, may be of an earlier step. A range is no group: a model with one tolerates "
     "moves within it, approximately and in expectation. A weight of 0 is the control: there nothing opens a range that "
     "the data do not ask for. A motion that the data never show keeps a width that says little."
@@ -56,7 +56,9 @@ def learned_section(summary: StudySummary) -> Section | None:
     kept = [index for index in range(len(_HEAD)) if any(row[index] != fmt.NOTHING for row in rows)]
     head = [_HEAD[index] for index in kept]
     shown = [[row[index] for index in kept] for row in rows]
-    return Section("Learned ranges", _TEXT, head, shown, notes, tuple(_chart(*each) for each in curves.items()))
+    over = "means over seeds with 95 % intervals" if has_intervals(summary) else "of one seed"
+    text = _TEXT.format(f"At the end of the training, {over}")
+    return Section("Learned ranges", text, head, shown, notes, tuple(_chart(*each) for each in curves.items()))
 
 
 def _methods(run: Run) -> list[Mapping[str, Any]]:

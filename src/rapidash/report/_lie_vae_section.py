@@ -23,6 +23,7 @@ from rapidash.learn import (
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Drawing
 from rapidash.report._figure_table import Figures, against_neighbors, figure_table, variants_with
+from rapidash.report._phrases import means
 from rapidash.report._sections import Section
 from rapidash.report._svg import document, svg_head, svg_line, svg_text
 from rapidash.study import Estimate, Run, StudySummary, VariantSummary
@@ -60,7 +61,7 @@ def lie_vae_section(summary: StudySummary) -> Section | None:
         "How the mean codes of training and validation images, together, go with the factors from which the images "
         "were made: MIG is how far the first latent is ahead of the second in what it knows of a factor, the FactorVAE "
         "score and the three of DCI (from random forests) are shares, all 1 at best. Reconstruction and divergence "
-        "from the prior are those of test images. Means over seeds with 95 % intervals.",
+        f"from the prior are those of test images. {means(summary)}.",
         *figure_table(summary, known, _TITLES),
         [*_untrained(summary), *against_neighbors(summary, known, MIG, "MIG"), *_periods(summary, known)],
         drawings=[drawing for runs in _levels(summary).values() for drawing in (_traversals(runs), _motions(runs))],

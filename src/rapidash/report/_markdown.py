@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from rapidash.report import _format as fmt
 from rapidash.report._contents import Contents, contents
-from rapidash.report._own_phrases import subject
+from rapidash.report._own_phrases import question
 from rapidash.report._phrases import (
-    FIGURES_NOTE,
     difference_text,
     equality_note,
     equivariance_text,
     estimate_text,
     figure_table,
+    figures_note,
     metric_with_unit,
     p_note,
     p_text,
@@ -46,7 +46,7 @@ def markdown_table(summary: StudySummary, contained: Contents | None = None) -> 
     contained = contents(summary) if contained is None else contained
     found = contained.verdict
     lines = [
-        f"# Which symmetry does {_escape(subject(summary.study))} want?",
+        f"# {_escape(question(summary.study))}",
         "",
         *(f"{_escape(line)}\n" for line in found.lead),
         _escape(found.headline),
@@ -69,7 +69,7 @@ def markdown_table(summary: StudySummary, contained: Contents | None = None) -> 
     lines += _robustness(contained.robustness)
     head, figures = figure_table(summary)
     if figures:
-        lines += ["", "## Also measured", "", FIGURES_NOTE, "", *_table(head, figures)]
+        lines += ["", "## Also measured", "", figures_note(summary), "", *_table(head, figures)]
     for section in sections:
         lines += ["", *section]
     return "\n".join(lines).rstrip() + "\n"

@@ -23,9 +23,16 @@ def subject(study: Study) -> str:
     if not is_own(study) or not isinstance(files, list | tuple) or not files:
         return study.task
     target = options.get("target") or "the class"
-    target = f"{target}, {options['forces']}" if options.get("forces") else target
+    target = f"{target} and {options['forces']}" if options.get("forces") else target
     others = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return f"{target} of {PurePath(str(files[0])).name}{others}"
+
+
+def question(study: Study) -> str:
+    """The question that a study answers."""
+    options: Mapping[str, Any] = study.design.get("task_options") or {}
+    do = "do" if is_own(study) and options.get("files") and options.get("forces") else "does"
+    return f"Which symmetry {do} {subject(study)} want?"
 
 
 def constant_caution(summary: StudySummary) -> str:

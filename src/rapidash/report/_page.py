@@ -8,13 +8,14 @@ from rapidash.report import _charts as charts
 from rapidash.report import _format as fmt
 from rapidash.report import _provenance as provenance
 from rapidash.report._contents import CITATION, METHODS, PAPER_TABLE, Contents, file_name, svg_name
-from rapidash.report._own_phrases import subject
+from rapidash.report._own_phrases import question, subject
 from rapidash.report._phrases import (
-    FIGURES_NOTE,
     equality_text,
     equivariance_text,
     estimate_text,
     figure_table,
+    figures_note,
+    has_intervals,
     metric_with_unit,
     p_note,
     p_text,
@@ -103,7 +104,7 @@ def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
         "version": __version__,
         "title": f"{subject(study)}: which symmetry? Symmetry study",
         "portraits": _portraits(summary),
-        "subject": subject(study),
+        "question": question(study),
         "verdict": found.verdict,
         "cautions": (*found.verdict.cautions, *found.faults),
         "symbols": found.symbols,
@@ -126,10 +127,10 @@ def _context(summary: StudySummary, found: Contents) -> dict[str, Any]:
         "costs": found.costs,
         "robustness": found.robustness,
         "figures": figure_table(summary),
-        "figures_note": FIGURES_NOTE,
+        "figures_note": figures_note(summary),
         "differing": differing if len(configured) > 1 else [],
         "shared": shared,
-        "definitions": provenance.DEFINITIONS,
+        "definitions": provenance.definitions(has_intervals=has_intervals(summary)),
         "unreadable": study.unreadable,
         "missing": study.missing,
         "run_columns": provenance.RUN_COLUMNS,
@@ -172,7 +173,8 @@ def _facts(summary: StudySummary) -> list[tuple[str, str]]:
 
 
 def _table_note(summary: StudySummary) -> str:
-    note = f"{metric_with_unit(summary)}: mean over seeds with its 95 % interval; a dot is a seed. "
+    over = "mean over seeds with its 95 % interval; a dot is a seed" if has_intervals(summary) else "of one seed"
+    note = f"{metric_with_unit(summary)}: {over}. "
     if len(summary.study.fractions) > 1:
         note += f"All numbers are at {100 * summary.fraction:g} % of the training data. "
     if any(variant.neighbor for variant in summary.variants):

@@ -143,7 +143,20 @@ def variant_title(variant: VariantSummary) -> str:
     return f"{variant.letter} {variant.name}{view}{' (oracle)' if variant.oracle else ''}"
 
 
-FIGURES_NOTE = f"Means over seeds, before {fmt.ARROW} after training where there are two."
+def has_intervals(summary: StudySummary) -> bool:
+    """Whether there are seeds to have an interval over."""
+    return len(summary.seeds) != 1
+
+
+def means(summary: StudySummary) -> str:
+    """The beginning of a sentence on the numbers of a table."""
+    return "Means over seeds with 95 % intervals" if has_intervals(summary) else "Of one seed"
+
+
+def figures_note(summary: StudySummary) -> str:
+    """A note on the table of figures."""
+    start = "Means over seeds" if has_intervals(summary) else "Of one seed"
+    return f"{start}, before {fmt.ARROW} after training where there are two."
 
 
 def figure_table(summary: StudySummary) -> tuple[Sequence[str], list[Sequence[str]]]:

@@ -98,6 +98,19 @@ DEFINITIONS: Final = (
 )
 
 
+_OF_SEVERAL_SEEDS: Final = (
+    "95 % interval",
+    "Difference to the neighbor, and p",
+    "Not distinguishable from the best",
+    "Factor",
+)
+
+
+def definitions(*, has_intervals: bool = True) -> tuple[tuple[str, str], ...]:
+    """The definitions of the numbers on a page; those of several seeds only where there are such."""
+    return tuple(one for one in DEFINITIONS if has_intervals or one[0] not in _OF_SEVERAL_SEEDS)
+
+
 def run_cells(run: Run) -> list[str]:
     """One row of the table of runs."""
     versions = run.get("versions")

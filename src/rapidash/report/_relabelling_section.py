@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from rapidash.report import _format as fmt
-from rapidash.report._phrases import estimate_text
+from rapidash.report._phrases import estimate_text, means
 from rapidash.report._sections import Section
 from rapidash.study import Estimate, StudySummary, VariantSummary
 from rapidash.symmetrize.tabular import ACCURACY, CHANGED, CLASS_COUNTS, GAP, RELABELLING_AVERAGES, figure_name
@@ -24,7 +24,7 @@ def relabelling_section(summary: StudySummary) -> Section | None:
         "share whose most probable class is another one after the classes of the table were renamed at random (0 is "
         "exact equivariance), and the largest difference of a probability in any table. An untrained network is "
         "printed beside the trained one: what it can is the work of its structure alone. Averages are of "
-        "probabilities over random relabellings. Means over seeds with 95 % intervals.",
+        f"probabilities over random relabellings. {means(summary)}.",
         _HEAD,
         rows,
         _notes(trained_with),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rapidash.report import _format as fmt
 from rapidash.report._figure_table import Figures, against_neighbors, figure_table, variants_with
+from rapidash.report._phrases import means
 from rapidash.report._sections import Section
 from rapidash.represent import (
     CHANCE_MRR,
@@ -43,7 +44,7 @@ def representation_section(summary: StudySummary) -> Section | None:
         "features, the mean of R2 over the entries of its matrix, each with its own mean. MRR and H@1: how often the "
         f"view that W(g) predicts from another view is the nearest of the {NUM_VIEWS - 1} others of the same object "
         "(the view that it was predicted from is not among them). Homomorphism error: the mean of |W(gh) - W(g)W(h)| "
-        "over |W(gh)|, 0 for a representation. Means over seeds with 95 % intervals.",
+        f"over |W(gh)|, 0 for a representation. {means(summary)}.",
         *figure_table(summary, known, _TITLES),
         [*_constants(known), *against_neighbors(summary, known, HIT, "H@1")],
     )

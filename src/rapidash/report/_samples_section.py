@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rapidash.generate import FLOOR, SAMPLES
 from rapidash.generate.metrics import DEVIATIONS
 from rapidash.report import _format as fmt
-from rapidash.report._phrases import estimate_text
+from rapidash.report._phrases import estimate_text, means
 from rapidash.report._scene_drawing import scene_drawing
 from rapidash.report._sections import Section
 from rapidash.study import Estimate, StudySummary, VariantSummary
@@ -51,7 +51,7 @@ def samples_section(summary: StudySummary) -> Section | None:
         "Clouds that each trained network generates, against test data; what is said of the training data is how near "
         "as many training clouds come to them. The weights were selected by the denoising loss, never by these "
         "figures, and samples that are not finite are counted: they stay in the denominators of shares, and a figure "
-        "that needs all samples is not defined where one of them is lost. Means over seeds with 95 % intervals; after "
+        f"that needs all samples is not defined where one of them is lost. {means(summary)}; after "
         "a semicolon the mean 95 % interval over the samples of a run, which is blind to the seed. The order of poses "
         "is 0 where the longest axes of clouds prefer no direction, and a small p-value of turned copies says that "
         "they do; of clouds that differ from their mirror images half are right-handed where left and right are alike.",

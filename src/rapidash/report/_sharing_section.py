@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rapidash.learn.sharing import DISTANCE, FIRST, GRADIENT, KNOWN, RECOVERED
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Point, Series, XYChart
-from rapidash.report._phrases import estimate_text
+from rapidash.report._phrases import estimate_text, means
 from rapidash.report._scale import Scale
 from rapidash.report._sections import Section
 from rapidash.study import Estimate, StudySummary, VariantSummary
@@ -28,7 +28,7 @@ def sharing_section(summary: StudySummary) -> Section | None:
         "share of trials whose sharing follows the orbits of the group that the problem has; only these are "
         "equivariant, and a sharing close to one is not. Gradient norm: the largest of the training loss where "
         "parameters were fitted; where it is not small a fit has not converged, and its sharing was judged too early. "
-        "Means over seeds with 95 % intervals.",
+        f"{means(summary)}.",
         _HEAD,
         rows,
         (),

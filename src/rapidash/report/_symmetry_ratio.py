@@ -18,7 +18,7 @@ _IS: Final[Mapping[RatioJudgment, str]] = {
     "below": "well below 1",
     "between": "neither well below nor above 1",
     "above": "above 1",
-    "untold": "without an interval",
+    "untold": "not judged, from one seed,",
 }
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from rapidash.report import _format as fmt
 from rapidash.report._aligned import aligned, filled
 from rapidash.report._phrases import (
-    FIGURES_NOTE,
     difference_text,
     equality_note,
     equivariance_text,
     estimate_text,
     figure_lines,
+    figures_note,
+    has_intervals,
     metric_with_unit,
     moments_text,
     p_note,
@@ -91,10 +92,11 @@ def _cost_rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str
 
 
 def _notes(summary: StudySummary) -> list[str]:
+    interval = " with its 95 % t-interval" if has_intervals(summary) else ""
     text = (
-        f"Test error: {metric_with_unit(summary)}, lower is better: mean over {fmt.plural(len(summary.seeds), 'seed')} "
-        "with its 95 % t-interval; rotated: on rotated test data. Difference and ratio to the neighbor, from which a "
-        "variant differs in one knob, are paired by seed. Equivariance error: relative, under rotations, before "
+        f"Test error: {metric_with_unit(summary)}, lower is better: mean over {fmt.plural(len(summary.seeds), 'seed')}"
+        f"{interval}; rotated: on rotated test data. Difference and ratio to the neighbor, from which a variant "
+        "differs in one knob, are paired by seed. Equivariance error: relative, under rotations, before "
         f"{fmt.ARROW} after training. Memory: growth of the process during training."
     )
     return [note for note in (text, equality_note(summary), views_note(summary), p_note(summary)) if note]
@@ -105,7 +107,7 @@ def _also_measured(summary: StudySummary) -> list[str]:
     for title, found in figure_lines(summary):
         values = (f"{summary[name].letter} {moments_text(figure.moments)}" for name, figure in found.items())
         lines.append(filled(f"  {title}: {'; '.join(values)}", "    "))
-    return ["", f"Also measured. {FIGURES_NOTE}", *lines] if lines else []
+    return ["", f"Also measured. {figures_note(summary)}", *lines] if lines else []
 
 
 def _section(section: Section) -> Sequence[str]:

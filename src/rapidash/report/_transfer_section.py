@@ -7,6 +7,7 @@ from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Point, Series, XYChart
 from rapidash.report._charts import apart
 from rapidash.report._figure_table import Figures, difference_text, figure_table, variants_with
+from rapidash.report._phrases import means
 from rapidash.report._scale import scale_for
 from rapidash.report._sections import Section
 from rapidash.represent import (
@@ -49,7 +50,7 @@ def transfer_section(summary: StudySummary) -> Section | None:
         "jitter and dropped points. Probes are linear, on features of shapes of two other sets: the class, the yaw "
         "(with weights of its own for each class) and the size of models of ModelNet10, and whether two points of a "
         "segmented shape are in one part (50 % by chance). Rank: directions with at least 1e-4 of the variance of the "
-        "largest. Means over seeds with 95 % intervals.",
+        f"largest. {means(summary)}.",
         *figure_table(summary, known, {name: _SHORT[name] for name in (*INVARIANCES, *PROBES, RANK)}),
         [*_correlations(known), *_against_neighbors(summary, known), *_chance(known)],
         tuple(_scatter(summary, known, target) for target in (YAW_R2, CLASS_ACCURACY)),

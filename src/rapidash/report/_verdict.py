@@ -1,7 +1,8 @@
 """The study in words: which symmetry wins, by how much, at which cost, and what the reader must not conclude."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from rapidash.report._format import (
     ARROW,
@@ -15,11 +16,11 @@ from rapidash.report._format import (
     short_count,
 )
 from rapidash.report._own_phrases import constant_caution, is_own
-from rapidash.report._phrases import metric_with_unit, p_text, size_text
+from rapidash.report._phrases import has_intervals, metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
 from rapidash.report._split_section import split_caution
 from rapidash.report._symmetry_ratio import ratio_lead
-from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened
+from rapidash.study import EXACT_LIMIT, Comparison, StudySummary, VariantSummary, shortened, study_of, summarize
 
 ROUNDING: Final = 1e-5  # even a float32 network of many layers rounds to a smaller relative error
 
@@ -37,7 +38,8 @@ class Finding:
 class Verdict:
     """The verdict on a study: the effect of each knob, the best variant, the findings behind that, and the cautions.
 
-    ``lead`` also has the ratio of symmetry error to model error, where it was measured; ``sections`` are those of other
+    ``lead`` also has the ratio of symmetry error to model error, where it was measured. Its first ``num_clear`` lines
+    are those of clear differences; a page folds the others, which ``rest`` names. ``sections`` are those of other
     packages.
     """
 
@@ -46,6 +48,8 @@ class Verdict:
     findings: tuple[Finding, ...]
     cautions: tuple[str, ...]
     sections: tuple[Section, ...] = ()
+    num_clear: int = 0
+    rest: str = ""
 
 
 def verdict(summary: StudySummary) -> Verdict:
@@ -59,12 +63,25 @@ def verdict(summary: StudySummary) -> Verdict:
     )
     sections, faults = registered_sections(summary)
     shown = tuple(finding for finding in findings if finding is not None)
-    lead = tuple(filter(None, (*_lead(summary), ratio_lead(summary))))
-    return Verdict(lead, _headline(summary), shown, (*_cautions(summary), *faults), sections)
+    clear, unclear = _lead(summary)
+    ratios = ratio_lead(summary)
+    rest = (
+        "what made no clear difference" if unclear else "",
+        "does broken symmetry limit these models?" if ratios else "",
+    )
+    return Verdict(
+        tuple(filter(None, (clear, unclear, ratios))),
+        _headline(summary),
+        shown,
+        (*_cautions(summary), *faults),
+        sections,
+        num_clear=1 if clear else 0,
+        rest=f"Also: {' and '.join(filter(None, rest))}",
+    )
 
 
-def _lead(summary: StudySummary) -> tuple[str, ...]:
-    """The effect of each knob on the error, a sentence each: the clear differences, largest first, then the others."""
+def _lead(summary: StudySummary) -> tuple[str, str]:
+    """The effect of each knob on the error, a sentence each, largest first: the clear differences, and the others."""
     compared = [(v, v.to_neighbor) for v in summary.variants if v.to_neighbor is not None]
     compared.sort(key=lambda pair: -abs(pair[1].difference))
     by_knob: dict[tuple[str, str], list[tuple[VariantSummary, Comparison]]] = {}
@@ -76,7 +93,7 @@ def _lead(summary: StudySummary) -> tuple[str, ...]:
         (variant, first), is_clear = pairs[0], any(comparison.is_clear for _, comparison in pairs)
         alone = _knob_sentence(variant, first)
         said[is_clear].append(alone if len(pairs) == 1 else _knob_at_levels(variant.knob, name, other, pairs))
-    return tuple(" ".join(sentences) for sentences in (said[True], said[False]) if sentences)
+    return " ".join(said[True]), " ".join(said[False])
 
 
 def _knob_at_levels(knob: str, name: str, other: str, pairs: list[tuple[VariantSummary, Comparison]]) -> str:
@@ -128,9 +145,7 @@ def _headline(summary: StudySummary) -> str:
     error = f"{metric_with_unit(summary)} {number(best.test.mean)}"
     if best.test.low is not None:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
-    symmetry = f", effective symmetry {best.effective}" if best.effective else ""
-    symmetry += ", which training has broken" if best.has_lost_symmetry else ""
-    symmetry += ", which it measurably does not have" if best.refuted_claim else ""
+    symmetry = f", {symmetry_words(best)}" if best.effective else ""
     if len(summary.ranked) == 1:
         return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
     count = summary.judgment.num_seeds
@@ -148,6 +163,21 @@ def _headline(summary: StudySummary) -> str:
         return f"{best.name} has {lowest} over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
     outcome = f"every other variant{where} is clearly worse"
     return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
+
+
+def symmetry_words(variant: VariantSummary) -> str:
+    """The effective symmetry of a variant, and that it is not kept where that was measured."""
+    lost = ", which training has broken" if variant.has_lost_symmetry else ""
+    refuted = ", which it measurably does not have" if variant.refuted_claim else ""
+    return f"effective symmetry {variant.effective}{lost}{refuted}"
+
+
+def symmetry_of_run(record: Mapping[str, Any]) -> str:
+    """The effective symmetry of one finished run as its record measured it, and how exactly it holds."""
+    (variant,) = summarize(study_of([record])).variants
+    how = lost_symmetry(variant) or (f"error {variant.refuted_claim}" if variant.refuted_claim else "")
+    how = how or ("" if variant.exact else variant.approximation)
+    return f"{symmetry_words(variant)}{f' ({how})' if how else ''}"
 
 
 def _seeds(summary: StudySummary) -> str:
@@ -269,9 +299,13 @@ def _distance_finding(summary: StudySummary) -> Finding | None:
     """The differences of all other variants from the best, with a note on those that are not told apart from it."""
     if summary.best is None or not summary.to_best:
         return None
+    compared = sorted(summary.to_best.items(), key=lambda pair: pair[1].difference)
+    if not has_intervals(summary):
+        text = f"Error relative to {summary.best.name}, of one seed:"
+        return Finding("By how much", text, tuple(f"{name}: {_evidence(found)}" for name, found in compared))
     items = [
         f"{name}: {_evidence(comparison)}{'' if comparison.is_clear else ', not distinguishable'}"
-        for name, comparison in sorted(summary.to_best.items(), key=lambda pair: pair[1].difference)
+        for name, comparison in compared
     ]
     text = f"Error relative to {summary.best.name}, each with its own 95 % interval"
     note = '; "not distinguishable" allows for the number of comparisons' if summary.undecided else ""

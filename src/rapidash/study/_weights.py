@@ -80,7 +80,7 @@ def load_run(path: Path | str, *, data_dir: str | None = None) -> TrainedRun:
     if "train" not in trained.training:
         raise ValueError(
             f"{find_pretrained(model_folder(path)) / CONFIG}: 'training' does not say how the model was trained, it "
-            "was not saved by a run: rapidash predict takes it, rapidash measure only models of rapidash train and study"
+            "was not saved by a run: rapidash predict takes it, rapidash measure only models of a run"
         )
     config = RunConfig.from_dict(
         {
