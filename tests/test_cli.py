@@ -16,6 +16,7 @@ import yaml
 
 from rapidash import cli
 from rapidash._cli_options import changed_design, study_parser
+from rapidash._cli_study import plan_text
 from rapidash.study import Store, StudyDesign, get_design, load_plugins
 
 HERE = Path(__file__).parent
@@ -449,7 +450,7 @@ def test_a_study_that_is_refused_for_its_networks_says_nothing_else(capsys) -> N
 )
 def test_a_study_says_what_it_will_run(changed: dict[str, Any], said: str) -> None:
     design = replace(toy_design(), **changed)
-    assert cli._plan(design, Path("out")) == f"toy (setting: quick): {said}, in out"
+    assert plan_text(design, Path("out")) == f"toy (setting: quick): {said}, in out"
 
 
 def test_a_report_is_written_elsewhere_and_leaves_its_study_alone(capsys, monkeypatch) -> None:

@@ -7,15 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rapidash._cli_design import chosen_design, early_words, own_files
 from rapidash._cli_options import add_data, use_data
-from rapidash._cli_own import OWN_HELP
+from rapidash._cli_own import OWN_HELP, default_folder
 from rapidash._cli_parser import Parser
+from rapidash._cli_usage import UsageError
 
 if TYPE_CHECKING:
     from rapidash.study import StudyDesign
 
 
-def advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -> int:
+def advise(words: list[str]) -> int:
+    """Advise which variant to train."""
+    if any(word.partition("=")[0] == "--trial" for word in words):
+        return _try_rule(words)
+    words, own = own_files(words)
+    if own is not None and own.learns_symmetry:
+        raise UsageError("--learn-symmetry is for rapidash study")
+    early = early_words(words)
+    design = chosen_design(early, own)
+    folder = f"runs/advise-{early.task}" if own is None else default_folder("advise", own)
+    return _advise_on(design, early.task, early.words, folder)
+
+
+def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -> int:
     """Diagnose, race, write the advice and print it.
 
     Args:
@@ -24,7 +39,8 @@ def advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -
         words: of the command line that are left.
         folder: where all files go, unless the words say otherwise.
     """
-    from rapidash.advise import PAGE, SETTINGS, advise, terminal_advice, write_page
+    from rapidash.advise import PAGE, SETTINGS, terminal_advice, write_page
+    from rapidash.advise import advise as advice_on
     from rapidash.tasks import get_task
 
     parser = _parser(design, task, folder)
@@ -40,7 +56,7 @@ def advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -
     out = Path(options.out or folder)
     if out.exists() and not out.is_dir():
         parser.error(f"--out: expected a folder, {out} is a file")
-    advice = advise(
+    advice = advice_on(
         design,
         out,
         minutes=options.minutes,
@@ -53,7 +69,7 @@ def advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) -
     return 0
 
 
-def try_rule(words: list[str]) -> int:
+def _try_rule(words: list[str]) -> int:
     """Try the rule of the advice on cells, and print what came of it: ``rapidash advise --trial HALF``."""
     from rapidash.advise import trial_text, try_out
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rapidash._cli_usage import UsageError
+
 if TYPE_CHECKING:  # torch is imported by the commands that need it
     from rapidash.study import StudyDesign
 
@@ -32,7 +34,7 @@ _WITH_VALUE: Final = {
 _READ_BY: Final = {"on_error": str, "num_points": int, "max_clouds": int}  # task options that decide what is read
 
 
-class OwnFilesError(ValueError):
+class OwnFilesError(UsageError):
     """Words about own files that do not go together: an error of usage."""
 
 

@@ -59,7 +59,7 @@ class _EndingText(io.TextIOWrapper):
 
 
 def _gap(path: Path) -> str:
-    """What is wrong where ASE ends at an empty line between frames and says nothing; empty where there is none."""
+    """Say what is wrong where ASE ends at an empty line between frames without a word; empty where there is none."""
     number = 0
     with path.open("rb") as file:
         while line := file.readline():
