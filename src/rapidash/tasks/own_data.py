@@ -9,19 +9,17 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field, rounded
-from rapidash.datasets import DataError, FileCloud, Mesh, OnError, as_entries, read_valued_clouds, sample_surface
+from rapidash.datasets import DataError, FileCloud, OnError, as_entries, read_valued_clouds
 from rapidash.groups import DirectSum, Position, Representation, Scalar, Tensor2, Vector
 from rapidash.methods import Split, Variant
 from rapidash.symmetry import Ledger
 from rapidash.tasks._error_unit import error_unit
 from rapidash.tasks._file_task import NeededField, Output, total_energy
-from rapidash.tasks._molecule_files import symbols
+from rapidash.tasks._own_cloud import cloud_of_file
 from rapidash.tasks._own_columns import (
     cell_columns,
     element_counts,
@@ -461,41 +459,15 @@ class OwnDataTask:
         )
 
     def read_cloud(self, found: FileCloud, reference: Mapping[str, Any]) -> dict[str, Tensor]:
-        """One cloud as those of the training data.
-
-        Raises: DataError for another dimension, no elements or unknown ones, or a cell that training did not know.
-        """
-        pos = np.asarray(found.arrays["pos"], dtype=np.float64)
-        if pos.shape[1] != self.dim or not np.isfinite(pos).all():
-            raise DataError(f"its positions must be finite and of {self.dim} dimensions, got shape {pos.shape}")
-        if found.cell is not None and not self.is_periodic:
-            raise DataError("it repeats along a cell, the training clouds did not")
-        if self.elements:
-            return self._read_molecule(found, torch.from_numpy(np.array(pos)))
-        if found.triangles is not None and self.level == "cloud":
-            pos, _ = sample_surface(Mesh(pos, found.triangles), self.num_points, seeded("own data", "predict"))
-        every = torch.from_numpy(np.array(pos))
-        kept = torch.randperm(len(every), generator=seeded("own data", "predict"))[: self.num_points].sort().values
-        tensors = {"pos": every[kept], **self._cell_of(found)}
-        if self.level == "point":
-            tensors["rows"] = torch.from_numpy(cKDTree(every[kept].numpy()).query(every.numpy())[1])
-        return tensors
-
-    def _read_molecule(self, found: FileCloud, pos: Tensor) -> dict[str, Tensor]:
-        if "z" not in found.arrays:
-            raise DataError(f"it has no elements: the training clouds had {symbols(self.elements)}")
-        z = torch.from_numpy(np.asarray(found.arrays["z"]).astype(np.int64))
-        if unknown := sorted(set(z.tolist()) - set(self.elements)):
-            raise DataError(f"element {symbols(unknown)} was not in the training data: {symbols(self.elements)}")
-        return {"pos": pos, "z": z, **self._cell_of(found)}
-
-    def _cell_of(self, found: FileCloud) -> dict[str, Tensor]:
-        if not self.is_periodic:
-            return {}
-        if found.cell is None or found.periodic is None:
-            return {"cell": torch.zeros(1, self.dim, self.dim).double(), "periodic": torch.zeros(1, self.dim).bool()}
-        cell, periodic = np.array(found.cell, dtype=np.float64), np.array(found.periodic, dtype=bool)
-        return {"cell": torch.from_numpy(cell)[None], "periodic": torch.from_numpy(periodic)[None]}
+        """One cloud as those of the training data, see `cloud_of_file`."""
+        return cloud_of_file(
+            found,
+            dim=self.dim,
+            elements=self.elements,
+            is_periodic=self.is_periodic,
+            level=self.level,
+            num_points=self.num_points,
+        )
 
     def outputs(self, prediction: Tensor, batch: CloudBatch, reference: Mapping[str, Any]) -> dict[str, Output]:
         """The target under its name, in its unit; of classes also the probability, and of clouds those of all."""
