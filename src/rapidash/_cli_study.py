@@ -130,6 +130,7 @@ def _measure_variants(records: Sequence[Record], out: Path) -> None:
 
 
 def plan_text(design: StudyDesign, out: Path) -> str:
+    """The runs of a study in a line: how many of what, how long, and where."""
     counts = [
         _plural(len(design.variants), "variant"),
         _plural(len(design.seeds), "seed"),

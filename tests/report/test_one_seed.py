@@ -60,3 +60,4 @@ def test_a_run_says_how_its_symmetry_holds(name: str, changes: dict[str, Any], e
     record = make_record(name, 0) | changes
     record["symmetry"] |= {"exact": name == "E(3) on R3", "keeps": ["rotations"]}
     assert symmetry_of_run(record) == expected
+    assert symmetry_of_run(record | {"schema": 0}) == "effective symmetry E(3)"  # what no report reads

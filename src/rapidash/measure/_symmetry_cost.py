@@ -72,9 +72,10 @@ class SymmetryCost:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share over samples, for these elements of the group."""
+        """95 % interval of the share over samples, for these elements of the group; it ends at 1, all of the error."""
         half = _NORMAL * self.standard_error
-        return self.share - half, self.share + half
+        high = self.share + half  # nan for one sample
+        return self.share - half, max(self.share, 1.0) if high > 1 else high
 
     @property
     def relative(self) -> float:

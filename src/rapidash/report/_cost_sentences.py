@@ -61,9 +61,7 @@ class CostFigures:
             cost=found["cost"],
             share=found["share"],
             low=found["low"],
-            high=None
-            if found["high"] is None
-            else max(found["share"], min(1.0, found["high"])),  # averages have errors
+            high=_at_most_all(found["high"], found["share"]),
             own=found["own_pose"],
             pose_helps=found["pose_helps"],
             elements=found["elements"],
@@ -95,6 +93,11 @@ class CostFigures:
             return None
         needed = math.ceil(self.cost / (LEFT_OVER * self.averaged) - 1e-9)  # 5.000000001 is 5
         return max(needed, 2) if needed <= MOST_ELEMENTS else None
+
+
+def _at_most_all(high: float | None, share: float) -> float | None:
+    """The end of an interval of a share: at most 1, since an average has an error of at least 0."""
+    return None if high is None else max(share, min(1.0, high))
 
 
 def cost_sentences(found: CostFigures, remedy: str = "") -> tuple[str, str, str]:

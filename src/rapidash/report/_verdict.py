@@ -174,7 +174,9 @@ def symmetry_words(variant: VariantSummary) -> str:
 
 def symmetry_of_run(record: Mapping[str, Any]) -> str:
     """The effective symmetry of one finished run as its record measured it, and how exactly it holds."""
-    (variant,) = summarize(study_of([record])).variants
+    variant = next(iter(summarize(study_of([record])).variants), None)
+    if variant is None:  # no record that counts
+        return f"effective symmetry {record['symmetry']['effective']}"
     how = lost_symmetry(variant) or (f"error {variant.refuted_claim}" if variant.refuted_claim else "")
     how = how or ("" if variant.exact else variant.approximation)
     return f"{symmetry_words(variant)}{f' ({how})' if how else ''}"
