@@ -32,7 +32,7 @@ def test_a_linear_model_over_quarter_turns_by_hand() -> None:
     assert (found.num_elements, found.is_complete, found.is_squared, found.group) == (4, True, True, "C(4)")
     (row,) = found.report().rows
     assert (row["error"], row["cost"], row["share"]) == pytest.approx((4.5, 2.5, 5 / 9))
-    half = 1.959963984540054 * 2 / 3 / 4.5  # the residuals are -2/3 and 2/3: their deviation over the root of 2 is 2/3
+    half = 1.96 * 2 / 3 / 4.5  # the residuals are -2/3 and 2/3: their deviation over the root of 2 is 2/3
     assert found.interval == pytest.approx((5 / 9 - half, 5 / 9 + half))
     most = replace(found, cost=torch.tensor([3.0, 5.0], dtype=torch.float64))  # 8/9, residuals 1/3 and -1/3
     assert most.interval == (pytest.approx(8 / 9 - half / 2), 1.0)
