@@ -35,8 +35,8 @@ DEFINITIONS: Final = (
     (
         "95 % interval",
         "Student's t-interval of the mean over seeds. It assumes values that are normal over seeds, and covers what a "
-        "seed changes (initial weights, order and subset of the data, augmentation), not a change of the task. With "
-        "one seed there is none.",
+        "seed changes (initial weights, order and subset of the data, augmentation), not a change of the task. It "
+        "ends where errors do: at 0, and of an error rate or another share at 100 %. With one seed there is none.",
     ),
     (
         "Difference to the neighbor, and p",
