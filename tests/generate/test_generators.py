@@ -604,6 +604,16 @@ def test_left_and_right_by_hand() -> None:
     assert handedness(flat, torch.zeros(9).long(), 1).tolist() == [0]
 
 
+@dataclass(frozen=True)
+class Same(ToyGenTask):
+    """With one energy for all."""
+
+    def clouds(self, split: str) -> CloudDataset:
+        whole = super().clouds(split)
+        energy = torch.full_like(whole.tensors["condition"], -9.0)
+        return CloudDataset({**whole.tensors, "condition": energy}, whole.fields, whole.num_points)
+
+
 def test_bad_settings_are_told(ala2_folder: Path) -> None:
     with pytest.raises(ValueError, match="coupling must be one of"):
         Denoising(coupling="optimal")
@@ -619,6 +629,10 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         ToyGenTask(condition="radius")
     with pytest.raises(ValueError, match="steps must be at least 2"):
         ToyGenTask(sampling_steps=1)
+    with pytest.raises(ValueError, match="an infinite one"):
+        Asked(condition=torch.tensor([[1.0], [math.inf]]))
+    with pytest.raises(ValueError, match="the condition is -9 for most training clouds"):
+        Same(condition="energy", num_train=9).constants()
     model = toy_model()
     for wrong in ({"num": 0}, {"num": 1, "guidance": math.nan}):
         with pytest.raises(ValueError, match="at least 1 and guidance finite"):

@@ -92,6 +92,7 @@ class Qm9GenTask(DenoisingTask):
 
     name: str = field(default="qm9-gen", init=False)
     dim: int = field(default=3, init=False)
+    has_atoms = True
 
     def __post_init__(self) -> None:
         check_split_sizes(self)
