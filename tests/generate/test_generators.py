@@ -14,11 +14,13 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
+    COUPLED,
     EFFECTIVE,
     FLOOR,
     LIKELIHOOD,
     LOST,
     SAMPLES,
+    SHOWN_SAMPLES,
     Asked,
     Denoiser,
     Denoising,
@@ -44,7 +46,7 @@ from rapidash.generate import (
     torus_histogram,
 )
 from rapidash.groups import SE, E, Position, T
-from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
+from rapidash.methods import Augment, Control, Measurement, Method, Objective, Scene, Subject, Variant, build_model
 from rapidash.models import EGNNConfig, MLPConfig
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
@@ -325,14 +327,14 @@ def test_mirror_images_are_as_frequent_under_e3(ala2_folder: Path) -> None:
 
 
 class Diverging(DenoisingNetwork):
-    """Sends all but the first six clouds far away."""
+    """Sends all but the first clouds far away."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_kept: int = 6) -> None:
         super().__init__(StateSpace(2))
-        self.weight = nn.Parameter(torch.zeros(()))
+        self.weight, self.num_kept = nn.Parameter(torch.zeros(())), num_kept
 
     def output(self, batch: CloudBatch) -> Tensor:
-        is_bad = (batch.batch >= 6)[:, None]
+        is_bad = (batch.batch >= self.num_kept)[:, None]
         return torch.where(is_bad, 1e6 * batch.pos, self.weight + 0 * batch.pos)
 
 
@@ -347,6 +349,19 @@ def test_samples_that_diverge_are_counted() -> None:
     assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
     before = replace(subject, moment="before")
     assert list(MEASURES.get("samples")(before)) == []
+
+
+def test_a_run_whose_samples_all_diverge_has_its_figures() -> None:
+    """They are what they are; a run that failed would be left out of the means over seeds."""
+    task = Springs(num_train=20, num_val=4, num_test=30, num_samples=12)
+    subject = Subject(Diverging(0), task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
+    made = list(MEASURES.get("samples")(subject))
+    found = {one.name: one.value for one in made if isinstance(one, Measurement)}
+    assert found[SAMPLES + LOST] == 100
+    assert [found[SAMPLES + name] for name in ("mean energy", "order of poses", "W1 of energies")] == [None] * 3
+    assert [one.clouds for one in made if isinstance(one, Scene) and one.name == SHOWN_SAMPLES] == [()]
+    coupled = {one.group: one.value for one in MEASURES.get("generator-symmetry")(subject) if one.name == COUPLED}
+    assert coupled == {"SO(2)": None, "a mirror": None}
 
 
 def test_lost_chains_make_figures_worse(ala2_folder: Path) -> None:
@@ -402,6 +417,13 @@ class Springs(ToyGenTask):
         return self.stiffness * clouds.tensors["pos"].double().square().view(-1, 8).sum(1) / 2
 
 
+class LosingSamples(Ideal):
+    """As Ideal for test clouds, and diverging for the blocks in which samples are drawn."""
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return 1e6 * batch.pos if batch.num_clouds == 64 else super().output(batch)
+
+
 def likelihood_of(network: DenoisingNetwork, stiffness: float) -> dict[str, Measurement]:
     task = Springs(num_train=20, num_val=4, num_test=30, stiffness=stiffness)
     subject = Subject(network, task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
@@ -422,6 +444,7 @@ def test_the_likelihood_of_test_clouds_and_the_effective_share_of_samples() -> N
     assert found.high - found.low == pytest.approx(2 * 1.96 * float(exact.std()) / math.sqrt(30), rel=0.1)
     assert effective_share(torch.zeros(5), torch.zeros(5), 10) == pytest.approx(0.5)  # half of the samples are lost
     assert effective_share(torch.tensor([0.0, 1e9]), torch.zeros(2), 2) == pytest.approx(0.5)
+    assert likelihood_of(LosingSamples(), 1.0)[EFFECTIVE].value == 0
     turned = Ideal()
     turned.turns_samples = True
     assert not likelihood_of(turned, 1.0)
@@ -577,8 +600,9 @@ def test_order_of_poses_by_hand() -> None:
     assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
     assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
     assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
-    lost = figures(one, one * torch.nan)
-    assert [figure.value for figure in lost.values()] == [None, None]
+    for lost in ((one, one * torch.nan), (one * torch.nan, one * torch.nan)):
+        assert {figure.value for figure in figures(*lost).values()} == {None}
+        assert {*figures(*lost)} == {*figures(one, one)}
     turned = figures(*torch.randn(1000, 2, 3, generator=seeded("rods")))
     assert turned["order of poses"].value < 0.15
     assert turned["order of poses"].low <= 0.05

@@ -50,9 +50,11 @@ def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
         return
     grid = HeunSampler(_STEPS, churn=0.0)
     samples = sample_clouds(model, task, _SAMPLES, seed=subject.seed, sampler=grid)
-    kept = samples.subset(torch.nonzero(is_finite(samples)).flatten())
-    energy, share = task.energies(kept), 0.0
-    if len(kept) and energy is not None:
+    finite, share = torch.nonzero(is_finite(samples)).flatten(), 0.0
+    if len(finite):
+        kept = samples.subset(finite)
+        energy = task.energies(kept)
+        assert energy is not None
         share = effective_share(energy, _of_clouds(model, task, kept).log_density, _SAMPLES)
     yield Measurement(EFFECTIVE, 100 * share if math.isfinite(share) else None, "%", view=subject.view, better="higher")
 
