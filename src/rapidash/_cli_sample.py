@@ -49,6 +49,8 @@ def sample(words: list[str]) -> int:
             advance=advance,
         )
     origin = {"task": trained.task_name, "variant": trained.variant.name, "seed": options.seed, "sampler": str(sampler)}
+    if options.guidance:
+        origin["guidance"] = options.guidance
     write_samples(out, samples, task, origin)
     lost = int((~is_finite(samples)).sum())
     if lost:

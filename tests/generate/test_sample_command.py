@@ -81,7 +81,7 @@ def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--out", "a.npz", "--num", "0"), "num must be at least 1"),
         (("--out", "a.npz", "--steps", "1"), "steps must be at least 2"),
         (("--out", "a.npz", "--size", "3"), "configurations have 4 points"),
-        (("--out", "a.sdf"), "samples of 'toy-gen' are none, they have no atomic numbers: write .npz or .xyz"),
+        (("--out", "a.sdf"), "samples of 'toy-gen' have no atomic numbers: write .npz or .xyz"),
         (("--out", "a.npz", "--sampler", "released", "--steps", "9"), "released has 50 steps"),
         (("--out", "a.npz", "--sampler", "flow", "--churn", "0.1"), "--churn belongs to --sampler heun"),
     ],
@@ -137,6 +137,7 @@ def test_a_condition_is_asked_for(tmp_path: Path) -> None:
     assert run("sample", str(folder), *words, "--out", str(tmp_path / "a.npz")) == 0
     with np.load(tmp_path / "a.npz") as found:
         assert found["condition"].tolist() == [[-9.5]] * 3
+        assert float(found["guidance"]) == 1
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def check_sample_format(path: Path, num: int, task: DenoisingTask | None = None)
         raise ImportError("sdf is written by RDKit: pip install 'rapidash[mol]', or write .xyz")
     if path.suffix.lower() == ".sdf" and task is not None and not task.has_atoms:
         raise ValueError(
-            f"sdf holds molecules, and samples of {task.name!r} are none, they have no atomic numbers: write .npz or .xyz"
+            f"sdf holds molecules, and samples of {task.name!r} have no atomic numbers: write .npz or .xyz"
         )
 
 

@@ -1,6 +1,6 @@
 """Molecules as RDKit reads them from coordinates: three protocols of validity, two of which are strict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -71,13 +71,19 @@ def mol_blocks(data: CloudDataset) -> list[tuple[str, bool]]:
     """
     rdkit, atoms = _rdkit(), atoms_of(data, "data")
     found = []
-    with rdkit.block_logs():
-        for index in range(len(atoms.sizes)):
-            molecule, plain = (_molecule(rdkit, atoms, index) for _ in range(2))
-            read = None if molecule is None else _attempt(_perceived, rdkit, molecule)
-            shown = rdkit.chem.RWMol() if molecule is None else molecule if read is not None else plain
-            found.append((str(rdkit.chem.MolToMolBlock(shown)), read is not None))
+    for index, molecule in enumerate(perceived_molecules(atoms, range(len(atoms.sizes)))):
+        shown = molecule or _molecule(rdkit, atoms, index) or rdkit.chem.RWMol()
+        found.append((str(rdkit.chem.MolToMolBlock(shown)), molecule is not None))
     return found
+
+
+def perceived_molecules(atoms: Atoms, indices: Iterable[int]) -> Iterator[Any]:
+    """Some molecules of RDKit with the bonds that it perceives; None for one that is not sound."""
+    rdkit = _rdkit()
+    for index in indices:
+        with rdkit.block_logs():
+            molecule = _molecule(rdkit, atoms, index)
+            yield None if molecule is None or _attempt(_perceived, rdkit, molecule) is None else molecule
 
 
 def smiles_of(atoms: Atoms, bonds: Bonds | None, protocol: Protocol) -> list[str | None]:
