@@ -40,14 +40,17 @@ from rapidash.generate import (
     js_divergence,
     log_likelihood,
     metropolis_langevin,
+    noised,
     pose_figures,
     random_noise,
     sample_clouds,
     torus_histogram,
 )
+from rapidash.generate._modulation import ModulatedBlock
 from rapidash.groups import SE, E, Position, T
 from rapidash.methods import Augment, Control, Measurement, Method, Objective, Scene, Subject, Variant, build_model
 from rapidash.models import EGNNConfig, MLPConfig
+from rapidash.nn import Block
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -164,6 +167,19 @@ def test_noisy_data_can_be_undone() -> None:
         assert float(batch["clean"].square().mean() / 0.75) == pytest.approx(1, abs=0.15)
         quarters = torch.special.ndtr((4 * batch["level"][:, 0] + 1.2) / 1.2) * copies
         assert torch.equal(quarters.floor().long(), torch.arange(len(data)) % copies)
+
+
+def test_noise_is_on_states_about_their_mean_by_hand() -> None:
+    """Points at 5 and 9 about 7, noise 1 and -1, sigma 3: (x + 3 eps) / sqrt(10) is told (3 x - eps) / sqrt(10)."""
+    clean = torch.tensor([[5.0, 7.0], [9.0, 7.0]]).double()
+    noise = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).double()
+    field = Field(Position())
+    whole = CloudDataset({"pos": clean, "clean": clean}, {"pos": field, "clean": field}, torch.tensor([2]))
+    made = noised(whole.batch(torch.arange(1)), StateSpace(2), torch.tensor([3.0]), noise)
+    first, last = torch.tensor([1.0, 0.0]).double(), torch.tensor([-7.0, 0.0]).double()
+    torch.testing.assert_close(made.pos * math.sqrt(10), torch.stack([first, -first]))
+    torch.testing.assert_close(made["target"] * math.sqrt(10), torch.stack([last, -last]))
+    assert float(made["level"]) == pytest.approx(math.log(3) / 4)
 
 
 def test_error_of_nothing_is_the_mean_square_of_the_target() -> None:
@@ -346,9 +362,33 @@ def test_samples_that_diverge_are_counted() -> None:
     found = {figure.name: figure.value for figure in made}
     assert found[SAMPLES + LOST] == 50
     assert found[SAMPLES + "W1 of energies"] is None
-    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
+    spaced = TOY.clouds("train").subset(torch.linspace(0, 59, 12).long())  # as many as there are samples
+    assert found[FLOOR + "mean energy"] == pytest.approx(float(TOY.energies(spaced).mean()))
     before = replace(subject, moment="before")
     assert list(MEASURES.get("samples")(before)) == []
+
+
+class Mixing(DenoisingNetwork):
+    """Scales every cloud by the farthest point of all."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return batch.pos * batch.pos.abs().max()
+
+
+def test_a_cloud_that_is_lost_is_not_noticed_by_the_others() -> None:
+    given = TOY.templates(torch.arange(3), 0, torch.ones(1), Asked()).batch(torch.arange(3))
+    seen = random_noise(StateSpace(2), given.batch, 3, seeded("lost"))
+    network = guided_network(Mixing(), given)
+    for far in (11.0, 1e30, torch.inf, torch.nan):
+        with_lost, without = seen.clone(), seen.clone()
+        with_lost[5, 0], without[4:8] = far, 0
+        found, expected = network(with_lost, 0.1), network(without, 0.1)
+        assert bool(found[4:8].isnan().all())
+        torch.testing.assert_close(found[:4], expected[:4])
+        torch.testing.assert_close(found[8:], expected[8:])
 
 
 def test_a_run_whose_samples_all_diverge_has_its_figures() -> None:
@@ -515,6 +555,28 @@ def test_a_modulation_begins_as_none_and_keeps_the_symmetry() -> None:
         build_model(TOY, replace(modulated, model=EGNNConfig(symmetry="E(2)", channels=8, num_layers=1)))
 
 
+class Passing(Block):
+    """Leaves its input as it is."""
+
+    def forward(self, x: Tensor, *rest: object) -> Tensor:
+        return x
+
+    def calibrate(self, x: Tensor, *rest: object) -> None:
+        self.seen = x
+
+
+def test_a_modulation_scales_and_shifts_by_hand() -> None:
+    block = ModulatedBlock(Passing(), 1, 2)
+    with torch.no_grad():
+        block.linear.weight.copy_(torch.tensor([[1.0], [2.0], [30.0], [40.0]]))  # gamma of 2 channels, then beta
+    block.code = torch.tensor([[1.0], [0.5]])
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]]])  # two points with two orientations
+    expected = [[[32.0, 46.0], [36.0, 52.0]], [[16.5, 24.0], [19.5, 28.0]]]
+    assert block(x).tolist() == expected
+    block.calibrate(x)
+    assert block.block.seen.tolist() == expected
+
+
 def test_conditions_of_samples() -> None:
     model = toy_model(task=CONDITIONAL)
     asked = CONDITIONAL.clouds("test").tensors["condition"]
@@ -598,6 +660,7 @@ def test_order_of_poses_by_hand() -> None:
 
     assert figures(one, one)["order of poses"].value == pytest.approx(2)
     assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
+    assert figures(one[:, :2], one[:, :2])["order of poses"].value == pytest.approx(1)  # in the plane: 2 - 1
     assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
     assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
     for lost in ((one, one * torch.nan), (one * torch.nan, one * torch.nan)):

@@ -15,6 +15,7 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, moved
 from rapidash.generate import (
     FLOOR,
+    LOSS,
     SAMPLES,
     Asked,
     Denoising,
@@ -24,6 +25,7 @@ from rapidash.generate import (
     handedness,
     is_finite,
     pose_figures,
+    random_turns,
     sample_clouds,
 )
 from rapidash.generate.metrics import rotational_constants, stability
@@ -115,6 +117,10 @@ def test_the_law_of_sizes_by_hand() -> None:
     sizes = torch.where(condition < 50, 3, 5)
     given = SizeLaw.from_numbers(SizeLaw.of(sizes, 6, condition).numbers(), 6)
     assert [given.draw(0, 7, value)[0] for value in (2.0, 97.0, -40.0, 400.0)] == [3, 5, 3, 5]
+    drawn_conditions = torch.tensor([given.draw(0, index)[1] for index in range(500)])
+    assert float(drawn_conditions.mean()) == pytest.approx(49.5, abs=3 * 28.6 / math.sqrt(500))
+    assert len(drawn_conditions.unique()) == 500  # anywhere within the parts
+    assert float(drawn_conditions.max()) > 97
     count, own = given.draw(0, 3)
     assert count == (3 if own < 50 else 5)
     both = {given.draw(0, index, math.nan)[0] for index in range(50)}
@@ -228,6 +234,28 @@ class Rods(DenoisingNetwork):
         seen = batch.pos * (sigma**2 + 1).sqrt()
         found = ((rod - seen / (sigma**2 + 1)) * (sigma**2 + 1).sqrt() / sigma).to(batch.pos)
         return torch.cat([found, 0 * batch["features"]], dim=1) + self.weight
+
+
+def test_the_loss_by_level_is_that_of_the_pose_that_is_learned(qm9_folder: Path) -> None:
+    """Turned data have the same figures where clouds are turned into one pose, and others elsewhere."""
+    task = qm9(qm9_folder)
+    data = task.dataset("val")
+    for pose, is_same in (("canonical", True), ("data", False)):
+        variant = Variant("v", tiny("T(3)", "R3"), objective=Denoising(pose=pose))
+        subject = Subject(model_of(task, variant), task, data, task.ledger(variant), "after", "full", 0)
+        values = [
+            torch.tensor([one.value for one in MEASURES.get("generator-symmetry")(of) if one.name.startswith(LOSS)])
+            for of in (subject, replace(subject, data=moved(data, SO(3), 0)))
+        ]
+        assert torch.allclose(*values, rtol=1e-4) == is_same
+
+
+def test_turns_of_samples_depend_on_seed_and_number() -> None:
+    first, again, other = (random_turns(3, [4, 5], seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert torch.equal(first[1:], random_turns(3, [5], 0))
+    assert float((first - other).abs().amax((1, 2)).min()) > 0.01
+    assert float((first[0] - first[1]).abs().max()) > 0.01
 
 
 def test_samples_of_one_pose_are_turned(qm9_folder: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from rapidash.data import CloudDataset, seeded
 from rapidash.generate.metrics import molecule_figures, strain
 from rapidash.generate.metrics._figure import median_ends
+from rapidash.generate.metrics._strain import _motion
 from rapidash.groups import SO
 from tests.generate.metrics.conftest import METHANE, WATER
 
@@ -41,6 +42,15 @@ def test_strain_does_not_change_under_motions(by_hand) -> None:
     assert second.energy == pytest.approx(first.energy, rel=1e-3)
     assert second.motion == pytest.approx(first.motion, rel=1e-2)
     assert 0.01 < float(first.motion[0]) < 0.5
+
+
+def test_motion_by_hand_of_a_mirror_image() -> None:
+    """Axes with squares 18, 8, 2 over 6 points: a mirror image stays 4 * 2 / 6 away, a turned copy comes back."""
+    ends = np.diag([3.0, 2.0, 1.0])
+    cloud = np.concatenate([ends, -ends])
+    turn = SO(3).sample(1, generator=seeded("turn"))[0, :3, :3].double().numpy()
+    assert _motion(cloud, cloud @ turn.T + 5) == pytest.approx(0, abs=1e-6)
+    assert _motion(cloud, cloud @ np.diag([-1.0, 1, 1]) @ turn.T) == pytest.approx(math.sqrt(8 / 6))
 
 
 def test_what_is_not_sound_has_no_strain(by_hand) -> None:
