@@ -485,9 +485,10 @@ def test_the_likelihood_of_test_clouds_and_the_effective_share_of_samples() -> N
     assert effective_share(torch.zeros(5), torch.zeros(5), 10) == pytest.approx(0.5)  # half of the samples are lost
     assert effective_share(torch.tensor([0.0, 1e9]), torch.zeros(2), 2) == pytest.approx(0.5)
     assert likelihood_of(LosingSamples(), 1.0)[EFFECTIVE].value == 0
-    turned = Ideal()
-    turned.turns_samples = True
-    assert not likelihood_of(turned, 1.0)
+    for name in ("turns_samples", "turns_states"):
+        turned = Ideal()
+        setattr(turned, name, True)
+        assert not likelihood_of(turned, 1.0)
 
 
 def test_the_divergence_of_a_network_is_that_of_finite_differences() -> None:

@@ -28,6 +28,7 @@ from rapidash.generate import (
     random_turns,
     sample_clouds,
 )
+from rapidash.generate._sampling import turned_network
 from rapidash.generate.metrics import rotational_constants, stability
 from rapidash.groups import SO
 from rapidash.methods import Measurement, Scene, Subject, Variant, build_model
@@ -60,6 +61,23 @@ def figures_of(task: Qm9GenTask, clouds: CloudDataset) -> dict[str, float | None
     return {figure.name: figure.value for figure in task.figures(clouds)}
 
 
+def test_states_are_turned_and_their_outputs_back_by_hand() -> None:
+    """Of F(z) = (x, 0, 0) comes out r (r . z) with the first row r of R, on average z / 3; scalars stay as they are."""
+    z = torch.randn(4, 5, generator=seeded("turned"), dtype=torch.float64)
+    batch, mask = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 0, 0, 1, 1]).double()
+    turned = turned_network(lambda seen, code: code * mask * seen, 3, batch, [seeded("of cloud", k) for k in (0, 1)])
+    outputs = torch.stack([turned(z, 1.0) for _ in range(2000)])
+    pos = outputs[..., :3]
+    torch.testing.assert_close(pos.square().sum(-1), (pos * z[:, :3]).sum(-1))
+    assert float((pos[0] - pos[1]).abs().max()) > 0.01  # anew in each call
+    assert float(torch.linalg.cross(pos[0, 0], pos[0, 1]).norm()) < 1e-12  # one rotation for each cloud
+    assert float(torch.linalg.cross(pos[0, 1], pos[0, 2]).norm()) > 0.01
+    torch.testing.assert_close(pos.mean(0), z[:, :3] / 3, rtol=0, atol=0.1)
+    assert torch.equal(outputs[..., 3:], z[:, 3:].expand(2000, 4, 2))
+    again = turned_network(lambda seen, code: code * mask * seen, 3, batch[2:] - 1, [seeded("of cloud", 1)])
+    assert torch.equal(again(z[2:], 1.0), outputs[0, 2:])  # whatever else is drawn
+
+
 @pytest.mark.parametrize("condition", ["none", "rotational-constant"])
 def test_qm9_gen_keeps_the_promises_of_tasks(qm9_folder: Path, condition: str) -> None:
     models = (tiny("E(3)", "R3xS2", 6), tiny("T(3)", "R3"), tiny("E(3)", "R3"))
@@ -74,12 +92,13 @@ def test_every_variant_of_the_study_builds_and_says_what_samples_are_like(qm9_fo
         "T(3) on R3xS2": "poses and left and right are those that the network has learned",
         "T(3) on R3": "poses and left and right are those that the network has learned",
         "T(3) on R3, one pose": "samples turned at random: every pose is as likely",
+        "T(3) on R3 + rotations, turned": "states are turned at random in sampling: every pose is as likely",
     }
     for full in (False, True):
         design = get_design("qm9-gen", full=full)
         task = qm9(qm9_folder, **design.task_options)
         names = [variant.name for variant in design.variants]
-        assert len(set(names)) == len(names) == (11 if full else 7)
+        assert len(set(names)) == len(names) == (12 if full else 7)
         assert all(variant.neighbor in (None, *names) for variant in design.variants)
         for variant in design.variants:
             small = replace(variant, model=replace(variant.model, channels=8, num_layers=1))
@@ -268,6 +287,13 @@ def test_samples_of_one_pose_are_turned(qm9_folder: Path) -> None:
     assert orders[0]["order of poses"] == pytest.approx(2, abs=1e-3)
     assert orders[1]["order of poses"] < 0.4
     assert (orders[0]["p-value of turned copies"], orders[1]["p-value of turned copies"] > 0.01) == (1 / 200, True)
+    network.turns_samples, network.turns_states = False, True
+    states = sample_clouds(network, task, 128, sampler=HeunSampler(8), num_points=pairs)
+    few = sample_clouds(network, task, 3, sampler=HeunSampler(8), num_points=pairs[:3])
+    assert torch.equal(few.tensors["pos"], states.tensors["pos"][:6])
+    order = {f.name: f.value for f in pose_figures(states)}
+    assert order["order of poses"] < 0.4
+    assert order["p-value of turned copies"] > 0.01
     lengths = [one.tensors["pos"].view(-1, 2, 3).diff(dim=1).norm(dim=2) for one in (plain, turned)]
     torch.testing.assert_close(*lengths, rtol=1e-4, atol=1e-4)
     assert torch.equal(plain.tensors["z"], turned.tensors["z"])

@@ -38,7 +38,7 @@ def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
         return
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float64).eval()
     network = denoising_part(model)
-    if network.turns_samples:  # the density is that of clouds in one pose
+    if network.turns_samples or network.turns_states:  # the density is that of clouds in one pose, or of no equation
         return
     test = task.clouds("test")
     test = test.subset(torch.linspace(0, len(test) - 1, min(_CLOUDS, len(test))).long())
