@@ -756,4 +756,6 @@ def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
     train = task.clouds("train").tensors["pos"].view(-1, 5, 3)
     place = torch.cdist(train.flatten(1), frames.flatten(1)).argmin(1)
     assert torch.equal(place.view(-1, 4) - place.view(-1, 4)[:, :1], torch.arange(4).expand(75, -1))
+    every = torch.cat([task.clouds(split).tensors["pos"].view(-1, 15) for split in sizes])
+    assert len(every.unique(dim=0)) == 400  # each in one split
     assert len(ala2(ala2_folder, num_train=30).clouds("train")) == 30

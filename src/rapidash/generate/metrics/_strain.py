@@ -8,7 +8,7 @@ import torch
 
 from rapidash.data import CloudDataset
 from rapidash.generate.metrics._atoms import Atoms, Floats, atoms_of
-from rapidash.generate.metrics._perception import perceived_molecules
+from rapidash.generate.metrics._perception import find_rdkit, perceived_molecules
 
 _MAX_STEPS = 1000  # of the relaxation
 
@@ -40,15 +40,13 @@ def strain(data: CloudDataset) -> Strain:
 
 def strain_of(atoms: Atoms, indices: Iterable[int]) -> Strain:
     """`strain` of some molecules."""
-    from rdkit.Chem import rdForceFieldHelpers
-
-    found = []
+    force_fields, found = find_rdkit().force_fields, []
     for molecule in perceived_molecules(atoms, indices):
-        known = None if molecule is None else rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+        known = None if molecule is None else force_fields.MMFFGetMoleculeProperties(molecule)
         if known is None:
             found.append((np.nan, np.nan))
             continue
-        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, known)
+        field = force_fields.MMFFGetMoleculeForceField(molecule, known)
         begin, energy = np.array(molecule.GetConformer().GetPositions()), field.CalcEnergy()
         is_open = field.Minimize(maxIts=_MAX_STEPS)
         motion = _motion(begin, np.array(molecule.GetConformer().GetPositions()))
