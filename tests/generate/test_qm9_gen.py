@@ -16,12 +16,14 @@ from rapidash.data import CloudBatch, CloudDataset, moved
 from rapidash.generate import (
     FLOOR,
     LOSS,
+    MOVED,
     SAMPLES,
     Asked,
     Denoising,
     DenoisingNetwork,
     HeunSampler,
     SizeLaw,
+    coupled_error,
     handedness,
     is_finite,
     pose_figures,
@@ -275,6 +277,40 @@ def test_turns_of_samples_depend_on_seed_and_number() -> None:
     assert torch.equal(first[1:], random_turns(3, [5], 0))
     assert float((first - other).abs().amax((1, 2)).min()) > 0.01
     assert float((first[0] - first[1]).abs().max()) > 0.01
+
+
+def test_errors_of_samples_from_moved_noise_by_hand(qm9_folder: Path) -> None:
+    """Where every sample is one rod along x, a mirror of x takes it away by twice its size, and one of y by nothing."""
+    network = Rods(task := qm9(qm9_folder)).double()
+    mirrors = torch.tensor([[-1.0, 1, 1], [1, -1, 1]]).double().diag_embed()
+    assert coupled_error(network, task, mirrors[:1]) == pytest.approx(2)
+    assert coupled_error(network, task, mirrors[1:]) == pytest.approx(0, abs=1e-9)
+    assert coupled_error(network, task, mirrors) == pytest.approx(2)  # the largest
+
+
+class Pointing(DenoisingNetwork):
+    """The first atom moves by 7 along x, whatever the cloud, so turning the cloud moves the output by all of it."""
+
+    def __init__(self, task: Qm9GenTask) -> None:
+        super().__init__(task.space, num_constants=1 + task.num_own_constants)
+        self.constants.copy_(task.constants())
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        first = (torch.cat([batch.batch.new_ones(1), batch.batch.diff()]) > 0).to(batch.pos)
+        return torch.cat([first[:, None] * batch.pos.new_tensor([[7.0, 0, 0]]), 0 * batch["features"]], 1) + self.weight
+
+
+def test_the_error_of_symmetry_by_hand(qm9_folder: Path) -> None:
+    """49 (1 - 1/n) over 3 (n - 1) degrees of freedom is 49 / 3 n: of n = 4 to 6 atoms and all levels alike."""
+    task = qm9(qm9_folder, num_val=5)
+    data = task.dataset("val")
+    subject = Subject(Pointing(task), task, data, task.ledger(PLAIN), "after", "full", 0)
+    made = [one.value for one in MEASURES.get("generator-symmetry")(subject) if one.name.startswith(MOVED)]
+    largest, least = (math.sqrt(49 / (3 * int(size))) for size in (data.num_points.min(), data.num_points.max()))
+    found = [value for value in made if value is not None]
+    assert len(found) > 5
+    assert 0.8 * least < min(found) < max(found) < 1.2 * largest
 
 
 def test_samples_of_one_pose_are_turned(qm9_folder: Path) -> None:

@@ -196,6 +196,15 @@ def test_likelihood_of_a_gaussian() -> None:
     torch.testing.assert_close(found.per_freedom(math.e), found.log_density / 4 - 1)
 
 
+def test_the_likelihood_ends_at_noisy_data() -> None:
+    """Up to level 2 only, where data of spread 1 have the variance 2^2 + 1."""
+    z = random_noise(FLAT, torch.zeros(3, dtype=torch.long), 1, seeded("ends"))
+    exact = -float(z.square().sum()) / 2 - 2 * math.log(2 * math.pi)
+    grid = HeunSampler(64, sigma_max=2.0, churn=0)
+    found = log_likelihood(gaussian_denoiser(1.0, 2), z, 1, FLAT, grid=grid)
+    assert float(found.log_density) == pytest.approx(exact, abs=0.01)
+
+
 def test_probes_give_the_divergence_on_average() -> None:
     num, grid = 100, HeunSampler(3, churn=0)
     z = random_noise(FLAT, torch.arange(num).repeat_interleave(3), num, seeded("probed"))
