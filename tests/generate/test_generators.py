@@ -4,6 +4,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -128,6 +129,41 @@ def test_toy_gen_keeps_the_promises_of_tasks(condition: str) -> None:
 def test_ala2_gen_keeps_the_promises_of_tasks(ala2_folder: Path) -> None:
     models = (tiny("E(3)", "R3xS2"), tiny("SE(3)", "R3xS2", 12), tiny("E(3)", "R3"), tiny("T(3)", "R3"))
     check_task(ala2(ala2_folder), [Variant(f"variant {place}", model) for place, model in enumerate(models)])
+
+
+def test_beads_are_told_apart(ala2_folder: Path) -> None:
+    """Points in the order of a mirror image of the chain have other outputs, and the same ones where kinds move too."""
+    task = ala2(ala2_folder)
+    model = build_model(task, Variant("v", tiny("E(3)", "R3"), objective=Denoising()))
+    batch = task.dataset("val").batch(torch.arange(4))
+    model.calibrate(batch)
+    order = torch.arange(20).view(4, 5).flip(1).flatten()
+    with torch.no_grad():
+        plain = model(batch)
+        moved = batch.with_tensor("pos", batch.pos[order], batch.fields["pos"])
+        assert float((model(moved) - plain[order]).abs().max()) > 1e-3
+        told = moved.with_tensor("bead", batch["bead"][order], batch.fields["bead"])
+        torch.testing.assert_close(model(told), plain[order], rtol=1e-4, atol=1e-5)
+
+
+class Constant(nn.Module):
+    """A network of clouds that says (1, 2, 4) as its vector and 3 as its scalar, everywhere."""
+
+    def forward(self, pos: Tensor, batch: Tensor, **rest: object) -> SimpleNamespace:
+        vectors = torch.tensor([1.0, 2.0, 4.0]).to(pos).expand(len(pos), 1, 3)
+        return SimpleNamespace(vectors=vectors, scalars=pos.new_full((len(pos), 1), 3.0))
+
+
+def test_networks_of_distances_are_given_the_displacement_by_hand(ala2_folder: Path) -> None:
+    """Vectors of a network on R3 come from distances: a predicted multiple of the displacement joins them."""
+    task = ala2(ala2_folder)
+    batch = task.dataset("val").batch(torch.arange(4))
+    displaced = batch.pos - batch.pos.view(4, 5, 3).mean(1).repeat_interleave(5, 0)
+    for space, multiple in (("R3", 3.0), ("R3xS2", 0.0)):
+        model = build_model(task, Variant("v", tiny("E(3)", space), objective=Denoising()))
+        model.backbone = Constant()
+        expected = torch.tensor([1.0, 2.0, 4.0]) + multiple * displaced
+        torch.testing.assert_close(model.output(batch), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_every_design_builds(ala2_folder: Path) -> None:

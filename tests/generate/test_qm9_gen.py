@@ -127,6 +127,17 @@ def test_elements_are_scalars_that_decode(qm9_folder: Path) -> None:
     assert torch.equal(task.decoded(samples, constants).tensors["z"], z)
 
 
+def test_the_network_sees_elements_level_and_condition(qm9_folder: Path) -> None:
+    task = qm9(qm9_folder, condition="rotational-constant")
+    model, batch = model_of(task), task.dataset("val").batch(torch.arange(8))
+    with torch.no_grad():
+        plain = model(batch)
+        for name in ("features", "level", "condition", "pos"):
+            changed = model(batch.with_tensor(name, batch[name] * 1.1, batch.fields[name])) - plain
+            assert float(changed[:, :3].abs().max()) > 1e-4, name
+            assert float(changed[:, 3:].abs().max()) > 1e-4, name
+
+
 def test_the_law_of_sizes_by_hand() -> None:
     law = SizeLaw.of(torch.tensor([3, 3, 3, 5]), 6)
     assert law.counts.tolist() == [[0, 0, 0, 3, 0, 1, 0]]
