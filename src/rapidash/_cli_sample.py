@@ -31,6 +31,7 @@ def sample(words: list[str]) -> int:
     task, model = trained.task, trained.model.to(find_device(options.device))
     if not isinstance(task, DenoisingTask):
         raise ValueError(f"{options.checkpoint} is a model of {trained.task_name!r}, which does not generate clouds")
+    check_sample_format(out, options.num, task)
     sampler = _sampler(options, task.sampler.steps)
     condition = None if options.condition is None else torch.full((options.num, 1), options.condition)
     with (
@@ -49,11 +50,14 @@ def sample(words: list[str]) -> int:
             advance=advance,
         )
     origin = {"task": trained.task_name, "variant": trained.variant.name, "seed": options.seed, "sampler": str(sampler)}
+    if options.guidance:
+        origin["guidance"] = options.guidance
     write_samples(out, samples, task, origin)
     lost = int((~is_finite(samples)).sum())
     if lost:
         print(f"rapidash: {lost} of {options.num} clouds are not finite: the sampler diverged", file=sys.stderr)
-    print(f"{trained.task_name}, {trained.variant.name}: {options.num} clouds ({samples.fields['pos'].unit})")
+    clouds = f"{options.num} cloud{'s' * (options.num != 1)} ({samples.fields['pos'].unit})"
+    print(f"{trained.task_name}, {trained.variant.name}: {clouds}")
     print(f"samples: {out}")
     return 0
 
@@ -61,10 +65,16 @@ def sample(words: list[str]) -> int:
 def _sampler(options: Any, default_steps: int) -> "Sampler":
     from rapidash.generate import FlowSampler, HeunSampler
 
-    steps = default_steps if options.steps is None else options.steps
+    if options.churn is not None and options.sampler != "heun":
+        raise ValueError(f"--churn belongs to --sampler heun: {options.sampler!r} has its own")
     if options.sampler == "released":
+        if options.steps is not None:
+            raise ValueError("--sampler released has 50 steps: leave --steps away, or take heun")
         return HeunSampler.released()
-    return FlowSampler(steps) if options.sampler == "flow" else HeunSampler(steps, churn=options.churn)
+    steps = default_steps if options.steps is None else options.steps
+    if options.sampler == "flow":
+        return FlowSampler(steps)
+    return HeunSampler(steps, churn=HeunSampler.churn if options.churn is None else options.churn)
 
 
 def _parser() -> Parser:
@@ -96,7 +106,9 @@ def _parser() -> Parser:
         help="heun: with added noise; flow: in the time of flow matching; released: the published setting of molecules",
     )
     parser.add_argument("--steps", type=int, default=None, metavar="N", help="of the sampler (default: the task's)")
-    parser.add_argument("--churn", type=float, default=0.4, metavar="X", help="added noise of heun, 0 for none")
+    parser.add_argument(
+        "--churn", type=float, default=None, metavar="X", help="added noise of heun, 0 for none (default: 0.4)"
+    )
     parser.add_argument("--condition", type=float, default=None, metavar="X", help="asked for, by a conditional model")
     parser.add_argument("--guidance", type=float, default=0.0, metavar="W", help="towards the condition, 0 for none")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")

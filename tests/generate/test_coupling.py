@@ -54,6 +54,18 @@ def test_kabsch_stays_proper_on_planar_and_collinear_clouds(rank: int) -> None:
         torch.testing.assert_close(turn @ turn.T, torch.eye(3).double(), rtol=0, atol=1e-10)
 
 
+def test_the_nearest_of_all_that_occurred_is_taken() -> None:
+    """No farther than where the rounds lead from the cloud as it is."""
+    for seed in range(20):
+        x, noise = cloud(400 + seed), cloud(500 + seed)
+        state = x
+        for _ in range(2):
+            state = state[closest_order(state, noise)]
+            state = state @ closest_rotation(state, noise).T
+        found = float((aligned(x, noise, 3) - noise).square().sum())
+        assert found <= float((state - noise).square().sum()) + 1e-12
+
+
 @pytest.mark.parametrize("moves", [{}, {"rotation": False}, {"permutation": False}, {"reflections": True}])
 def test_the_cost_never_rises(moves: dict[str, bool]) -> None:
     falls = 0

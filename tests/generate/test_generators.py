@@ -4,6 +4,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate import (
+    COUPLED,
     EFFECTIVE,
     FLOOR,
     LIKELIHOOD,
     LOST,
     SAMPLES,
+    SHOWN_SAMPLES,
     Asked,
     Denoiser,
     Denoising,
@@ -38,14 +41,17 @@ from rapidash.generate import (
     js_divergence,
     log_likelihood,
     metropolis_langevin,
+    noised,
     pose_figures,
     random_noise,
     sample_clouds,
     torus_histogram,
 )
+from rapidash.generate._modulation import ModulatedBlock
 from rapidash.groups import SE, E, Position, T
-from rapidash.methods import Augment, Control, Measurement, Method, Objective, Subject, Variant, build_model
+from rapidash.methods import Augment, Control, Measurement, Method, Objective, Scene, Subject, Variant, build_model
 from rapidash.models import EGNNConfig, MLPConfig
+from rapidash.nn import Block
 from rapidash.registry import MEASURES, METHODS
 from rapidash.study import get_design
 from rapidash.tasks import get_task
@@ -125,6 +131,41 @@ def test_ala2_gen_keeps_the_promises_of_tasks(ala2_folder: Path) -> None:
     check_task(ala2(ala2_folder), [Variant(f"variant {place}", model) for place, model in enumerate(models)])
 
 
+def test_beads_are_told_apart(ala2_folder: Path) -> None:
+    """Points in the order of a mirror image of the chain have other outputs, and the same ones where kinds move too."""
+    task = ala2(ala2_folder)
+    model = build_model(task, Variant("v", tiny("E(3)", "R3"), objective=Denoising()))
+    batch = task.dataset("val").batch(torch.arange(4))
+    model.calibrate(batch)
+    order = torch.arange(20).view(4, 5).flip(1).flatten()
+    with torch.no_grad():
+        plain = model(batch)
+        moved = batch.with_tensor("pos", batch.pos[order], batch.fields["pos"])
+        assert float((model(moved) - plain[order]).abs().max()) > 1e-3
+        told = moved.with_tensor("bead", batch["bead"][order], batch.fields["bead"])
+        torch.testing.assert_close(model(told), plain[order], rtol=1e-4, atol=1e-5)
+
+
+class Constant(nn.Module):
+    """A network of clouds that says (1, 2, 4) as its vector and 3 as its scalar, everywhere."""
+
+    def forward(self, pos: Tensor, batch: Tensor, **rest: object) -> SimpleNamespace:
+        vectors = torch.tensor([1.0, 2.0, 4.0]).to(pos).expand(len(pos), 1, 3)
+        return SimpleNamespace(vectors=vectors, scalars=pos.new_full((len(pos), 1), 3.0))
+
+
+def test_networks_of_distances_are_given_the_displacement_by_hand(ala2_folder: Path) -> None:
+    """Vectors of a network on R3 come from distances: a predicted multiple of the displacement joins them."""
+    task = ala2(ala2_folder)
+    batch = task.dataset("val").batch(torch.arange(4))
+    displaced = batch.pos - batch.pos.view(4, 5, 3).mean(1).repeat_interleave(5, 0)
+    for space, multiple in (("R3", 3.0), ("R3xS2", 0.0)):
+        model = build_model(task, Variant("v", tiny("E(3)", space), objective=Denoising()))
+        model.backbone = Constant()
+        expected = torch.tensor([1.0, 2.0, 4.0]) + multiple * displaced
+        torch.testing.assert_close(model.output(batch), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_every_design_builds(ala2_folder: Path) -> None:
     for name, options in (("ala2-gen", {"data_dir": str(ala2_folder), "verify": False}), ("toy-gen", {})):
         for full in (False, True):
@@ -162,6 +203,19 @@ def test_noisy_data_can_be_undone() -> None:
         assert float(batch["clean"].square().mean() / 0.75) == pytest.approx(1, abs=0.15)
         quarters = torch.special.ndtr((4 * batch["level"][:, 0] + 1.2) / 1.2) * copies
         assert torch.equal(quarters.floor().long(), torch.arange(len(data)) % copies)
+
+
+def test_noise_is_on_states_about_their_mean_by_hand() -> None:
+    """Points at 5 and 9 about 7, noise 1 and -1, sigma 3: (x + 3 eps) / sqrt(10) is told (3 x - eps) / sqrt(10)."""
+    clean = torch.tensor([[5.0, 7.0], [9.0, 7.0]]).double()
+    noise = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).double()
+    field = Field(Position())
+    whole = CloudDataset({"pos": clean, "clean": clean}, {"pos": field, "clean": field}, torch.tensor([2]))
+    made = noised(whole.batch(torch.arange(1)), StateSpace(2), torch.tensor([3.0]), noise)
+    first, last = torch.tensor([1.0, 0.0]).double(), torch.tensor([-7.0, 0.0]).double()
+    torch.testing.assert_close(made.pos * math.sqrt(10), torch.stack([first, -first]))
+    torch.testing.assert_close(made["target"] * math.sqrt(10), torch.stack([last, -last]))
+    assert float(made["level"]) == pytest.approx(math.log(3) / 4)
 
 
 def test_error_of_nothing_is_the_mean_square_of_the_target() -> None:
@@ -325,14 +379,14 @@ def test_mirror_images_are_as_frequent_under_e3(ala2_folder: Path) -> None:
 
 
 class Diverging(DenoisingNetwork):
-    """Sends all but the first six clouds far away."""
+    """Sends all but the first clouds far away."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_kept: int = 6) -> None:
         super().__init__(StateSpace(2))
-        self.weight = nn.Parameter(torch.zeros(()))
+        self.weight, self.num_kept = nn.Parameter(torch.zeros(())), num_kept
 
     def output(self, batch: CloudBatch) -> Tensor:
-        is_bad = (batch.batch >= 6)[:, None]
+        is_bad = (batch.batch >= self.num_kept)[:, None]
         return torch.where(is_bad, 1e6 * batch.pos, self.weight + 0 * batch.pos)
 
 
@@ -344,9 +398,46 @@ def test_samples_that_diverge_are_counted() -> None:
     found = {figure.name: figure.value for figure in made}
     assert found[SAMPLES + LOST] == 50
     assert found[SAMPLES + "W1 of energies"] is None
-    assert found[FLOOR + "mean energy"] == pytest.approx(-9.8, abs=1)
+    spaced = TOY.clouds("train").subset(torch.linspace(0, 59, 12).long())  # as many as there are samples
+    assert found[FLOOR + "mean energy"] == pytest.approx(float(TOY.energies(spaced).mean()))
     before = replace(subject, moment="before")
     assert list(MEASURES.get("samples")(before)) == []
+
+
+class Mixing(DenoisingNetwork):
+    """Scales every cloud by the farthest point of all."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSpace(2))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return batch.pos * batch.pos.abs().max()
+
+
+def test_a_cloud_that_is_lost_is_not_noticed_by_the_others() -> None:
+    given = TOY.templates(torch.arange(3), 0, torch.ones(1), Asked()).batch(torch.arange(3))
+    seen = random_noise(StateSpace(2), given.batch, 3, seeded("lost"))
+    network = guided_network(Mixing(), given)
+    for far in (11.0, 1e30, torch.inf, torch.nan):
+        with_lost, without = seen.clone(), seen.clone()
+        with_lost[5, 0], without[4:8] = far, 0
+        found, expected = network(with_lost, 0.1), network(without, 0.1)
+        assert bool(found[4:8].isnan().all())
+        torch.testing.assert_close(found[:4], expected[:4])
+        torch.testing.assert_close(found[8:], expected[8:])
+
+
+def test_a_run_whose_samples_all_diverge_has_its_figures() -> None:
+    """They are what they are; a run that failed would be left out of the means over seeds."""
+    task = Springs(num_train=20, num_val=4, num_test=30, num_samples=12)
+    subject = Subject(Diverging(0), task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
+    made = list(MEASURES.get("samples")(subject))
+    found = {one.name: one.value for one in made if isinstance(one, Measurement)}
+    assert found[SAMPLES + LOST] == 100
+    assert [found[SAMPLES + name] for name in ("mean energy", "order of poses", "W1 of energies")] == [None] * 3
+    assert [one.clouds for one in made if isinstance(one, Scene) and one.name == SHOWN_SAMPLES] == [()]
+    coupled = {one.group: one.value for one in MEASURES.get("generator-symmetry")(subject) if one.name == COUPLED}
+    assert coupled == {"SO(2)": None, "a mirror": None}
 
 
 def test_lost_chains_make_figures_worse(ala2_folder: Path) -> None:
@@ -402,6 +493,13 @@ class Springs(ToyGenTask):
         return self.stiffness * clouds.tensors["pos"].double().square().view(-1, 8).sum(1) / 2
 
 
+class LosingSamples(Ideal):
+    """As Ideal for test clouds, and diverging for the blocks in which samples are drawn."""
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        return 1e6 * batch.pos if batch.num_clouds == 64 else super().output(batch)
+
+
 def likelihood_of(network: DenoisingNetwork, stiffness: float) -> dict[str, Measurement]:
     task = Springs(num_train=20, num_val=4, num_test=30, stiffness=stiffness)
     subject = Subject(network, task, task.dataset("val"), TOY.ledger(FLAT), "after", "full", 0)
@@ -422,9 +520,11 @@ def test_the_likelihood_of_test_clouds_and_the_effective_share_of_samples() -> N
     assert found.high - found.low == pytest.approx(2 * 1.96 * float(exact.std()) / math.sqrt(30), rel=0.1)
     assert effective_share(torch.zeros(5), torch.zeros(5), 10) == pytest.approx(0.5)  # half of the samples are lost
     assert effective_share(torch.tensor([0.0, 1e9]), torch.zeros(2), 2) == pytest.approx(0.5)
-    turned = Ideal()
-    turned.turns_samples = True
-    assert not likelihood_of(turned, 1.0)
+    assert likelihood_of(LosingSamples(), 1.0)[EFFECTIVE].value == 0
+    for name in ("turns_samples", "turns_states"):
+        turned = Ideal()
+        setattr(turned, name, True)
+        assert not likelihood_of(turned, 1.0)
 
 
 def test_the_divergence_of_a_network_is_that_of_finite_differences() -> None:
@@ -490,6 +590,28 @@ def test_a_modulation_begins_as_none_and_keeps_the_symmetry() -> None:
     assert float(model.modulation.linear.weight.grad.abs().max()) > 0
     with pytest.raises(ValueError, match="needs a network 'rapidash'"):
         build_model(TOY, replace(modulated, model=EGNNConfig(symmetry="E(2)", channels=8, num_layers=1)))
+
+
+class Passing(Block):
+    """Leaves its input as it is."""
+
+    def forward(self, x: Tensor, *rest: object) -> Tensor:
+        return x
+
+    def calibrate(self, x: Tensor, *rest: object) -> None:
+        self.seen = x
+
+
+def test_a_modulation_scales_and_shifts_by_hand() -> None:
+    block = ModulatedBlock(Passing(), 1, 2)
+    with torch.no_grad():
+        block.linear.weight.copy_(torch.tensor([[1.0], [2.0], [30.0], [40.0]]))  # gamma of 2 channels, then beta
+    block.code = torch.tensor([[1.0], [0.5]])
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]]])  # two points with two orientations
+    expected = [[[32.0, 46.0], [36.0, 52.0]], [[16.5, 24.0], [19.5, 28.0]]]
+    assert block(x).tolist() == expected
+    block.calibrate(x)
+    assert block.block.seen.tolist() == expected
 
 
 def test_conditions_of_samples() -> None:
@@ -575,10 +697,12 @@ def test_order_of_poses_by_hand() -> None:
 
     assert figures(one, one)["order of poses"].value == pytest.approx(2)
     assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
+    assert figures(one[:, :2], one[:, :2])["order of poses"].value == pytest.approx(1)  # in the plane: 2 - 1
     assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
     assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
-    lost = figures(one, one * torch.nan)
-    assert [figure.value for figure in lost.values()] == [None, None]
+    for lost in ((one, one * torch.nan), (one * torch.nan, one * torch.nan)):
+        assert {figure.value for figure in figures(*lost).values()} == {None}
+        assert {*figures(*lost)} == {*figures(one, one)}
     turned = figures(*torch.randn(1000, 2, 3, generator=seeded("rods")))
     assert turned["order of poses"].value < 0.15
     assert turned["order of poses"].low <= 0.05
@@ -604,6 +728,16 @@ def test_left_and_right_by_hand() -> None:
     assert handedness(flat, torch.zeros(9).long(), 1).tolist() == [0]
 
 
+@dataclass(frozen=True)
+class Same(ToyGenTask):
+    """With one energy for all."""
+
+    def clouds(self, split: str) -> CloudDataset:
+        whole = super().clouds(split)
+        energy = torch.full_like(whole.tensors["condition"], -9.0)
+        return CloudDataset({**whole.tensors, "condition": energy}, whole.fields, whole.num_points)
+
+
 def test_bad_settings_are_told(ala2_folder: Path) -> None:
     with pytest.raises(ValueError, match="coupling must be one of"):
         Denoising(coupling="optimal")
@@ -619,6 +753,10 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         ToyGenTask(condition="radius")
     with pytest.raises(ValueError, match="steps must be at least 2"):
         ToyGenTask(sampling_steps=1)
+    with pytest.raises(ValueError, match="an infinite one"):
+        Asked(condition=torch.tensor([[1.0], [math.inf]]))
+    with pytest.raises(ValueError, match="the condition is -9 for most training clouds"):
+        Same(condition="energy", num_train=9).constants()
     model = toy_model()
     for wrong in ({"num": 0}, {"num": 1, "guidance": math.nan}):
         with pytest.raises(ValueError, match="at least 1 and guidance finite"):
@@ -654,4 +792,6 @@ def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
     train = task.clouds("train").tensors["pos"].view(-1, 5, 3)
     place = torch.cdist(train.flatten(1), frames.flatten(1)).argmin(1)
     assert torch.equal(place.view(-1, 4) - place.view(-1, 4)[:, :1], torch.arange(4).expand(75, -1))
+    every = torch.cat([task.clouds(split).tensors["pos"].view(-1, 15) for split in sizes])
+    assert len(every.unique(dim=0)) == 400  # each in one split
     assert len(ala2(ala2_folder, num_train=30).clouds("train")) == 30

@@ -15,17 +15,22 @@ from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, moved
 from rapidash.generate import (
     FLOOR,
+    LOSS,
+    MOVED,
     SAMPLES,
     Asked,
     Denoising,
     DenoisingNetwork,
     HeunSampler,
     SizeLaw,
+    coupled_error,
     handedness,
     is_finite,
     pose_figures,
+    random_turns,
     sample_clouds,
 )
+from rapidash.generate._sampling import turned_network
 from rapidash.generate.metrics import rotational_constants, stability
 from rapidash.groups import SO
 from rapidash.methods import Measurement, Scene, Subject, Variant, build_model
@@ -58,6 +63,23 @@ def figures_of(task: Qm9GenTask, clouds: CloudDataset) -> dict[str, float | None
     return {figure.name: figure.value for figure in task.figures(clouds)}
 
 
+def test_states_are_turned_and_their_outputs_back_by_hand() -> None:
+    """Of F(z) = (x, 0, 0) comes out r (r . z) with the first row r of R, on average z / 3; scalars stay as they are."""
+    z = torch.randn(4, 5, generator=seeded("turned"), dtype=torch.float64)
+    batch, mask = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 0, 0, 1, 1]).double()
+    turned = turned_network(lambda seen, code: code * mask * seen, 3, batch, [seeded("of cloud", k) for k in (0, 1)])
+    outputs = torch.stack([turned(z, 1.0) for _ in range(2000)])
+    pos = outputs[..., :3]
+    torch.testing.assert_close(pos.square().sum(-1), (pos * z[:, :3]).sum(-1))
+    assert float((pos[0] - pos[1]).abs().max()) > 0.01  # anew in each call
+    assert float(torch.linalg.cross(pos[0, 0], pos[0, 1]).norm()) < 1e-12  # one rotation for each cloud
+    assert float(torch.linalg.cross(pos[0, 1], pos[0, 2]).norm()) > 0.01
+    torch.testing.assert_close(pos.mean(0), z[:, :3] / 3, rtol=0, atol=0.1)
+    assert torch.equal(outputs[..., 3:], z[:, 3:].expand(2000, 4, 2))
+    again = turned_network(lambda seen, code: code * mask * seen, 3, batch[2:] - 1, [seeded("of cloud", 1)])
+    assert torch.equal(again(z[2:], 1.0), outputs[0, 2:])  # whatever else is drawn
+
+
 @pytest.mark.parametrize("condition", ["none", "rotational-constant"])
 def test_qm9_gen_keeps_the_promises_of_tasks(qm9_folder: Path, condition: str) -> None:
     models = (tiny("E(3)", "R3xS2", 6), tiny("T(3)", "R3"), tiny("E(3)", "R3"))
@@ -72,12 +94,13 @@ def test_every_variant_of_the_study_builds_and_says_what_samples_are_like(qm9_fo
         "T(3) on R3xS2": "poses and left and right are those that the network has learned",
         "T(3) on R3": "poses and left and right are those that the network has learned",
         "T(3) on R3, one pose": "samples turned at random: every pose is as likely",
+        "T(3) on R3 + rotations, turned": "states are turned at random in sampling: every pose is as likely",
     }
     for full in (False, True):
         design = get_design("qm9-gen", full=full)
         task = qm9(qm9_folder, **design.task_options)
         names = [variant.name for variant in design.variants]
-        assert len(set(names)) == len(names) == (11 if full else 7)
+        assert len(set(names)) == len(names) == (12 if full else 7)
         assert all(variant.neighbor in (None, *names) for variant in design.variants)
         for variant in design.variants:
             small = replace(variant, model=replace(variant.model, channels=8, num_layers=1))
@@ -104,6 +127,17 @@ def test_elements_are_scalars_that_decode(qm9_folder: Path) -> None:
     assert torch.equal(task.decoded(samples, constants).tensors["z"], z)
 
 
+def test_the_network_sees_elements_level_and_condition(qm9_folder: Path) -> None:
+    task = qm9(qm9_folder, condition="rotational-constant")
+    model, batch = model_of(task), task.dataset("val").batch(torch.arange(8))
+    with torch.no_grad():
+        plain = model(batch)
+        for name in ("features", "level", "condition", "pos"):
+            changed = model(batch.with_tensor(name, batch[name] * 1.1, batch.fields[name])) - plain
+            assert float(changed[:, :3].abs().max()) > 1e-4, name
+            assert float(changed[:, 3:].abs().max()) > 1e-4, name
+
+
 def test_the_law_of_sizes_by_hand() -> None:
     law = SizeLaw.of(torch.tensor([3, 3, 3, 5]), 6)
     assert law.counts.tolist() == [[0, 0, 0, 3, 0, 1, 0]]
@@ -115,6 +149,10 @@ def test_the_law_of_sizes_by_hand() -> None:
     sizes = torch.where(condition < 50, 3, 5)
     given = SizeLaw.from_numbers(SizeLaw.of(sizes, 6, condition).numbers(), 6)
     assert [given.draw(0, 7, value)[0] for value in (2.0, 97.0, -40.0, 400.0)] == [3, 5, 3, 5]
+    drawn_conditions = torch.tensor([given.draw(0, index)[1] for index in range(500)])
+    assert float(drawn_conditions.mean()) == pytest.approx(49.5, abs=3 * 28.6 / math.sqrt(500))
+    assert len(drawn_conditions.unique()) == 500  # anywhere within the parts
+    assert float(drawn_conditions.max()) > 97
     count, own = given.draw(0, 3)
     assert count == (3 if own < 50 else 5)
     both = {given.draw(0, index, math.nan)[0] for index in range(50)}
@@ -230,6 +268,62 @@ class Rods(DenoisingNetwork):
         return torch.cat([found, 0 * batch["features"]], dim=1) + self.weight
 
 
+def test_the_loss_by_level_is_that_of_the_pose_that_is_learned(qm9_folder: Path) -> None:
+    """Turned data have the same figures where clouds are turned into one pose, and others elsewhere."""
+    task = qm9(qm9_folder)
+    data = task.dataset("val")
+    for pose, is_same in (("canonical", True), ("data", False)):
+        variant = Variant("v", tiny("T(3)", "R3"), objective=Denoising(pose=pose))
+        subject = Subject(model_of(task, variant), task, data, task.ledger(variant), "after", "full", 0)
+        values = [
+            torch.tensor([one.value for one in MEASURES.get("generator-symmetry")(of) if one.name.startswith(LOSS)])
+            for of in (subject, replace(subject, data=moved(data, SO(3), 0)))
+        ]
+        assert torch.allclose(*values, rtol=1e-4) == is_same
+
+
+def test_turns_of_samples_depend_on_seed_and_number() -> None:
+    first, again, other = (random_turns(3, [4, 5], seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert torch.equal(first[1:], random_turns(3, [5], 0))
+    assert float((first - other).abs().amax((1, 2)).min()) > 0.01
+    assert float((first[0] - first[1]).abs().max()) > 0.01
+
+
+def test_errors_of_samples_from_moved_noise_by_hand(qm9_folder: Path) -> None:
+    """Where every sample is one rod along x, a mirror of x takes it away by twice its size, and one of y by nothing."""
+    network = Rods(task := qm9(qm9_folder)).double()
+    mirrors = torch.tensor([[-1.0, 1, 1], [1, -1, 1]]).double().diag_embed()
+    assert coupled_error(network, task, mirrors[:1]) == pytest.approx(2)
+    assert coupled_error(network, task, mirrors[1:]) == pytest.approx(0, abs=1e-9)
+    assert coupled_error(network, task, mirrors) == pytest.approx(2)  # the largest
+
+
+class Pointing(DenoisingNetwork):
+    """The first atom moves by 7 along x, whatever the cloud, so turning the cloud moves the output by all of it."""
+
+    def __init__(self, task: Qm9GenTask) -> None:
+        super().__init__(task.space, num_constants=1 + task.num_own_constants)
+        self.constants.copy_(task.constants())
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def output(self, batch: CloudBatch) -> Tensor:
+        first = (torch.cat([batch.batch.new_ones(1), batch.batch.diff()]) > 0).to(batch.pos)
+        return torch.cat([first[:, None] * batch.pos.new_tensor([[7.0, 0, 0]]), 0 * batch["features"]], 1) + self.weight
+
+
+def test_the_error_of_symmetry_by_hand(qm9_folder: Path) -> None:
+    """49 (1 - 1/n) over 3 (n - 1) degrees of freedom is 49 / 3 n: of n = 4 to 6 atoms and all levels alike."""
+    task = qm9(qm9_folder, num_val=5)
+    data = task.dataset("val")
+    subject = Subject(Pointing(task), task, data, task.ledger(PLAIN), "after", "full", 0)
+    made = [one.value for one in MEASURES.get("generator-symmetry")(subject) if one.name.startswith(MOVED)]
+    largest, least = (math.sqrt(49 / (3 * int(size))) for size in (data.num_points.min(), data.num_points.max()))
+    found = [value for value in made if value is not None]
+    assert len(found) > 5
+    assert 0.8 * least < min(found) < max(found) < 1.2 * largest
+
+
 def test_samples_of_one_pose_are_turned(qm9_folder: Path) -> None:
     task = qm9(qm9_folder)
     network, pairs = Rods(task), torch.full((128,), 2)
@@ -240,6 +334,13 @@ def test_samples_of_one_pose_are_turned(qm9_folder: Path) -> None:
     assert orders[0]["order of poses"] == pytest.approx(2, abs=1e-3)
     assert orders[1]["order of poses"] < 0.4
     assert (orders[0]["p-value of turned copies"], orders[1]["p-value of turned copies"] > 0.01) == (1 / 200, True)
+    network.turns_samples, network.turns_states = False, True
+    states = sample_clouds(network, task, 128, sampler=HeunSampler(8), num_points=pairs)
+    few = sample_clouds(network, task, 3, sampler=HeunSampler(8), num_points=pairs[:3])
+    assert torch.equal(few.tensors["pos"], states.tensors["pos"][:6])
+    order = {f.name: f.value for f in pose_figures(states)}
+    assert order["order of poses"] < 0.4
+    assert order["p-value of turned copies"] > 0.01
     lengths = [one.tensors["pos"].view(-1, 2, 3).diff(dim=1).norm(dim=2) for one in (plain, turned)]
     torch.testing.assert_close(*lengths, rtol=1e-4, atol=1e-4)
     assert torch.equal(plain.tensors["z"], turned.tensors["z"])

@@ -11,7 +11,7 @@ from generate_checks import tiny
 from rapidash import cli
 from rapidash.data import CloudDataset
 from rapidash.datasets import read_clouds
-from rapidash.generate import FLOOR, LOST, SAMPLES, Asked, Denoising, sample_clouds
+from rapidash.generate import FLOOR, LOST, SAMPLES, Asked, Denoising, FlowSampler, HeunSampler, sample_clouds
 from rapidash.methods import Variant, build_model
 from rapidash.predict import TrainedModel, write_samples
 from rapidash.report import terminal_table
@@ -81,19 +81,54 @@ def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--out", "a.npz", "--num", "0"), "num must be at least 1"),
         (("--out", "a.npz", "--steps", "1"), "steps must be at least 2"),
         (("--out", "a.npz", "--size", "3"), "configurations have 4 points"),
+        (("--out", "a.sdf"), "samples of 'toy-gen' have no atomic numbers: write .npz or .xyz"),
+        (("--out", "a.npz", "--sampler", "released", "--steps", "9"), "released has 50 steps"),
+        (("--out", "a.npz", "--sampler", "flow", "--churn", "0.1"), "--churn belongs to --sampler heun"),
     ],
 )
-def test_wrong_words_are_told(
+def test_wrong_words_are_told_before_anything_is_drawn(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
     said: str,
 ) -> None:
+    def drawn(*_: object) -> None:
+        raise AssertionError("clouds are drawn")
+
     monkeypatch.chdir(tmp_path)
+    for sampler in (HeunSampler, FlowSampler):
+        monkeypatch.setattr(sampler, "sample", drawn)
     assert run("sample", str(saved(tmp_path / "model")), *words, "--quiet") == 1
     assert said in capsys.readouterr().err
     assert not list(tmp_path.glob("a.*"))
+
+
+def test_an_interruption_leaves_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder, out = saved(tmp_path / "model"), tmp_path / "a.npz"
+    before = {*tmp_path.rglob("*")}
+    out.write_bytes(b"of an earlier command")
+    monkeypatch.setattr(HeunSampler, "sample", interrupted)
+    assert run("sample", str(folder), "--out", str(out), "--quiet") == 130
+    assert "interrupted; the same command begins anew" in capsys.readouterr().err
+    assert out.read_bytes() == b"of an earlier command"
+    assert {*tmp_path.rglob("*")} == {*before, out}
+
+
+def test_a_terminal_shows_how_many_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(tmp_path / "model")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert run("sample", str(folder), "--num", "3", "--out", str(tmp_path / "a.npz")) == 0
+    assert "3/3" in capsys.readouterr().err
+    assert run("sample", str(folder), "--num", "3", "--out", str(tmp_path / "a.npz"), "--quiet") == 0
+    assert not capsys.readouterr().err
 
 
 def test_a_condition_is_asked_for(tmp_path: Path) -> None:
@@ -102,6 +137,7 @@ def test_a_condition_is_asked_for(tmp_path: Path) -> None:
     assert run("sample", str(folder), *words, "--out", str(tmp_path / "a.npz")) == 0
     with np.load(tmp_path / "a.npz") as found:
         assert found["condition"].tolist() == [[-9.5]] * 3
+        assert float(found["guidance"]) == 1
 
 
 @pytest.fixture

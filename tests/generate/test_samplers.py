@@ -131,7 +131,8 @@ def test_the_start_decides_the_spread() -> None:
     denoiser = gaussian_denoiser(1.0, 1)
     assert float(narrow.sample(denoiser, noise, unchanged)) == pytest.approx(1 / math.sqrt(2), rel=1e-3)
     assert float(right.sample(denoiser, noise, unchanged)) == pytest.approx(1, rel=1e-3)
-    assert HeunSampler.released().start == "noise"
+    published = HeunSampler(steps=50, sigma_min=0.002, sigma_max=1.0, rho=7.0, churn=10 / 50, start="noise")
+    assert HeunSampler.released() == published
 
 
 def test_churn_keeps_the_law_of_a_gaussian() -> None:
@@ -139,6 +140,25 @@ def test_churn_keeps_the_law_of_a_gaussian() -> None:
     noise = torch.randn(sampler.num_draws, 20_000, 1, generator=seeded("churn"), dtype=torch.float64)
     found = sampler.sample(gaussian_denoiser(0.7, 1), noise, unchanged)
     assert float(found.std()) == pytest.approx(0.7, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({"churn": 0.25}, (9, 4, 1)),
+        ({"churn": 0.25, "churn_min": 2.0}, (9, 4, 0)),
+        ({"churn": 0.25, "churn_max": 5.0}, (0, 4, 1)),
+        ({"churn": 0.25, "churn_noise": 2.0}, (18, 8, 2)),
+        ({"churn": 5.0}, (12, 16 / 3, 4 / 3)),
+    ],
+)
+def test_added_noise_by_hand(options: dict[str, float], weights: tuple[float, ...]) -> None:
+    """Where D(z) = z no step moves, and each adds sigma sqrt(1.25^2 - 1) = 3/4 sigma of its noise; at most sigma."""
+    sampler = HeunSampler(steps=3, sigma_min=1.0, sigma_max=9.0, rho=2.0, **options)  # levels 9, 4, 1
+    denoiser = ideal_denoiser(lambda z, sigma: z, torch.ones(1, dtype=torch.float64))
+    noise = torch.tensor([1.0, 10.0, 100.0, 1000.0], dtype=torch.float64).view(4, 1, 1)
+    expected = math.sqrt(82) + 0.75 * sum(weight * 10**place for place, weight in enumerate(weights, start=1))
+    assert float(sampler.sample(denoiser, noise, unchanged)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_levels_and_times_by_hand() -> None:
@@ -174,6 +194,15 @@ def test_likelihood_of_a_gaussian() -> None:
     assert errors[1] < 0.2
     assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.4)
     torch.testing.assert_close(found.per_freedom(math.e), found.log_density / 4 - 1)
+
+
+def test_the_likelihood_ends_at_noisy_data() -> None:
+    """Up to level 2 only, where data of spread 1 have the variance 2^2 + 1."""
+    z = random_noise(FLAT, torch.zeros(3, dtype=torch.long), 1, seeded("ends"))
+    exact = -float(z.square().sum()) / 2 - 2 * math.log(2 * math.pi)
+    grid = HeunSampler(64, sigma_max=2.0, churn=0)
+    found = log_likelihood(gaussian_denoiser(1.0, 2), z, 1, FLAT, grid=grid)
+    assert float(found.log_density) == pytest.approx(exact, abs=0.01)
 
 
 def test_probes_give_the_divergence_on_average() -> None:

@@ -114,6 +114,14 @@ def test_figures_tell_shapes_from_others(folder: Path) -> None:
     assert copies[f"{DEVIATIONS} (chamfer, unit sphere, 32 points)"] < -2.5
 
 
+def test_figures_are_of_evenly_spaced_shapes(folder: Path) -> None:
+    """Of 36 samples and 12 test shapes, 12 samples: 0, 3, 6 and so on, up to rounding down."""
+    task = shapes(folder)
+    many = task.clouds("train")
+    few = many.subset(torch.tensor([0, 3, 6, 9, 12, 15, 19, 22, 25, 28, 31, 35]))
+    assert figures_of(task, many) == figures_of(task, few)
+
+
 def test_shapes_that_diverge_make_every_figure_worse(folder: Path) -> None:
     """A sampler that diverges must not raise its score by dropping shapes."""
     task = shapes(folder)

@@ -14,7 +14,7 @@ class Asked:
     Args:
         condition: (num, 1), NaN for a sample without one.
         num_points: (num,) at least 2 each; sizes that training did not have are allowed to those who name them.
-    Raises: ValueError for a size below 2, or another shape.
+    Raises: ValueError for a size below 2, another shape, or an infinite condition.
     """
 
     condition: Float[Tensor, "num 1"] | None = None
@@ -23,6 +23,8 @@ class Asked:
     def __post_init__(self) -> None:
         if self.num_points is not None and (self.num_points.dim() != 1 or int(self.num_points.min()) < 2):
             raise ValueError(f"num_points must be at least 2 for each sample, got {self.num_points.tolist()}")
+        if self.condition is not None and bool(self.condition.isinf().any()):
+            raise ValueError("condition must be finite, or NaN for a sample without one, got an infinite one")
 
     def check(self, num: int) -> None:
         """Raises: ValueError for another number of samples."""

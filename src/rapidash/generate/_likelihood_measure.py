@@ -38,7 +38,7 @@ def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
         return
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float64).eval()
     network = denoising_part(model)
-    if network.turns_samples:  # the density is that of clouds in one pose
+    if network.turns_samples or network.turns_states:  # the density is that of clouds in one pose, or of no equation
         return
     test = task.clouds("test")
     test = test.subset(torch.linspace(0, len(test) - 1, min(_CLOUDS, len(test))).long())
@@ -50,9 +50,11 @@ def measure_likelihood(subject: Subject) -> Iterator[Measurement]:
         return
     grid = HeunSampler(_STEPS, churn=0.0)
     samples = sample_clouds(model, task, _SAMPLES, seed=subject.seed, sampler=grid)
-    kept = samples.subset(torch.nonzero(is_finite(samples)).flatten())
-    energy, share = task.energies(kept), 0.0
-    if len(kept) and energy is not None:
+    finite, share = torch.nonzero(is_finite(samples)).flatten(), 0.0
+    if len(finite):
+        kept = samples.subset(finite)
+        energy = task.energies(kept)
+        assert energy is not None
         share = effective_share(energy, _of_clouds(model, task, kept).log_density, _SAMPLES)
     yield Measurement(EFFECTIVE, 100 * share if math.isfinite(share) else None, "%", view=subject.view, better="higher")
 

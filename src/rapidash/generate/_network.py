@@ -35,13 +35,14 @@ class DenoisingNetwork(nn.Module, ABC):
     constants: Tensor
     backbone: Any  # a `Network`, which is a module
     turns_samples: bool  # the network has learned clouds in one pose: samples are turned at random
+    turns_states: bool  # in sampling the network sees states that are turned at random
 
     def __init__(self, space: StateSpace, *, kinds: str | None = None, num_constants: int = 1) -> None:
         super().__init__()
         self.space, self.kinds = space, kinds
         self.register_buffer("constants", torch.ones(num_constants))
         self.modulation: LevelModulation | None = None
-        self.turns_samples = False
+        self.turns_samples = self.turns_states = False
 
     @property
     def unit_length(self) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Coupling = Literal["independent", "aligned"]
 Conditioning = Literal["scalar", "modulation"]
-Pose = Literal["data", "canonical"]
+Pose = Literal["data", "canonical", "turned"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Denoising(Objective):
         conditioning: how the network knows the level: ``"scalar"``: as an input of every point, or ``"modulation"``: as
             one that modulates the features before every block as well, see `LevelModulation`.
         drop_condition: share of the clouds that are trained without their condition, in [0, 1).
-        pose: of the clouds that are learned and scored: ``"data"``: as they are, or ``"canonical"``: each turned by
-            `canonical_rotations`, and samples turned at random, so that every pose is as likely as another whatever the
-            network is. The denoising loss is then that of an easier problem.
+        pose: how every pose of samples becomes as likely as another, whatever the network is. ``"data"``: not at all;
+            ``"canonical"``: clouds are learned and scored turned by `canonical_rotations`, and samples turned at
+            random, so the denoising loss is that of an easier problem; ``"turned"``: only in sampling, the network sees
+            the state of every cloud turned at random, anew in each call, and its output is turned back.
     Raises: ValueError for values outside the above, or a task that does not generate.
-    Source: Karras et al., NeurIPS 2022; Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023.
+    Source: Karras et al., NeurIPS 2022; Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023; Zhang et
+        al., "SymDiff", arXiv 2410.06262 (turned states).
     """
 
     levels: Law = "log-normal"
@@ -79,7 +81,8 @@ class Denoising(Objective):
             )
         if self.conditioning == "modulation":
             denoising_part(model).modulate()
-        denoising_part(model).turns_samples = self.pose == "canonical"
+        network = denoising_part(model)
+        network.turns_samples, network.turns_states = self.pose == "canonical", self.pose == "turned"
         return model
 
     def control(self, model: nn.Module, total_steps: int) -> "NoiseControl":

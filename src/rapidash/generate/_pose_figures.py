@@ -25,13 +25,13 @@ def pose_figures(clouds: CloudDataset, *, seed: int = 0) -> Iterator[Measurement
       clouds, each turned at random. A small one says that poses are not random.
     - "share of right-handed ones" in space, of those with a hand, see `handedness`: 50 % where mirror images are alike.
     """
-    kept = clouds.subset(torch.nonzero(is_finite(clouds)).flatten()) if len(clouds) else clouds
-    if len(kept) < 2:
-        yield from (Measurement(name, None, unit) for name, unit in ((ORDER, "1"), (TURNED, "1")))
+    finite, dim = torch.nonzero(is_finite(clouds)).flatten(), clouds.tensors["pos"].shape[1]
+    if len(finite) < 2:
+        units = {ORDER: "1", TURNED: "1"} | ({RIGHT: "%"} if dim == 3 else {})
+        yield from (Measurement(name, None, unit) for name, unit in units.items())
         return
-    pos, num = kept.tensors["pos"].double(), len(kept)
-    batch = torch.repeat_interleave(torch.arange(num), kept.num_points)
-    dim = pos.shape[1]
+    kept, num = clouds.subset(finite), len(finite)
+    pos, batch = kept.tensors["pos"].double(), torch.repeat_interleave(torch.arange(num), kept.num_points)
     axis = canonical_rotations(pos, batch, num)[:, 0]
     along = dim * axis.square() - 1
     means = along.mean(0)

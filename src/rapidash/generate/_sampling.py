@@ -2,22 +2,23 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
 from rapidash.generate._asked import Asked
-from rapidash.generate._denoiser import Denoiser
+from rapidash.generate._denoiser import Denoiser, ScaledNetwork
 from rapidash.generate._network import denoising_part, with_state
 from rapidash.generate._noise import numbered_noise
 from rapidash.generate._pose import random_turns
 from rapidash.generate._samplers import Sampler
 from rapidash.generate._state import check_sizes
 from rapidash.generate._task import DenoisingTask
-from rapidash.groups import Scalar
+from rapidash.groups import SO, Scalar
 from rapidash.methods import in_eval_mode
 
 _FAR = 10.0  # a coordinate of a network input, whose variance is 1: beyond, a sampler has diverged
@@ -78,7 +79,7 @@ def sample_clouds(
     z, dim = torch.cat(states), network.space.dim
     if network.turns_samples:
         turns = random_turns(dim, range(whole), seed).to(z).repeat_interleave(given.num_points, 0)
-        z = torch.cat([torch.einsum("nij,nj->ni", turns, z[:, :dim]), z[:, dim:]], dim=1)
+        z = _moved(turns, z)
     made, fields = {"pos": z[:, :dim] * network.unit_length}, dict(given.fields)
     if network.space.num_scalars:
         made["features"], fields["features"] = z[:, dim:], Field(Scalar())
@@ -102,8 +103,37 @@ def _sampled(
     batch = given.batch(indices).to(like.device, like.dtype)
     sizes = given.num_points[indices].tolist()
     noise = numbered_noise(space, sizes, indices.tolist(), sampler.num_draws, seed).to(like)
-    denoiser = Denoiser(guided_network(model, batch, guidance), space.spreads(like))
+    network = guided_network(model, batch, guidance)
+    if denoising_part(model).turns_states:
+        network = turned_network(network, space.dim, batch.batch, [seeded(seed, "state", int(i)) for i in indices])
+    denoiser = Denoiser(network, space.spreads(like))
     return sampler.sample(denoiser, noise, lambda z: space.project(z, batch.batch, batch.num_clouds))
+
+
+def turned_network(
+    network: ScaledNetwork, dim: int, batch: Tensor, streams: Sequence[torch.Generator]
+) -> ScaledNetwork:
+    """R^T F(R z) with a new random rotation R of every cloud in every call, each cloud from a stream of its own.
+
+    A step of a sampler is then as likely as the same step of a turned state, whatever F is.
+    """
+    drawn: list[Tensor] = []
+
+    def turned(seen: Tensor, code: float) -> Tensor:
+        if not drawn:  # many at a time: one takes as long
+            several = [SO(dim).sample(_BLOCK, generator=stream)[:, :dim, :dim] for stream in streams]
+            drawn.extend(torch.stack(several, dim=1).to(seen))
+        turns = drawn.pop(0)[batch]
+        found = network(_moved(turns, seen), code)
+        return _moved(turns.mT, found)
+
+    return turned
+
+
+def _moved(turns: Tensor, state: Tensor) -> Tensor:
+    """The state with its positions turned, (N, D, D), (N, W)."""
+    dim = turns.shape[1]
+    return torch.cat([torch.einsum("nij,nj->ni", turns, state[:, :dim]), state[:, dim:]], dim=1)
 
 
 def guided_network(model: nn.Module, batch: CloudBatch, guidance: float = 0.0) -> Callable[[Tensor, float], Tensor]:

@@ -34,7 +34,8 @@ class DenoisingTask(ABC):
     A task is a frozen dataclass with the fields ``name`` and ``dim``; ``num_val`` and ``num_test``: clean clouds of
     these splits that are noised, at most; ``num_samples``: clouds that are generated for its figures, by a sampler of
     ``sampling_steps`` steps. Where points are told apart, ``kinds`` names the field of whole numbers that does it, and
-    ``symbols`` the element of each kind, for files.
+    ``symbols`` the element of each kind, for files. ``has_atoms`` says that the points of samples are atoms, with their
+    atomic numbers as the field ``z``.
     """
 
     metric: str = "denoising loss"
@@ -46,6 +47,7 @@ class DenoisingTask(ABC):
     sampling_steps: int
     kinds: str | None = None
     symbols: tuple[str, ...] = ()
+    has_atoms: bool = False
 
     @property
     @abstractmethod
@@ -114,12 +116,17 @@ class DenoisingTask(ABC):
         return 0
 
     def constants(self) -> Float[Tensor, " K"]:
-        """The numbers of the training data that a network keeps, `CONSTANTS` first, float64."""
+        """The numbers of the training data that a network keeps, `CONSTANTS` first, float64.
+
+        Raises: ValueError for a condition that most clouds share.
+        """
         train = self.clouds("train")
         found = [unit_length(train)]
         if "condition" in train.tensors:
             given = train.tensors["condition"].double()
             low, middle, high = given.quantile(given.new_tensor([0.16, 0.5, 0.84])).tolist()
+            if not low < high:
+                raise ValueError(f"the condition is {middle:.4g} for most training clouds: there is nothing to ask for")
             found += [middle, (high - low) / 2, float(given.min()), float(given.max())]
         return torch.tensor(found, dtype=torch.float64)
 

@@ -35,14 +35,20 @@ def write_samples(path: Path | str, samples: CloudDataset, task: DenoisingTask, 
         for sdf without RDKit; OSError naming the file.
     """
     path = Path(path)
-    check_sample_format(path, len(samples))
+    check_sample_format(path, len(samples), task)
     atomic_write(path, _FORMATS[path.suffix.lower()](samples, task, origin))
     return path
 
 
-def check_sample_format(path: Path, num: int) -> None:
-    """Raises: ValueError for a suffix that is not a format of samples, or several clouds in ply; ImportError for sdf
-    without RDKit.
+def check_sample_format(path: Path, num: int, task: DenoisingTask | None = None) -> None:
+    """Whether clouds can be written, before they are drawn.
+
+    Args:
+        path: of the file.
+        num: clouds.
+        task: which generates them, where it is known.
+    Raises: ValueError for a suffix that is not a format of samples, several clouds in ply, or sdf of clouds that are no
+        molecules; ImportError for sdf without RDKit.
     """
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(unknown_name("format of samples", path.suffix.lower(), _FORMATS))
@@ -50,6 +56,10 @@ def check_sample_format(path: Path, num: int) -> None:
         raise ValueError(f"ply holds one cloud, these are {num}: write .npz or .xyz")
     if path.suffix.lower() == ".sdf" and find_spec("rdkit") is None:
         raise ImportError("sdf is written by RDKit: pip install 'rapidash[mol]', or write .xyz")
+    if path.suffix.lower() == ".sdf" and task is not None and not task.has_atoms:
+        raise ValueError(
+            f"sdf holds molecules, and samples of {task.name!r} have no atomic numbers: write .npz or .xyz"
+        )
 
 
 def _npz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> bytes:
@@ -78,8 +88,6 @@ def _xyz(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
 
 
 def _sdf(samples: CloudDataset, task: DenoisingTask, origin: Origin) -> str:
-    if "z" not in samples.tensors:
-        raise ValueError(f"sdf holds molecules, and samples of {task.name!r} have no elements 'z': write .npz or .xyz")
     of_cloud = [name for name, field in samples.fields.items() if field.level == "cloud"]
     texts = []
     for index, (block, is_sound) in enumerate(mol_blocks(samples)):

@@ -41,7 +41,11 @@ _READ = (
     *("sound (perceived)", "unique of sound (perceived)", "sound and unique (perceived)"),
     "novel of unique (perceived)",
 )
-"""Figures that need RDKit."""
+_STRAINED = {
+    "strain energy of sound ones (MMFF94)": "kcal/mol",
+    "motion of sound ones in relaxation (MMFF94)": "angstrom",
+}
+"""Figures that need RDKit: shares, and those with a unit."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Qm9GenTask(DenoisingTask):
 
     name: str = field(default="qm9-gen", init=False)
     dim: int = field(default=3, init=False)
+    has_atoms = True
 
     def __post_init__(self) -> None:
         check_split_sizes(self)
@@ -207,7 +212,8 @@ class Qm9GenTask(DenoisingTask):
         known = self._known if has_rdkit else None
         found = {figure.name: figure for figure in molecule_figures(clouds, test, known=known, perception=has_rdkit)}
         if not has_rdkit:
-            found |= {name: Figure(name, math.nan, None, None, len(clouds), "%") for name in _READ}
+            units = dict.fromkeys(_READ, "%") | _STRAINED
+            found |= {name: Figure(name, math.nan, None, None, len(clouds), unit) for name, unit in units.items()}
         yield from (_measurement(figure) for figure in found.values())
         if self.condition == "none":
             return

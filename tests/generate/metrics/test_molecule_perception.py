@@ -79,7 +79,7 @@ def test_without_rdkit_the_error_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['rdkit'] = None\n"
         "from rapidash.generate.metrics import _perception\n"
-        "try: _perception._rdkit()\n"
+        "try: _perception.find_rdkit()\n"
         "except ImportError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -22,6 +22,7 @@ from rapidash.generate.metrics._set_figures import (
     nearest_neighbor_accuracy,
 )
 from rapidash.generate.metrics._stability import Stability, stability
+from rapidash.generate.metrics._strain import Strain, strain
 from rapidash.generate.metrics._two_sample import EnergyTest, energy_test, two_sample_test
 from rapidash.generate.metrics._wasserstein import wasserstein
 
@@ -35,6 +36,7 @@ __all__ = [
     "NearestNeighbors",
     "Protocol",
     "Stability",
+    "Strain",
     "chamfer",
     "chamfer_matrix",
     "cloud_figures",
@@ -58,6 +60,7 @@ __all__ = [
     "smiles",
     "sorted_pair_distances",
     "stability",
+    "strain",
     "subsampled",
     "two_sample_test",
     "wasserstein",

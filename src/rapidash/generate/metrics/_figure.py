@@ -66,6 +66,18 @@ def normal_ends(value: float, error: float, largest: float = math.inf) -> tuple[
     return max(0.0, value - NORMAL_95 * error), min(largest, value + NORMAL_95 * error)
 
 
+def median_ends(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """A 95 % interval of the median, whatever the law: the k-th smallest and the k-th largest of n values.
+
+    k is the largest with P(X < k) at most 2.5 % for the number X of heads in n throws. None for fewer than 6 values.
+    """
+    from scipy.stats import binom
+
+    place = int(binom.ppf(0.025, len(values), 0.5))
+    ordered = sorted(values)
+    return (ordered[place - 1], ordered[-place]) if place else (None, None)
+
+
 def figures_table(figures: Sequence[Figure]) -> str:
     """The figures as text, a line for each, in columns; their notes follow below."""
     notes = list(dict.fromkeys(figure.note for figure in figures if figure.note))

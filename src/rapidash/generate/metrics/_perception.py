@@ -1,6 +1,6 @@
 """Molecules as RDKit reads them from coordinates: three protocols of validity, two of which are strict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -15,19 +15,23 @@ _COV_FACTOR = 1.15  # of RDKit's "van der Waals" method, on covalent radii: its 
 _MAX_ITERATIONS = 500  # of the search for bond orders: without a limit single molecules take minutes
 
 
-class _RDKit(NamedTuple):
+class RDKit(NamedTuple):
+    """The parts of RDKit that are used, imported where they are."""
+
     chem: Any
+    force_fields: Any
     determine_bonds: Callable[..., None]
     block_logs: Callable[[], Any]
 
 
-def _rdkit() -> _RDKit:
+def find_rdkit() -> RDKit:
+    """Raises: ImportError naming the extra."""
     try:
         from rdkit import Chem, rdBase
-        from rdkit.Chem import rdDetermineBonds
+        from rdkit.Chem import rdDetermineBonds, rdForceFieldHelpers
     except ImportError as error:
         raise ImportError("validity of molecules needs RDKit: pip install 'rapidash[mol]'") from error
-    return _RDKit(Chem, rdDetermineBonds.DetermineBonds, rdBase.BlockLogs)
+    return RDKit(Chem, rdForceFieldHelpers, rdDetermineBonds.DetermineBonds, rdBase.BlockLogs)
 
 
 def smiles(data: CloudDataset, protocol: Protocol = "perceived") -> list[str | None]:
@@ -69,20 +73,26 @@ def mol_blocks(data: CloudDataset) -> list[tuple[str, bool]]:
     Raises: ImportError without RDKit (extra ``mol``); ValueError for no molecules, or elements other than H, C, N, O,
         F.
     """
-    rdkit, atoms = _rdkit(), atoms_of(data, "data")
+    rdkit, atoms = find_rdkit(), atoms_of(data, "data")
     found = []
-    with rdkit.block_logs():
-        for index in range(len(atoms.sizes)):
-            molecule, plain = (_molecule(rdkit, atoms, index) for _ in range(2))
-            read = None if molecule is None else _attempt(_perceived, rdkit, molecule)
-            shown = rdkit.chem.RWMol() if molecule is None else molecule if read is not None else plain
-            found.append((str(rdkit.chem.MolToMolBlock(shown)), read is not None))
+    for index, molecule in enumerate(perceived_molecules(atoms, range(len(atoms.sizes)))):
+        shown = molecule or _molecule(rdkit, atoms, index) or rdkit.chem.RWMol()
+        found.append((str(rdkit.chem.MolToMolBlock(shown)), molecule is not None))
     return found
+
+
+def perceived_molecules(atoms: Atoms, indices: Iterable[int]) -> Iterator[Any]:
+    """Some molecules of RDKit with the bonds that it perceives; None for one that is not sound."""
+    rdkit = find_rdkit()
+    for index in indices:
+        with rdkit.block_logs():
+            molecule = _molecule(rdkit, atoms, index)
+            yield None if molecule is None or _attempt(_perceived, rdkit, molecule) is None else molecule
 
 
 def smiles_of(atoms: Atoms, bonds: Bonds | None, protocol: Protocol) -> list[str | None]:
     """`smiles` of molecules whose bonds by length are known; perception does without."""
-    rdkit = _rdkit()
+    rdkit = find_rdkit()
     read = {"classic": _classic, "lookup": _strict, "perceived": _perceived}[protocol]
     with rdkit.block_logs():
         molecules = [_molecule(rdkit, atoms, index) for index in range(len(atoms.sizes))]
@@ -91,7 +101,7 @@ def smiles_of(atoms: Atoms, bonds: Bonds | None, protocol: Protocol) -> list[str
         return [None if one is None else _attempt(read, rdkit, one) for one in molecules]
 
 
-def _molecule(rdkit: _RDKit, atoms: Atoms, index: int) -> Any:
+def _molecule(rdkit: RDKit, atoms: Atoms, index: int) -> Any:
     """Atoms at their places, without bonds; None for a molecule that is not finite."""
     if not atoms.is_finite[index]:
         return None
@@ -105,7 +115,7 @@ def _molecule(rdkit: _RDKit, atoms: Atoms, index: int) -> Any:
     return molecule
 
 
-def _add_bonds(rdkit: _RDKit, molecules: list[Any], atoms: Atoms, bonds: Bonds) -> None:
+def _add_bonds(rdkit: RDKit, molecules: list[Any], atoms: Atoms, bonds: Bonds) -> None:
     types = rdkit.chem.BondType
     order_of = (None, types.SINGLE, types.DOUBLE, types.TRIPLE)
     owner = atoms.owner[bonds.i]
@@ -116,14 +126,14 @@ def _add_bonds(rdkit: _RDKit, molecules: list[Any], atoms: Atoms, bonds: Bonds) 
         molecules[index].AddBond(i, j, order_of[order])
 
 
-def _attempt(read: Callable[[_RDKit, Any], str | None], rdkit: _RDKit, molecule: Any) -> str | None:
+def _attempt(read: Callable[[RDKit, Any], str | None], rdkit: RDKit, molecule: Any) -> str | None:
     try:
         return read(rdkit, molecule)
     except (ValueError, RuntimeError):  # what RDKit raises for a molecule that it cannot make sense of
         return None
 
 
-def _classic(rdkit: _RDKit, molecule: Any) -> str:
+def _classic(rdkit: RDKit, molecule: Any) -> str:
     rdkit.chem.SanitizeMol(molecule)
     fragments = rdkit.chem.GetMolFrags(molecule, asMols=True)
     largest = max(fragments, key=lambda fragment: fragment.GetNumAtoms())
@@ -131,14 +141,14 @@ def _classic(rdkit: _RDKit, molecule: Any) -> str:
     return str(rdkit.chem.MolToSmiles(largest))
 
 
-def _perceived(rdkit: _RDKit, molecule: Any) -> str | None:
+def _perceived(rdkit: RDKit, molecule: Any) -> str | None:
     rdkit.determine_bonds(
         molecule, charge=0, useVdw=True, covFactor=_COV_FACTOR, embedChiral=False, maxIterations=_MAX_ITERATIONS
     )
     return _strict(rdkit, molecule)
 
 
-def _strict(rdkit: _RDKit, molecule: Any) -> str | None:
+def _strict(rdkit: RDKit, molecule: Any) -> str | None:
     rdkit.chem.SanitizeMol(molecule)
     if len(rdkit.chem.GetMolFrags(molecule)) != 1:
         return None

@@ -15,8 +15,8 @@ def make_design(full: bool) -> StudyDesign:
 
     Quick: molecules of at most 13 atoms, 5 layers of 64 channels, 2,500 steps of 64, 1,000 samples, 3 seeds: an hour of
     two cores. Full: all molecules, 9 layers of 256 channels, 100,000 steps of 96, 10,000 samples, for a GPU; also T(3)
-    with orientations, whose step takes three times as long as that of E(3), flow matching, an aligned coupling of noise
-    and data, and a modulation by the level.
+    with orientations, whose step takes three times as long as that of E(3), T(3) with states turned at random in
+    sampling, flow matching, an aligned coupling of noise and data, and a modulation by the level.
     """
     base = RapidashConfig(grid="platonic", num_orientations=6, channels=64, num_layers=5, basis_dim=64)
     base = replace(base, basis_hidden_dim=64)
@@ -27,6 +27,9 @@ def make_design(full: bool) -> StudyDesign:
         free = replace(base, symmetry="T(3)", space="R3xS2")
         knob = "kernels see the direction of the offset"
         variants += (replace(variants[0], name="T(3) on R3xS2", model=free, neighbor=variants[0].name, knob=knob),)
+        augmented = next(variant for variant in variants if variant.name == "T(3) on R3 + rotations")
+        knob = "states turned at random in sampling"
+        variants += (with_objective(augmented, Denoising(pose="turned"), "turned", knob),)
         knobs = (
             ("flow matching", Denoising(levels="logit-normal-time"), "levels and weights of flow matching"),
             (
