@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from rapidash.geometry import Graph, node_attributes, node_coordinates, refinement_matrix, safe_norm
 from rapidash.nn._kernel import TabulatedKernel
+from rapidash.nn._kept import state_of
 from rapidash.nn._kernel_basis import KernelBasis
-from rapidash.ops import Backend, Interpolation
+from rapidash.ops import Backend, Interpolation, KeptTable
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class CachedKernel(TabulatedKernel):
     reach: float
     make_basis: Callable[[], Tensor]
     state: Hashable
-    tables: dict[Hashable, tuple[Hashable, Tensor]]
+    tables: dict[Hashable, tuple[Hashable, KeptTable]]
 
-    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"] | KeptTable:  # type: ignore[override]
         """See `TabulatedKernel.kernel`; kept for weights that are a layer's own, not for what is made of them."""
         if not isinstance(weight, nn.Parameter):
             return self._refined(weight, self.make_basis())
-        key, state = (id(weight), self.reach), (_state(weight), self.state)
+        key, state = (id(weight), self.reach), (state_of(weight), self.state)
         if key not in self.tables or self.tables[key][0] != state:
-            self.tables[key] = state, self._refined(weight, self.make_basis())
+            self.tables[key] = state, KeptTable(self._refined(weight, self.make_basis()))
         return self.tables[key][1]
 
 
@@ -55,7 +56,7 @@ class KernelTable(nn.Module):
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.signed, self.interpolation = signed, interpolation
-        self._tables: dict[Hashable, tuple[Hashable, Tensor]] = {}
+        self._tables: dict[Hashable, tuple[Hashable, KeptTable]] = {}
         if len(signed) == 1:
             self.num_nodes: tuple[int, ...] = (8 * table_size,)
             num_coarse: tuple[int, ...] = (2 * table_size,)
@@ -91,16 +92,14 @@ class KernelTable(nn.Module):
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or not bool((seen <= calibrated) & (seen > 0)):
+        is_kept = not (
+            torch.compiler.is_compiling() or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
+        )
+        if not is_kept or not bool((seen <= calibrated) & (seen > 0)):
             return TabulatedKernel(*plain, make_basis())
-        state = tuple(_state(parameter) for parameter in basis.parameters())
+        state = tuple(state_of(parameter) for parameter in basis.parameters())
         return CachedKernel(*plain, None, float(calibrated), make_basis, state, self._tables)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the tables: a copy of the module makes its own."""
         return {**self.__dict__, "_tables": {}}
-
-
-def _state(parameter: Tensor) -> Hashable:
-    """A key that changes whenever the values of a parameter may have changed."""
-    return parameter.data_ptr(), parameter._version, parameter.dtype, parameter.device

@@ -17,12 +17,13 @@ from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
-from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coefficients, table_conv
+from rapidash.ops.table_conv import Interpolation, KeptTable, interpolate_table, spline_coefficients, table_conv
 
 __all__ = [
     "Backend",
     "FlopCount",
     "Interpolation",
+    "KeptTable",
     "Precision",
     "ProductKind",
     "ProductLibrary",

@@ -38,15 +38,15 @@ def transform_obstacle(*tensors: Tensor | None) -> str | None:
 
 def numba_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the numba kernels cannot run on these tensors, as a sentence without a full stop; None if they can."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    dtypes = {tensor.dtype for tensor in given}
-    devices = {tensor.device.type for tensor in given}
     if not HAS_NUMBA:
         return "numba is not installed: pip install 'rapidash[fast]'"
-    if devices != {"cpu"}:
-        return f"numba kernels take tensors on the CPU, got {sorted(devices)}"
-    if len(dtypes) != 1 or not dtypes <= set(NUMBA_DTYPES):
-        return f"numba kernels take tensors of one dtype, float32 or float64, got {sorted(map(str, dtypes))}"
+    given = [tensor for tensor in tensors if tensor is not None]
+    if not all(tensor.is_cpu for tensor in given):
+        return f"numba kernels take tensors on the CPU, got {sorted({tensor.device.type for tensor in given})}"
+    first = given[0].dtype
+    if first not in NUMBA_DTYPES or any(tensor.dtype != first for tensor in given):
+        dtypes = sorted({str(tensor.dtype) for tensor in given})
+        return f"numba kernels take tensors of one dtype, float32 or float64, got {dtypes}"
     return transform_obstacle(*tensors)
 
 
