@@ -12,10 +12,10 @@ from rapidash.nn._image_group_conv import (
     fiber_conv,
     moved_conv,
 )
+from rapidash.nn._kept import Kept
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
-from rapidash.nn._kept import Kept
 from rapidash.nn._lifting import lift, project_scalars, project_tensors, project_vectors, spans_tensors
 from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
 from rapidash.nn._orientation_components import (
@@ -42,9 +42,9 @@ __all__ = [
     "ImageGroupConv",
     "ImageLifting",
     "ImageSubgroupConv",
+    "Kept",
     "KernelBasis",
     "KernelTable",
-    "Kept",
     "OrbitTables",
     "OrientationComponents",
     "OrientationLinear",

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.geometry import Graph, node_attributes, node_coordinates, refinement_matrix, safe_norm
-from rapidash.nn._kernel import TabulatedKernel
 from rapidash.nn._kept import state_of
+from rapidash.nn._kernel import TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis
 from rapidash.ops import Backend, Interpolation, KeptTable
 
@@ -80,8 +80,12 @@ class KernelTable(nn.Module):
         """Tabulate over the larger of ``reach`` and the longest offset, so that no edge falls off the table."""
         seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
         calibrated, seen = reach.to(offset), seen * (1 + 1e-5)
-        reach = torch.maximum(calibrated, seen)
-        reach = torch.where(reach > 0, reach, torch.ones_like(reach))
+        is_kept = not (
+            torch.compiler.is_compiling() or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
+        ) and bool((seen <= calibrated) & (seen > 0))
+        reach = calibrated if is_kept else torch.maximum(calibrated, seen)
+        if not is_kept:
+            reach = torch.where(reach > 0, reach, torch.ones_like(reach))
         refine = tuple(self.get_buffer(f"refine_{axis}").to(offset) for axis in range(len(self.signed)))
         locate = partial(node_coordinates, reach=reach, num_nodes=self.num_nodes, signed=self.signed)
 
@@ -92,10 +96,7 @@ class KernelTable(nn.Module):
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
-        is_kept = not (
-            torch.compiler.is_compiling() or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
-        )
-        if not is_kept or not bool((seen <= calibrated) & (seen > 0)):
+        if not is_kept:
             return TabulatedKernel(*plain, make_basis())
         state = tuple(state_of(parameter) for parameter in basis.parameters())
         return CachedKernel(*plain, None, float(calibrated), make_basis, state, self._tables)

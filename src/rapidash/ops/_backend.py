@@ -7,10 +7,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from rapidash.geometry import is_transforming
 from rapidash.ops import _forward_mode as forward_mode
 from rapidash.ops._batching import is_batched
 
 Backend = Literal["auto", "reference", "numba", "triton"]
+
+_BACKENDS = get_args(Backend)
 
 HAS_NUMBA, HAS_TRITON = find_spec("numba") is not None, find_spec("triton") is not None  # not imported here
 
@@ -25,7 +28,7 @@ def triton_interprets() -> bool:
 
 def transform_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the derivative or transform in progress needs the definition; None if there is none."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not (is_transforming() or forward_mode.is_active()):
         return None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "transforms of torch.func (vmap, grad, jvp) exist only in the definition"
@@ -68,8 +71,8 @@ def triton_obstacle(*tensors: Tensor | None) -> str | None:
 
 def check_backend(backend: str) -> None:
     """Raise ValueError for an unknown name."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}, expected one of {get_args(Backend)}")
+    if backend not in _BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}, expected one of {_BACKENDS}")
 
 
 def select_backend(op: str, backend: Backend, *tensors: Tensor | None) -> Backend:
@@ -85,7 +88,7 @@ def select_backend(op: str, backend: Backend, *tensors: Tensor | None) -> Backen
     check_backend(backend)
     if backend == "reference":
         return backend
-    on_cuda = any(tensor is not None and tensor.device.type == "cuda" for tensor in tensors)
+    on_cuda = any(tensor is not None and tensor.is_cuda for tensor in tensors)
     wanted: Backend = backend if backend != "auto" else "triton" if on_cuda else "numba"
     obstacle = (numba_obstacle if wanted == "numba" else triton_obstacle)(*tensors)
     if obstacle and backend == wanted:

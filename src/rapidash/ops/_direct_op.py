@@ -4,12 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rapidash.geometry import is_transforming
-from rapidash.ops import _forward_mode as forward_mode
-
-_PLAIN = (Tensor, nn.Parameter)  # other kinds of tensors may want to see what is done with them
+from rapidash.geometry import is_watched
 
 
 class DirectOp:
@@ -58,15 +55,6 @@ def direct_op(name: str) -> Callable[[Callable[..., Any]], DirectOp]:
         return DirectOp(name, implementation)
 
     return decorate
-
-
-def is_watched(*args: Any) -> bool:
-    """Whether anything but a gradient needs to see the op: a trace, a transform, a mode, a profile, another tensor."""
-    if torch.compiler.is_compiling() or is_transforming() or forward_mode.is_active():
-        return True
-    if torch._C._len_torch_dispatch_stack() or torch._C._autograd._profiler_enabled() or torch.jit.is_tracing():
-        return True
-    return any(isinstance(given, Tensor) and type(given) not in _PLAIN for given in args)
 
 
 def tracks_gradients(*args: Any) -> bool:

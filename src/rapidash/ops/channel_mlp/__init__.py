@@ -55,9 +55,9 @@ def channel_mlp(
     """
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
-    _check(x, residual, *parameters)
-    is_transformed = transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
-    if backend == "reference" or is_transformed or torch.is_autocast_enabled(x.device.type):
+    is_cast = torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
+    _check(x, residual, *parameters, is_cast)
+    if backend == "reference" or is_cast or transform_obstacle(x, residual, *parameters) or has_tangent(*parameters):
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
     flat_residual = None if residual is None else residual.reshape(-1, len(w2))
@@ -82,6 +82,7 @@ def _check(
     w2: Tensor,
     b2: Tensor,
     scale: Tensor | None,
+    is_cast: bool,
 ) -> None:
     channels, (hidden, out) = x.shape[-1], (w1.shape[0], w2.shape[0])
     expected = (
@@ -103,7 +104,7 @@ def _check(
                 f"{name} must have shape {tuple(shape)} to fit x {tuple(x.shape)}, w1 {tuple(w1.shape)} and "
                 f"w2 {tuple(w2.shape)}; got {tuple(tensor.shape)}"
             )
-        if tensor.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        if tensor.dtype != dtype and not is_cast:
             raise ValueError(f"{name} has dtype {tensor.dtype} but x has {x.dtype}: convert one of them with .to()")
 
 

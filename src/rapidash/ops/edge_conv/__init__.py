@@ -4,14 +4,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
-from rapidash.ops._flops import note_uncounted
 from rapidash.ops._direct_op import direct_op
+from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.edge_conv.reference import edge_conv_reference
