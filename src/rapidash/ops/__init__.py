@@ -2,7 +2,7 @@
 
 from rapidash.ops._backend import Backend
 from rapidash.ops._flops import FlopCount, counted_flops, flop_formulas, uncounted_operations
-from rapidash.ops._forward_mode import linear
+from rapidash.ops._linear import linear
 from rapidash.ops._probe import ProductKind, ProductLibrary, product_libraries, product_probe
 from rapidash.ops._products import (
     Precision,

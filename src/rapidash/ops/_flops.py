@@ -64,6 +64,7 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
         ops.channel_mlp_backward: _channel_mlp_backward,
         ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
         ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
+        ops.linear: lambda x, weight, **_: 2 * prod(x) * weight[0],
         torch.ops.aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],  # torch has only that which is not in place
     }
     if "onednn" in product_libraries():

@@ -17,7 +17,7 @@ from rapidash.ops._probe import (
     onednn_product,
 )
 
-CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
+CHUNK_ELEMENTS = 2**20  # of a hidden activation: 4 MB in float32. Products of chunks run at the speed of whole ones
 
 SMALL_PRODUCT = 2**20
 """Multiplications below which oneDNN's products of float32 take longer than torch's: it prepares each one anew."""
