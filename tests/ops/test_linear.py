@@ -21,7 +21,7 @@ def operators(x: Tensor, weight: Tensor) -> set[str]:
 def problem(*, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     rng = torch.Generator().manual_seed(0)
     shapes = (64, 16, 24), (48, 24)
-    assert 64 * 16 * 24 * 48 >= SMALL_PRODUCT
+    assert SMALL_PRODUCT <= 64 * 16 * 24 * 48
     return [torch.randn(shape, generator=rng, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes]
 
 

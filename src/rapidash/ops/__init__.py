@@ -14,6 +14,7 @@ from rapidash.ops._products import (
     use_products,
 )
 from rapidash.ops.channel_mlp import channel_mlp
+from rapidash.ops.component_mlp import component_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
@@ -29,6 +30,7 @@ __all__ = [
     "ProductLibrary",
     "Products",
     "channel_mlp",
+    "component_mlp",
     "counted_flops",
     "edge_conv",
     "flop_formulas",
