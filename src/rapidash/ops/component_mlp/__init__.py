@@ -204,8 +204,9 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
     if needs_definition(grad):
 
-        def definition(x: Tensor, *rest: Any) -> Tensor:
-            return component_mlp_reference(x, None, *rest, analysis, synthesis, ctx.dims)
+        def definition(x: Tensor, *parameters: Any) -> Tensor:
+            given = x, None, *parameters, analysis, synthesis, ctx.dims
+            return component_mlp_reference(*given)
 
         grads = partial_gradients(definition, inputs, needs, grad)
     else:

@@ -62,7 +62,7 @@ def component_mlp_forward(
     keep: bool,
     kind: str,
 ) -> tuple[Tensor, Tensor]:
-    """The output (M, O, C') and, if kept, the components (K, M, H) of the pre-activations, otherwise no points of it."""
+    """The output (M, O, C') and, if kept, the components (K, M, H) of the pre-activations, otherwise (K, 0, H)."""
     from rapidash.ops.component_mlp.numba import add_signal, analyze, mixed_gelu
 
     w2, b2 = _scaled(w2, b2, scale)
