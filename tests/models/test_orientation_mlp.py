@@ -1,6 +1,7 @@
 """Networks whose channel maps have a weight for each part of a signal on the orientations."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,9 +65,10 @@ def test_a_block_is_its_formula() -> None:
         dipole = torch.einsum("oi,mid->mod", model.grid, dipole)
         mapped.append(mean @ layer.weights[0].T + dipole @ layer.weights[1].T + layer.bias)
         hidden = gelu(mapped[-1])
-    torch.testing.assert_close(block(x, *[None] * 3), x + 0.5 * mapped[1], rtol=0, atol=1e-12)
+    edges = SimpleNamespace(backend="auto"), None, None
+    torch.testing.assert_close(block(x, *edges), x + 0.5 * mapped[1], rtol=0, atol=1e-12)
     output = torch.nn.Linear(8, 2).double()
-    torch.testing.assert_close(block(x, *[None] * 3, output=output), output(x + 0.5 * mapped[1]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(block(x, *edges, output=output), output(x + 0.5 * mapped[1]), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("maps", ["bandlimited", "irreps"])
@@ -77,6 +79,23 @@ def test_a_saved_network_comes_back(tmp_path: Path, maps: str) -> None:
     assert (again.config.orientation_mlp, again.config.bandlimit) == (maps, 0)
     pos, batch, scalars = (tensor if tensor.dtype == torch.long else tensor.float() for tensor in clouds())
     assert torch.equal(again(pos, batch, scalars=scalars).vectors, model(pos, batch, scalars=scalars).vectors)
+
+
+@pytest.mark.parametrize("maps", ["bandlimited", "irreps"])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_compiled_maps_give_values_and_gradients_of_the_definition(maps: str, recompute: bool) -> None:
+    torch.manual_seed(0)
+    settings = SMALL | {"channels": 16, "recompute": recompute, "kernel": "exact"}
+    model = Rapidash(num_orientations=12, orientation_mlp=maps, **settings)
+    pos, batch, scalars = (tensor if tensor.dtype == torch.long else tensor.float() for tensor in clouds())
+    model.calibrate(pos, batch, scalars=scalars)
+    found = []
+    for network in (model.with_kernel("exact", backend="reference"), model.with_kernel("exact")):
+        out = network(pos, batch, scalars=scalars)
+        loss = out.scalars.square().sum() + out.vectors.square().sum()
+        found.append([out.scalars, out.vectors, *torch.autograd.grad(loss, list(network.parameters()))])
+    for want, got in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4 * max(1.0, float(want.abs().max())))
 
 
 def test_all_weights_learn_and_forces_have_gradients() -> None:

@@ -28,7 +28,13 @@ def inputs(
     ]
 
 
-SIZES = [((7,), 5, 9, 4), ((2, 3), 4, 4, 4), ((0, 3), 4, 4, 4), ((3, 1500), 16, 300, 16)]  # the last in several chunks
+SIZES = [
+    ((7,), 5, 9, 4),
+    ((2, 3), 4, 4, 4),
+    ((0, 3), 4, 4, 4),
+    ((700,), 40, 50, 7),  # no small product, in one chunk
+    ((3, 1500), 16, 300, 16),  # in several chunks
+]
 
 
 def test_the_definition_is_the_block_of_modules() -> None:

@@ -16,6 +16,7 @@ from rapidash.ops import (
     products_of,
     use_products,
 )
+from rapidash.ops._products import SMALL_PRODUCT
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 
 needs_onednn = pytest.mark.skipif("onednn" not in product_libraries(), reason="this build of torch has no oneDNN")
@@ -61,7 +62,9 @@ def test_a_channel_mlp_has_the_same_values_and_gradients_through_both_libraries(
 
 @needs_onednn
 def test_the_library_in_use_is_the_one_that_multiplies() -> None:
-    tensors = [torch.ones(shape) for shape in ((4, 3), (4, 2), (3,), (3,), (5, 3), (5,), (2, 5), (2,))]
+    rows = SMALL_PRODUCT // (64 * 32)
+    shapes = (rows, 32), (rows, 2), (32,), (32,), (64, 32), (64,), (2, 64), (2,)
+    tensors = [torch.ones(shape) for shape in shapes]
     for library, operator in {"torch": "aten::mm", "onednn": "mkldnn::_linear_pointwise"}.items():
         activities = [torch.profiler.ProfilerActivity.CPU]
         with use_products(library), torch.profiler.profile(activities=activities) as profile:
@@ -69,6 +72,15 @@ def test_the_library_in_use_is_the_one_that_multiplies() -> None:
         names = {event.key for event in profile.key_averages()}
         assert operator in names
         assert not names & ({"aten::mm", "aten::addmm_", "mkldnn::_linear_pointwise"} - {operator, "aten::addmm_"})
+
+
+@needs_onednn
+def test_a_small_product_stays_with_torch() -> None:
+    weight, names = torch.ones(64, 32), {}
+    with use_products("onednn"):
+        for rows in (SMALL_PRODUCT // (64 * 32) - 1, SMALL_PRODUCT // (64 * 32)):
+            names[rows] = type(products_for(torch.ones(rows, 32), weight=weight)).__name__
+    assert names == {511: "TorchProducts", 512: "OneDnnProducts"}
 
 
 def test_float64_and_no_rows_go_through_torch() -> None:

@@ -12,7 +12,7 @@ from rapidash.geometry._periodic import Cell, PeriodicEdges, periodic_radius_edg
 from rapidash.geometry._sampling import farthest_point_sample
 from rapidash.geometry._table import node_attributes, node_coordinates, refinement_matrix
 from rapidash.geometry._ties import find_tie, tie_exception
-from rapidash.geometry._transforms import is_differentiated, is_transforming
+from rapidash.geometry._transforms import is_differentiated, is_transforming, is_watched
 
 __all__ = [
     "KNN",
@@ -33,6 +33,7 @@ __all__ = [
     "fully_connected_edges",
     "is_differentiated",
     "is_transforming",
+    "is_watched",
     "knn_edges",
     "nearest_means",
     "nearest_sample_edges",

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from rapidash.geometry._arrays import has_arrays
 from rapidash.geometry._transforms import on_values
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8)
 
 
 @on_values
@@ -16,6 +19,11 @@ def check_cloud(pos: Tensor, batch: Tensor) -> None:
             device of ``pos``.
     """
     _check_tensors(pos, batch)
+    if has_arrays(pos, batch):
+        from rapidash.geometry._clouds_numba import is_valid_cloud
+
+        if is_valid_cloud(pos.detach().numpy(), batch.numpy()):
+            return
     step = batch[1:] - batch[:-1]
     # one transfer from the device for all checks
     is_finite, is_from_zero, is_gapless = torch.stack(
@@ -56,7 +64,7 @@ def _check_tensors(pos: Tensor, batch: Tensor) -> None:
         raise ValueError(f"pos must be floating point, got {pos.dtype}: convert it with .float() or .double()")
     if batch.dim() != 1 or len(batch) != len(pos):
         raise ValueError(f"batch must be (N,) = ({len(pos)},), one number per row of pos, got {tuple(batch.shape)}")
-    if batch.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8):
+    if batch.dtype not in _INTEGERS:
         raise ValueError(f"batch must hold signed integers, got {batch.dtype}: convert it with .long()")
     if batch.device != pos.device:
         raise ValueError(f"pos is on {pos.device} and batch on {batch.device}: move both to one device")

@@ -4,10 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash.geometry._transforms import is_watched
+
 
 def safe_norm(x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B"]:
     """Euclidean norm whose derivatives of every order are 0 (not NaN) where x is exactly 0."""
     square = x.square().sum(dim=-1)
+    if not (torch.is_grad_enabled() and x.requires_grad) and not is_watched(x):
+        return square.sqrt()
     is_zero = square == 0
     return torch.where(is_zero, torch.zeros_like(square), torch.where(is_zero, torch.ones_like(square), square).sqrt())
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from rapidash.geometry._arrays import has_arrays
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -30,6 +32,12 @@ class Graph:
     def from_edge_index(cls, edge_index: Int[Tensor, "2 E"], num_sources: int, num_targets: int) -> "Graph":
         """Sort an edge list (rows: source, target) by target, then by source."""
         source, target = edge_index
+        if has_arrays(source, target):
+            from rapidash.geometry._clouds_numba import sorted_row_ptr
+
+            row_ptr = target.new_empty(num_targets + 1)
+            if sorted_row_ptr(source.numpy(), target.numpy(), row_ptr.numpy()):
+                return cls(source.clone(), target.clone(), row_ptr, num_sources, num_targets)
         order = torch.argsort(target * max(num_sources, 1) + source, stable=True)
         source, target = source[order].contiguous(), target[order].contiguous()
         nodes = torch.arange(num_targets + 1, device=target.device)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rapidash.geometry._arrays import has_arrays
 from rapidash.geometry._check_cloud import check_cloud
 from rapidash.geometry._search import search_for
 from rapidash.geometry._segments import Segments, ranges
@@ -26,6 +27,10 @@ def fully_connected_edges(batch: Int[Tensor, " N"]) -> Int[Tensor, "2 E"]:
     Raises: ValueError for a batch that is empty, not sorted, or leaves out a number.
     """
     check_cloud(torch.zeros(batch.shape[0] if batch.dim() else 1, 1, device=batch.device), batch)
+    if has_arrays(batch):
+        from rapidash.geometry._clouds_numba import complete_edges
+
+        return torch.from_numpy(complete_edges(batch.numpy()))
     segments = Segments.from_batch(batch)
     source, target = ranges(segments.start[batch], segments.count[batch])
     return torch.stack([source, target])

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from rapidash.geometry._transforms import is_watched
+
 
 @lru_cache(maxsize=32)
 def _refinement(num_coarse: int, num_fine: int) -> np.ndarray:
@@ -45,6 +47,20 @@ def node_attributes(num_nodes: tuple[int, ...], signed: tuple[bool, ...]) -> Flo
     return torch.sinh(nodes * asinh(STRETCH)) / STRETCH
 
 
+def _ends(like: Tensor, num_nodes: tuple[int, ...], signed: tuple[bool, ...]) -> tuple[Tensor, Tensor]:
+    """Of each axis the lower end in units of the range, and the nodes in one range."""
+    lower = like.new_tensor([-1.0 if both else 0.0 for both in signed])
+    return lower, like.new_tensor([(num - 1) / (2.0 if both else 1.0) for num, both in zip(num_nodes, signed)])
+
+
+@lru_cache(maxsize=64)
+def _kept_ends(
+    dtype: torch.dtype, device: torch.device, num_nodes: tuple[int, ...], signed: tuple[bool, ...]
+) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be kept for a later gradient
+        return _ends(torch.empty(0, dtype=dtype, device=device), num_nodes, signed)
+
+
 def node_coordinates(
     attributes: Float[Tensor, "E O axes"],
     reach: Float[Tensor, ""],
@@ -52,6 +68,8 @@ def node_coordinates(
     signed: tuple[bool, ...],
 ) -> Float[Tensor, "E O axes"]:
     """Attributes in units of nodes: 0 at the first node of each axis, num_nodes - 1 at the last, smooth between."""
-    lower = attributes.new_tensor([-1.0 if both else 0.0 for both in signed])
-    span = attributes.new_tensor([(num - 1) / (2.0 if both else 1.0) for num, both in zip(num_nodes, signed)])
+    if is_watched(attributes):
+        lower, span = _ends(attributes, num_nodes, signed)
+    else:
+        lower, span = _kept_ends(attributes.dtype, attributes.device, num_nodes, signed)
     return (torch.asinh(attributes * (STRETCH / reach)) / asinh(STRETCH) - lower) * span

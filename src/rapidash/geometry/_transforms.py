@@ -5,11 +5,13 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.autograd import forward_ad
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_PLAIN = (Tensor, nn.Parameter)
 _VMAP_MODE = torch._C._dispatch_key_parse("VmapMode")  # of the older vmap, of is_grads_batched and vectorize
 
 
@@ -38,6 +40,20 @@ def is_transforming() -> bool:
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return True
     return torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)
+
+
+def is_watched(*given: Any) -> bool:
+    """Whether anything but a gradient needs to see what is done with these tensors, so that it has to be done by torch.
+
+    A trace, a transform, a mode, a profile, or a tensor of another kind; arguments that are no tensors do not count.
+    """
+    if torch.compiler.is_compiling() or is_transforming() or forward_ad._current_level >= 0:
+        return True
+    if torch._C._len_torch_dispatch_stack() or torch._C._autograd._profiler_enabled():
+        return True
+    if torch._C._get_tracing_state() is not None:  # of torch.jit.trace
+        return True
+    return any(isinstance(value, Tensor) and type(value) not in _PLAIN for value in given)
 
 
 def is_differentiated(tensor: Tensor) -> bool:

@@ -43,6 +43,7 @@ from rapidash.nn import (
     EdgeKernel,
     ExactKernel,
     GroupConv,
+    Kept,
     KernelBasis,
     KernelTable,
     OrientationComponents,
@@ -273,6 +274,7 @@ class Rapidash(nn.Module):
             draw_tables(self)
         self.table = _kernel_table(self.config, self.invariants)
         self.is_calibrated = False
+        self._kept_basis = Kept()
         self._looks_for_ties = bool(self.tie_exception)
         self.register_load_state_dict_post_hook(_note_calibration)
 
@@ -470,7 +472,7 @@ class Rapidash(nn.Module):
         if self.invariants.has_orientations:
             x = self.embedding(lift(*features, grid))
             assert self.spherical_basis is not None
-            fiber_basis = self.spherical_basis(self.invariants.spherical(grid))
+            fiber_basis = self._fiber_basis(grid, is_turned=grid_rotation is not None)
         else:
             x, fiber_basis = self.embedding(features[0]).unsqueeze(1), None
         kernels = self._kernels(pos, hierarchy, grid, cell)
@@ -493,6 +495,20 @@ class Rapidash(nn.Module):
             if stage == "up" and self.skip_connections:
                 x = x + skips[scale]
         return x, kernels, grid
+
+    def _fiber_basis(self, grid: Float[Tensor, "grid D"], *, is_turned: bool) -> Float[Tensor, "O O basis"]:
+        """The kernel basis on pairs of orientations; without gradients kept for the grid as it is."""
+        basis = self.spherical_basis
+        assert basis is not None
+
+        def make() -> Tensor:
+            out: Tensor = basis(self.invariants.spherical(grid))
+            return out
+
+        if is_turned or type(basis) is not KernelBasis:
+            return make()
+        weights = basis.linear_1.weight, basis.linear_1.bias, basis.linear_2.weight, basis.linear_2.bias
+        return self._kept_basis.value(make, basis, (self.grid, *weights))
 
     def _check_types(self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None) -> None:
         """Everything must have the type and the device of the network; scalars next to vectors take their type."""

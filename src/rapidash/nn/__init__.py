@@ -12,6 +12,7 @@ from rapidash.nn._image_group_conv import (
     fiber_conv,
     moved_conv,
 )
+from rapidash.nn._kept import Kept
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
 from rapidash.nn._kernel_table import KernelTable
@@ -41,6 +42,7 @@ __all__ = [
     "ImageGroupConv",
     "ImageLifting",
     "ImageSubgroupConv",
+    "Kept",
     "KernelBasis",
     "KernelTable",
     "OrbitTables",

@@ -1,7 +1,7 @@
 """The ConvNeXt block on group features."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from rapidash.nn._group_conv import GroupConv
 from rapidash.nn._kernel import EdgeKernel
 from rapidash.nn._orientation_components import OrientationComponents
 from rapidash.nn._orientation_linear import OrientationLinear
-from rapidash.ops import channel_mlp
+from rapidash.ops import channel_mlp, component_mlp
 
 
 class Block(nn.Module, ABC):
@@ -134,8 +134,26 @@ class ConvNextBlock(Block):
 
     def _by_components(self, x: Tensor, *inputs: Any) -> Tensor:
         """With weights for the parts of a signal on the orientations."""
-        hidden = gelu(self.linear_1(self.norm(self.conv(x, *inputs))))
-        out: Tensor = self.linear_2(hidden)
+        first, second, mixed = self.linear_1, self.linear_2, self.conv(x, *inputs)
+        if _is_plain(first) and _is_plain(second):
+            return component_mlp(
+                mixed,
+                x if self.is_residual else None,
+                self.norm.weight,
+                self.norm.bias,
+                torch.stack(list(first.weights)),
+                first.bias,
+                torch.stack(list(second.weights)),
+                second.bias,
+                self.layer_scale,
+                first.analysis,
+                first.synthesis,
+                [part.dim for part in first.parts],
+                recompute=self.recompute,
+                backend=inputs[0].backend,
+            )
+        hidden = gelu(first(self.norm(mixed)))
+        out: Tensor = second(hidden)
         if self.layer_scale is not None:
             out = out * self.layer_scale
         return x + out if self.is_residual else out
@@ -148,6 +166,11 @@ class ConvNextBlock(Block):
             return weight, bias, scale
         mixing = output.weight if scale is None else output.weight * scale
         return mixing @ weight, linear(bias, mixing, output.bias), None
+
+
+def _is_plain(layer: nn.Module) -> TypeGuard[OrientationLinear]:
+    """Whether a layer has a matrix for every part, none of which comes in copies, and is no other kind of layer."""
+    return type(layer) is OrientationLinear and all(part.copies == 1 for part in layer.parts)
 
 
 def _linear(

@@ -1,9 +1,12 @@
 """The separable group convolution on R^D and R^D x S^(D-1)."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rapidash.nn._kept import Kept
 from rapidash.nn._kernel import EdgeKernel
 from rapidash.ops import spherical_conv
 
@@ -50,6 +53,7 @@ class GroupConv(nn.Module):
         self.odd_kernel = coefficients() if is_chiral else None
         self.odd_fiber_kernel = coefficients() if is_chiral else None
         self.bias = nn.Parameter(torch.zeros(channels))
+        self._kept = Kept()
 
     def forward(
         self,
@@ -92,8 +96,10 @@ class GroupConv(nn.Module):
 
     def _on_pairs(self, kernel: nn.Module, fiber_basis: Tensor) -> Tensor:
         """The kernel of every pair of orientations."""
-        out: Tensor = kernel(fiber_basis)
-        return out
+        if type(kernel) is not nn.Linear or kernel is not self.fiber_kernel:
+            out: Tensor = kernel(fiber_basis)
+            return out
+        return self._kept.value(partial(kernel, fiber_basis), kernel, (kernel.weight,), fiber_basis)
 
     @torch.no_grad()
     def calibrate(

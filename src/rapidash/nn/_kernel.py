@@ -73,6 +73,10 @@ class EdgeKernel(ABC):
     def _orbit_conv(self, x: Tensor, kernels: Tensor, orbits: Tensor, edge_weight: Tensor | None) -> Tensor:
         """`_conv` with the kernels of all orbits."""
 
+    def _linear(self, basis: Tensor, weight: Tensor) -> Tensor:
+        """basis W^T, by torch alone where this is a definition."""
+        return nn.functional.linear(basis, weight) if self.backend == "reference" else linear(basis, weight)
+
     def _components(self) -> list[Tensor]:
         """For each axis the factor of every edge: the component of its offset, in its window."""
         factors = self.offset if self.window is None else self.offset * self.window[:, None]
@@ -88,7 +92,7 @@ class ExactKernel(EdgeKernel):
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "E O C"]:
         """Values at every edge and orientation."""
         check_types("layer", weight, {"basis": self.basis})
-        return linear(self.basis, weight)
+        return self._linear(self.basis, weight)
 
     def _conv(self, x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
         return edge_conv(x, kernel, self.graph, edge_weight=edge_weight, backend=self.backend)
@@ -148,7 +152,7 @@ class TabulatedKernel(EdgeKernel):
         )
 
     def _refined(self, weight: Tensor, basis: Tensor) -> Tensor:
-        coarse = nn.functional.linear(basis, weight)
+        coarse = self._linear(basis, weight)
         if len(self.refine) == 1:
             return self.refine[0] @ coarse
         rows = torch.einsum("vn,nmc->vmc", self.refine[0], coarse)

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.geometry import Graph, node_attributes, node_coordinates, refinement_matrix, safe_norm
+from rapidash.nn._kept import state_of
 from rapidash.nn._kernel import TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis
-from rapidash.ops import Backend, Interpolation
+from rapidash.ops import Backend, Interpolation, KeptTable
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class CachedKernel(TabulatedKernel):
     reach: float
     make_basis: Callable[[], Tensor]
     state: Hashable
-    tables: dict[Hashable, tuple[Hashable, Tensor]]
+    tables: dict[Hashable, tuple[Hashable, KeptTable]]
 
-    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
+    def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"] | KeptTable:  # type: ignore[override]
         """See `TabulatedKernel.kernel`; kept for weights that are a layer's own, not for what is made of them."""
         if not isinstance(weight, nn.Parameter):
             return self._refined(weight, self.make_basis())
-        key, state = (id(weight), self.reach), (_state(weight), self.state)
+        key, state = (id(weight), self.reach), (state_of(weight), self.state)
         if key not in self.tables or self.tables[key][0] != state:
-            self.tables[key] = state, self._refined(weight, self.make_basis())
+            self.tables[key] = state, KeptTable(self._refined(weight, self.make_basis()))
         return self.tables[key][1]
 
 
@@ -55,7 +56,7 @@ class KernelTable(nn.Module):
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.signed, self.interpolation = signed, interpolation
-        self._tables: dict[Hashable, tuple[Hashable, Tensor]] = {}
+        self._tables: dict[Hashable, tuple[Hashable, KeptTable]] = {}
         if len(signed) == 1:
             self.num_nodes: tuple[int, ...] = (8 * table_size,)
             num_coarse: tuple[int, ...] = (2 * table_size,)
@@ -79,8 +80,12 @@ class KernelTable(nn.Module):
         """Tabulate over the larger of ``reach`` and the longest offset, so that no edge falls off the table."""
         seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
         calibrated, seen = reach.to(offset), seen * (1 + 1e-5)
-        reach = torch.maximum(calibrated, seen)
-        reach = torch.where(reach > 0, reach, torch.ones_like(reach))
+        is_kept = not (
+            torch.compiler.is_compiling() or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
+        ) and bool((seen <= calibrated) & (seen > 0))
+        reach = calibrated if is_kept else torch.maximum(calibrated, seen)
+        if not is_kept:
+            reach = torch.where(reach > 0, reach, torch.ones_like(reach))
         refine = tuple(self.get_buffer(f"refine_{axis}").to(offset) for axis in range(len(self.signed)))
         locate = partial(node_coordinates, reach=reach, num_nodes=self.num_nodes, signed=self.signed)
 
@@ -91,16 +96,11 @@ class KernelTable(nn.Module):
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or not bool((seen <= calibrated) & (seen > 0)):
+        if not is_kept:
             return TabulatedKernel(*plain, make_basis())
-        state = tuple(_state(parameter) for parameter in basis.parameters())
+        state = tuple(state_of(parameter) for parameter in basis.parameters())
         return CachedKernel(*plain, None, float(calibrated), make_basis, state, self._tables)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the tables: a copy of the module makes its own."""
         return {**self.__dict__, "_tables": {}}
-
-
-def _state(parameter: Tensor) -> Hashable:
-    """A key that changes whenever the values of a parameter may have changed."""
-    return parameter.data_ptr(), parameter._version, parameter.dtype, parameter.device

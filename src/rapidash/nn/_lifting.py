@@ -28,6 +28,8 @@ def project_scalars(signal: Float[Tensor, "N O C"]) -> Float[Tensor, "N C"]:
 
 def project_vectors(signal: Float[Tensor, "N O C"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "N C D"]:
     """(1/O) sum_a y(o_a) o_a."""
+    if not signal.shape[2]:
+        return signal.new_zeros(len(signal), 0, grid.shape[1])
     return torch.einsum("noc,od->ncd", signal, grid) / len(grid)
 
 

@@ -2,7 +2,7 @@
 
 from rapidash.ops._backend import Backend
 from rapidash.ops._flops import FlopCount, counted_flops, flop_formulas, uncounted_operations
-from rapidash.ops._forward_mode import linear
+from rapidash.ops._linear import linear
 from rapidash.ops._probe import ProductKind, ProductLibrary, product_libraries, product_probe
 from rapidash.ops._products import (
     Precision,
@@ -14,20 +14,23 @@ from rapidash.ops._products import (
     use_products,
 )
 from rapidash.ops.channel_mlp import channel_mlp
+from rapidash.ops.component_mlp import component_mlp
 from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
-from rapidash.ops.table_conv import Interpolation, interpolate_table, spline_coefficients, table_conv
+from rapidash.ops.table_conv import Interpolation, KeptTable, interpolate_table, spline_coefficients, table_conv
 
 __all__ = [
     "Backend",
     "FlopCount",
     "Interpolation",
+    "KeptTable",
     "Precision",
     "ProductKind",
     "ProductLibrary",
     "Products",
     "channel_mlp",
+    "component_mlp",
     "counted_flops",
     "edge_conv",
     "flop_formulas",

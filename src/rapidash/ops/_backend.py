@@ -7,10 +7,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from rapidash.geometry import is_transforming
 from rapidash.ops import _forward_mode as forward_mode
 from rapidash.ops._batching import is_batched
 
 Backend = Literal["auto", "reference", "numba", "triton"]
+
+_BACKENDS = get_args(Backend)
 
 HAS_NUMBA, HAS_TRITON = find_spec("numba") is not None, find_spec("triton") is not None  # not imported here
 
@@ -25,7 +28,7 @@ def triton_interprets() -> bool:
 
 def transform_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the derivative or transform in progress needs the definition; None if there is none."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not (is_transforming() or forward_mode.is_active()):
         return None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "transforms of torch.func (vmap, grad, jvp) exist only in the definition"
@@ -38,15 +41,15 @@ def transform_obstacle(*tensors: Tensor | None) -> str | None:
 
 def numba_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the numba kernels cannot run on these tensors, as a sentence without a full stop; None if they can."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    dtypes = {tensor.dtype for tensor in given}
-    devices = {tensor.device.type for tensor in given}
     if not HAS_NUMBA:
         return "numba is not installed: pip install 'rapidash[fast]'"
-    if devices != {"cpu"}:
-        return f"numba kernels take tensors on the CPU, got {sorted(devices)}"
-    if len(dtypes) != 1 or not dtypes <= set(NUMBA_DTYPES):
-        return f"numba kernels take tensors of one dtype, float32 or float64, got {sorted(map(str, dtypes))}"
+    given = [tensor for tensor in tensors if tensor is not None]
+    if not all(tensor.is_cpu for tensor in given):
+        return f"numba kernels take tensors on the CPU, got {sorted({tensor.device.type for tensor in given})}"
+    first = given[0].dtype
+    if first not in NUMBA_DTYPES or any(tensor.dtype != first for tensor in given):
+        dtypes = sorted({str(tensor.dtype) for tensor in given})
+        return f"numba kernels take tensors of one dtype, float32 or float64, got {dtypes}"
     return transform_obstacle(*tensors)
 
 
@@ -68,8 +71,8 @@ def triton_obstacle(*tensors: Tensor | None) -> str | None:
 
 def check_backend(backend: str) -> None:
     """Raise ValueError for an unknown name."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}, expected one of {get_args(Backend)}")
+    if backend not in _BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}, expected one of {_BACKENDS}")
 
 
 def select_backend(op: str, backend: Backend, *tensors: Tensor | None) -> Backend:
@@ -85,7 +88,7 @@ def select_backend(op: str, backend: Backend, *tensors: Tensor | None) -> Backen
     check_backend(backend)
     if backend == "reference":
         return backend
-    on_cuda = any(tensor is not None and tensor.device.type == "cuda" for tensor in tensors)
+    on_cuda = any(tensor is not None and tensor.is_cuda for tensor in tensors)
     wanted: Backend = backend if backend != "auto" else "triton" if on_cuda else "numba"
     obstacle = (numba_obstacle if wanted == "numba" else triton_obstacle)(*tensors)
     if obstacle and backend == wanted:

@@ -62,8 +62,11 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
     formulas: dict[Any, Callable[..., int]] = {
         ops.channel_mlp: _channel_mlp,
         ops.channel_mlp_backward: _channel_mlp_backward,
+        ops.component_mlp: _component_mlp,
+        ops.component_mlp_backward: _component_mlp_backward,
         ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
         ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
+        ops.linear: lambda x, weight, **_: 2 * prod(x) * weight[0],
         torch.ops.aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],  # torch has only that which is not in place
     }
     if "onednn" in product_libraries():
@@ -122,3 +125,19 @@ def _channel_mlp_backward(grad: Shape, x: Shape, weight: Shape, bias: Shape, w1:
     """The gradients of both products by their inputs and weights; the first product again where it was not kept."""
     again = 0 if kept[0] else prod(w1)
     return 2 * x[0] * (2 * prod(w1) + 2 * prod(w2) + again)
+
+
+def _component_mlp(x: Shape, residual: Shape | None, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
+                   b2: Shape, scale: Shape | None, analysis: Shape, *_: Any, **__: Any) -> int:  # fmt: skip
+    """Both maps for every component, and each signal taken apart and put together."""
+    maps = analysis[0] * (prod(w1[1:]) + prod(w2[1:]))
+    return 2 * x[0] * (maps + prod(analysis) * (w1[2] + 2 * w1[1] + w2[1]))
+
+
+def _component_mlp_backward(grad: Shape, x: Shape, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
+                            b2: Shape, scale: Shape | None, analysis: Shape, synthesis: Shape, dims: Any, kept: Shape,
+                            *_: Any, **__: Any) -> int:  # fmt: skip
+    """The gradients of both maps, the first again where it was not kept; the signals again, and their gradients."""
+    again = 0 if kept[1] else prod(w1[1:])
+    maps = analysis[0] * (2 * prod(w1[1:]) + 2 * prod(w2[1:]) + again)
+    return 2 * x[0] * (maps + prod(analysis) * (2 * w1[2] + 4 * w1[1] + w2[1]))

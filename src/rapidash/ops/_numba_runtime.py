@@ -29,7 +29,7 @@ def parallel_region(threads: int) -> Iterator[None]:
 
 def as_array(tensor: Tensor) -> Any:
     """The memory of a contiguous tensor as a flat numpy array."""
-    return tensor.detach().reshape(-1).numpy()
+    return (tensor.detach() if tensor.requires_grad else tensor).numpy().reshape(-1)
 
 
 def split_evenly(num_blocks: int, threads: int, limit: int) -> int:

@@ -17,7 +17,10 @@ from rapidash.ops._probe import (
     onednn_product,
 )
 
-CHUNK_ELEMENTS = 2**19  # of a hidden activation: 2 MB in float32. Products of chunks run at the speed of whole ones
+CHUNK_ELEMENTS = 2**20  # of a hidden activation: 4 MB in float32. Products of chunks run at the speed of whole ones
+
+SMALL_PRODUCT = 2**20
+"""Multiplications below which oneDNN's products of float32 take longer than torch's: it prepares each one anew."""
 
 Precision = Literal["float32", "bfloat16", "auto"]
 """Of the operands of channel MLPs' products: as they are, rounded to bfloat16, or what `products_of` decides."""
@@ -89,17 +92,24 @@ class Bfloat16Products(Products):
 _TORCH, _ONEDNN, _BFLOAT16 = TorchProducts(), OneDnnProducts(), Bfloat16Products()
 
 
-def products_for(x: Tensor, kind: str = "") -> Products:
+def products_for(x: Tensor, kind: str = "", *, weight: Tensor | None = None) -> Products:
     """The products of a kind, those in use without one, for tensors like x.
 
-    Torch's own for all that is not float32, and for no rows; on other devices than the CPU in place of oneDNN's.
+    Torch's own for all that is not float32, and for no rows; in place of oneDNN's on other devices than the CPU, and
+    for x with a weight whose product `is_small_product`.
     """
     if x.dtype != torch.float32 or not len(x):
         return _TORCH
     kind = kind or product_kind()
     if kind == "bfloat16":
         return _BFLOAT16
-    return _ONEDNN if kind == "onednn" and x.device.type == "cpu" else _TORCH
+    gains = kind == "onednn" and x.is_cpu and (weight is None or not is_small_product(x, weight))
+    return _ONEDNN if gains else _TORCH
+
+
+def is_small_product(x: Tensor, weight: Tensor) -> bool:
+    """Whether rows x (M, K) with a weight (N, K) make fewer multiplications than `SMALL_PRODUCT`."""
+    return x.shape[0] * weight.numel() < SMALL_PRODUCT
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -150,9 +160,10 @@ def use_products(kind: ProductKind) -> Iterator[None]:
     """Within the block, and in this thread only, channel MLPs of float32 multiply in this way.
 
     Args:
-        kind: ``"torch"`` or ``"onednn"``, libraries for products of float32, or ``"bfloat16"``: operands are rounded to
-            bfloat16, sums, normalizations, activations and residuals stay in float32 (on the CPU the sum of each
-            product is rounded once more). Backward passes multiply as their forward pass did.
+        kind: ``"torch"`` or ``"onednn"``, libraries for products of float32 (those too small to gain by oneDNN
+            stay with torch), or ``"bfloat16"``: operands are rounded to bfloat16, sums, normalizations, activations
+            and residuals stay in float32 (on the CPU the sum of each product is rounded once more). Backward passes
+            multiply as their forward pass did.
     Raises: ValueError for another name, or a library that this build of torch does not have.
     """
     check_products(kind)

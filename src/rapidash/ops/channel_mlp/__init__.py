@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
+from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
 from rapidash.ops._products import chosen_products
 from rapidash.ops._second_order import needs_definition, partial_gradients
@@ -54,9 +55,9 @@ def channel_mlp(
     """
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
-    _check(x, residual, *parameters)
-    is_transformed = transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
-    if backend == "reference" or is_transformed or torch.is_autocast_enabled(x.device.type):
+    is_cast = torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
+    _check(x, residual, *parameters, is_cast)
+    if backend == "reference" or is_cast or transform_obstacle(x, residual, *parameters) or has_tangent(*parameters):
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
     flat_residual = None if residual is None else residual.reshape(-1, len(w2))
@@ -81,19 +82,21 @@ def _check(
     w2: Tensor,
     b2: Tensor,
     scale: Tensor | None,
+    is_cast: bool,
 ) -> None:
     channels, (hidden, out) = x.shape[-1], (w1.shape[0], w2.shape[0])
-    expected = {
-        "norm_weight": (norm_weight, (channels,)),
-        "norm_bias": (norm_bias, (channels,)),
-        "w1": (w1, (hidden, channels)),
-        "b1": (b1, (hidden,)),
-        "w2": (w2, (out, hidden)),
-        "b2": (b2, (out,)),
-        "scale": (scale, (out,)),
-        "residual": (residual, (*x.shape[:-1], out)),
-    }
-    for name, (tensor, shape) in expected.items():
+    expected = (
+        ("norm_weight", norm_weight, (channels,)),
+        ("norm_bias", norm_bias, (channels,)),
+        ("w1", w1, (hidden, channels)),
+        ("b1", b1, (hidden,)),
+        ("w2", w2, (out, hidden)),
+        ("b2", b2, (out,)),
+        ("scale", scale, (out,)),
+        ("residual", residual, (*x.shape[:-1], out)),
+    )
+    dtype = x.dtype
+    for name, tensor, shape in expected:
         if tensor is None:
             continue
         if tensor.shape != shape:
@@ -101,11 +104,11 @@ def _check(
                 f"{name} must have shape {tuple(shape)} to fit x {tuple(x.shape)}, w1 {tuple(w1.shape)} and "
                 f"w2 {tuple(w2.shape)}; got {tuple(tensor.shape)}"
             )
-        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        if tensor.dtype != dtype and not is_cast:
             raise ValueError(f"{name} has dtype {tensor.dtype} but x has {x.dtype}: convert one of them with .to()")
 
 
-@torch.library.custom_op("rapidash::channel_mlp", mutates_args=())
+@direct_op("rapidash::channel_mlp")
 def _forward(
     x: Tensor,
     residual: Tensor | None,
@@ -139,7 +142,7 @@ def _fake_forward(
     return x.new_empty(len(x), len(w2)), x.new_empty(len(x) if keep else 0, len(w1))
 
 
-@torch.library.custom_op("rapidash::channel_mlp_backward", mutates_args=())
+@direct_op("rapidash::channel_mlp_backward")
 def _backward(
     grad: Tensor,
     x: Tensor,

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm
+from torch.nn.functional import gelu, layer_norm, linear
 
 from rapidash.ops._backend import HAS_NUMBA
-from rapidash.ops._products import Products, products_for, row_chunks
+from rapidash.ops._products import Products, is_small_product, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS
 
 
@@ -58,6 +58,14 @@ def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tenso
     return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
 
 
+def _small(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Without scale and residual, and the pre-activations: few calls, each on few numbers."""
+    hidden = linear(layer_norm(x, x.shape[1:], norm_weight, norm_bias, EPS), w1, b1)
+    return linear(gelu(hidden), w2, b2), hidden
+
+
 def channel_mlp_forward(
     x: Tensor,
     residual: Tensor | None,
@@ -72,11 +80,15 @@ def channel_mlp_forward(
     kind: str,
 ) -> tuple[Tensor, Tensor]:
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
+    if is_small_product(x, w1) and kind != "bfloat16":
+        out, hidden = _small(x, norm_weight, norm_bias, w1, b1, w2, b2)
+        out = out if scale is None else scale * out
+        return out if residual is None else residual + out, hidden if keep else x.new_empty(0, len(w1))
     w2, b2 = _scaled(w2, b2, scale)
     kept = x.new_empty(len(x) if keep else 0, len(w1))
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
-    products = products_for(x, kind)
+    products = products_for(x, kind, weight=w1)
     for rows in row_chunks(len(x), len(w1), x):
         count = rows.stop - rows.start
         normalized = layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
@@ -113,7 +125,7 @@ def channel_mlp_backward(
     before, after = _scratch(x, len(w1), 2)
     recomputed = before if len(kept) else x.new_empty(before.shape)
     narrow = x.new_empty(len(before), x.shape[1])
-    products = products_for(x, kind)
+    products = products_for(x, kind, weight=w1)
     for rows in row_chunks(len(x), len(w1), x):
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)

@@ -30,7 +30,7 @@ def channel_mlp_jvp(
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     dout = torch.zeros_like(out) if dresidual is None else dresidual.clone()
     buffer, dbuffer = _scratch(x, len(w1), 2)
-    products = products_for(x)
+    products = products_for(x, weight=w1)
     for rows in row_chunks(len(x), len(w1), x):
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)

@@ -31,7 +31,7 @@ LARGEST = 12.9  # the tail is here at the end of the range of float32
 SIGN = -(2**31)
 
 
-class _Gelu:
+class Gelu:
     """Of one vector z: a = |z|, exp(-a^2 / 2) and the tail."""
 
     def __init__(self, vectors: Vectors, z: Any) -> None:
@@ -105,7 +105,7 @@ def gelu_vector(typing: Any, product: Any, bias: Any, hidden: Any, out: Any, at:
         vectors = Vectors(builder, types.float32)
         z = builder.fadd(vectors.load(product, at), vectors.load(bias, at_bias))
         vectors.store(z, hidden, at)
-        vectors.store(_Gelu(vectors, z).value(), out, at)
+        vectors.store(Gelu(vectors, z).value(), out, at)
         return context.get_dummy_value()
 
     return types.void(product, bias, hidden, out, at, at_bias), generate
@@ -118,7 +118,7 @@ def gelu_gradient_vector(typing: Any, hidden: Any, grad: Any, activated: Any, su
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         hidden, grad, activated, sums, at, at_sums = _pointers(context, builder, signature, args)
         vectors = Vectors(builder, types.float32)
-        gelu = _Gelu(vectors, vectors.load(hidden, at))
+        gelu = Gelu(vectors, vectors.load(hidden, at))
         vectors.store(gelu.value(), activated, at)
         product = vectors.mul(vectors.load(grad, at), gelu.slope())
         vectors.store(product, grad, at)

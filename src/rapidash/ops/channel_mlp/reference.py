@@ -21,14 +21,14 @@ def channel_mlp_reference(
     scale: Float[Tensor, " C2"] | None = None,
 ) -> Float[Tensor, "*points C2"]:
     """The definition: any device and dtype, differentiable to any order."""
-    normalized = _layer_norm(x, norm_weight, norm_bias)
+    normalized = any_order_layer_norm(x, norm_weight, norm_bias)
     out = linear(gelu(linear(normalized, w1, b1)), w2, b2)
     if scale is not None:
         out = scale * out
     return out if residual is None else residual + out
 
 
-def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def any_order_layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """torch's; by parts where a derivative of its tangent may follow, which torch gets wrong."""
     if not is_differentiated_again(x, weight, bias):
         return layer_norm(x, x.shape[-1:], weight, bias, EPS)

@@ -4,12 +4,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._direct_op import direct_op
 from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops._second_order import needs_definition, partial_gradients
@@ -82,7 +82,7 @@ def _implementation(backend: str) -> ModuleType:
 def _register(backend: str) -> Any:
     """A torch op for one backend, with its fake implementation and gradients."""
 
-    @torch.library.custom_op(f"rapidash::edge_conv_{backend}", mutates_args=())
+    @direct_op(f"rapidash::edge_conv_{backend}")
     def forward(
         x: Tensor, kernel: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None,
@@ -92,7 +92,7 @@ def _register(backend: str) -> Any:
         )
         return out
 
-    @torch.library.custom_op(f"rapidash::edge_conv_backward_{backend}", mutates_args=())
+    @direct_op(f"rapidash::edge_conv_backward_{backend}")
     def backward(
         grad: Tensor,
         x: Tensor,

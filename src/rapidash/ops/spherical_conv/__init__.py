@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._batching import is_batched
+from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
 from rapidash.ops._second_order import partial_gradients
 from rapidash.ops.spherical_conv.reference import spherical_conv_reference
@@ -51,7 +52,7 @@ def _jvp(x: Tensor, x_tangent: Tensor | None, kernel: Tensor, kernel_tangent: Te
     return _forward(x, kernel), terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
-@torch.library.custom_op("rapidash::spherical_conv", mutates_args=())
+@direct_op("rapidash::spherical_conv")
 def _forward(x: Tensor, kernel: Tensor) -> Tensor:
     from rapidash.ops.spherical_conv.numba import spherical_conv_forward
 
@@ -63,7 +64,7 @@ def _fake_forward(x: Tensor, kernel: Tensor) -> Tensor:
     return x.new_empty(x.shape[0], kernel.shape[0], x.shape[2])
 
 
-@torch.library.custom_op("rapidash::spherical_conv_backward", mutates_args=())
+@direct_op("rapidash::spherical_conv_backward")
 def _backward(grad: Tensor, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     from rapidash.ops.spherical_conv.numba import spherical_conv_backward
 

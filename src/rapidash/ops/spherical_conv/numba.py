@@ -98,8 +98,9 @@ def spherical_conv_forward(x: Tensor, kernel: Tensor) -> Tensor:
     """(N, O, C), (P, O, C) -> (N, P, C)."""
     threads, chunks, tasks, shape = _plan(x, kernel)
     out = x.new_empty(shape[0], shape[2], shape[3])
-    scale = x.detach().numpy().dtype.type(1 / max(shape[1], 1))
-    arrays = as_array(x.contiguous()), as_array(kernel.contiguous()), as_array(out), scale, shape, chunks
+    features = as_array(x.contiguous())
+    scale = features.dtype.type(1 / max(shape[1], 1))
+    arrays = features, as_array(kernel.contiguous()), as_array(out), scale, shape, chunks
     if threads == 1:
         _forward((0, tasks), *arrays)
     else:

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.geometry import Graph
+from rapidash.geometry import Graph, is_watched
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._batching import is_batched
+from rapidash.ops._direct_op import direct_op, tracks_gradients
 from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
 from rapidash.ops._second_order import needs_definition, partial_gradients
+from rapidash.ops.table_conv._kept import KeptTable
 from rapidash.ops.table_conv.reference import (
     Interpolation,
     has_outside,
@@ -23,12 +25,14 @@ from rapidash.ops.table_conv.reference import (
     table_conv_reference,
 )
 
-__all__ = ["Interpolation", "interpolate_table", "spline_coefficients", "table_conv"]
+__all__ = ["Interpolation", "KeptTable", "interpolate_table", "spline_coefficients", "table_conv"]
+
+_INTERPOLATIONS = get_args(Interpolation)
 
 
 def table_conv(
     x: Float[Tensor, "S O C"],
-    table: Float[Tensor, "..."],
+    table: Float[Tensor, "..."] | KeptTable,
     coords: Float[Tensor, "E O K"],
     graph: Graph,
     *,
@@ -44,7 +48,8 @@ def table_conv(
     Args:
         x: features of the source points.
         table: values of the kernel at regular nodes, (V, C) for K = 1 or (V0, V1, C) for K = 2; with
-            ``interpolation="bspline"`` the coefficients from ``spline_coefficients``, two more on each axis.
+            ``interpolation="bspline"`` the coefficients from ``spline_coefficients``, two more on each axis. A
+            `KeptTable` takes no gradients, and spares the work on it in every call but the first.
         coords: attributes of every edge and orientation in units of nodes, in [0, V - 1] on each axis.
         graph: edges sorted by target.
         interpolation: "linear" (second order), "cubic" (interpolating spline: C2, fourth order; at least 4 nodes).
@@ -63,6 +68,10 @@ def table_conv(
         would stop the pipeline, and in compiled definitions, such a coordinate makes its target NaN. RuntimeError if
         the named backend cannot run.
     """
+    layouts = None
+    if isinstance(table, KeptTable):
+        layouts = table.layouts
+        table, interpolation = table.stored(interpolation)
     _check(x, table, coords, graph, interpolation, edge_weight)
     chosen = select_backend("table_conv", backend, x, table, coords, edge_weight)
     if interpolation == "cubic":
@@ -75,6 +84,11 @@ def table_conv(
     if chosen != "reference":
         transposed = (graph.transposed_order, graph.col_ptr) if chosen == "triton" else (None, None)
         indices = graph.source, graph.target, graph.row_ptr, *transposed
+        if layouts is not None and chosen == "numba" and not is_watched(*inputs) and not tracks_gradients(*inputs):
+            found: Tensor = _implementation("numba").table_conv_forward(
+                x, table, coords, indices, edge_weight, interpolation, layouts
+            )
+            return found
         out: Tensor = _OPS[chosen](x, table, coords, *indices, edge_weight, interpolation)
         return out
     if _may_look(coords) and has_outside(coords, table, interpolation):
@@ -94,8 +108,8 @@ def _may_look(coords: Tensor) -> bool:
 def _check(
     x: Tensor, table: Tensor, coords: Tensor, graph: Graph, interpolation: str, edge_weight: Tensor | None
 ) -> None:
-    if interpolation not in get_args(Interpolation):
-        raise ValueError(f"unknown interpolation {interpolation!r}, expected one of {get_args(Interpolation)}")
+    if interpolation not in _INTERPOLATIONS:
+        raise ValueError(f"unknown interpolation {interpolation!r}, expected one of {_INTERPOLATIONS}")
     if graph.source.device != x.device:
         raise ValueError(f"graph is on {graph.source.device} but x on {x.device}: move one of them")
     if x.ndim != 3 or x.shape[0] != graph.num_sources:
@@ -127,7 +141,7 @@ def _implementation(backend: str) -> ModuleType:
 def _register(backend: str) -> Any:
     """A torch op for one backend, with its fake implementation and gradients."""
 
-    @torch.library.custom_op(f"rapidash::table_conv_{backend}", mutates_args=())
+    @direct_op(f"rapidash::table_conv_{backend}")
     def forward(
         x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str,
@@ -137,7 +151,7 @@ def _register(backend: str) -> Any:
         )
         return out
 
-    @torch.library.custom_op(f"rapidash::table_conv_backward_{backend}", mutates_args=())
+    @direct_op(f"rapidash::table_conv_backward_{backend}")
     def backward(
         grad: Tensor, x: Tensor, table: Tensor, coords: Tensor, source: Tensor, target: Tensor, row_ptr: Tensor,
         order: Tensor | None, col_ptr: Tensor | None, edge_weight: Tensor | None, taps: str, needs: list[bool],

@@ -239,6 +239,7 @@ class _Problem:
         edges: tuple[Tensor | None, ...],
         edge_weight: Tensor | None,
         taps: Interpolation,
+        layouts: dict[str, Any] | None = None,
     ) -> None:
         points, axes = len(TAPS[taps]), coords.shape[2]
         self.channels = x.shape[2]
@@ -256,9 +257,14 @@ class _Problem:
         weight = as_array(x.new_empty(0) if edge_weight is None else edge_weight.contiguous())
         self.nodes = tuple(size - points + 2 for size in self.table_shape)
         self.coords = as_array(coords.contiguous())
+        blocks = None if layouts is None else layouts.get(taps)
+        if blocks is None:
+            blocks = self._to_blocks(table)
+        if layouts is not None:
+            layouts[taps] = blocks
         self.arguments = (
             TAPS[taps], self.nodes, self.width, (self.coords, source, target, row_ptr, weight), _chunk_bounds(row_ptr),
-            as_array(x.contiguous()), self._to_blocks(table),
+            as_array(x.contiguous()), blocks,
         )  # fmt: skip
 
     def run(
@@ -295,9 +301,10 @@ def checked_problem(
     edges: tuple[Tensor | None, ...],
     edge_weight: Tensor | None,
     taps: Interpolation,
+    layouts: dict[str, Any] | None = None,
 ) -> _Problem:
     """The problem of `table_conv_forward`; ValueError for coordinates outside the table."""
-    problem = _Problem(x, table, coords, edges, edge_weight, taps)
+    problem = _Problem(x, table, coords, edges, edge_weight, taps, layouts)
     if count_outside(problem.nodes, problem.coords):
         raise ValueError(outside_message(coords, table, taps))
     return problem
@@ -310,12 +317,15 @@ def table_conv_forward(
     edges: tuple[Tensor | None, ...],
     edge_weight: Tensor | None,
     taps: Interpolation,
+    layouts: dict[str, Any] | None = None,
 ) -> Tensor:
     """The sum over edges (source, target, row_ptr, and two not used here); ``taps`` is "linear" or "bspline".
 
+    ``layouts`` holds the array that was made of the table in an earlier call, and takes it in the first.
+
     Raises: ValueError for coordinates outside the table.
     """
-    problem = checked_problem(x, table, coords, edges, edge_weight, taps)
+    problem = checked_problem(x, table, coords, edges, edge_weight, taps, layouts)
     out = x.new_empty(problem.shape[:3])
     problem.run(_forward, _forward_parallel, as_array(out))
     return out

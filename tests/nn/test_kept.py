@@ -1,0 +1,114 @@
+"""What is made of weights alone is made once, and again when anything changed that it depends on."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rapidash.models import Rapidash
+from rapidash.nn import Kept
+
+
+def count_calls(layer: nn.Linear, given: Tensor | None = None) -> tuple[Callable[[], Tensor], list[int]]:
+    """A kept product of the layer with ones, and the numbers of its calls."""
+    kept, calls = Kept(), []
+
+    def make() -> Tensor:
+        calls.append(len(calls))
+        out: Tensor = layer(torch.ones(1, 2))
+        return out
+
+    return lambda: kept.value(make, layer, (layer.weight, layer.bias), given), calls
+
+
+def test_it_follows_its_weights() -> None:
+    layer = nn.Linear(2, 1)
+    value, calls = count_calls(layer)
+    with torch.no_grad():
+        first = value()
+        assert value() is first
+        assert calls == [0]
+        layer.weight.fill_(1.0)
+        layer.bias.zero_()
+        assert value().item() == 2.0
+        layer.weight = nn.Parameter(torch.full((1, 2), 3.0))
+        assert value().item() == 6.0
+        layer.weight.data = torch.full((1, 2), 4.0)
+        assert value().item() == 8.0
+        layer.double()
+        with pytest.raises(RuntimeError, match="dtype"):
+            value()
+
+
+def test_passes_with_gradients_drop_it_and_hooks_see_every_call() -> None:
+    layer = nn.Linear(2, 1)
+    value, calls = count_calls(layer)
+    with torch.no_grad():
+        value()
+    assert value().requires_grad
+    assert calls == [0, 1]
+    with torch.no_grad():
+        value()
+        assert calls == [0, 1, 2]
+        handle = layer.register_forward_hook(lambda *_: None)
+        value(), value()
+        assert calls == [0, 1, 2, 3, 4]
+        handle.remove()
+        value(), value()
+        assert calls == [0, 1, 2, 3, 4, 5]
+        with torch.autocast("cpu", torch.bfloat16):
+            assert value().dtype == torch.bfloat16
+        assert value().dtype == torch.float32
+
+
+def network() -> tuple[Rapidash, Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    model = Rapidash(in_scalars=1, channels=8, num_layers=2, num_orientations=4, grid="platonic")
+    pos, batch = torch.randn(5, 3), torch.zeros(5, dtype=torch.long)
+    model.calibrate(pos, batch, scalars=torch.ones(5, 1))
+    return model, pos, batch, torch.ones(5, 1)
+
+
+def test_a_network_without_gradients_follows_every_weight_and_its_grid() -> None:
+    model, pos, batch, scalars = network()
+
+    def kept() -> Tensor:
+        with torch.no_grad():
+            out: Tensor = model(pos, batch, scalars=scalars).scalars
+            return out
+
+    def anew() -> Tensor:
+        out: Tensor = model(pos, batch, scalars=scalars).scalars
+        return out.detach()
+
+    assert torch.equal(kept(), kept())
+    torch.testing.assert_close(kept(), anew())
+    for name, parameter in model.named_parameters():
+        before = kept()
+        with torch.no_grad():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        after = kept()
+        torch.testing.assert_close(after, anew(), msg=lambda m, name=name: f"{name}: {m}")
+        assert not torch.equal(before, after) or name.endswith("readout.linear.bias"), name
+    before = kept()
+    model.grid = model.grid @ torch.linalg.qr(torch.randn(3, 3).double())[0]
+    after = kept()
+    torch.testing.assert_close(after, anew())
+    assert not torch.equal(before, after)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin.blocks[0].conv.fiber_kernel.weight.mul_(2)
+        assert not torch.equal(twin(pos, batch, scalars=scalars).scalars, kept())
+    torch.testing.assert_close(kept(), anew())
+
+
+def test_a_turned_grid_is_not_kept() -> None:
+    model, pos, batch, scalars = network()
+    turn = torch.linalg.qr(torch.randn(3, 3))[0]
+    with torch.no_grad():
+        plain = model(pos, batch, scalars=scalars).scalars
+        turned = model(pos, batch, scalars=scalars, grid_rotation=turn).scalars
+        assert not torch.equal(plain, turned)
+        assert torch.equal(model(pos, batch, scalars=scalars).scalars, plain)
