@@ -266,6 +266,8 @@ SECTIONS: Registry[Any] = Registry(
         "representation": "rapidash.report._representation_section:representation_section",
         "samples": "rapidash.report._samples_section:samples_section",
         "scaling": "rapidash.report._scaling_section:scaling_section",
+        "learning-curves": "rapidash.report._learning_section:learning_section",
+        "published-values": "rapidash.report._published_section:published_section",
         "figure-controls": "rapidash.report._generator_sections:controls_section",
         "generator-symmetry": "rapidash.report._generator_sections:generator_symmetry_section",
         "sharing": "rapidash.report._sharing_section:sharing_section",
