@@ -18,6 +18,7 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "claims",
     "deprecations",
     "docstring_sections",  # before napoleon: our one-line sections
     "sphinx.ext.napoleon",

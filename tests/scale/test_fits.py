@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from rapidash.scale import fit_chinchilla, fit_frontier, fit_power_law, frontier, optimal_allocation
+from rapidash.scale import extrapolate, fit_chinchilla, fit_frontier, fit_power_law, frontier, optimal_allocation
 
 SIZES, SAMPLES = np.geomspace(1e3, 1e6, 6), np.geomspace(1e3, 1e7, 8)
 GRID = np.array(list(itertools.product(SIZES, SAMPLES)))
@@ -138,3 +138,26 @@ def test_fits_in_two_quantities_refuse_too() -> None:
 def test_the_same_seed_gives_the_same_interval() -> None:
     first, second = (fit_power_law(SIZES, SIZES**-0.5 * [1, 1.1, 1, 0.9, 1, 1], seed=3) for _ in range(2))
     assert first == second
+
+
+def test_a_law_is_followed_beyond_its_sizes() -> None:
+    """3 x^-0.5 is 0.3 at 100; with two alternating factors 1.1 and 1 / 1.1 the geometric mean stays."""
+    assert extrapolate([1, 4, 16], [3.0, 1.5, 0.75], 100).value == pytest.approx(0.3)
+    sizes = [size for size in (1, 4, 16) for _ in range(2)]
+    losses = [3 * size**-0.5 * factor for size in (1, 4, 16) for factor in (1.1, 1 / 1.1)]
+    found = extrapolate(sizes, losses, 100)
+    assert found.value == pytest.approx(0.3)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.3 / 1.1**3 < found.low < 0.3 < found.high < 0.3 * 1.1**3
+    near = extrapolate(sizes, losses, 16)
+    assert near.high is not None
+    assert near.low is not None
+    assert near.high / near.low < found.high / found.low  # less is known farther away
+
+
+def test_a_law_is_followed_from_three_sizes_on_and_to_sizes_above_zero() -> None:
+    with pytest.raises(ValueError, match="at least 3 different sizes, got 2"):
+        extrapolate([1, 4], [3.0, 1.5], 100)
+    with pytest.raises(ValueError, match="at must be positive and finite for a power law, got 0"):
+        extrapolate([1, 4, 16], [3.0, 1.5, 0.75], 0)

@@ -7,6 +7,7 @@ from typing import Final
 from rapidash._files import atomic_write
 from rapidash.report import _format as fmt
 from rapidash.report._figure import figure
+from rapidash.report._learning_section import learning_section
 from rapidash.report._phrases import (
     difference_text,
     equality_note,
@@ -18,7 +19,9 @@ from rapidash.report._phrases import (
     view_title,
     views_note,
 )
+from rapidash.report._published_section import published_section
 from rapidash.report._robustness import TableCell, robustness_section
+from rapidash.report._sections import Section
 from rapidash.report._symbols import symbols, symbols_text
 from rapidash.report._verdict import verdict
 from rapidash.study import StudySummary, VariantSummary, read_study, summarize
@@ -33,8 +36,9 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
     """Write the table of a study to ``path`` (``.rst``, for an include) and its figure beside it (``.svg``).
 
     The text holds every variant with its 95 % interval over seeds, the paired difference to its neighbor, and where the
-    numbers come from: command, commit, seeds, data sizes, steps, time and machine; and the corruption errors where the
-    models were tested under corruptions. No record is left out: runs without a result are counted.
+    numbers come from: command, commit, seeds, data sizes, steps, time and machine; the corruption errors where the
+    models were tested under corruptions; the errors at every size of the training set, and published values, each in a
+    table of its own. No record is left out: runs without a result are counted.
 
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``.
@@ -63,6 +67,8 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
     lines += [f"\n{escape(note)}" for note in (equality_note(summary), views_note(summary), p_note(summary)) if note]
     lines += _robustness(summary)
+    for section in (learning_section(summary), published_section(summary)):
+        lines += _section(section) if section is not None else []
     lines += ["", *(f":{name}: {value}" for name, value in _provenance(summary, command)), ""]
     return "\n".join(lines)
 
@@ -73,6 +79,13 @@ def _table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
     for cells in rows:
         lines += [f"   {'*' if index == 0 else ' '} - {escape(cell)}" for index, cell in enumerate(cells)]
     return lines
+
+
+def _section(section: Section) -> list[str]:
+    """A section under its name in bold, with a table of columns as wide as each other and its notes."""
+    lines = ["", f"**{escape(section.title)}.** {escape(section.text)}", ""]
+    lines += _table([section.head, *section.rows], [100 // len(section.head)] * len(section.head))
+    return [*lines, "", *(f"- {escape(note)}" for note in section.notes)]
 
 
 def _robustness(summary: StudySummary) -> list[str]:

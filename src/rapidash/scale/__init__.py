@@ -2,7 +2,7 @@
 
 from rapidash.scale._flops import count_flops
 from rapidash.scale._parametric import Allocation, ParametricFit, fit_chinchilla, optimal_allocation
-from rapidash.scale._power_law import Interval, PowerLaw, fit_frontier, fit_power_law, frontier
+from rapidash.scale._power_law import Interval, PowerLaw, extrapolate, fit_frontier, fit_power_law, frontier
 
 __all__ = [
     "Allocation",
@@ -10,6 +10,7 @@ __all__ = [
     "ParametricFit",
     "PowerLaw",
     "count_flops",
+    "extrapolate",
     "fit_chinchilla",
     "fit_frontier",
     "fit_power_law",

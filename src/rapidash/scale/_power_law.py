@@ -54,19 +54,49 @@ def fit_power_law(sizes: ArrayLike, losses: ArrayLike, *, num_bootstrap: int = 1
         seed: of the resamples.
     Raises: ValueError for values that are not positive and finite, or fewer than three different sizes.
     """
-    x, loss = np.log(checked("sizes", sizes)), np.log(checked("losses", losses))
-    check_lengths(sizes=x, losses=loss)
-    check_sizes("sizes", x)
+    x, loss = _logarithms(sizes, losses)
     slope, offset = np.polyfit(x, loss, 1)
     residual = loss - offset - slope * x
-    drawn = resamples(np.random.default_rng(seed), num_bootstrap, x)
-    draws = np.array([np.polyfit(x[rows], loss[rows], 1) for rows in drawn]).reshape(-1, 2)
+    draws = _lines(x, loss, num_bootstrap, seed)
     return PowerLaw(
         interval(math.exp(offset), np.exp(draws[:, 1])),
         interval(-slope, -draws[:, 0]),
         float(np.sqrt(np.square(residual).sum() / max(1, len(x) - 2))),
         len(x),
     )
+
+
+def extrapolate(
+    sizes: ArrayLike, losses: ArrayLike, at: float, *, num_bootstrap: int = 1000, seed: int = 0
+) -> Interval:
+    """The loss at a further size if the power law of `fit_power_law` goes on, with its interval by resampling points.
+
+    The interval is that of the law, not of a single run; that the law goes on is assumed.
+
+    Args:
+        sizes, losses, num_bootstrap, seed: as of `fit_power_law`.
+        at: the size.
+    Raises: ValueError as `fit_power_law`; for a size that is not positive and finite.
+    """
+    x, loss = _logarithms(sizes, losses)
+    (far,) = np.log(checked("at", at))
+    slope, offset = np.polyfit(x, loss, 1)
+    draws = _lines(x, loss, num_bootstrap, seed)
+    return interval(math.exp(offset + slope * far), np.exp(draws[:, 1] + draws[:, 0] * far))
+
+
+def _logarithms(sizes: ArrayLike, losses: ArrayLike) -> tuple[Values, Values]:
+    """The logarithms of the points of a power law. Raises: ValueError as `fit_power_law`."""
+    x, loss = np.log(checked("sizes", sizes)), np.log(checked("losses", losses))
+    check_lengths(sizes=x, losses=loss)
+    check_sizes("sizes", x)
+    return x, loss
+
+
+def _lines(x: Values, loss: Values, num: int, seed: int) -> Values:
+    """Slopes and offsets of lines through resampled points, (num, 2)."""
+    drawn = resamples(np.random.default_rng(seed), num, x)
+    return np.array([np.polyfit(x[rows], loss[rows], 1) for rows in drawn]).reshape(-1, 2)
 
 
 def frontier(compute: ArrayLike, losses: ArrayLike) -> tuple[Values, Values]:

@@ -17,8 +17,9 @@ from rapidash.methods import Variant
 from rapidash.models import Interface, Network, Takes
 from rapidash.symmetry import GeometricInput, Ledger, global_frame, symmetry_ledger
 
-TOKENS = ("global frame", "vertical", "height")
 VERTICAL = (0.0, 1.0, 0.0)
+AXES = {"vertical": VERTICAL, "z axis": (0.0, 0.0, 1.0)}
+TOKENS = ("global frame", *AXES, "height")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class PointInputs:
 def point_inputs(variant: Variant, names: Sequence[str]) -> PointInputs:
     """The inputs of a variant's network, made of the vectors that a task gives.
 
-    Tokens in ``variant.inputs``: ``"global frame"`` (the coordinate axes) and ``"vertical"`` (the y axis) are constant
-    input vectors, ``"height"`` the y coordinate as a scalar. On R^3 with rotations about an axis, the axis enters by
-    its inner products even without a token: the layers know it anyway.
+    Tokens in ``variant.inputs``: ``"global frame"`` (the coordinate axes), ``"vertical"`` (the y axis) and ``"z axis"``
+    are constant input vectors, ``"height"`` the y coordinate as a scalar. On R^3 with rotations about an axis, the axis
+    enters by its inner products even without a token: the layers know it anyway.
 
     Raises: ValueError for an unknown token, one that needs 3 dimensions, or a frame without orientations.
     """
@@ -108,17 +109,21 @@ def point_inputs(variant: Variant, names: Sequence[str]) -> PointInputs:
             raise ValueError(f"variant {variant.name!r}: {unknown_name('input', token, TOKENS)}")
     group, way = parse_group(variant.model.symmetry), variant.model.takes
     dim, linear = group.dim, group.linear
-    if dim != 3 and {"vertical", "height"} & set(variant.inputs):
-        raise ValueError(f"variant {variant.name!r}: 'vertical' and 'height' need 3 dimensions, got {dim}")
+    if dim != 3 and {*AXES, "height"} & set(variant.inputs):
+        raise ValueError(f"variant {variant.name!r}: {[*AXES, 'height']} need 3 dimensions, got {dim}")
     if (way != "vectors" and "global frame" in variant.inputs) or (
-        way == "components" and "vertical" in variant.inputs
+        way == "components" and AXES.keys() & set(variant.inputs)
     ):
         raise ValueError(
-            f"variant {variant.name!r}: constant vectors need orientations, or rotations and the token 'vertical', "
+            f"variant {variant.name!r}: constant vectors need orientations, or rotations and one of {list(AXES)}, "
             f"got {variant.inputs} on {variant.model.space}"
         )
-    frame, up = global_frame(dim), GeometricInput("the vertical", "constant", "vectors", (VERTICAL,))
-    constant = [entry for token, entry in (("global frame", frame), ("vertical", up)) if token in variant.inputs]
+    constant = [global_frame(dim)] if "global frame" in variant.inputs else []
+    constant += [
+        GeometricInput(f"the {token}", "constant", "vectors", (axis,))
+        for token, axis in AXES.items()
+        if token in variant.inputs
+    ]
     if way == "invariants" and isinstance(linear, AxisRotations):
         constant.append(GeometricInput("inner products with the axis", "constant", "vectors", (linear.axis,)))
     match way:

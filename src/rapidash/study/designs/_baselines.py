@@ -1,11 +1,13 @@
-"""The baselines of a study: networks of other libraries, trained with the same data, steps and optimizer."""
+"""The baselines of a study: networks of other kinds, trained with the same data and optimizer."""
 
 from rapidash.methods import Variant
 from rapidash.models import BaselineConfig
 
 _NEIGHBORS = {
     "EGNN": ("E(3) on R3", "another network of the same symmetry: EGNN of egnn-pytorch"),
+    "PaiNN": ("E(3) on R3", "another network of the same symmetry: PaiNN, with vectors at every point"),
     "DGCNN": ("T(3) on R3", "another network of the same symmetry: edge convolutions of torch_geometric"),
+    "transformer": ("T(3) on R3", "another network of the same symmetry: attention among all points"),
 }
 
 
