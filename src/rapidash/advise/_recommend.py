@@ -113,7 +113,9 @@ def recommend(
         best_turned=best_turned,
         data_curves=data_curves,
         time_curves=time_curves,
-        changes=tuple(_changes(raced, named, second, expected, on_turned, data_curves, time_curves, len(parts.val))),
+        changes=tuple(
+            _changes(raced, named, second, expected, on_turned, rows, data_curves, time_curves, len(parts.val))
+        ),
         cautions=(
             *_nothing_learned(named, expected[named], constant),
             *_no_error(raced, named, len(parts.val), task.unit),
@@ -132,12 +134,10 @@ def _last_trials(raced: Raced, name: str) -> tuple[Trial, ...]:
     return next(found[name] for found in reversed(raced.rounds) if name in found)
 
 
-def _range(draws: Values, trials: Sequence[Trial] = (), unit: str = "") -> Range:
-    """The expected error with its interval; of a rate without any error, with what so many clouds cannot exclude."""
+def _range(draws: Values, *, unseen: int = 0) -> Range:
+    """The expected error with its interval; of a rate at which so many clouds show no error, with what they allow."""
     found = interval(math.exp(float(draws.mean())), np.exp(draws))
-    if unit != "%" or not _makes_none(trials):
-        return found
-    return Range(found.value, 0.0, max(found.high, 100 * not_excluded(len(trials[0].errors))))
+    return Range(found.value, 0.0, max(found.high, 100 * not_excluded(unseen))) if unseen else found
 
 
 def not_excluded(num: int) -> float:
@@ -147,8 +147,13 @@ def not_excluded(num: int) -> float:
 
 def _makes_none(trials: Sequence[Trial]) -> bool:
     """Whether no validation cloud has an error, in any of these trials."""
-    ended = [trial for trial in trials if trial.errors]
-    return bool(ended) and not any(any(trial.errors) for trial in ended)
+    return _unseen([trial.errors for trial in trials]) > 0
+
+
+def _unseen(errors: Sequence[Sequence[float]]) -> int:
+    """The number of clouds if none of them has an error in any trial, else 0."""
+    ended = [of_trial for of_trial in errors if of_trial]
+    return len(ended[0]) if ended and not any(map(any, ended)) else 0
 
 
 def _rows(
@@ -173,11 +178,12 @@ def _rows(
         )
         if name in expected:
             last = _last_trials(raced, name)
+            is_rate = task.unit == "%"
             made = replace(
                 made,
-                expected=_range(expected[name], last, task.unit),
+                expected=_range(expected[name], unseen=is_rate * _unseen([trial.errors for trial in last])),
                 probability=shares[name],
-                turned=_range(on_turned[name]),
+                turned=_range(on_turned[name], unseen=is_rate * _unseen([trial.turned for trial in last])),
                 steps=last[0].steps,
             )
         rows.append(made)
@@ -231,6 +237,7 @@ def _changes(
     second: str | None,
     expected: Mapping[str, Values],
     on_turned: Mapping[str, Values],
+    rows: Sequence[Row],
     data_curves: Sequence[Curve],
     time_curves: Sequence[Curve],
     num_val: int,
@@ -250,7 +257,7 @@ def _changes(
     said = [
         Said("More data", by_data),
         Said("More time", by_time + _too_slow(raced)),
-        Said("Turned test data", _on_turned(named, on_turned)),
+        Said("Turned test data", _on_turned(named, on_turned, {row.name: row.turned for row in rows if row.turned})),
     ]
     if second is not None:
         text = _more_validation(named, second, expected, num_val, raced.notes.get(second, ""))
@@ -266,9 +273,9 @@ def _too_slow(raced: Raced) -> str:
     return f" Too slow for this time, and not raced: {names}; more --minutes let them in."
 
 
-def _on_turned(named: str, on_turned: Mapping[str, Values]) -> str:
+def _on_turned(named: str, on_turned: Mapping[str, Values], ranges: Mapping[str, Range]) -> str:
     best = min(on_turned, key=lambda name: float(on_turned[name].mean()))
-    own = in_words(_range(on_turned[named]))
+    own = in_words(ranges[named])
     if len(on_turned) == 1:
         return f"On turned validation clouds {named} has {own}; no other variant was raced."
     if best == named:
@@ -279,7 +286,7 @@ def _on_turned(named: str, on_turned: Mapping[str, Values]) -> str:
         return f"On turned validation clouds {named} has {own}, and no variant is clearly better."
     return (
         f"If new clouds come in any pose, train {best} instead: on turned validation clouds it has "
-        f"{in_words(_range(on_turned[best]))}, {named} has {own}."
+        f"{in_words(ranges[best])}, {named} has {own}."
     )
 
 
@@ -322,10 +329,10 @@ def _no_error(raced: Raced, named: str, num_val: int, unit: str) -> list[str]:
     """A sentence where the variant makes no error on the validation clouds."""
     if not _makes_none(_last_trials(raced, named)):
         return []
-    bound = f", and up to {number(100 * not_excluded(num_val), 2)} % are not excluded" if unit == "%" else ""
+    bound = f", and up to {number(100 * not_excluded(num_val))} % are not excluded" if unit == "%" else ""
     return [
         f"{named} makes no error on the {num_val} validation clouds. On new clouds it will make some{bound}: only more "
-        "validation clouds would tell how many, and which variant is the best."
+        "validation clouds would tell how many."
     ]
 
 
