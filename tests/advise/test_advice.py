@@ -197,9 +197,7 @@ def test_a_training_that_fails_leaves_the_race(
     advice = asked(solids, tmp_path)
     assert advice.variant == "E(3) on R3"
     assert advice.runner_up is None
-    assert advice.headline.startswith(
-        "Only E(3) on R3 could be raced in 1 min, so nothing is compared; the reasons stand"
-    )
+    assert "Only E(3) on R3 could be raced in 1 min, so nothing is compared; the reasons stand" in advice.headline
     assert "no other variant was raced" in {said.title: said.text for said in advice.changes}["Turned test data"]
     assert advice["T(3) on R3"].note == "failed in round 1: RuntimeError: out of luck"
 
@@ -264,7 +262,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["advise", "solids", *words]) == 0
     shown = capsys.readouterr()
     assert "round 1 of 3: E(3) on R3" in shown.err
-    assert shown.out.startswith(("Train ", "No variant can be told from another by 30 validation clouds in 1 min."))
+    assert shown.out.startswith(
+        ("Train ", "No variant can be told from another by 30 valid", "Nothing is clearly learned")
+    )
     assert f"train it: rapidash train --config {tmp_path / SETTINGS}" in shown.out
     assert (tmp_path / PAGE).is_file()
     assert cli.main(["advise", "solids", *words, "--quiet"]) == 0

@@ -79,7 +79,7 @@ def test_more_data_would_change_it(solids: StudyDesign) -> None:
         "More time": "E(3) on R3 stays ahead of T(3) on R3 by the fitted laws. Expected with more time, 2 times: 8.41 "
         "[8.41, 8.41]; 4 times: 7.07 [7.07, 7.07]. Too slow for this time, and not raced: SO2(z) on R3; more --minutes "
         "let them in.",
-        "Turned test data": "E(3) on R3 is the best on turned validation clouds too, with 10 [10, 10].",
+        "Turned test data": "E(3) on R3 has the least error on turned validation clouds too, 10 [10, 10].",
         "More validation clouds": "40 validation clouds and these seeds tell E(3) on R3 from T(3) on R3; more would "
         "not change the order.",
     }
@@ -106,6 +106,8 @@ def test_another_budget_and_turned_data_would_change_it(solids: StudyDesign) -> 
         "If new clouds come in any pose, train E(3) on R3 instead: on turned validation clouds it has 12 [12, 12], "
         "T(3) on R3 has 30 [30, 30]."
     )
+    time[E][0] = 46.0  # less than a tenth ahead, with one training each: nothing is said of it
+    assert "was ahead" not in changes(advised(solids, race({E: 12, T: 10}, data, time)))["More time"]
     slow = {E: law(STEPS, 12, 0.5), T: law(STEPS, 10, 0.25)}
     later = changes(advised(solids, race({E: 12, T: 10}, data, slow)))["More time"]
     # 12 (160 / 40)^-1/2 = 6 and 10 (160 / 40)^-1/4 = 7.07; at twice the steps 8.49 and 8.41
@@ -165,6 +167,9 @@ def test_a_constant_is_as_good(solids: StudyDesign) -> None:
     advice = advised(solids, raced, constant=9.5)
     assert advice.cautions[0].startswith(
         "Nothing is clearly learned: a prediction that sees no cloud has the error 9.5, and E(3) on R3 has 10 [10, 10]."
+    )
+    assert advice.headline.startswith(
+        "Nothing is clearly learned in 2 min: a prediction that sees no cloud does about as well (9.5). Train E"
     )
     assert "The line is a prediction that sees no cloud, with 9.50." in page(advice)
     assert advice.to_dict()["constant"] == 9.5

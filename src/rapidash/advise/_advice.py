@@ -8,7 +8,7 @@ from typing import Any, Final
 from rapidash._plain import to_plain
 from rapidash._version import __version__
 from rapidash.advise._finding import Finding
-from rapidash.advise._numbers import duration, unit_words
+from rapidash.advise._numbers import duration, number, unit_words
 from rapidash.advise._outlook import Curve, Range
 from rapidash.advise._rule import Rule
 from rapidash.advise._words import Said, in_words
@@ -107,7 +107,16 @@ class Advice:
 
     @property
     def headline(self) -> str:
-        """The advice in a sentence or two; first of all that variants cannot be told apart, where that is so."""
+        """The advice in a few sentences; first of all what makes it none: nothing learned, or nothing told apart."""
+        if self.constant is not None and self.measured.high >= self.constant:
+            return (
+                f"Nothing is clearly learned in {self.minutes:g} min: a prediction that sees no cloud does about "
+                f"as well ({number(self.constant)}). {self._advised}"
+            )
+        return self._advised
+
+    @property
+    def _advised(self) -> str:
         unit = f" {unit_words(self.unit)}".rstrip()
         expected = (
             f"expect {self.metric} {in_words(self.expected)}{unit} on new clouds after "
@@ -123,7 +132,7 @@ class Advice:
         if len(self.same) == num - 1:
             return (
                 f"No variant can be told from another by {self.num_val} validation clouds in {self.minutes:g} min. "
-                f"If one must be trained, take {self.variant}: {expected} {chance}, before {self.runner_up}."
+                f"If one must be trained, take {self.variant}: {expected} {chance}; next is {self.runner_up}."
             )
         first = f"Train {self.variant}: {expected}"
         if self.same:

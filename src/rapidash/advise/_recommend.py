@@ -34,7 +34,6 @@ from rapidash.study import StudyDesign, with_steps
 
 LONGER: Final = 4  # times a training of the last round: what is advised, and how far errors are extrapolated
 MORE: Final = (2.0, 4.0)  # times the data, or the time
-_CLEARLY: Final = 0.975  # of the draws
 _FEW_NAMES: Final = 3
 
 
@@ -117,7 +116,7 @@ def recommend(
             _changes(raced, named, second, expected, on_turned, rows, data_curves, time_curves, len(parts.val))
         ),
         cautions=(
-            *_nothing_learned(named, expected[named], constant),
+            *_nothing_learned(named, measured, constant),
             *_no_error(raced, named, len(parts.val), task.unit),
             *cautions,
             *_cautions(findings, named, own, makes_none=_makes_none(last)),
@@ -279,7 +278,7 @@ def _on_turned(named: str, on_turned: Mapping[str, Values], ranges: Mapping[str,
     if len(on_turned) == 1:
         return f"On turned validation clouds {named} has {own}; no other variant was raced."
     if best == named:
-        return f"{named} is the best on turned validation clouds too, with {own}."
+        return f"{named} has the least error on turned validation clouds too, {own}."
     difference = on_turned[named] - on_turned[best]
     is_clear = float(difference.mean()) > APART * float(difference.std())
     if not is_clear:
@@ -314,13 +313,13 @@ def _more_validation(named: str, second: str, expected: Mapping[str, Values], nu
     )
 
 
-def _nothing_learned(named: str, draws: Values, constant: float | None) -> list[str]:
+def _nothing_learned(named: str, measured: Range, constant: float | None) -> list[str]:
     """A sentence where the variant is not clearly better than a prediction that sees no cloud."""
-    if constant is None or constant <= 0 or float((draws < math.log(constant)).mean()) >= _CLEARLY:
+    if constant is None or measured.high < constant:
         return []
     return [
         f"Nothing is clearly learned: a prediction that sees no cloud has the error {number(constant)}, and {named} "
-        f"has {in_words(_range(draws))}. Which variant is ahead of another then says little. More --minutes may help, "
+        f"has {in_words(measured)}. Which variant is ahead of another then says little. More --minutes may help, "
         "or more clouds; or the clouds do not tell about this target."
     ]
 

@@ -11,6 +11,7 @@ from rapidash.advise._numbers import number
 from rapidash.advise._outlook import Curve, Range
 
 Values = NDArray[np.float64]
+_CLEARLY_LESS = 0.9  # of single trainings, whose errors nobody knows the spread of
 APART = 2.0
 """Standard errors of a difference from which on two variants are told apart."""
 
@@ -86,9 +87,9 @@ def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, 
 
 
 def _ahead_before(own: Curve, others: Mapping[str, Curve], named: str, what: str, now: Mapping[str, float]) -> str:
-    """A sentence where another variant was ahead with the least data or time that was tried; else nothing."""
+    """A sentence where another variant was a tenth ahead with the least data or time that was tried; else nothing."""
     for other in others.values():
-        if other.errors[0] < own.errors[0]:
+        if other.errors[0] < _CLEARLY_LESS * own.errors[0]:
             return (
                 f" With {number(own.at[0] / now[named], 2)} times the {what} {other.variant} was ahead: "
                 f"{number(other.errors[0])} against {number(own.errors[0])}, in one training each."
