@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rapidash.advise import RULE, Advice, Finding, Range, candidates, page, terminal_advice
+from rapidash.advise._diagnosis import num_asked
 from rapidash.advise._race import Cost, Raced
 from rapidash.advise._recommend import not_excluded, recommend
 from rapidash.advise._trial import Parts, Trial
@@ -198,3 +199,20 @@ def test_a_runner_up_that_left_early(solids: StudyDesign) -> None:
         "T(3) on R3, the next, left after round 1, at place 2 of 2: what it would have become is a guess, and more "
         "--minutes would tell more than more validation clouds."
     )
+
+
+def test_how_many_clouds_were_asked_is_said(solids: StudyDesign) -> None:
+    assert [num_asked(num, minutes) for num, minutes in ((60, 2), (1000, 2), (1000, 10), (1000, 30))] == [
+        60,
+        150,
+        300,
+        500,
+    ]
+    curves = {E: law(CLOUDS, 10, 0.5), T: law(CLOUDS, 12, 0.5)}
+    unknown = Finding("hand", "Does it matter?", "cannot tell", "60 clouds are too few")
+    raced = race({E: 10, T: 12}, curves, curves)
+    assert "The 60 training clouds are too few to answer: Does it matter?" in advised(solids, raced, [unknown]).cautions
+    assert (
+        "150 of the 900 training clouds, which were asked, are too few to answer: Does it matter? More --minutes ask "
+        "more of them."
+    ) in advised(solids, replace(raced, num_train=900), [unknown]).cautions

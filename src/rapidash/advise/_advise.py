@@ -21,7 +21,7 @@ from rapidash.advise._checks import (
     constant_error,
     copy_cautions,
 )
-from rapidash.advise._diagnosis import diagnose
+from rapidash.advise._diagnosis import diagnose, num_asked
 from rapidash.advise._finding import Finding
 from rapidash.advise._gain import Estimate
 from rapidash.advise._race import RACE, Race, has_begun
@@ -38,9 +38,6 @@ ADVICE: Final = "advice.json"
 SETTINGS: Final = "train.yaml"
 DIAGNOSIS: Final = "diagnosis.json"
 QUESTION: Final = "question.json"
-_MOST_ASKED: Final = 500  # clouds that are diagnosed
-_FEWEST_ASKED: Final = 150
-_ASKED_PER_MINUTE: Final = 30
 _LEAST_MINUTES: Final = 0.1
 
 Say = Callable[[str], None]
@@ -163,8 +160,8 @@ def _findings(
     task: Task, variant: Variant, parts: Parts, folder: Path, minutes: float, seed: int, say: Say
 ) -> tuple[tuple[Finding, ...], str]:
     """The diagnosis, read where it was made already, and the target in words."""
-    most = int(min(_MOST_ASKED, max(_FEWEST_ASKED, _ASKED_PER_MINUTE * minutes)))
-    chosen = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:most]
+    num = num_asked(len(parts.train), minutes)
+    chosen = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:num]
     asked = parts.train.subset(chosen.sort().values)
     given, target = find_target(task, variant, asked)
     words = task.metric if target is None else target.words

@@ -1,4 +1,4 @@
-"""What must be so before a race means anything, and sentences on what data do not allow."""
+"""Checks of the data before a race, and sentences on what they do not allow."""
 
 from collections.abc import Iterable
 from typing import Final

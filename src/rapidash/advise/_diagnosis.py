@@ -21,6 +21,9 @@ from rapidash.groups import SO, SO2, Scalar
 from rapidash.measure import symmetry_breaking_score, task_symmetry_breaking
 
 FEWEST: Final = 20  # clouds
+MOST_ASKED: Final = 500
+_FEWEST_ASKED: Final = 150
+_ASKED_PER_MINUTE: Final = 30
 _STEPS: Final = 100
 _TURNS: Final = 5
 _PLANTED_SHARE: Final = 0.5  # of the variance of a planted target
@@ -62,6 +65,11 @@ def diagnose(
         say(asked.question)
         found.append(asked.answer(len(data)))
     return tuple(found)
+
+
+def num_asked(num: int, minutes: float) -> int:
+    """How many of so many clouds are asked: 30 for every minute of the advice, at least 150 and at most 500."""
+    return min(num, int(min(MOST_ASKED, max(_FEWEST_ASKED, _ASKED_PER_MINUTE * minutes))))
 
 
 def turned(data: CloudDataset, elements: Float[Tensor, "B n n"]) -> CloudDataset:

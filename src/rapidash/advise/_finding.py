@@ -91,7 +91,7 @@ class Asked:
 
 
 def _nearly(z: float) -> str:
-    """What is added to a no that is nearly a yes."""
+    """The end of a sentence that says no and is nearly a yes; else empty."""
     return f", though not by much: {z:.1f} standard errors, and {CLEAR:g} would be a yes" if z >= _NEARLY else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rapidash.advise._advice import Advice, Row
 from rapidash.advise._candidates import amount_of_symmetry, kept_group
-from rapidash.advise._diagnosis import num_points_text
+from rapidash.advise._diagnosis import MOST_ASKED, num_asked, num_points_text
 from rapidash.advise._finding import Finding
 from rapidash.advise._numbers import number
 from rapidash.advise._outlook import (
@@ -119,6 +119,7 @@ def recommend(
             *_nothing_learned(named, measured, constant),
             *_no_error(raced, named, len(parts.val), task.unit),
             *cautions,
+            *_too_few(findings, raced.num_train, minutes),
             *_cautions(findings, named, own, makes_none=_makes_none(last)),
             _not_raced(design),
         ),
@@ -335,15 +336,23 @@ def _no_error(raced: Raced, named: str, num_val: int, unit: str) -> list[str]:
     ]
 
 
+def _too_few(findings: Sequence[Finding], num: int, minutes: float) -> list[str]:
+    """A sentence on the questions that the clouds are too few for."""
+    few = [each.question for each in findings if each.says == "cannot tell"]
+    if not few:
+        return []
+    asked = num_asked(num, minutes)
+    whole = f"The {num} training clouds" if asked == num else f"{asked} of the {num} training clouds, which were asked,"
+    more = " More --minutes ask more of them." if asked < min(num, MOST_ASKED) else ""
+    return [f"{whole} are too few to answer: {' '.join(few)}{more}"]
+
+
 def _cautions(findings: Sequence[Finding], named: str, own: Curve | None, *, makes_none: bool) -> list[str]:
     """The limits of the race."""
     found = [
         "Errors are those of validation clouds that also chose the better of two looks at every training: a little "
         "optimistic, for all variants alike. Test data were not read."
     ]
-    few = [each.question for each in findings if each.says == "cannot tell"]
-    if few:
-        found.append(f"The training clouds are too few to answer: {' '.join(few)}")
     if own is None and not makes_none:
         found.append(
             f"{named} was not followed against time: its expected error is that of the race, not of a longer run."
