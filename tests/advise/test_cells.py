@@ -96,6 +96,12 @@ def test_policies_are_scored_apart_and_a_policy_without_a_choice_not_at_all() ->
     assert augment.regret == pytest.approx((1.0, 1.0, 1.0))  # 2 / 1 - 1 in both
 
 
+def test_as_many_data_sets_are_drawn_as_there_are() -> None:
+    """One of four is right: three or four draws of four find it in 13 / 256 of all, so the interval ends at 3 / 4."""
+    cells = [outcome(str(index), f"data {index}", "a" if index == 0 else "c") for index in range(4)]
+    assert scores(cells)[0].right == (0.25, 0.0, 0.75)
+
+
 def test_the_trial_in_words() -> None:
     """A row for each policy, a line for each cell."""
     cells = [outcome("1", "x", "a", seconds=12.4), outcome("2", "y", "c", seconds=9.6)]

@@ -147,6 +147,7 @@ def test_no_error_at_all(solids: StudyDesign) -> None:
     both = advised(solids, race({E: 0, T: 0}, {E: [0, 0, 0], T: [0, 0, 0]}, {E: [0, 0, 0], T: [0, 0, 0]}))
     assert both.headline.startswith("No variant can be told from another by 40 validation clouds in 2 min. If one must")
     assert [row.expected and row.expected.low for row in both.rows[:2]] == [0.0, 0.0]
+    assert [row.expected and row.expected.value for row in both.rows[:2]] == pytest.approx([1.25, 1.25], abs=0.01)
     assert both["T(3) on R3"].probability == pytest.approx(0.5, abs=0.05)
     assert "not even a thousand times as many" in changes(both)["More validation clouds"]
     assert "e-" not in terminal_advice(both)
