@@ -29,7 +29,7 @@ from rapidash.advise._recommend import recommend
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._settings import as_yaml
 from rapidash.advise._target import find_target
-from rapidash.advise._trial import Parts, plain
+from rapidash.advise._trial import Clock, Parts, plain
 from rapidash.methods import Task, Variant
 from rapidash.study import StudyDesign, load_plugins, shortened
 from rapidash.tasks import get_task
@@ -51,6 +51,7 @@ def advise(
     seed: int = 0,
     rule: Rule = RULE,
     say: Say = lambda text: None,
+    clock: Clock = time.perf_counter,
 ) -> Advice:
     """Advice on which variant of a study's network to train, from a diagnosis of its training data and a race.
 
@@ -64,11 +65,12 @@ def advise(
         seed: of every draw.
         rule: by which a variant is named.
         say: told what is being asked.
+        clock: by which the minutes are measured: `time.process_time` where what else the machine does should not count.
     Raises: ValueError for a task without clouds, too few of them to say anything, a budget below one training of the
         cheapest variant (`BudgetError`), or a folder with another question; FileNotFoundError and DataError as the data
         are read.
     """
-    started = time.perf_counter()
+    started = clock()
     folder = Path(folder)
     load_plugins()
     task = get_task(design.task, **design.task_options)
@@ -84,7 +86,7 @@ def advise(
     cautions = [*class_cautions(target), *copy_cautions(given, find_target(task, first, parts.val)[0])]
     _open(folder, design, minutes, seed)
     findings, words = _findings(task, first, parts, folder, minutes, seed, say)
-    gone = time.perf_counter() - started
+    gone = clock() - started
     axis = next((found.axis for found in findings if found.key == "vertical" and found.says == "yes"), None)
     variants = {variant.name: variant for variant in candidates(design.variants, axis=axis)}
     race = Race(
@@ -98,6 +100,7 @@ def advise(
         60 * minutes - gone,
         seed,
         say,
+        clock,
         gone,
     )
     raced = race.run()
