@@ -26,7 +26,7 @@ from rapidash.advise._outcomes import (
 from rapidash.advise._race import Cost, Raced
 from rapidash.advise._rule import Rule
 from rapidash.advise._trial import Trial
-from rapidash.advise._try_out import Studied, full_study, planted_text, with_study
+from rapidash.advise._try_out import Studied, full_study, planted_text, trial_text, with_study
 from rapidash.datasets import PLANTED_GROUPS
 from rapidash.study import RunConfig, StudyDesign, with_steps
 from rapidash.study._run import run_one
@@ -86,6 +86,54 @@ def test_scores_by_hand() -> None:
         scores([])
 
 
+def test_policies_are_scored_apart_and_a_policy_without_a_choice_not_at_all() -> None:
+    """Data set x has two cells, y one; every draw takes whole data sets."""
+    first = outcome("1", "x", "a")
+    cells = [
+        replace(first, choices={ADVICE: "a", AUGMENT: "c"}),
+        replace(first, cell="2", choices={ADVICE: "b", AUGMENT: "c"}),
+        replace(first, cell="3", data="y", choices={ADVICE: "a"}),
+    ]
+    advice, augment = scores(cells)
+    assert (advice.policy, augment.policy) == (ADVICE, AUGMENT)
+    assert advice.right == pytest.approx((2 / 3, 0.5, 1.0))  # x twice: 1 of 2; y twice: all
+    assert advice.regret == pytest.approx((0.1 / 3, 0.0, 0.05))
+    assert augment.right == (0.0, 0.0, 0.0)
+    assert augment.regret == pytest.approx((1.0, 1.0, 1.0))  # 2 / 1 - 1 in both
+
+
+def test_as_many_data_sets_are_drawn_as_there_are() -> None:
+    """One of four is right: three or four draws of four find it in 13 / 256 of all, so the interval ends at 3 / 4."""
+    cells = [outcome(str(index), f"data {index}", "a" if index == 0 else "c") for index in range(4)]
+    assert scores(cells)[0].right == (0.25, 0.0, 0.75)
+
+
+def test_the_trial_in_words() -> None:
+    """A row for each policy, a line for each cell."""
+    cells = [outcome("1", "x", "a", seconds=12.4), outcome("2", "y", "c", seconds=9.6)]
+    lines = trial_text(cells, "nowhere", half="try").splitlines()
+    assert lines[0].startswith("2 cells, 2 data sets; rule: Rule(")
+    assert [line.split() for line in lines if line.startswith(ADVICE)] == [
+        [*ADVICE.split(), "0.50", "[0.00,", "1.00]", "0.500", "[0.000,", "1.000]"]
+    ]
+    assert lines[-2:] == [
+        "1: named a, best a (right), 12 s",
+        "2: named c, best a (regret 0.69), 10 s",
+    ]
+    right = replace(cells[0], truth="E(3)", group={"a": "E(3)"})
+    assert trial_text([right], "nowhere", half="planted") == planted_text([right])
+
+
+def test_of_equal_rules_the_simpler_is_first() -> None:
+    """Where all rules name the same variant, the one without ties; there are 3 + 4 * 3 * 3 of them."""
+    cell = Outcome("1", "x", "fit", errors={"a": [1.0, 1.0]}, symmetry={"a": 0.0}, says={"pose": "yes"})
+    found = fitted([(cell, raced(a=1.0))])
+    assert len(found) == 39
+    assert {(regret, right) for _, regret, right in found} == {(0.0, 1.0)}
+    assert (found[0][0].ties, found[0][0].prefers) == (0.0, "never")
+    assert {rule.transfer for rule, _, _ in found[:3]} == {0.05, 0.15, 0.3}
+
+
 def test_wilson_by_hand() -> None:
     # 18 of 20: (0.9 + z^2/40 -+ z sqrt(0.9 * 0.1 / 20 + z^2 / 1600)) / (1 + z^2 / 20) with z = 1.96
     assert wilson(18, 20) == pytest.approx((0.69897, 0.97213), abs=1e-4)
@@ -101,6 +149,10 @@ def test_wilson_by_hand() -> None:
         ({"pose": "yes", "pose tells": "no"}, "T(3) on R3 + rotations"),
         ({"pose": "yes", "pose tells": "yes"}, "T(3) on R3"),
         ({"pose": "yes", "vertical": "yes"}, "T(3) on R3"),
+        ({"pose": "yes", "pose beyond shape": "yes"}, "T(3) on R3"),
+        ({"pose": "cannot tell"}, "T(3) on R3 + rotations"),
+        ({"pose": "no", "pose tells": "yes"}, "E(3) on R3"),
+        ({}, "T(3) on R3 + rotations"),
     ],
 )
 def test_policies_without_a_race(says: dict[str, str], named: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from rapidash.advise import Finding, Target, diagnose
 from rapidash.advise._descriptors import describe, unit_of
 from rapidash.advise._diagnosis import aligned, turned
-from rapidash.advise._finding import clouds_needed
+from rapidash.advise._finding import Asked, clouds_needed
 from rapidash.advise._gain import Estimate, gain
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import planted_group_dataset
@@ -129,6 +129,33 @@ def test_too_few_clouds_for_any_statement() -> None:
     few = [each for each in found.values() if each.says == "cannot tell"]
     assert few
     assert all("too few" in each.sentence for each in few)
+
+
+@pytest.mark.parametrize(
+    ("value", "says", "ending"),
+    [
+        (0.6, "no", "It is not"),
+        (0.74, "no", "not by much: 2.4 standard errors, and 3 would be a yes"),
+        (0.81, "yes", "It is"),
+    ],
+)
+def test_a_no_that_is_nearly_a_yes_says_so(value: float, says: str, ending: str) -> None:
+    """0.5 without the property, with a standard error of 0.1."""
+    planted = Estimate(1.0, 0.1)
+    asked = Asked(
+        "k",
+        "?",
+        "It is",
+        "It is not",
+        "f",
+        lambda: (Estimate(value, 0.1), ""),
+        lambda: planted,
+        lambda: planted,
+        null=0.5,
+    )
+    found = asked.answer(50)
+    assert found.says == says
+    assert found.sentence.endswith(ending)
 
 
 def test_how_many_clouds_are_needed() -> None:

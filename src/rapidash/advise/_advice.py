@@ -8,9 +8,10 @@ from typing import Any, Final
 from rapidash._plain import to_plain
 from rapidash._version import __version__
 from rapidash.advise._finding import Finding
+from rapidash.advise._numbers import duration, number, unit_words
 from rapidash.advise._outlook import Curve, Range
 from rapidash.advise._rule import Rule
-from rapidash.advise._words import Said, duration, in_words
+from rapidash.advise._words import Said, in_words
 
 SCHEMA: Final = 1
 
@@ -68,6 +69,7 @@ class Advice:
         cautions: what these data and this race do not show.
         rule: which rule named the variant.
         settings: of the training.
+        constant: the error of a prediction that sees no cloud; None where the task does not say it.
     """
 
     task: str
@@ -97,6 +99,7 @@ class Advice:
     cautions: tuple[str, ...]
     rule: Rule
     settings: Mapping[str, Any]
+    constant: float | None = None
 
     def __getitem__(self, name: str) -> Row:
         """The row of a variant. Raises: KeyError for another name."""
@@ -104,15 +107,34 @@ class Advice:
 
     @property
     def headline(self) -> str:
-        """The advice in a sentence or two."""
-        unit = "" if self.unit in ("", "1") else f" {self.unit}"
-        first = (
-            f"Train {self.variant}: expect {self.metric} {in_words(self.expected)}{unit} on new clouds after "
+        """The advice in a few sentences; first of all what makes it none: nothing learned, or nothing told apart."""
+        if self.constant is not None and self.measured.high >= self.constant:
+            return (
+                f"Nothing is clearly learned in {self.minutes:g} min: a prediction that sees no cloud does about "
+                f"as well ({number(self.constant)}). {self._advised}"
+            )
+        return self._advised
+
+    @property
+    def _advised(self) -> str:
+        unit = f" {unit_words(self.unit)}".rstrip()
+        expected = (
+            f"expect {self.metric} {in_words(self.expected)}{unit} on new clouds after "
             f"{duration(self.train_seconds)} of training on all {self.num_train} clouds."
         )
         if self.runner_up is None:
-            return f"{first} No other variant could be raced in this time."
-        chance = f"It is the best of {sum(1 for r in self.rows if r.expected)} with probability {self.probability:.2f}"
+            return (
+                f"Only {self.variant} could be raced in {self.minutes:g} min, so nothing is compared; the reasons "
+                f"stand beside the other variants. Of this one {expected}"
+            )
+        num = sum(row.expected is not None for row in self.rows)
+        chance = f"It is the best of {num} with probability {self.probability:.2f}"
+        if len(self.same) == num - 1:
+            return (
+                f"No variant can be told from another by {self.num_val} validation clouds in {self.minutes:g} min. "
+                f"If one must be trained, take {self.variant}: {expected} {chance}; next is {self.runner_up}."
+            )
+        first = f"Train {self.variant}: {expected}"
         if self.same:
             others = f"{len(self.same)} other{'s' if len(self.same) > 1 else ''} cannot be told from it"
             return f"{first} {chance}; {others} by {self.num_val} validation clouds; next is {self.runner_up}."

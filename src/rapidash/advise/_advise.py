@@ -13,14 +13,22 @@ from rapidash._files import atomic_write
 from rapidash._plain import content_key, to_plain
 from rapidash.advise._advice import SCHEMA, Advice, plain_values
 from rapidash.advise._candidates import candidates
-from rapidash.advise._diagnosis import FEWEST, diagnose
+from rapidash.advise._checks import (
+    check_clouds,
+    check_finite,
+    check_sizes,
+    class_cautions,
+    constant_error,
+    copy_cautions,
+)
+from rapidash.advise._diagnosis import diagnose, num_asked
 from rapidash.advise._finding import Finding
 from rapidash.advise._gain import Estimate
-from rapidash.advise._race import Race
+from rapidash.advise._race import RACE, Race, has_begun
 from rapidash.advise._recommend import recommend
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._settings import as_yaml
-from rapidash.advise._target import Target, find_target
+from rapidash.advise._target import find_target
 from rapidash.advise._trial import Clock, Parts, plain
 from rapidash.methods import Task, Variant
 from rapidash.study import StudyDesign, load_plugins, shortened
@@ -30,10 +38,6 @@ ADVICE: Final = "advice.json"
 SETTINGS: Final = "train.yaml"
 DIAGNOSIS: Final = "diagnosis.json"
 QUESTION: Final = "question.json"
-FEWEST_TO_JUDGE: Final = 8  # validation clouds
-_MOST_ASKED: Final = 500  # clouds that are diagnosed
-_FEWEST_ASKED: Final = 150
-_ASKED_PER_MINUTE: Final = 30
 _LEAST_MINUTES: Final = 0.1
 
 Say = Callable[[str], None]
@@ -74,11 +78,15 @@ def advise(
         raise ValueError(f"minutes must be at least {_LEAST_MINUTES}, got {minutes}")
     say(f"reading the training and validation clouds of {design.task}")
     parts = Parts.of(task, seed)
-    _check_sizes(parts)
-    _open(folder, design, minutes, seed)
+    check_sizes(parts)
     first = candidates(design.variants)[0]
-    cautions = class_cautions(find_target(task, first, parts.train)[1])
+    given, target = find_target(task, first, parts.train)
+    check_finite(parts, [*given.tensors, *([] if target is None else [target.name])])
+    check_clouds(given, target, parts.train)
+    cautions = [*class_cautions(target), *copy_cautions(given, find_target(task, first, parts.val)[0])]
+    _open(folder, design, minutes, seed)
     findings, words = _findings(task, first, parts, folder, minutes, seed, say)
+    gone = clock() - started
     axis = next((found.axis for found in findings if found.key == "vertical" and found.says == "yes"), None)
     variants = {variant.name: variant for variant in candidates(design.variants, axis=axis)}
     race = Race(
@@ -89,10 +97,11 @@ def advise(
         replace(design.train, threads=design.train.threads or 1),  # as costs are measured
         parts,
         folder,
-        60 * minutes - (clock() - started),
+        60 * minutes - gone,
         seed,
         say,
         clock,
+        gone,
     )
     raced = race.run()
     advice = recommend(
@@ -107,6 +116,7 @@ def advise(
         seed=seed,
         rule=rule,
         cautions=cautions,
+        constant=constant_error(task, target, parts),
     )
     atomic_write(folder / ADVICE, plain(advice.to_dict()))
     comment = f"rapidash advise: {advice.headline}\nrapidash train --config {folder / SETTINGS}"
@@ -114,16 +124,8 @@ def advise(
     return advice
 
 
-def _check_sizes(parts: Parts) -> None:
-    if len(parts.train) < FEWEST or len(parts.val) < FEWEST_TO_JUDGE:
-        raise ValueError(
-            f"{len(parts.train)} training and {len(parts.val)} validation clouds are too few for any statement: at "
-            f"least {FEWEST} and {FEWEST_TO_JUDGE} are needed. Of own files about {3 * FEWEST} clouds give both"
-        )
-
-
 def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
-    """Write the question, or check that the folder holds the same.
+    """Write the question, or check that the folder holds the same; before any training other minutes are allowed.
 
     Raises: ValueError naming what differs.
     """
@@ -143,6 +145,10 @@ def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
         except ValueError as error:
             raise ValueError(f"{path} is not what advise writes ({error}): choose another --out") from error
         differing = [name for name in question if known.get(name) != question[name]]
+        if differing == ["minutes"] and not has_begun(folder):
+            (folder / RACE).unlink(missing_ok=True)  # costs that were measured for another time
+            atomic_write(path, plain(question))
+            return
         if differing:
             name = differing[0]
             raise ValueError(
@@ -157,8 +163,8 @@ def _findings(
     task: Task, variant: Variant, parts: Parts, folder: Path, minutes: float, seed: int, say: Say
 ) -> tuple[tuple[Finding, ...], str]:
     """The diagnosis, read where it was made already, and the target in words."""
-    most = int(min(_MOST_ASKED, max(_FEWEST_ASKED, _ASKED_PER_MINUTE * minutes)))
-    chosen = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:most]
+    num = num_asked(len(parts.train), minutes)
+    chosen = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:num]
     asked = parts.train.subset(chosen.sort().values)
     given, target = find_target(task, variant, asked)
     words = task.metric if target is None else target.words
@@ -175,23 +181,3 @@ def _findings(
 def _finding(entry: Mapping[str, Any]) -> Finding:
     estimates = {name: entry[name] and Estimate(**entry[name]) for name in ("value", "without", "planted")}
     return Finding(**{**entry, **estimates})
-
-
-def class_cautions(target: Target | None) -> list[str]:
-    """A sentence on classes that are seen once.
-
-    Raises: ValueError where that is at least half of the classes.
-    """
-    if target is None or target.label is None:
-        return []
-    counts = torch.bincount(target.label)
-    once, every = int((counts == 1).sum()), int((counts > 0).sum())
-    if once == 0:
-        return []
-    if 2 * once >= every:
-        raise ValueError(
-            f"{once} of {every} classes are seen once in the training part: nothing can be learned of them, and no "
-            "race tells variants apart. Give at least a few clouds of each class, or join classes"
-        )
-    them = "it" if once == 1 else "them"
-    return [f"{once} of {every} classes {'is' if once == 1 else 'are'} seen once: nothing is said about {them}."]

@@ -21,10 +21,15 @@ from rapidash.groups import SO, SO2, Scalar
 from rapidash.measure import symmetry_breaking_score, task_symmetry_breaking
 
 FEWEST: Final = 20  # clouds
+MOST_ASKED: Final = 500
+_FEWEST_ASKED: Final = 150
+_ASKED_PER_MINUTE: Final = 30
 _STEPS: Final = 100
 _TURNS: Final = 5
 _PLANTED_SHARE: Final = 0.5  # of the variance of a planted target
 _SAME: Final = 1e-3
+_NO_SPREAD: Final = 1e-9
+_ALL_THE_SAME: Final = "All of these clouds are the same in what is asked about"
 _LEAST: Final = 0.01  # of the variance: less is nothing to choose a network by
 _SHARE: Final = "share of the variance of the target that it explains"
 
@@ -60,6 +65,11 @@ def diagnose(
         say(asked.question)
         found.append(asked.answer(len(data)))
     return tuple(found)
+
+
+def num_asked(num: int, minutes: float) -> int:
+    """How many of so many clouds are asked: 30 for every minute of the advice, at least 150 and at most 500."""
+    return min(num, int(min(MOST_ASKED, max(_FEWEST_ASKED, _ASKED_PER_MINUTE * minutes))))
 
 
 def turned(data: CloudDataset, elements: Float[Tensor, "B n n"]) -> CloudDataset:
@@ -130,8 +140,8 @@ class _Questions:
 
     @property
     def axis(self) -> str:
-        """The axis whose heights tell most."""
-        return max(self.by_height, key=lambda name: self.by_height[name].value)
+        """The axis whose heights tell most; the last one where all clouds have the same heights."""
+        return max(self.by_height, key=lambda name: self.by_height[name].value, default=AXES[self.dim - 1])
 
     @cached_property
     def _upright(self) -> list[str]:
@@ -237,13 +247,13 @@ class _Questions:
             without,
             lambda: best(self._by_height(self.described, self._planted(self.described.heights[self.axis])))[0],
             least=_LEAST,
-            skip=self._skip(),
+            skip=self._skip() or ("" if self._upright else _ALL_THE_SAME),
         )
 
     def heading(self) -> Asked:
         """Does the heading about the vertical tell beyond shape and heights?"""
         axis = "z" if self._skip() else self.axis
-        unseen = "" if self._skip() or self.by_height[axis].z >= CLEAR else "No vertical is seen"
+        is_seen = bool(self._skip()) or (axis in self.by_height and self.by_height[axis].z >= CLEAR)
         about = SO2(axis).without_translations()
         return self._asked(
             "heading",
@@ -254,7 +264,7 @@ class _Questions:
             lambda: describe(
                 turned(self.data, about.sample(len(self.data), generator=seeded(self.seed, "turned"))), unit=self.unit
             ),
-            skip=unseen,
+            skip="" if is_seen else "No vertical is seen",
         )
 
     # ---- hand, place and size
@@ -334,8 +344,12 @@ class _Questions:
             lambda: gain(*columns(removed()), self._values, seed=self.seed),
             planted,
             least=_LEAST,
-            skip=self._skip() or skip,
+            skip=self._skip() or skip or self._told_by_none(columns),
         )
+
+    def _told_by_none(self, columns: Callable[[Descriptors], tuple[Tensor, Tensor]]) -> str:
+        is_same = bool((columns(self.described)[1].std(dim=0) <= _NO_SPREAD).all())
+        return _ALL_THE_SAME if is_same else ""
 
     def _skip(self) -> str:
         if self.target is None:
@@ -360,7 +374,7 @@ class _Questions:
         assert self.target is not None
         rng, values = seeded(self.seed, "planted"), self.target.values
         spread = extra.std(dim=0)
-        kept = extra[:, spread > 1e-9]
+        kept = extra[:, spread > _NO_SPREAD]
         scaled = ((kept - kept.mean(dim=0)) / kept.std(dim=0)).clamp(-3, 3)
         told = scaled @ torch.linalg.svd(scaled, full_matrices=False).Vh[0]
         order = torch.randperm(len(extra), generator=rng)

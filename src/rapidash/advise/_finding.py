@@ -10,6 +10,7 @@ from rapidash.advise._gain import Estimate
 Says = Literal["yes", "no", "cannot tell", "not asked"]
 CLEAR: Final = 3.0
 """Standard errors from which on a question is answered with yes: with ten questions one wrong yes in seventy times."""
+_NEARLY: Final = 2.0
 _LEAST_TOLD: Final = 0.3  # standard errors below which nobody knows how many clouds would be needed
 
 
@@ -82,11 +83,16 @@ class Asked:
         if _above(value, self.null) >= CLEAR and value.value >= large:
             return Finding(self.key, self.question, "yes", self.yes.replace("AXIS", axis), **given)
         if _above(planted, self.null) >= CLEAR:
-            return Finding(self.key, self.question, "no", self.no, **given)
+            return Finding(self.key, self.question, "no", self.no + _nearly(_above(value, self.null)), **given)
         needed = clouds_needed(num, _above(planted, self.null))
         how_many = f"about {needed}" if needed else "many times as many"
-        sentence = f"{num} clouds are too few: not even the planted one is seen; {how_many} would be needed"
+        sentence = f"{num} clouds are too few: not even the planted property is seen; {how_many} would be needed"
         return Finding(self.key, self.question, "cannot tell", sentence, needed=needed, **given)
+
+
+def _nearly(z: float) -> str:
+    """The end of a sentence that says no and is nearly a yes; else empty."""
+    return f", though not by much: {z:.1f} standard errors, and {CLEAR:g} would be a yes" if z >= _NEARLY else ""
 
 
 def _above(estimate: Estimate, null: float) -> float:

@@ -53,11 +53,14 @@ class Draws:
         num: draws.
         seed: of the draws.
         turned: of the turned validation clouds.
+        least: an error below which these clouds cannot tell, for variants that make none; see `least_of_race`.
     """
 
-    def __init__(self, raced: Raced, *, num: int = DRAWS, seed: int = 0, turned: bool = False) -> None:
+    def __init__(
+        self, raced: Raced, *, num: int = DRAWS, seed: int = 0, turned: bool = False, least: float = 0.0
+    ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.num, self.turned = num, turned
+        self.num, self.turned, self.least = num, turned, least
         every = [trials for found in raced.rounds for trials in found.values()]
         size = next(len(trial.errors) for trials in every for trial in trials if trial.errors)
         self.counts = self.rng.multinomial(size, np.full(size, 1 / size), size=num) / size
@@ -66,7 +69,7 @@ class Draws:
     def of(self, trials: Sequence[Trial]) -> Values:
         """(num,) draws of the logarithm of the mean error over trials that differ in the seed."""
         errors = np.array([trial.turned if self.turned else trial.errors for trial in trials if trial.errors])
-        floor = least_error(errors)
+        floor = max(least_error(errors), self.least)
         means = np.maximum(errors @ self.counts.T, floor)
         noise = self.spread / math.sqrt(len(errors)) * self.rng.standard_normal(self.num)
         return np.log(means).mean(axis=0) + noise
@@ -74,13 +77,23 @@ class Draws:
     def estimate(self, trials: Sequence[Trial]) -> float:
         """The logarithm of the mean error, without noise."""
         errors = np.array([trial.turned if self.turned else trial.errors for trial in trials if trial.errors])
-        return float(np.log(np.maximum(errors.mean(axis=1), least_error(errors))).mean())
+        return float(np.log(np.maximum(errors.mean(axis=1), max(least_error(errors), self.least))).mean())
 
 
 def least_error(errors: Values) -> float:
     """A mean error below which these clouds cannot tell: half of the least error above 0 that a single cloud had."""
     positive = errors[errors > 0]
     return 0.5 * float(positive.min()) / errors.shape[-1] if len(positive) else 1e-12
+
+
+def least_of_race(raced: Raced, unit: str) -> float:
+    """The least mean error that the validation clouds can tell from none: half of the least error of a single cloud.
+
+    Over all trials of the rounds; of rates in per cent half a cloud, where no trial made an error.
+    """
+    trials = [trial for found in raced.rounds for each in found.values() for trial in each if trial.errors]
+    errors = np.array([trial.errors for trial in trials])
+    return 50 / errors.shape[1] if unit == "%" and not errors.any() else least_error(errors)
 
 
 def seed_spread(groups: Sequence[Sequence[Trial]]) -> float:

@@ -11,9 +11,11 @@ from rapidash._version import __version__
 from rapidash.advise._advice import Advice, Row
 from rapidash.advise._finding import CLEAR, Finding
 from rapidash.advise._gain import Estimate
+from rapidash.advise._numbers import duration, unit_words
 from rapidash.advise._outlook import Curve, Range
+from rapidash.advise._recommend import LONGER
 from rapidash.advise._settings import as_yaml
-from rapidash.advise._words import duration, in_words
+from rapidash.advise._words import in_words
 from rapidash.groups import parse_group
 from rapidash.report import parts
 
@@ -31,7 +33,8 @@ _DEFINITIONS: Final = (
     (
         "Interval",
         "95 % of 2,000 draws, in which validation clouds are drawn anew, the same for all variants, and every training "
-        "varies as much as trainings with other seeds did.",
+        "varies as much as trainings with other seeds did. No error at all counts as half of the least that a single "
+        "cloud had, and the upper end of such a rate is one that these clouds do not exclude.",
     ),
     ("Probability of being best", "The share of these draws in which the variant has the least error."),
     (
@@ -83,7 +86,8 @@ def page(advice: Advice) -> str:
     text: str = environment.get_template("advice.html.j2").render(
         version=__version__,
         advice=advice,
-        title=f"{advice.task}: how much symmetry? Advice",
+        about=about(advice),
+        title=f"{about(advice)}: how much symmetry? Advice",
         meaning=meaning(advice[advice.variant]),
         facts=_facts(advice),
         errors=charts[0],
@@ -94,7 +98,11 @@ def page(advice: Advice) -> str:
         rounds=[f"{100 * share:.0f} % of the data" for share in advice.rounds],
         settings=settings,
         files=files,
-        definitions=(*_DEFINITIONS, ("The rule", _rule_words(advice))),
+        definitions=(
+            *_DEFINITIONS,
+            ("Figures about the data", figures(advice.findings)),
+            ("The rule", _rule_words(advice)),
+        ),
         style=Markup(parts.template_text("style.css")),
         script=Markup(parts.template_text("script.js")),
         embedded=Markup(parts.json_in_page(files)),
@@ -112,11 +120,33 @@ def meaning(row: Row) -> str:
     return f"It keeps {row.group}: {found}." if found else ""
 
 
+def about(advice: Advice) -> str:
+    """The task, or of a user's files their names."""
+    files = [Path(file).name for file in dict(advice.settings.get("task_options", {})).get("files", ())]
+    return f"{advice.target} of {parts.listed(files)}" if files else advice.task
+
+
+def figures(findings: Sequence[Finding]) -> str:
+    """The name of every figure, its value without the property, and the numbers of the questions that have it."""
+    numbers: dict[str, list[str]] = {}
+    for place, found in enumerate(findings, start=1):
+        if found.value is not None:
+            numbers.setdefault(f"{found.figure} ({found.null:g} without the property)", []).append(str(place))
+    if not numbers:
+        return "No question was asked."
+    return "; ".join(f"of {parts.listed(places)}: {name}" for name, places in numbers.items()).capitalize() + "."
+
+
+def _unit(advice: Advice) -> str:
+    unit = unit_words(advice.unit)
+    return f" ({unit})" if unit else ""
+
+
 def _facts(advice: Advice) -> list[tuple[str, str]]:
     raced = sum(row.expected is not None for row in advice.rows)
     return [
         ("Asked", advice.target),
-        ("Metric, lower is better", advice.metric + (f" ({advice.unit})" if advice.unit not in ("", "1") else "")),
+        ("Metric, lower is better", advice.metric + _unit(advice)),
         ("Training clouds", f"{parts.count(advice.num_train)}, of {advice.num_points} points"),
         ("Validation clouds", parts.count(advice.num_val)),
         ("Variants raced", f"{raced} of {len(advice.rows)}"),
@@ -134,6 +164,7 @@ def error_chart(advice: Advice) -> parts.RowChart:
     known = [(index, row, row.expected) for index, row in enumerate(advice.rows) if row.expected is not None]
     ends = [end for _, _, found in known for end in (found.value, found.low, found.high) if end > 0]
     ends += [row.turned.value for _, row, _ in known if row.turned is not None and row.turned.value > 0]
+    ends += [advice.constant] if advice.constant else []
     scale = parts.scale_for(ends)
     rows = []
     for index, row, found in known:
@@ -146,15 +177,21 @@ def error_chart(advice: Advice) -> parts.RowChart:
             scale(found.low), scale(found.high), "interval", found.low < scale.low, found.high > scale.high
         )
         rows.append(parts.Row(index, _LETTERS[index % 26], row.name, value, tuple(marks), (span,), note))
-    unit = f" ({advice.unit})" if advice.unit not in ("", "1") else ""
+    lead = (
+        "On new clouds, after a training as long as the last ones of the race on all training clouds; the training "
+        f"that is advised is {LONGER} times as long. Lower is better."
+    )
+    if advice.constant:
+        lead += f" The line is a prediction that sees no cloud, with {parts.number(advice.constant)}."
     return parts.RowChart(
         "errors",
         "Expected errors",
-        "On new clouds, after a training as long as the last ones of the race on all training clouds. Lower is better.",
+        lead,
         tuple(rows),
         scale,
-        f"{advice.metric}{unit}" + (", logarithmic" if scale.is_log else ""),
+        f"{advice.metric}{_unit(advice)}" + (", logarithmic" if scale.is_log else ""),
         (("mean", "expected error"), ("interval", "95 % interval"), ("hollow", "the same clouds, turned")),
+        zero=scale(advice.constant) if advice.constant else None,
     )
 
 
@@ -258,10 +295,8 @@ def _curve_chart(
             )
         )
     lead = "Measured, and by the fitted power law what lies ahead, with its 95 % interval."
-    unit = f" ({advice.unit})" if advice.unit not in ("", "1") else ""
-    return parts.XYChart(
-        slug, title, lead, parts.apart(series), x, y, f"{axis}, logarithmic", f"{advice.metric}{unit}, logarithmic"
-    )
+    of_errors = f"{advice.metric}{_unit(advice)}, logarithmic"
+    return parts.XYChart(slug, title, lead, parts.apart(series), x, y, f"{axis}, logarithmic", of_errors)
 
 
 def _table_row(advice: Advice, index: int, row: Row) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 
 from rapidash._files import atomic_write
 from rapidash.advise._halving import CURVES, ROUNDS, Round, cost_from, curve_points, rounds, survivors
+from rapidash.advise._numbers import duration, number
 from rapidash.advise._trial import Clock, Parts, Trial, plain, read_trial, run_trial
 from rapidash.methods import Supervised, Task, Variant, build_model, evaluate
 from rapidash.study import RunConfig, last_line, with_steps
@@ -119,6 +120,7 @@ class Race:
         seed: of the first training of a variant.
         say: told what is being asked.
         clock: by which the time is measured.
+        gone: seconds of the budget that reading and asking the data took before.
     """
 
     task_name: str
@@ -132,6 +134,7 @@ class Race:
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     clock: Clock = time.perf_counter
+    gone: float = 0.0
     state: RaceState = field(default_factory=RaceState, init=False)
     _ended: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
     _seen: float = field(default=0.0, init=False, repr=False)
@@ -197,15 +200,19 @@ class Race:
                 return names
             names.remove(slowest)
             self.state.notes[slowest] = (
-                f"left out: {LEAST_STEPS} steps of it take {costs[slowest].seconds_of(LEAST_STEPS):.2g} s, its first "
-                f"training has {unit:.2g} s"
+                f"left out: {LEAST_STEPS} steps of it take {duration(costs[slowest].seconds_of(LEAST_STEPS))}, its "
+                f"first training has {duration(max(unit, 0.0))}"
             )
         plan = rounds(1, len(self.parts.train))
         needed = costs[cheapest].seconds_of(LEAST_STEPS) * cost_from(plan, len(self.parts.train), 0)
         needed = (needed + self.state.used) / (1 - _RESERVE)
+        asked = self.gone + self.seconds
+        enough = math.ceil(10 * max(1.2 * (self.gone + needed), asked) / 60) / 10  # a fifth more, for costs vary
         raise BudgetError(
-            f"{self.seconds / 60:.2g} minutes are too short for a race: even the cheapest variant, {cheapest}, needs "
-            f"about {max(0.1, needed / 60):.2g} of them. Give more --minutes, or fewer points of each cloud"
+            f"{number(asked / 60)} minutes are too short for a race: reading and asking the data took "
+            f"{duration(self.gone)}, and even the cheapest variant, {cheapest}, needs about {duration(needed)} after "
+            f"it. Give --minutes {enough:g} for it alone, several times that to compare variants, or fewer points of "
+            "each cloud"
         )
 
     def _left(self) -> float:
@@ -322,6 +329,14 @@ class Race:
             "notes": self.state.notes,
         }
         atomic_write(self.folder / RACE, plain(content))
+
+
+def has_begun(folder: Path | str) -> bool:
+    """Whether trainings of a race have been planned in a folder.
+
+    Raises: ValueError for a file that is none of a race.
+    """
+    return bool(_read(Path(folder) / RACE).blocks)
 
 
 def _as_curves(

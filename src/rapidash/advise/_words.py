@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rapidash.advise._finding import two_digits_up
+from rapidash.advise._numbers import number
 from rapidash.advise._outlook import Curve, Range
 
 Values = NDArray[np.float64]
+_CLEARLY_LESS = 0.9  # of single trainings, whose errors nobody knows the spread of
 APART = 2.0
 """Standard errors of a difference from which on two variants are told apart."""
 
@@ -22,21 +24,9 @@ class Said:
     text: str
 
 
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
-
-
 def in_words(found: Range) -> str:
     """A value with its interval."""
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
-    if seconds < 100:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.2g} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"
 
 
 def not_told_apart(named: str, draws: Mapping[str, Values]) -> list[str]:
@@ -50,12 +40,15 @@ def not_told_apart(named: str, draws: Mapping[str, Values]) -> list[str]:
 
 
 def validation_needed(first: Values, second: Values, num: int) -> int | None:
-    """The validation clouds at which two variants would be told apart; None for more than a thousand times as many."""
+    """The validation clouds at which two variants would be told apart.
+
+    None for equal errors, and for more than a thousand times as many.
+    """
     difference = first - second
     mean, spread = abs(float(difference.mean())), float(difference.std())
-    if mean * 1000**0.5 < APART * spread:
+    if mean == 0 or mean * 1000**0.5 < APART * spread:
         return None
-    return two_digits_up(num * max(1.0, (APART * spread / mean) ** 2)) if mean else num
+    return two_digits_up(num * max(1.0, (APART * spread / mean) ** 2))
 
 
 def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, float]) -> str:
@@ -69,15 +62,17 @@ def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, 
     """
     known = {curve.variant: curve for curve in curves}
     if named not in known:
-        return f"{named} was not followed against {what}, so nothing is said."
+        return f"{named} was not followed against {what}: whether more of it would change the advice is not known."
     own = known.pop(named)
+    before = _ahead_before(own, known, named, what, now)
     if own.exponent.low <= 0:
         return (
-            f"The error of {named} does not clearly fall with {what} in this race (power {in_words(own.exponent)}), so "
-            "nothing is expected of it: give the race more time."
+            f"The error of {named} does not clearly fall with {what} in this race (power {in_words(own.exponent)}): "
+            "whether more of it would help, or another variant be ahead, is not known. A longer race would tell more."
+            f"{before}"
         )
     falls = [f"{place / now[named]:g} times: {in_words(found)}" for place, found in own.ahead.items()]
-    falling = f"Expected with more {what}, {'; '.join(falls)}."
+    falling = f"Expected with more {what}, {'; '.join(falls)}.{before}"
     if not known:
         return falling
     other = next(iter(known.values()))
@@ -86,6 +81,17 @@ def change_by(curves: Sequence[Curve], named: str, what: str, now: Mapping[str, 
             sure = ", but the intervals overlap" if theirs.high > mine.low else ""
             return (
                 f"With {place / now[named]:g} times the {what}, {other.variant} would be ahead by the fitted laws: "
-                f"{in_words(theirs)} against {in_words(mine)}{sure}."
+                f"{in_words(theirs)} against {in_words(mine)}{sure}.{before}"
             )
     return f"{named} stays ahead of {other.variant} by the fitted laws. {falling}"
+
+
+def _ahead_before(own: Curve, others: Mapping[str, Curve], named: str, what: str, now: Mapping[str, float]) -> str:
+    """A sentence where another variant was a tenth ahead with the least data or time that was tried; else nothing."""
+    for other in others.values():
+        if other.errors[0] < _CLEARLY_LESS * own.errors[0]:
+            return (
+                f" With {number(own.at[0] / now[named], 2)} times the {what} {other.variant} was ahead: "
+                f"{number(other.errors[0])} against {number(own.errors[0])}, in one training each."
+            )
+    return ""
