@@ -1,4 +1,4 @@
-"""What every forward pass asks of a batch of clouds, on the CPU: each question in one pass over the numbers."""
+"""Questions of every forward pass about a batch of clouds, on the CPU: each takes one pass over the numbers."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 # numba gives the types of what it compiles

@@ -21,7 +21,7 @@ class Strain(NamedTuple):
 
 
 def strain(data: CloudDataset) -> Strain:
-    """What the relaxation of every molecule by the force field MMFF94 takes: energy, and motion of the atoms.
+    """The relaxation of every molecule by the force field MMFF94: the energy that it takes, and the motion of atoms.
 
     Energy before minus after, and the root mean square distance of the atoms, without overall motion. The force field
     and the quantum chemistry of the data disagree, so real molecules are not at 0: compare with theirs. Not a number
