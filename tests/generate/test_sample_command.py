@@ -164,7 +164,10 @@ def test_molecules_are_sampled_without_data(saved_molecules: Path, tmp_path: Pat
     with np.load(tmp_path / "a.npz") as found:
         assert len(found["z"]) == len(found["pos"]) == found["num_points"].sum()
         assert found["is_finite"].all()
-        sizes = found["num_points"].tolist()
+        sizes, elements = found["num_points"].tolist(), found["z"].tolist()
+    assert run(*words, "--out", str(tmp_path / "b.xyz")) == 0
+    atoms = [line.split() for line in (tmp_path / "b.xyz").read_text().splitlines() if len(line.split()) == 4]
+    assert ["HCNO".index(atom[0]) for atom in atoms] == [(1, 6, 7, 8).index(z) for z in elements]
     assert run(*words, "--out", str(tmp_path / "a.sdf")) == 0
     chem = pytest.importorskip("rdkit.Chem")
     read = list(chem.SDMolSupplier(str(tmp_path / "a.sdf"), sanitize=False, removeHs=False))

@@ -41,7 +41,7 @@ def write_samples(path: Path | str, samples: CloudDataset, task: DenoisingTask, 
 
 
 def check_sample_format(path: Path, num: int, task: DenoisingTask | None = None) -> None:
-    """Whether clouds can be written, before they are drawn.
+    """Check that clouds can be written to a file, before they are drawn.
 
     Args:
         path: of the file.
