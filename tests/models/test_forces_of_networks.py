@@ -16,7 +16,7 @@ MODES = [
     for space in ("R3", "R3xS2")
     for kernel, interpolation in (("exact", "linear"), ("tabulated", "linear"), ("tabulated", "cubic"))
     for backend in ("auto", "reference")
-] + [{"space": "R3xS2", "orientation_mlp": maps} for maps in ("bandlimited", "irreps")]
+] + [{"space": "R3xS2", "orientation_mlp": maps, "channels": 16} for maps in ("bandlimited", "irreps")]
 
 
 def network(**changes: Any) -> Rapidash:

@@ -93,7 +93,8 @@ def test_compiled_maps_give_values_and_gradients_of_the_definition(maps: str, re
     for network in (model.with_kernel("exact", backend="reference"), model.with_kernel("exact")):
         out = network(pos, batch, scalars=scalars)
         loss = out.scalars.square().sum() + out.vectors.square().sum()
-        found.append([out.scalars, out.vectors, *torch.autograd.grad(loss, list(network.parameters()))])
+        gradients = torch.autograd.grad(loss, list(network.parameters()))
+        found.append([out.scalars.detach(), out.vectors.detach(), *gradients])
     for want, got in zip(*found, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4 * max(1.0, float(want.abs().max())))
 

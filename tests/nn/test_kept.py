@@ -112,3 +112,12 @@ def test_a_turned_grid_is_not_kept() -> None:
         turned = model(pos, batch, scalars=scalars, grid_rotation=turn).scalars
         assert not torch.equal(plain, turned)
         assert torch.equal(model(pos, batch, scalars=scalars).scalars, plain)
+
+
+def test_a_pass_under_autocast_leaves_nothing_rounded() -> None:
+    model, pos, batch, scalars = network()
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            model(pos, batch, scalars=scalars)
+        after = model(pos, batch, scalars=scalars).scalars
+    torch.testing.assert_close(after, model(pos, batch, scalars=scalars).scalars.detach(), rtol=1e-5, atol=1e-5)
