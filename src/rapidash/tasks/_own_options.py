@@ -107,7 +107,8 @@ def own_data_options(
     options |= others
     task = OwnDataTask(**options)
     read_also_as(task.wanted, clouds)
-    return options, [*_said(task, clouds, told), *(_assumed(task, clouds) if unit is None else ())]
+    files, target, *others = _said(task, clouds, told)
+    return options, [files, target, *(_assumed(task, clouds) if unit is None else ()), *others]
 
 
 def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, ...]) -> None:
