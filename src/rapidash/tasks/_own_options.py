@@ -107,8 +107,9 @@ def own_data_options(
     options |= others
     task = OwnDataTask(**options)
     read_also_as(task.wanted, clouds)
-    files, target, *others = _said(task, clouds, told)
-    return options, [files, target, *(_assumed(task, clouds) if unit is None else ()), *others]
+    said = _said(task, clouds, told)
+    said[2:2] = _assumed(task, clouds) if unit is None else []  # behind the sentence on the target
+    return options, said
 
 
 def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, ...]) -> None:
