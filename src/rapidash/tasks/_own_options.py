@@ -107,7 +107,9 @@ def own_data_options(
     options |= others
     task = OwnDataTask(**options)
     read_also_as(task.wanted, clouds)
-    return options, [*_said(task, clouds, told), *(_assumed(task, clouds) if unit is None else ())]
+    said = _said(task, clouds, told)
+    said[2:2] = _assumed(task, clouds) if unit is None else []  # behind the sentence on the target
+    return options, said
 
 
 def _check_forces(clouds: OwnClouds, told: Told, dim: int, elements: tuple[int, ...]) -> None:
