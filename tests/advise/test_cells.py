@@ -1,10 +1,15 @@
 """The cells of the rule, and how policies are scored, by hand."""
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rapidash.advise import _try_out as try_out_module
+from rapidash.advise._candidates import candidates
 from rapidash.advise._cells import CELLS, PLANTED_CELLS, cells_of
 from rapidash.advise._outcomes import (
     ADVICE,
@@ -21,8 +26,10 @@ from rapidash.advise._outcomes import (
 from rapidash.advise._race import Cost, Raced
 from rapidash.advise._rule import Rule
 from rapidash.advise._trial import Trial
-from rapidash.advise._try_out import planted_text, with_study
+from rapidash.advise._try_out import Studied, full_study, planted_text, with_study
 from rapidash.datasets import PLANTED_GROUPS
+from rapidash.study import RunConfig, StudyDesign, with_steps
+from rapidash.study._run import run_one
 
 NAMES = ["E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations", "T(3) on R3 + frames"]
 
@@ -129,15 +136,11 @@ def test_the_rule_of_least_regret_is_chosen() -> None:
 
 
 def test_the_policies_of_a_study() -> None:
-    def record(name: str, seed: int, test: float, val: float) -> dict[str, object]:
-        config = {"variant": {"name": name}, "seed": seed}
-        return {"status": "done", "config": config, "test_error": test, "val_error": val}
-
-    records = [record(n, s, t, v) for s in (0, 1) for n, t, v in zip(NAMES, (3, 2, 1, 4, 5), (1, 2, 3, 4, 5))]
+    studied = [Studied(n, s, v, t) for s in (0, 1) for n, t, v in zip(NAMES, (3, 2, 1, 4, 5), (1, 2, 3, 4, 5))]
     start = Outcome(
         "1", "x", "try", choices={ADVICE: "T(3) on R3"}, says={"pose": "no"}, symmetry=dict.fromkeys(NAMES, 0)
     )
-    found = with_study(start, records, raced(**{name: float(index + 1) for index, name in enumerate(NAMES)}))
+    found = with_study(start, studied, raced(**{name: float(index + 1) for index, name in enumerate(NAMES)}))
     assert found.errors["T(3) on R3"] == [1, 1]
     assert found.choices == {
         ADVICE: "T(3) on R3",
@@ -147,9 +150,31 @@ def test_the_policies_of_a_study() -> None:
         AUGMENT: "T(3) on R3 + rotations",
         "the flowchart": "E(3) on R3",
     }
-    failed = [{**record("a", 0, 1, 1), "status": "failed", "error": "no luck"}]
+    failed = [Studied("a", 0, error="no luck")]
     with pytest.raises(ValueError, match="no luck"):
         with_study(start, failed, raced(a=1.0))
+
+
+def test_the_study_of_a_cell(solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variant over two seeds; what ended is read again, a training that fails is left out."""
+    found = full_study(solids, None, tmp_path, seconds=0.01)
+    names = [variant.name for variant in candidates(solids.variants)]
+    assert [(run.variant, run.seed) for run in found] == [(name, seed) for seed in (0, 1) for name in names]
+    assert set(json.loads((tmp_path / "steps.json").read_text())["steps"].values()) == {20}
+    train = with_steps(replace(solids.train, threads=1), 20)
+    first = RunConfig("solids", candidates(solids.variants)[0], 0, train, 1.0, dict(solids.task_options))
+    assert found[0].test_error == pytest.approx(run_one(first, tmp_path / "run")["test_error"])
+    assert not list(tmp_path.glob("study/work/*/checkpoint*"))
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError("no luck")
+
+    monkeypatch.setattr(try_out_module, "trained_errors", fail)
+    assert full_study(solids, None, tmp_path, seconds=0.01) == found
+    (tmp_path / "study" / f"{first.key}.json").unlink()
+    failed, *rest = full_study(solids, None, tmp_path, seconds=0.01)
+    assert failed.error == "ArithmeticError: no luck"
+    assert rest == found[1:]
 
 
 def test_the_planted_trial_in_words() -> None:

@@ -11,12 +11,14 @@ import pytest
 import torch
 from toy_plugin import variant
 
+from rapidash.methods import Supervised, build_model
 from rapidash.models import RapidashConfig
 from rapidash.study import RunConfig, StoreError, StudyDesign, run_one, run_study, study_of, summarize
 from rapidash.study._budget import budgeted_runs, fitting_steps, measured_costs
 from rapidash.study._equality import equality_of
 from rapidash.study._steps import with_steps
-from rapidash.train import StepCost, TrainConfig
+from rapidash.tasks import get_task
+from rapidash.train import Setup, StepCost, TrainConfig, step_costs
 
 COSTS = {"equivariant": StepCost(2.0, 100), "components": StepCost(0.6, 30), "slow": StepCost(100.0, 10_000)}
 
@@ -300,6 +302,16 @@ def test_operations_of_a_step_by_hand(design: StudyDesign) -> None:
     assert 0 < cost.seconds < 1
 
 
+def test_a_step_by_another_clock(design: StudyDesign) -> None:
+    """One that counts how often it is asked: once before a step and once after it."""
+    run, ticks = design.runs()[0], iter(range(1000))
+    task = get_task(run.task, **run.task_options)
+    data, device = task.dataset("train"), torch.device("cpu")
+    setup = Setup(task, Supervised(), (), run.train, data, task.dataset("val"), 0, device)
+    (cost,) = step_costs({"": (build_model(task, run.variant, seed=0), setup)}, clock=lambda: float(next(ticks)))
+    assert cost.seconds == 1.0
+
+
 def test_a_slow_step_is_slow_and_a_failing_one_is_named(design: StudyDesign) -> None:
     runs = [replace(design.runs()[0], variant=variant(name)) for name in ("equivariant", "slow")]
     fast, slow = measured_costs(runs)
@@ -396,7 +408,7 @@ def test_the_seconds_of_a_step_are_the_median_of_the_rounds(
 ) -> None:
     """2 steps to warm up, then 9: of 9, 1, 8, 2, 7, 3, 6, 4, 5 the median is 5, the least 1."""
     times = iter([100.0, 100.0, 9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0])
-    monkeypatch.setattr("rapidash.train._cost._seconds", lambda training: next(times))
+    monkeypatch.setattr("rapidash.train._cost._seconds", lambda training, clock: next(times))
     assert [cost.seconds for cost in measured_costs(design.runs()[:1])] == [5.0]
     assert not list(times)
 

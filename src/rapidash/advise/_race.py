@@ -15,7 +15,7 @@ import torch
 
 from rapidash._files import atomic_write
 from rapidash.advise._halving import CURVES, ROUNDS, Round, cost_from, curve_points, rounds, survivors
-from rapidash.advise._trial import Parts, Trial, plain, read_trial, run_trial
+from rapidash.advise._trial import Clock, Parts, Trial, plain, read_trial, run_trial
 from rapidash.methods import Supervised, Task, Variant, build_model, evaluate
 from rapidash.study import RunConfig, last_line, with_steps
 from rapidash.train import Setup, TrainConfig, find_device, step_costs
@@ -118,6 +118,7 @@ class Race:
         seconds: of the budget that are left for it, of all sessions.
         seed: of the first training of a variant.
         say: told what is being asked.
+        clock: by which the time is measured.
     """
 
     task_name: str
@@ -130,9 +131,10 @@ class Race:
     seconds: float
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
+    clock: Clock = time.perf_counter
     state: RaceState = field(default_factory=RaceState, init=False)
     _ended: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
-    _clock: float = field(default=0.0, init=False, repr=False)
+    _seen: float = field(default=0.0, init=False, repr=False)
 
     def run(self) -> Raced:
         """Race.
@@ -140,7 +142,7 @@ class Race:
         Raises: BudgetError where no variant can be afforded, with the minutes that the cheapest one needs; as
             `run_trial`.
         """
-        self._clock = time.perf_counter()
+        self._seen = self.clock()
         self.state = _read(self.folder / RACE)
         with _quick_collections():
             return self._run()
@@ -170,7 +172,9 @@ class Race:
         if unknown:
             self.say(f"what does a step cost? {len(unknown)} variants, in turns")
             limit = self.seconds / (40 * LEAST_STEPS)
-            self.state.costs |= measured_costs(self.task, unknown, self.train, self.parts, self.seed, limit=limit)
+            self.state.costs |= measured_costs(
+                self.task, unknown, self.train, self.parts, self.seed, limit=limit, clock=self.clock
+            )
             self._save()
 
     def _affordable(self) -> list[str]:
@@ -209,9 +213,9 @@ class Race:
         return self.seconds * (1 - _RESERVE) - self._used()
 
     def _used(self) -> float:
-        now = time.perf_counter()
-        self.state.used += now - self._clock
-        self._clock = now
+        now = self.clock()
+        self.state.used += now - self._seen
+        self._seen = now
         return self.state.used
 
     # ---- rounds
@@ -267,7 +271,7 @@ class Race:
         for place, planned in enumerate(block, start=1):
             part = "all data" if planned.fraction == 1 else f"{planned.fraction:.0%} of the data"
             self.say(f"{where}: {planned.variant}, {part}, {planned.steps} steps ({place}/{len(block)})")
-            trial = run_trial(self._config(planned), planned.key, self.task, self.parts, self.folder)
+            trial = run_trial(self._config(planned), planned.key, self.task, self.parts, self.folder, self.clock)
             self._ended[planned.key] = trial
             found[planned.variant] = (*found.get(planned.variant, ()), trial)
             self._used()
@@ -368,6 +372,7 @@ def measured_costs(
     seed: int,
     *,
     limit: float = float("inf"),
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Cost]:
     """By variant, the cost of its training, steps of all measured in turns: what slows the machine slows all of them.
 
@@ -378,7 +383,7 @@ def measured_costs(
     prepared: dict[str, tuple[tuple[torch.nn.Module, Setup], float, float, float]] = {}
     for name, variant in variants.items():
         try:
-            prepared[name] = _prepared(task, variant, train, parts, seed)
+            prepared[name] = _prepared(task, variant, train, parts, seed, clock)
         except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
             found[name] = Cost(dropped=f"cannot be trained here: {last_line(str(error))}")
     fastest = min((seconds for _, seconds, _, _ in prepared.values()), default=limit)
@@ -392,7 +397,7 @@ def measured_costs(
         trainings[name], beginnings[name] = training, (building, looking)
     while trainings:
         try:
-            costs = step_costs(trainings)
+            costs = step_costs(trainings, clock=clock)
         except ValueError as error:  # of a step of one of them, which is named
             name = next((name for name in trainings if f"a step of {name} cannot" in str(error)), "")
             if not name:
@@ -408,18 +413,18 @@ def measured_costs(
 
 
 def _prepared(
-    task: Task, variant: Variant, train: TrainConfig, parts: Parts, seed: int
+    task: Task, variant: Variant, train: TrainConfig, parts: Parts, seed: int, clock: Clock
 ) -> tuple[tuple[torch.nn.Module, Setup], float, float, float]:
     """A training that can begin, and seconds: of a pass of its model, until it begins, of a look at validation."""
-    started = time.perf_counter()
+    started = clock()
     model = build_model(task, variant, seed=seed).to(dtype=train.torch_dtype)
-    building = time.perf_counter() - started
+    building = clock() - started
     batch = parts.train.batch(torch.arange(min(train.batch_size, len(parts.train)))).to(dtype=train.torch_dtype)
-    seconds = min(_one_pass(task, model, batch) for _ in range(2))
-    started = time.perf_counter()
+    seconds = min(_one_pass(task, model, batch, clock) for _ in range(2))
+    started = clock()
     few = parts.val.subset(torch.arange(min(len(parts.val), 2 * train.batch_size)))
     evaluate(model, task, few, batch_size=train.batch_size, average=variant.average)
-    looking = (time.perf_counter() - started) * len(parts.val) / len(few)
+    looking = (clock() - started) * len(parts.val) / len(few)
     setup = Setup(
         task,
         variant.objective or Supervised(),
@@ -434,11 +439,11 @@ def _prepared(
     return (model, setup), seconds, building + _BEGINNING, looking
 
 
-def _one_pass(task: Task, model: torch.nn.Module, batch: Any) -> float:
-    started = time.perf_counter()
+def _one_pass(task: Task, model: torch.nn.Module, batch: Any, clock: Clock) -> float:
+    started = clock()
     task.loss(model(batch), batch).backward()
     model.zero_grad(set_to_none=True)
-    return time.perf_counter() - started
+    return clock() - started
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 import json
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,8 @@ from rapidash.methods import Supervised, Task, build_model, evaluate, in_view
 from rapidash.study import RunConfig, Store, last_line, training_subset
 from rapidash.train import train
 
+Clock = Callable[[], float]
+"""Seconds: `time.perf_counter`, or `time.process_time` where what else the machine does should not count."""
 SCHEMA: Final = 1
 MOST_VALIDATION: Final = 1000  # clouds that judge a trial
 _DIGITS: Final = 6
@@ -81,7 +82,7 @@ class Trial:
         return sum(self.errors) / len(self.errors) if self.errors else math.inf
 
 
-def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Path) -> Trial:
+def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Path, clock: Clock) -> Trial:
     """The trial of a configuration: read from its file, or trained, from its checkpoint if there is one.
 
     Its files are named by the key of the configuration when it was planned, perhaps by an earlier version.
@@ -97,28 +98,50 @@ def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Pat
         return known
     given: dict[str, Any] = {"variant": config.variant.name, "seed": config.seed, "fraction": config.fraction}
     given |= {"key": key, "steps": config.train.steps}
-    clock = time.perf_counter()
+    started = clock()
+    train_set = training_subset(parts.train, config.fraction, config.seed)
     try:
-        trial = Trial(**given, **_measured(config, task, parts, work), seconds=time.perf_counter() - clock)
+        found = trained_errors(config, task, train_set, parts.val, (parts.val, parts.turned), work)
+        errors, turned = (tuple(float(f"{value:.{_DIGITS}g}") for value in each) for each in found.errors)
+        given |= {"num_train": len(train_set), "train_seconds": found.train_seconds}
+        trial = Trial(**given, errors=errors, turned=turned, seconds=clock() - started)
     except (RuntimeError, ValueError, ArithmeticError) as error:
         if type(error).__name__ in ("StoreError", "CheckpointError"):
             raise
-        trial = Trial(**given, seconds=time.perf_counter() - clock, error=last_line(f"{type(error).__name__}: {error}"))
+        trial = Trial(**given, seconds=clock() - started, error=last_line(f"{type(error).__name__}: {error}"))
     atomic_write(path, json.dumps({"schema": SCHEMA, **asdict(trial)}, allow_nan=False) + "\n")
-    _remove(work)
+    remove_checkpoints(work)
     return trial
 
 
-def _measured(config: RunConfig, task: Task, parts: Parts, work: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainedErrors:
+    """The error of every sample of some data, of a network trained now, and the seconds of its steps."""
+
+    errors: tuple[list[float], ...]
+    train_seconds: float
+
+
+def trained_errors(
+    config: RunConfig, task: Task, train_set: Dataset, val: Dataset, judged: Sequence[Dataset], work: Path
+) -> TrainedErrors:
+    """Train the variant of a configuration, from its checkpoint if there is one, and judge it on some data.
+
+    Args:
+        config: of the training.
+        task, train_set, val: the task, the samples to learn from, and those that choose the weights.
+        judged: data sets.
+        work: folder of checkpoints.
+    Raises: ArithmeticError for errors that are not finite; as `rapidash.train.train`.
+    """
     variant, seed = config.variant, config.seed
-    train_set = training_subset(parts.train, config.fraction, seed)
     model = build_model(task, variant, seed=seed)
     result = train(
         model,
         task,
         config.train,
         train_set=train_set,
-        val_set=parts.val,
+        val_set=val,
         seed=seed,
         run_dir=work,
         progress=False,
@@ -126,15 +149,15 @@ def _measured(config: RunConfig, task: Task, parts: Parts, work: Path) -> dict[s
         methods=variant.methods,
         primary_view=variant.primary_view,
     )
-    found = {}
+    found = []
     with in_view(model, variant.methods, variant.primary_view):
-        for name, data in (("errors", parts.val), ("turned", parts.turned)):
+        for data in judged:
             size = config.train.batch_size
             errors = evaluate(model, task, data, batch_size=size, average=variant.average, seed=seed).per_sample
             if not bool(torch.isfinite(errors).all()):
-                raise ArithmeticError("the errors on validation data are not finite")
-            found[name] = tuple(float(f"{value:.{_DIGITS}g}") for value in errors.tolist())
-    return {"num_train": len(train_set), "train_seconds": result.train_seconds, **found}
+                raise ArithmeticError("the errors on data that judge are not finite")
+            found.append(errors.tolist())
+    return TrainedErrors(tuple(found), result.train_seconds)
 
 
 def read_trial(path: Path) -> Trial | None:
@@ -155,7 +178,7 @@ def read_trial(path: Path) -> Trial | None:
         return None
 
 
-def _remove(directory: Path) -> None:
+def remove_checkpoints(directory: Path) -> None:
     """Checkpoints of a trial that has ended are of no use."""
     for path in directory.glob("checkpoint*.pt"):
         path.unlink(missing_ok=True)

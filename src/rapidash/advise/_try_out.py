@@ -1,10 +1,12 @@
 """The trial of the rule: in every cell the advice, and a full study of all variants that says which was the best."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rapidash._files import atomic_write
 from rapidash.advise._advise import advise
@@ -28,8 +30,9 @@ from rapidash.advise._outcomes import (
 )
 from rapidash.advise._race import Raced, measured_costs, read_raced
 from rapidash.advise._rule import RULE, Rule
-from rapidash.advise._trial import Parts, plain
-from rapidash.study import StudyDesign, load_plugins, run_study, with_steps
+from rapidash.advise._trial import Parts, plain, remove_checkpoints, trained_errors
+from rapidash.methods import Task
+from rapidash.study import RunConfig, StudyDesign, last_line, load_plugins, with_steps
 from rapidash.tasks import get_task
 
 OUTCOME: Final = "outcome.json"
@@ -47,7 +50,8 @@ def try_out(half: str, folder: Path | str, *, seconds: float = 8.0, say: Say = l
 
     In every cell the advice has as much time as its race needs for last trainings of so many seconds, and then all
     variants are trained on all data for as long, over two seeds, and tested. Of the planted cells only those in which
-    the advice does not name the planted group are studied.
+    the advice does not name the planted group are studied. Seconds are of the processor, so that what else the machine
+    does changes nothing.
 
     Args:
         half: "fit", "try" or "planted".
@@ -74,7 +78,7 @@ def run_cell(cell: Cell, folder: Path, *, seconds: float, say: Say = lambda text
     num_train = len(get_task(design.task, **design.task_options).dataset("train"))
     num = len(candidates(design.variants))
     minutes = (seconds / 2 * cost_from(rounds(num, num_train), num_train, 0) + _OVERHEAD) / 60
-    advice = advise(design, folder / "advice", minutes=minutes, say=say)
+    advice = advise(design, folder / "advice", minutes=minutes, say=say, clock=time.process_time)
     says = {found.key: found.says for found in advice.findings}
     outcome = Outcome(
         cell.name,
@@ -89,45 +93,89 @@ def run_cell(cell: Cell, folder: Path, *, seconds: float, say: Say = lambda text
     )
     if not cell.truth or advice[advice.variant].group != cell.truth:
         axis = next((f.axis for f in advice.findings if f.key == "vertical" and f.says == "yes"), None)
-        full = full_study(design, axis, folder, seconds=seconds)
+        full = full_study(design, axis, folder, seconds=seconds, say=say)
         outcome = with_study(outcome, full, read_raced(folder / "advice"))
     atomic_write(folder / OUTCOME, plain({"schema": SCHEMA, **asdict(outcome)}))
     return outcome
 
 
-def full_study(design: StudyDesign, axis: str | None, folder: Path, *, seconds: float) -> Sequence[Mapping[str, Any]]:
-    """The records of all variants, each trained for as long on all data over two seeds."""
-    variants = candidates(design.variants, axis=axis)
+@dataclass(frozen=True)
+class Studied:
+    """One training on all data: its mean errors on validation and test data, or why it failed."""
+
+    variant: str
+    seed: int
+    val_error: float = math.nan
+    test_error: float = math.nan
+    error: str = ""
+
+
+def full_study(
+    design: StudyDesign, axis: str | None, folder: Path, *, seconds: float, say: Say = lambda text: None
+) -> list[Studied]:
+    """All variants, each trained for as long on all data over two seeds, and tested.
+
+    Raises: ValueError where no variant can be trained; OSError, StoreError or CheckpointError for a folder that cannot
+        be written.
+    """
+    task = get_task(design.task, **design.task_options)
+    variants = {variant.name: variant for variant in candidates(design.variants, axis=axis)}
+    parts = Parts.of(task, 0)
+    train = replace(design.train, threads=design.train.threads or 1)
     path = folder / STEPS
+    if not path.is_file():
+        costs = measured_costs(task, variants, train, parts, 0, clock=time.process_time)
+        known = {name: max(_LEAST_STEPS, int(seconds / cost.step)) for name, cost in costs.items() if not cost.dropped}
+        if not known:
+            raise ValueError(f"no variant of {design.task} can be trained: " + next(iter(costs.values())).dropped)
+        atomic_write(path, plain({"steps": known}))
+    steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
+    configs = [
+        RunConfig(design.task, variants[name], seed, with_steps(train, steps[name]), 1.0, dict(design.task_options))
+        for seed in _SEEDS
+        for name in steps
+    ]
+    found = []
+    for place, config in enumerate(configs, start=1):
+        say(f"study: {config.variant.name}, {config.train.steps} steps ({place}/{len(configs)})")
+        found.append(_studied(config, task, parts, folder / "study"))
+    return found
+
+
+def _studied(config: RunConfig, task: Task, parts: Parts, folder: Path) -> Studied:
+    """One training of the study, read from its file or made."""
+    path = folder / f"{config.key}.json"
     if path.is_file():
-        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
-    else:
-        task = get_task(design.task, **design.task_options)
-        first = {variants[0].name: variants[0]}
-        cost = measured_costs(task, first, design.train, Parts.of(task, 0), 0)[variants[0].name]
-        if cost.dropped:
-            raise ValueError(f"{variants[0].name} of {design.task}: {cost.dropped}")
-        steps = max(_LEAST_STEPS, int(seconds / cost.step))
-        atomic_write(path, plain({"steps": steps}))
-    train = with_steps(design.train, steps)
-    full = replace(design, variants=variants, train=train, seeds=_SEEDS, equal="time", setting="cell of the advice")
-    return run_study(full, folder / "study", progress=False)
+        return Studied(**json.loads(path.read_text(encoding="utf-8")))
+    work = folder / "work" / config.key
+    name, seed = config.variant.name, config.seed
+    try:
+        judged = (parts.val, task.dataset("test"))
+        val, test = trained_errors(config, task, parts.train, parts.val, judged, work).errors
+        found = Studied(name, seed, sum(val) / len(val), sum(test) / len(test))
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        if type(error).__name__ in ("StoreError", "CheckpointError"):
+            raise
+        found = Studied(name, seed, error=last_line(f"{type(error).__name__}: {error}"))
+    content = {key: value for key, value in asdict(found).items() if value == value}  # without figures of a failed one
+    atomic_write(path, plain(content))
+    remove_checkpoints(work)
+    return found
 
 
-def with_study(outcome: Outcome, records: Sequence[Mapping[str, Any]], raced: Raced) -> Outcome:
+def with_study(outcome: Outcome, studied: Sequence[Studied], raced: Raced) -> Outcome:
     """The outcome with the test errors of a study, and the variant of every policy.
 
     Raises: ValueError for a study without a finished run.
     """
     errors: dict[str, list[float]] = {}
     validation: dict[str, list[float]] = {}
-    for record in records:
-        if record["status"] == "done":
-            name = record["config"]["variant"]["name"]
-            errors.setdefault(name, []).append(record["test_error"])
-            validation.setdefault(name, []).append(record["val_error"])
+    for run in studied:
+        if not run.error:
+            errors.setdefault(run.variant, []).append(run.test_error)
+            validation.setdefault(run.variant, []).append(run.val_error)
     if not errors:
-        raise ValueError(f"no run of the study of {outcome.cell} ended: {records[0]['error'] if records else 'none'}")
+        raise ValueError(f"no run of the study of {outcome.cell} ended: {studied[0].error if studied else 'none'}")
     means = {name: sum(values) / len(values) for name, values in validation.items()}
     found = replace(outcome, errors=errors, validation=means)
     names = list(errors)

@@ -10,8 +10,8 @@ Pool = Literal["sum", "mean", "max"]
 
 
 def pool_points(
-    values: Float[Tensor, "N *F"], batch: Int[Tensor, " N"], num_clouds: int, pool: Pool
-) -> Float[Tensor, "B *F"]:
+    values: Float[Tensor, " N *F"], batch: Int[Tensor, " N"], num_clouds: int, pool: Pool
+) -> Float[Tensor, " B *F"]:
     """The sum, mean or largest value over the points of each cloud; a cloud without points gives 0."""
     pooled = values.new_zeros(num_clouds, *values.shape[1:])
     if pool == "max":

@@ -59,7 +59,9 @@ class OrbitTables(Tables):
 
     ties: Tensor
 
-    def __init__(self, weight: Shaped[Tensor, "K *shape"], orbits: Int[Tensor, " X"], *, can_tie: bool = False) -> None:
+    def __init__(
+        self, weight: Shaped[Tensor, " K *shape"], orbits: Int[Tensor, " X"], *, can_tie: bool = False
+    ) -> None:
         super().__init__()
         if not torch.equal(orbits.unique().cpu(), torch.arange(len(weight))):
             raise ValueError(f"orbits must name each of {len(weight)} tables, got {orbits.tolist()}")

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,9 @@ class StepCost:
     flops: int | None
 
 
-def step_costs(trainings: Mapping[str, tuple[nn.Module, Setup]]) -> list[StepCost]:
+def step_costs(
+    trainings: Mapping[str, tuple[nn.Module, Setup]], *, clock: Callable[[], float] = time.perf_counter
+) -> list[StepCost]:
     """The cost of the first step of some trainings, measured in turns, so that what slows the machine slows all.
 
     The objective, the terms of methods and the optimizer are part of a step. The models are trained by these steps:
@@ -38,6 +40,7 @@ def step_costs(trainings: Mapping[str, tuple[nn.Module, Setup]]) -> list[StepCos
 
     Args:
         trainings: by name, models as `rapidash.train.train` takes them, and what it is told.
+        clock: seconds; `time.process_time` where what else the machine does should not count.
     Raises: ValueError, naming the training, for one whose steps raise an error.
     """
     devices = {setup.device for _, setup in trainings.values() if setup.device.type == "cuda"}
@@ -48,7 +51,7 @@ def step_costs(trainings: Mapping[str, tuple[nn.Module, Setup]]) -> list[StepCos
                 made.append(_started(model, setup, Path(folder) / str(len(made))))
             except Exception as error:
                 raise ValueError(f"a step of {name} cannot be measured: {type(error).__name__}: {error}") from error
-        times = [[_seconds(training) for training in made] for _ in range(ROUNDS)]
+        times = [[_seconds(training, clock) for training in made] for _ in range(ROUNDS)]
         medians = map(statistics.median, zip(*times, strict=True))
         return [StepCost(seconds, _flops(training)) for seconds, training in zip(medians, made, strict=True)]
 
@@ -59,17 +62,17 @@ def _started(model: nn.Module, setup: Setup, folder: Path) -> Training:
     with limited_threads(setup.config.threads or 1):
         training = Training(model, setup, Checkpoints(folder, {}))
     for _ in range(WARM_UP):
-        _seconds(training)
+        _seconds(training, time.perf_counter)
     return training
 
 
-def _seconds(training: Training) -> float:
+def _seconds(training: Training, clock: Callable[[], float]) -> float:
     """One step on the first batch."""
     with limited_threads(training.config.threads or 1):
-        started = time.perf_counter()
+        started = clock()
         terms = training.first_step()
         sum(float(term.detach()) for term in terms.values())  # waits for the device
-        return time.perf_counter() - started
+        return clock() - started
 
 
 def _flops(training: Training) -> int | None:

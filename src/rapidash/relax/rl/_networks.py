@@ -108,7 +108,7 @@ class RelaxedQNetwork(nn.Module):
         self.register_buffer("element", element, persistent=False)
         self.inverses = torch.linalg.inv(elements)  # no buffer: it stays in float64, which exact symmetry needs
 
-    def forward(self, x: Float[Tensor, "B *S"]) -> Float[Tensor, "B A"]:
+    def forward(self, x: Float[Tensor, " B *S"]) -> Float[Tensor, "B A"]:
         """Values of every action."""
         moved = torch.cat([self.state.act(g, x) for g in self.inverses.to(x)])
         values = torch.stack([network(moved) for network in self.networks]).unflatten(1, (-1, len(x)))

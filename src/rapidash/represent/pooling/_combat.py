@@ -50,7 +50,7 @@ class ComBat(nn.Module):
         self,
         x: Float[Tensor, "B F"],
         site: Int[Tensor, " B"],
-        covariate: Float[Tensor, "B *K"],
+        covariate: Float[Tensor, " B *K"],
         *,
         shrink: bool = True,
     ) -> "ComBat":
@@ -99,7 +99,7 @@ class ComBat(nn.Module):
         return self
 
     def forward(
-        self, x: Float[Tensor, "B F"], site: Int[Tensor, " B"], covariate: Float[Tensor, "B *K"]
+        self, x: Float[Tensor, "B F"], site: Int[Tensor, " B"], covariate: Float[Tensor, " B *K"]
     ) -> Float[Tensor, "B F"]:
         """The rows without the effects of their sites."""
         expected = self.intercept + covariate.reshape(len(x), -1) @ self.slope

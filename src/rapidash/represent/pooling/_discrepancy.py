@@ -61,7 +61,7 @@ def maximum_mean_discrepancy(
     return (weight * of_cell).sum()
 
 
-def covariate_bins(covariate: Float[Tensor, "B *K"], count: int) -> Int[Tensor, " B"]:
+def covariate_bins(covariate: Float[Tensor, " B *K"], count: int) -> Int[Tensor, " B"]:
     """The bin of each row: as many rows in each, up to ties, by the order of the covariate among these rows.
 
     Of several covariates every combination of their bins is one.

@@ -53,7 +53,7 @@ class TwoStagePooling:
         x: Float[Tensor, "B F"],
         y: Int[Tensor, " B"],
         site: Int[Tensor, " B"],
-        covariate: Float[Tensor, "B *K"],
+        covariate: Float[Tensor, " B *K"],
     ) -> Report:
         """Fit to four fifths of the rows of each site, and report on the others (`pooling_report`).
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def pairwise_covariate_loss(tau: Float[Tensor, "B K"], covariate: Float[Tensor, "B *K"]) -> Float[Tensor, ""]:
+def pairwise_covariate_loss(tau: Float[Tensor, "B K"], covariate: Float[Tensor, " B *K"]) -> Float[Tensor, ""]:
     r"""Mean over all pairs of rows of :math:`|(\tau_i - \tau_j) - (c_i - c_j)|^2`, in the squared unit of c.
 
     It is twice the variance of :math:`\tau - c`, which is what is computed: 0 exactly if tau is the covariate up to a

@@ -42,7 +42,7 @@ class SiteRows(NamedTuple):
     representation: Float[Tensor, "B n"]
     label: Int[Tensor, " B"]
     site: Int[Tensor, " B"]
-    covariate: Float[Tensor, "B *K"]
+    covariate: Float[Tensor, " B *K"]
 
 
 def pooling_report(fitted: SiteRows, held: SiteRows, *, accuracy: float | None = None, seed: int = 0) -> Report:

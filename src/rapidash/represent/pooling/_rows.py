@@ -66,7 +66,7 @@ def pooled_model(model: nn.Module) -> PooledModel:
 
 
 def check_sites(
-    x: Float[Tensor, "B F"], label: Int[Tensor, " B"], site: Int[Tensor, " B"], covariate: Float[Tensor, "B *K"]
+    x: Float[Tensor, "B F"], label: Int[Tensor, " B"], site: Int[Tensor, " B"], covariate: Float[Tensor, " B *K"]
 ) -> None:
     """Refuse rows from which the effects of site and covariate cannot be told apart.
 
