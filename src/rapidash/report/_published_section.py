@@ -57,8 +57,8 @@ def read_values(text: str) -> tuple[PublishedValue, ...]:
     found = []
     for number, row in enumerate(tomllib.loads(text).get("value", ()), start=1):
         if row.keys() != known:
-            wrong = sorted(known ^ row.keys())
-            raise ValueError(f"published value {number} must have the keys {sorted(known)}: {wrong} are not both ways")
+            missing, unknown = sorted(known - row.keys()), sorted(row.keys() - known)
+            raise ValueError(f"published value {number}: the keys {missing} are missing, {unknown} are unknown")
         one = PublishedValue(**row)
         empty = [name for name in known - {"options", "value"} if not isinstance(row[name], str) or not row[name]]
         if empty or not isinstance(one.value, int | float) or not one.value > 0:

@@ -3,8 +3,8 @@
 Full, planned by the processor time of a step on a core that does nothing else (ms): E(3) on R3xS2 35, with the frame
 or the axis 34 and 35, with RPP 40, SE(3) 66, E(3), SO2 and T(3) on R3 13 to 17, with learned ranges 21, twice as wide
 16, averaged over frames 31, EGNN and PaiNN 33, transformer 13. All train for as long as 600 steps of the first take,
-21 s; reading and tests take 6 s more. So a piece of one variant (two protocols, three sizes, three seeds) has 8 core-
-minutes, and all 16 have 2.2 core-hours; twice that on a busy machine.
+21 s; reading, measuring and tests take some 10 s more. So a piece of one variant (two protocols, three sizes, three
+seeds) has 9 core-minutes, and all 16 have 2.5 core-hours; on a busy machine runs take longer.
 """
 
 from dataclasses import replace

@@ -3,8 +3,8 @@
 Full, planned by the processor time of a step on a core that does nothing else (ms): E(3) on R3xS2 38, with the frame
 or the axis 36, with RPP 42, SE(3) 71, E(3) and SO2(x) on R3 15 and 16, T(3) on R3 16, with learned ranges 22, twice
 as wide 19, averaged over frames 39, EGNN 69, PaiNN 47, transformer 26. All train for as long as 1,200 steps of the
-first take, 46 s; reading and tests take 15 s more. So a piece of one variant (three sizes, three seeds) has 9
-core-minutes, and all 15 have 2.3 core-hours; twice that on a busy machine.
+first take, 46 s; reading, measuring and tests take some 15 s more. So a piece of one variant (three sizes, three
+seeds) has 9 core-minutes, and all 15 have 2.3 core-hours; on a busy machine runs take longer.
 """
 
 from dataclasses import replace

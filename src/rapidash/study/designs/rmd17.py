@@ -3,8 +3,9 @@
 Full, planned by the processor time of a step on a core that does nothing else: of E(3) on R3xS2 34 ms for ethanol, 55
 for toluene and 60 for aspirin; of aspirin for SE(3) 108, E(3), SO2(x) and T(3) on R3 15 to 17, with learned ranges
 22, twice as wide 20, averaged over frames 31, EGNN 44, PaiNN 32. All train for as long as 1,000 steps of the first
-take, 50 s in the mean; tests take 10 s more. So a piece of one variant (three molecules, three seeds) has 9 core-
-minutes, and all 15 have 2.3 core-hours; twice that on a busy machine.
+take, 50 s in the mean; measuring and tests take 8 s more on R3 and 22 s or more on R3xS2. So a piece of one variant
+(three molecules, three seeds) has 9 to 13 core-minutes, and all 15 have 2.6 core-hours; on a busy machine runs take
+longer.
 """
 
 from dataclasses import replace
