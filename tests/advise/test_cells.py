@@ -16,6 +16,7 @@ from rapidash.advise._outcomes import (
     AUGMENT,
     INVARIANT,
     Outcome,
+    changes_of_ratios,
     fitted,
     flowchart,
     named_by,
@@ -205,6 +206,20 @@ def test_the_policies_of_a_study() -> None:
     failed = [Studied("a", 0, error="no luck")]
     with pytest.raises(ValueError, match="no luck"):
         with_study(start, failed, raced(a=1.0))
+
+
+def test_changes_of_ratios_by_hand() -> None:
+    """c leaves after the first round at twice the finalists' 1 and 4, b after the second at their level."""
+
+    def trials(**errors: float) -> dict[str, tuple[Trial, ...]]:
+        return {name: (Trial(name, name, 0, 1.0, 10, 50, (value,), (value,)),) for name, value in errors.items()}
+
+    rounds = (trials(a=1.0, d=4.0, b=9.0, c=4.0), trials(a=1.0, d=1.0, b=1.0), trials(a=1.0, d=1.0))
+    race = Raced(rounds, {}, {}, {}, 50, 1.0)
+    cell = Outcome("1", "x", "fit", errors={"a": [1.0], "d": [1.0], "b": [math.e], "c": [2.0 * math.e**3]})
+    found = changes_of_ratios([(cell, race)])
+    assert found == {1: (pytest.approx(1.0), 1), 2: (pytest.approx(3.0), 1)}
+    assert changes_of_ratios([(cell, race), (cell, race)])[2][1] == 2
 
 
 def test_the_study_of_a_cell(solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,30 @@ def fitted(outcomes: Sequence[tuple[Outcome, Raced]]) -> list[tuple[Rule, float,
     return sorted(found, key=lambda entry: (round(entry[1], 6), entry[0].ties))
 
 
+def changes_of_ratios(outcomes: Sequence[tuple[Outcome, Raced]]) -> dict[int, tuple[float, int]]:
+    """By rounds that a variant missed, how much the logarithm of its ratio to the finalists changed until the study.
+
+    The root mean square over variants and cells, and their number: what `Rule.transfer` times the root of the rounds
+    stands for.
+
+    Args:
+        outcomes: cells with a study, with their races.
+    """
+    squares: dict[int, list[float]] = {}
+    for outcome, raced in outcomes:
+        logs, last = outcome._logs(), len(raced.rounds) - 1
+        finalists = [name for name in raced.finalists if name in logs]
+        for index, of_round in enumerate(raced.rounds[:last]):
+            means = {name: float(np.mean([trial.mean for trial in trials])) for name, trials in of_round.items()}
+            shared = [math.log(means[name]) for name in finalists if 0 < means.get(name, 0) < math.inf]
+            for name in means.keys() - raced.rounds[index + 1].keys():
+                if shared and name in logs and 0 < means[name] < math.inf:
+                    then = math.log(means[name]) - float(np.mean(shared))
+                    now = logs[name] - float(np.mean([logs[other] for other in finalists]))
+                    squares.setdefault(last - index, []).append((now - then) ** 2)
+    return {missed: (math.sqrt(float(np.mean(found))), len(found)) for missed, found in sorted(squares.items())}
+
+
 def wilson(right: int, num: int) -> tuple[float, float]:
     """The 95 % interval of a share by Wilson's score.
 

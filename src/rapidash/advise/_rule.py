@@ -79,7 +79,13 @@ class Rule:
 
 
 RULE: Final = Rule(
-    ties=1.0, prefers="uniform", transfer=0.15, fitted_on="not fitted yet: chosen before any cell was run"
+    ties=0.0,
+    prefers="never",
+    transfer=0.3,
+    fitted_on=(
+        "12 cells of 5 data sets, trainings of 8 s (rapidash advise --trial fit): none "
+        "of 39 had less regret; logarithms of ratios changed by 0.26 and 0.41 over one and two rounds"
+    ),
 )
 
 

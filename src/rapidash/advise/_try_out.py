@@ -21,6 +21,7 @@ from rapidash.advise._outcomes import (
     INVARIANT,
     RACE,
     Outcome,
+    changes_of_ratios,
     fitted,
     flowchart,
     named_by,
@@ -204,6 +205,14 @@ def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) ->
     """The result of a half in words: a table of policies, or of the planted cells how often the advice was right."""
     if half == "planted":
         return planted_text(outcomes)
+    pairs = []
+    if half == "fit":  # they were run before the rule was chosen: what it names in them
+        pairs = [(outcome, read_raced(Path(folder) / outcome.cell / "advice")) for outcome in outcomes]
+        pairs = [
+            (replace(outcome, choices={**outcome.choices, ADVICE: named_by(RULE, raced, outcome)}), raced)
+            for outcome, raced in pairs
+        ]
+        outcomes = [outcome for outcome, _ in pairs]
     lines = [f"{len(outcomes)} cells, {len({outcome.data for outcome in outcomes})} data sets; rule: {RULE}", ""]
     lines.append(f"{'policy':<28}  {'right':<22}  mean regret")
     for score in scores(outcomes):
@@ -217,13 +226,18 @@ def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) ->
         told = "right" if outcome.is_right(named) else f"regret {outcome.regret(named):.2f}"
         lines.append(f"{outcome.cell}: named {named}, best {best} ({told}), {outcome.seconds:.0f} s")
     if half == "fit":
-        pairs = [(outcome, read_raced(Path(folder) / outcome.cell / "advice")) for outcome in outcomes]
         lines += ["", "rules by mean regret on these cells, the best first:"]
         for rule, regret, right in fitted(pairs)[:8]:
             lines.append(
                 f"ties={rule.ties:g} prefers={rule.prefers} transfer={rule.transfer:g}: "
                 f"regret {regret:.4f}, right {right:.2f}"
             )
+        lines += [
+            "",
+            "changes of the logarithm of a ratio to the finalists, from the last round of a variant to the study:",
+        ]
+        for missed, (change, num) in changes_of_ratios(pairs).items():
+            lines.append(f"{missed} rounds missed: {change:.2f} ({num} variants)")
     return "\n".join(lines)
 
 
