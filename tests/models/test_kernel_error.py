@@ -116,6 +116,20 @@ def test_tables_are_made_once_for_inference_and_again_when_a_weight_changes() ->
     assert not torch.equal(changed, wanted)
 
 
+def test_tables_follow_weights_that_are_written_past_the_count_of_changes() -> None:
+    """Averages of weights often write into ``parameter.data``, of which torch counts nothing."""
+    model = small_network(**OPTIONS).with_kernel("tabulated")
+    model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)
+    for parameter in (model.blocks[0].conv.kernel.weight, model.spatial_basis.linear_1.weight):
+        with torch.no_grad():
+            INPUTS.run(model)
+            count = parameter._version
+            parameter.data.mul_(2)
+            assert parameter._version == count
+            changed = INPUTS.run(model).scalars
+        torch.testing.assert_close(changed, INPUTS.run(model).scalars.detach(), atol=0, rtol=0)
+
+
 def test_a_copy_of_a_network_keeps_its_own_tables() -> None:
     model = small_network(**OPTIONS).with_kernel("tabulated")
     model.calibrate(INPUTS.pos, INPUTS.batch, scalars=INPUTS.scalars)

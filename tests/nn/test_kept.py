@@ -37,6 +37,8 @@ def test_it_follows_its_weights() -> None:
         assert value().item() == 6.0
         layer.weight.data = torch.full((1, 2), 4.0)
         assert value().item() == 8.0
+        layer.weight.data.mul_(2)  # as some averages of weights do it: torch counts no change
+        assert value().item() == 16.0
         layer.double()
         with pytest.raises(RuntimeError, match="dtype"):
             value()

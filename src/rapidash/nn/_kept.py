@@ -1,6 +1,6 @@
 """Values made of weights alone, kept between passes without gradients."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +14,13 @@ from rapidash.geometry import is_transforming
 class Kept:
     """A tensor made by a layer of nothing but weights, kept until one of them changes.
 
-    A pass with gradients drops it: an optimizer step may follow, and a fused one does not tell the weights that it did.
+    Weights are compared by their values, for what writes into ``weight.data`` changes no count of torch's; on other
+    devices than the CPU, where that would wait for them, nothing is kept. A pass with gradients drops the tensor.
     A copy of the owner, or one that was pickled, makes its own.
     """
 
     def __init__(self) -> None:
-        self._state: list[Hashable] | None = None
+        self._weights: list[Tensor] = []
         self._given: Tensor | None = None
         self._value: Tensor | None = None
 
@@ -37,15 +38,17 @@ class Kept:
         if torch.compiler.is_compiling() or is_transforming() or forward_ad._current_level >= 0:
             return make()
         if torch.is_grad_enabled() or torch.is_autocast_enabled(weights[0].device.type) or is_hooked(layer):
-            self._state = self._given = self._value = None
+            self._weights, self._given, self._value = [], None, None
             return make()
-        state = [state_of(weight) for weight in weights]
-        if self._value is None or state != self._state or given is not self._given:
-            self._value, self._state, self._given = make(), state, given
+        if any(weight.device.type != "cpu" for weight in weights):
+            return make()
+        if self._value is None or given is not self._given or not are_same(weights, self._weights):
+            self._value, self._given = make(), given
+            self._weights = copies(weights)
         return self._value
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_state": None, "_given": None, "_value": None}
+        return {"_weights": [], "_given": None, "_value": None}
 
 
 def is_hooked(layer: nn.Module) -> bool:
@@ -55,22 +58,14 @@ def is_hooked(layer: nn.Module) -> bool:
     return any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules())
 
 
-class _Same:
-    """A tensor that equals itself alone; kept, so that no other one takes its place in memory."""
-
-    __slots__ = ("tensor",)
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.tensor is self.tensor
-
-    def __hash__(self) -> int:
-        return id(self.tensor)
+def copies(weights: Iterable[Tensor]) -> list[Tensor]:
+    """The values of weights as they are now."""
+    return [weight.detach().clone() for weight in weights]
 
 
-def state_of(weight: Tensor) -> Hashable:
-    """A key that changes whenever the values may have changed; never twice the same if torch does not count changes."""
-    version = object() if weight.is_inference() else weight._version
-    return _Same(weight), weight.data_ptr(), version, weight.dtype, weight.device
+def are_same(weights: Sequence[Tensor], kept: Sequence[Tensor]) -> bool:
+    """Whether weights still have the values, type and device of some copies."""
+    return len(weights) == len(kept) and all(
+        now.dtype == then.dtype and now.device == then.device and torch.equal(now, then)
+        for now, then in zip(weights, kept, strict=True)
+    )

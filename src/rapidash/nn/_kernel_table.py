@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rapidash.geometry import Graph, node_attributes, node_coordinates, refinement_matrix, safe_norm
-from rapidash.nn._kept import state_of
+from rapidash.nn._kept import are_same, copies
 from rapidash.nn._kernel import TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis
 from rapidash.ops import Backend, Interpolation, KeptTable
@@ -23,16 +23,15 @@ class CachedKernel(TabulatedKernel):
     basis: None  # type: ignore[assignment]  # made when a table is missing
     reach: float
     make_basis: Callable[[], Tensor]
-    state: Hashable
-    tables: dict[Hashable, tuple[Hashable, KeptTable]]
+    tables: dict[Hashable, tuple[list[Tensor], KeptTable]]
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"] | KeptTable:  # type: ignore[override]
         """See `TabulatedKernel.kernel`; kept for weights that are a layer's own, not for what is made of them."""
         if not isinstance(weight, nn.Parameter):
             return self._refined(weight, self.make_basis())
-        key, state = (id(weight), self.reach), (state_of(weight), self.state)
-        if key not in self.tables or self.tables[key][0] != state:
-            self.tables[key] = state, KeptTable(self._refined(weight, self.make_basis()))
+        key = id(weight), self.reach
+        if key not in self.tables or not are_same([weight], self.tables[key][0]):
+            self.tables[key] = copies([weight]), KeptTable(self._refined(weight, self.make_basis()))
         return self.tables[key][1]
 
 
@@ -56,7 +55,8 @@ class KernelTable(nn.Module):
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.signed, self.interpolation = signed, interpolation
-        self._tables: dict[Hashable, tuple[Hashable, KeptTable]] = {}
+        self._tables: dict[Hashable, tuple[list[Tensor], KeptTable]] = {}
+        self._weights: list[Tensor] = []  # of the kernel basis, as they were in those tables
         if len(signed) == 1:
             self.num_nodes: tuple[int, ...] = (8 * table_size,)
             num_coarse: tuple[int, ...] = (2 * table_size,)
@@ -98,8 +98,11 @@ class KernelTable(nn.Module):
             self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
         if not is_kept:
             return TabulatedKernel(*plain, make_basis())
-        state = tuple(state_of(parameter) for parameter in basis.parameters())
-        return CachedKernel(*plain, None, float(calibrated), make_basis, state, self._tables)
+        weights = tuple(basis.parameters())
+        if not are_same(weights, self._weights):
+            self._tables.clear()
+            self._weights = copies(weights)
+        return CachedKernel(*plain, None, float(calibrated), make_basis, self._tables)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the tables: a copy of the module makes its own."""
