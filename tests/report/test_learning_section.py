@@ -58,6 +58,8 @@ def test_two_sizes_have_no_law_and_one_has_no_section() -> None:
     assert section.rows[0][3:] == ("–", "–")
     assert section.notes == ["A A: no law, a fit needs at least 3 different sizes, got 2."]
     assert section_of(records(lambda size: 1.0, sizes=SIZES[2:])) is None
+    other = [record("A", 0, 100, 1.0), record("B", 0, 300, 1.0)]  # levels of other data: no variant has two sizes
+    assert section_of(other) is None
 
 
 def test_missing_cells_are_said() -> None:

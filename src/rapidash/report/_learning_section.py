@@ -21,10 +21,10 @@ _TEXT: Final = (
 
 
 def learning_section(summary: StudySummary) -> Section | None:
-    """Errors by size of the training set, and their laws; None for a study with a single size."""
+    """Errors by size of the training set, and their laws; None where no variant has two sizes."""
     known = [variant for variant in summary.variants if variant.by_num_train]
     sizes = sorted({size for variant in known for size in variant.by_num_train})
-    if len(sizes) < 2:
+    if all(len(variant.by_num_train) < 2 for variant in known):  # rows of other data may differ in size
         return None
     beyond = BEYOND * sizes[-1]
     rows, notes = [], []
