@@ -1,5 +1,6 @@
 """What compiled code says of clouds and edges, against the same in torch."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +10,8 @@ from torch import Tensor
 from rapidash.geometry import Graph, _check_cloud, _graph, _neighbors, check_cloud, fully_connected_edges
 
 pytest.importorskip("numba")
+
+from rapidash.geometry._clouds_numba import sorted_row_ptr
 
 
 @pytest.fixture
@@ -71,3 +74,13 @@ def test_a_graph_keeps_no_view_of_edges_that_may_change() -> None:
     graph = Graph.from_edge_index(edges, 2, 2)
     edges += 5
     assert graph.source.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("target", [-1, 3, 4, 70])
+def test_targets_outside_the_graph_are_left_to_torch_and_nothing_is_written_for_them(target: int) -> None:
+    room = np.full(90, -7)
+    edges = np.array([0, 1]), np.array(sorted([1, target]))
+    assert not sorted_row_ptr(*edges, room[:4])  # of 3 targets
+    assert (room[4:] == -7).all()
+    assert sorted_row_ptr(np.array([0, 1]), np.array([1, 2]), room[:4])
+    assert room[:4].tolist() == [0, 0, 1, 2]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.models import Rapidash
-from rapidash.nn import Kept
+from rapidash.nn import GroupConv, Kept
+from rapidash.ops import counted_flops
 
 
 def count_calls(layer: nn.Linear, given: Tensor | None = None) -> tuple[Callable[[], Tensor], list[int]]:
@@ -63,6 +64,33 @@ def test_passes_with_gradients_drop_it_and_hooks_see_every_call() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             assert value().dtype == torch.bfloat16
         assert value().dtype == torch.float32
+
+
+def test_a_given_tensor_that_was_written_into_makes_another_value() -> None:
+    conv = GroupConv(1, 2, has_orientations=True)
+    basis = torch.ones(2, 2, 2)
+    assert conv.fiber_kernel is not None
+    with torch.no_grad():
+        conv.fiber_kernel.weight.fill_(1.0)
+        before = conv._on_pairs(conv.fiber_kernel, basis)
+        assert conv._on_pairs(conv.fiber_kernel, basis) is before
+        assert before[0, 0].item() == 2.0
+        basis.mul_(3)
+        assert conv._on_pairs(conv.fiber_kernel, basis)[0, 0].item() == 6.0
+
+
+def test_who_watches_sees_every_call_and_changes_nothing_that_is_kept() -> None:
+    layer = nn.Linear(2, 1)
+    value, calls = count_calls(layer)
+    with torch.no_grad():
+        first = value()
+        with counted_flops() as count:
+            value(), value()
+        assert count.total == 2 * 4  # two products and their sums in each
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
+            value()
+        assert value() is first
+    assert len(calls) == 4
 
 
 def network() -> tuple[Rapidash, Tensor, Tensor, Tensor]:

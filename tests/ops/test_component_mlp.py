@@ -215,3 +215,6 @@ def test_errors_say_what_fits() -> None:
         component_mlp(x, residual, *rest[:4], rest[4][:, :, :20], *rest[5:], *made)
     with pytest.raises(ValueError, match="residual must be"):
         component_mlp(x, residual[:2], *rest, *made)
+    for place, name in {0: "norm_weight", 1: "norm_bias", 3: "b1", 5: "b2", 6: "scale"}.items():
+        with pytest.raises(ValueError, match=rf"{name} must be \((16|32),\) to fit x, w1 and w2, got \(15,\)"):
+            component_mlp(x, residual, *rest[:place], rest[place][:15], *rest[place + 1 :], *made)

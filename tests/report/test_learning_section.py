@@ -53,6 +53,14 @@ def test_the_head_names_the_sizes_and_how_far_the_law_is_followed() -> None:
     assert not section.notes
 
 
+def test_a_study_of_one_seed_says_so_in_place_of_an_interval_over_seeds() -> None:
+    every = records(lambda size: size**-0.5)
+    alone = section_of([one for one in every if one["config"]["seed"] == 0], seeds=[0])
+    assert ", of one seed, by the number of training samples" in alone.text
+    assert "over seeds" not in alone.text
+    assert ", the mean over seeds with its 95 % interval, by the number" in section_of(every).text
+
+
 def test_two_sizes_have_no_law_and_one_has_no_section() -> None:
     section = section_of(records(lambda size: size**-0.5, sizes=SIZES[:2]))
     assert section.rows[0][3:] == ("–", "–")

@@ -41,9 +41,14 @@ def complete_edges(batch):
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def sorted_row_ptr(source, target, row_ptr):
-    """Whether edges are sorted by target and then by source; if so, sets the first edge of every target, and E."""
+    """Whether edges are sorted by target and then by source; if so, sets the first edge of every target, and E.
+
+    False for targets that are not in [0, T), where row_ptr is (T + 1,).
+    """
     at = 0
     for e in range(target.size):
+        if not 0 <= target[e] < row_ptr.size - 1:
+            return False
         if e > 0 and (target[e] < target[e - 1] or (target[e] == target[e - 1] and source[e] < source[e - 1])):
             return False
         while at <= target[e]:

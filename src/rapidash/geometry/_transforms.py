@@ -49,7 +49,9 @@ def is_watched(*given: Any) -> bool:
     """
     if torch.compiler.is_compiling() or is_transforming() or forward_ad._current_level >= 0:
         return True
-    if torch._C._len_torch_dispatch_stack() or torch._C._autograd._profiler_enabled():
+    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return True
+    if torch._C._autograd._profiler_enabled():
         return True
     if torch._C._get_tracing_state() is not None:  # of torch.jit.trace
         return True

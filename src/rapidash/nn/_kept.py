@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
-from rapidash.geometry import is_transforming
+from rapidash.geometry import is_watched
 
 
 class Kept:
@@ -20,9 +19,8 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._weights: list[Tensor] = []
-        self._given: Tensor | None = None
-        self._value: Tensor | None = None
+        # the value; the tensor that was given, and torch's count of its changes; the weights
+        self._kept: tuple[Tensor, Tensor | None, int, list[Tensor]] | None = None
 
     def value(
         self, make: Callable[[], Tensor], layer: nn.Module, weights: tuple[Tensor, ...], given: Tensor | None = None
@@ -33,22 +31,22 @@ class Kept:
             make: calls the layer.
             layer: called in every pass while hooks watch it.
             weights: all that the value depends on, besides ``given``.
-            given: a tensor that is kept elsewhere: another one makes another value.
+            given: a tensor that is kept elsewhere: another one, or one that was written into, makes another value.
         """
-        if torch.compiler.is_compiling() or is_transforming() or forward_ad._current_level >= 0:
+        if is_watched(*weights):
             return make()
         if torch.is_grad_enabled() or torch.is_autocast_enabled(weights[0].device.type) or is_hooked(layer):
-            self._weights, self._given, self._value = [], None, None
+            self._kept = None
             return make()
         if any(weight.device.type != "cpu" for weight in weights):
             return make()
-        if self._value is None or given is not self._given or not are_same(weights, self._weights):
-            self._value, self._given = make(), given
-            self._weights = copies(weights)
-        return self._value
+        kept, count = self._kept, num_changes(given)  # read once: another thread may write it
+        if kept is None or given is not kept[1] or count != kept[2] or not are_same(weights, kept[3]):
+            kept = self._kept = make(), given, count, copies(weights)
+        return kept[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_weights": [], "_given": None, "_value": None}
+        return {"_kept": None}
 
 
 def is_hooked(layer: nn.Module) -> bool:
@@ -56,6 +54,11 @@ def is_hooked(layer: nn.Module) -> bool:
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return True
     return any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules())
+
+
+def num_changes(tensor: Tensor | None) -> int:
+    """Torch's count of what wrote into a tensor; 0 for one of inference mode, of which it counts nothing."""
+    return 0 if tensor is None or tensor.is_inference() else tensor._version
 
 
 def copies(weights: Iterable[Tensor]) -> list[Tensor]:

@@ -106,4 +106,4 @@ class KernelTable(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the tables: a copy of the module makes its own."""
-        return {**self.__dict__, "_tables": {}}
+        return {**self.__dict__, "_tables": {}, "_weights": []}

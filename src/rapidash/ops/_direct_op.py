@@ -43,9 +43,11 @@ class DirectOp:
         """The op of these arguments, all by position."""
         if is_watched(*args):
             return self.op(*args)
-        if self._function is not None and tracks_gradients(*args):
-            return self._function.apply(*args)
-        return self.implementation(*args)
+        if not tracks_gradients(*args):
+            return self.implementation(*args)
+        if self._function is None:
+            return self.op(*args)  # whose outputs say, when their gradient is asked for, that there is none
+        return self._function.apply(*args)
 
 
 def direct_op(name: str) -> Callable[[Callable[..., Any]], DirectOp]:

@@ -59,7 +59,7 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> N
 def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
     needs = ctx.needs_input_grad
-    if is_batched(grad):
+    if is_batched(grad) or forward_mode.has_tangent(grad):
         grad_x, grad_weight = partial_gradients(functional.linear, (x, weight), needs, grad)
         return grad_x, grad_weight
     # each gradient is such a map in turn, and so has gradients itself

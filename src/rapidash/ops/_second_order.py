@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rapidash.ops._batching import is_batched
+from rapidash.ops._forward_mode import has_tangent
 
 
 def partial_gradients(
@@ -35,5 +36,8 @@ def partial_gradients(
 
 
 def needs_definition(grad: Tensor) -> bool:
-    """Whether an op must take its gradient from the definition: a derivative may follow, or ``grad`` is batched."""
-    return torch.is_grad_enabled() or is_batched(grad)
+    """Whether an op must take its gradient from the definition.
+
+    A derivative may follow, or ``grad`` is batched or a dual number, whose tangent custom ops drop in silence.
+    """
+    return torch.is_grad_enabled() or is_batched(grad) or has_tangent(grad)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from rapidash.report import _format as fmt
-from rapidash.report._phrases import estimate_text, metric_with_unit
+from rapidash.report._phrases import estimate_text, has_intervals, metric_with_unit
 from rapidash.report._sections import Section
 from rapidash.scale import Interval, extrapolate, fit_power_law
 from rapidash.study import Run, StudySummary, VariantSummary
@@ -13,10 +13,10 @@ from rapidash.study import Run, StudySummary, VariantSummary
 BEYOND: Final = 10  # how far a law is followed, in sizes of the largest training set
 LEARNING_TITLE: Final = "How errors fall with data"
 _TEXT: Final = (
-    "{metric}, the mean over seeds with its 95 % interval, by the number of training samples; every size trains for as "
-    "many steps. The exponent is that of error ~ samples^-x, fitted to all runs of a variant, with a 95 % bootstrap "
-    "interval over runs. The last column says what that law gives at {beyond}, {times} times the data, if it goes "
-    "on: nothing was trained there, and laws end where a network is too small or its training too short."
+    "{metric}, {over}, by the number of training samples; every size trains for as many steps. The exponent is that of "
+    "error ~ samples^-x, fitted to all runs of a variant, with a 95 % bootstrap interval over runs. The last column "
+    "says what that law gives at {beyond}, {times} times the data, if it goes on: nothing was trained there, and laws "
+    "end where a network is too small or its training too short."
 )
 
 
@@ -36,7 +36,8 @@ def learning_section(summary: StudySummary) -> Section | None:
         said += [f"no finished run at {fmt.listed(missing)} samples"] if missing else []
         notes += [f"{variant.letter} {variant.name}: {one}." for one in said]
     metric = metric_with_unit(summary)
-    text = _TEXT.format(metric=f"{metric[:1].upper()}{metric[1:]}", beyond=fmt.count(beyond), times=BEYOND)
+    over = "the mean over seeds with its 95 % interval" if has_intervals(summary) else "of one seed"
+    text = _TEXT.format(metric=f"{metric[:1].upper()}{metric[1:]}", over=over, beyond=fmt.count(beyond), times=BEYOND)
     head = ("variant", *map(fmt.count, sizes), "exponent", f"law at {fmt.count(beyond)}")
     return Section(LEARNING_TITLE, text, head, rows, notes)
 

@@ -61,7 +61,7 @@ def component_mlp(
     """
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
-    _check(x, residual, w1, w2, analysis, synthesis, dims)
+    _check(x, residual, *parameters, analysis, synthesis, dims)
     widths = x.shape[2], w1.shape[1], w2.shape[1]
     fits = len(analysis) <= MOST_COMPONENTS and not any(width % LANES for width in widths)
     if backend == "reference" or not fits or not _can_compile(x, residual, *parameters):
@@ -82,7 +82,18 @@ def _can_compile(*tensors: Tensor | None) -> bool:
 
 
 def _check(
-    x: Tensor, residual: Tensor | None, w1: Tensor, w2: Tensor, analysis: Tensor, synthesis: Tensor, dims: Sequence[int]
+    x: Tensor,
+    residual: Tensor | None,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    analysis: Tensor,
+    synthesis: Tensor,
+    dims: Sequence[int],
 ) -> None:
     if x.ndim != 3 or analysis.shape != (sum(dims), x.shape[1]) or synthesis.shape != (x.shape[1], sum(dims)):
         raise ValueError(
@@ -96,8 +107,18 @@ def _check(
         )
     if w2.shape[2] != w1.shape[1]:
         raise ValueError(f"w2 must take the {w1.shape[1]} channels that w1 gives, got {tuple(w2.shape)}")
-    if residual is not None and residual.shape != (*x.shape[:2], w2.shape[1]):
-        raise ValueError(f"residual must be {(*x.shape[:2], w2.shape[1])} to fit, got {tuple(residual.shape)}")
+    channels, hidden, out = x.shape[2], w1.shape[1], w2.shape[1]
+    expected = (
+        ("residual", residual, (*x.shape[:2], out)),
+        ("norm_weight", norm_weight, (channels,)),
+        ("norm_bias", norm_bias, (channels,)),
+        ("b1", b1, (hidden,)),
+        ("b2", b2, (out,)),
+        ("scale", scale, (out,)),
+    )
+    for name, tensor, shape in expected:
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} must be {shape} to fit x, w1 and w2, got {tuple(tensor.shape)}")
 
 
 @direct_op("rapidash::component_mlp")

@@ -82,7 +82,7 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> N
 
 def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, kernel = ctx.saved_tensors
-    if is_batched(grad):  # the older vmap has no rule for einsum, but for its parts
+    if is_batched(grad) or has_tangent(grad):  # the older vmap has no rule for einsum, but for its parts
         needs = ctx.needs_input_grad
         grad_x, grad_kernel = partial_gradients(spherical_conv_reference, (x, kernel), needs, grad)
         return grad_x, grad_kernel
