@@ -134,7 +134,7 @@ def figures(findings: Sequence[Finding]) -> str:
             numbers.setdefault(f"{found.figure} ({found.null:g} without the property)", []).append(str(place))
     if not numbers:
         return "No question was asked."
-    return "; ".join(f"of {parts.listed(places)}: {name}" for name, places in numbers.items()).capitalize() + "."
+    return "O" + "; ".join(f"of {parts.listed(places)}: {name}" for name, places in numbers.items())[1:] + "."
 
 
 def _unit(advice: Advice) -> str:

@@ -507,8 +507,7 @@ class Rapidash(nn.Module):
 
         if is_turned or type(basis) is not KernelBasis:
             return make()
-        weights = basis.linear_1.weight, basis.linear_1.bias, basis.linear_2.weight, basis.linear_2.bias
-        return self._kept_basis.value(make, basis, (self.grid, *weights))
+        return self._kept_basis.value(make, basis, (self.grid, *basis.parameters()))
 
     def _check_types(self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None) -> None:
         """Everything must have the type and the device of the network; scalars next to vectors take their type."""

@@ -30,9 +30,10 @@ class CachedKernel(TabulatedKernel):
         if not isinstance(weight, nn.Parameter):
             return self._refined(weight, self.make_basis())
         key = id(weight), self.reach
-        if key not in self.tables or not are_same([weight], self.tables[key][0]):
-            self.tables[key] = copies([weight]), KeptTable(self._refined(weight, self.make_basis()))
-        return self.tables[key][1]
+        kept = self.tables.get(key)  # read once: another thread may clear them
+        if kept is None or not are_same([weight], kept[0]):
+            kept = self.tables[key] = copies([weight]), KeptTable(self._refined(weight, self.make_basis()))
+        return kept[1]
 
 
 class KernelTable(nn.Module):

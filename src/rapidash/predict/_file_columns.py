@@ -27,21 +27,23 @@ _LARGEST: Final = 2**31
 def file_columns(cloud: FileCloud, taken: Iterable[str]) -> dict[str, NDArray[Any]]:
     """The numbers of every point beside its position, by name as in ply, each (N,).
 
-    A name that a prediction has gets ``_of_file`` behind it.
+    A name that a prediction or another column has gets ``_of_file`` behind it.
 
     Args:
         cloud: of a file.
         taken: names of the columns of predictions.
     """
-    size, used, found = len(cloud.arrays["pos"]), set(taken), {}
+    size, used, found = len(cloud.arrays["pos"]), {"x", "y", "z", *taken}, {}
     for name, array in cloud.arrays.items():
         if name == "pos" or array.dtype.kind not in "fiub" or array.shape[:1] != (size,):
             continue
         columns = array.reshape(size, -1).T
         parts = _PARTS.get(name, ()) if len(columns) == 3 else (name,) if len(columns) == 1 else ()
         for part, column in zip(parts or [f"{name}_{index}" for index in range(len(columns))], columns):
-            free = part if part not in used else f"{part}_of_file"
-            found[free.replace(" ", "_")] = _typed(part, column)
+            free = part.replace(" ", "_")
+            while free in used or free in found:
+                free += "_of_file"
+            found[free] = _typed(part, column)
     return found
 
 
