@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import Radius, safe_norm
-from rapidash.models._baseline import Baseline
+from rapidash.geometry import safe_norm
 from rapidash.models._baseline_config import BaselineConfig
-from rapidash.models._network import Interface, RapidashOutput, Takes
-from rapidash.models._point_network import scalars_and_vectors
+from rapidash.models._network import Interface, Takes
+from rapidash.models._radial_baseline import RadialBaseline
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class PaiNNConfig(BaselineConfig):
         return PaiNN(self, io)
 
 
-class PaiNN(Baseline):
+class PaiNN(RadialBaseline):
     r"""Scalars s and vectors v at every point, which start as an embedding and as 0.
 
     A layer takes in the other points j over the edges j -> i, and then mixes the channels of each point:
@@ -64,14 +63,10 @@ class PaiNN(Baseline):
         molecular spectra", ICML 2021, arXiv:2102.03150.
     """
 
-    reach: Tensor
-
     def __init__(self, config: PaiNNConfig, io: Interface) -> None:
         super().__init__(config, io)
         width = config.channels
-        (rule,) = self.rules
-        self.has_cutoff, self.num_radial = isinstance(rule, Radius), config.num_radial
-        self.register_buffer("reach", torch.tensor(rule.r if isinstance(rule, Radius) else 1.0))
+        self.num_radial = config.num_radial
         self.embedding = nn.Linear(io.in_scalars, width)
         self.layers = nn.ModuleList(
             PaiNNLayer(width, config.num_radial + io.in_pairs) for _ in range(config.num_layers)
@@ -81,8 +76,7 @@ class PaiNN(Baseline):
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (N, C) and vectors (N, C, D) after the last layer."""
-        edges = self.rules[0](pos, batch)
-        source, target = edges = edges[:, edges[0] != edges[1]]
+        source, target = edges = self.edges_of(pos, batch)
         offset = pos[source] - pos[target]
         r = safe_norm(offset)
         direction = offset / (r + (r == 0))[:, None]
@@ -97,32 +91,6 @@ class PaiNN(Baseline):
         """sin(n pi r / r_c) / r, whose limit at 0 is n pi / r_c; in units of 1 / r_c."""
         n = torch.arange(1, self.num_radial + 1).to(r)
         return math.pi * n * torch.sinc(n * (r / self.reach)[:, None])
-
-    def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N F D"]) -> RapidashOutput:
-        """Scalars and factors of the vectors from the features."""
-        found = self.head(features)
-        if self.vector_mix is None:
-            return scalars_and_vectors(found, self.io)
-        factors = found[:, self.io.out_scalars :, None]
-        vectors = factors * self.vector_mix(moved.transpose(1, 2)).transpose(1, 2)
-        return RapidashOutput(found[:, : self.io.out_scalars], vectors)
-
-    @torch.no_grad()
-    def calibrate(
-        self,
-        pos: Float[Tensor, "N D"],
-        batch: Int[Tensor, " N"],
-        *,
-        scalars: Float[Tensor, "N Cs"] | None = None,
-        vectors: Float[Tensor, "N Cv D"] | None = None,
-        pairs: Float[Tensor, "N P"] | None = None,
-    ) -> None:
-        """Without a cutoff: set r_c to 1.5 times the largest distance over an edge of this batch."""
-        super().calibrate(pos, batch, scalars=scalars, vectors=vectors, pairs=pairs)
-        source, target = self.rules[0](pos, batch)
-        largest = float((pos[source] - pos[target]).norm(dim=1).max()) if len(source) else 0.0
-        if not self.has_cutoff and largest > 0:
-            self.reach.fill_(1.5 * largest)
 
 
 class PaiNNLayer(nn.Module):
