@@ -13,6 +13,9 @@ from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._network import Interface, Takes
 from rapidash.models._radial_baseline import RadialBaseline
 
+LARGEST_CHANGE = 10.0  # of a channel by a layer that has not been trained, root mean square
+MOST_HALVINGS = 100  # of the weights of a layer
+
 
 @dataclass(frozen=True)
 class PaiNNConfig(BaselineConfig):
@@ -76,21 +79,62 @@ class PaiNN(RadialBaseline):
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (N, C) and vectors (N, C, D) after the last layer."""
+        s, v = self.embedding(scalars), pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
+        seen = self.seen(pos, batch, pairs)
+        for layer in self.layers:
+            s, v = layer(s, v, *seen)
+        return s, v
+
+    def seen(self, pos: Tensor, batch: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All that a layer sees of the edges, see `PaiNNLayer`."""
         source, target = edges = self.edges_of(pos, batch)
         offset = pos[source] - pos[target]
         r = safe_norm(offset)
         direction = offset / (r + (r == 0))[:, None]
         window = ((math.pi / self.reach * r).cos() + 1) / 2 if self.has_cutoff else torch.ones_like(r)
         seen = torch.cat([self.radial(r), pairs[source] * pairs[target]], dim=1)
-        s, v = self.embedding(scalars), pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
-        for layer in self.layers:
-            s, v = layer(s, v, seen, window, direction, edges)
-        return s, v
+        return seen, window, direction, edges
 
     def radial(self, r: Float[Tensor, " E"]) -> Float[Tensor, "E R"]:
         """sin(n pi r / r_c) / r, whose limit at 0 is n pi / r_c; in units of 1 / r_c."""
         n = torch.arange(1, self.num_radial + 1).to(r)
         return math.pi * n * torch.sinc(n * (r / self.reach)[:, None])
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        pos: Float[Tensor, "N D"],
+        batch: Int[Tensor, " N"],
+        *,
+        scalars: Float[Tensor, "N Cs"] | None = None,
+        vectors: Float[Tensor, "N Cv D"] | None = None,
+        pairs: Float[Tensor, "N P"] | None = None,
+    ) -> None:
+        """Set r_c, and halve the last weights of layers until none adds more than 10 (root mean square) to a channel.
+
+        What a layer adds grows with the third power of what comes in: inputs of 10 become 1e30 in three layers. Layers
+        that add less are left as they are.
+        """
+        super().calibrate(pos, batch, scalars=scalars, vectors=vectors, pairs=pairs)
+        if len(pos) == 0:
+            return
+        s = self.embedding(pos.new_zeros(len(pos), 0) if scalars is None else scalars)
+        v = pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
+        seen = self.seen(pos, batch, pos.new_zeros(len(pos), 0) if pairs is None else pairs)
+        for layer in self.layers:
+            for _ in range(MOST_HALVINGS):
+                new_s, new_v = layer(s, v, *seen)
+                if max(rms(new_s - s), rms(new_v - v)) <= LARGEST_CHANGE:  # not so for one that is not finite
+                    break
+                for part in (layer.message[-1], layer.update[-1]):
+                    part.weight.mul_(0.5)
+                    part.bias.mul_(0.5)
+            s, v = layer(s, v, *seen)
+
+
+def rms(values: Tensor) -> float:
+    """Root mean square."""
+    return float(values.square().mean().sqrt())
 
 
 class PaiNNLayer(nn.Module):
