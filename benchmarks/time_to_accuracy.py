@@ -14,6 +14,7 @@ validations are those of the design. Times are of the processor: what else the m
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -37,7 +38,7 @@ from rapidash.models import NetworkConfig, PaiNNConfig, SchNetConfig
 from rapidash.nn import used_parameters
 from rapidash.study import RunConfig, StudyDesign, get_design, with_steps
 from rapidash.tasks import get_task
-from rapidash.train import Setup, step_costs, train
+from rapidash.train import Setup, TrainingDivergedError, step_costs, train
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._training import Training
 
@@ -129,26 +130,33 @@ def inference_seconds(model: nn.Module, batch: object, rounds: int = 11) -> floa
 
 
 def trained(config: RunConfig) -> Row:
-    """Train a network, and test it; what has to be compiled for its steps is compiled before the clock runs."""
+    """Train a network, and test it; what has to be compiled for its steps is compiled before the clock runs.
+
+    The errors of a training that diverges are infinite.
+    """
     task = get_task(config.task, **config.task_options)
     train_set, val_set = task.dataset("train"), task.dataset("val")
     seconds_of_first_step(config, task, train_set)
     model = build_model(task, config.variant, seed=config.seed)
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
-        result = train(
-            model, task, config.train, train_set=train_set, val_set=val_set, seed=config.seed, run_dir=folder,
-            progress=False,
-        )  # fmt: skip
+        try:
+            result = train(
+                model, task, config.train, train_set=train_set, val_set=val_set, seed=config.seed, run_dir=folder,
+                progress=False,
+            )  # fmt: skip
+            error = result.best_val_error
+        except TrainingDivergedError:
+            error = math.inf
         seconds = time.process_time() - started
-    test = evaluate(model, task, task.dataset("test"), batch_size=TEST_BATCH)
-    return {"seconds": seconds, "val_error": result.best_val_error, "test_error": test.mean, "unit": task.unit}
+    test = evaluate(model, task, task.dataset("test"), batch_size=TEST_BATCH).mean if math.isfinite(error) else error
+    return {"seconds": seconds, "val_error": error, "test_error": test, "unit": task.unit}
 
 
 def kept(path: Path, make: Callable[[], Row]) -> Row:
     """The content of a file, which is made and written if it is not there."""
     if not path.is_file():
-        atomic_write(path, json.dumps(make(), indent=1, allow_nan=False) + "\n")
+        atomic_write(path, json.dumps(make(), indent=1) + "\n")
     found: Row = json.loads(path.read_text(encoding="utf-8"))
     return found
 

@@ -13,7 +13,7 @@ from rapidash.models._baseline_config import BaselineConfig
 from rapidash.models._network import Interface, Takes
 from rapidash.models._radial_baseline import RadialBaseline
 
-LARGEST_CHANGE = 10.0  # of a channel by a layer that has not been trained, root mean square
+LARGEST_CHANGE = 1.0  # of a channel by a layer that has not been trained, root mean square
 MOST_HALVINGS = 100  # of the weights of a layer
 
 
@@ -110,7 +110,7 @@ class PaiNN(RadialBaseline):
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> None:
-        """Set r_c, and halve the last weights of layers until none adds more than 10 (root mean square) to a channel.
+        """Set r_c, and halve the last weights of layers until none adds more than 1 (root mean square) to a channel.
 
         What a layer adds grows with the third power of what comes in: inputs of 10 become 1e30 in three layers. Layers
         that add less are left as they are.
