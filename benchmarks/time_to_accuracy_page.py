@@ -89,7 +89,7 @@ def figure(trainings: list[Row], path: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams |= {"svg.hashsalt": "rapidash", "font.size": 9}
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     tasks, networks = (list(dict.fromkeys(row[name] for row in trainings)) for name in ("task", "network"))
     drawing, axes = pyplot.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.9), layout="constrained", squeeze=False)
@@ -100,9 +100,13 @@ def figure(trainings: list[Row], path: Path) -> None:
         unit = next(row["unit"] for row in trainings if row["task"] == task)
         axis.set(xscale="log", yscale="log", xlabel="seconds of one core", ylabel=f"test error ({unit})")
         axis.set_title(NAMES[task])
+        for line in (axis.xaxis, axis.yaxis):
+            line.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            line.set_major_formatter("{x:g}")
+            line.set_minor_formatter(ticker.NullFormatter())
         axis.grid(color="#e4e7eb", which="both")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+    drawing.legend(handles, labels, loc="outside lower center", ncols=min(2 * len(tasks), len(labels)), frameon=False)
     drawing.savefig(path, metadata={"Date": None})
 
 

@@ -43,7 +43,7 @@ def test_the_page_has_a_row_for_each_network_and_says_what_is_missing(tmp_path: 
     assert "| SchNet | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 30 (9 s) |" in text
     assert "Command: `this`" in text
     assert "Not in the table: NequIP (not " in text
-    rows = list(csv.DictReader((tmp_path / "time_to_accuracy.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "time_to_accuracy.csv").read_text().splitlines()))
     assert [row["test_error"] for row in rows] == ["1.0", "2.0", "7.0", "9.0", "30.0"]
     assert "</svg>" in (tmp_path / "time_to_accuracy.svg").read_text()
 
