@@ -151,7 +151,7 @@ FEATURES = {  # code that needs an extra, and what it says without it
     "list(read_valued_clouds(empty('.sdf')))": "sdf files need RDKit: pip install 'rapidash[mol]'",
     "list(read_valued_clouds(empty('.stl')))": "obj and stl files need trimesh: pip install 'rapidash[mesh]'",
     "list(read_valued_clouds(empty('.parquet')))": "parquet files need pyarrow: pip install 'rapidash[tables]'",
-    "_perception._rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
+    "_perception.find_rdkit()": "validity of molecules needs RDKit: pip install 'rapidash[mol]'",
     "DGCNNConfig().check_libraries()": 'the baseline DGCNN needs torch_geometric: pip install "rapidash[study]"',
 }
 TRY_ALL = """

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from rapidash.advise import Finding, Target, diagnose
+from rapidash.advise import _target as target_module
 from rapidash.advise._descriptors import describe, unit_of
 from rapidash.advise._diagnosis import aligned, turned
 from rapidash.advise._finding import Asked, clouds_needed
 from rapidash.advise._gain import Estimate, gain
 from rapidash.data import CloudDataset, Field
 from rapidash.datasets import planted_group_dataset
-from rapidash.groups import SE, SO, Position
+from rapidash.groups import SE, SO, Position, Scalar
 
 NUM, POINTS = 240, 8
 
@@ -240,3 +241,18 @@ def test_rotations_of_the_pose_control_are_about_the_centroid() -> None:
     found = asked(clouds() + 100.0, None, "pose")
     assert found["pose"].says == "no"
     assert SO(3).dim == 3
+
+
+def test_a_class_that_no_cloud_has_is_no_number_of_the_target() -> None:
+    """Labels of points 0 and 2 of three classes, in shares 1/2, 1/4, ... of four points; a constant column leaves."""
+    labels = torch.tensor([[0, 0, 2, 2], [0, 2, 2, 2]]).repeat(20, 1)
+    tensors = {"pos": torch.randn(160, 3, generator=torch.Generator().manual_seed(0)), "part": labels.reshape(-1)}
+    tensors["heat"] = torch.stack([tensors["part"].float(), torch.ones(160)], dim=1)
+    fields = {"pos": Field(Position()), "part": Field(Scalar()), "heat": Field(Scalar())}
+    data = CloudDataset(tensors, fields, torch.full((40,), 4))
+    part, heat = target_module._targets(data.batch(torch.arange(40)), ["part", "heat"])
+    assert part.values[:2].tolist() == [[0.5, 0.5], [0.25, 0.75]]
+    assert heat.values.shape == (40, 1)
+    assert heat.values.std().item() == pytest.approx(1.0)
+    (found,) = diagnose(data.subset(torch.arange(40)), part, only=["pose tells"])
+    assert found.says in ("no", "cannot tell")

@@ -127,7 +127,7 @@ def test_a_terminal_shows_how_many_are_drawn(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert run("sample", str(folder), "--num", "3", "--out", str(tmp_path / "a.npz")) == 0
     assert "3/3" in capsys.readouterr().err
-    assert run("sample", str(folder), "--num", "3", "--out", str(tmp_path / "a.npz"), "--quiet") == 0
+    assert run("sample", str(folder), "--num", "3", "--out", str(tmp_path / "b.npz"), "--quiet") == 0
     assert not capsys.readouterr().err
 
 

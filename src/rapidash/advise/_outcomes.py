@@ -187,13 +187,12 @@ def fitted(outcomes: Sequence[tuple[Outcome, Raced]]) -> list[tuple[Rule, float,
         for prefers in ("never", "uniform", "silent", "always"):
             if (ties == 0.0) != (prefers == "never"):
                 continue
-            for transfer in (0.05, 0.15, 0.3):
-                rule = Rule(ties, prefers, transfer, RULE.fitted_on)
-                names = [named_by(rule, raced, outcome) for outcome, raced in outcomes]
-                pairs = list(zip((outcome for outcome, _ in outcomes), names, strict=True))
-                regret = float(np.mean([math.expm1(outcome.regret(name)) for outcome, name in pairs]))
-                right = float(np.mean([outcome.is_right(name) for outcome, name in pairs]))
-                found.append((rule, regret, right))
+            rule = Rule(ties, prefers, RULE.transfer, RULE.fitted_on)
+            names = [named_by(rule, raced, outcome) for outcome, raced in outcomes]
+            pairs = list(zip((outcome for outcome, _ in outcomes), names, strict=True))
+            regret = float(np.mean([math.expm1(outcome.regret(name)) for outcome, name in pairs]))
+            right = float(np.mean([outcome.is_right(name) for outcome, name in pairs]))
+            found.append((rule, regret, right))
     return sorted(found, key=lambda entry: (round(entry[1], 6), entry[0].ties))
 
 

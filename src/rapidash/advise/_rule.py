@@ -84,7 +84,7 @@ RULE: Final = Rule(
     transfer=0.3,
     fitted_on=(
         "12 cells of 5 data sets, trainings of 8 s (rapidash advise --trial fit): none "
-        "of 39 had less regret; logarithms of ratios changed by 0.26 and 0.41 over one and two rounds"
+        "of 13 had less regret; logarithms of ratios changed by 0.26 and 0.41 over one and two rounds"
     ),
 )
 

@@ -12,6 +12,7 @@ from rapidash.groups import Position, Scalar, Vector
 from rapidash.methods import Task, Variant, build_model
 
 _FEW = 4  # clouds on which it is found out
+_SAME = 1e-6  # a spread relative to the size that is rounding
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Target:
     Args:
         name: of the field.
         words: the numbers in words, e.g. ``"the length of dipole"``.
-        values: (B, K) numbers in units of their standard deviation, or 0 and 1 for every class.
+        values: (B, K) numbers in units of their standard deviation, shares of classes, or 0 and 1 for every class; of
+            those of a point none that are the same for all clouds.
         label: (B,) the class of each cloud, None where it has none.
         vectors: (B, D) the mean vector of each cloud, None where the target has none.
     """
@@ -77,13 +79,13 @@ def _targets(batch: CloudBatch, names: list[str]) -> Iterator[Target]:
             number = 1 + int(tensor.max())
             each = torch.nn.functional.one_hot(tensor.reshape(-1).long(), number).double()
             if at_points:
-                yield Target(name, f"the shares of {name} in a cloud", _means(each, batch))
+                yield Target(name, f"the shares of {name} in a cloud", _varying(_means(each, batch)))
             else:
                 yield Target(name, name, each, tensor.reshape(-1).long())
         elif isinstance(kind, Scalar):
             each = tensor.reshape(len(tensor), -1).double()
             words = f"the mean of {name} in a cloud" if at_points else name
-            yield Target(name, words, _standard(_means(each, batch) if at_points else each))
+            yield Target(name, words, _standard(_varying(_means(each, batch) if at_points else each)))
         elif isinstance(kind, Vector | Position) and tensor.dim() == 2:
             vectors, words = tensor.double(), f"the length of {name}"
             if isinstance(kind, Position) and at_points:
@@ -97,6 +99,12 @@ def _targets(batch: CloudBatch, names: list[str]) -> Iterator[Target]:
 def _means(values: Float[Tensor, "N K"], batch: CloudBatch) -> Float[Tensor, "B K"]:
     total = values.new_zeros(batch.num_clouds, values.shape[1]).index_add(0, batch.batch, values)
     return total / batch.num_points[:, None]
+
+
+def _varying(values: Float[Tensor, "B K"]) -> Float[Tensor, "B V"]:
+    """Without the columns that are the same for all clouds, such as the share of a class that none has; else all."""
+    varies = values.std(dim=0) > _SAME * values.abs().amax(dim=0)
+    return values[:, varies] if bool(varies.any()) else values
 
 
 def _standard(values: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:

@@ -213,7 +213,10 @@ def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) ->
             for outcome, raced in pairs
         ]
         outcomes = [outcome for outcome, _ in pairs]
-    lines = [f"{len(outcomes)} cells, {len({outcome.data for outcome in outcomes})} data sets; rule: {RULE}", ""]
+    lines = [
+        f"{len(outcomes)} cells, {len({outcome.data for outcome in outcomes})} data sets; rule: {_in_short(RULE)}",
+        "",
+    ]
     lines.append(f"{'policy':<28}  {'right':<22}  mean regret")
     for score in scores(outcomes):
         share = f"{score.right[0]:.2f} [{score.right[1]:.2f}, {score.right[2]:.2f}]"
@@ -228,17 +231,18 @@ def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) ->
     if half == "fit":
         lines += ["", "rules by mean regret on these cells, the best first:"]
         for rule, regret, right in fitted(pairs)[:8]:
-            lines.append(
-                f"ties={rule.ties:g} prefers={rule.prefers} transfer={rule.transfer:g}: "
-                f"regret {regret:.4f}, right {right:.2f}"
-            )
+            lines.append(f"{_in_short(rule)}: regret {regret:.4f}, right {right:.2f}")
         lines += [
             "",
-            "changes of the logarithm of a ratio to the finalists, from the last round of a variant to the study:",
+            "change of the logarithm of a ratio to the finalists, from a variant's last round to the study:",
         ]
         for missed, (change, num) in changes_of_ratios(pairs).items():
-            lines.append(f"{missed} rounds missed: {change:.2f} ({num} variants)")
+            lines.append(f"rounds missed: {missed}, change {change:.2f} ({num} variants)")
     return "\n".join(lines)
+
+
+def _in_short(rule: Rule) -> str:
+    return "the least error" if rule.prefers == "never" else f"prefers symmetry: {rule.prefers}, ties {rule.ties:g}"
 
 
 def planted_text(outcomes: Sequence[Outcome]) -> str:
