@@ -122,13 +122,13 @@ class PaiNN(RadialBaseline):
         v = pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
         seen = self.seen(pos, batch, pos.new_zeros(len(pos), 0) if pairs is None else pairs)
         for layer in self.layers:
+            assert isinstance(layer, PaiNNLayer)
             for _ in range(MOST_HALVINGS):
                 new_s, new_v = layer(s, v, *seen)
                 if max(rms(new_s - s), rms(new_v - v)) <= LARGEST_CHANGE:  # not so for one that is not finite
                     break
-                for part in (layer.message[-1], layer.update[-1]):
-                    part.weight.mul_(0.5)
-                    part.bias.mul_(0.5)
+                for parameter in (*layer.message[-1].parameters(), *layer.update[-1].parameters()):
+                    parameter.mul_(0.5)
             s, v = layer(s, v, *seen)
 
 
