@@ -93,6 +93,7 @@ def test_names_of_the_library_are_of_its_kinds() -> None:
         "transformer",
         "message-passing",
         "PaiNN",
+        "SchNet",
         "graph-network",
         "equitabpfn",
         "fixed-head-pfn",

@@ -113,6 +113,7 @@ NETWORKS: Registry[Any] = Registry(
         "transformer": "rapidash.models:TransformerConfig",
         "message-passing": "rapidash.models:MessagePassingConfig",
         "PaiNN": "rapidash.models:PaiNNConfig",
+        "SchNet": "rapidash.models:SchNetConfig",
         "graph-network": "rapidash.models:GraphNetworkConfig",
         "equitabpfn": "rapidash.symmetrize.tabular:EquiTabPFNConfig",
         "fixed-head-pfn": "rapidash.symmetrize.tabular:FixedHeadPFNConfig",

@@ -94,6 +94,21 @@ def test_messages_end_smoothly_at_the_cutoff() -> None:
     assert abs(energy_and_force(edge - 0.2)[0] - outside[0]) > 1e-6
 
 
+def test_calibration_takes_large_inputs_down_and_leaves_small_ones_alone() -> None:
+    """Positions and charges as of particles in a large box: three layers would be at 1e30."""
+    x = random_inputs(3, 0, sizes=(5, 4))
+    for factor, changed in ((1.0, 0), (20.0, 3)):
+        model = built(channels=32, num_layers=3, num_radial=20)
+        before = [layer.update[-1].weight.clone() for layer in model.layers]
+        scalars = factor * x.scalars
+        model.calibrate(x.pos, x.batch, scalars=scalars, pairs=x.pairs)
+        ratios = [float((old / layer.update[-1].weight).mean().detach()) for old, layer in zip(before, model.layers)]
+        assert all(math.log2(ratio) == pytest.approx(round(math.log2(ratio))) for ratio in ratios)
+        assert sum(ratio > 1.5 for ratio in ratios) == changed
+        out = model(x.pos, x.batch, scalars=scalars, pairs=x.pairs)
+        assert float(out.scalars.detach().abs().max()) < 1e4
+
+
 def test_points_on_top_of_each_other_have_finite_outputs_and_gradients() -> None:
     model, pos = (
         built(Interface(in_scalars=1, level="graph")),

@@ -23,6 +23,7 @@ from rapidash.models import (
     RapidashConfig,
     RapidashOutput,
     RenderedCNNConfig,
+    SchNetConfig,
     Takes,
     TransformerConfig,
 )
@@ -45,6 +46,8 @@ NETWORK_CASES = {
     "DGCNN, dynamic": DGCNNConfig(channels=8, num_layers=2, edges="knn-2", is_dynamic=True, norm="batch"),
     "PaiNN": PaiNNConfig(channels=8, num_layers=2, num_radial=4),
     "PaiNN in the plane": PaiNNConfig(symmetry="E(2)", channels=8, num_layers=1, edges="radius-1.5"),
+    "SchNet": SchNetConfig(channels=8, num_layers=2, num_radial=6),
+    "SchNet in the plane": SchNetConfig(symmetry="E(2)", channels=8, num_layers=1, edges="radius-1.5"),
     "transformer": TransformerConfig(channels=8, num_layers=2, num_heads=2),
     "transformer in the plane": TransformerConfig(symmetry="T(2)", channels=8, num_layers=1),
     "messages": MessagePassingConfig(channels=8, num_layers=2),

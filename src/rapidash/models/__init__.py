@@ -25,6 +25,7 @@ from rapidash.models._painn import PaiNN, PaiNNConfig
 from rapidash.models._point_network import PointNetwork
 from rapidash.models._rapidash import Rapidash
 from rapidash.models._rendered_cnn import RenderedCNN, RenderedCNNConfig
+from rapidash.models._schnet import SchNet, SchNetConfig
 from rapidash.models._self_check import ENTRY as ANSWERS
 from rapidash.models._self_check import answers, check_answers
 from rapidash.models._stress import Stressed, forces_and_stress
@@ -71,6 +72,8 @@ __all__ = [
     "RapidashOutput",
     "RenderedCNN",
     "RenderedCNNConfig",
+    "SchNet",
+    "SchNetConfig",
     "SignalGCNN",
     "SignalGCNNConfig",
     "Stressed",

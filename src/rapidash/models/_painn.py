@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import Radius, safe_norm
-from rapidash.models._baseline import Baseline
+from rapidash.geometry import safe_norm
 from rapidash.models._baseline_config import BaselineConfig
-from rapidash.models._network import Interface, RapidashOutput, Takes
-from rapidash.models._point_network import scalars_and_vectors
+from rapidash.models._network import Interface, Takes
+from rapidash.models._radial_baseline import RadialBaseline
+
+LARGEST_CHANGE = 1.0  # of a channel by a layer that has not been trained, root mean square
+MOST_HALVINGS = 100  # of the weights of a layer
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PaiNNConfig(BaselineConfig):
         return PaiNN(self, io)
 
 
-class PaiNN(Baseline):
+class PaiNN(RadialBaseline):
     r"""Scalars s and vectors v at every point, which start as an embedding and as 0.
 
     A layer takes in the other points j over the edges j -> i, and then mixes the channels of each point:
@@ -64,14 +66,10 @@ class PaiNN(Baseline):
         molecular spectra", ICML 2021, arXiv:2102.03150.
     """
 
-    reach: Tensor
-
     def __init__(self, config: PaiNNConfig, io: Interface) -> None:
         super().__init__(config, io)
         width = config.channels
-        (rule,) = self.rules
-        self.has_cutoff, self.num_radial = isinstance(rule, Radius), config.num_radial
-        self.register_buffer("reach", torch.tensor(rule.r if isinstance(rule, Radius) else 1.0))
+        self.num_radial = config.num_radial
         self.embedding = nn.Linear(io.in_scalars, width)
         self.layers = nn.ModuleList(
             PaiNNLayer(width, config.num_radial + io.in_pairs) for _ in range(config.num_layers)
@@ -81,31 +79,26 @@ class PaiNN(Baseline):
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (N, C) and vectors (N, C, D) after the last layer."""
-        edges = self.rules[0](pos, batch)
-        source, target = edges = edges[:, edges[0] != edges[1]]
+        s, v = self.embedding(scalars), pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
+        seen = self.seen(pos, batch, pairs)
+        for layer in self.layers:
+            s, v = layer(s, v, *seen)
+        return s, v
+
+    def seen(self, pos: Tensor, batch: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All that a layer sees of the edges, see `PaiNNLayer`."""
+        source, target = edges = self.edges_of(pos, batch)
         offset = pos[source] - pos[target]
         r = safe_norm(offset)
         direction = offset / (r + (r == 0))[:, None]
         window = ((math.pi / self.reach * r).cos() + 1) / 2 if self.has_cutoff else torch.ones_like(r)
         seen = torch.cat([self.radial(r), pairs[source] * pairs[target]], dim=1)
-        s, v = self.embedding(scalars), pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
-        for layer in self.layers:
-            s, v = layer(s, v, seen, window, direction, edges)
-        return s, v
+        return seen, window, direction, edges
 
     def radial(self, r: Float[Tensor, " E"]) -> Float[Tensor, "E R"]:
         """sin(n pi r / r_c) / r, whose limit at 0 is n pi / r_c; in units of 1 / r_c."""
         n = torch.arange(1, self.num_radial + 1).to(r)
         return math.pi * n * torch.sinc(n * (r / self.reach)[:, None])
-
-    def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N F D"]) -> RapidashOutput:
-        """Scalars and factors of the vectors from the features."""
-        found = self.head(features)
-        if self.vector_mix is None:
-            return scalars_and_vectors(found, self.io)
-        factors = found[:, self.io.out_scalars :, None]
-        vectors = factors * self.vector_mix(moved.transpose(1, 2)).transpose(1, 2)
-        return RapidashOutput(found[:, : self.io.out_scalars], vectors)
 
     @torch.no_grad()
     def calibrate(
@@ -117,12 +110,31 @@ class PaiNN(Baseline):
         vectors: Float[Tensor, "N Cv D"] | None = None,
         pairs: Float[Tensor, "N P"] | None = None,
     ) -> None:
-        """Without a cutoff: set r_c to 1.5 times the largest distance over an edge of this batch."""
+        """Set r_c, and halve the last weights of layers until none adds more than 1 (root mean square) to a channel.
+
+        What a layer adds grows with the third power of what comes in: inputs of 10 become 1e30 in three layers. Layers
+        that add less are left as they are.
+        """
         super().calibrate(pos, batch, scalars=scalars, vectors=vectors, pairs=pairs)
-        source, target = self.rules[0](pos, batch)
-        largest = float((pos[source] - pos[target]).norm(dim=1).max()) if len(source) else 0.0
-        if not self.has_cutoff and largest > 0:
-            self.reach.fill_(1.5 * largest)
+        if len(pos) == 0:
+            return
+        s = self.embedding(pos.new_zeros(len(pos), 0) if scalars is None else scalars)
+        v = pos.new_zeros(len(pos), self.config.channels, pos.shape[1])
+        seen = self.seen(pos, batch, pos.new_zeros(len(pos), 0) if pairs is None else pairs)
+        for layer in self.layers:
+            assert isinstance(layer, PaiNNLayer)
+            for _ in range(MOST_HALVINGS):
+                new_s, new_v = layer(s, v, *seen)
+                if max(rms(new_s - s), rms(new_v - v)) <= LARGEST_CHANGE:  # not so for one that is not finite
+                    break
+                for parameter in (*layer.message[-1].parameters(), *layer.update[-1].parameters()):
+                    parameter.mul_(0.5)
+            s, v = layer(s, v, *seen)
+
+
+def rms(values: Tensor) -> float:
+    """Root mean square."""
+    return float(values.square().mean().sqrt())
 
 
 class PaiNNLayer(nn.Module):

@@ -6,6 +6,7 @@ from rapidash.models import BaselineConfig
 _NEIGHBORS = {
     "EGNN": ("E(3) on R3", "another network of the same symmetry: EGNN of egnn-pytorch"),
     "PaiNN": ("E(3) on R3", "another network of the same symmetry: PaiNN, with vectors at every point"),
+    "SchNet": ("E(3) on R3", "another network of the same symmetry: SchNet of torch_geometric, scalars of distances"),
     "DGCNN": ("T(3) on R3", "another network of the same symmetry: edge convolutions of torch_geometric"),
     "transformer": ("T(3) on R3", "another network of the same symmetry: attention among all points"),
 }

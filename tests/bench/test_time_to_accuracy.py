@@ -1,0 +1,67 @@
+"""The bench of error against time: what it compares, what it chooses, and the page that it writes."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # scripts there import each other
+
+import time_to_accuracy as bench  # noqa: E402
+import time_to_accuracy_page as page  # noqa: E402
+
+
+def training(network: str, seed: int, rate: float, val: float, test: float, seconds: float = 9.0) -> dict[str, Any]:
+    names = {"task": "md", "network": network, "budget": 10.0, "seed": seed, "rate": rate, "steps": 5}
+    return names | {"seconds": seconds, "val_error": val, "test_error": test, "unit": "meV/A"}
+
+
+TRAININGS = [
+    training("EGNN", 0, 1.0, 5.0, 1.0),
+    training("EGNN", 1, 1.0, 3.0, 2.0),
+    training("EGNN", 0, 2.0, 2.0, 7.0, 11.0),
+    training("EGNN", 1, 2.0, 4.0, 9.0, 13.0),
+    training("SchNet", 0, 1.0, 1.0, 30.0),
+]
+
+
+def test_validation_chooses_the_rate_and_the_test_error_is_a_mean_over_seeds() -> None:
+    """3 against 4 on validation: the second rate, whose test errors 7 and 9 are larger."""
+    assert page.points(TRAININGS, "md", "EGNN") == [(10.0, 12.0, 8.0)]
+    assert page.points(TRAININGS, "md", "SchNet") == [(10.0, 9.0, 30.0)]
+
+
+def test_the_page_has_a_row_for_each_network_and_says_what_is_missing(tmp_path: Path) -> None:
+    times = {"first_step": 1.5, "step": 0.02, "small": 0.003, "large": 0.04, "parameters": 1234}
+    speeds = [{"task": "md", "network": name, "samples_per_second": 250.0} | times for name in ("EGNN", "SchNet")]
+    page.write(speeds, TRAININGS, tmp_path, command="this")
+    text = (tmp_path / "time_to_accuracy.md").read_text()
+    assert "| EGNN | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 8 (12 s) |" in text
+    assert "| SchNet | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 30 (9 s) |" in text
+    assert "Command: `this`" in text
+    assert "Not in the table: NequIP (not " in text
+    rows = list(csv.DictReader((tmp_path / "time_to_accuracy.csv").read_text().splitlines()))
+    assert [row["test_error"] for row in rows] == ["1.0", "2.0", "7.0", "9.0", "30.0"]
+    assert "</svg>" in (tmp_path / "time_to_accuracy.svg").read_text()
+
+
+@pytest.mark.parametrize("task", bench.TASKS)
+def test_networks_are_those_of_the_full_design_with_twelve_orientations(task: str) -> None:
+    design = bench.get_design(task, full=True)
+    own = {variant.name: variant.model for variant in design.variants}
+    found = bench.networks(design)
+    assert tuple(found) == bench.NETWORKS
+    assert (found["E(3) on R3"], found["EGNN"]) == (own["E(3) on R3"], own["EGNN"])
+    maps = [(found[name].num_orientations, found[name].orientation_mlp) for name in bench.NETWORKS[1:3]]
+    assert maps == [(12, "pointwise"), (12, "bandlimited")]
+    assert found["PaiNN"].edges == found["SchNet"].edges == own["E(3) on R3"].edges
+    settings = bench.configuration(task, "SchNet", 3, 0.5).train
+    assert (settings.learning_rate, settings.threads) == (design.train.learning_rate / 2, 1)
+
+
+def test_what_has_been_measured_is_not_measured_again(tmp_path: Path) -> None:
+    assert bench.kept(tmp_path / "a.json", lambda: {"step": 1.5}) == {"step": 1.5}
+    assert bench.kept(tmp_path / "a.json", lambda: {"step": 2.5}) == {"step": 1.5}
