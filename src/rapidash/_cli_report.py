@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rapidash._cli_options import add_reference
 from rapidash._cli_parser import Parser
+from rapidash._training_folder import RECORDS_FOLDER
 from rapidash.report import export, publish, robustness_table, terminal_table, write_report
 from rapidash.study import StudySummary, change_reference, read_robustness, read_study, summarize
 
@@ -67,6 +68,6 @@ def print_robustness(summary: StudySummary) -> None:
 
 def write_page(directory: Path, *, out: Path | None = None, quiet: bool = False) -> None:
     """Write the report of a study and print its place; ``quiet``: on stderr, and nothing where nothing was recorded."""
-    if quiet and not (directory / "records").is_dir():
+    if quiet and not (directory / RECORDS_FOLDER).is_dir():
         return
     print(f"report: {write_report(directory, out)}", file=sys.stderr if quiet else sys.stdout)

@@ -13,7 +13,7 @@ from rapidash._cli_own import default_folder
 from rapidash._cli_usage import FAILED, UsageError, output_folder
 from rapidash._names import unknown_name
 from rapidash._plain import from_plain
-from rapidash._training_folder import MODEL_FOLDER
+from rapidash._training_folder import MODEL_FOLDER, RECORDS_FOLDER
 from rapidash.methods import Variant, build_model, modern_variant
 from rapidash.report import symmetry_of_run
 from rapidash.represent import start_from
@@ -110,7 +110,7 @@ def _show_run(record: Record, run: RunConfig, out: Path) -> int:
     """Print what came of a run, and return the exit code."""
     if record["status"] != "done":
         reason = last_line(str(record["error"]))
-        place = out / "records" / f"{run.key}.json"
+        place = out / RECORDS_FOLDER / f"{run.key}.json"
         print(f"rapidash: error: {run.label} failed: {reason}; the traceback is in {place}", file=sys.stderr)
         return FAILED
     print(f"{run.label}: {symmetry_of_run(record)}")

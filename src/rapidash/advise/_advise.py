@@ -28,7 +28,7 @@ from rapidash.advise._race import RACE, Race, has_begun
 from rapidash.advise._recommend import recommend
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._settings import as_yaml
-from rapidash.advise._target import find_target
+from rapidash.advise._target import find_target, with_fields
 from rapidash.advise._trial import Clock, Parts, plain
 from rapidash.methods import Task, Variant
 from rapidash.study import StudyDesign, load_plugins, shortened
@@ -83,7 +83,7 @@ def advise(
     given, target = find_target(task, first, parts.train)
     check_finite(parts, [*given.tensors, *([] if target is None else [target.name])])
     check_clouds(given, target, parts.train)
-    cautions = [*class_cautions(target), *copy_cautions(given, find_target(task, first, parts.val)[0])]
+    cautions = [*class_cautions(target), *copy_cautions(given, with_fields(parts.val, given.tensors))]
     _open(folder, design, minutes, seed)
     findings, words = _findings(task, first, parts, folder, minutes, seed, say)
     gone = clock() - started

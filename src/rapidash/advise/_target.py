@@ -1,6 +1,6 @@
 """The target of a task as numbers of each cloud, found by what its loss reads and its network does not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,11 +64,15 @@ def find_target(task: Task, variant: Variant, data: CloudDataset) -> tuple[Cloud
     """
     inputs, targets = read_fields(task, variant, data)
     batch = data.batch(torch.arange(len(data)))
-    kept = dict.fromkeys(["pos", *inputs])
-    given = CloudDataset(
+    return with_fields(data, ["pos", *inputs]), next(_targets(batch, targets), None)
+
+
+def with_fields(data: CloudDataset, names: Iterable[str]) -> CloudDataset:
+    """The clouds with these fields alone."""
+    kept = list(dict.fromkeys(names))
+    return CloudDataset(
         {name: data.tensors[name] for name in kept}, {name: data.fields[name] for name in kept}, data.num_points
     )
-    return given, next(_targets(batch, targets), None)
 
 
 def _targets(batch: CloudBatch, names: list[str]) -> Iterator[Target]:

@@ -20,6 +20,8 @@ Clock = Callable[[], float]
 """Seconds: `time.perf_counter`, or `time.process_time` where what else the machine does should not count."""
 SCHEMA: Final = 1
 MOST_VALIDATION: Final = 1000  # clouds that judge a trial
+FAILURES: Final = (RuntimeError, ValueError, ArithmeticError)
+"""Errors of a training that are its result: it is not tried again."""
 _DIGITS: Final = 6
 
 
@@ -99,19 +101,27 @@ def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Pat
     given: dict[str, Any] = {"variant": config.variant.name, "seed": config.seed, "fraction": config.fraction}
     given |= {"key": key, "steps": config.train.steps}
     started = clock()
-    train_set = training_subset(parts.train, config.fraction, config.seed)
     try:
+        train_set = training_subset(parts.train, config.fraction, config.seed)
         found = trained_errors(config, task, train_set, parts.val, (parts.val, parts.turned), work)
         errors, turned = (tuple(float(f"{value:.{_DIGITS}g}") for value in each) for each in found.errors)
         given |= {"num_train": len(train_set), "train_seconds": found.train_seconds}
         trial = Trial(**given, errors=errors, turned=turned, seconds=clock() - started)
-    except (RuntimeError, ValueError, ArithmeticError) as error:
-        if type(error).__name__ in ("StoreError", "CheckpointError"):
-            raise
-        trial = Trial(**given, seconds=clock() - started, error=last_line(f"{type(error).__name__}: {error}"))
+    except FAILURES as error:
+        trial = Trial(**given, seconds=clock() - started, error=why_failed(error))
     atomic_write(path, json.dumps({"schema": SCHEMA, **asdict(trial)}, allow_nan=False) + "\n")
     remove_checkpoints(work)
     return trial
+
+
+def why_failed(error: Exception) -> str:
+    """Why a training failed, in a line.
+
+    Raises: the error itself, where it is of the folder and not of the training.
+    """
+    if type(error).__name__ in ("StoreError", "CheckpointError"):
+        raise error
+    return last_line(f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from rapidash.advise._outcomes import (
 )
 from rapidash.advise._race import Raced, measured_costs, read_raced
 from rapidash.advise._rule import RULE, Rule
-from rapidash.advise._trial import Parts, plain, remove_checkpoints, trained_errors
+from rapidash.advise._trial import FAILURES, Parts, plain, remove_checkpoints, trained_errors, why_failed
 from rapidash.methods import Task
-from rapidash.study import RunConfig, StudyDesign, last_line, load_plugins, with_steps
+from rapidash.study import RunConfig, StudyDesign, load_plugins, with_steps
 from rapidash.tasks import get_task
 
 OUTCOME: Final = "outcome.json"
@@ -154,10 +154,8 @@ def _studied(config: RunConfig, task: Task, parts: Parts, folder: Path) -> Studi
         judged = (parts.val, task.dataset("test"))
         val, test = trained_errors(config, task, parts.train, parts.val, judged, work).errors
         found = Studied(name, seed, sum(val) / len(val), sum(test) / len(test))
-    except (RuntimeError, ValueError, ArithmeticError) as error:
-        if type(error).__name__ in ("StoreError", "CheckpointError"):
-            raise
-        found = Studied(name, seed, error=last_line(f"{type(error).__name__}: {error}"))
+    except FAILURES as error:
+        found = Studied(name, seed, error=why_failed(error))
     content = {key: value for key, value in asdict(found).items() if value == value}  # without figures of a failed one
     atomic_write(path, plain(content))
     remove_checkpoints(work)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from rapidash.geometry import is_watched
+from rapidash.ops._forward_mode import tracks_gradients
 
 
 class DirectOp:
@@ -57,8 +57,3 @@ def direct_op(name: str) -> Callable[[Callable[..., Any]], DirectOp]:
         return DirectOp(name, implementation)
 
     return decorate
-
-
-def tracks_gradients(*args: Any) -> bool:
-    """Whether a gradient of what is computed from these tensors may follow; other arguments do not count."""
-    return torch.is_grad_enabled() and any(isinstance(given, Tensor) and given.requires_grad for given in args)

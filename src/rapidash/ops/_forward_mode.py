@@ -1,5 +1,7 @@
 """Dual numbers of forward-mode derivatives, taken apart before a fused kernel and put together after it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -29,9 +31,12 @@ def has_tangent(*tensors: Tensor | None) -> bool:
     return any(tensor is not None and split_dual(tensor)[1] is not None for tensor in tensors)
 
 
-def tracks_gradients(*tensors: Tensor | None) -> bool:
-    """Whether a gradient of what is computed from these tensors may follow: then no part of it may be kept apart."""
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+def tracks_gradients(*given: Any) -> bool:
+    """Whether a gradient of what is computed from these may follow: then no part of it may be kept apart.
+
+    What is no tensor does not count.
+    """
+    return torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in given)
 
 
 def split_dual(tensor: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from rapidash.geometry import Graph, is_watched
 from rapidash.ops._backend import Backend, select_backend
 from rapidash.ops._batching import is_batched
-from rapidash.ops._direct_op import direct_op, tracks_gradients
+from rapidash.ops._direct_op import direct_op
 from rapidash.ops._flops import note_uncounted
-from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
+from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals, tracks_gradients
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.table_conv._kept import KeptTable
 from rapidash.ops.table_conv.reference import (
