@@ -33,7 +33,7 @@ def file_columns(cloud: FileCloud, taken: Iterable[str]) -> dict[str, NDArray[An
         cloud: of a file.
         taken: names of the columns of predictions.
     """
-    size, used, found = len(cloud.arrays["pos"]), {"x", "y", "z", *taken}, {}
+    size, used, found = len(cloud.arrays["pos"]), set(taken), {}
     for name, array in cloud.arrays.items():
         if name == "pos" or array.dtype.kind not in "fiub" or array.shape[:1] != (size,):
             continue
