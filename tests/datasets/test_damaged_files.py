@@ -143,6 +143,12 @@ def attempts(layout: Layout, folder: Path, file: Path, damaged: Iterable[bytes])
     return said
 
 
+def is_named(file: Path, error: Exception) -> bool:
+    """Whether an error names the file, or its entry."""
+    entry = f"molecule gdb {file.stem.removeprefix('dsgdb9nsd_').lstrip('0')}:"
+    return file.stem in str(error) or entry in str(error)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAPIDASH_CACHE", str(tmp_path / "cache"))
@@ -163,8 +169,7 @@ def test_a_file_cut_short_is_named_or_its_entry(name: str, folder: Path) -> None
         assert said[0] is not None, f"an empty {file.name} was read"
         for share, error in zip(SHARES, said):
             assert error is not None or layout.is_text or file.suffix == ".txt", f"{share} of {file.name} was read"
-            entry = f"molecule gdb {file.stem.removeprefix('dsgdb9nsd_').lstrip('0')}:"
-            assert error is None or file.stem in str(error) or entry in str(error), error
+            assert error is None or is_named(file, error), error
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -183,4 +188,6 @@ def test_changed_bytes_are_an_error_that_teaches_or_other_numbers(name: str, fol
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for file in files_read(layout, folder):
-            attempts(layout, folder, file, changed(file.read_bytes()))
+            said = attempts(layout, folder, file, changed(file.read_bytes()))
+            assert len(said) == 12
+            assert all(error is None or is_named(file, error) for error in said), said
