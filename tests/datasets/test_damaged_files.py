@@ -28,7 +28,17 @@ from rapidash.datasets import (
     shapes69_dataset,
     tabular_dataset,
 )
-from tests.datasets import test_cifar10, test_cmu, test_md, test_mnist, test_qm7, test_qm9, test_shapes, test_tables
+from tests.datasets import (
+    test_cifar10,
+    test_cmu,
+    test_md,
+    test_mnist,
+    test_qm7,
+    test_qm9,
+    test_shape_archives,
+    test_shapes,
+    test_tables,
+)
 
 POINTS = test_shapes.POINTS
 SHARES = (0.0, 0.03, 0.3, 0.6, 0.95)
@@ -53,7 +63,7 @@ def write_shapes69(folder: Path, **changes: np.ndarray) -> None:
 
 
 def write_modelnet10(folder: Path) -> None:
-    np.savez(folder / "modelnet10.npz", **test_shapes.modelnet10_arrays())
+    np.savez(folder / "modelnet10.npz", **test_shape_archives.modelnet10_arrays())
 
 
 def write_meshseg(folder: Path, **changes: np.ndarray) -> None:
