@@ -39,7 +39,7 @@ from rapidash.tasks import get_task
 OUTCOME: Final = "outcome.json"
 STEPS: Final = "steps.json"
 SCHEMA: Final = 1
-_SEEDS: Final = (2, 3)  # those of the race are 0 and 1: a variant should not win by the luck of a seed that it had before
+_SEEDS: Final = (2, 3)  # those of the race are 0 and 1: a variant should not win by a seed's luck twice
 _OVERHEAD: Final = 60.0  # seconds of an advice that are not those of its trainings
 _LEAST_STEPS: Final = 20
 
