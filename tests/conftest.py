@@ -2,6 +2,7 @@
 
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +65,12 @@ def unwrapped() -> None:
     """The functions as they are written: a compiler cannot read the checks around them."""
     if CHECKS_SHAPES:
         pytest.skip("shapes are checked")
+
+
+@pytest.fixture
+def toy_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy plugin, an empty working directory, and warnings as they were."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "study"))
+    monkeypatch.setenv("RAPIDASH_PLUGINS", "toy_plugin")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from rapidash import cli
 from rapidash.datasets import SHAPENET_CATEGORIES
 from rapidash.datasets._meshes import read_ply
 from rapidash.methods import Variant
@@ -18,6 +17,7 @@ from rapidash.models import OrderedMLPConfig
 from rapidash.predict import TrainedModel
 from rapidash.study import get_design
 from rapidash.tasks import get_task
+from tests._commands import run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALL = ["--quiet", "--train.steps", "2", "--train.warmup_steps", "1", "--train.threads", "1"]
@@ -31,13 +31,6 @@ def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDASH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAPIDASH_DATA", raising=False)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
-def run(*words: str) -> int:
-    try:
-        return cli.main(words)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def table(path: Path) -> list[dict[str, str]]:

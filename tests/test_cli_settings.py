@@ -5,32 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 
 from rapidash import cli
 from rapidash._cli_settings import SettingsError, check_text, check_words, read_settings
+from tests._commands import run
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
-def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE / "study"))
+def _evil_module(toy_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("RAPIDASH_PLUGINS", "toy_plugin")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     (tmp_path / "evil_module.py").write_text("from pathlib import Path\nPath('imported').touch()\nclass Evil: pass\n")
-
-
-def run(*words: str) -> int:
-    try:
-        return cli.main(words)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def error_of(capsys, *words: str) -> str:

@@ -78,6 +78,8 @@ def _sampler(options: Any, default_steps: int) -> "Sampler":
 
 
 def _parser() -> Parser:
+    from rapidash.generate import HeunSampler
+
     parser = Parser(
         "sample",
         usage="CHECKPOINT --out FILE [options]",
@@ -106,9 +108,8 @@ def _parser() -> Parser:
         help="heun: with added noise; flow: in the time of flow matching; released: the published setting of molecules",
     )
     parser.add_argument("--steps", type=int, default=None, metavar="N", help="of the sampler (default: the task's)")
-    parser.add_argument(
-        "--churn", type=float, default=None, metavar="X", help="added noise of heun, 0 for none (default: 0.4)"
-    )
+    churn = f"added noise of heun, 0 for none (default: {HeunSampler.churn})"
+    parser.add_argument("--churn", type=float, default=None, metavar="X", help=churn)
     parser.add_argument("--condition", type=float, default=None, metavar="X", help="asked for, by a conditional model")
     parser.add_argument("--guidance", type=float, default=0.0, metavar="W", help="towards the condition, 0 for none")
     parser.add_argument("--device", type=str, default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1")

@@ -28,7 +28,17 @@ from rapidash.datasets import (
     shapes69_dataset,
     tabular_dataset,
 )
-from tests.datasets import test_cifar10, test_cmu, test_md, test_mnist, test_qm7, test_qm9, test_shapes, test_tables
+from tests.datasets import (
+    test_cifar10,
+    test_cmu,
+    test_md,
+    test_mnist,
+    test_qm7,
+    test_qm9,
+    test_shape_archives,
+    test_shapes,
+    test_tables,
+)
 
 POINTS = test_shapes.POINTS
 SHARES = (0.0, 0.03, 0.3, 0.6, 0.95)
@@ -53,7 +63,7 @@ def write_shapes69(folder: Path, **changes: np.ndarray) -> None:
 
 
 def write_modelnet10(folder: Path) -> None:
-    np.savez(folder / "modelnet10.npz", **test_shapes.modelnet10_arrays())
+    np.savez(folder / "modelnet10.npz", **test_shape_archives.modelnet10_arrays())
 
 
 def write_meshseg(folder: Path, **changes: np.ndarray) -> None:
@@ -143,6 +153,12 @@ def attempts(layout: Layout, folder: Path, file: Path, damaged: Iterable[bytes])
     return said
 
 
+def is_named(file: Path, error: Exception) -> bool:
+    """Whether an error names the file, or its entry."""
+    entry = f"molecule gdb {file.stem.removeprefix('dsgdb9nsd_').lstrip('0')}:"
+    return file.stem in str(error) or entry in str(error)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAPIDASH_CACHE", str(tmp_path / "cache"))
@@ -163,8 +179,7 @@ def test_a_file_cut_short_is_named_or_its_entry(name: str, folder: Path) -> None
         assert said[0] is not None, f"an empty {file.name} was read"
         for share, error in zip(SHARES, said):
             assert error is not None or layout.is_text or file.suffix == ".txt", f"{share} of {file.name} was read"
-            entry = f"molecule gdb {file.stem.removeprefix('dsgdb9nsd_').lstrip('0')}:"
-            assert error is None or file.stem in str(error) or entry in str(error), error
+            assert error is None or is_named(file, error), error
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -183,4 +198,6 @@ def test_changed_bytes_are_an_error_that_teaches_or_other_numbers(name: str, fol
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for file in files_read(layout, folder):
-            attempts(layout, folder, file, changed(file.read_bytes()))
+            said = attempts(layout, folder, file, changed(file.read_bytes()))
+            assert len(said) == 12
+            assert all(error is None or is_named(file, error) for error in said), said

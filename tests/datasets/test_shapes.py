@@ -1,3 +1,5 @@
+"""Shapes in the layouts of ModelNet40, ScanObjectNN and ShapeNet part."""
+
 import json
 from collections.abc import Callable
 from functools import partial
@@ -8,15 +10,11 @@ import pytest
 import torch
 
 from rapidash.datasets import _h5
-from rapidash.datasets._modelnet10 import modelnet10_dataset, morton_codes, morton_points
 from rapidash.datasets._modelnet40 import MODELNET40_CLASSES, modelnet40_dataset
-from rapidash.datasets._reading import DataError, SampleErrors
+from rapidash.datasets._reading import DataError
 from rapidash.datasets._scanobjectnn import SCANOBJECTNN_CLASSES, scanobjectnn_dataset
 from rapidash.datasets._shapenet_part import SHAPENET_CATEGORIES, SHAPENET_PARTS, shapenet_part_dataset
-from rapidash.datasets._shapes import ShapeCollector, held_out, read_table, unit_ball
-from rapidash.datasets._shapes69 import meshseg_dataset, shapes69_dataset
-from rapidash.datasets._text import listed_files, read_listing
-from rapidash.groups import Position, Scalar, Vector
+from rapidash.datasets._shapes import unit_ball
 
 SIZE, POINTS = 10, 16
 
@@ -34,127 +32,6 @@ def hdf5(path: Path, **arrays: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file[name] = array
-
-
-# ---- the collector ----
-
-
-def collector(on_error: str = "raise", **arguments: object) -> ShapeCollector:
-    settings = {"num_points": 4, "normalize": True, **arguments}
-    return ShapeCollector(Path("f"), SampleErrors("f", on_error), ["a", "b"], **settings)
-
-
-def test_normalization_and_fields() -> None:
-    pos, normals = clouds()
-    shapes = collector(num_points=None)
-    shapes.add("x", pos[0], 1, normal=normals[0] * 127)
-    shapes.add("y", pos[1][:7], 0, normal=normals[1][:7] * 0)
-    data = shapes.dataset(torch.float64)
-    assert data.num_points.tolist() == [POINTS, 7]
-    assert data.tensors["label"].tolist() == [1, 0]
-    assert data.tensors["pos"][:POINTS].mean(0).abs().max() < 1e-6
-    assert data.tensors["pos"][:POINTS].norm(dim=1).max() == pytest.approx(1)
-    np.testing.assert_allclose(data.tensors["normal"][:POINTS], normals[0], atol=1e-6)
-    assert (data.tensors["normal"][POINTS:] == 0).all()
-    kinds = {name: (field.representation, field.unit, field.level) for name, field in data.fields.items()}
-    assert kinds == {
-        "pos": (Position(), "largest radius", "point"),
-        "normal": (Vector(), "1", "point"),
-        "label": (Scalar(), "1", "cloud"),
-    }
-    assert data.info["class_names"] == ("a", "b")
-    raw = collector(normalize=False)
-    raw.add("x", pos[0], 1)
-    np.testing.assert_allclose(raw.dataset(torch.float64).tensors["pos"], pos[0][:4], rtol=1e-6)
-    np.testing.assert_allclose(unit_ball(np.array([[1.0, 0, 0], [5, 0, 0]])), [[-1, 0, 0], [1, 0, 0]])
-
-
-@pytest.mark.parametrize(
-    ("pos", "label", "message"),
-    [
-        (np.ones((3, 3)).cumsum(0), 0, "it has 3 points, 4 are asked for"),
-        (np.ones((5, 2)), 0, r"shape \(5, 2\)"),
-        (np.full((5, 3), np.nan), 0, "not finite"),
-        (np.ones((5, 3)), 0, "coincide"),
-        (np.ones((5, 3)).cumsum(0), 2, "its label 2 is out of range, expected 0 to 1"),
-        (np.ones((5, 3)).cumsum(0), -1, "its label -1 is out of range"),
-    ],
-)
-def test_bad_shapes_raise_or_are_skipped(pos: np.ndarray, label: int, message: str) -> None:
-    with pytest.raises(DataError, match=f"f, x: .*{message}"):
-        collector().add("x", pos, label)
-    shapes = collector("skip")
-    shapes.add("x", pos, label)
-    shapes.add("y", clouds()[0][0], 1)
-    with pytest.warns(RuntimeWarning, match="skipped 1 of 2"):
-        data = shapes.dataset(torch.float32)
-    assert len(data) == len(data.skipped) == 1
-
-
-def test_arrays_must_fit() -> None:
-    with pytest.raises(DataError, match="it has 3 rows of 'normal' for 16 points"):
-        collector().add("x", clouds()[0][0], 1, normal=np.ones((3, 3)))
-    with pytest.raises(DataError, match="its 'normal' is not finite"):
-        collector().add("x", clouds()[0][0], 1, normal=np.full((POINTS, 3), np.inf))
-    shapes = collector()
-    shapes.add("x", clouds()[0][0], 1, normal=clouds()[1][0])
-    shapes.add("y", clouds()[0][0], 1)
-    with pytest.raises(DataError, match=r"its 'normal' has the shape \(16, 2\), its points have \(16, 3\)"):
-        collector().add("x", clouds()[0][0], 1, normal=np.ones((POINTS, 2)))
-    with pytest.raises(DataError, match=r"its 'normal' has the shape \(\), its points have \(16, 3\)"):
-        collector().add("x", clouds()[0][0], 1, normal=np.float64(1))
-    with pytest.raises(DataError, match="1 of 2 shapes have 'normal'"):
-        shapes.dataset(torch.float32)
-    with pytest.raises(ValueError, match="num_points"):
-        collector(num_points=0)
-
-
-def test_validation_is_held_out() -> None:
-    train, val = held_out(100, 0.1)
-    assert (len(train), len(val)) == (90, 10)
-    assert sorted([*train, *val]) == list(range(100))
-    with pytest.raises(ValueError, match="val_fraction"):
-        held_out(10, 1.0)
-
-
-def test_tables(tmp_path: Path) -> None:
-    path = tmp_path / "t.txt"
-    path.write_text("1,2,3\n4, 5 6\n7 8 9\n")
-    assert read_table(path, columns=3, max_rows=2).tolist() == [[1, 2, 3], [4, 5, 6]]
-    for text, message in {
-        "1 2\n": "2 columns",
-        "": "0 columns",
-        "1 2 3\n4 5": "cannot be read",
-        "a b c": "cannot",
-        "0,5 0,25 -0,5\n": r"in '0,5 0,25 -0,5' commas may be decimal marks: write 0.5, not 0,5",
-        "0,5\t0,25\t-0,5\n": "commas may be decimal marks",
-        "1,5 2 3\n": "commas may be decimal marks",
-        "1 2 3 4\n": "has 4 columns, expected 3",
-        "1;2;3\n": "cannot be read",
-        "1 2 \u0663\n": "cannot be read",
-        "1 2 1_0\n": "cannot be read",
-    }.items():
-        path.write_text(text, encoding="utf-8")
-        with pytest.raises(DataError, match=message):
-            read_table(path, columns=3)
-
-
-@pytest.mark.parametrize(
-    "text", ["1, 2, 3\n4,5,6\n", "1,2, 3,\n4\t5 6", "# \u0445 \u2028 1 2\r\n\r\n1 2 3 # a\r\n4 ,5 ,6\r\n"]
-)
-def test_separators_comments_and_blank_lines_of_tables(tmp_path: Path, text: str) -> None:
-    (tmp_path / "t.txt").write_bytes(text.encode())
-    assert read_table(tmp_path / "t.txt", columns=(2, 3)).tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert read_table(tmp_path / "t.txt", columns=3, max_rows=1).tolist() == [[1, 2, 3]]
-
-
-def test_lists_of_files_begin_with_any_mark_and_end_lines_as_they_like(tmp_path: Path) -> None:
-    path = tmp_path / "files.txt"
-    path.write_bytes("\ufeffdata/\u0445.h5\r\ndata/b.h5\r".encode())
-    assert read_listing(path) == ["data/\u0445.h5", "data/b.h5"]
-    path.write_text("a" * 5000)
-    with pytest.raises(DataError, match="which is not beside it"):
-        listed_files(path)
 
 
 # ---- ModelNet40 ----
@@ -395,124 +272,7 @@ def test_bad_parts_are_named(tmp_path: Path) -> None:
         shapenet_part_dataset("test", data_dir=tmp_path)
 
 
-# ---- the npz collections ----
-
-
-def test_shapes69_layout(tmp_path: Path) -> None:
-    pos, normals = clouds()
-    arrays = {"points": pos.astype(np.float16), "normals": np.round(normals * 127).astype(np.int8)}
-    arrays |= {"label": np.arange(SIZE, dtype=np.int8) % 2, "class_name": np.array(["bird", "plane"])}
-    arrays |= {"shape_id": np.array([f"m{k}" for k in range(SIZE)]), "fold": np.arange(SIZE, dtype=np.int8) % 5}
-    np.savez(tmp_path / "shapes69.npz", **arrays)
-    data = shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
-    assert data.tensors["label"].tolist() == [1, 0]
-    np.testing.assert_allclose(data.tensors["normal"][:8], normals[1, :8], atol=0.01)
-    with pytest.raises(DataError, match="shape m1: it has 16 points, 1024 are asked for"):
-        shapes69_dataset("val", data_dir=tmp_path, verify=False)
-    np.savez(tmp_path / "shapes69.npz", **(arrays | {"label": np.full(SIZE, 2)}))
-    with pytest.raises(DataError, match="label 2 is out of range"):
-        shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"label": np.full(SIZE, np.nan)}, {"label": np.zeros(3, dtype=int)}, {"points": np.zeros((SIZE, 3))}],
-)
-def test_arrays_of_shapes69_that_do_not_fit(tmp_path: Path, changes: dict[str, np.ndarray]) -> None:
-    pos, normals = clouds()
-    arrays = {"points": pos, "normals": normals, "label": np.arange(SIZE) % 2, "class_name": np.array(["a", "b"])}
-    arrays |= {"shape_id": np.array([f"s{k}" for k in range(SIZE)]), "fold": np.arange(SIZE) % 5}
-    np.savez(tmp_path / "shapes69.npz", **(arrays | changes))
-    with pytest.raises(DataError, match=r"its label nan is out of range|expected \d axes of numbers"):
-        shapes69_dataset("val", num_points=8, data_dir=tmp_path, verify=False)
-
-
-def morton(pos: np.ndarray) -> np.ndarray:
-    """Bytes (4, shapes, points) of the differences of the codes of points with 10 bits a coordinate, in their order."""
-    steps = np.round((pos + 1) * 511.5).astype(np.int64)
-    code = sum((steps[..., axis] >> bit & 1) << (3 * bit + axis) for bit in range(10) for axis in range(3))
-    delta = np.diff(np.sort(code, axis=1), axis=1, prepend=0)
-    return np.stack([(delta >> 8 * byte & 255).astype(np.uint8) for byte in range(4)])
-
-
-def modelnet10_arrays() -> dict[str, np.ndarray]:
-    pos = np.clip(clouds()[0] / 4, -1, 1)
-    arrays = {"delta": morton(pos), "label": np.arange(SIZE) % 2, "class_name": np.array(["bed", "sofa"])}
-    return arrays | {"number": np.arange(SIZE) + 1, "is_test": np.arange(SIZE) >= SIZE - 2}
-
-
-def test_morton_codes_by_hand() -> None:
-    """x = 1, y = 0, z = 1023 steps: bit 0, no bit, and bits 2, 5, ..., 29."""
-    code = 1 + sum(1 << (3 * bit + 2) for bit in range(10))
-    delta = np.array([[byte] for byte in int(code).to_bytes(4, "little")], dtype=np.uint8)
-    np.testing.assert_allclose(morton_points(morton_codes(delta)), [[1 / 511.5 - 1, -1, 1]])
-    twice = np.concatenate([delta, np.array([[1], [0], [0], [0]], dtype=np.uint8)], axis=1)
-    assert morton_codes(twice).tolist() == [code, code + 1]
-
-
-def test_modelnet10_layout(tmp_path: Path) -> None:
-    arrays = modelnet10_arrays()
-    np.savez(tmp_path / "modelnet10.npz", **arrays)
-    settings = {"data_dir": tmp_path, "verify": False, "val_fraction": 0.25}
-    sizes = [len(modelnet10_dataset(split, num_points=8, **settings)) for split in ("train", "val", "test")]
-    assert sizes == [SIZE - 2 - round((SIZE - 2) / 4), round((SIZE - 2) / 4), 2]
-    data = modelnet10_dataset("test", num_points=None, normalize=False, **settings)
-    assert data.tensors["label"].tolist() == [(SIZE - 2) % 2, (SIZE - 1) % 2]
-    expected = np.clip(clouds()[0][SIZE - 2] / 4, -1, 1)
-    found = data.tensors["pos"][:POINTS].numpy()
-    nearest = np.linalg.norm(found[:, None] - expected[None], axis=-1)
-    assert nearest.min(axis=0).max() < 0.002  # 10 bits
-    assert nearest.min(axis=1).max() < 0.002
-    part = modelnet10_dataset("test", num_points=8, normalize=False, **settings)
-    torch.testing.assert_close(part.tensors["pos"][:8], data.tensors["pos"][:8])
-    with pytest.raises(DataError, match=r"it has 16 points, 1024 are asked for"):
-        modelnet10_dataset("test", **settings)
-    np.savez(tmp_path / "modelnet10.npz", **(arrays | {"label": np.full(SIZE, 2)}))
-    with pytest.raises(DataError, match="label 2 is out of range"):
-        modelnet10_dataset("test", num_points=8, **settings)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"delta": np.zeros((4, SIZE))}, {"label": np.zeros(3, dtype=int)}, {"is_test": np.zeros(SIZE)}]
-)
-def test_arrays_of_modelnet10_that_do_not_fit(tmp_path: Path, changes: dict[str, np.ndarray]) -> None:
-    np.savez(tmp_path / "modelnet10.npz", **(modelnet10_arrays() | changes))
-    with pytest.raises(DataError, match=r"expected uint8 \(4, shapes, points\)|expected a number for each"):
-        modelnet10_dataset("test", num_points=8, data_dir=tmp_path, verify=False)
-
-
-def test_meshseg_layout(tmp_path: Path) -> None:
-    pos, normals = clouds()
-    people = np.full((SIZE, 3, POINTS), -1, dtype=np.int8)
-    people[:, 1] = np.arange(POINTS) % 3
-    arrays = {"points": pos, "normals": normals * 127, "category": np.arange(SIZE) % 2, "segmentation": people}
-    arrays |= {"category_name": np.array(["cup", "hand"]), "reference": np.ones(SIZE, dtype=int)}
-    arrays |= {"is_test": np.arange(SIZE) < 2}
-    np.savez(tmp_path / "princeton_meshseg.npz", **arrays)
-    sizes = [len(meshseg_dataset(s, num_points=8, data_dir=tmp_path, verify=False)) for s in ("train", "val", "test")]
-    assert sizes == [4, 4, 2]
-    data = meshseg_dataset("test", num_points=8, data_dir=tmp_path, verify=False)
-    assert data.tensors["segment"].tolist() == [0, 1, 2, 0, 1, 2, 0, 1] * 2
-    assert data.tensors["segments"][:2].tolist() == [[-1, 0, -1], [-1, 1, -1]]
-    np.savez(tmp_path / "princeton_meshseg.npz", **(arrays | {"reference": np.zeros(SIZE, dtype=int)}))
-    with pytest.raises(DataError, match="shape 0: its reference person 0 has no segmentation"):
-        meshseg_dataset("test", num_points=8, data_dir=tmp_path, verify=False)
-
-
-def test_shared_modelnet10_has_the_official_parts(shared_data: Path) -> None:
-    data = [modelnet10_dataset(split, num_points=16, data_dir=shared_data) for split in ("train", "val", "test")]
-    assert [len(part) for part in data] == [3592, 399, 908]
-    assert torch.bincount(data[2].tensors["label"]).tolist() == [50, 100, 100, 86, 86, 100, 86, 100, 100, 100]
-
-
-def test_shared_shapes(shared_data: Path) -> None:
-    sizes = [len(shapes69_dataset(split, num_points=32, data_dir=shared_data)) for split in ("train", "val", "test")]
-    assert sum(sizes) == 2470
-    assert sizes[1:] == [493, 489]
-    data = meshseg_dataset("test", num_points=64, data_dir=shared_data)
-    assert len(data) == 95
-    assert data.tensors["label"].bincount().tolist() == [5] * 19
-    assert data.tensors["segments"].shape == (95 * 64, 18)
+# ---- several layouts ----
 
 
 @pytest.mark.parametrize(
@@ -557,9 +317,3 @@ def test_hidden_files_are_no_meshes(tmp_path: Path) -> None:
     for kind in ("airplane", "night_stand"):
         (tmp_path / "ModelNet40" / kind / "test" / f"._{kind}_0001.off").write_bytes(b"\x00\x05\x16\x07")
     assert len(modelnet40_dataset("test", num_points=8, data_dir=tmp_path)) == 10
-
-
-@pytest.mark.parametrize("scale", [1e300, 1e200, 1e-200, 1e-305])
-def test_shapes_of_any_size_fit_the_unit_ball(scale: float) -> None:
-    pos = clouds()[0][0].astype(np.float64)
-    np.testing.assert_allclose(unit_ball(pos * scale), unit_ball(pos), atol=1e-9)

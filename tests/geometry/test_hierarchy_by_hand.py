@@ -1,9 +1,11 @@
 """Graphs, sampling and the steps between scales on points of a line."""
 
+import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from rapidash.geometry import Graph, build_hierarchy, canonical_frame, parse_edges
+from rapidash.geometry import Graph, _graph, build_hierarchy, canonical_frame, parse_edges
 
 POINTS = [0.0, 1.0, 2.5, 6.0, 10.0]
 
@@ -71,3 +73,54 @@ def test_principal_axes_point_to_the_heavier_tail() -> None:
     frame = canonical_frame(pos - pos.mean(0), torch.zeros(4, dtype=torch.long), 1)[0]
     assert frame[0, 0] < -0.99
     assert frame[1, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([[0, 2], [0, 0]], r"edge_index\[0\] must name source points in \[0, 2\), got 2 at edge 1"),
+        ([[-1, 0], [0, 0]], r"edge_index\[0\] must name source points in \[0, 2\), got -1 at edge 0"),
+        ([[0, 1, 1], [2, 0, 3]], r"edge_index\[1\] must name target points in \[0, 3\), got 3 at edge 2"),
+        ([[0, 1], [0, -4]], r"edge_index\[1\] must name target points in \[0, 3\), got -4 at edge 1"),
+        ([[0, 1], [1, 0], [0, 0]], r"edge_index must be \(2, E\), rows source and target, got shape \(3, 2\)"),
+        ([0, 1], r"edge_index must be \(2, E\), .* got shape \(2,\)"),
+        ([[0.0], [1.0]], r"edge_index must hold int64, got torch.float32"),
+        (None, "edge_index must be a torch.Tensor, got list"),
+    ],
+)
+def test_edges_of_points_that_are_not_there_are_refused(
+    edges: list[list[int]] | None, message: str, shape_checks_off: None
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Graph.from_edge_index([[0], [0]] if edges is None else torch.tensor(edges), 2, 3)  # type: ignore[arg-type]
+
+
+def test_a_graph_without_edges_and_one_with_the_outermost_points_are_taken() -> None:
+    empty = Graph.from_edge_index(torch.zeros(2, 0, dtype=torch.long), 0, 2)
+    assert (empty.row_ptr.tolist(), empty.num_edges) == ([0, 0, 0], 0)
+    assert edges_of(Graph.from_edge_index(torch.tensor([[1, 0], [2, 0]]), 2, 3)) == [(0, 0), (1, 2)]
+
+
+def test_the_edges_of_a_rule_of_ones_own_are_checked() -> None:
+    def next_point(pos: Tensor, batch: Tensor) -> Tensor:
+        return torch.stack([torch.arange(1, len(pos) + 1), torch.arange(len(pos))])
+
+    with pytest.raises(ValueError, match=r"source points in \[0, 3\), got 3 at edge 2"):
+        build_hierarchy(line(0.0, 1.0, 3.0), torch.zeros(3, dtype=torch.long), [next_point], [])
+
+
+def test_edges_without_values_are_connected_as_they_are() -> None:
+    with FakeTensorMode():
+        graph = Graph.from_edge_index(torch.tensor([[0, 7], [9, 0]]), 2, 3)
+    assert (graph.source.shape, graph.row_ptr.shape) == ((2,), (4,))
+
+
+def test_a_search_reads_no_value_for_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA each reading would wait for all that runs there."""
+    read: list[Tensor] = []
+    monkeypatch.setattr(_graph, "_check_edges", lambda edges, *sizes: read.append(edges))
+    pos, batch = line(*POINTS), torch.zeros(5, dtype=torch.long)
+    build_hierarchy(pos, batch, [parse_edges("radius-1.6"), parse_edges("knn-2"), parse_edges("fc")], [0.6, 0.7])
+    assert not read
+    build_hierarchy(pos, batch, [lambda pos, batch: parse_edges("knn-2")(pos, batch)], [])
+    assert len(read) == 1

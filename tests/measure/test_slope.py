@@ -158,7 +158,7 @@ def test_a_function_that_does_not_move_has_slope_zero_and_zero_gradients() -> No
         )
         assert float(slope.detach().abs().max()) < 1e-12
         slope.square().mean().backward()
-        assert bool(model.weight.grad.isfinite().all())
+        assert float(model.weight.grad.abs().max()) < 1e-12
 
 
 def test_an_unknown_method_is_said() -> None:

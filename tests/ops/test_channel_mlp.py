@@ -154,7 +154,8 @@ def test_autocast_and_torch_func_use_the_definition() -> None:
 @pytest.mark.parametrize("residual", [False, True])
 def test_opcheck(residual: bool, keep: bool) -> None:
     tensors = inputs((3,), 4, 6, 4, residual=residual, scale=True, dtype=torch.float64)
-    torch.library.opcheck(torch.ops.rapidash.channel_mlp.default, (*tensors, keep, "torch"))
+    found = torch.library.opcheck(torch.ops.rapidash.channel_mlp.default, (*tensors, keep, "torch"))
+    assert set(found.values()) == {"SUCCESS"}
 
 
 class Layer(nn.Module):

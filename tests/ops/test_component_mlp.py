@@ -186,9 +186,10 @@ def test_counts_are_those_of_the_definition() -> None:
 def test_opcheck(optional: bool, keep: bool) -> None:
     made = change()
     tensors = inputs(3, made, 16, 16, 16, optional=optional, dtype=torch.float32)
-    torch.library.opcheck(
+    found = torch.library.opcheck(
         torch.ops.rapidash.component_mlp.default, (*tensors, *made, keep, "torch"), atol=1e-4, rtol=1e-3
     )
+    assert set(found.values()) == {"SUCCESS"}
 
 
 def test_transforms_and_autocast_use_the_definition() -> None:

@@ -63,7 +63,8 @@ def test_torch_func_uses_the_definition() -> None:
 
 
 def test_opcheck() -> None:
-    torch.library.opcheck(torch.ops.rapidash.spherical_conv.default, (leaf(2, 3, 4), leaf(5, 3, 4)))
+    found = torch.library.opcheck(torch.ops.rapidash.spherical_conv.default, (leaf(2, 3, 4), leaf(5, 3, 4)))
+    assert set(found.values()) == {"SUCCESS"}
 
 
 class Layer(torch.nn.Module):

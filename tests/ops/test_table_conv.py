@@ -201,10 +201,11 @@ def test_torch_func_uses_the_definition() -> None:
 def test_opcheck(weighted: bool) -> None:
     x, table, coords, graph = problem(CASES[0], 2)
     edges = graph.source, graph.target, graph.row_ptr
-    torch.library.opcheck(
+    found = torch.library.opcheck(
         torch.ops.rapidash.table_conv_numba.default,
         (x, table, coords, *edges, None, None, leaf(13) if weighted else None, "linear"),
     )
+    assert set(found.values()) == {"SUCCESS"}
 
 
 class Layer(torch.nn.Module):

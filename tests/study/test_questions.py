@@ -90,3 +90,27 @@ def test_the_constant_vectors_are_the_axes() -> None:
         point_inputs(flat, ())
     with pytest.raises(ValueError, match=r"one of \['vertical', 'z axis'\], got \('z axis',\) on R3"):
         point_inputs(Variant("A", TransformerConfig(), inputs=("z axis",)), ())
+
+
+def test_trainings_are_those_of_their_sizes() -> None:
+    """Steps, a validation every so many, steps to warm up, samples of a batch, weight decay."""
+    found = {}
+    for name in NAMES:
+        for full in (True, False):
+            train = get_design(name, full=full).train
+            assert (train.optimizer, train.checkpoint_every) == ("muon", train.eval_every)
+            found[name, full] = (
+                train.steps,
+                train.eval_every,
+                train.warmup_steps,
+                train.batch_size,
+                train.weight_decay,
+            )
+    assert found == {
+        ("qm9-b3lyp", True): (1200, 400, 100, 50, 1e-4),
+        ("qm9-b3lyp", False): (300, 100, 30, 50, 1e-4),
+        ("rmd17", True): (1000, 250, 100, 5, 1e-5),
+        ("rmd17", False): (300, 100, 30, 5, 1e-5),
+        ("modelnet10-poses", True): (600, 200, 60, 16, 1e-2),
+        ("modelnet10-poses", False): (300, 100, 30, 16, 1e-2),
+    }

@@ -261,7 +261,12 @@ def test_what_cannot_be_learned_is_said(
 def test_a_tensor_that_is_symmetric_to_rounding_is_taken() -> None:
     data = clouds()
     nearly = data.tensors["inertia"] * (1 + 1e-6 * torch.rand(4, 3, 3, generator=seeded("rounding")).double())
-    FieldNetwork(ORIENTED, CloudDataset({**data.tensors, "inertia": nearly}, data.fields, COUNTS), target="inertia")
+    rounded = CloudDataset({**data.tensors, "inertia": nearly}, data.fields, COUNTS)
+    made = FieldNetwork(ORIENTED, rounded, target="inertia").double()
+    made.calibrate(every(rounded))
+    assert float(made.unit) == pytest.approx(float(data.tensors["inertia"].square().mean().sqrt()), rel=1e-5)
+    out = made.eval()(every(rounded)).detach()
+    assert torch.equal(out, out.mT)
 
 
 def test_what_does_not_fit_is_said() -> None:

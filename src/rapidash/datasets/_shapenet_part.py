@@ -114,7 +114,7 @@ def _txt_entries(folder: Path, split: str) -> list[Entry]:
 
     def load(category: str, name: str) -> Shape:
         if category not in _FOLDERS:
-            raise DataError(f"unknown category folder {category!r}")
+            raise DataError(f"{listing.name} names the unknown category folder {category!r}")
         number = _FOLDERS.index(category)
         points = folder / category / "points" / f"{name}.pts"
         if os.path.exists(points):

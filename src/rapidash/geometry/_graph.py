@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rapidash.geometry._arrays import has_arrays
+from rapidash.geometry._transforms import is_watched
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,17 @@ class Graph:
 
     @classmethod
     def from_edge_index(cls, edge_index: Int[Tensor, "2 E"], num_sources: int, num_targets: int) -> "Graph":
-        """Sort an edge list (rows: source, target) by target, then by source."""
+        """Sort an edge list (rows: source, target) by target, then by source.
+
+        The values are read for the check, from CUDA by one transfer, but not while they are traced or transformed.
+        Raises: ValueError for edges that are not (2, E) of int64, or that name a point which is not there.
+        """
+        _check_edges(edge_index, num_sources, num_targets)
+        return cls.from_valid_edges(edge_index, num_sources, num_targets)
+
+    @classmethod
+    def from_valid_edges(cls, edge_index: Int[Tensor, "2 E"], num_sources: int, num_targets: int) -> "Graph":
+        """The same for edges whose values need no check, such as those of a search: nothing waits for the device."""
         source, target = edge_index
         if has_arrays(source, target):
             from rapidash.geometry._clouds_numba import sorted_row_ptr
@@ -71,6 +82,26 @@ class Graph:
         nodes = torch.arange(self.num_sources + 1, device=target.device)
         graph = Graph(source, target, torch.searchsorted(target, nodes), self.num_targets, self.num_sources)
         return graph, order
+
+
+def _check_edges(edge_index: Tensor, num_sources: int, num_targets: int) -> None:
+    """Raise ValueError unless both rows are int64 and every number is that of a point."""
+    if not isinstance(edge_index, Tensor):
+        raise ValueError(f"edge_index must be a torch.Tensor, got {type(edge_index).__name__}")
+    if edge_index.dim() != 2 or len(edge_index) != 2:
+        raise ValueError(f"edge_index must be (2, E), rows source and target, got shape {tuple(edge_index.shape)}")
+    if edge_index.dtype != torch.int64:
+        raise ValueError(f"edge_index must hold int64, got {edge_index.dtype}: convert it with .long()")
+    if is_watched(edge_index) or edge_index.numel() == 0:
+        return
+    lowest, highest = torch.stack(edge_index.aminmax(dim=1)).tolist()  # one transfer from the device
+    for row, (name, size) in enumerate((("source", num_sources), ("target", num_targets))):
+        if lowest[row] < 0 or highest[row] >= size:
+            ends = edge_index[row]
+            edge = int(((ends < 0) | (ends >= size)).nonzero()[0])
+            raise ValueError(
+                f"edge_index[{row}] must name {name} points in [0, {size}), got {int(ends[edge])} at edge {edge}"
+            )
 
 
 torch.export.register_dataclass(Graph, serialized_type_name="rapidash.Graph")

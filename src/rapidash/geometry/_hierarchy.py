@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rapidash.geometry._edges import EdgeRule, Radius
+from rapidash.geometry._edges import KNN, EdgeRule, FullyConnected, Radius
 from rapidash.geometry._graph import Graph
 from rapidash.geometry._neighbors import nearest_sample_edges
 from rapidash.geometry._periodic import Cell, periodic_radius_edges
@@ -49,6 +49,8 @@ class Hierarchy:
         return scales
 
 
+_OWN_RULES = (FullyConnected, KNN, Radius)  # whose edges need no check
+
 torch.export.register_dataclass(Hierarchy, serialized_type_name="rapidash.Hierarchy")
 
 
@@ -71,7 +73,8 @@ def build_hierarchy(
         num_clouds: B, read off ``batch`` when absent.
         generator: makes farthest point sampling start at a random point; without it, at point 0 of each cloud.
         cell: of periodic structures, whose edges must be those within a radius.
-    Raises: ValueError for a number of ratios that does not fit, or other edges or several scales with a cell.
+    Raises: ValueError for a number of ratios that does not fit, for other edges or several scales with a cell, or for
+        edges of a rule of yours that are not (2, E) of int64 or name points that are not there.
     """
     if len(ratios) != len(rules) - 1:
         raise ValueError(f"{len(rules)} scales need {len(rules) - 1} ratios, got {len(ratios)}")
@@ -80,11 +83,12 @@ def build_hierarchy(
         return _periodic(pos, batch, rules, cell)
     graphs, down, samples, batches = [], [], [], [batch]
     for scale, rule in enumerate(rules):
-        graphs.append(Graph.from_edge_index(rule(pos, batch), len(pos), len(pos)))
+        connect = Graph.from_valid_edges if type(rule) in _OWN_RULES else Graph.from_edge_index
+        graphs.append(connect(rule(pos, batch), len(pos), len(pos)))
         if scale < len(ratios):
             index = farthest_point_sample(pos, batch, ratios[scale], generator=generator)
             edges = nearest_sample_edges(pos, batch, index)
-            down.append(Graph.from_edge_index(edges, len(pos), len(index)))
+            down.append(Graph.from_valid_edges(edges, len(pos), len(index)))
             samples.append(index)
             pos, batch = pos[index], batch[index]
             batches.append(batch)
@@ -100,5 +104,5 @@ def _periodic(pos: Tensor, batch: Tensor, rules: Sequence[EdgeRule], cell: Cell)
         names = ", ".join(map(str, rules))
         raise ValueError(f"a cell needs edges within a radius on one scale, such as edges='radius-5.0', got {names}")
     found = periodic_radius_edges(pos, batch, rule.r, cell)
-    graph = Graph.from_edge_index(found.edges, len(pos), len(pos))  # a stable sort, which leaves the order as it is
+    graph = Graph.from_valid_edges(found.edges, len(pos), len(pos))  # a stable sort, which leaves the order as it is
     return Hierarchy((graph,), (), (), (batch,), len(cell.vectors), found.shift)

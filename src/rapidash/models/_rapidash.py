@@ -15,9 +15,7 @@ from rapidash._hub import upload
 from rapidash.geometry import (
     Cell,
     EdgeRule,
-    Graph,
     Hierarchy,
-    PairInvariants,
     Radius,
     build_hierarchy,
     check_cloud,
@@ -29,8 +27,10 @@ from rapidash.geometry import (
     safe_norm,
     tie_exception,
 )
-from rapidash.groups import FiniteGroup, Group, orientation_grid, parse_group
+from rapidash.groups import Group, orientation_grid, parse_group
+from rapidash.models._chosen_parts import check_choice, components_of, kernel_table
 from rapidash.models._config import KernelMode, RapidashConfig
+from rapidash.models._edge_sets import check_hierarchy, edge_sets
 from rapidash.models._features import check_any_split, check_features
 from rapidash.models._network import Interface, RapidashOutput, TensorOutput
 from rapidash.models._readout import Readout
@@ -46,12 +46,10 @@ from rapidash.nn import (
     Kept,
     KernelBasis,
     KernelTable,
-    OrientationComponents,
     OrientationMaps,
     PairAttributes,
     check_types,
     lift,
-    orientation_components,
     spans_tensors,
 )
 from rapidash.ops import Backend
@@ -155,9 +153,9 @@ class Rapidash(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        _check_choice("orientation_mlp", orientation_mlp, get_args(OrientationMaps))
-        _check_choice("level", level, ("node", "graph"))
-        _check_choice("pool", pool, ("sum", "mean"))
+        check_choice("orientation_mlp", orientation_mlp, get_args(OrientationMaps))
+        check_choice("level", level, ("node", "graph"))
+        check_choice("pool", pool, ("sum", "mean"))
         counts = {"in_scalars": in_scalars, "in_vectors": in_vectors, "in_pairs": in_pairs}
         counts |= {"out_scalars": out_scalars, "out_vectors": out_vectors, "out_tensors": out_tensors}
         if wrong := {name: value for name, value in counts.items() if value < 0}:
@@ -212,7 +210,7 @@ class Rapidash(nn.Module):
             else None
         )
         self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
-        components = _components(orientation_mlp, bandlimit, self.invariants, vectors_of_grid)
+        components = components_of(orientation_mlp, bandlimit, self.invariants, vectors_of_grid)
         self.blocks = nn.ModuleList()
         for step, (width, out_width) in zip(self.steps, block_widths(self.steps, widths)):
             conv = GroupConv(
@@ -272,7 +270,7 @@ class Rapidash(nn.Module):
         if subgroups:
             keep_subgroups(self, subgroups)
             draw_tables(self)
-        self.table = _kernel_table(self.config, self.invariants)
+        self.table = kernel_table(self.config, self.invariants)
         self.is_calibrated = False
         self._kept_basis = Kept()
         self._looks_for_ties = bool(self.tie_exception)
@@ -398,7 +396,7 @@ class Rapidash(nn.Module):
         if hierarchy is None:
             hierarchy = self.connect(pos, batch, cell=cell)
         elif not torch.compiler.is_compiling():
-            _check_hierarchy(hierarchy, pos, cell)
+            check_hierarchy(hierarchy, pos, cell)
         merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
         output = self.readout.linear if merges else None
         hidden, kernels, grid = self._hidden(
@@ -445,7 +443,7 @@ class Rapidash(nn.Module):
         """
         self._check_types(pos, scalars, vectors, pairs)
         hierarchy = self.connect(pos, batch, cell=cell)
-        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy, cell)):
+        for index, (graph, offset) in enumerate(edge_sets(pos, hierarchy, cell)):
             if graph.num_edges:
                 self.table_reach[index] = 1.25 * safe_norm(offset).max()
         self.is_calibrated = True
@@ -526,25 +524,11 @@ class Rapidash(nn.Module):
         check_features(len(pos), sizes, {"scalars": scalars, "vectors": vectors, "pairs": pairs})
         return (scalars if self.in_scalars else None), (vectors if self.in_vectors else None)
 
-    def _edge_sets(self, pos: Tensor, hierarchy: Hierarchy, cell: Cell | None) -> list[tuple[Graph, Tensor]]:
-        """Every graph with the offsets of its edges: scale 0, from 0 to 1, scale 1, ..."""
-        points = hierarchy.positions(pos)
-        sets = []
-        for scale, graph in enumerate(hierarchy.graphs):
-            offset = points[scale][graph.source] - points[scale][graph.target]
-            if cell is not None and hierarchy.shift is not None:
-                offset = offset + cell.displacement(hierarchy.shift, hierarchy.batch[scale][graph.target])
-            sets.append((graph, offset))
-            if scale < len(hierarchy.down):
-                down = hierarchy.down[scale]
-                sets.append((down, points[scale][down.source] - points[scale + 1][down.target]))
-        return sets
-
     def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor, cell: Cell | None = None) -> list[EdgeKernel]:
         """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
         kernels: list[EdgeKernel] = []
         points = hierarchy.positions(pos)
-        for index, (graph, offset) in enumerate(self._edge_sets(pos, hierarchy, cell)):
+        for index, (graph, offset) in enumerate(edge_sets(pos, hierarchy, cell)):
             rule = self.rules[index // 2]
             window = None
             if isinstance(rule, Radius) and index % 2 == 0:
@@ -587,7 +571,7 @@ class Rapidash(nn.Module):
             table_size=self.config.table_size if table_size is None else table_size,
             interpolation=interpolation or self.config.interpolation,
         )
-        table = _kernel_table(changed, self.invariants)
+        table = kernel_table(changed, self.invariants)
         if table is not None:
             table.to(self.grid.device).train(self.training)
         twin = Rapidash.__new__(Rapidash)
@@ -598,55 +582,7 @@ class Rapidash(nn.Module):
         return twin
 
 
-def _check_hierarchy(hierarchy: Hierarchy, pos: Tensor, cell: Cell | None) -> None:
-    """Raise ValueError for edges that belong to other points, or to a cell where none is given, or the reverse."""
-    if not isinstance(hierarchy, Hierarchy):
-        raise ValueError(f"hierarchy must be what connect(pos, batch) returns, got {type(hierarchy).__name__}")
-    found = hierarchy.batch[0]
-    if len(found) != len(pos) or found.device != pos.device:
-        raise ValueError(
-            f"hierarchy connects {len(found)} points on {found.device}, pos has {len(pos)} on {pos.device}: "
-            "make it for these points, connect(pos, batch)"
-        )
-    if (hierarchy.shift is None) != (cell is None):
-        made = "without a cell" if hierarchy.shift is None else "with a cell"
-        raise ValueError(f"hierarchy was made {made}: give the same cell to connect and to the network, or neither")
-
-
-def _components(
-    kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"]
-) -> OrientationComponents | None:
-    """The parts that linear maps of the blocks tell apart; those of irreps keep reflections where the layers do."""
-    if kind == "pointwise":
-        return None
-    if not invariants.has_orientations:
-        raise ValueError(f"orientation_mlp={kind!r} needs orientations, and space R{invariants.group.dim} has none")
-    motions = grid_motions(invariants, grid).linear
-    assert isinstance(motions, FiniteGroup)
-    reflections = bool((torch.linalg.det(motions.elements) < 0).any())
-    return orientation_components(kind, grid, bandlimit=bandlimit, reflections=reflections)
-
-
 def _note_calibration(model: nn.Module, _: object) -> None:
     """Loaded weights say whether their network was calibrated."""
     assert isinstance(model, Rapidash)
     model.is_calibrated = bool((model.table_reach > 0).any())
-
-
-def _kernel_table(config: RapidashConfig, invariants: PairInvariants) -> KernelTable | None:
-    """The grid of the tables, where there can be one."""
-    _check_choice("kernel", config.kernel, ("auto", "exact", "tabulated"))
-    _check_choice("interpolation", config.interpolation, ("linear", "cubic"))
-    if config.kernel == "tabulated" and invariants.signed is None:
-        raise ValueError(
-            f"kernel='tabulated' needs attributes on at most 2 dimensions; {config.symmetry} on {config.space} "
-            "has more: use 'exact'"
-        )
-    if invariants.signed is None:
-        return None
-    return KernelTable(config.table_size, invariants.signed, config.interpolation)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -1,6 +1,7 @@
 """The arms of the questions of the Rapidash paper: which symmetry, and how it is let in or out."""
 
 from dataclasses import replace
+from typing import Any
 
 from rapidash.learn import Augerino
 from rapidash.methods import Method, Variant
@@ -9,9 +10,23 @@ from rapidash.study.designs._baselines import baselines
 from rapidash.study.designs._ladder import symmetry_ladder, without_exact_kernels
 from rapidash.study.designs._relaxed import RPP
 from rapidash.symmetrize import FrameAveraging
+from rapidash.train import TrainConfig
 
 AXIS = "z axis"
 _FEW = ("E(3) on R3xS2", "E(3) on R3", "T(3) on R3", "T(3) on R3 + rotations", "T(3) on R3, frames", "PaiNN")
+
+
+def recipe(full: bool, *, steps: int, every: int, warmup_steps: int, **settings: Any) -> TrainConfig:
+    """The training of these studies with Muon: so many steps, and a validation and a checkpoint every so many.
+
+    Args:
+        full: as said; quick ones have 300 steps, 30 to warm up, and a validation every 100.
+        settings: the others of the training.
+    """
+    if not full:
+        steps, every, warmup_steps = 300, 100, 30
+    settings |= {"eval_every": every, "checkpoint_every": every}
+    return TrainConfig(steps=steps, warmup_steps=warmup_steps, optimizer="muon", **settings)
 
 
 def questions(

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from rapidash.models import EGNNConfig, PaiNNConfig, RapidashConfig, TransformerConfig
 from rapidash.study._design import StudyDesign
-from rapidash.study.designs._questions import questions
-from rapidash.train import TrainConfig
+from rapidash.study.designs._questions import questions, recipe
 
 
 def make_design(full: bool) -> StudyDesign:
@@ -31,17 +30,10 @@ def make_design(full: bool) -> StudyDesign:
         PaiNNConfig(channels=32, num_layers=2, edges="knn-8", pools_features=True),
         TransformerConfig(channels=32, num_layers=2, pools_features=True),
     )
-    train = TrainConfig(
-        steps=600 if full else 300,
-        batch_size=16,
-        learning_rate=1e-2,
-        weight_decay=1e-2,
-        warmup_steps=60 if full else 30,
-        ema_decay=0.98,
-        eval_every=200 if full else 100,
-        checkpoint_every=200 if full else 100,
-        optimizer="muon",
-    )
+    train = recipe(
+        full, steps=600, every=200, warmup_steps=60,
+        batch_size=16, learning_rate=1e-2, weight_decay=1e-2, ema_decay=0.98,
+    )  # fmt: skip
     sizes = {} if full else {"num_train": 800, "num_val": 200, "num_test": 300}
     return StudyDesign(
         "modelnet10",

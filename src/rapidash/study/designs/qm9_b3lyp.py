@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from rapidash.models import EGNNConfig, PaiNNConfig, RapidashConfig, TransformerConfig
 from rapidash.study._design import StudyDesign
-from rapidash.study.designs._questions import questions
-from rapidash.train import TrainConfig
+from rapidash.study.designs._questions import questions, recipe
 
 
 def make_design(full: bool) -> StudyDesign:
@@ -32,17 +31,10 @@ def make_design(full: bool) -> StudyDesign:
         PaiNNConfig(channels=32, num_layers=3, edges=edges),
         TransformerConfig(channels=64, num_layers=3),
     )
-    train = TrainConfig(
-        steps=1200 if full else 300,
-        batch_size=50,
-        learning_rate=5e-3,
-        weight_decay=1e-4,
-        warmup_steps=100 if full else 30,
-        ema_decay=0.99,
-        eval_every=400 if full else 100,
-        checkpoint_every=400 if full else 100,
-        optimizer="muon",
-    )
+    train = recipe(
+        full, steps=1200, every=400, warmup_steps=100,
+        batch_size=50, learning_rate=5e-3, weight_decay=1e-4, ema_decay=0.99,
+    )  # fmt: skip
     sizes = {"num_train": 10_000 if full else 1000, "num_val": 500 if full else 250, "num_test": 2000 if full else 500}
     return StudyDesign(
         "qm9",

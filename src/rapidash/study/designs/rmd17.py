@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from rapidash.models import EGNNConfig, PaiNNConfig, RapidashConfig, TransformerConfig
 from rapidash.study._design import StudyDesign
-from rapidash.study.designs._questions import questions
-from rapidash.train import TrainConfig
+from rapidash.study.designs._questions import questions, recipe
 
 
 def make_design(full: bool) -> StudyDesign:
@@ -31,17 +30,10 @@ def make_design(full: bool) -> StudyDesign:
         PaiNNConfig(channels=32, num_layers=3, edges="radius-2.0"),
         TransformerConfig(channels=64, num_layers=3),
     )
-    train = TrainConfig(
-        steps=1000 if full else 300,
-        batch_size=5,
-        learning_rate=5e-3,
-        weight_decay=1e-5,
-        warmup_steps=100 if full else 30,
-        ema_decay=0.99,
-        eval_every=250 if full else 100,
-        checkpoint_every=250 if full else 100,
-        optimizer="muon",
-    )
+    train = recipe(
+        full, steps=1000, every=250, warmup_steps=100,
+        batch_size=5, learning_rate=5e-3, weight_decay=1e-5, ema_decay=0.99,
+    )  # fmt: skip
     return StudyDesign(
         "md",
         questions(full, base, *networks),
