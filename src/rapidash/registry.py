@@ -233,6 +233,7 @@ MEASURES: Registry[Any] = Registry(
         "sharing": "rapidash.learn.sharing:measure_sharing",
         "split-distance": "rapidash.study.measures.split_distance:split_distance",
         "training-operations": "rapidash.study.measures.training_operations:training_operations",
+        "training-seconds": "rapidash.study.measures.training_seconds:training_seconds",
         "transfer": "rapidash.represent:measure_transfer",
     },
 )

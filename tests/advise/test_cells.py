@@ -223,13 +223,13 @@ def test_changes_of_ratios_by_hand() -> None:
 
 
 def test_the_study_of_a_cell(solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every variant over two seeds; what ended is read again, a training that fails is left out."""
+    """Every variant over two seeds, none of the race; what ended is read again, a training that fails is left out."""
     found = full_study(solids, None, tmp_path, seconds=0.01)
     names = [variant.name for variant in candidates(solids.variants)]
-    assert [(run.variant, run.seed) for run in found] == [(name, seed) for seed in (0, 1) for name in names]
+    assert [(run.variant, run.seed) for run in found] == [(name, seed) for seed in (2, 3) for name in names]
     assert set(json.loads((tmp_path / "steps.json").read_text())["steps"].values()) == {20}
     train = with_steps(replace(solids.train, threads=1), 20)
-    first = RunConfig("solids", candidates(solids.variants)[0], 0, train, 1.0, dict(solids.task_options))
+    first = RunConfig("solids", candidates(solids.variants)[0], 2, train, 1.0, dict(solids.task_options))
     assert found[0].test_error == pytest.approx(run_one(first, tmp_path / "run")["test_error"])
     assert not list(tmp_path.glob("study/work/*/checkpoint*"))
 

@@ -179,6 +179,16 @@ def test_clouds_that_cannot_be_told_apart() -> None:
     assert "own mirror image" in hand.sentence
 
 
+def test_questions_end_with_their_time() -> None:
+    pos = clouds()
+    ticks = iter(range(0, 1000, 10))  # ten seconds between two looks at the clock, of which every question takes one
+    found = diagnose(
+        dataset(pos), numbers(spread(pos)), only=["hand", "place", "size"], seconds=15, clock=lambda: next(ticks)
+    )
+    assert [each.key for each in found if each.value is not None] == ["hand"]  # begun after 10 s; the next after 20
+    assert all(each.says == "not asked" and "--minutes" in each.sentence for each in found[1:])
+
+
 def test_in_the_plane() -> None:
     pos = clouds(dim=2)
     found = asked(pos, numbers(spread(pos)), "pose", "pose beyond shape", "vertical")

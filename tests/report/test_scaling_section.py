@@ -7,6 +7,7 @@ import pytest
 from rapidash.report._scaling_section import PASSES, STEPS, scaling_section
 from rapidash.study import study_of, summarize
 from rapidash.study.measures.training_operations import OPERATIONS
+from rapidash.study.measures.training_seconds import SECONDS
 from tests.report._studies import small_record
 
 WIDTHS, LENGTHS, BATCH = (8, 16, 32, 64), (100, 300, 900, 2700), 50
@@ -58,23 +59,42 @@ def test_planted_exponents_come_back() -> None:
     section = section_of(records())
     assert [row[0] for row in section.rows] == ["A A", "B B"]
     for row in section.rows:
-        assert first_number(row[3]) == pytest.approx(0.5, abs=0.02)
-        assert first_number(row[4]) == pytest.approx(0.4, abs=0.02)
-        assert first_number(row[5]) == pytest.approx(0.4 / 0.9, abs=0.02)
-        assert 0.15 < first_number(row[2]) < 0.3
+        assert first_number(row[5]) == pytest.approx(0.5, abs=0.02)
+        assert first_number(row[6]) == pytest.approx(0.4, abs=0.02)
+        assert first_number(row[7]) == pytest.approx(0.4 / 0.9, abs=0.02)
+        assert 0.15 < first_number(row[4]) < 0.3
     assert not section.notes
 
 
 def test_the_error_at_equal_compute_counts_the_passes_of_methods() -> None:
     """B errs twice as much and pays twice: at equal compute by more than a factor of two, and by less than three."""
     rows = section_of(records()).rows
-    assert rows[0][1] == "1"
-    assert 2.0 < first_number(rows[1][1]) < 3.0
+    assert rows[0][1:4] == ("1", "1", "–")
+    assert first_number(rows[1][1]) == pytest.approx(2.0, abs=0.005)  # at equal steps it does not pay
+    assert 2.0 < first_number(rows[1][2]) < 3.0
     free = [
         {**record, "measurements": record["measurements"][:1]} if record["config"]["variant"]["name"] == "B" else record
         for record in records()
     ]
-    assert first_number(section_of(free).rows[1][1]) == pytest.approx(2.0, abs=0.005)
+    assert first_number(section_of(free).rows[1][2]) == pytest.approx(2.0, abs=0.005)
+
+
+def test_the_error_at_equal_time_is_that_of_the_seconds_of_a_step() -> None:
+    """Seconds as many as operations give what compute gives; one slow run of three changes nothing."""
+
+    def timed(record: dict[str, Any], factor: float) -> dict[str, Any]:
+        parameters = record["parameters"]
+        seconds = {"name": SECONDS, "value": factor * parameters, "unit": "s", "moment": "after", "view": "full"}
+        return {**record, "measurements": [*record["measurements"], seconds]}
+
+    kept = [timed(record, 1e-9 * (50 if record["config"]["seed"] == 2 else 1)) for record in records()]
+    rows = section_of(kept).rows
+    assert rows[0][3] == "1"
+    assert rows[1][3] == rows[1][2]
+    twice = [timed(r, 1e-9 if r["config"]["variant"]["name"] == "A" else 0.5e-9) for r in records()]
+    assert first_number(section_of(twice).rows[1][3]) == pytest.approx(2.0, abs=0.005)  # a term, in half the time
+    some = [*kept[:-3], *records()[-3:]]  # the last size and length of B was not timed
+    assert section_of(some).rows[1][3] == "–"
 
 
 def test_missing_sizes_are_said_and_fits_refuse_below_three() -> None:
@@ -84,7 +104,7 @@ def test_missing_sizes_are_said_and_fits_refuse_below_three() -> None:
         if record["config"]["variant"]["name"] == "A" or record["config"]["level"]["model.channels"] in (8, 16)
     ]
     section = section_of(kept)
-    assert section.rows[1][3:] == ("–", "–", "–")
+    assert section.rows[1][5:] == ("–", "–", "–")
     assert "B: no law of size and samples, a fit needs at least 3 different sizes, got 2." in section.notes
     assert section.notes[0].startswith("B: no finished run at channels 32 and steps 100, channels 32 and steps 300,")
 
@@ -102,7 +122,7 @@ def test_errors_that_do_not_fall_are_said() -> None:
 
 def test_a_zero_error_is_no_point_of_a_law() -> None:
     zero = [{**record, "test_error": 0.0} if record["key"] == "A8-100-0" else record for record in records()]
-    assert first_number(section_of(zero).rows[0][3]) == pytest.approx(0.5, abs=0.03)
+    assert first_number(section_of(zero).rows[0][5]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_chart_has_a_point_for_each_size_and_length() -> None:

@@ -39,6 +39,8 @@ SETTINGS: Final = "train.yaml"
 DIAGNOSIS: Final = "diagnosis.json"
 QUESTION: Final = "question.json"
 _LEAST_MINUTES: Final = 0.1
+_QUESTIONS: Final = 0.25
+"""Share of the minutes after which no further question is put to the clouds: the race needs the rest."""
 
 Say = Callable[[str], None]
 
@@ -85,7 +87,7 @@ def advise(
     check_clouds(given, target, parts.train)
     cautions = [*class_cautions(target), *copy_cautions(given, with_fields(parts.val, given.tensors))]
     _open(folder, design, minutes, seed)
-    findings, words = _findings(task, first, parts, folder, minutes, seed, say)
+    findings, words = _findings(task, first, parts, folder, minutes, seed, say, clock)
     gone = clock() - started
     axis = next((found.axis for found in findings if found.key == "vertical" and found.says == "yes"), None)
     variants = {variant.name: variant for variant in candidates(design.variants, axis=axis)}
@@ -160,7 +162,7 @@ def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
 
 
 def _findings(
-    task: Task, variant: Variant, parts: Parts, folder: Path, minutes: float, seed: int, say: Say
+    task: Task, variant: Variant, parts: Parts, folder: Path, minutes: float, seed: int, say: Say, clock: Clock
 ) -> tuple[tuple[Finding, ...], str]:
     """The diagnosis, read where it was made already, and the target in words."""
     num = num_asked(len(parts.train), minutes)
@@ -173,7 +175,7 @@ def _findings(
     path = folder / DIAGNOSIS
     if path.is_file():
         return tuple(_finding(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["findings"]), words
-    found = diagnose(given, target, seed=seed, say=say)
+    found = diagnose(given, target, seed=seed, say=say, seconds=_QUESTIONS * 60 * minutes, clock=clock)
     atomic_write(path, plain({"schema": SCHEMA, "findings": plain_values([asdict(entry) for entry in found])}))
     return found, words
 

@@ -1,6 +1,7 @@
 """The questions that are put to the training clouds before anything is trained, each with two controls."""
 
 import math
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from rapidash.advise._descriptors import AXES, Descriptors, describe, unit_of
 from rapidash.advise._finding import CLEAR, Asked, Finding
 from rapidash.advise._gain import Estimate, gain
 from rapidash.advise._target import Target
+from rapidash.advise._trial import Clock
 from rapidash.data import CloudDataset, Field
 from rapidash.groups import SO, SO2, Scalar
 from rapidash.measure import symmetry_breaking_score, task_symmetry_breaking
@@ -30,6 +32,7 @@ _PLANTED_SHARE: Final = 0.5  # of the variance of a planted target
 _SAME: Final = 1e-3
 _NO_SPREAD: Final = 1e-9
 _ALL_THE_SAME: Final = "All of these clouds are the same in what is asked about"
+_NO_TIME: Final = "The questions before this one took the time that there is for questions: more --minutes would do"
 _LEAST: Final = 0.01  # of the variance: less is nothing to choose a network by
 _SHARE: Final = "share of the variance of the target that it explains"
 
@@ -41,6 +44,8 @@ def diagnose(
     only: Collection[str] | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda question: None,
+    seconds: float = math.inf,
+    clock: Clock = time.perf_counter,
 ) -> tuple[Finding, ...]:
     """Ask the clouds about their pose, vertical, hand, place and size, and what each tells about the target.
 
@@ -54,13 +59,19 @@ def diagnose(
         only: the keys of the questions that are asked; None: all of them.
         seed: of all draws.
         say: called with every question before it is asked.
+        seconds: after which no further question is begun; those that are left are not asked, and say so.
+        clock: by which the seconds are measured.
     Raises: ValueError for fewer than 20 clouds.
     """
     if len(data) < FEWEST:
         raise ValueError(f"{len(data)} training clouds say nothing about their symmetry: at least {FEWEST} are needed")
     found = []
+    started = clock()
     for asked in _questions(data, target, seed):
         if only is not None and asked.key not in only:
+            continue
+        if clock() - started > seconds:
+            found.append(replace(asked, skip=_NO_TIME).answer(len(data)))
             continue
         say(asked.question)
         found.append(asked.answer(len(data)))

@@ -22,7 +22,7 @@ class Finding:
         key: short name.
         question: in words.
         says: ``"yes"``; ``"no"``, and the control that has it shows that it would have been seen; ``"cannot tell"``;
-            ``"not asked"`` where the question has no meaning.
+            ``"not asked"`` where the question has no meaning, or no time was left for it.
         sentence: the answer in words.
         figure: the name of the figure.
         null: its value for data that do not have the property.

@@ -1,8 +1,10 @@
 """The section on scale: errors against compute, power laws of their frontier, and how to spend compute."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,21 +17,41 @@ from rapidash.report._sections import Section
 from rapidash.scale import Interval, fit_chinchilla, fit_frontier, frontier
 from rapidash.study import Run, StudySummary, VariantSummary, level_words, mean_interval
 from rapidash.study.measures.training_operations import OPERATIONS
+from rapidash.study.measures.training_seconds import SECONDS
 
 STEPS, PASSES = "train.steps", "passes of the model for terms of methods, per step"
 _HEAD = (
-    "variant", "error at equal compute", "exponent of the frontier", "exponent of size", "exponent of data",
-    "best size grows with compute to the",
+    "variant", "error at equal steps", "error at equal compute", "error at equal time", "exponent of the frontier",
+    "exponent of size", "exponent of data", "best size grows with compute to the",
 )  # fmt: skip
 _TEXT = (
     "Compute is counted: operations of forward and backward passes (a multiplication with its addition counts 2), "
     "passes for terms of methods included, times the samples seen. The frontier is the least error of any run with at "
-    "most so much compute. Error at equal compute: the frontier relative to that of the first variant, geometric mean "
-    "over the compute that both reach, with a t-interval over seeds. Exponents: error ~ compute^-x on the frontier, "
+    "most so much compute. Errors are relative to the first variant, with a t-interval over seeds; at equal steps: "
+    "geometric mean over sizes and lengths of training; at equal compute: of the frontiers, over the compute that both "
+    "reach; at equal time: the same, of the seconds of the processor of a step (the median of the runs of a size). "
+    "Exponents: error ~ compute^-x on the frontier, "
     "and error = A size^-a + B samples^-b over all runs, with 95 % bootstrap intervals over runs; a constant is left "
     "out, since data without noise do not determine it. Every length of training is a run of its own. The last column "
     "is b / (a + b), for compute that is proportional to size times samples."
 )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A run with what it cost: operations, samples seen, and seconds of a step for each sample where measured."""
+
+    run: Run
+    compute: float
+    samples: float
+    step_seconds: float | None
+
+    @property
+    def error(self) -> float:
+        return _error(self.run)
+
+
+Cost = Callable[[_Trained], float]
 
 
 @dataclass
@@ -37,21 +59,33 @@ class _Arm:
     """A variant at all its sizes."""
 
     variant: VariantSummary
-    runs: list[tuple[Run, float, float]] = field(default_factory=list)  # with compute and samples seen
+    runs: list[_Trained] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.variant.variant or self.variant.name
 
-    def frontier(self, seed: int | None = None) -> tuple[Any, Any]:
-        """Compute and least errors, of one seed or of all runs."""
-        rows = [(compute, _error(run)) for run, compute, _ in self.runs if seed is None or run.seed == seed]
-        return frontier(*zip(*rows, strict=True))
+    @cached_property
+    def step_seconds(self) -> dict[float | None, float]:
+        """By number of parameters, seconds of a step for each sample: the median of the runs; empty where one lacks."""
+        by_size = defaultdict(list)
+        for one in self.runs:
+            by_size[one.run.number("parameters")].append(one.step_seconds or math.nan)
+        found = {size: float(np.median(values)) for size, values in by_size.items()}
+        return {} if any(math.isnan(value) for value in found.values()) else found
+
+    def seconds(self, one: _Trained) -> float:
+        """Of the training of a run."""
+        return self.step_seconds[one.run.number("parameters")] * one.samples
 
     @property
     def seeds(self) -> set[int]:
-        return {run.seed for run, _, _ in self.runs}
+        return {one.run.seed for one in self.runs}
+
+    def of(self, seed: int) -> list[_Trained]:
+        """The runs of a seed."""
+        return [one for one in self.runs if one.run.seed == seed]
 
 
 def scaling_section(summary: StudySummary) -> Section | None:
@@ -63,7 +97,7 @@ def scaling_section(summary: StudySummary) -> Section | None:
     rows = []
     for arm in arms:
         cells, faults = _fits(arm)
-        rows.append((f"{arm.variant.letter} {arm.name}", _relative(arm, arms[0]), *cells))
+        rows.append((f"{arm.variant.letter} {arm.name}", *_relatives(arm, arms[0]), *cells))
         notes += [f"{arm.name}: {fault}." for fault in faults]
     return Section("How errors fall with compute", _TEXT, _HEAD, rows, notes, charts=(_chart(summary, arms),))
 
@@ -81,8 +115,8 @@ def _arms(summary: StudySummary) -> list[_Arm]:
     return [arm for arm in found.values() if arm.runs]
 
 
-def _counted(run: Run) -> tuple[Run, float, float] | None:
-    """The run with its compute and samples; None without an error above 0 or a count, or if samples came twice."""
+def _counted(run: Run) -> _Trained | None:
+    """The run with its costs; None without an error above 0 or a count, or if samples came twice."""
     figures = {entry.get("name"): entry.get("value") for entry in run.get("measurements") or ()}
     operations, batch = figures.get(OPERATIONS), run.number("config", "train", "batch_size")
     steps, known = run.number("config", "train", "steps"), run.number("num_train")
@@ -91,7 +125,9 @@ def _counted(run: Run) -> tuple[Run, float, float] | None:
     samples = steps * batch
     if samples > known * (1 + 1e-9):
         return None
-    return run, operations * (1 + (figures.get(PASSES) or 0.0)) * samples, samples
+    passes = 1 + (figures.get(PASSES) or 0.0)
+    seconds = figures.get(SECONDS)
+    return _Trained(run, operations * passes * samples, samples, seconds * passes if seconds else None)
 
 
 def _error(run: Run) -> float:
@@ -100,9 +136,9 @@ def _error(run: Run) -> float:
 
 def _fits(arm: _Arm) -> tuple[tuple[str, ...], list[str]]:
     """The cells of an arm, and why some could not be filled."""
-    sizes = [run.number("parameters") or 0.0 for run, _, _ in arm.runs]
-    compute, samples = [c for _, c, _ in arm.runs], [s for _, _, s in arm.runs]
-    errors, faults = [_error(run) for run, _, _ in arm.runs], []
+    sizes = [one.run.number("parameters") or 0.0 for one in arm.runs]
+    compute, samples = [one.compute for one in arm.runs], [one.samples for one in arm.runs]
+    errors, faults = [one.error for one in arm.runs], []
     cells = ["–"] * 4
     try:
         law = fit_frontier(compute, errors)
@@ -126,27 +162,53 @@ def _in_words(found: Interval) -> str:
     return f"{fmt.number(found.value)} {fmt.interval(found.low, found.high)}".strip()
 
 
-def _relative(arm: _Arm, first: _Arm) -> str:
-    """The ratio of frontiers, by seed; in words."""
+def _relatives(arm: _Arm, first: _Arm) -> tuple[str, str, str]:
+    """The error relative to the first variant at equal steps, compute and time, in words."""
     if arm is first:
-        return "1"
-    logs = []
-    for seed in sorted(arm.seeds & first.seeds):
-        (x, loss), (base_x, base) = arm.frontier(seed), first.frontier(seed)
-        low = max(x[0], base_x[0])
-        high = min(_reach(arm, seed), _reach(first, seed))
-        if low >= high:
-            return "no common compute"
-        at = np.geomspace(low, high, 256)
-        logs.append(float(np.mean(np.log(_at(at, x, loss)) - np.log(_at(at, base_x, base)))))
-    found = mean_interval(logs)
-    low_, high_ = (None if end is None else math.exp(end) for end in (found.low, found.high))
-    return f"{fmt.ratio(math.exp(found.mean))} {fmt.interval(low_, high_)}".strip()
+        return "1", "1", "1" if first.step_seconds else "–"
+    timed = bool(arm.step_seconds and first.step_seconds)
+    return (
+        _in_ratios(arm, first, _at_equal_levels) or "no common size",
+        _in_ratios(arm, first, lambda a, b: _of_frontiers(a, b, _compute, _compute)) or "no common compute",
+        (_in_ratios(arm, first, lambda a, b: _of_frontiers(a, b, arm.seconds, first.seconds)) or "no common time")
+        if timed
+        else "–",
+    )
 
 
-def _reach(arm: _Arm, seed: int) -> float:
-    """The largest compute of a seed, whether or not it lowered the error."""
-    return max(compute for run, compute, _ in arm.runs if run.seed == seed)
+def _in_ratios(
+    arm: _Arm, first: _Arm, log_ratio: Callable[[list[_Trained], list[_Trained]], float | None]
+) -> str | None:
+    """The mean ratio over seeds with its interval; None where the arms of a seed have nothing in common."""
+    logs = [log_ratio(arm.of(seed), first.of(seed)) for seed in sorted(arm.seeds & first.seeds)]
+    if not logs or any(log is None for log in logs):
+        return None
+    found = mean_interval([log for log in logs if log is not None])
+    low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
+    return f"{fmt.ratio(math.exp(found.mean))} {fmt.interval(low, high)}".strip()
+
+
+def _at_equal_levels(runs: list[_Trained], base: list[_Trained]) -> float | None:
+    known = {str(one.run.level): math.log(one.error) for one in base}
+    logs = [math.log(one.error) - known[level] for one in runs if (level := str(one.run.level)) in known]
+    return float(np.mean(logs)) if logs else None
+
+
+def _of_frontiers(runs: list[_Trained], base: list[_Trained], cost: Cost, base_cost: Cost) -> float | None:
+    """The mean log ratio of two frontiers over the costs that both reach, whether or not the last lowered the error."""
+    costs, base_costs = [cost(one) for one in runs], [base_cost(one) for one in base]
+    low, high = max(min(costs), min(base_costs)), min(max(costs), max(base_costs))
+    if low >= high:
+        return None
+    at = np.geomspace(low, high, 256)
+    own, other = (
+        _at(at, *frontier(of, [one.error for one in found])) for of, found in ((costs, runs), (base_costs, base))
+    )
+    return float(np.mean(np.log(own) - np.log(other)))
+
+
+def _compute(one: _Trained) -> float:
+    return one.compute
 
 
 def _at(values: Any, compute: Any, least: Any) -> Any:
@@ -156,18 +218,19 @@ def _at(values: Any, compute: Any, least: Any) -> Any:
 
 def _chart(summary: StudySummary, arms: Sequence[_Arm]) -> XYChart:
     """Every run by compute and error, with the frontier of each variant."""
-    x = scale_for([compute for arm in arms for _, compute, _ in arm.runs], log=True)
-    y = scale_for([_error(run) for arm in arms for run, _, _ in arm.runs], log=True)
+    x = scale_for([one.compute for arm in arms for one in arm.runs], log=True)
+    y = scale_for([one.error for arm in arms for one in arm.runs], log=True)
     series = []
     for arm in arms:
         points = []
-        for (level, _), runs in _by_level(arm).items():
-            errors, computes = [_error(run) for run, _ in runs], [compute for _, compute in runs]
-            mean, at = float(np.mean(errors)), float(np.mean(computes))
+        for level, runs in _by_level(arm).items():
+            errors = [one.error for one in runs]
+            mean, at = float(np.mean(errors)), float(np.mean([one.compute for one in runs]))
             tip = f"{arm.name}, {level}: {fmt.number(mean)} at {fmt.power_of_ten(at)} FLOP, {len(runs)} seeds"
             points.append(Point(x(at), 100 - y(mean), 100 - y(min(errors)), 100 - y(max(errors)), tip))
-        steps, least = arm.frontier()
-        ends = [*steps[1:], max(compute for _, compute, _ in arm.runs)]
+        computes = [one.compute for one in arm.runs]
+        steps, least = frontier(computes, [one.error for one in arm.runs])
+        ends = [*steps[1:], max(computes)]
         stairs = [(x(float(at)), 100 - y(float(loss))) for a, b, loss in zip(steps, ends, least) for at in (a, b)]
         series.append(
             Series(arm.variant.index, arm.variant.letter, arm.name, "", path_data(stairs), points=tuple(points))
@@ -185,8 +248,8 @@ def _chart(summary: StudySummary, arms: Sequence[_Arm]) -> XYChart:
     )
 
 
-def _by_level(arm: _Arm) -> Mapping[tuple[str, str], list[tuple[Run, float]]]:
-    found: dict[tuple[str, str], list[tuple[Run, float]]] = {}
-    for run, compute, _ in arm.runs:
-        found.setdefault((", ".join(level_words(run.level)), arm.name), []).append((run, compute))
+def _by_level(arm: _Arm) -> Mapping[str, list[_Trained]]:
+    found = defaultdict(list)
+    for one in arm.runs:
+        found[", ".join(level_words(one.run.level))].append(one)
     return found

@@ -74,5 +74,5 @@ def sweep(full: bool, variants: tuple[Variant, ...], **task_options: float) -> S
         task_options={"num_train": steps[-1] * BATCH, "num_val": 500, "num_test": 1000, **task_options},
         setting="full" if full else "quick",
         factors={"model.channels": tuple(widths), "train.steps": tuple(steps)},
-        measures=("training-operations",),
+        measures=("training-operations", "training-seconds"),
     )
