@@ -87,8 +87,8 @@ def rows() -> list[list[str]]:
 
 
 def plain(text: str) -> str:
-    """The names of groups and spaces as the results write them."""
-    text = re.sub(r":math:`([^`]*)`", r"\1", text)
+    """The names of groups and spaces as the results write them, and numbers of thousands without a comma."""
+    text = re.sub(r":math:`([^`]*)`", r"\1", re.sub(r"(?<=\d),(?=\d{3}\b)", "", text))
     return re.sub(r"\\mathbb R\^(\w)", r"R\1", text).replace(r" \times S^", "xS")
 
 
