@@ -1,10 +1,13 @@
 """Test error against processor time on one core, of Rapidash and of other networks, on three tasks.
 
 Run: python benchmarks/time_to_accuracy.py [--tasks nbody qm9 md] [--networks NAMES] [--seconds 15 60 240]
+     python benchmarks/time_to_accuracy.py --choices --seconds 15 60 --seeds 0 1 2
 
-with the data of qm9 and md in RAPIDASH_DATA. Writes time_to_accuracy.{md,csv,svg} to the folder --page. Measurements
-are kept in the folder --out: the same command goes on where it was stopped, and other tasks, networks, times and seeds
-are added to it. Of a training that was stopped nothing is kept, since its time would not be known.
+with the data of qm9 and md in RAPIDASH_DATA. Writes time_to_accuracy.{md,csv,svg} to the folder --page; with --choices
+orientation_choices.{md,csv,svg}, of Rapidash alone: numbers of orientations, maps on them, and the width of the channel
+MLP. Measurements are kept in the folder --out: the same command goes on where it was stopped, and other tasks,
+networks, times and seeds are added to it. Of a training that was stopped nothing is kept, since its time would not be
+known.
 
 Networks and settings are those of the full designs (`rapidash study TASK --full`); those of SIZES are not in them. Each
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
@@ -45,6 +48,17 @@ from rapidash.train._training import Training
 TASKS = ("nbody", "qm9", "md")
 NETWORKS = ("E(3) on R3", "R3xS2, pointwise", "R3xS2, bandlimited", "EGNN", "PaiNN", "SchNet")
 ORIENTATIONS = 12
+CHOICES: dict[str, dict[str, Any]] = {
+    "E(3) on R3": {"space": "R3"},
+    "8, pointwise": {"num_orientations": 8},
+    "8, bandlimited": {"num_orientations": 8, "orientation_mlp": "bandlimited"},
+    "12, pointwise": {},
+    "12, bandlimited": {"orientation_mlp": "bandlimited"},
+    "12, pointwise, widening 2": {"widening": 2},
+    "12, bandlimited, widening 2": {"orientation_mlp": "bandlimited", "widening": 2},
+    "20, pointwise": {"num_orientations": 20},
+    "20, bandlimited": {"num_orientations": 20, "orientation_mlp": "bandlimited"},
+}
 SIZES: dict[str, dict[str, dict[str, Any]]] = {  # on molecules the edges are those of Rapidash
     "nbody": {"PaiNN": {"channels": 64, "num_layers": 3}, "SchNet": {"channels": 64, "num_layers": 4}},
     "qm9": {"PaiNN": {"channels": 64, "num_layers": 3}, "SchNet": {"channels": 128, "num_layers": 6}},
@@ -53,16 +67,26 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {  # on molecules the edges are th
 TEST_BATCH = 50
 
 
+def lifted(design: StudyDesign) -> Any:
+    """The network on R^3 x S^2 of a task, with twelve orientations."""
+    (own,) = (variant.model for variant in design.variants if variant.name == "E(3) on R3xS2")
+    return replace(own, grid="platonic", num_orientations=ORIENTATIONS, orientation_mlp="pointwise")  # type: ignore[type-var]
+
+
+def choices(design: StudyDesign) -> dict[str, NetworkConfig]:
+    """The network on R^3 x S^2 of a task with each of the `CHOICES`, by name."""
+    return {name: replace(lifted(design), **changes) for name, changes in CHOICES.items()}
+
+
 def networks(design: StudyDesign) -> dict[str, NetworkConfig]:
     """All networks of a task by name."""
     own: dict[str, Any] = {variant.name: variant.model for variant in design.variants}
     flat = own["E(3) on R3"]
-    lifted = replace(own["E(3) on R3xS2"], grid="platonic", num_orientations=ORIENTATIONS)
     sizes = SIZES[design.task]
     made = (
         flat,
-        replace(lifted, orientation_mlp="pointwise"),
-        replace(lifted, orientation_mlp="bandlimited"),
+        lifted(design),
+        replace(lifted(design), orientation_mlp="bandlimited"),
         own["EGNN"],
         PaiNNConfig(edges=flat.edges, **sizes["PaiNN"]),
         SchNetConfig(edges=flat.edges, **sizes["SchNet"]),
@@ -74,7 +98,7 @@ def configuration(task: str, network: str, seed: int, rate: float) -> RunConfig:
     """Of a training as long as that of the design."""
     design = get_design(task, full=True)
     settings = replace(design.train, threads=1, learning_rate=rate * design.train.learning_rate)
-    variant = Variant(network, networks(design)[network])
+    variant = Variant(network, (networks(design) | choices(design))[network])
     return RunConfig(task, variant, seed, settings, task_options=dict(design.task_options))
 
 
@@ -190,15 +214,19 @@ def main() -> None:
     """Measure what is not there yet, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--networks", nargs="+", choices=[*NETWORKS, *CHOICES])
+    parser.add_argument("--choices", action="store_true", help="of Rapidash, in place of other networks")
     parser.add_argument("--seconds", nargs="+", type=float, default=(15.0, 60.0, 240.0), help="of the steps")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
     parser.add_argument("--rates", nargs="+", type=float, default=(1.0,), help="multiples of the learning rate")
     parser.add_argument("--out", type=Path, default=Path("runs/time_to_accuracy"), help="what has been measured")
     parser.add_argument("--page", type=Path, default=Path(__file__).parent, help="table, values and plot")
     options = parser.parse_args()
+    options.networks = options.networks or (tuple(CHOICES) if options.choices else NETWORKS)
     torch.set_num_threads(1)
-    write(*measured(options), options.page, command=" ".join(["python benchmarks/time_to_accuracy.py", *sys.argv[1:]]))
+    name = "orientation_choices" if options.choices else "time_to_accuracy"
+    command = " ".join(["python benchmarks/time_to_accuracy.py", *sys.argv[1:]])
+    write(*measured(options), options.page, name=name, command=command)
 
 
 if __name__ == "__main__":

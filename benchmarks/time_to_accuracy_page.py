@@ -1,11 +1,12 @@
 """The table, the values and the plot of error against time, from what time_to_accuracy.py has measured."""
 
 import csv
+import math
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from statistics import mean
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,25 +17,36 @@ Row = dict[str, Any]
 SMALL, LARGE = 1, 100  # clouds of an inference
 NAMES = {"nbody": "N-body, positions", "qm9": "QM9, dipole vector", "md": "ethanol, forces"}
 MISSING = {"NequIP": "nequip", "MACE": "mace"}  # networks that users ask for, and the modules of their libraries
-COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d")
-NOTE = """Errors are of test data, with the weights that validation chose; in brackets the seconds of the processor that
-the whole training took, validations included. *first step* has building, calibration and all that is compiled or read
-in a fresh process (kernels that an earlier process has compiled are read from the disk); *step* is the median of those
-after it, of a batch as in the training. *inference* is without gradients by the weights; of forces it includes the
-gradient of the energy. All networks have the optimizer, batch size, schedule and learning rate of the full design of
-the task, which were chosen with Rapidash or EGNN; the sizes of PaiNN and SchNet are not tuned."""
+COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d", "#c2185b", "#00838f", "#5d4037")
+NOTE = """Errors are of test data, with the weights that validation chose, means over seeds with their standard error; in
+brackets the seconds of the processor that the whole training took, validations included. *first step* has building,
+calibration and all that is compiled or read in a fresh process (kernels that an earlier process has compiled are read
+from the disk); *step* is the median of those after it, of a batch as in the training. *inference* is without gradients
+by the weights; of forces it includes the gradient of the energy. All networks have the optimizer, batch size, schedule
+and learning rate of the full design of the task, which were chosen with Rapidash or EGNN."""
 
 
-def write(speeds: list[Row], trainings: list[Row], folder: Path, *, command: str) -> None:
-    """Write time_to_accuracy.md, .csv and .svg to a folder."""
+def write(
+    speeds: list[Row], trainings: list[Row], folder: Path, *, command: str, name: str = "time_to_accuracy"
+) -> None:
+    """Write a table (md), the values (csv) and a plot (svg) to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "time_to_accuracy.md", table(speeds, trainings, command))
-    atomic_write(folder / "time_to_accuracy.csv", values(trainings))
-    figure(trainings, folder / "time_to_accuracy.svg")
+    atomic_write(folder / f"{name}.md", table(speeds, trainings, command, name))
+    atomic_write(folder / f"{name}.csv", values(trainings))
+    figure(trainings, folder / f"{name}.svg")
 
 
-def points(trainings: list[Row], task: str, network: str) -> list[tuple[float, float, float]]:
-    """By budget, the means over the seeds of seconds and of the test error at the rate that validation chose."""
+class Point(NamedTuple):
+    """The trainings of a network for one budget: means over seeds, and the standard error of that of the test error."""
+
+    budget: float
+    seconds: float
+    error: float
+    standard_error: float | None
+
+
+def points(trainings: list[Row], task: str, network: str) -> list[Point]:
+    """By budget, at the rate that validation chose."""
     found = []
     mine = [row for row in trainings if (row["task"], row["network"]) == (task, network)]
     for budget in sorted({row["budget"] for row in mine}):
@@ -43,17 +55,20 @@ def points(trainings: list[Row], task: str, network: str) -> list[tuple[float, f
             if row["budget"] == budget:
                 by_rate.setdefault(row["rate"], []).append(row)
         best = min(by_rate.values(), key=lambda rows: mean(row["val_error"] for row in rows))
-        found.append((budget, mean(row["seconds"] for row in best), mean(row["test_error"] for row in best)))
+        errors = [row["test_error"] for row in best]
+        spread = stdev(errors) / math.sqrt(len(errors)) if len(errors) > 1 and all(map(math.isfinite, errors)) else None
+        found.append(Point(budget, mean(row["seconds"] for row in best), mean(errors), spread))
     return found
 
 
-def table(speeds: list[Row], trainings: list[Row], command: str) -> str:
+def table(speeds: list[Row], trainings: list[Row], command: str, name: str) -> str:
     """The page: a table for each task."""
     seeds, rates = (sorted({row[name] for row in trainings}) for name in ("seed", "rate"))
     lines = ["# Error against time on one core", ""]
     lines += [f"Machine: {processor_name()}, one thread. torch {torch.__version__}. Command: `{command}`.", ""]
-    lines += [NOTE, f"Seeds: {_list(seeds)}. Multiples of the learning rate: {_list(rates)}.", _missing(), ""]
-    lines += ["![Test error against seconds of the processor](time_to_accuracy.svg)", ""]
+    others = [_others()] if any(row["network"] == "SchNet" for row in speeds) else []
+    lines += [NOTE, f"Seeds: {_list(seeds)}. Multiples of the learning rate: {_list(rates)}.", *others, ""]
+    lines += [f"![Test error against seconds of the processor]({name}.svg)", ""]
     for task in dict.fromkeys(row["task"] for row in speeds):
         mine = [row for row in speeds if row["task"] == task]
         budgets = sorted({row["budget"] for row in trainings if row["task"] == task})
@@ -68,7 +83,7 @@ def table(speeds: list[Row], trainings: list[Row], command: str) -> str:
                 *(1e3 * row[name] for name in ("step", "small", "large")),
             ]
             cells = [row["network"], f"{row['parameters']:,}", *(f"{time:.3g}" for time in times)]
-            errors = {b: f"{error:.3g} ({took:.0f} s)" for b, took, error in points(trainings, task, row["network"])}
+            errors = {point.budget: _in_words(point) for point in points(trainings, task, row["network"])}
             lines.append(_line([*cells, *(errors[b] for b in budgets)]))
         lines.append("")
     return "\n".join(lines)
@@ -95,8 +110,8 @@ def figure(trainings: list[Row], path: Path) -> None:
     drawing, axes = pyplot.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.9), layout="constrained", squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         for index, network in enumerate(networks):
-            _, seconds, errors = zip(*points(trainings, task, network), strict=True)
-            axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx"[index], markersize=4, label=network)
+            _, seconds, errors, _ = zip(*points(trainings, task, network), strict=True)
+            axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx<>p"[index], markersize=4, label=network)
         unit = next(row["unit"] for row in trainings if row["task"] == task)
         axis.set(xscale="log", yscale="log", xlabel="seconds of one core", ylabel=f"test error ({unit})")
         axis.set_title(NAMES[task])
@@ -110,10 +125,15 @@ def figure(trainings: list[Row], path: Path) -> None:
     drawing.savefig(path, metadata={"Date": None})
 
 
-def _missing() -> str:
-    """What is not in the table, and why."""
+def _others() -> str:
+    """How other networks were treated: which are not in the table, and why."""
     said = [f"{name} ({'not measured' if find_spec(module) else 'not installed'})" for name, module in MISSING.items()]
-    return f"Not in the table: {', '.join(said)}."
+    return f"The sizes of PaiNN and SchNet are not tuned. Not in the table: {', '.join(said)}."
+
+
+def _in_words(point: Point) -> str:
+    spread = "" if point.standard_error is None else f" ± {point.standard_error:.2g}"
+    return f"{point.error:.3g}{spread} ({point.seconds:.0f} s)"
 
 
 def _list(numbers: list[float]) -> str:

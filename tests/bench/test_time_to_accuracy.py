@@ -30,8 +30,8 @@ TRAININGS = [
 
 def test_validation_chooses_the_rate_and_the_test_error_is_a_mean_over_seeds() -> None:
     """3 against 4 on validation: the second rate, whose test errors 7 and 9 are larger."""
-    assert page.points(TRAININGS, "md", "EGNN") == [(10.0, 12.0, 8.0)]
-    assert page.points(TRAININGS, "md", "SchNet") == [(10.0, 9.0, 30.0)]
+    assert page.points(TRAININGS, "md", "EGNN") == [(10.0, 12.0, 8.0, pytest.approx(1.0))]  # sqrt(2) / sqrt(2)
+    assert page.points(TRAININGS, "md", "SchNet") == [(10.0, 9.0, 30.0, None)]
 
 
 def test_the_page_has_a_row_for_each_network_and_says_what_is_missing(tmp_path: Path) -> None:
@@ -39,10 +39,10 @@ def test_the_page_has_a_row_for_each_network_and_says_what_is_missing(tmp_path: 
     speeds = [{"task": "md", "network": name, "samples_per_second": 250.0} | times for name in ("EGNN", "SchNet")]
     page.write(speeds, TRAININGS, tmp_path, command="this")
     text = (tmp_path / "time_to_accuracy.md").read_text()
-    assert "| EGNN | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 8 (12 s) |" in text
+    assert "| EGNN | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 8 ± 1 (12 s) |" in text
     assert "| SchNet | 1,234 | 250 | 1.5 | 20 | 3 | 40 | 30 (9 s) |" in text
     assert "Command: `this`" in text
-    assert "Not in the table: NequIP (not " in text
+    assert "are not tuned. Not in the table: NequIP (not " in text
     rows = list(csv.DictReader((tmp_path / "time_to_accuracy.csv").read_text().splitlines()))
     assert [row["test_error"] for row in rows] == ["1.0", "2.0", "7.0", "9.0", "30.0"]
     assert "</svg>" in (tmp_path / "time_to_accuracy.svg").read_text()
@@ -60,6 +60,17 @@ def test_networks_are_those_of_the_full_design_with_twelve_orientations(task: st
     assert found["PaiNN"].edges == found["SchNet"].edges == own["E(3) on R3"].edges
     settings = bench.configuration(task, "SchNet", 3, 0.5).train
     assert (settings.learning_rate, settings.threads) == (design.train.learning_rate / 2, 1)
+
+
+def test_choices_of_the_network_with_orientations() -> None:
+    design = bench.get_design("nbody", full=True)
+    found = bench.choices(design)
+    assert found["E(3) on R3"].space == "R3"
+    asked = {name: (c.num_orientations, c.orientation_mlp, c.widening) for name, c in found.items() if c.space != "R3"}
+    assert len(asked) == 8
+    for name, (num, maps, widening) in asked.items():
+        assert name == f"{num}, {maps}" + (f", widening {widening}" if widening != 4 else "")
+    assert {config.grid for config in found.values()} == {"platonic"}
 
 
 def test_what_has_been_measured_is_not_measured_again(tmp_path: Path) -> None:
