@@ -18,7 +18,7 @@ SMALL, LARGE = 1, 100  # clouds of an inference
 NAMES = {"nbody": "N-body, positions", "qm9": "QM9, dipole vector", "md": "ethanol, forces"}
 MISSING = {"NequIP": "nequip", "MACE": "mace"}  # networks that users ask for, and the modules of their libraries
 COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d", "#c2185b", "#00838f", "#5d4037")
-NOTE = """Errors are of test data, with the weights that validation chose, means over seeds with their standard error; in
+NOTE = """Errors are of test data, with the weights that validation chose, means over seeds with standard errors; in
 brackets the seconds of the processor that the whole training took, validations included. *first step* has building,
 calibration and all that is compiled or read in a fresh process (kernels that an earlier process has compiled are read
 from the disk); *step* is the median of those after it, of a batch as in the training. *inference* is without gradients
