@@ -252,4 +252,5 @@ def test_the_planted_trial_in_words() -> None:
     assert "truth E(3): the planted group" in text
     assert "as good as the best" in text
     assert "regret 0.69" in text
+    assert "the planted group in 1 of 3, it or" in text
     assert text.endswith("right in 2 of 3: 0.67 [0.21, 0.94]")

@@ -245,12 +245,12 @@ def _in_short(rule: Rule) -> str:
 
 def planted_text(outcomes: Sequence[Outcome]) -> str:
     """How often the advice names the planted group, or a variant that is as good as the best."""
-    lines, right = [], 0
+    lines, right, exact = [], 0, 0
     for outcome in outcomes:
         named = outcome.choices[ADVICE]
         names_it = outcome.group[named] == outcome.truth
         as_good = names_it or outcome.is_right(named)
-        right += as_good
+        right, exact = right + as_good, exact + names_it
         how = (
             "the planted group"
             if names_it
@@ -260,5 +260,6 @@ def planted_text(outcomes: Sequence[Outcome]) -> str:
         )
         lines.append(f"{outcome.cell}: named {named} ({outcome.group[named]}), truth {outcome.truth}: {how}")
     low, high = wilson(right, len(outcomes))
+    lines.append(f"the planted group in {exact} of {len(outcomes)}, it or a variant as good as the best:")
     lines.append(f"right in {right} of {len(outcomes)}: {right / len(outcomes):.2f} [{low:.2f}, {high:.2f}]")
     return "\n".join(lines)
