@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from generate_checks import chains, tiny
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.datasets import DataError
 from rapidash.generate import (
     COUPLED,
     EFFECTIVE,
@@ -753,6 +755,15 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         ToyGenTask(condition="radius")
     with pytest.raises(ValueError, match="steps must be at least 2"):
         ToyGenTask(sampling_steps=1)
+    with pytest.raises(ValueError, match="num_points must be at least 2 for each sample, got 1"):
+        Asked(num_points=torch.tensor([5, 1, 1]))
+    with pytest.raises(ValueError, match="num_particles must be at least 2, got 1"):
+        DoubleWell(1)
+    for law in (DoubleWell().energy, DoubleWell().force):
+        with pytest.raises(ValueError, match=r"pos must end in \(4, 2\), particles in the plane, got \(3, 5, 2\)"):
+            law(torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match="at least one pair of angles and one cell, got 0 and 4"):
+        torus_histogram(torch.zeros(0), torch.zeros(0), 4)
     with pytest.raises(ValueError, match="an infinite one"):
         Asked(condition=torch.tensor([[1.0], [math.inf]]))
     with pytest.raises(ValueError, match="the condition is -9 for most training clouds"):
@@ -782,6 +793,14 @@ class Alone(ToyGenTask):
 def test_a_cloud_of_one_point_has_no_freedom() -> None:
     with pytest.raises(ValueError, match="cloud 0 has 1 point: a generated cloud needs at least 2"):
         Alone(num_train=8, num_val=4, num_test=4).dataset("train")
+
+
+def test_too_few_frames_are_told(tmp_path: Path) -> None:
+    pos = chains(99, "file").numpy()
+    beads = ["ACE1-C", "ALA2-N", "ALA2-CA", "ALA2-C", "NME3-N"]
+    np.savez(tmp_path / "ala2_cg.npz", pos=pos, forces=np.zeros_like(pos), bead=np.array(beads))
+    with pytest.raises(DataError, match="99 frames are too few: they are split by 100 blocks"):
+        ala2(tmp_path).clouds("train")
 
 
 def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:

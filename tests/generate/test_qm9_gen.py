@@ -182,6 +182,17 @@ def test_samples_of_a_saved_model_need_no_data(qm9_folder: Path) -> None:
 def test_largest_molecules(qm9_folder: Path) -> None:
     assert [int(qm9(qm9_folder, max_atoms=size).clouds("train").num_points.max()) for size in (4, 13)] == [4, 6]
     assert len(qm9(qm9_folder, num_train=7).clouds("train")) == 7
+    with np.load(qm9_folder / "qm9_geometry.npz") as found:
+        arrays = dict(found)
+    keep = arrays["n_atoms"] > 3
+    atoms = np.repeat(keep, arrays["n_atoms"])
+    np.savez(
+        qm9_folder / "qm9_geometry.npz",
+        **{name: array[atoms if name in ("z", "pos") else keep] for name, array in arrays.items()},
+    )
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match=f"no {split} molecule has at most max_atoms=3 atoms"):
+            qm9(qm9_folder, max_atoms=3).clouds(split)
 
 
 def test_lost_molecules_make_every_share_worse(qm9_folder: Path) -> None:
