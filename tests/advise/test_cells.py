@@ -287,7 +287,7 @@ def test_the_interval_of_a_score_is_that_of_95_per_cent() -> None:
 def test_the_time_of_a_cell_is_that_of_its_race(
     solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A last training is two units long: 7 variants in 3 rounds cost 7 + 4 * 2 + 2 * 2 * 2 and 2 * 3.5 for the curves."""
+    """A last training is two units long: 7 variants cost 7 + 4 * 2 + 2 * 2 * 2, and 2 * 3.5 for the curves."""
     cell = next(cell for cell in CELLS if cell.design == "solids" and cell.options["num_train"] == 100)
     asked: dict[str, float] = {}
 

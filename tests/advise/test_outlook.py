@@ -131,7 +131,7 @@ def test_a_ratio_changes_with_the_root_of_the_rounds_that_were_missed() -> None:
 
 
 def test_the_interval_ahead_by_hand() -> None:
-    """Logarithms log 2, 0, log 1.5 at places log 2 apart: residuals r, -2 r, r, so a spread of r sqrt(6) with one degree.
+    """Logarithms log 2, 0, log 1.5 at places log 2 apart: residuals r, -2 r, r, so a spread of r sqrt(6).
 
     Twice log 2 from the middle of places whose squares sum to 2 (log 2)^2: sqrt(1/3 + 2) of it.
     """

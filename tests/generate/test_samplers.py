@@ -315,3 +315,10 @@ def test_bad_laws_of_levels_are_told() -> None:
         StateSpace(4)
     with pytest.raises(ValueError, match="spread must be"):
         StateSpace(3, spread=0.0)
+
+
+def test_a_flow_from_a_wider_source_ends_at_the_data() -> None:
+    """From 2 of a source of standard deviation 2 to 0.7 of data of 0.7."""
+    noise = torch.ones(1, 1, 1, dtype=torch.float64)
+    found = float(FlowSampler(64, source_scale=2.0).sample(gaussian_denoiser(0.7, 1), noise, unchanged))
+    assert found == pytest.approx(0.7, rel=1e-3)

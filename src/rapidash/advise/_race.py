@@ -262,7 +262,7 @@ class Race:
         return block
 
     def _pace(self) -> float:
-        """How much longer trainings took than planned, so far; at least as long, at most four times."""
+        """How many times as long as planned trainings took so far, from 0.8 to 4; 1 before the first."""
         planned = [p for block in self.state.blocks for p in block]
         done = [(p, trial) for p in planned if (trial := self._ended.get(p.key)) is not None]
         if not done:
