@@ -4,14 +4,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapidash._cli_design import chosen_design, early_words, own_files
 from rapidash._cli_options import add_data, use_data
 from rapidash._cli_own import OWN_HELP, default_folder
 from rapidash._cli_parser import Parser
-from rapidash._cli_usage import UsageError
+from rapidash._cli_usage import UsageError, output_folder
 
 if TYPE_CHECKING:
     from rapidash.study import StudyDesign
@@ -53,9 +52,7 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
         design = design.select(options.variants) if options.variants else design
     except ValueError as error:
         parser.error(str(error))
-    out = Path(options.out or folder)
-    if out.exists() and not out.is_dir():
-        parser.error(f"--out: expected a folder, {out} is a file")
+    out = output_folder(options.out or folder)
     advice = advice_on(
         design,
         out,
@@ -90,9 +87,9 @@ def _try_rule(words: list[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(words)
     use_data(options.data)
-    say = _lines(options.quiet, "")
-    outcomes = try_out(options.trial, options.out, seconds=options.seconds, say=say)
-    print(trial_text(outcomes, options.out, half=options.trial))
+    out, say = output_folder(options.out), _lines(options.quiet, "")
+    outcomes = try_out(options.trial, out, seconds=options.seconds, say=say)
+    print(trial_text(outcomes, out, half=options.trial))
     return 0
 
 

@@ -80,6 +80,14 @@ def test_advice_from_end_to_end(solids: StudyDesign, tmp_path: Path) -> None:
     assert advice["SO2(z) on R3"].note.startswith("left out: 2 steps of it take 3.3 min")
     assert advice["T(3) on R3 + frames"].note == "left out: too slow"
     last = raced.rounds[-1][advice.variant][0]
+    for name, curves in raced.curves.items():  # half of the last length on less data, a quarter and a half on all
+        longest = raced.rounds[-1][name][0].steps
+        assert [(trial.steps, trial.num_train) for trial in curves["data"]] == [
+            (round(longest / 2), num) for num in (24, 38, 60)
+        ]
+        assert sorted(trial.steps for trial in curves["time"]) == [
+            round(longest / 4), round(longest / 2), longest, longest
+        ]  # fmt: skip
     assert advice.steps == LONGER * last.steps
     assert len(last.errors) == len(last.turned) == 40
     assert any("preferred" not in line and "hand" not in line and "round 1 of 3" in line for line in said)
@@ -176,6 +184,8 @@ def test_classes_that_are_seen_once() -> None:
     assert class_cautions(target(0, 0, 1, 1, 2)) == ["1 of 3 classes is seen once: nothing is said about it."]
     with pytest.raises(ValueError, match="3 of 4 classes are seen once"):
         class_cautions(target(0, 0, 1, 2, 3))
+    with pytest.raises(ValueError, match="1 of 2 classes are seen once"):  # half of them
+        class_cautions(target(0, 0, 1))
 
 
 def test_data_without_positions(tmp_path: Path) -> None:
@@ -280,8 +290,7 @@ def test_wrong_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixtur
         cli.main(["advise", "solids", "--variants", "E(9) on R3"])
     assert "did you mean 'E(3) on R3'" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit):
-        cli.main(["advise", "solids", "--out", str(tmp_path / "file")])
+    assert cli.main(["advise", "solids", "--out", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
     assert cli.main(["advise", "solid"]) == 2
     path = tmp_path / "wrong.yaml"
