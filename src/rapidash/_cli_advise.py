@@ -38,7 +38,7 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
         words: of the command line that are left.
         folder: where all files go, unless the words say otherwise.
     """
-    from rapidash.advise import PAGE, SETTINGS, terminal_advice, write_page
+    from rapidash.advise import PAGE, SETTINGS, seconds_used, terminal_advice, write_page
     from rapidash.advise import advise as advice_on
     from rapidash.tasks import get_task
 
@@ -58,7 +58,7 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
         out,
         minutes=options.minutes,
         seed=options.seed,
-        say=_lines(options.quiet, f" of {options.minutes:g} min"),
+        say=_lines(options.quiet, f" of {options.minutes:g} min", begun=seconds_used(out)),
     )
     write_page(advice, out)
     print(terminal_advice(advice))
@@ -93,9 +93,9 @@ def _try_rule(words: list[str]) -> int:
     return 0
 
 
-def _lines(quiet: bool, of: str) -> Callable[[str], None]:
-    """Lines on stderr with the time since the start."""
-    started = time.perf_counter()
+def _lines(quiet: bool, of: str, *, begun: float = 0.0) -> Callable[[str], None]:
+    """Lines on stderr with the time since the start, and what earlier calls took before."""
+    started = time.perf_counter() - begun
 
     def say(text: str) -> None:
         passed = int(time.perf_counter() - started)

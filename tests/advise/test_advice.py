@@ -11,7 +11,18 @@ import torch
 import yaml
 
 from rapidash import cli
-from rapidash.advise import ADVICE, PAGE, SETTINGS, Advice, BudgetError, advise, candidates, page, terminal_advice
+from rapidash.advise import (
+    ADVICE,
+    PAGE,
+    SETTINGS,
+    Advice,
+    BudgetError,
+    advise,
+    candidates,
+    page,
+    seconds_used,
+    terminal_advice,
+)
 from rapidash.advise import _race as race_module
 from rapidash.advise import _trial as trial_module
 from rapidash.advise._checks import class_cautions
@@ -261,8 +272,13 @@ def test_the_settings_train_the_variant(
     given["train"] |= {"steps": 3, "warmup_steps": 1, "eval_every": 3}
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
-    assert cli.main(["train", "--config", str(path), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    named = [] if known else ["--variant", advice.variant]  # the name of the one in the file, which no study has
+    assert cli.main(["train", "--config", str(path), *named, "--out", str(tmp_path / "run"), "--quiet"]) == 0
     assert advice.variant in capsys.readouterr().out
+    (record,) = (tmp_path / "run" / "records").glob("*.json")
+    channels = json.loads(record.read_text(encoding="utf-8"))["config"]["variant"]["model"]["channels"]
+    wanted = next(variant for variant in design.variants if variant.name == advice.variant)
+    assert channels == wanted.model.channels
 
 
 @pytest.mark.usefixtures("cheap")
@@ -280,6 +296,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / PAGE).is_file()
     assert cli.main(["advise", "solids", *words, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+    used = seconds_used(tmp_path)
+    race = json.loads((tmp_path / "race.json").read_text(encoding="utf-8"))
+    (tmp_path / "race.json").write_text(json.dumps({**race, "used": used + 3600}), encoding="utf-8")
+    assert cli.main(["advise", "solids", *words]) == 0  # an hour was used before
+    assert capsys.readouterr().err.splitlines()[0].startswith("[60:0")
 
 
 def test_wrong_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

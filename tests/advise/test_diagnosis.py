@@ -296,3 +296,18 @@ def test_a_clear_effect_that_is_too_small_is_no_yes() -> None:
             least=least,
         )  # fmt: skip
         assert made.answer(50).says == says
+
+
+def test_a_position_that_follows_from_heights_is_none() -> None:
+    """Clouds that stand on the ground: the centroid is as high as the cloud is tall, which heights tell already."""
+    pos = clouds()
+    tall = torch.linspace(0.5, 3.0, NUM)[:, None]
+    pos[:, :, 2] *= tall
+    pos[:, :, 2] -= pos[:, :, 2].min(dim=1, keepdim=True).values
+    height = pos[:, :, 2].square().mean(dim=1).sqrt()
+    found = asked(pos, numbers(height), "vertical", "place")
+    assert (found["vertical"].says, found["vertical"].axis) == ("yes", "z")
+    assert found["place"].says == "no"
+    raised = pos + torch.tensor([0.0, 0.0, 1.0]) * 4 * torch.rand(NUM, 1, 1, generator=torch.Generator().manual_seed(3))
+    found = asked(raised, numbers(raised[:, :, 2].mean(dim=1)), "vertical", "place")
+    assert found["place"].says == "yes"

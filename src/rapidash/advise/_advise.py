@@ -110,6 +110,7 @@ def advise(
         gone,
     )
     raced = race.run()
+    raced = replace(raced, seconds=raced.seconds + gone)  # those of earlier calls for reading and asking are not known
     advice = recommend(
         raced,
         findings,

@@ -493,6 +493,11 @@ def _read(path: Path) -> RaceState:
         return RaceState()
 
 
+def seconds_used(folder: Path) -> float:
+    """The seconds that the race in a folder took so far; 0 where none has begun. Raises: ValueError as `Race.run`."""
+    return _read(folder / RACE).used
+
+
 def _state(entries: Mapping[str, Any]) -> RaceState:
     costs = {name: record(Cost, cost) for name, cost in entries["costs"].items()}
     blocks = [[record(Planned, planned) for planned in block] for block in entries["blocks"]]
