@@ -1,5 +1,6 @@
 """`rapidash advise`: which variant should be trained on these data."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
     )
     write_page(advice, out)
     print(terminal_advice(advice))
-    print(f"page: {out / PAGE}\ntrain it: rapidash train --config {out / SETTINGS}")
+    print(f"page: {out / PAGE}\ntrain it: rapidash train --config {shlex.quote(str(out / SETTINGS))}")
     return 0
 
 

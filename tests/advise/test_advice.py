@@ -202,6 +202,9 @@ def test_classes_that_are_seen_once() -> None:
 def test_data_without_positions(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="about clouds"):
         advise(get_design("glyphs"), tmp_path, minutes=1)
+    with pytest.raises(ValueError, match="toy-gen generates clouds, and its denoising loss says little about samples"):
+        advise(get_design("toy-gen"), tmp_path, minutes=1)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("cheap")
@@ -285,15 +288,18 @@ def test_the_settings_train_the_variant(
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {"num_points": 8, "num_train": 40, "num_val": 30, "num_test": 5}
     words = [f"--task_options.{name}={value}" for name, value in sizes.items()]
-    words += ["--variants", "E(3) on R3", "T(3) on R3", "--minutes", "1", "--out", str(tmp_path)]
+    out = tmp_path / "of a disk"
+    words += ["--variants", "E(3) on R3", "T(3) on R3", "--minutes", "1", "--out", str(out)]
     assert cli.main(["advise", "solids", *words]) == 0
     shown = capsys.readouterr()
     assert "round 1 of 3: E(3) on R3" in shown.err
     assert shown.out.startswith(
         ("Train ", "No variant can be told from another by 30 valid", "Nothing is clearly learned")
     )
-    assert f"train it: rapidash train --config {tmp_path / SETTINGS}" in shown.out
-    assert (tmp_path / PAGE).is_file()
+    command = f"rapidash train --config '{out / SETTINGS}'"  # as a shell takes it
+    assert f"train it: {command}\n" in shown.out
+    assert f"# {command}\n" in (out / SETTINGS).read_text(encoding="utf-8")
+    assert (out / PAGE).is_file()
     assert cli.main(["advise", "solids", *words, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
     used = seconds_used(tmp_path)

@@ -862,10 +862,22 @@ def test_a_condition_is_told_in_units_of_its_spread_by_hand() -> None:
     assert torch.equal(bumps[2], model.no_condition)
 
 
+@dataclass(frozen=True)
+class Spring:
+    """E = |x|^2 / 2 of two particles about their mean, a normal law of variance 1 in two degrees of freedom."""
+
+    num_particles: int = 2
+
+    def energy(self, pos: Tensor) -> Tensor:
+        return pos.square().sum((1, 2)) / 2
+
+    def force(self, pos: Tensor) -> Tensor:
+        return -pos
+
+
 def test_chains_of_long_steps_keep_the_law() -> None:
-    """Proposals that overshoot are corrected: chains in equilibrium stay there, with a step five times as long."""
-    pos = double_well_samples("long steps", 1500, 600)
-    later, accepted = metropolis_langevin(DoubleWell(), pos, num_steps=60, step=0.1, generator=seeded("long"))
-    energy = DoubleWell().energy(later)
-    assert accepted < 0.7
-    assert float(energy.mean()) == pytest.approx(-9.755, abs=4 * float(energy.std()) / math.sqrt(1500))
+    """Proposals x / 4 + noise of variance 1.5 alone have the variance 1.6; what is accepted has 1."""
+    pos = random_noise(StateSpace(2), torch.arange(6000).repeat_interleave(2), 6000, seeded("spring")).view(-1, 2, 2)
+    later, accepted = metropolis_langevin(Spring(), pos, num_steps=30, step=0.75, generator=seeded("long"))  # type: ignore[arg-type]
+    assert 0.3 < accepted < 0.9
+    assert float(later.square().sum() / (2 * 6000)) == pytest.approx(1, abs=4 / math.sqrt(6000))

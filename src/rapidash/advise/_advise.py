@@ -1,6 +1,7 @@
 """From a study's task to advice: diagnosis, race, recommendation, and the files that are left."""
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -31,6 +32,7 @@ from rapidash.advise._saved import read_saved, record
 from rapidash.advise._settings import as_yaml
 from rapidash.advise._target import find_target, with_fields
 from rapidash.advise._trial import Clock, Parts, plain
+from rapidash.generate import DenoisingTask
 from rapidash.methods import Task, Variant
 from rapidash.study import StudyDesign, load_plugins, shortened
 from rapidash.tasks import get_task
@@ -70,9 +72,9 @@ def advise(
         rule: by which a variant is named.
         say: told what is being asked.
         clock: by which the minutes are measured: `time.process_time` where what else the machine does should not count.
-    Raises: ValueError for a wrong time or seed, a task without clouds, too few of them to say anything, a budget below
-        one training of the cheapest variant (`BudgetError`), or a folder with another question or a damaged file;
-        FileNotFoundError and DataError as the data are read.
+    Raises: ValueError for a wrong time or seed, a task that generates or has no clouds, too few of them to say
+        anything, a budget below one training of the cheapest variant (`BudgetError`), or a folder with another question
+        or a damaged file; FileNotFoundError and DataError as the data are read.
     """
     started = clock()
     folder = Path(folder)
@@ -82,6 +84,11 @@ def advise(
         raise ValueError(f"minutes must be at least {_LEAST_MINUTES} and finite, got {minutes}")
     if not 0 <= seed < _SEEDS:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
+    if isinstance(task, DenoisingTask):
+        raise ValueError(
+            f"{design.task} generates clouds, and its denoising loss says little about samples: advice is about "
+            f"predictions, and rapidash study {design.task} compares the samples of variants"
+        )
     say(f"reading the training and validation clouds of {design.task}")
     parts = Parts.of(task, seed)
     check_sizes(parts)
@@ -126,7 +133,7 @@ def advise(
         constant=constant_error(task, target, parts),
     )
     atomic_write(folder / ADVICE, plain(advice.to_dict()))
-    comment = f"rapidash advise: {advice.headline}\nrapidash train --config {folder / SETTINGS}"
+    comment = f"rapidash advise: {advice.headline}\nrapidash train --config {shlex.quote(str(folder / SETTINGS))}"
     atomic_write(folder / SETTINGS, as_yaml(advice.settings, comment))
     return advice
 
