@@ -165,7 +165,7 @@ def test_parts_of_a_shape_whose_category_is_given(tmp_path: Path, capsys) -> Non
     np.savez("scan.npz", points=np.random.default_rng(0).normal(size=(300, 3)))
     assert run("predict", folder, "scan.npz", "--category", "Chair") == 0
     assert capsys.readouterr().out == (
-        "shapenet-part: part (1), probability (1) of 1 clouds\npredictions: scan.predictions.npz\n"
+        "shapenet-part: part, probability of 1 clouds\npredictions: scan.predictions.npz\n"
     )
     made = np.load("scan.predictions.npz")
     assert made["part"].shape == made["probability"].shape == (300,)

@@ -19,6 +19,8 @@ COUNT = re.compile(rf"(?: and \d+)?(?: training| real)? ({COUNTED})\b")
 CALLED = {  # by what the page says, what the rows and sentences of the results call it; of two that end alike the first
     r"samples turned about the field": r"T\(3\) \+ rotations",
     r"transformer with turned samples": r"transformer(, augmented)?",
+    r"bare transformer": r"transformer",
+    r"turned about the vertical": r"transformer, augmented (by )?z",
     r"MLP with turned samples": r"MLP, augmented",
     r"turned samples": r"T\(\d\) on R\d \+ rotations",
     r"without rotations|without turns": r"T\(\d\) on R\d(xS\d)?",
@@ -65,7 +67,7 @@ CALLED = {  # by what the page says, what the rows and sentences of the results 
     r"turn by construction": r"split by construction",
     r"learned map": r"SIE(, matrix of g)?",
     r"chance": r"by chance",
-} | {name: name for name in ("EGNN", "Augerino", "message passing", "two stages")}
+} | {name: name for name in ("EGNN", "DGCNN", "Augerino", "message passing", "two stages")}
 
 
 class Figure(NamedTuple):

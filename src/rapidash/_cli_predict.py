@@ -54,7 +54,8 @@ def predict(words: list[str]) -> int:
     for message in made.skipped:
         print(f"rapidash: skipped {message}", file=sys.stderr)
     out = made.write(place(made))
-    said = ", ".join(f"{name} ({output.field.unit})" for name, output in made.outputs.items())
+    units = {name: output.field.unit for name, output in made.outputs.items()}
+    said = ", ".join(name if unit in ("", "1") else f"{name} ({unit})" for name, unit in units.items())
     left_out = f", {len(made.skipped)} skipped" if made.skipped else ""
     view = f", {trained.view} view" if len(trained.views) > 1 else ""
     view += f", {made.average}" if made.average else ""

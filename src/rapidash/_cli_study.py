@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from rapidash._cli_design import check_early, chosen_design, early_words, own_files
 from rapidash._cli_options import changed_design, chosen_resources, study_parser, use_data
@@ -12,6 +13,7 @@ from rapidash._cli_own import default_folder
 from rapidash._cli_report import print_robustness, write_page
 from rapidash._cli_usage import FAILED, UsageError, output_folder
 from rapidash._names import unknown_name
+from rapidash._training_folder import MODEL_FOLDER, RUNS_FOLDER
 from rapidash.report import MEASUREMENT_PAGE, measure_run, terminal_table, write_measurement
 from rapidash.study import (
     CorruptionPlan,
@@ -19,6 +21,7 @@ from rapidash.study import (
     SavedWeights,
     StoreError,
     StudyDesign,
+    StudySummary,
     compared_with_saved,
     load_run,
     plan_corruptions,
@@ -81,6 +84,8 @@ def study(words: list[str]) -> int:
     if options.measure:
         _measure_variants(records, out)
     write_page(out)
+    if how := sampling_command(design, summary, out):
+        print(f"sample it: {how}")
     failed = sum(record["status"] != "done" for record in records)
     if failed:
         print(f"rapidash: {failed} of {len(records)} runs failed; run the same command to retry them", file=sys.stderr)
@@ -147,6 +152,22 @@ def _length(design: StudyDesign) -> str:
         return f"equal {design.equal}{' at each level' if design.factors else ''}"
     numbers = design.factors.get("train.steps", (design.train.steps,))
     return f"{' or '.join(map(str, numbers))} step{'' if numbers == (1,) else 's'}"
+
+
+def sampling_command(design: StudyDesign, summary: StudySummary, out: Path) -> str:
+    """The command that draws from the best variant of a study of generators; empty where it has no saved model.
+
+    Args:
+        design, summary: of the study.
+        out: its folder.
+    """
+    from rapidash.generate import DenoisingTask
+
+    if summary.best is None or not isinstance(get_task(design.task, **design.task_options), DenoisingTask):
+        return ""
+    folders = (out / RUNS_FOLDER / run.text("key") for run in summary.best.finished)
+    folder = next((folder for folder in folders if (folder / MODEL_FOLDER).is_dir()), None)
+    return "" if folder is None else f"rapidash sample {quote(str(folder))} --num 100 --out samples.xyz"
 
 
 def _plural(num: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from rapidash._cli_design import check_early, chosen_design, early_words, own_fi
 from rapidash._cli_options import changed_design, changed_variant, train_parser, use_data
 from rapidash._cli_own import default_folder
 from rapidash._cli_usage import FAILED, UsageError, output_folder
-from rapidash._names import unknown_name
+from rapidash._names import unknown_name, with_unit
 from rapidash._plain import from_plain
 from rapidash._training_folder import MODEL_FOLDER, RECORDS_FOLDER
 from rapidash.methods import Variant, build_model, modern_variant
@@ -117,7 +117,7 @@ def _show_run(record: Record, run: RunConfig, out: Path) -> int:
         return FAILED
     print(f"{run.label}: {symmetry_of_run(record)}")
     rows = [
-        (name, f"{record[name]:.5g} {record['unit']}  ({record['metric']})")
+        (name, f"{with_unit(f'{record[name]:.5g}', record['unit'])}  ({record['metric']})")
         for name in ("val_error", "test_error", "test_error_rotated", "test_error_tta")
         if record[name] is not None
     ]
@@ -132,7 +132,7 @@ def _show_run(record: Record, run: RunConfig, out: Path) -> int:
         rows.append(("fresh", ", ".join(start["fresh"]) or "none"))
     if len(record["views"]) > 1:
         shown = {view: entry["test_error"] for view, entry in record["views"].items() if "test_error" in entry}
-        rows += [(f"test_error, {view}", f"{error:.5g} {record['unit']}") for view, error in shown.items()]
+        rows += [(f"test_error, {view}", with_unit(f"{error:.5g}", record["unit"])) for view, error in shown.items()]
     folder = out / "work" / run.key / MODEL_FOLDER
     gone = "" if folder.is_dir() else "  (was removed: with another --out it is trained again)"
     rows.append(("model", f"{folder}{gone}"))

@@ -1,4 +1,4 @@
-"""Words of errors: a name that is not known with the nearest one that is, and sentences that end."""
+"""Words of what is printed: a name that is not known with the nearest one that is, sentences that end, units."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,3 +22,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 def sentence(words: str) -> str:
     """The words with a full stop, unless they end with a mark already."""
     return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
+def with_unit(number: str, unit: str | None) -> str:
+    """The number and its unit; alone where it has none, which records write as ``"1"``."""
+    return number if unit in (None, "", "1") else f"{number} {unit}"

@@ -1,5 +1,6 @@
 """`rapidash sample`, its files, and the section of samples in a report."""
 
+import shlex
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from generate_checks import tiny
 
 from rapidash import cli
+from rapidash._cli_study import sampling_command
 from rapidash.data import CloudDataset
 from rapidash.datasets import read_clouds
 from rapidash.generate import FLOOR, LOST, SAMPLES, Asked, Denoising, FlowSampler, HeunSampler, sample_clouds
@@ -16,7 +18,7 @@ from rapidash.methods import Variant, build_model
 from rapidash.predict import TrainedModel, write_samples
 from rapidash.report import terminal_table
 from rapidash.report._samples_section import samples_section
-from rapidash.study import StudyDesign, run_one, study_of, summarize
+from rapidash.study import StudyDesign, get_design, run_one, study_of, summarize
 from rapidash.tasks import get_task
 from rapidash.tasks.ala2_gen import Ala2GenTask
 from rapidash.train import TrainConfig
@@ -259,3 +261,43 @@ def test_a_run_of_a_study_measures_samples_and_saves_the_generator(tmp_path: Pat
     first, again = (TrainedModel.from_pretrained(folder) for _ in range(2))
     clouds = [sample_clouds(one.model, one.task, 3).tensors["pos"] for one in (first, again)]
     assert torch.equal(*clouds)
+
+
+def test_a_study_of_generators_ends_with_the_command_that_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, records = tmp_path / "my runs", []
+    for name, seed, error in (("worse", 0, 0.9), ("best", 0, 0.5), ("best", 1, 0.4)):
+        records.append(small_record(name, seed, error, key=f"{name}-{seed}"))
+    design, summary = get_design("toy-gen"), summarize(study_of(records))
+    assert sampling_command(design, summary, folder) == ""  # no model is there
+    saved(folder / "work" / "worse-0" / "model")
+    assert sampling_command(design, summary, folder) == ""  # that of the best is not
+    saved(folder / "work" / "best-1" / "model")
+    command = sampling_command(design, summary, folder)
+    assert command == f"rapidash sample '{folder}/work/best-1' --num 100 --out samples.xyz"
+    monkeypatch.chdir(tmp_path)
+    assert run(*shlex.split(command)[1:], "--steps", "2", "--quiet") == 0
+    assert "samples: samples.xyz" in capsys.readouterr().out
+    assert (tmp_path / "samples.xyz").read_text(encoding="utf-8").count("Properties=") == 100
+    failed = [record | {"status": "failed", "test_error": None} for record in records]
+    assert sampling_command(design, summarize(study_of(failed)), folder) == ""
+    assert sampling_command(get_design("nbody"), summary, folder) == ""
+
+
+def test_the_command_is_the_last_line_of_the_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = small_record("SE(2)", 0, 0.5, key="k")
+    monkeypatch.setattr("rapidash._cli_study.run_study", lambda *_, **__: [record])
+    monkeypatch.setattr("rapidash._cli_study.read_study", lambda _: study_of([record]))
+    monkeypatch.setattr("rapidash._cli_study.write_page", lambda out: print(f"report: {out}/report.html"))
+    out = tmp_path / "toy"
+    assert run("study", "toy-gen", "--seeds", "1", "--quiet", "--out", str(out)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {out}/report.html"
+    saved(out / "work" / "k" / "model")
+    assert run("study", "toy-gen", "--seeds", "1", "--quiet", "--out", str(out)) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"report: {out}/report.html",
+        f"sample it: rapidash sample {out}/work/k --num 100 --out samples.xyz",
+    ]

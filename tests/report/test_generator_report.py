@@ -13,12 +13,13 @@ from rapidash._plain import to_plain
 from rapidash.generate import BANDS, FLOOR, LOSS, SAMPLES, SHARE, band_name
 from rapidash.generate.metrics import DEVIATIONS
 from rapidash.methods import Scene, SceneCloud
-from rapidash.report import terminal_table
+from rapidash.report import terminal_table, write_report
+from rapidash.report._format import MINUS, TIE
 from rapidash.report._generator_sections import controls_section, generator_symmetry_section
 from rapidash.report._samples_section import samples_section
 from rapidash.report._scene_drawing import scene_drawing
 from rapidash.study import study_of, summarize
-from tests.report._studies import small_record
+from tests.report._studies import WriteStudy, small_record
 
 METHANE = SceneCloud.of(torch.tensor([[0.0, 0, 1], [1, 0, 1]]), ("C", "H"), [[0, 1]])
 
@@ -108,6 +109,28 @@ def test_symmetry_by_noise_level() -> None:
     levels = [level for level, _ in rows]
     assert levels == sorted(levels)
     assert levels[3] < 0.301 < levels[4]  # the median of the law is exp(-1.2)
+
+
+def test_what_is_not_possible_and_what_is_rounding_is_not_shown() -> None:
+    records = []
+    for seed, value in enumerate((0.2, 0.9)):
+        made = [entry(f"{SAMPLES}{name}", value, unit="1") for name in ("p-value of turned copies", "W1 of energies")]
+        made += [entry(f"{SHARE}{band_name(band)}", (-1) ** seed * 3e-14, group="SO(2)") for band in range(BANDS)]
+        records.append(with_entries(*made, entry("samples from moved noise", 3e-15, unit="1", group="SO(2)"), seed=seed))
+    summary = summarize(study_of(records))
+    samples, symmetry = samples_section(summary), generator_symmetry_section(summary)
+    assert samples is not None
+    assert list(samples.rows[-1]) == ["E(3)", f"0.550 [0,{TIE}1.00]", f"0.550 [0,{TIE}5.00]"]  # 12.7 x 0.7 / 2
+    assert symmetry is not None
+    assert list(symmetry.rows[0]) == ["A E(3)", f"0 [0,{TIE}0]", f"0 [0,{TIE}0]", "3.0×10⁻¹⁵"]
+    assert MINUS not in terminal_table(summary)
+
+
+def test_a_legend_without_a_value_has_no_colon(write_study: WriteStudy) -> None:
+    made = [entry(f"{SHARE}{band_name(band)}", 10.0 + band, group="SO(3)") for band in range(BANDS)]
+    page = write_report(write_study([with_entries(*made, name="SE(2) on R2xS1")])).read_text(encoding="utf-8")
+    [chart] = re.findall(r'id="chart-broken-by-level".*?</figure>', page, re.DOTALL)
+    assert re.findall(r"<span>(SE\(2\) on R2xS1[^<]*)</span>(.....)", chart) == [("SE(2) on R2xS1", "</li>")]
 
 
 def test_bands_have_the_same_names_in_every_run() -> None:

@@ -77,6 +77,28 @@ def test_the_quick_setting_is_told_from_the_benchmark(write_study: WriteStudy, s
     assert any("add --full to the command" in caution for caution in found.cautions) is expected
 
 
+def test_a_quick_setting_ranks_only_what_is_told_apart_and_says_what_was_changed(write_study: WriteStudy) -> None:
+    records, design = make_study(seeds=(0, 1), setting="quick, changed: steps")
+    [caution] = [c for c in judge(write_study, records, design).cautions if c.startswith("Quick setting")]
+    assert caution.startswith(
+        "Quick setting but for steps (2000 optimizer steps): it ranks the variants, but its errors are not"
+    )
+    noise = [0.005, 0.006]
+    for record in records:
+        seed = record["config"]["seed"]
+        name = record["config"]["variant"]["name"]
+        record["test_error"] = noise[seed] if "T(3)" in name else noise[1 - seed]
+    found = judge(write_study, records, design)
+    assert "cannot be told from it" in found.headline
+    [caution] = [c for c in found.cautions if c.startswith("Quick setting")]
+    assert caution == (
+        "Quick setting but for steps (2000 optimizer steps): its errors are not comparable with published ones. "
+        "For the benchmark's setting, add --full to the command"
+    )
+    plain = judge(write_study, records, design | {"setting": "quick"})
+    assert any(caution.startswith("Quick setting (2000 optimizer steps): its") for caution in plain.cautions)
+
+
 def test_failed_missing_and_unreadable_are_said(write_study: WriteStudy) -> None:
     records, design = make_study()
     assert not [c for c in judge(write_study, records, design).cautions if "failed" in c or "without a record" in c]

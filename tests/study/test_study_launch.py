@@ -184,6 +184,14 @@ def test_the_bar_names_the_runs_at_work(run, monkeypatch, capsys) -> None:
     assert "[2/3] components · seed 0: MSE 0.5 (3 s)" in shown
 
 
+@pytest.mark.parametrize(("unit", "shown"), [("1", "loss 0.9414 (111 s)"), ("m", "loss 0.9414 m (111 s)")])
+def test_an_error_without_a_unit_stands_alone(run, capsys, unit: str, shown: str) -> None:
+    with StudyProgress(total=1, done=0) as progress:
+        record = {"status": "done", "metric": "loss", "test_error": 0.94142, "unit": unit, "seconds": 111.2}
+        progress.ended(run("components"), record)
+    assert capsys.readouterr().err == f"[1/1] components · seed 0: {shown}\n"
+
+
 def fake_ray():
     """Runs at once what is sent to the cluster; the run of a variant "dying" is lost with its node."""
 

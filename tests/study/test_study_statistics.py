@@ -20,6 +20,7 @@ from rapidash.study import (
     sign_flip_p_value,
     smallest_p_value,
 )
+from rapidash.study._estimate import figure_estimate, value_range
 from rapidash.study._judge import compare
 
 T_2 = 4.302652729911275  # 97.5 % point of Student's t with 2 degrees of freedom, from a table
@@ -181,3 +182,56 @@ def test_intervals_of_shares_end_at_all_and_those_of_ratios_do_not() -> None:
 )
 def test_only_shares_have_an_end(name: str, unit: str, most: float | None) -> None:
     assert largest_value(name, unit) == most
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "ends"),
+    [
+        ("samples: p-value of turned copies", "1", (0.0, 1.0)),
+        ("samples: order of poses", "1", (0.0, 2.0)),
+        ("samples: W1 of energies", "k_B T", (0.0, math.inf)),
+        ("samples: W1 of bond lengths", "mA", (0.0, math.inf)),
+        ("denoising loss, sigma below 0.076", "1", (0.0, math.inf)),
+        ("latent error, trivial action", "1", (0.0, math.inf)),
+        ("effective invariance, moved data", "1", (0.0, 1.0)),
+        ("samples: atom stable (bond lookup)", "%", (0.0, 100.0)),
+        ("samples: median difference from the rotational constant asked for", "%", (0.0, math.inf)),
+        ("samples: mean energy", "k_B T", (-math.inf, math.inf)),
+        ("log-likelihood of test clouds per degree of freedom", "nats", (-math.inf, math.inf)),
+        ("samples: 1-NNA - 50 in standard deviations of chance (chamfer, box, 9 points)", "1", (-math.inf, math.inf)),
+        ("leak of the site given the covariate", "1", (-math.inf, math.inf)),
+    ],
+)
+def test_a_figure_ends_where_its_quantity_does(name: str, unit: str, ends: tuple[float, float]) -> None:
+    assert value_range(name, unit) == ends
+
+
+def test_intervals_of_figures_leave_nothing_that_is_possible_and_show_nothing_else() -> None:
+    half = T_2 * 0.3 / math.sqrt(3)  # of (0.2, 0.5, 0.8): 0.5 +- 0.745
+    values = by_seed(0.2, 0.5, 0.8)
+
+    def ends(name: str, values: dict[int, float] = values, unit: str = "1") -> tuple[float, float, float]:
+        found = figure_estimate(values, name, unit)
+        assert found is not None
+        return found.mean, found.low, found.high  # type: ignore[return-value]
+
+    assert ends("p-value of turned copies") == pytest.approx((0.5, 0.0, 1.0))
+    assert ends("order of poses") == pytest.approx((0.5, 0.0, 0.5 + half))
+    assert ends("W1 of energies") == pytest.approx((0.5, 0.0, 0.5 + half))
+    assert ends("mean energy") == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    beyond = by_seed(0.2, 0.5, 1.1)  # an end that a value passes is none; the other one stays
+    mean, low, high = ends("p-value of turned copies", beyond)
+    assert (low, high) == (0.0, pytest.approx(0.6 + T_2 * math.sqrt(0.21) / math.sqrt(3)))
+    assert figure_estimate({}, "W1 of energies", "1") is None
+
+
+def test_a_share_that_is_rounding_is_none_and_a_small_error_stays() -> None:
+    noise = by_seed(-1.3e-14, 4e-15, 2e-15)
+    share, error = figure_estimate(noise, "share of the loss", "%"), figure_estimate(noise, "error of symmetry", "1")
+    assert share is not None
+    assert (share.mean, share.low, share.high, share.values) == (0.0, 0.0, 0.0, [0.0] * 3)
+    assert error is not None
+    assert error.values == [-1.3e-14, 4e-15, 2e-15]
+    small = figure_estimate(by_seed(1e-6), "share of the loss", "%")
+    assert small is not None
+    assert small.mean == 1e-6

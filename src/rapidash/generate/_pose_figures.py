@@ -37,7 +37,8 @@ def pose_figures(clouds: CloudDataset, *, seed: int = 0) -> Iterator[Measurement
     means = along.mean(0)
     furthest = int(means.abs().argmax())
     value, error = float(means[furthest].abs()), float(along[:, furthest].std()) / math.sqrt(num)
-    yield Measurement(ORDER, value, "1", low=max(0.0, value - _NORMAL * error), high=value + _NORMAL * error)
+    low, high = max(0.0, value - _NORMAL * error), min(dim - 1.0, value + _NORMAL * error)
+    yield Measurement(ORDER, value, "1", low=low, high=high)
     few = axis[:_TESTED]
     turned = torch.einsum("bij,bj->bi", random_turns(dim, range(len(few)), seed), few)
     poses = [(one[:, :, None] * one[:, None, :]).flatten(1) for one in (few, turned)]

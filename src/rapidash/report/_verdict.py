@@ -395,11 +395,14 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     cautions += [_refuted_caution(variant) for variant in summary.variants if variant.refuted_claim]
     setting = str(study.design.get("setting") or "")
     if study.design.get("full") is False or setting.startswith("quick"):
-        ranks = "it ranks the variants, but its" if num_seeds > 1 else "its"
+        tells_apart = any(c.is_clear for judgment in summary.judgments for c in judgment.comparisons.values())
+        ranks = "it ranks the variants, but its" if tells_apart else "its"
         full = "errors are those of short trainings of small networks. For longer ones of wider networks,"
         if not is_own(study):
             full = "errors are not comparable with published ones. For the benchmark's setting,"
-        cautions.append(f"Quick setting{_steps(summary)}: {ranks} {full} add --full to the command")
+        changed = setting.partition("changed: ")[2]
+        but = f" but for {listed(changed.split(', '))}" if changed else ""
+        cautions.append(f"Quick setting{but}{_steps(summary)}: {ranks} {full} add --full to the command")
     failed = [run for run in study.runs if not run.is_done]
     if failed:
         cautions.append(

@@ -1,6 +1,7 @@
 """A number of every seed as its mean with an interval, which ends where the quantity itself ends."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,6 +11,14 @@ from rapidash.study._statistics import Interval, mean_interval
 
 _MEDIAN_DIFFERENCE: Final = "median difference from the rotational constant "
 _RATIOS: Final = (UNEXPLAINED, _MEDIAN_DIFFERENCE)  # in per cent of something that is not their largest value
+_ROUNDING: Final = 1e-9  # shares in per cent below are 0
+_RANGES: Final = (  # of figures, by the words of their names; the first that fits
+    (r"\bp-value\b|\baccuracy\b|\beffective invariance\b|^consistency,|^confidence,", 0.0, 1.0),
+    (r"\bmutual information gap\b|\bFactorVAE score\b|\breciprocal rank\b|\bhit at 1\b", 0.0, 1.0),
+    (r"\border of poses$", 0.0, 2.0),  # D - 1 in D dimensions
+    (r"\berrors?\b|\bdenoising loss\b|\bpenalty\b|\bnorm\b|\bdistances?\b|\bmedian difference\b", 0.0, math.inf),
+    (r"\bW1\b|\bMMD\b|\bdivergence\b|\btotal variation\b|\bspread\b|\bseconds\b|\boperations\b", 0.0, math.inf),
+)
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,37 @@ def error_estimate(values: Mapping[int, float], *, most: float | None = None) ->
         values: by seed.
         most: the largest value that there can be, see `largest_value`; None: no end.
     """
-    found = estimate(values)
-    if found is None or min(values.values()) < 0:
-        return found
-    end = most if most is not None and max(values.values()) <= most else math.inf
-    _, low, high = Interval(found.mean, found.low, found.high).within(0.0, end)
-    return replace(found, low=low, high=high)
+    return _within(values, 0.0, math.inf if most is None else most)
+
+
+def figure_estimate(values: Mapping[int, float], name: str, unit: str) -> Estimate | None:
+    """As `estimate`, for a figure of the records: the interval ends where the figure itself does, see `value_range`.
+
+    Shares in per cent that are 0 up to rounding are 0.
+
+    Args:
+        values: by seed.
+        name: of the figure, with its unit or without.
+        unit: of its values.
+    """
+    if _is_percent(name, unit):
+        values = {seed: 0.0 if abs(value) < _ROUNDING else value for seed, value in values.items()}
+    return _within(values, *value_range(name, unit))
+
+
+def value_range(name: str, unit: str) -> tuple[float, float]:
+    """The ends of what a figure can be, by its name and unit; infinite where there is none, or none is known.
+
+    Per cent of all lie in [0, 100], p-values and scores in [0, 1], and distances, errors and costs above 0.
+
+    Args:
+        name: of the figure, with its unit or without.
+        unit: of its values.
+    """
+    if _is_percent(name, unit):
+        return 0.0, math.inf if (most := largest_value(name, unit)) is None else most
+    ends = ((least, most) for words, least, most in _RANGES if re.search(words, name))
+    return next(ends, (-math.inf, math.inf))
 
 
 def largest_value(name: str, unit: str) -> float | None:
@@ -56,5 +90,19 @@ def largest_value(name: str, unit: str) -> float | None:
         name: of the metric or the figure, with its unit or without.
         unit: of its values.
     """
-    is_percent = unit == "%" or name.endswith("(%)")
-    return 100.0 if is_percent and not any(ratio in name for ratio in _RATIOS) else None
+    return 100.0 if _is_percent(name, unit) and not any(ratio in name for ratio in _RATIOS) else None
+
+
+def _is_percent(name: str, unit: str) -> bool:
+    return unit == "%" or name.endswith("(%)")
+
+
+def _within(values: Mapping[int, float], least: float, most: float) -> Estimate | None:
+    """Without the parts of the interval beyond an end that every value keeps; a value beyond it says that it is none."""
+    found = estimate(values)
+    if found is None:
+        return None
+    least = least if min(values.values()) >= least else -math.inf
+    most = most if max(values.values()) <= most else math.inf
+    _, low, high = Interval(found.mean, found.low, found.high).within(least, most)
+    return replace(found, low=low, high=high)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from rapidash._names import with_unit
 from rapidash.study._run_config import RunConfig
 
 _MAX_LINE = 1_000
@@ -48,7 +49,8 @@ class StudyProgress:
         self._ended += 1
         seconds = f" ({record['seconds']:.0f} s)" if record.get("seconds") is not None else ""
         if record["status"] == "done":
-            outcome = f"{record['metric']} {record['test_error']:.4g} {record.get('unit') or ''}".rstrip()
+            error = with_unit(f"{record['test_error']:.4g}", record.get("unit"))
+            outcome = f"{record['metric']} {error}"
         else:
             outcome = "failed: " + last_line(str(record["error"]))
         self._say(f"[{self._ended}/{self._total}] {run.label}: {outcome}{seconds}")

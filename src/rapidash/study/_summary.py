@@ -15,7 +15,7 @@ from rapidash.methods import AVERAGED
 from rapidash.study._claims import MOMENTS, refutation, refuted, worst_errors
 from rapidash.study._earlier_symmetry import modern_symmetry
 from rapidash.study._equality import Equality, equality_of
-from rapidash.study._estimate import Estimate, error_estimate, estimate, largest_value
+from rapidash.study._estimate import Estimate, error_estimate, figure_estimate, largest_value
 from rapidash.study._judge import Comparison, Judgment, judge
 from rapidash.study._level import Level, is_number, level_words, row_name
 from rapidash.study._recorded_run import Run
@@ -422,12 +422,11 @@ def _figures(runs: tuple[Run, ...]) -> tuple[tuple[FigureSummary, ...], tuple[st
         of_unit, unit, other_unit = _of_one_kind(known, "unit")
         kept, better, other_better = _of_one_kind(of_unit, "better")
         figure = FigureSummary(name, group, shown, unit, better, {})
-        most = largest_value(name, unit)
         faults += [f"{figure.title}: {fault}" for fault in (other_unit, other_better) if fault]
         values: dict[str, dict[int, float]] = {moment: {} for moment in MOMENTS}
         for seed, measured in kept:
             values.setdefault(measured["moment"], {})[seed] = measured["value"]
-        estimates = {m: estimate(v) if most is None else error_estimate(v, most=most) for m, v in values.items()}
+        estimates = {moment: figure_estimate(by_seed, name, unit) for moment, by_seed in values.items()}
         moments = {moment: value for moment, value in estimates.items() if value is not None}
         if moments:
             found.append(replace(figure, moments=moments))
