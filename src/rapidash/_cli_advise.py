@@ -1,17 +1,17 @@
 """`rapidash advise`: which variant should be trained on these data."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapidash._cli_design import chosen_design, early_words, own_files
 from rapidash._cli_options import add_data, use_data
 from rapidash._cli_own import OWN_HELP, default_folder
 from rapidash._cli_parser import Parser
-from rapidash._cli_usage import UsageError
+from rapidash._cli_usage import UsageError, output_folder
 
 if TYPE_CHECKING:
     from rapidash.study import StudyDesign
@@ -39,7 +39,7 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
         words: of the command line that are left.
         folder: where all files go, unless the words say otherwise.
     """
-    from rapidash.advise import PAGE, SETTINGS, terminal_advice, write_page
+    from rapidash.advise import PAGE, SETTINGS, seconds_used, terminal_advice, write_page
     from rapidash.advise import advise as advice_on
     from rapidash.tasks import get_task
 
@@ -53,19 +53,17 @@ def _advise_on(design: "StudyDesign", task: str, words: list[str], folder: str) 
         design = design.select(options.variants) if options.variants else design
     except ValueError as error:
         parser.error(str(error))
-    out = Path(options.out or folder)
-    if out.exists() and not out.is_dir():
-        parser.error(f"--out: expected a folder, {out} is a file")
+    out = output_folder(options.out or folder)
     advice = advice_on(
         design,
         out,
         minutes=options.minutes,
         seed=options.seed,
-        say=_lines(options.quiet, f" of {options.minutes:g} min"),
+        say=_lines(options.quiet, f" of {options.minutes:g} min", begun=seconds_used(out)),
     )
     write_page(advice, out)
     print(terminal_advice(advice))
-    print(f"page: {out / PAGE}\ntrain it: rapidash train --config {out / SETTINGS}")
+    print(f"page: {out / PAGE}\ntrain it: rapidash train --config {shlex.quote(str(out / SETTINGS))}")
     return 0
 
 
@@ -90,15 +88,15 @@ def _try_rule(words: list[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(words)
     use_data(options.data)
-    say = _lines(options.quiet, "")
-    outcomes = try_out(options.trial, options.out, seconds=options.seconds, say=say)
-    print(trial_text(outcomes, options.out, half=options.trial))
+    out, say = output_folder(options.out), _lines(options.quiet, "")
+    outcomes = try_out(options.trial, out, seconds=options.seconds, say=say)
+    print(trial_text(outcomes, out, half=options.trial))
     return 0
 
 
-def _lines(quiet: bool, of: str) -> Callable[[str], None]:
-    """Lines on stderr with the time since the start."""
-    started = time.perf_counter()
+def _lines(quiet: bool, of: str, *, begun: float = 0.0) -> Callable[[str], None]:
+    """Lines on stderr with the time since the start, and what earlier calls took before."""
+    started = time.perf_counter() - begun
 
     def say(text: str) -> None:
         passed = int(time.perf_counter() - started)

@@ -40,7 +40,9 @@ def early_words(words: list[str]) -> Early:
                 raise UsageError(f"--config: {error}") from error
             found |= {key: entry for key, entry in values.items() if key in ("task", "variant", "full", "task_options")}
         elif name in ("--task", "--variant") and following is not None:
-            found[name.removeprefix("--")] = following
+            known = found.get(name.removeprefix("--"))
+            if not (isinstance(known, dict) and known.get("name") == following):  # the one of the settings, by its name
+                found[name.removeprefix("--")] = following
         elif name == "--full":
             found["full"] = True
     task = first or found.get("task") or DEFAULT_TASK

@@ -22,6 +22,12 @@ def sample(words: list[str]) -> int:
 
     options = _parser().parse_args(words)
     out = Path(options.out)
+    if options.num < 1:
+        raise ValueError(f"--num must be at least 1, got {options.num}")
+    if options.size is not None and options.size < 2:
+        raise ValueError(
+            f"--size must be at least 2, since the mean of a cloud stays at the origin, got {options.size}"
+        )
     check_sample_format(out, options.num)
     check_place(out)
     warn_of_replacing(out)

@@ -43,6 +43,8 @@ def train(words: list[str]) -> int:
     variant = design.variants[0]
     parser = train_parser(design, task, names)
     options = parser.parse_args(rest)
+    if isinstance(wanted, Mapping) and options.variant == wanted.get("name"):
+        options.variant = wanted
     check_early(options, task=task, full=full, variant=wanted)
     variant = changed_variant(variant, options, parser)
     try:

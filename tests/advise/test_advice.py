@@ -11,7 +11,18 @@ import torch
 import yaml
 
 from rapidash import cli
-from rapidash.advise import ADVICE, PAGE, SETTINGS, Advice, BudgetError, advise, candidates, page, terminal_advice
+from rapidash.advise import (
+    ADVICE,
+    PAGE,
+    SETTINGS,
+    Advice,
+    BudgetError,
+    advise,
+    candidates,
+    page,
+    seconds_used,
+    terminal_advice,
+)
 from rapidash.advise import _race as race_module
 from rapidash.advise import _trial as trial_module
 from rapidash.advise._checks import class_cautions
@@ -80,6 +91,14 @@ def test_advice_from_end_to_end(solids: StudyDesign, tmp_path: Path) -> None:
     assert advice["SO2(z) on R3"].note.startswith("left out: 2 steps of it take 3.3 min")
     assert advice["T(3) on R3 + frames"].note == "left out: too slow"
     last = raced.rounds[-1][advice.variant][0]
+    for name, curves in raced.curves.items():  # half of the last length on less data, a quarter and a half on all
+        longest = raced.rounds[-1][name][0].steps
+        assert [(trial.steps, trial.num_train) for trial in curves["data"]] == [
+            (round(longest / 2), num) for num in (24, 38, 60)
+        ]
+        assert sorted(trial.steps for trial in curves["time"]) == [
+            round(longest / 4), round(longest / 2), longest, longest
+        ]  # fmt: skip
     assert advice.steps == LONGER * last.steps
     assert len(last.errors) == len(last.turned) == 40
     assert any("preferred" not in line and "hand" not in line and "round 1 of 3" in line for line in said)
@@ -156,7 +175,7 @@ def test_a_budget_below_one_run_of_the_cheapest_variant(solids: StudyDesign, tmp
     )
     with pytest.raises(BudgetError, match=words):
         asked(solids, tmp_path, minutes=0.12)
-    with pytest.raises(ValueError, match=r"at least 0\.1, got 0"):
+    with pytest.raises(ValueError, match=r"at least 0\.1 and finite, got 0"):
         asked(solids, tmp_path / "other", minutes=0)
 
 
@@ -176,11 +195,16 @@ def test_classes_that_are_seen_once() -> None:
     assert class_cautions(target(0, 0, 1, 1, 2)) == ["1 of 3 classes is seen once: nothing is said about it."]
     with pytest.raises(ValueError, match="3 of 4 classes are seen once"):
         class_cautions(target(0, 0, 1, 2, 3))
+    with pytest.raises(ValueError, match="1 of 2 classes are seen once"):  # half of them
+        class_cautions(target(0, 0, 1))
 
 
 def test_data_without_positions(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="about clouds"):
         advise(get_design("glyphs"), tmp_path, minutes=1)
+    with pytest.raises(ValueError, match="toy-gen generates clouds, and its denoising loss says little about samples"):
+        advise(get_design("toy-gen"), tmp_path, minutes=1)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("cheap")
@@ -251,25 +275,38 @@ def test_the_settings_train_the_variant(
     given["train"] |= {"steps": 3, "warmup_steps": 1, "eval_every": 3}
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
-    assert cli.main(["train", "--config", str(path), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    named = [] if known else ["--variant", advice.variant]  # the name of the one in the file, which no study has
+    assert cli.main(["train", "--config", str(path), *named, "--out", str(tmp_path / "run"), "--quiet"]) == 0
     assert advice.variant in capsys.readouterr().out
+    (record,) = (tmp_path / "run" / "records").glob("*.json")
+    channels = json.loads(record.read_text(encoding="utf-8"))["config"]["variant"]["model"]["channels"]
+    wanted = next(variant for variant in design.variants if variant.name == advice.variant)
+    assert channels == wanted.model.channels
 
 
 @pytest.mark.usefixtures("cheap")
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {"num_points": 8, "num_train": 40, "num_val": 30, "num_test": 5}
     words = [f"--task_options.{name}={value}" for name, value in sizes.items()]
-    words += ["--variants", "E(3) on R3", "T(3) on R3", "--minutes", "1", "--out", str(tmp_path)]
+    out = tmp_path / "of a disk"
+    words += ["--variants", "E(3) on R3", "T(3) on R3", "--minutes", "1", "--out", str(out)]
     assert cli.main(["advise", "solids", *words]) == 0
     shown = capsys.readouterr()
     assert "round 1 of 3: E(3) on R3" in shown.err
     assert shown.out.startswith(
         ("Train ", "No variant can be told from another by 30 valid", "Nothing is clearly learned")
     )
-    assert f"train it: rapidash train --config {tmp_path / SETTINGS}" in shown.out
-    assert (tmp_path / PAGE).is_file()
+    command = f"rapidash train --config '{out / SETTINGS}'"  # as a shell takes it
+    assert f"train it: {command}\n" in shown.out
+    assert f"# {command}\n" in (out / SETTINGS).read_text(encoding="utf-8")
+    assert (out / PAGE).is_file()
     assert cli.main(["advise", "solids", *words, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+    used = seconds_used(out)
+    race = json.loads((out / "race.json").read_text(encoding="utf-8"))
+    (out / "race.json").write_text(json.dumps({**race, "used": used + 3600}), encoding="utf-8")
+    assert cli.main(["advise", "solids", *words]) == 0  # an hour was used before
+    assert capsys.readouterr().err.splitlines()[0].startswith("[60:0")
 
 
 def test_wrong_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,8 +317,7 @@ def test_wrong_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixtur
         cli.main(["advise", "solids", "--variants", "E(9) on R3"])
     assert "did you mean 'E(3) on R3'" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit):
-        cli.main(["advise", "solids", "--out", str(tmp_path / "file")])
+    assert cli.main(["advise", "solids", "--out", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
     assert cli.main(["advise", "solid"]) == 2
     path = tmp_path / "wrong.yaml"

@@ -7,7 +7,7 @@ import torch
 
 from rapidash import cli
 from rapidash.advise import Target, diagnose
-from rapidash.advise._checks import check_clouds, check_finite, constant_error, copy_cautions
+from rapidash.advise._checks import check_clouds, check_finite, check_sizes, constant_error, copy_cautions
 from rapidash.advise._target import find_target
 from rapidash.advise._trial import Parts
 from rapidash.data import CloudDataset, Field
@@ -133,3 +133,12 @@ def test_files_of_which_nothing_can_be_said(
     assert cli.main([*asked, "--quiet"]) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out" / "advice.json").exists()
+
+
+def test_just_enough_clouds() -> None:
+    """20 training and 8 validation clouds are enough, one less of either is not."""
+    enough, few = dataset(random(20)), dataset(random(8))
+    check_sizes(Parts(enough, few, few))
+    for parts in (Parts(dataset(random(19)), few, few), Parts(enough, dataset(random(7)), few)):
+        with pytest.raises(ValueError, match="too few for any statement: at least 20 and 8 are needed"):
+            check_sizes(parts)

@@ -254,3 +254,55 @@ def test_the_planted_trial_in_words() -> None:
     assert "regret 0.69" in text
     assert "the planted group in 1 of 3, it or" in text
     assert text.endswith("right in 2 of 3: 0.67 [0.21, 0.94]")
+
+
+def test_regret_is_of_mean_logarithms_and_an_error_of_zero_has_a_floor() -> None:
+    """Of 1 and 4 the geometric mean is 2, of 3 and 3 it is 3; half of the least error stands for none."""
+    found = Outcome("1", "x", "try", errors={"a": [1.0, 4.0], "b": [3.0, 3.0]})
+    assert found.regret("b") == pytest.approx(math.log(1.5))
+    none = Outcome("1", "x", "try", errors={"a": [0.0], "b": [4.0], "c": [8.0]})
+    assert (none.regret("b"), none.regret("c")) == pytest.approx((math.log(2), math.log(4)))
+
+
+def test_the_variant_with_the_fewest_seeds_decides_the_standard_error() -> None:
+    """Logarithms 0 and 1, and 0 alone: variance 1/2 with one degree of freedom, and a mean of one seed."""
+    found = Outcome("1", "x", "try", errors={"a": [1.0, math.e], "b": [math.exp(0.5)]})
+    assert found.standard_error == pytest.approx(math.sqrt(0.5) * math.sqrt(2))
+
+
+def test_right_is_within_two_standard_errors() -> None:
+    """Seeds that differ by 0.1 in the logarithm: a variance of 1/200, and so a standard error of 0.0707."""
+    for behind, is_right in ((0.141, True), (0.142, False)):
+        errors = {"a": [1.0, math.exp(0.1)], "b": [math.exp(behind), math.exp(behind + 0.1)]}
+        found = Outcome("1", "x", "try", errors=errors)
+        assert found.standard_error == pytest.approx(0.1 / math.sqrt(2))
+        assert found.is_right("b") == is_right
+
+
+def test_the_interval_of_a_score_is_that_of_95_per_cent() -> None:
+    """One of three is right: all three draws find it in 1 of 27 cases, 3.7 %, which is more than 2.5 %."""
+    cells = [outcome(str(index), f"data {index}", "a" if index == 0 else "c") for index in range(3)]
+    assert scores(cells)[0].right == (pytest.approx(1 / 3), 0.0, 1.0)
+
+
+def test_the_time_of_a_cell_is_that_of_its_race(
+    solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A last training is two units long: 7 variants cost 7 + 4 * 2 + 2 * 2 * 2, and 2 * 3.5 for the curves."""
+    cell = next(cell for cell in CELLS if cell.design == "solids" and cell.options["num_train"] == 100)
+    asked: dict[str, float] = {}
+
+    class StopError(Exception):
+        pass
+
+    def stop(design: StudyDesign, folder: Path, *, minutes: float, **rest: object) -> None:
+        asked["minutes"] = minutes
+        asked["variants"] = len(candidates(design.variants))
+        raise StopError
+
+    monkeypatch.setattr(try_out_module, "advise", stop)
+    with pytest.raises(StopError):
+        try_out_module.run_cell(cell, tmp_path, seconds=8.0)
+    num = asked["variants"]
+    cost = num + 2 * math.ceil(num / 2) + 4 * math.ceil(math.ceil(num / 2) / 2) + 2 * 3.5
+    assert asked["minutes"] == pytest.approx((8 / 2 * cost + 60) / 60)

@@ -266,3 +266,48 @@ def test_a_class_that_no_cloud_has_is_no_number_of_the_target() -> None:
     assert heat.values.std().item() == pytest.approx(1.0)
     (found,) = diagnose(data.subset(torch.arange(40)), part, only=["pose tells"])
     assert found.says in ("no", "cannot tell")
+
+
+def test_a_gain_is_a_share_of_the_variance_of_all_numbers_of_a_target() -> None:
+    """Twice the same number is told as well as once; the standard error is that of the mean over clouds."""
+    rng = torch.Generator().manual_seed(5)
+    x = torch.randn(60, 1, generator=rng, dtype=torch.float64)
+    y = x + torch.randn(60, 1, generator=rng, dtype=torch.float64)
+    nothing = torch.zeros(60, 1, dtype=torch.float64)
+    once, twice = (gain(nothing, x, target) for target in (y, torch.cat([y, y], dim=1)))
+    assert twice.value == pytest.approx(once.value)
+    assert twice.standard_error == pytest.approx(once.standard_error)
+    drawn = []
+    for seed in range(40):
+        rng = torch.Generator().manual_seed(100 + seed)
+        x, noise = (torch.randn(60, 1, generator=rng, dtype=torch.float64) for _ in range(2))
+        drawn.append(gain(nothing, x, x + noise))
+    spread = torch.tensor([each.value for each in drawn]).std()
+    typical = torch.tensor([each.standard_error for each in drawn]).mean()
+    assert 0.6 < float(typical / spread) < 1.6
+
+
+def test_a_clear_effect_that_is_too_small_is_no_yes() -> None:
+    """5 standard errors above 0 and less than the least that counts."""
+    planted = Estimate(1.0, 0.1)
+    for least, says in ((0.4, "yes"), (0.6, "no")):
+        made = Asked(
+            "k", "?", "It is", "It is not", "f", lambda: (Estimate(0.5, 0.1), ""), lambda: planted, lambda: planted,
+            least=least,
+        )  # fmt: skip
+        assert made.answer(50).says == says
+
+
+def test_a_position_that_follows_from_heights_is_none() -> None:
+    """Clouds that stand on the ground: the centroid is as high as the cloud is tall, which heights tell already."""
+    pos = clouds()
+    tall = torch.linspace(0.5, 3.0, NUM)[:, None]
+    pos[:, :, 2] *= tall
+    pos[:, :, 2] -= pos[:, :, 2].min(dim=1, keepdim=True).values
+    height = pos[:, :, 2].square().mean(dim=1).sqrt()
+    found = asked(pos, numbers(height), "vertical", "place")
+    assert (found["vertical"].says, found["vertical"].axis) == ("yes", "z")
+    assert found["place"].says == "no"
+    raised = pos + torch.tensor([0.0, 0.0, 1.0]) * 4 * torch.rand(NUM, 1, 1, generator=torch.Generator().manual_seed(3))
+    found = asked(raised, numbers(raised[:, :, 2].mean(dim=1)), "vertical", "place")
+    assert found["place"].says == "yes"

@@ -43,3 +43,8 @@ def test_the_better_half_stays_in_its_order() -> None:
 def test_nothing_to_race() -> None:
     with pytest.raises(ValueError, match="at least one variant"):
         rounds(0, 10)
+
+
+def test_the_curves_of_a_single_variant_are_its_own() -> None:
+    """Rounds of 1, 2 and 4 units, and 3.5 for one variant."""
+    assert cost_from(rounds(1, 1000), 1000, 0) == 7 + 3.5

@@ -108,3 +108,39 @@ def test_neither_a_law_nor_its_interval_goes_beyond_the_largest_error() -> None:
     assert bound is not None
     assert free.ahead[160.0].value == pytest.approx(132.8, rel=0.001)  # 72.30 (160 / 20)^0.2925
     assert bound.ahead[160.0].value == bound.ahead[160.0].high == 100.0
+
+
+def test_the_noise_of_seeds_falls_with_their_number() -> None:
+    """Equal errors of all clouds: nothing but seeds varies, by 0.2 for one and 0.2 / sqrt(4) for the mean of four."""
+    four = tuple(trial("a", 1.0, seed=seed) for seed in range(4))
+    draws = Draws(race({"a": four}), num=20_000)
+    draws.spread = 0.2
+    assert float(draws.of(four[:1]).std()) == pytest.approx(0.2, rel=0.03)
+    assert float(draws.of(four).std()) == pytest.approx(0.1, rel=0.03)
+
+
+def test_a_ratio_changes_with_the_root_of_the_rounds_that_were_missed() -> None:
+    """b left after the first of three rounds: transfer * sqrt(2)."""
+    both = {"a": (trial("a", 1.0),), "b": (trial("b", 2.0),)}
+    raced = race(both, {"a": (trial("a", 1.0),)}, {"a": (trial("a", 1.0),)})
+    draws = Draws(raced, num=20_000)
+    draws.spread = 0.0
+    found = expected_errors(raced, draws, transfer=0.2)["b"]
+    assert float(found.mean()) == pytest.approx(math.log(2), abs=0.01)
+    assert float(found.std()) == pytest.approx(0.2 * math.sqrt(2), rel=0.03)
+
+
+def test_the_interval_ahead_by_hand() -> None:
+    """Logarithms log 2, 0, log 1.5 at places log 2 apart: residuals r, -2 r, r, so a spread of r sqrt(6).
+
+    Twice log 2 from the middle of places whose squares sum to 2 (log 2)^2: sqrt(1/3 + 2) of it.
+    """
+    groups = {size: (trial("a", value),) for size, value in ((10.0, 2.0), (20.0, 1.0), (40.0, 1.5))}
+    draws = Draws(race({"a": groups[40.0]}), num=40_000)
+    draws.spread = 0.0
+    curve = power_curve("a", groups, draws, (80.0,))
+    assert curve is not None
+    residual = (math.log(2) + math.log(1.5)) / 2 - (math.log(2) + math.log(1.5)) / 3
+    spread = residual * math.sqrt(6)
+    found = curve.ahead[80.0]
+    assert math.log(found.high / found.low) == pytest.approx(2 * 1.96 * spread * math.sqrt(1 / 3 + 2), rel=0.03)

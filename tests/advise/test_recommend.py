@@ -72,14 +72,14 @@ def test_more_data_would_change_it(solids: StudyDesign) -> None:
     assert (advice.variant, advice.probability, advice.runner_up, advice.same) == (E, 1.0, T, ())
     assert advice.headline == (
         "Train E(3) on R3: expect error rate 7.07 [7.07, 7.07] % on new clouds after 80 s of training on all 60 "
-        "clouds. It is the best of 2 with probability 1.00, before T(3) on R3."
+        "clouds. In trainings of 40 steps it is the best of 2 with probability 1.00, before T(3) on R3."
     )  # 160 steps of 0.5 s; 10 (160 / 40)^-1/4
     assert changes(advice) == {
         "More data": "With 2 times the data, T(3) on R3 would be ahead by the fitted laws: 6 [6, 6] against 7.07 "
         "[7.07, 7.07].",
         "More time": "E(3) on R3 stays ahead of T(3) on R3 by the fitted laws. Expected with more time, 2 times: 8.41 "
-        "[8.41, 8.41]; 4 times: 7.07 [7.07, 7.07]. Too slow for this time, and not raced: SO2(z) on R3; more --minutes "
-        "let them in.",
+        "[8.41, 8.41]; 4 times: 7.07 [7.07, 7.07]. Too slow for this time, and not raced: SO2(z) on R3; more "
+        "--minutes, in another --out, let them in.",
         "Turned test data": "E(3) on R3 has the least error on turned validation clouds too, 10 [10, 10].",
         "More validation clouds": "40 validation clouds and these seeds tell E(3) on R3 from T(3) on R3; more would "
         "not change the order.",
@@ -146,6 +146,7 @@ def test_no_error_at_all(solids: StudyDesign) -> None:
     )
     both = advised(solids, race({E: 0, T: 0}, {E: [0, 0, 0], T: [0, 0, 0]}, {E: [0, 0, 0], T: [0, 0, 0]}))
     assert both.headline.startswith("No variant can be told from another by 40 validation clouds in 2 min. If one must")
+    assert "probability" not in both.headline  # a chance of half would say more than is known
     assert [row.expected and row.expected.low for row in both.rows[:2]] == [0.0, 0.0]
     assert [row.expected and row.expected.value for row in both.rows[:2]] == pytest.approx([1.25, 1.25], abs=0.01)
     assert both["T(3) on R3"].probability == pytest.approx(0.5, abs=0.05)
@@ -167,6 +168,7 @@ def test_a_constant_is_as_good(solids: StudyDesign) -> None:
     raced = race({E: 10, T: 12}, curves, curves)
     assert not any("Nothing is clearly learned" in text for text in advised(solids, raced, constant=11.0).cautions)
     advice = advised(solids, raced, constant=9.5)
+    assert "More --minutes may help" in advice.cautions[0]
     assert advice.cautions[0].startswith(
         "Nothing is clearly learned: a prediction that sees no cloud has the error 9.5, and E(3) on R3 has 10 [10, 10]."
     )
@@ -181,7 +183,14 @@ def test_what_is_not_raced_is_said(solids: StudyDesign) -> None:
     curves = {E: law(CLOUDS, 10, 0.5), T: law(CLOUDS, 12, 0.5)}
     yes = Finding("place", "Does the absolute position of a cloud tell about the target?", "yes", "It does")
     advice = advised(solids, race({E: 10, T: 12}, curves, curves), [yes])
-    assert any(text.startswith("The absolute position tells about the target, and no") for text in advice.cautions)
+    assert advice.cautions[0].startswith("The absolute position tells about the target, and no")
+    assert advice.headline.startswith("Train E(3) on R3")  # it learns something without
+    blind = advised(solids, race({E: 10, T: 12}, curves, curves), [yes], constant=9.5)
+    assert blind.headline.startswith(
+        "The target depends on the absolute position of the clouds, which no network of the race sees, and a "
+        "prediction that sees no cloud does about as well (9.5)"
+    )
+    assert blind.cautions[1].endswith("Which variant is ahead of another then says little.")  # no more of anything
     assert advice.cautions[-1].startswith("Only networks of Rapidash are raced. How EGNN, PaiNN, a transformer")
     assert "no variant of the race sees it" in page(advice)
     no = replace(yes, says="no")

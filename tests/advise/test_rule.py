@@ -36,6 +36,7 @@ def test_of_equal_ones_the_more_symmetric() -> None:
         ("silent", {"pose": "yes", "pose beyond shape": "no", "vertical": "no"}, "E(3)"),
         ("silent", {"pose": "yes", "pose beyond shape": "no", "vertical": "yes"}, "T(3)"),
         ("silent", {"direction": "yes"}, "T(3)"),
+        ("silent", {"pose beyond shape": "yes", "vertical": "no"}, "T(3)"),
     ],
 )
 def test_when_symmetry_is_preferred(prefers: str, says: dict[str, str], named: str) -> None:
@@ -66,3 +67,14 @@ def test_what_cannot_be_told_apart() -> None:
     assert validation_needed(first, second, 100) == 1600  # (2 * 0.2 / 0.1)^2 times as many
     assert validation_needed(first, first, 100) is None  # equal: nothing would tell
     assert validation_needed(first, np.array([-1.0, 1.0]), 100) is None
+
+
+def test_of_equally_symmetric_ones_the_least_error() -> None:
+    """All three are as good as the best, and two of them keep all of E(3)."""
+    draws = {
+        "T(3)": np.array([1.0, 1.2, 1.4]),
+        "E(3)": np.array([1.1, 1.3, 1.3]),
+        "E(3) + ace": np.array([1.05, 1.1, 1.5]),
+    }
+    symmetry = {"T(3)": 0.0, "E(3)": 3.5, "E(3) + ace": 3.5}
+    assert rule(9.0, "always").name(draws, symmetry, {}, list(draws)) == "E(3) + ace"

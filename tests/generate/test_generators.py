@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from generate_checks import chains, tiny
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from rapidash._plain import from_plain, to_plain
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, Field
+from rapidash.datasets import DataError
 from rapidash.generate import (
     COUPLED,
     EFFECTIVE,
@@ -755,6 +757,15 @@ def test_bad_settings_are_told(ala2_folder: Path) -> None:
         ToyGenTask(condition="radius")
     with pytest.raises(ValueError, match="steps must be at least 2"):
         ToyGenTask(sampling_steps=1)
+    with pytest.raises(ValueError, match="num_points must be at least 2 for each sample, got 1"):
+        Asked(num_points=torch.tensor([5, 1, 1]))
+    with pytest.raises(ValueError, match="num_particles must be at least 2, got 1"):
+        DoubleWell(1)
+    for law in (DoubleWell().energy, DoubleWell().force):
+        with pytest.raises(ValueError, match=r"pos must end in \(4, 2\), particles in the plane, got \(3, 5, 2\)"):
+            law(torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match="at least one pair of angles and one cell, got 0 and 4"):
+        torus_histogram(torch.zeros(0), torch.zeros(0), 4)
     with pytest.raises(ValueError, match="an infinite one"):
         Asked(condition=torch.tensor([[1.0], [math.inf]]))
     with pytest.raises(ValueError, match="the condition is -9 for most training clouds"):
@@ -786,6 +797,14 @@ def test_a_cloud_of_one_point_has_no_freedom() -> None:
         Alone(num_train=8, num_val=4, num_test=4).dataset("train")
 
 
+def test_too_few_frames_are_told(tmp_path: Path) -> None:
+    pos = chains(99, "file").numpy()
+    beads = ["ACE1-C", "ALA2-N", "ALA2-CA", "ALA2-C", "NME3-N"]
+    np.savez(tmp_path / "ala2_cg.npz", pos=pos, forces=np.zeros_like(pos), bead=np.array(beads))
+    with pytest.raises(DataError, match="99 frames are too few: they are split by 100 blocks"):
+        ala2(tmp_path).clouds("train")
+
+
 def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
     task = ala2(ala2_folder)
     sizes = {split: len(task.clouds(split)) for split in ("train", "val", "test")}
@@ -797,3 +816,70 @@ def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
     every = torch.cat([task.clouds(split).tensors["pos"].view(-1, 15) for split in sizes])
     assert len(every.unique(dim=0)) == 400  # each in one split
     assert len(ala2(ala2_folder, num_train=30).clouds("train")) == 30
+
+
+def test_the_interval_of_the_order_of_poses_by_hand() -> None:
+    """Three rods along x and one along z: 3 a_x^2 - 1 is 2, 2, 2, -1, with mean 5/4 and standard error 1.5 / 2."""
+    along, across = torch.tensor([[-1.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, -1], [0, 0, 1]])
+    pos = torch.cat([along, along, along, across]).double()
+    data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.full((4,), 2))
+    found = next(figure for figure in pose_figures(data) if figure.name == "order of poses")
+    assert (found.value, found.low, found.high) == pytest.approx((1.25, 0.0, 1.25 + 1.96 * 0.75))
+
+
+def test_right_and_left_handed_clouds_are_counted_by_hand() -> None:
+    """Two as they are, one of them turned, one mirror image, and a flat one, which has no hand: 2 of 3."""
+    ends = torch.diag(torch.tensor([3.0, 2.0, 1.0])).double()
+    cloud = torch.cat([2 * ends, -ends, -ends])
+    turned = cloud @ torch.linalg.matrix_exp(torch.tensor([[0, 1, 2], [-1, 0, 3], [-2, -3, 0]]).double())
+    mirrored, flat = cloud * torch.tensor([-1.0, 1, 1]), cloud * torch.tensor([1.0, 1, 0])
+    pos = torch.cat([cloud, turned, mirrored, flat])
+    data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.full((4,), 9))
+    found = next(figure for figure in pose_figures(data) if figure.name.startswith("share of right"))
+    assert found.value == pytest.approx(100 * 2 / 3)
+    assert found.low == pytest.approx(20.77, abs=0.01)  # Wilson's end for 2 of 3
+
+
+@dataclass(frozen=True)
+class Counted(ToyGenTask):
+    """With the energies 0 to 100."""
+
+    def clouds(self, split: str) -> CloudDataset:
+        whole = super().clouds(split)
+        energy = torch.arange(len(whole)).float()[:, None]
+        return CloudDataset({**whole.tensors, "condition": energy}, whole.fields, whole.num_points)
+
+
+def test_a_condition_is_told_in_units_of_its_spread_by_hand() -> None:
+    """Quantiles 16, 50 and 84 of 0 to 100: unit 34, and 16 bumps on [-3, 3], a fifteenth of it wide."""
+    task = Counted(condition="energy", num_train=101, num_val=4, num_test=4)
+    constants = task.constants()
+    assert constants[1:].tolist() == pytest.approx([50, 34, 0, 100])
+    model = build_model(task, FLAT)
+    model.constants.copy_(constants)
+    bumps = model._condition(torch.tensor([[50 + 3 * 34.0], [50 + 34 * 0.2], [torch.nan]])).detach()
+    assert float(bumps[0, -1]) == pytest.approx(1)
+    assert float(bumps[0, -2]) == pytest.approx(math.exp(-0.5))
+    assert float(bumps[1, 8]) == pytest.approx(1)  # the centers are at 0.4 k - 3
+    assert torch.equal(bumps[2], model.no_condition)
+
+
+@dataclass(frozen=True)
+class Spring:
+    """E = |x|^2 / 2 of two particles about their mean, a normal law of variance 1 in two degrees of freedom."""
+
+    num_particles: int = 2
+
+    def energy(self, pos: Tensor) -> Tensor:
+        return pos.square().sum((1, 2)) / 2
+
+    def force(self, pos: Tensor) -> Tensor:
+        return -pos
+
+
+def test_chains_of_long_steps_keep_the_law() -> None:
+    """Proposals x / 4 + noise of variance 1.5 alone have the variance 1.6; what is accepted has 1."""
+    pos = random_noise(StateSpace(2), torch.arange(6000).repeat_interleave(2), 6000, seeded("spring")).view(-1, 2, 2)
+    later, accepted = metropolis_langevin(Spring(), pos, num_steps=30, step=0.75, generator=seeded("long"))  # type: ignore[arg-type]
+    assert 0.3 < accepted < 0.9
+    assert float(later.square().sum() / (2 * 6000)) == pytest.approx(1, abs=4 / math.sqrt(6000))

@@ -14,14 +14,17 @@ from torch import Tensor, nn
 from rapidash._seed import seeded
 from rapidash.data import CloudBatch, CloudDataset, moved
 from rapidash.generate import (
+    BANDS,
     FLOOR,
     LOSS,
     MOVED,
     SAMPLES,
+    SHARE,
     Asked,
     Denoising,
     DenoisingNetwork,
     HeunSampler,
+    LogNormalLevels,
     SizeLaw,
     coupled_error,
     handedness,
@@ -182,6 +185,17 @@ def test_samples_of_a_saved_model_need_no_data(qm9_folder: Path) -> None:
 def test_largest_molecules(qm9_folder: Path) -> None:
     assert [int(qm9(qm9_folder, max_atoms=size).clouds("train").num_points.max()) for size in (4, 13)] == [4, 6]
     assert len(qm9(qm9_folder, num_train=7).clouds("train")) == 7
+    with np.load(qm9_folder / "qm9_geometry.npz") as found:
+        arrays = dict(found)
+    keep = arrays["n_atoms"] > 3
+    atoms = np.repeat(keep, arrays["n_atoms"])
+    np.savez(
+        qm9_folder / "qm9_geometry.npz",
+        **{name: array[atoms if name in ("z", "pos") else keep] for name, array in arrays.items()},
+    )
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match=f"no {split} molecule has at most max_atoms=3 atoms"):
+            qm9(qm9_folder, max_atoms=3).clouds(split)
 
 
 def test_lost_molecules_make_every_share_worse(qm9_folder: Path) -> None:
@@ -460,3 +474,33 @@ def test_bad_options_are_told(qm9_folder: Path) -> None:
     np.savez(qm9_folder / "qm9_geometry.npz", **arrays)
     with pytest.raises(ValueError, match=r"with source='geometry' has no elements \[9\]"):
         [qm9(qm9_folder, max_atoms=12).clouds(split) for split in ("train", "val", "test")]
+
+
+def test_the_share_of_the_loss_by_hand(qm9_folder: Path) -> None:
+    """Averaged over rotations, which leave nothing of a fixed push, the loss is that of a push and the target's own."""
+    task = qm9(qm9_folder, num_val=20)
+    data = task.dataset("val")
+    batch = data.batch(torch.arange(len(data))).to(dtype=torch.float64)
+    target = task.errors(torch.zeros_like(batch["target"]), batch)
+    pushed = 49 / (3 * data.num_points.double())
+    edges = LogNormalLevels().quantile(torch.linspace(0, 1, BANDS + 1, dtype=torch.float64))
+    place = torch.bucketize((4 * batch["level"][:, 0]).exp(), edges[1:-1])
+    subject = Subject(Pointing(task), task, data, task.ledger(PLAIN), "after", "full", 0)
+    made = [one.value for one in MEASURES.get("generator-symmetry")(subject) if one.name.startswith(SHARE)]
+    assert len(made) == BANDS
+    for band, share in enumerate(made):
+        lost, whole = float(pushed[place == band].sum()), float((pushed + target)[place == band].sum())
+        assert share == pytest.approx(100 * lost / whole, rel=0.07)
+
+
+def test_differences_from_what_was_asked_of_another_sample(qm9_folder: Path) -> None:
+    """Each is relative to what was asked of that other one."""
+    task = qm9(qm9_folder, condition="rotational-constant")
+    clouds = task.clouds("train").subset(torch.arange(3))
+    asked = torch.tensor([[50.0], [200.0], [1000.0]])
+    given = CloudDataset({**clouds.tensors, "condition": asked}, clouds.fields, clouds.num_points)
+    made = torch.from_numpy(rotational_constants(given)[:, 1])
+    other = torch.tensor([1000.0, 50.0, 200.0]).double()
+    expected = float((100 * (made - other).abs() / other).median())
+    found = figures_of(task, given)["median difference from the rotational constant asked of another sample"]
+    assert found == pytest.approx(expected, rel=1e-5)

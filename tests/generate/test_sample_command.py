@@ -81,6 +81,13 @@ def test_samples_of_a_saved_model(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--out", "a.ply", "--num", "2"), "ply holds one cloud"),
         (("--out", "a.npz", "--guidance", "1"), "no condition"),
         (("--out", "a.npz", "--num", "0"), "num must be at least 1"),
+        (("--out", "a.npz", "--num", "-3", "--size", "4"), "--num must be at least 1, got -3"),
+        (("--out", "a.npz", "--num", "-3", "--condition", "1"), "--num must be at least 1, got -3"),
+        (("--out", "a.npz", "--size", "1"), "--size must be at least 2"),
+        (
+            ("--out", "model"),
+            "model has no suffix, which says the format of samples: end it with .npz, .xyz, .sdf, .ply",
+        ),
         (("--out", "a.npz", "--steps", "1"), "steps must be at least 2"),
         (("--out", "a.npz", "--size", "3"), "configurations have 4 points"),
         (("--out", "a.sdf"), "samples of 'toy-gen' have no atomic numbers: write .npz or .xyz"),

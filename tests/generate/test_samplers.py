@@ -226,6 +226,8 @@ def test_likelihood_refuses_what_it_has_none_of() -> None:
         log_likelihood(denoiser, torch.zeros(40, 3), 1, StateSpace(3))
     with pytest.raises(ValueError, match="at least 2"):
         log_likelihood(denoiser, torch.zeros(2, 3), 2, StateSpace(3))
+    with pytest.raises(ValueError, match="at least one cloud, got 0"):
+        log_likelihood(denoiser, torch.zeros(0, 3), 0, StateSpace(3))
 
 
 def test_noise_has_zero_mean_and_the_covariance_of_the_subspace() -> None:
@@ -286,6 +288,10 @@ def test_unit_length_by_hand() -> None:
         ({"sigma_min": 2.0, "sigma_max": 1.0}, "below sigma_max"),
         ({"rho": 0.0}, "rho must be positive"),
         ({"churn": -1.0}, "churn must be at least 0"),
+        ({"churn_min": 2.0, "churn_max": 1.0}, "churn_max must be at least churn_min, got 1.0 and 2.0"),
+        ({"churn_max": math.nan}, "churn_max must be at least churn_min"),
+        ({"steps": 10.5}, "steps must be a whole number, got 10.5"),
+        ({"sigma_max": "10"}, "sigma_max must be a number, got '10'"),
         ({"start": "zero"}, "start must be"),
     ],
 )
@@ -294,7 +300,7 @@ def test_bad_settings_of_heun_are_told(wrong: dict[str, object], said: str) -> N
         HeunSampler(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 1}, {"grid": "cubic"}, {"source_scale": 0.0}])
+@pytest.mark.parametrize("wrong", [{"steps": 1}, {"steps": 10.5}, {"grid": "cubic"}, {"source_scale": 0.0}])
 def test_bad_settings_of_the_flow_are_told(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         FlowSampler(**wrong)  # type: ignore[arg-type]
@@ -309,3 +315,10 @@ def test_bad_laws_of_levels_are_told() -> None:
         StateSpace(4)
     with pytest.raises(ValueError, match="spread must be"):
         StateSpace(3, spread=0.0)
+
+
+def test_a_flow_from_a_wider_source_ends_at_the_data() -> None:
+    """From 2 of a source of standard deviation 2 to 0.7 of data of 0.7."""
+    noise = torch.ones(1, 1, 1, dtype=torch.float64)
+    found = float(FlowSampler(64, source_scale=2.0).sample(gaussian_denoiser(0.7, 1), noise, unchanged))
+    assert found == pytest.approx(0.7, rel=1e-3)

@@ -56,6 +56,19 @@ def test_many_figures_are_rows_and_have_their_intervals_over_samples() -> None:
     assert not section.notes
 
 
+def test_a_seed_without_a_figure_is_not_dropped_in_silence() -> None:
+    """Of three samplers one has lost a cloud and has no W1: the mean is of the two others, and says so."""
+    values = (1.0, None, 3.0)
+    made = [with_entries(entry(SAMPLES + "W1", value, unit="mA"), seed=seed) for seed, value in enumerate(values)]
+    section = samples_section(summarize(study_of(made)))
+    assert section is not None
+    assert section.rows[1][1].startswith("2.00 ")
+    assert section.rows[1][1].endswith("; not defined with 1 of 3 seeds, which are left out")
+    whole = samples_section(summarize(study_of(made[::2])))
+    assert whole is not None
+    assert "left out" not in whole.rows[1][1]
+
+
 def test_a_study_without_rdkit_says_so() -> None:
     absent = entry(SAMPLES + "sound (perceived)", None)
     record = with_entries(entry(SAMPLES + "finite", 100.0), absent)

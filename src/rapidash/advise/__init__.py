@@ -9,7 +9,7 @@ from rapidash.advise._gain import Estimate, gain
 from rapidash.advise._halving import Round, rounds
 from rapidash.advise._outlook import Curve, Range, expected_errors, probability_of_best
 from rapidash.advise._page import PAGE, page, terminal_advice, write_page
-from rapidash.advise._race import BudgetError, Raced
+from rapidash.advise._race import BudgetError, Raced, seconds_used
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._target import Target, find_target
 from rapidash.advise._try_out import trial_text, try_out
@@ -42,6 +42,7 @@ __all__ = [
     "page",
     "probability_of_best",
     "rounds",
+    "seconds_used",
     "terminal_advice",
     "trial_text",
     "try_out",

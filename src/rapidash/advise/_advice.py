@@ -11,7 +11,7 @@ from rapidash.advise._finding import Finding
 from rapidash.advise._numbers import duration, number, unit_words
 from rapidash.advise._outlook import Curve, Range
 from rapidash.advise._rule import Rule
-from rapidash.advise._words import Said, in_words
+from rapidash.advise._words import Said, depends_on_place, in_words
 
 SCHEMA: Final = 1
 
@@ -108,12 +108,16 @@ class Advice:
     @property
     def headline(self) -> str:
         """The advice in a few sentences; first of all what makes it none: nothing learned, or nothing told apart."""
-        if self.constant is not None and self.measured.high >= self.constant:
+        if self.constant is None or self.measured.high < self.constant:
+            return self._advised
+        nothing = f"a prediction that sees no cloud does about as well ({number(self.constant)})"
+        if depends_on_place(self.findings):
             return (
-                f"Nothing is clearly learned in {self.minutes:g} min: a prediction that sees no cloud does about "
-                f"as well ({number(self.constant)}). {self._advised}"
+                "The target depends on the absolute position of the clouds, which no network of the race sees, and "
+                f"{nothing}: give it to a network as an input (in the documentation: A position that matters). Of "
+                f"those raced: {self._advised}"
             )
-        return self._advised
+        return f"Nothing is clearly learned in {self.minutes:g} min: {nothing}. {self._advised}"
 
     @property
     def _advised(self) -> str:
@@ -128,11 +132,13 @@ class Advice:
                 f"stand beside the other variants. Of this one {expected}"
             )
         num = sum(row.expected is not None for row in self.rows)
-        chance = f"It is the best of {num} with probability {self.probability:.2f}"
+        trained = f"{self[self.variant].steps} steps" if self[self.variant].steps else "the race"
+        chance = f"In trainings of {trained} it is the best of {num} with probability {self.probability:.2f}"
         if len(self.same) == num - 1:
             return (
                 f"No variant can be told from another by {self.num_val} validation clouds in {self.minutes:g} min. "
-                f"If one must be trained, take {self.variant}: {expected} {chance}; next is {self.runner_up}."
+                f"If one must be trained, take {self.variant}: {expected} Next is {self.runner_up}; what other data of "
+                "this kind want stands in the documentation (From kind of data to variant)."
             )
         first = f"Train {self.variant}: {expected}"
         if self.same:

@@ -1,11 +1,12 @@
 """From a study's task to advice: diagnosis, race, recommendation, and the files that are left."""
 
-import json
+import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import torch
 
@@ -22,14 +23,16 @@ from rapidash.advise._checks import (
     copy_cautions,
 )
 from rapidash.advise._diagnosis import diagnose, num_asked
-from rapidash.advise._finding import Finding
+from rapidash.advise._finding import Finding, Says
 from rapidash.advise._gain import Estimate
 from rapidash.advise._race import RACE, Race, has_begun
 from rapidash.advise._recommend import recommend
 from rapidash.advise._rule import RULE, Rule
+from rapidash.advise._saved import read_saved, record
 from rapidash.advise._settings import as_yaml
 from rapidash.advise._target import find_target, with_fields
 from rapidash.advise._trial import Clock, Parts, plain
+from rapidash.generate import DenoisingTask
 from rapidash.methods import Task, Variant
 from rapidash.study import StudyDesign, load_plugins, shortened
 from rapidash.tasks import get_task
@@ -41,6 +44,7 @@ QUESTION: Final = "question.json"
 _LEAST_MINUTES: Final = 0.1
 _QUESTIONS: Final = 0.25
 """Share of the minutes after which no further question is put to the clouds: the race needs the rest."""
+_SEEDS: Final = 2**63  # of torch and NumPy
 
 Say = Callable[[str], None]
 
@@ -68,16 +72,23 @@ def advise(
         rule: by which a variant is named.
         say: told what is being asked.
         clock: by which the minutes are measured: `time.process_time` where what else the machine does should not count.
-    Raises: ValueError for a task without clouds, too few of them to say anything, a budget below one training of the
-        cheapest variant (`BudgetError`), or a folder with another question; FileNotFoundError and DataError as the data
-        are read.
+    Raises: ValueError for a wrong time or seed, a task that generates or has no clouds, too few of them to say
+        anything, a budget below one training of the cheapest variant (`BudgetError`), or a folder with another question
+        or a damaged file; FileNotFoundError and DataError as the data are read.
     """
     started = clock()
     folder = Path(folder)
     load_plugins()
     task = get_task(design.task, **design.task_options)
-    if not minutes >= _LEAST_MINUTES:
-        raise ValueError(f"minutes must be at least {_LEAST_MINUTES}, got {minutes}")
+    if not _LEAST_MINUTES <= minutes < math.inf:
+        raise ValueError(f"minutes must be at least {_LEAST_MINUTES} and finite, got {minutes}")
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
+    if isinstance(task, DenoisingTask):
+        raise ValueError(
+            f"{design.task} generates clouds, and its denoising loss says little about samples: advice is about "
+            f"predictions, and rapidash study {design.task} compares the samples of variants"
+        )
     say(f"reading the training and validation clouds of {design.task}")
     parts = Parts.of(task, seed)
     check_sizes(parts)
@@ -106,6 +117,7 @@ def advise(
         gone,
     )
     raced = race.run()
+    raced = replace(raced, seconds=raced.seconds + gone)  # those of earlier calls for reading and asking are not known
     advice = recommend(
         raced,
         findings,
@@ -121,7 +133,7 @@ def advise(
         constant=constant_error(task, target, parts),
     )
     atomic_write(folder / ADVICE, plain(advice.to_dict()))
-    comment = f"rapidash advise: {advice.headline}\nrapidash train --config {folder / SETTINGS}"
+    comment = f"rapidash advise: {advice.headline}\nrapidash train --config {shlex.quote(str(folder / SETTINGS))}"
     atomic_write(folder / SETTINGS, as_yaml(advice.settings, comment))
     return advice
 
@@ -142,10 +154,9 @@ def _open(folder: Path, design: StudyDesign, minutes: float, seed: int) -> None:
     }
     path = folder / QUESTION
     if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not what advise writes ({error}): choose another --out") from error
+        known = read_saved(
+            path, "question of rapidash advise", dict[str, Any], schema=None, mend="choose another --out"
+        )
         differing = [name for name in question if known.get(name) != question[name]]
         if differing == ["minutes"] and not has_begun(folder):
             (folder / RACE).unlink(missing_ok=True)  # costs that were measured for another time
@@ -174,12 +185,27 @@ def _findings(
         words = words.replace("target", named or "class")  # as the user's files, or the data set, call it
     path = folder / DIAGNOSIS
     if path.is_file():
-        return tuple(_finding(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["findings"]), words
+        return read_saved(path, "diagnosis", _read_findings, schema=SCHEMA), words
     found = diagnose(given, target, seed=seed, say=say, seconds=_QUESTIONS * 60 * minutes, clock=clock)
     atomic_write(path, plain({"schema": SCHEMA, "findings": plain_values([asdict(entry) for entry in found])}))
     return found, words
 
 
+def _read_findings(entries: Mapping[str, Any]) -> tuple[Finding, ...]:
+    return tuple(_finding(entry) for entry in entries["findings"])
+
+
 def _finding(entry: Mapping[str, Any]) -> Finding:
-    estimates = {name: entry[name] and Estimate(**entry[name]) for name in ("value", "without", "planted")}
-    return Finding(**{**entry, **estimates})
+    """Raises: ValueError for an entry that is none of a finding, or another answer than there are."""
+    given: dict[str, Any] = {name: _estimate(entry[name]) for name in ("value", "without", "planted")}
+    found = record(Finding, {**entry, **dict.fromkeys(given)})
+    if found.says not in get_args(Says):
+        raise ValueError(f"says must be one of {get_args(Says)}, got {found.says!r}")
+    return replace(found, **given)
+
+
+def _estimate(entry: Mapping[str, float | None] | None) -> Estimate | None:
+    """An estimate as it was written, in which null stands for a number that JSON cannot hold."""
+    if entry is None:
+        return None
+    return record(Estimate, {name: math.nan if value is None else value for name, value in entry.items()})

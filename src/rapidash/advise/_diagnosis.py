@@ -154,6 +154,13 @@ class _Questions:
         """The axis whose heights tell most; the last one where all clouds have the same heights."""
         return max(self.by_height, key=lambda name: self.by_height[name].value, default=AXES[self.dim - 1])
 
+    @property
+    def _heights_that_tell(self) -> list[str]:
+        """The vertical, where there is one: of clouds that stand on a ground, the position follows from heights."""
+        if self._skip() or self.dim != 3 or not self.by_height:
+            return []
+        return [self.axis] if self.by_height[self.axis].z >= CLEAR else []
+
     @cached_property
     def _upright(self) -> list[str]:
         """The axes along which clouds have heights at all."""
@@ -264,7 +271,7 @@ class _Questions:
     def heading(self) -> Asked:
         """Does the heading about the vertical tell beyond shape and heights?"""
         axis = "z" if self._skip() else self.axis
-        is_seen = bool(self._skip()) or (axis in self.by_height and self.by_height[axis].z >= CLEAR)
+        is_seen = bool(self._skip() or self._heights_that_tell)
         about = SO2(axis).without_translations()
         return self._asked(
             "heading",
@@ -303,12 +310,13 @@ class _Questions:
     def place(self) -> Asked:
         """Does the absolute position tell beyond the shape?"""
         place = self.described.place
+        heights = self._heights_that_tell
         return self._asked(
             "place",
             "Does the absolute position of a cloud tell about the target?",
             "It does, and no variant of the race sees it: give it to the network as an input",
             "It does not",
-            lambda found: (found.shape, found.place),
+            lambda found: (torch.cat([found.shape, *(found.heights[axis] for axis in heights)], dim=1), found.place),
             lambda: replace(self.described, place=place[self._order]),
             skip="All clouds have the same centroid" if bool((place - place[0]).abs().max() < _SAME) else "",
         )

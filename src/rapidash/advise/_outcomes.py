@@ -53,7 +53,7 @@ class Outcome:
     seconds: float = 0.0
 
     def regret(self, name: str) -> float:
-        """The logarithm of a variant's mean test error over that of the best one; 0 where it is the best."""
+        """The mean logarithm of the test errors of a variant, less that of the best one; 0 where it is the best."""
         logs = self._logs()
         return logs[name] - min(logs.values())
 
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def standard_error(self) -> float:
-        """Of the difference of two logarithms of mean errors, from the spread between seeds, pooled over variants."""
+        """Of the difference of two mean logarithms of errors, from the spread between seeds, pooled over variants."""
         squares, freedom, counts = 0.0, 0, []
         for values in self.errors.values():
             logs = np.log(np.maximum(values, self._floor))
@@ -133,7 +133,7 @@ class Score:
     Args:
         policy: its name.
         right: share of the cells in which it named a variant as good as the best.
-        regret: mean over cells of the ratio of its error to that of the best, less 1.
+        regret: mean over cells of the ratio of its error to that of the best (geometric means over seeds), less 1.
     """
 
     policy: str

@@ -282,7 +282,8 @@ def _curve_chart(
         last = (curve.at[-1], Range(curve.errors[-1], curve.errors[-1], curve.errors[-1]))
         upper = [(x(at * factor), 100 - y(found.high)) for at, found in (last, *ahead)]
         lower = [(x(at * factor), 100 - y(found.low)) for at, found in reversed((last, *ahead))]
-        text = f"error falls with the power {in_words(curve.exponent)}"
+        falls = "falls" if curve.exponent.value > 0 else "does not fall: it goes"
+        text = f"error {falls} with the power {in_words(curve.exponent)}"
         series.append(
             parts.Series(
                 index,

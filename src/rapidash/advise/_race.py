@@ -1,7 +1,6 @@
 """A race of variants on growing parts of the training data, each with equal time, judged on validation data."""
 
 import gc
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +13,10 @@ from typing import Any, Final
 import torch
 
 from rapidash._files import atomic_write
+from rapidash._plain import check_fields
 from rapidash.advise._halving import CURVES, ROUNDS, Round, cost_from, curve_points, rounds, survivors
 from rapidash.advise._numbers import duration, number
+from rapidash.advise._saved import read_saved, record
 from rapidash.advise._trial import Clock, Parts, Trial, plain, read_trial, run_trial
 from rapidash.methods import Supervised, Task, Variant, build_model, evaluate
 from rapidash.study import RunConfig, last_line, with_steps
@@ -147,6 +148,12 @@ class Race:
         """
         self._seen = self.clock()
         self.state = _read(self.folder / RACE)
+        planned = {each.variant for block in self.state.blocks for each in block}
+        if unknown := sorted(planned - self.variants.keys()):
+            raise ValueError(
+                f"{self.folder / RACE} plans trainings of {unknown[0]!r}, which is none of the variants now: choose "
+                "another --out"
+            )
         with _quick_collections():
             return self._run()
 
@@ -255,7 +262,7 @@ class Race:
         return block
 
     def _pace(self) -> float:
-        """How much longer trainings took than planned, so far; at least as long, at most four times."""
+        """How many times as long as planned trainings took so far, from 0.8 to 4; 1 before the first."""
         planned = [p for block in self.state.blocks for p in block]
         done = [(p, trial) for p in planned if (trial := self._ended.get(p.key)) is not None]
         if not done:
@@ -481,16 +488,21 @@ def _mean(trials: Sequence[Trial]) -> float:
 def _read(path: Path) -> RaceState:
     """Raises: ValueError for a file of another schema, or that is no race."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"{path} has schema {content['schema']!r}, this version reads {SCHEMA}: another --out")
-        return RaceState(
-            {name: Cost(**cost) for name, cost in content["costs"].items()},
-            [[Planned(**planned) for planned in block] for block in content["blocks"]],
-            content["used"],
-            content["notes"],
-        )
+        return read_saved(path, "race", _state, schema=SCHEMA)
     except FileNotFoundError:
         return RaceState()
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no race ({error}): remove it, or choose another --out") from error
+
+
+def seconds_used(folder: Path) -> float:
+    """The seconds that the race in a folder took so far; 0 where none has begun. Raises: ValueError as `Race.run`."""
+    return _read(folder / RACE).used
+
+
+def _state(entries: Mapping[str, Any]) -> RaceState:
+    costs = {name: record(Cost, cost) for name, cost in entries["costs"].items()}
+    blocks = [[record(Planned, planned) for planned in block] for block in entries["blocks"]]
+    state = RaceState(costs, blocks, entries["used"], entries["notes"])
+    check_fields(state)
+    if not all(blocks):
+        raise ValueError("a list of trainings is empty")
+    return state

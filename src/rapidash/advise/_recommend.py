@@ -27,7 +27,15 @@ from rapidash.advise._race import Raced
 from rapidash.advise._rule import Rule, runner_up
 from rapidash.advise._settings import settings_of
 from rapidash.advise._trial import Parts, Trial
-from rapidash.advise._words import APART, Said, change_by, in_words, not_told_apart, validation_needed
+from rapidash.advise._words import (
+    APART,
+    Said,
+    change_by,
+    depends_on_place,
+    in_words,
+    not_told_apart,
+    validation_needed,
+)
 from rapidash.methods import Task, Variant
 from rapidash.models import RapidashConfig
 from rapidash.study import StudyDesign, largest_value, with_steps
@@ -117,11 +125,12 @@ def recommend(
             _changes(raced, named, second, expected, on_turned, rows, data_curves, time_curves, len(parts.val))
         ),
         cautions=(
-            *_nothing_learned(named, measured, constant),
+            *_on_place(findings),
+            *_nothing_learned(named, measured, constant, findings),
             *_no_error(raced, named, len(parts.val), task.unit),
             *cautions,
             *_too_few(findings, raced.num_train, minutes),
-            *_cautions(findings, named, own, makes_none=_makes_none(last)),
+            *_cautions(named, own, makes_none=_makes_none(last)),
             _not_raced(design),
         ),
         rule=rule,
@@ -263,7 +272,7 @@ def _too_slow(raced: Raced) -> str:
     if not slow:
         return ""
     names = ", ".join(slow) if len(slow) <= _FEW_NAMES else f"{len(slow)} variants"
-    return f" Too slow for this time, and not raced: {names}; more --minutes let them in."
+    return f" Too slow for this time, and not raced: {names}; more --minutes, in another --out, let them in."
 
 
 def _on_turned(named: str, on_turned: Mapping[str, Values], ranges: Mapping[str, Range]) -> str:
@@ -302,20 +311,39 @@ def _more_validation(named: str, second: str, expected: Mapping[str, Values], nu
             "would tell them apart."
         )
     return (
-        f"{named} and {second} cannot be told apart by {num_val} validation clouds; about {needed}, with as many seeds "
-        "more, would tell."
+        f"{named} and {second} cannot be told apart by {num_val} validation clouds; about {needed}, and as many "
+        "times the seeds, would tell."
     )
 
 
-def _nothing_learned(named: str, measured: Range, constant: float | None) -> list[str]:
+def _on_place(findings: Sequence[Finding]) -> list[str]:
+    """A sentence where the absolute position tells about the target."""
+    if not depends_on_place(findings):
+        return []
+    return [
+        "The absolute position tells about the target, and no variant of the race sees it: all errors are of networks "
+        "that cannot use it. A network of yours can, if the coordinates are given to it as numbers beside the "
+        "positions (in the documentation: Ask for advice, A position that matters)."
+    ]
+
+
+def _nothing_learned(named: str, measured: Range, constant: float | None, findings: Sequence[Finding]) -> list[str]:
     """A sentence where the variant is not clearly better than a prediction that sees no cloud."""
     if constant is None or measured.high < constant:
         return []
     return [
         f"Nothing is clearly learned: a prediction that sees no cloud has the error {number(constant)}, and {named} "
-        f"has {in_words(measured)}. Which variant is ahead of another then says little. More --minutes may help, "
-        "or more clouds; or the clouds do not tell about this target."
+        f"has {in_words(measured)}. Which variant is ahead of another then says little."
+        + _what_may_help(depends_on_place(findings))
     ]
+
+
+def _what_may_help(depends_on_place: bool) -> str:
+    return (
+        ""
+        if depends_on_place
+        else " More --minutes may help, or more clouds; or the clouds do not tell about this target."
+    )
 
 
 def _no_error(raced: Raced, named: str, num_val: int, unit: str) -> list[str]:
@@ -340,7 +368,7 @@ def _too_few(findings: Sequence[Finding], num: int, minutes: float) -> list[str]
     return [f"{whole} are too few to answer: {' '.join(few)}{more}"]
 
 
-def _cautions(findings: Sequence[Finding], named: str, own: Curve | None, *, makes_none: bool) -> list[str]:
+def _cautions(named: str, own: Curve | None, *, makes_none: bool) -> list[str]:
     """The limits of the race."""
     found = [
         "Errors are those of validation clouds that also chose the better of two looks at every training: a little "
@@ -352,12 +380,6 @@ def _cautions(findings: Sequence[Finding], named: str, own: Curve | None, *, mak
         )
     elif own is not None and own.exponent.low <= 0:
         found.append("The error does not clearly fall with time: what is expected of a longer training is uncertain.")
-    if any(each.key == "place" and each.says == "yes" for each in findings):
-        found.append(
-            "The absolute position tells about the target, and no variant of the race sees it: all errors are of "
-            "networks that cannot use it. A network of yours can, if the coordinates are given to it as numbers "
-            "beside the positions (in the documentation: Ask for advice, A position that matters)."
-        )
     return found
 
 

@@ -4,12 +4,14 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from rapidash._files import atomic_write
+from rapidash.advise._saved import SchemaError, read_saved, record
 from rapidash.data import CloudDataset, Dataset, moved
 from rapidash.groups import SO
 from rapidash.methods import Supervised, Task, build_model, evaluate, in_view
@@ -91,12 +93,13 @@ def run_trial(config: RunConfig, key: str, task: Task, parts: Parts, folder: Pat
 
     An error of the training, such as a loss that is not finite, is the trial's: it is written and never tried again.
 
-    Raises: OSError, StoreError or CheckpointError for a folder that cannot be written. Ctrl-C passes through after a
-        checkpoint.
+    Raises: OSError, StoreError or CheckpointError for a folder that cannot be written; ValueError for a file with the
+        errors of other clouds. Ctrl-C passes through after a checkpoint.
     """
     path = folder / "trials" / f"{key}.json"
     work = Store(folder).work_dir(key)
     if (known := read_trial(path)) is not None:
+        _check_judged(known, path, len(parts.val))
         return known
     given: dict[str, Any] = {"variant": config.variant.name, "seed": config.seed, "fraction": config.fraction}
     given |= {"key": key, "steps": config.train.steps}
@@ -176,16 +179,25 @@ def read_trial(path: Path) -> Trial | None:
     Raises: ValueError for a trial of another schema.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        schema = plain.pop("schema")
-        if schema != SCHEMA:
-            raise ValueError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: choose another --out")
-        return Trial(**{**plain, "errors": tuple(plain["errors"]), "turned": tuple(plain["turned"])})
+        return read_saved(path, "trial", partial(record, Trial), schema=SCHEMA)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except SchemaError:
+        raise
+    except ValueError:
         path.replace(path.with_suffix(".json.corrupt"))
         return None
+
+
+def _check_judged(trial: Trial, path: Path, num: int) -> None:
+    """Raises: ValueError for errors of another number of validation clouds than there are."""
+    judged = {len(errors) for errors in (trial.errors, trial.turned)}
+    if not trial.error and judged != {num}:
+        said = " and ".join(map(str, sorted(judged)))
+        raise ValueError(
+            f"{path} has the errors of {said} validation clouds, and there are {num}: the data were others then. "
+            "Choose another --out"
+        )
 
 
 def remove_checkpoints(directory: Path) -> None:

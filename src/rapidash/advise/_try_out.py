@@ -1,12 +1,12 @@
 """The trial of the rule: in every cell the advice, and a full study of all variants that says which was the best."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rapidash._files import atomic_write
 from rapidash.advise._advise import advise
@@ -31,6 +31,7 @@ from rapidash.advise._outcomes import (
 )
 from rapidash.advise._race import Raced, measured_costs, read_raced
 from rapidash.advise._rule import RULE, Rule
+from rapidash.advise._saved import read_saved, record
 from rapidash.advise._trial import FAILURES, Parts, plain, remove_checkpoints, trained_errors, why_failed
 from rapidash.methods import Task
 from rapidash.study import RunConfig, StudyDesign, load_plugins, with_steps
@@ -59,8 +60,11 @@ def try_out(half: str, folder: Path | str, *, seconds: float = 8.0, say: Say = l
         folder: of all cells.
         seconds: of a training.
         say: told what is being run.
-    Raises: FileNotFoundError for data that are not there; as `rapidash.advise.advise` and `rapidash.study.run_study`.
+    Raises: ValueError for seconds of 0 or fewer; FileNotFoundError for data that are not there; as
+        `rapidash.advise.advise` and `rapidash.study.run_study`.
     """
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds must be above 0 and finite, got {seconds}")
     load_plugins()
     found = []
     cells = cells_of(half)  # type: ignore[arg-type]
@@ -130,7 +134,7 @@ def full_study(
         if not known:
             raise ValueError(f"no variant of {design.task} can be trained: " + next(iter(costs.values())).dropped)
         atomic_write(path, plain({"steps": known}))
-    steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
+    steps = read_saved(path, "file of steps", _steps, schema=None)
     configs = [
         RunConfig(design.task, variants[name], seed, with_steps(train, steps[name]), 1.0, dict(design.task_options))
         for seed in _SEEDS
@@ -143,11 +147,15 @@ def full_study(
     return found
 
 
+def _steps(entries: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): int(steps) for name, steps in entries["steps"].items()}
+
+
 def _studied(config: RunConfig, task: Task, parts: Parts, folder: Path) -> Studied:
     """One training of the study, read from its file or made."""
     path = folder / f"{config.key}.json"
     if path.is_file():
-        return Studied(**json.loads(path.read_text(encoding="utf-8")))
+        return read_saved(path, "training of a study", partial(record, Studied), schema=None)
     work = folder / "work" / config.key
     name, seed = config.variant.name, config.seed
     try:
@@ -193,10 +201,7 @@ def read_outcome(folder: Path) -> Outcome | None:
     path = folder / OUTCOME
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content.pop("schema", None) != SCHEMA:
-        raise ValueError(f"{path} is no outcome of this version")
-    return Outcome(**content)
+    return read_saved(path, "outcome of a cell", partial(record, Outcome), schema=SCHEMA)
 
 
 def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rapidash.advise._finding import two_digits_up
+from rapidash.advise._finding import Finding, two_digits_up
 from rapidash.advise._numbers import number
 from rapidash.advise._outlook import Curve, Range
 
@@ -22,6 +22,11 @@ class Said:
 
     title: str
     text: str
+
+
+def depends_on_place(findings: Sequence[Finding]) -> bool:
+    """Whether the absolute position tells about the target, which no variant of a race sees."""
+    return any(each.key == "place" and each.says == "yes" for each in findings)
 
 
 def in_words(found: Range) -> str:

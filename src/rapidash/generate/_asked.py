@@ -21,8 +21,10 @@ class Asked:
     num_points: Int[Tensor, " num"] | None = None
 
     def __post_init__(self) -> None:
-        if self.num_points is not None and (self.num_points.dim() != 1 or int(self.num_points.min()) < 2):
-            raise ValueError(f"num_points must be at least 2 for each sample, got {self.num_points.tolist()}")
+        if self.num_points is not None and self.num_points.dim() != 1:
+            raise ValueError(f"num_points must have one axis, got the shape {tuple(self.num_points.shape)}")
+        if self.num_points is not None and len(self.num_points) and (least := int(self.num_points.min())) < 2:
+            raise ValueError(f"num_points must be at least 2 for each sample, got {least}")
         if self.condition is not None and bool(self.condition.isinf().any()):
             raise ValueError("condition must be finite, or NaN for a sample without one, got an infinite one")
 

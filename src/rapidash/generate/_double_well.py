@@ -21,24 +21,37 @@ class DoubleWell:
 
     Args:
         num_particles: at least 2.
+    Raises: ValueError for fewer, or in `energy` and `force` for positions of another number of particles.
     Source: Köhler, Klein, Noé, "Equivariant Flows", ICML 2020 (DW-4, without its linear term).
     """
 
     num_particles: int = 4
 
+    def __post_init__(self) -> None:
+        if self.num_particles < 2:
+            raise ValueError(f"num_particles must be at least 2, got {self.num_particles}")
+
     def energy(self, pos: Float[Tensor, "*B n 2"]) -> Float[Tensor, "*B"]:
         """Energy of each configuration."""
+        self._check(pos)
         first, second = torch.triu_indices(self.num_particles, self.num_particles, offset=1)
         u = (pos[..., first, :] - pos[..., second, :]).norm(dim=-1) - 4
         return (-2 * u.square() + 0.45 * u**4).sum(-1)
 
     def force(self, pos: Float[Tensor, "*B n 2"]) -> Float[Tensor, "*B n 2"]:
         """Minus the gradient of the energy."""
+        self._check(pos)
         offset = pos[..., :, None, :] - pos[..., None, :, :]
         distance = offset.norm(dim=-1)
         u = distance - 4
         slope = (-4 * u + 1.8 * u**3) / distance.clamp(min=1e-9)
         return -(slope[..., None] * offset).sum(-2)
+
+    def _check(self, pos: Tensor) -> None:
+        if pos.shape[-2:] != (self.num_particles, 2):
+            raise ValueError(
+                f"pos must end in ({self.num_particles}, 2), particles in the plane, got {tuple(pos.shape)}"
+            )
 
 
 def metropolis_langevin(

@@ -55,9 +55,11 @@ def log_likelihood(
         grid: whose levels are used; default: 32 steps to level 10.
         num_probes: random vectors of signs (Hutchinson) for the divergence; None: all degrees of freedom, at most 64.
         generator: of the probes, on the CPU.
-    Raises: ValueError for clouds of several sizes or of one point, scalars in the state, or more degrees of freedom
-        than 64 without probes; no probe.
+    Raises: ValueError for no clouds, clouds of several sizes or of one point, scalars in the state, or more degrees of
+        freedom than 64 without probes; no probe.
     """
+    if num_clouds < 1:
+        raise ValueError(f"a likelihood needs at least one cloud, got {num_clouds}")
     size, rest = divmod(len(z), num_clouds)
     if rest or space.num_scalars:
         raise ValueError(

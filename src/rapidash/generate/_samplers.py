@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rapidash._plain import check_fields
 from rapidash.generate._denoiser import Denoiser
 from rapidash.generate._levels import check_level
 
@@ -63,6 +64,7 @@ class HeunSampler:
     start: Literal["data", "noise"] = "data"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}")
         for name in ("sigma_min", "sigma_max"):
@@ -74,6 +76,8 @@ class HeunSampler:
         for name in ("churn", "churn_min", "churn_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.churn_max is not None and not self.churn_min <= self.churn_max:
+            raise ValueError(f"churn_max must be at least churn_min, got {self.churn_max} and {self.churn_min}")
         if self.start not in ("data", "noise"):
             raise ValueError(f"start must be 'data' or 'noise', got {self.start!r}")
 
@@ -133,6 +137,7 @@ class FlowSampler:
     source_scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}")
         if self.grid not in ("uniform", "quadratic"):

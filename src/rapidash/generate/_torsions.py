@@ -27,7 +27,12 @@ def chain_angles(points: Float[Tensor, "B n 3"]) -> Float[Tensor, "B n_minus_2"]
 
 
 def torus_histogram(first: Float[Tensor, " B"], second: Float[Tensor, " B"], cells: int) -> Float[Tensor, " cells"]:
-    """Shares of pairs of angles in cells x cells squares, and in a last cell those that are not finite."""
+    """Shares of pairs of angles in cells x cells squares, and in a last cell those that are not finite.
+
+    Raises: ValueError for no angles, or no cells.
+    """
+    if not len(first) or cells < 1:
+        raise ValueError(f"a histogram needs at least one pair of angles and one cell, got {len(first)} and {cells}")
     index = ((torch.stack([first, second]) / (2 * math.pi) + 0.5) * cells).floor()
     is_good = torch.isfinite(index).all(0)
     inside = index.where(is_good, torch.zeros(())).long() % cells

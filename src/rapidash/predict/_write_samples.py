@@ -50,6 +50,8 @@ def check_sample_format(path: Path, num: int, task: DenoisingTask | None = None)
     Raises: ValueError for a suffix that is not a format of samples, several clouds in ply, or sdf of clouds that are no
         molecules; ImportError for sdf without RDKit.
     """
+    if not path.suffix:
+        raise ValueError(f"{path} has no suffix, which says the format of samples: end it with {', '.join(_FORMATS)}")
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(unknown_name("format of samples", path.suffix.lower(), _FORMATS))
     if path.suffix.lower() == ".ply" and num != 1:

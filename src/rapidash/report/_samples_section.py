@@ -19,11 +19,12 @@ _COPYING = -3.0  # standard deviations below 50 %
 
 
 class _Found(NamedTuple):
-    """A figure over seeds, its unit, and the mean ends of its intervals over samples."""
+    """A figure over seeds, its unit, the mean ends of its intervals over samples, and the seeds that have no value."""
 
     value: Estimate
     unit: str
     ends: str
+    lost: int = 0
 
 
 def samples_section(summary: StudySummary) -> Section | None:
@@ -92,13 +93,19 @@ def _is_copying(name: str, one: _Found) -> bool:
 def _figures(variant: VariantSummary, prefix: str) -> dict[str, _Found]:
     """By name, the figures with a prefix after training."""
     ends: dict[str, list[tuple[float, float]]] = {}
+    lost: dict[str, set[int]] = {}
     for run in variant.finished:
         for entry in run.measurements:
+            if entry["value"] is None:
+                lost.setdefault(entry["name"], set()).add(run.seed)
             if entry.get("low") is not None and entry.get("high") is not None:
                 ends.setdefault(entry["name"], []).append((entry["low"], entry["high"]))
     return {
         figure.name.removeprefix(prefix): _Found(
-            figure.moments["after"], figure.unit, _interval(ends.get(figure.name, []))
+            figure.moments["after"],
+            figure.unit,
+            _interval(ends.get(figure.name, [])),
+            len(lost.get(figure.name, set()) - figure.moments["after"].by_seed.keys()),
         )
         for figure in variant.figures
         if figure.name.startswith(prefix) and not figure.view and "after" in figure.moments
@@ -115,5 +122,7 @@ def _interval(ends: list[tuple[float, float]]) -> str:
 def _cell(figures: Mapping[str, _Found], name: str) -> str:
     if name not in figures:
         return _ABSENT
-    value, _, ends = figures[name]
-    return estimate_text(value) + (f"; {ends}" if ends else "")
+    value, _, ends, lost = figures[name]
+    seeds = lost + len(value.by_seed)
+    left_out = f"; {_ABSENT} with {lost} of {seeds} seeds, which are left out" if lost else ""
+    return estimate_text(value) + (f"; {ends}" if ends else "") + left_out

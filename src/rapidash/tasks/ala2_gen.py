@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rapidash._seed import seeded
 from rapidash.data import CloudDataset, Field
-from rapidash.datasets import OnError, ala2_dataset
+from rapidash.datasets import DataError, OnError, ala2_dataset
 from rapidash.generate import (
     Asked,
     DenoisingTask,
@@ -31,7 +31,7 @@ from rapidash.tasks._cloud_denoiser import CloudDenoiser
 from rapidash.tasks._point_inputs import network_ledger
 from rapidash.tasks._split_sizes import check_split_sizes
 
-_BEADS, _CELLS = 5, 24
+_BEADS, _CELLS, _BLOCKS = 5, 24, 100
 _BLOCKS_OF = {"train": slice(0, 75), "val": slice(75, 80), "test": slice(80, 100)}
 _MILLI, _DEGREES = 1000.0, 180 / torch.pi
 
@@ -93,11 +93,15 @@ class Ala2GenTask(DenoisingTask):
     def clouds(self, split: Split) -> CloudDataset:
         """The frames of a split.
 
-        Raises: FileNotFoundError; DataError for a damaged file.
+        Raises: FileNotFoundError; DataError for a damaged file, or fewer than 100 frames.
         """
         frames = self._frames
-        blocks = torch.arange(len(frames)).tensor_split(100)
-        order = torch.randperm(100, generator=seeded("ala2-gen", "blocks"))[_BLOCKS_OF[split]]
+        if len(frames) < _BLOCKS:
+            raise DataError(
+                f"{len(frames)} frames are too few: they are split by {_BLOCKS} blocks, of one frame at least"
+            )
+        blocks = torch.arange(len(frames)).tensor_split(_BLOCKS)
+        order = torch.randperm(_BLOCKS, generator=seeded("ala2-gen", "blocks"))[_BLOCKS_OF[split]]
         found = torch.cat([blocks[block] for block in order.sort().values.tolist()])
         if split == "train" and self.num_train is not None and self.num_train < len(found):
             found = found[torch.linspace(0, len(found) - 1, self.num_train).long()]

@@ -136,7 +136,8 @@ class Qm9GenTask(DenoisingTask):
     def clouds(self, split: Split) -> CloudDataset:
         """The molecules of a split with pos, z and, where it is asked for, their rotational constant C as condition.
 
-        Raises: FileNotFoundError; DataError for a damaged file; ValueError for a source without C, or another element.
+        Raises: FileNotFoundError; DataError for a damaged file; ValueError for a source without C, another element, or
+            no molecule of the size.
         """
         data = _molecules(split, self.source, self.data_dir, self.on_error, self.verify, self.max_atoms)
         if unknown := {*data.tensors["z"].unique().tolist()} - {*self.atomic_numbers}:
@@ -265,4 +266,7 @@ def _molecules(
     split: Split, source: Qm9Source, data_dir: str | None, on_error: OnError, verify: bool, max_atoms: int
 ) -> CloudDataset:
     data = qm9_dataset(split, source=source, data_dir=data_dir, on_error=on_error, verify=verify)
-    return data.subset(torch.nonzero(data.num_points <= max_atoms).flatten())
+    kept = torch.nonzero(data.num_points <= max_atoms).flatten()
+    if not len(kept):
+        raise ValueError(f"no {split} molecule has at most max_atoms={max_atoms} atoms")
+    return data.subset(kept)

@@ -52,6 +52,8 @@ def test_on_a_circle_by_hand() -> None:
     assert wasserstein(np.array([-170.0]), np.array([170.0]), period=360) == pytest.approx(20)
     assert wasserstein(np.array([0.0, 180.0]), np.array([90.0, 270.0]), period=360) == pytest.approx(90)
     assert wasserstein(np.array([0.0]), np.array([0.0, 350.0]), period=360) == pytest.approx(5)
+    with pytest.raises(ValueError, match="period must be above 0, got 0"):
+        wasserstein(np.array([0.0]), np.array([1.0]), period=0)
 
 
 def test_on_a_circle_as_the_best_matching() -> None:

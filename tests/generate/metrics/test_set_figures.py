@@ -164,3 +164,15 @@ def test_chamfer_1nna_of_twice_500_clouds_of_512_points_takes_less_than_3_minute
     begin = time.process_time()
     chamfer_matrix(clouds)
     assert (time.process_time() - begin) * (1000 * 999) / (100 * 99) < 180
+
+
+def test_intervals_of_the_report_are_those_of_their_own_figures() -> None:
+    """All points and no scale, so that the distances are those of the clouds as they are."""
+    made, real = ellipsoids(12, 0), ellipsoids(12, 1)
+    options = {"distances": ("chamfer",), "scale": "none", "num_points": 40, "num_points_earth_mover": 8}
+    found = {figure.name.split(" (")[0]: figure for figure in cloud_figures(made, real, num_resamples=30, **options)}
+    cross = chamfer_matrix(*(data.tensors["pos"].unflatten(0, (12, 40)) for data in (made, real)))
+    for name, figure, scale in (("COV", coverage, 100.0), ("MMD", minimum_matching_distance, 1.0)):
+        value, error = figure(cross), error_by_halves(figure, cross, num_resamples=30)
+        assert found[name].value == pytest.approx(scale * value)
+        assert found[name].low == pytest.approx(max(0, scale * (value - 1.959964 * error)))

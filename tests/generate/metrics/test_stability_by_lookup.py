@@ -206,3 +206,14 @@ def test_what_cannot_be_measured_is_refused(by_hand) -> None:
     bare = CloudDataset({"pos": data.tensors["pos"]}, {"pos": data.fields["pos"]}, data.num_points)
     with pytest.raises(ValueError, match="needs the field 'z'"):
         stability(bare)
+
+
+def test_atoms_count_for_no_more_than_themselves_and_equal_shares_for_their_molecules() -> None:
+    """All atoms stable: as 50 trials. 5 of 10 in each molecule, but 4 and 6 in two: as 500, and not as more."""
+    owner, z = np.repeat(np.arange(50), 10), np.ones(500, dtype=int)
+    whole = Stability(np.ones(500, dtype=bool), np.ones(50, dtype=bool), owner, z).figures()[0]
+    assert whole.low == pytest.approx(100 * wilson_interval(50, 50)[0])
+    stable = np.tile(np.arange(10) < 5, 50)
+    stable[4], stable[15] = False, True
+    even = Stability(stable, np.zeros(50, dtype=bool), owner, z).figures()[0]
+    assert (even.low, even.high) == pytest.approx(tuple(100 * end for end in wilson_interval(250, 500)))

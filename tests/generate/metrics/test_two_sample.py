@@ -83,3 +83,17 @@ def test_what_cannot_be_tested_is_refused(shape_checks_off: None) -> None:
         energy_test(broken, x)
     with pytest.raises(ValueError, match="a cloud of one point has no distances"):
         two_sample_test(clouds(normal(3, 1, 3, seed=0)), clouds(normal(3, 1, 3, seed=1)))
+
+
+def test_the_distance_of_clouds_is_in_the_unit_of_positions() -> None:
+    """Triangles of side 1 and 2: every pair distance differs by 1, so that 2 E|X - Y| = 2, and 0 within either set."""
+    side = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]]).double()
+    small, large = (clouds((by * side).expand(3, 3, 2)) for by in (1, 2))
+    assert two_sample_test(small, large, num_permutations=9).distance == pytest.approx(2)
+    ragged = [
+        CloudDataset(
+            {"pos": by * torch.cat([side, side[:2], side])}, {"pos": Field(Position())}, torch.tensor([3, 2, 3])
+        )
+        for by in (1, 2)
+    ]
+    assert two_sample_test(*ragged, num_permutations=9).distance == pytest.approx(2)  # by quantiles

@@ -15,8 +15,11 @@ def wasserstein(a: Floats, b: Floats, *, period: float | None = None) -> float:
         a, b: numbers (K,), (L,), each with the same weight within its set.
         period: of the circle; None for the line.
     Returns: the distance in the unit of the numbers; nan if a set is empty.
+    Raises: ValueError for a period that is not above 0.
     Source: Rabin, Delon, Gousseau, "Transportation distances on the circle", JMIV 41 (2011).
     """
+    if period is not None and not period > 0:
+        raise ValueError(f"period must be above 0, got {period}")
     return _Merged(a, b, period).distance() if len(a) and len(b) else float("nan")
 
 
