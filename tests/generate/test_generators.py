@@ -700,6 +700,8 @@ def test_order_of_poses_by_hand() -> None:
     assert figures(one, one)["order of poses"].value == pytest.approx(2)
     assert figures(one, other)["order of poses"].value == pytest.approx(1)  # 3/2 - 1 along x, -1 along y
     assert figures(one[:, :2], one[:, :2])["order of poses"].value == pytest.approx(1)  # in the plane: 2 - 1
+    most = figures(one, one, one, other)["order of poses"]  # (2 + 2 + 2 - 1) / 4, and 1.96 x 1.5 / 2 = 1.47 about it
+    assert (most.value, most.low, most.high) == (pytest.approx(1.25), 0.0, 2.0)
     assert figures(*[one] * 60)["p-value of turned copies"].value == pytest.approx(1 / 200)
     assert figures(one, one)["share of right-handed ones"].value is None  # rods have no hand
     for lost in ((one, one * torch.nan), (one * torch.nan, one * torch.nan)):

@@ -116,7 +116,9 @@ def test_what_is_not_possible_and_what_is_rounding_is_not_shown() -> None:
     for seed, value in enumerate((0.2, 0.9)):
         made = [entry(f"{SAMPLES}{name}", value, unit="1") for name in ("p-value of turned copies", "W1 of energies")]
         made += [entry(f"{SHARE}{band_name(band)}", (-1) ** seed * 3e-14, group="SO(2)") for band in range(BANDS)]
-        records.append(with_entries(*made, entry("samples from moved noise", 3e-15, unit="1", group="SO(2)"), seed=seed))
+        records.append(
+            with_entries(*made, entry("samples from moved noise", 3e-15, unit="1", group="SO(2)"), seed=seed)
+        )
     summary = summarize(study_of(records))
     samples, symmetry = samples_section(summary), generator_symmetry_section(summary)
     assert samples is not None

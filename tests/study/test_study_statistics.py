@@ -220,7 +220,7 @@ def test_intervals_of_figures_leave_nothing_that_is_possible_and_show_nothing_el
     assert ends("W1 of energies") == pytest.approx((0.5, 0.0, 0.5 + half))
     assert ends("mean energy") == pytest.approx((0.5, 0.5 - half, 0.5 + half))
     beyond = by_seed(0.2, 0.5, 1.1)  # an end that a value passes is none; the other one stays
-    mean, low, high = ends("p-value of turned copies", beyond)
+    _, low, high = ends("p-value of turned copies", beyond)
     assert (low, high) == (0.0, pytest.approx(0.6 + T_2 * math.sqrt(0.21) / math.sqrt(3)))
     assert figure_estimate({}, "W1 of energies", "1") is None
 

@@ -98,7 +98,7 @@ def _is_percent(name: str, unit: str) -> bool:
 
 
 def _within(values: Mapping[int, float], least: float, most: float) -> Estimate | None:
-    """Without the parts of the interval beyond an end that every value keeps; a value beyond it says that it is none."""
+    """As `estimate`, without the parts of the interval beyond an end; one that a value passes is no end."""
     found = estimate(values)
     if found is None:
         return None

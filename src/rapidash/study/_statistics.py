@@ -11,9 +11,9 @@ orders of the data; differences are therefore taken seed by seed, which removes 
   with 3 seeds, and below 0.05 only from 6 seeds on. `_judge` says which is used when. Many comparisons are adjusted
   together (Benjamini and Hochberg: false-discovery rate).
 * One seed has no interval: None, never 0.
-* Errors cannot be negative, and error rates cannot exceed 100 %, which a t-interval over few seeds does not know: the
-  parts of an interval beyond these ends are cut off (`Interval.within`). Coverage stays what it was: the truth was
-  never in those parts.
+* Errors cannot be negative, error rates cannot exceed 100 % nor p-values 1, which a t-interval over few seeds does not
+  know: the parts of an interval beyond these ends are cut off (`Interval.within`). Coverage stays what it was: the
+  truth was never in those parts.
 """
 
 import math
