@@ -88,7 +88,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "_cli_report": {"_cli_options", "_cli_parser", "report", "study"},
     "_cli_study": {
-        *("_cli_design", "_cli_options", "_cli_own", "_cli_report", "_cli_usage", "report", "study", "tasks", "train"),
+        *("_cli_design", "_cli_options", "_cli_own", "_cli_report", "_cli_usage"),
+        *("generate", "report", "study", "tasks", "train"),
     },
     "_cli_train": {
         *("_cli_design", "_cli_options", "_cli_own", "_cli_usage"),
