@@ -250,8 +250,8 @@ def test_the_planted_trial_in_words() -> None:
     wrong = outcome("3", "x", "c", group={"c": "T(3)"}, truth="E(3)")
     text = planted_text([named, as_good, wrong])
     assert "truth E(3): the planted group" in text
-    assert "as good as the best" in text
-    assert "regret 0.69" in text
+    assert "as good as the best, test error" in text
+    assert "regret 0.69, test error 2 against 1 of a" in text
     assert "the planted group in 1 of 3, it or" in text
     assert text.endswith("right in 2 of 3: 0.67 [0.21, 0.94]")
 

@@ -244,6 +244,12 @@ def trial_text(outcomes: Sequence[Outcome], folder: Path | str, *, half: str) ->
     return "\n".join(lines)
 
 
+def _against_best(outcome: Outcome, named: str) -> str:
+    best = min(outcome.errors, key=outcome.regret)
+    own, least = (sum(outcome.errors[name]) / len(outcome.errors[name]) for name in (named, best))
+    return f"test error {own:.3g} against {least:.3g} of {best}"
+
+
 def _in_short(rule: Rule) -> str:
     return "the least error" if rule.prefers == "never" else f"prefers symmetry: {rule.prefers}, ties {rule.ties:g}"
 
@@ -259,9 +265,9 @@ def planted_text(outcomes: Sequence[Outcome]) -> str:
         how = (
             "the planted group"
             if names_it
-            else "as good as the best"
+            else f"as good as the best, {_against_best(outcome, named)}"
             if as_good
-            else f"regret {outcome.regret(named):.2f}"
+            else f"regret {outcome.regret(named):.2f}, {_against_best(outcome, named)}"
         )
         lines.append(f"{outcome.cell}: named {named} ({outcome.group[named]}), truth {outcome.truth}: {how}")
     low, high = wilson(right, len(outcomes))
