@@ -13,6 +13,7 @@ import yaml
 
 from rapidash import cli
 from rapidash._cli_options import changed_design, study_parser
+from rapidash._names import with_unit
 from rapidash.study import get_design
 from tests._commands import run
 
@@ -344,3 +345,7 @@ def test_a_warmup_that_is_given_and_too_long_is_an_error(capsys) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", "nbody", "--train.steps", "5", "--train.warmup_steps", "6"])
     assert "warmup_steps must be at most steps=5, got 6" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_number_without_a_unit_stands_alone() -> None:
+    assert [with_unit("0.5", unit) for unit in ("1", "", None, "m/s")] == ["0.5", "0.5", "0.5", "0.5 m/s"]

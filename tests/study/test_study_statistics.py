@@ -198,7 +198,7 @@ def test_only_shares_have_an_end(name: str, unit: str, most: float | None) -> No
         ("samples: median difference from the rotational constant asked for", "%", (0.0, math.inf)),
         ("samples: mean energy", "k_B T", (-math.inf, math.inf)),
         ("log-likelihood of test clouds per degree of freedom", "nats", (-math.inf, math.inf)),
-        ("samples: 1-NNA - 50 in standard deviations of chance (chamfer, box, 9 points)", "1", (-math.inf, math.inf)),
+        ("samples: 1-NNA - 50 in standard deviations of chance (pair distances, box)", "1", (-math.inf, math.inf)),
         ("leak of the site given the covariate", "1", (-math.inf, math.inf)),
     ],
 )

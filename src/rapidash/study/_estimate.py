@@ -13,6 +13,7 @@ _MEDIAN_DIFFERENCE: Final = "median difference from the rotational constant "
 _RATIOS: Final = (UNEXPLAINED, _MEDIAN_DIFFERENCE)  # in per cent of something that is not their largest value
 _ROUNDING: Final = 1e-9  # shares in per cent below are 0
 _RANGES: Final = (  # of figures, by the words of their names; the first that fits
+    (r"\bin standard deviations\b", -math.inf, math.inf),
     (r"\bp-value\b|\baccuracy\b|\beffective invariance\b|^consistency,|^confidence,", 0.0, 1.0),
     (r"\bmutual information gap\b|\bFactorVAE score\b|\breciprocal rank\b|\bhit at 1\b", 0.0, 1.0),
     (r"\border of poses$", 0.0, 2.0),  # D - 1 in D dimensions
