@@ -24,7 +24,7 @@ def read_saved(
     schema: int | None,
     mend: str = "remove it, or choose another --out",
 ) -> T:
-    """What a function makes of the entries of a JSON file.
+    """The entries of a JSON file, as a function reads them.
 
     Args:
         path: of the file.
