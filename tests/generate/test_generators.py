@@ -819,12 +819,17 @@ def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
 
 
 def test_the_interval_of_the_order_of_poses_by_hand() -> None:
-    """Three rods along x and one along z: 3 a_x^2 - 1 is 2, 2, 2, -1, with mean 5/4 and standard error 1.5 / 2."""
+    """Four rods along x and three along z: 3 a_x^2 - 1 is 2 and -1, with mean 5/7 and variance 18/7; of four, 5/4."""
     along, across = torch.tensor([[-1.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, -1], [0, 0, 1]])
-    pos = torch.cat([along, along, along, across]).double()
-    data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.full((4,), 2))
-    found = next(figure for figure in pose_figures(data) if figure.name == "order of poses")
-    assert (found.value, found.low, found.high) == pytest.approx((1.25, 0.0, 1.25 + 1.96 * 0.75))
+
+    def order(num_along: int, num_across: int) -> tuple[float, float | None, float | None]:
+        pos = torch.cat([*num_along * [along], *num_across * [across]]).double()
+        data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.full((num_along + num_across,), 2))
+        found = next(figure for figure in pose_figures(data) if figure.name == "order of poses")
+        return found.value, found.low, found.high
+
+    assert order(4, 3) == pytest.approx((5 / 7, 0.0, 5 / 7 + 1.96 * (18 / 7 / 7) ** 0.5), abs=1e-4)
+    assert order(3, 1) == pytest.approx((1.25, 0.0, 2.0))  # 1.25 + 1.96 * 0.75 is more than an order can be
 
 
 def test_right_and_left_handed_clouds_are_counted_by_hand() -> None:
