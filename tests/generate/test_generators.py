@@ -819,17 +819,18 @@ def test_chains_of_the_file_are_split_by_blocks(ala2_folder: Path) -> None:
 
 
 def test_the_interval_of_the_order_of_poses_by_hand() -> None:
-    """Four rods along x and three along z: 3 a_x^2 - 1 is 2 and -1, with mean 5/7 and variance 18/7; of four, 5/4."""
-    along, across = torch.tensor([[-1.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, -1], [0, 0, 1]])
+    """Eight rods along x, two along y, two along z: 3 a_x^2 - 1 is 2 or -1, with mean 1 and variance 24/11."""
+    ends = torch.eye(3).double()
 
-    def order(num_along: int, num_across: int) -> tuple[float, float | None, float | None]:
-        pos = torch.cat([*num_along * [along], *num_across * [across]]).double()
-        data = CloudDataset({"pos": pos}, {"pos": Field(Position())}, torch.full((num_along + num_across,), 2))
+    def order(*counts: int) -> tuple[float, float | None, float | None]:
+        rods = [torch.stack([-end, end]) for end, num in zip(ends, counts, strict=True) for _ in range(num)]
+        data = CloudDataset({"pos": torch.cat(rods)}, {"pos": Field(Position())}, torch.full((len(rods),), 2))
         found = next(figure for figure in pose_figures(data) if figure.name == "order of poses")
         return found.value, found.low, found.high
 
-    assert order(4, 3) == pytest.approx((5 / 7, 0.0, 5 / 7 + 1.96 * (18 / 7 / 7) ** 0.5), abs=1e-4)
-    assert order(3, 1) == pytest.approx((1.25, 0.0, 2.0))  # 1.25 + 1.96 * 0.75 is more than an order can be
+    half = 1.96 * (24 / 11 / 12) ** 0.5
+    assert order(8, 2, 2) == pytest.approx((1.0, 1 - half, 1 + half), abs=1e-4)
+    assert order(3, 0, 1) == pytest.approx((1.25, 0.0, 2.0))  # 1.25 + 1.96 * 0.75 is more than an order can be
 
 
 def test_right_and_left_handed_clouds_are_counted_by_hand() -> None:
