@@ -26,6 +26,14 @@ def test_without_rotated_test_data_there_is_no_panel_of_them(write_study: WriteS
         assert ("rotated" in drawn) == (expected == 3)
 
 
+@pytest.mark.parametrize(("unit", "label"), [("1", "a loss"), ("mD", "a loss (mD)")])
+def test_an_error_without_a_unit_has_no_brackets(
+    write_study: WriteStudy, tmp_path: Path, unit: str, label: str
+) -> None:
+    record = make_record("E(3) on R3", 0) | {"metric": "a loss", "unit": unit}
+    assert f"<!-- {label} -->" in figure(write_study([record]), tmp_path / "a.svg").read_text()
+
+
 def test_the_png_is_a_picture(write_study: WriteStudy, tmp_path: Path) -> None:
     path = figure(write_study(*make_study(seeds=(0,))), tmp_path / "sub" / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from rapidash.report._charts import error_scale
 from rapidash.report._colors import COLORS
-from rapidash.report._format import one_line, unit
+from rapidash.report._format import one_line
+from rapidash.report._phrases import metric_with_unit
 from rapidash.report._scale import Scale, scale_for
 from rapidash.study import Estimate, StudySummary, VariantSummary, read_study, summarize
 
@@ -65,8 +66,7 @@ def _draw_error(axis: Any, summary: StudySummary, shown: list[VariantSummary]) -
         axis.plot(_values(test), [row - 0.2] * len(_values(test)), "o", color=color, alpha=0.7, markersize=3)
         axis.plot(_mean(test), row + 0.12, "D", color=color, markersize=6, markeredgecolor="white")
     _set_scale(axis, scale)
-    title = f"{summary.metric} ({unit(summary.unit)})" if summary.unit else summary.metric
-    axis.set_xlabel(one_line(title), parse_math=False)
+    axis.set_xlabel(one_line(metric_with_unit(summary)), parse_math=False)
     axis.set_title("test error: seeds ●, mean ◆, 95 % interval", fontsize=9, loc="left")
 
 
