@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
-from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
+from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual, tracks_gradients
 from rapidash.ops._products import chosen_products
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
@@ -65,9 +65,7 @@ def channel_mlp(
         added = (None, None) if flat_residual is None else split_dual(flat_residual)
         dual = join_dual(channel_mlp_jvp(split_dual(rows), added, *parameters))
         return dual.view(*x.shape[:-1], len(w2))
-    keep = (
-        torch.is_grad_enabled() and not recompute and any(t is not None and t.requires_grad for t in (x, *parameters))
-    )
+    keep = not recompute and tracks_gradients(x, *parameters)
     out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
 from rapidash.ops._backend import HAS_NUMBA
+from rapidash.ops._mlp_gradients import NormGradients, scaled, unscaled_gradients
 from rapidash.ops._products import Products, is_small_product, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS
 
@@ -53,11 +54,6 @@ def _gelu_gradient(hidden: Tensor, grad: Tensor, out: Tensor) -> Tensor:
     return gelu_gradient(hidden, grad, out)
 
 
-def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The layer scale belongs to the last linear map: scaling weights is cheaper than scaling features."""
-    return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
-
-
 def _small(
     x: Tensor, norm_weight: Tensor, norm_bias: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -84,7 +80,7 @@ def channel_mlp_forward(
         out, hidden = _small(x, norm_weight, norm_bias, w1, b1, w2, b2)
         out = out if scale is None else scale * out
         return out if residual is None else residual + out, hidden if keep else x.new_empty(0, len(w1))
-    w2, b2 = _scaled(w2, b2, scale)
+    w2, b2 = scaled(w2, b2, scale)
     kept = x.new_empty(len(x) if keep else 0, len(w1))
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     before, activated = _scratch(x, len(w1), 1 if keep else 2)
@@ -116,9 +112,8 @@ def channel_mlp_backward(
     ``needs`` says whether those of x and of any parameter are wanted; what is not comes back empty.
     """
     for_x, for_parameters = needs
-    scaled_w2, _ = _scaled(w2, b2, scale)
-    grad_x = torch.empty_like(x) if for_x else x.new_empty(0)
-    grad_norm_weight, grad_norm_bias = torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)
+    scaled_w2, _ = scaled(w2, b2, scale)
+    of_norm = NormGradients(x, norm_weight, norm_bias, for_x, for_parameters)
     grad_w1_transposed, grad_b1 = w1.new_zeros(*w1.T.shape), torch.zeros_like(b1)
     grad_w2, grad_b2 = torch.zeros_like(w2), torch.zeros_like(b2)
     ones = x.new_ones(len(x))
@@ -140,17 +135,7 @@ def channel_mlp_backward(
             grad_w1_transposed = products.with_columns(grad_w1_transposed, normalized, grad_hidden)
             grad_b1 += grad_bias
         grad_normalized = products.apply(grad_hidden, w1.T, narrow[:size])
-        parts = torch.ops.aten.native_layer_norm_backward(
-            grad_normalized, x[rows], x.shape[1:], mean, inverse, norm_weight, norm_bias, [for_x] + 2 * [for_parameters]
-        )
-        if for_x:
-            grad_x[rows] = parts[0]
-        if for_parameters:
-            grad_norm_weight += parts[1]
-            grad_norm_bias += parts[2]
-    grad_scale = x.new_empty(0)
-    if scale is not None:
-        grad_scale = (grad_w2 * w2).sum(dim=1) + grad_b2 * b2
-        grad_w2, grad_b2 = scale[:, None] * grad_w2, scale * grad_b2
+        of_norm.add(grad_normalized, rows, mean, inverse)
+    grad_w2, grad_b2, grad_scale = unscaled_gradients(grad_w2, grad_b2, w2, b2, scale)
     grad_w1 = grad_w1_transposed.T.contiguous()
-    return [grad_x, grad_norm_weight, grad_norm_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]
+    return [of_norm.of_x, of_norm.of_weight, of_norm.of_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]

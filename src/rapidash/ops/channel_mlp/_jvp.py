@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from rapidash.ops._mlp_gradients import scaled
 from rapidash.ops._products import chosen_products, products_for, row_chunks
-from rapidash.ops.channel_mlp._fused import _gelu, _linear, _scaled, _scratch, channel_mlp_forward
+from rapidash.ops.channel_mlp._fused import _gelu, _linear, _scratch, channel_mlp_forward
 from rapidash.ops.channel_mlp.reference import EPS
 
 
@@ -26,7 +27,7 @@ def channel_mlp_jvp(
         return channel_mlp_forward(
             x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, False, chosen_products()
         )[0], dresidual
-    w2, b2 = _scaled(w2, b2, scale)
+    w2, b2 = scaled(w2, b2, scale)
     out = b2.expand(len(x), -1).clone() if residual is None else residual + b2
     dout = torch.zeros_like(out) if dresidual is None else dresidual.clone()
     buffer, dbuffer = _scratch(x, len(w1), 2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rapidash.ops._backend import HAS_NUMBA, Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
-from rapidash.ops._forward_mode import has_tangent
+from rapidash.ops._forward_mode import has_tangent, tracks_gradients
 from rapidash.ops._products import chosen_products
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops.component_mlp._fused import component_mlp_backward, component_mlp_forward
@@ -66,9 +66,7 @@ def component_mlp(
     fits = len(analysis) <= MOST_COMPONENTS and not any(width % LANES for width in widths)
     if backend == "reference" or not fits or not _can_compile(x, residual, *parameters):
         return component_mlp_reference(x, residual, *parameters, analysis, synthesis, dims)
-    keep = (
-        torch.is_grad_enabled() and not recompute and any(t is not None and t.requires_grad for t in (x, *parameters))
-    )
+    keep = not recompute and tracks_gradients(x, *parameters)
     out: Tensor = _forward(x, residual, *parameters, analysis, synthesis, list(dims), keep, chosen_products())[0]
     return out
 

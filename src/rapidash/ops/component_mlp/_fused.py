@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from rapidash.ops._mlp_gradients import NormGradients, scaled, unscaled_gradients
 from rapidash.ops._products import Products, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS
 
@@ -65,7 +66,7 @@ def component_mlp_forward(
     """The output (M, O, C') and, if kept, the components (K, M, H) of the pre-activations, otherwise (K, 0, H)."""
     from rapidash.ops.component_mlp.numba import add_signal, analyze, mixed_gelu
 
-    w2, b2 = _scaled(w2, b2, scale)
+    w2, b2 = scaled(w2, b2, scale)
     out = b2.expand(*x.shape[:2], -1).clone() if residual is None else residual + b2
     maps, matrices = _Maps(_products(x, w1, kind), dims), _Matrices(x, analysis, synthesis)
     kept = x.new_empty(sum(dims), len(x) if keep else 0, len(b1))
@@ -103,11 +104,10 @@ def component_mlp_backward(
     from rapidash.ops.component_mlp.numba import add_signal, analyze, mixed_gelu_gradient
 
     for_x, for_parameters = needs
-    scaled_w2, _ = _scaled(w2, b2, scale)
+    scaled_w2, _ = scaled(w2, b2, scale)
     maps, matrices = _Maps(_products(x, w1, kind), dims), _Matrices(x, analysis, synthesis)
     back1, back2 = w1.transpose(1, 2), scaled_w2.transpose(1, 2)
-    grad_x = torch.empty_like(x) if for_x else x.new_empty(0)
-    grad_norm_weight, grad_norm_bias = torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)
+    of_norm = NormGradients(x, norm_weight, norm_bias, for_x, for_parameters)
     # of the transposed first maps: products with columns are fastest with the narrow side first
     grads_w1, grads_w2 = [torch.zeros_like(w.T) for w in w1], [torch.zeros_like(w) for w in w2]
     grad_b1, grad_b2 = torch.zeros_like(b1), grad.sum(dim=(0, 1))
@@ -127,25 +127,10 @@ def component_mlp_backward(
             grad_b1 += grad_bias
         grad_normalized = torch.zeros_like(normalized)
         add_signal(maps.apply(grad_hidden, back1), matrices.analysis, grad_normalized)
-        parts = torch.ops.aten.native_layer_norm_backward(
-            grad_normalized, x[rows], x.shape[2:], mean, inverse, norm_weight, norm_bias, [for_x] + 2 * [for_parameters]
-        )
-        if for_x:
-            grad_x[rows] = parts[0]
-        if for_parameters:
-            grad_norm_weight += parts[1]
-            grad_norm_bias += parts[2]
+        of_norm.add(grad_normalized, rows, mean, inverse)
     grad_w1, grad_w2 = torch.stack([total.T.contiguous() for total in grads_w1]), torch.stack(grads_w2)
-    grad_scale = x.new_empty(0)
-    if scale is not None:
-        grad_scale = (grad_w2 * w2).sum(dim=(0, 2)) + grad_b2 * b2
-        grad_w2, grad_b2 = scale[:, None] * grad_w2, scale * grad_b2
-    return [grad_x, grad_norm_weight, grad_norm_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]
-
-
-def _scaled(w2: Tensor, b2: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The layer scale belongs to the last maps: scaling weights is cheaper than scaling features."""
-    return (w2, b2) if scale is None else (scale[:, None] * w2, scale * b2)
+    grad_w2, grad_b2, grad_scale = unscaled_gradients(grad_w2, grad_b2, w2, b2, scale)
+    return [of_norm.of_x, of_norm.of_weight, of_norm.of_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]
 
 
 class _Matrices:
