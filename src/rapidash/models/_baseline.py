@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rapidash.geometry import EdgeRule, Radius, parse_edges, tie_exception
@@ -54,6 +54,11 @@ class Baseline(PointNetwork):
         if self.io.level == "node":
             return out
         return RapidashOutput(*(pool_points(values, batch, num_clouds, self.pool) for values in out))
+
+    def edges_of(self, pos: Tensor, batch: Tensor) -> Int[Tensor, "2 E"]:
+        """The edges of the rule, without those of a point to itself."""
+        edges = self.rules[0](pos, batch)
+        return edges[:, edges[0] != edges[1]]
 
     @abstractmethod
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:

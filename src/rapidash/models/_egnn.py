@@ -47,8 +47,7 @@ class EGNN(Baseline):
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Features after the last layer, and how far each point has moved."""
-        edges = self.rules[0](pos, batch)
-        source, target = edges = edges[:, edges[0] != edges[1]]
+        source, target = edges = self.edges_of(pos, batch)
         start = pos / self.length_unit
         state = torch.cat([start, self.embedding(scalars)], dim=1)
         for layer in self.layers:

@@ -66,8 +66,7 @@ class MessagePassing(Baseline):
 
     def features(self, pos: Tensor, batch: Tensor, scalars: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Features after the last layer; no point moves."""
-        edges = self.rules[0](pos, batch)
-        source, target = edges = edges[:, edges[0] != edges[1]]
+        source, target = edges = self.edges_of(pos, batch)
         attributes = torch.cat([pos[source] - pos[target], pairs[source] * pairs[target]], dim=1)
         hidden = self.embedding(scalars)
         for layer in self.layers:

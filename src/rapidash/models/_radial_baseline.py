@@ -31,11 +31,6 @@ class RadialBaseline(Baseline):
         self.has_cutoff = isinstance(rule, Radius)
         self.register_buffer("reach", torch.tensor(rule.r if isinstance(rule, Radius) else 1.0))
 
-    def edges_of(self, pos: Tensor, batch: Tensor) -> Int[Tensor, "2 E"]:
-        """The edges of the rule, without those of a point to itself."""
-        edges = self.rules[0](pos, batch)
-        return edges[:, edges[0] != edges[1]]
-
     def outputs(self, features: Float[Tensor, "N F"], moved: Float[Tensor, "N F D"]) -> RapidashOutput:
         """Scalars and factors of the vectors from the features."""
         found = self.head(features)
