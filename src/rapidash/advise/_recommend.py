@@ -331,19 +331,12 @@ def _nothing_learned(named: str, measured: Range, constant: float | None, findin
     """A sentence where the variant is not clearly better than a prediction that sees no cloud."""
     if constant is None or measured.high < constant:
         return []
+    helps = " More --minutes may help, or more clouds; or the clouds do not tell about this target."
+    helps = "" if depends_on_place(findings) else helps
     return [
         f"Nothing is clearly learned: a prediction that sees no cloud has the error {number(constant)}, and {named} "
-        f"has {in_words(measured)}. Which variant is ahead of another then says little."
-        + _what_may_help(depends_on_place(findings))
+        f"has {in_words(measured)}. Which variant is ahead of another then says little.{helps}"
     ]
-
-
-def _what_may_help(depends_on_place: bool) -> str:
-    return (
-        ""
-        if depends_on_place
-        else " More --minutes may help, or more clouds; or the clouds do not tell about this target."
-    )
 
 
 def _no_error(raced: Raced, named: str, num_val: int, unit: str) -> list[str]:
