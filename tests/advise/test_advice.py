@@ -27,7 +27,8 @@ from rapidash.advise import _race as race_module
 from rapidash.advise import _trial as trial_module
 from rapidash.advise._checks import class_cautions
 from rapidash.advise._diagnosis import diagnose
-from rapidash.advise._race import Cost, read_raced
+from rapidash.advise._race import read_raced
+from rapidash.advise._race_state import Cost
 from rapidash.advise._recommend import LONGER
 from rapidash.advise._target import Target, find_target
 from rapidash.data import CloudDataset

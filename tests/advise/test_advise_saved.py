@@ -12,7 +12,7 @@ from rapidash.advise import _race as race_module
 from rapidash.advise import advise, try_out
 from rapidash.advise._advise import _finding
 from rapidash.advise._diagnosis import diagnose
-from rapidash.advise._race import Cost
+from rapidash.advise._race_state import Cost
 from rapidash.advise._saved import read_saved
 from rapidash.advise._try_out import OUTCOME, read_outcome
 from rapidash.data import CloudDataset

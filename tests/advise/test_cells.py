@@ -24,7 +24,8 @@ from rapidash.advise._outcomes import (
     scores,
     wilson,
 )
-from rapidash.advise._race import Cost, Raced
+from rapidash.advise._race import Raced
+from rapidash.advise._race_state import Cost
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._trial import Trial
 from rapidash.advise._try_out import Studied, full_study, planted_text, trial_text, with_study

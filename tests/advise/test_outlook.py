@@ -14,7 +14,8 @@ from rapidash.advise._outlook import (
     probability_of_best,
     seed_spread,
 )
-from rapidash.advise._race import Cost, Raced
+from rapidash.advise._race import Raced
+from rapidash.advise._race_state import Cost
 from rapidash.advise._trial import Trial
 
 

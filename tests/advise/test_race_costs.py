@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rapidash.advise import amount_of_symmetry, candidates
-from rapidash.advise._race import Cost, Planned, Race, measured_costs
+from rapidash.advise._race import Race, measured_costs
+from rapidash.advise._race_state import Cost, Planned
 from rapidash.advise._trial import Parts, Trial
 from rapidash.study import StudyDesign, get_design
 from rapidash.tasks import get_task

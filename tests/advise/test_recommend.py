@@ -8,7 +8,8 @@ import pytest
 
 from rapidash.advise import RULE, Advice, Finding, Range, candidates, page, terminal_advice
 from rapidash.advise._diagnosis import num_asked
-from rapidash.advise._race import Cost, Raced
+from rapidash.advise._race import Raced
+from rapidash.advise._race_state import Cost
 from rapidash.advise._recommend import not_excluded, recommend
 from rapidash.advise._trial import Parts, Trial
 from rapidash.study import StudyDesign

@@ -9,7 +9,8 @@ from rapidash.advise._gain import Estimate, gain
 from rapidash.advise._halving import Round, rounds
 from rapidash.advise._outlook import Curve, Range, expected_errors, probability_of_best
 from rapidash.advise._page import PAGE, page, terminal_advice, write_page
-from rapidash.advise._race import BudgetError, Raced, seconds_used
+from rapidash.advise._race import BudgetError, Raced
+from rapidash.advise._race_state import seconds_used
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._target import Target, find_target
 from rapidash.advise._try_out import trial_text, try_out

@@ -25,7 +25,8 @@ from rapidash.advise._checks import (
 from rapidash.advise._diagnosis import diagnose, num_asked
 from rapidash.advise._finding import Finding, Says
 from rapidash.advise._gain import Estimate
-from rapidash.advise._race import RACE, Race, has_begun
+from rapidash.advise._race import Race
+from rapidash.advise._race_state import RACE, has_begun
 from rapidash.advise._recommend import recommend
 from rapidash.advise._rule import RULE, Rule
 from rapidash.advise._saved import read_saved, record

@@ -5,80 +5,28 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from rapidash._files import atomic_write
-from rapidash._plain import check_fields
 from rapidash.advise._halving import CURVES, ROUNDS, Round, cost_from, curve_points, rounds, survivors
 from rapidash.advise._numbers import duration, number
-from rapidash.advise._saved import read_saved, record
-from rapidash.advise._trial import Clock, Parts, Trial, plain, read_trial, run_trial
+from rapidash.advise._race_state import RACE, VALIDATIONS, Cost, Planned, RaceState, read_state, write_state
+from rapidash.advise._trial import Clock, Parts, Trial, read_trial, run_trial
 from rapidash.methods import Supervised, Task, Variant, build_model, evaluate
 from rapidash.study import RunConfig, last_line, with_steps
 from rapidash.train import Setup, TrainConfig, find_device, step_costs
 
-RACE: Final = "race.json"
-SCHEMA: Final = 1
 LEAST_STEPS: Final = 30  # of a training in the first round
-_VALIDATIONS: Final = 2  # of a training
 _BEGINNING: Final = 0.1  # seconds, for the files of a training
 _RESERVE: Final = 0.04  # of the budget, for the page and for what takes longer than planned
 
 
 class BudgetError(ValueError):
     """The time is too short for a race of any variant."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of a step, of a look at the validation data, and until a training begins; or why it is not raced."""
-
-    step: float = 0.0
-    validation: float = 0.0
-    beginning: float = 0.0
-    dropped: str = ""
-
-    def steps_in(self, seconds: float) -> int:
-        """The optimizer steps of a training that takes so long, with its validations."""
-        return int((seconds - self.beginning - (_VALIDATIONS + 2) * self.validation) / self.step)
-
-    def seconds_of(self, steps: int) -> float:
-        """The time that a training of so many steps takes."""
-        return self.beginning + (_VALIDATIONS + 2) * self.validation + steps * self.step
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One training of a race."""
-
-    variant: str
-    fraction: float
-    seed: int
-    steps: int
-    purpose: str  # "round 0", ..., "data", "time", "both"
-    key: str = ""  # of its configuration, and the name of its file
-
-
-@dataclass
-class RaceState:
-    """The decisions so far, as it stands in ``race.json``.
-
-    Args:
-        costs: by variant.
-        blocks: lists of trainings that were planned together: three rounds, then the curves.
-        used: seconds, of all sessions.
-        notes: variants that left and why, by name.
-    """
-
-    costs: dict[str, Cost] = field(default_factory=dict)
-    blocks: list[list[Planned]] = field(default_factory=list)
-    used: float = 0.0
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,7 +95,7 @@ class Race:
             `run_trial`.
         """
         self._seen = self.clock()
-        self.state = _read(self.folder / RACE)
+        self.state = read_state(self.folder)
         planned = {each.variant for block in self.state.blocks for each in block}
         if unknown := sorted(planned - self.variants.keys()):
             raise ValueError(
@@ -319,7 +267,7 @@ class Race:
         train = replace(
             train,
             warmup_steps=planned.steps // 10,
-            eval_every=-(-planned.steps // _VALIDATIONS),
+            eval_every=-(-planned.steps // VALIDATIONS),
             checkpoint_every=planned.steps,
         )
         options = dict(self.task_options)
@@ -328,22 +276,7 @@ class Race:
 
     def _save(self) -> None:
         self._used()
-        content = {
-            "schema": SCHEMA,
-            "costs": {name: asdict(cost) for name, cost in self.state.costs.items()},
-            "blocks": [[asdict(planned) for planned in block] for block in self.state.blocks],
-            "used": self.state.used,
-            "notes": self.state.notes,
-        }
-        atomic_write(self.folder / RACE, plain(content))
-
-
-def has_begun(folder: Path | str) -> bool:
-    """Whether trainings of a race have been planned in a folder.
-
-    Raises: ValueError for a file that is none of a race.
-    """
-    return bool(_read(Path(folder) / RACE).blocks)
+        write_state(self.state, self.folder)
 
 
 def _as_curves(
@@ -366,7 +299,7 @@ def read_raced(folder: Path | str) -> Raced:
     Raises: FileNotFoundError for a race that has not ended; ValueError for files that are none of a race.
     """
     folder = Path(folder)
-    state = _read(folder / RACE)
+    state = read_state(folder)
     trials: dict[str, Trial] = {}
     for planned in (each for block in state.blocks for each in block):
         trial = read_trial(folder / "trials" / f"{planned.key}.json")
@@ -483,26 +416,3 @@ def _mean(trials: Sequence[Trial]) -> float:
     """The mean error of the trials that ended; infinite where none did."""
     means = [trial.mean for trial in trials if trial.errors]
     return sum(means) / len(means) if means else float("inf")
-
-
-def _read(path: Path) -> RaceState:
-    """Raises: ValueError for a file of another schema, or that is no race."""
-    try:
-        return read_saved(path, "race", _state, schema=SCHEMA)
-    except FileNotFoundError:
-        return RaceState()
-
-
-def seconds_used(folder: Path) -> float:
-    """The seconds that the race in a folder took so far; 0 where none has begun. Raises: ValueError as `Race.run`."""
-    return _read(folder / RACE).used
-
-
-def _state(entries: Mapping[str, Any]) -> RaceState:
-    costs = {name: record(Cost, cost) for name, cost in entries["costs"].items()}
-    blocks = [[record(Planned, planned) for planned in block] for block in entries["blocks"]]
-    state = RaceState(costs, blocks, entries["used"], entries["notes"])
-    check_fields(state)
-    if not all(blocks):
-        raise ValueError("a list of trainings is empty")
-    return state
