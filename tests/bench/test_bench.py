@@ -68,7 +68,7 @@ def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
 def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     result = BenchResult(
         "qm9-8",
-        {"torch": Times(6.0, 1.0, 1.2, 0.8, 2.0, 0.4), "onednn": Times(3.0, 0.6, 0.7, 0.4, 1.0, 0.25)},
+        {"torch": Times(6.0, 1.0, 1.2, 0.8, 2.0, 0.4, 2e-7), "onednn": Times(3.0, 0.6, 0.7, 0.4, 1.0, 0.25, 2.3e-3)},
         {"matrix products": 0.75, "all else": 0.25},
         {"definition": 600, "fast": 200, "recompute": 100},
         1e-3,
@@ -85,6 +85,8 @@ def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
         "1/6.0",
         "75 %",
         "1.0e-03",
+        "| torch | 2.0e-07 |",
+        "| onednn | 2.3e-03 |",
         "growth-cpu.svg",
         "| 0.8000 |",
         "| – | 16 |",

@@ -2,6 +2,8 @@
 
 import json
 import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import torch
 from rapidash.ops import (
     _probe,
     channel_mlp,
+    check_float32,
+    product_error,
     product_kind,
     product_libraries,
     products_for,
@@ -192,6 +196,60 @@ def test_the_probe_leaves_the_random_numbers_alone(fresh: Path) -> None:
     state = torch.get_rng_state()
     _probe.product_probe()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_probe_of_a_process_that_rounds_is_not_kept(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = dict.fromkeys([*product_libraries(), "bfloat16"], SLOW | {"error": 2e-3})
+    monkeypatch.setattr(_probe, "_measure", lambda: rounded)
+    assert _probe.product_probe() == rounded
+    assert not fresh.exists()
+    assert product_kind() == "torch"
+
+
+@pytest.fixture
+def medium() -> Iterator[float]:
+    """The flag under which torch may round operands of float32, and the error that it gives torch's own product."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    rng = torch.Generator().manual_seed(1)
+    x, weight = torch.randn(2, 300, 256, generator=rng)
+    exact = x.double() @ weight.double().T
+    yield float(((x @ weight.T).double() - exact).norm() / exact.norm())
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("kind", product_libraries())
+def test_the_error_of_a_product_is_that_under_the_flags_of_the_process(kind: str, medium: float) -> None:
+    """Rounding two operands to 8 binary digits is an error of 2e-3, where the processor has such products."""
+    like = torch.empty(0)
+    if medium < 1e-6:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert 1e-8 < check_float32(kind, like) < 1e-6
+    else:
+        with pytest.warns(UserWarning, match=r"a flag of torch rounds .* \(relative error 2\..e-03\)"):
+            assert check_float32(kind, like) == pytest.approx(medium, rel=0.1)
+    torch.set_float32_matmul_precision("highest")
+    assert 1e-8 < product_error(kind, like) < 1e-6
+
+
+def test_a_larger_error_than_that_of_float32_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is no number; not for operands that were to be rounded, and not in float64."""
+    single = torch.empty(0)
+    for error in (1.1e-6, float("nan")):
+        monkeypatch.setattr("rapidash.ops._products.product_error", lambda kind, like, error=error: error)
+        with pytest.warns(UserWarning, match="a flag of torch rounds"):
+            check_float32("torch", single)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_float32("bfloat16", single)
+            check_float32("torch", single.double())
+
+
+def test_the_error_of_a_product_in_other_precisions() -> None:
+    """Rounding to 8 binary digits: an error of 2e-3 in both operands, and one more in the sum."""
+    assert product_error("torch", torch.empty(0, dtype=torch.float64)) == 0
+    assert 2e-3 < product_error("bfloat16", torch.empty(0)) < 4e-3
 
 
 def test_operands_are_rounded_to_eight_binary_digits_and_sums_are_not() -> None:

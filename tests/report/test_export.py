@@ -250,6 +250,16 @@ def test_the_paragraph_leaves_out_what_no_record_holds() -> None:
     assert "has finished" in methods_text(summarize(study_of([])))
 
 
+def test_products_that_a_flag_rounded_are_told() -> None:
+    def text(*errors: float, products: str = "onednn") -> str:
+        added = [{"products": products, "product_error": error} for error in errors]
+        return methods_text(summarize(study_of([small_record("a", i, 1.0) | one for i, one in enumerate(added)])))
+
+    assert "whose operands a flag of torch rounded (relative error 2.3e-03)" in text(3e-7, 2.3e-3)
+    assert "flag of torch" not in text(3e-7, 9e-7)
+    assert "flag of torch" not in text(2.3e-3, products="bfloat16")
+
+
 def test_settings_that_differ_are_named() -> None:
     records, design = make_study()
     for record in records[:3]:

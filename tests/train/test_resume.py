@@ -137,6 +137,15 @@ def test_a_run_in_bfloat16_keeps_its_products_in_every_session(tmp_path: Path, t
     assert seen == ["bfloat16"]
 
 
+def test_the_error_of_a_product_is_told_and_one_that_is_none_of_float32_warns(
+    tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < toy.run(tmp_path / "a", dtype="float32")[1].product_error < 1e-6
+    monkeypatch.setattr("rapidash.ops._products.product_error", lambda kind, like: 2.3e-3)
+    with pytest.warns(UserWarning, match=r"a flag of torch rounds .* \(relative error 2\.3e-03\)"):
+        assert toy.run(tmp_path / "b", dtype="float32")[1].product_error == 2.3e-3
+
+
 @needs_onednn
 def test_a_run_of_an_earlier_version_continues_with_the_products_of_torch(tmp_path: Path, toy) -> None:
     with pytest.raises(CrashError):

@@ -7,14 +7,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
+from typing import TypeVar
 
 import torch
 
 from rapidash._plain import to_plain
 from rapidash.bench._cases import CASES, Batch, BenchCase
 from rapidash.models import kernel_error
-from rapidash.ops import ProductLibrary, product_libraries, products_for, row_chunks, use_products
+from rapidash.ops import (
+    ProductLibrary,
+    product_error,
+    product_libraries,
+    products_for,
+    row_chunks,
+    use_products,
+)
+
+Found = TypeVar("Found")
 
 PARTS = {
     "matrix products": (
@@ -44,6 +55,8 @@ class Times:
     floor: float
     definition_inference: float
     fast_inference: float
+    product_error: float
+    """Of one product through this library, relative to float64."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +105,20 @@ def time_ways(ways: Mapping[str, Batch], rounds: int, device: torch.device) -> d
         own |= {f"{name}_inference": _inference(ways[name]) for name in ("definition", "fast")}
         jobs |= {f"{library} {name}": _with_library(library, job) for name, job in own.items()}
     seconds = interleaved(jobs, rounds, device)
+    like = ways["fast"].pos
     return {
-        library: Times(**{key.split()[1]: value for key, value in seconds.items() if key.split()[0] == library})
+        library: Times(
+            **{key.split()[1]: value for key, value in seconds.items() if key.split()[0] == library},
+            product_error=_with_library(library, partial(product_error, library, like))(),
+        )
         for library in found
     }
 
 
-def _with_library(library: ProductLibrary, job: Callable[[], object]) -> Callable[[], object]:
+def _with_library(library: ProductLibrary, job: Callable[[], Found]) -> Callable[[], Found]:
     """The job with the products of both sides through a library: the definition's by torch's flag."""
 
-    def run() -> object:
+    def run() -> Found:
         with ExitStack() as settings:
             settings.enter_context(use_products(library))
             if library == "onednn":

@@ -10,25 +10,26 @@ from rapidash._machine import processor_name
 from rapidash.bench._cases import CASES
 from rapidash.bench._growth import SWEEPS, GrowthRow
 from rapidash.bench._measure import BenchResult
-from rapidash.ops import product_kind, product_probe
+from rapidash.ops import product_kind
 
 HEADER = (
-    "case", "products", "definition", "fast", "ratio", "floor", "fast / floor", "limit", "recompute", "inference",
-    "memory", "recompute memory", "in matrix products", "table error",
+    "case", "products", "product error", "definition", "fast", "ratio", "floor", "fast / floor", "limit",
+    "recompute", "inference", "memory", "recompute memory", "in matrix products", "table error",
 )  # fmt: skip
 ABOUT = """\
 Seconds are medians of whole training steps (edges, forward, backward, no optimizer), all columns and rows of a case in
 turn in one process. *products*: the library of the matrix products of float32, the same for every column of a row.
 *torch* is torch's default. With *onednn* the definition runs under `torch.set_float32_matmul_precision("medium")`, as
 the released scripts do, and the channel MLPs call oneDNN themselves, as they do by default where it is the faster of
-the two. Errors of one product relative to float64: {probe}. *definition*: kernels at every edge, gather, multiply,
-scatter in plain torch, as the released network does. *fast*: tabulated kernels and fused convolutions. *floor*: the
-matrix products of the channel MLPs alone, all 6 of every block; the fast network does without 3 of the last block's,
-which it merges with the readout. *limit*: definition / floor, which no implementation with all these products can
-pass. *recompute*, *inference* and the memory columns are ratios: recompute / fast in time; definition / fast in time
-without gradients; peak memory of a step above that before it, definition / fast and definition / recompute, each in a
-process of its own. *table error*: relative difference of the outputs with tables from those with exact kernels, in
-float64.
+the two. *product error*: of one product relative to float64; where it is above 1e-6, that flag makes torch and oneDNN
+round operands to bfloat16, which this processor multiplies (AMX), and the row is not of float32. *definition*: kernels
+at every edge, gather, multiply, scatter in plain torch, as the released network does. *fast*: tabulated kernels and
+fused convolutions. *floor*: the matrix products of the channel MLPs alone, all 6 of every block; the fast network does
+without 3 of the last block's, which it merges with the readout. *limit*: definition / floor, which no implementation
+with all these products can pass. *recompute*, *inference* and the memory columns are ratios: recompute / fast in time;
+definition / fast in time without gradients; peak memory of a step above that before it, definition / fast and
+definition / recompute, each in a process of its own. *table error*: relative difference of the outputs with tables from
+those with exact kernels, in float64.
 """
 GROWTH_ABOUT = (
     "A training step of 3 layers, 128 channels, O = 8, one size varied at a time: seconds, and peak memory above that "
@@ -51,6 +52,7 @@ def table_rows(results: Sequence[BenchResult]) -> list[list[str]]:
         [
             result.case,
             library,
+            f"{times.product_error:.1e}",
             f"{times.definition:.3g} s",
             f"{times.fast:.3g} s",
             f"{times.definition / times.fast:.1f} x",
@@ -85,7 +87,7 @@ def write_results(
     parts = [
         f"# Speed and memory against the definition ({kind.upper()})",
         f"Machine: {machine(device)}. torch {torch.__version__}. Command: `{command}`.",
-        ABOUT.format(probe=", ".join(f"{name} {found['error']:.1e}" for name, found in product_probe().items())),
+        ABOUT,
         "\n".join("| " + " | ".join(row) + " |" for row in rows),
         "\n".join(f"- {result.case}: {CASES[result.case].about}" for result in results),
         "## Where the time of a step goes",

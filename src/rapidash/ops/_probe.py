@@ -100,11 +100,14 @@ def product_probe() -> dict[str, dict[str, float]]:
 
     Measured once per machine and build of torch, and kept in a file of the cache folder (RAPIDASH_CACHE, or
     ~/.cache/rapidash); a file that cannot be read is measured again, a folder that cannot be written does no harm.
+    Not kept is a probe of a process whose flags let torch round: others have other flags.
     """
     path = _probe_file()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return _checked(json.loads(path.read_text()))
     probe = _measure()
+    if not probe["torch"]["error"] < LARGEST_ERROR:
+        return probe
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(probe).encode())

@@ -1,5 +1,6 @@
 """Matrix products of float32: through the fastest library at hand, chosen by a probe, by name, or in bfloat16."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.ops._probe import (
+    LARGEST_ERROR,
     ProductKind,
     bfloat16_product,
     check_products,
@@ -58,7 +60,10 @@ class TorchProducts(Products):
 
 
 class OneDnnProducts(Products):
-    """Through oneDNN by a call that looks at no flag of the process and takes no buffers; float32 on the CPU."""
+    """Through oneDNN by a call that needs no flag of the process and takes no buffers; float32 on the CPU.
+
+    A flag that lets torch round operands rounds these too, where the processor multiplies bfloat16: `product_error`.
+    """
 
     def apply(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
         """x weight^T in memory of its own."""
@@ -110,6 +115,35 @@ def products_for(x: Tensor, kind: str = "", *, weight: Tensor | None = None) -> 
 def is_small_product(x: Tensor, weight: Tensor) -> bool:
     """Whether rows x (M, K) with a weight (N, K) make fewer multiplications than `SMALL_PRODUCT`."""
     return x.shape[0] * weight.numel() < SMALL_PRODUCT
+
+
+def product_error(kind: ProductKind, like: Tensor) -> float:
+    """Relative error of one product of this kind against float64, under the flags of torch that this process has now.
+
+    After ``torch.set_float32_matmul_precision("medium")`` torch and oneDNN round operands of float32 to bfloat16 on
+    processors that multiply them (AMX), and some GPUs round them to TF32 after ``"high"``.
+
+    Args:
+        like: a tensor of the dtype and on the device that are meant.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(rows, 256, generator=generator).to(like) for rows in (64, 64))
+    got = products_for(x, kind).apply(x, weight, x.new_empty(64, 64))
+    exact = x.double() @ weight.double().T
+    return float((got.double() - exact).norm() / exact.norm())
+
+
+def check_float32(kind: ProductKind, like: Tensor) -> float:
+    """The `product_error` of products that should be of float32; warns where flags of torch round their operands."""
+    error = product_error(kind, like)
+    if kind != "bfloat16" and like.dtype == torch.float32 and not error <= LARGEST_ERROR:
+        warnings.warn(
+            f"a flag of torch rounds the operands of float32 products in this process (relative error {error:.1e}), so "
+            "this is not float32: torch.set_float32_matmul_precision('highest') takes the flag back, and "
+            "precision='bfloat16' rounds the channel MLPs alone",
+            stacklevel=3,
+        )
+    return error
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

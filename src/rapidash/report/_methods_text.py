@@ -27,6 +27,7 @@ SOFTWARE: Final = {
     "author": "{The rapidash developers}",
 }
 NOT_INSTALLED: Final = "not installed"  # what a record has for the version of a source tree
+_FLOAT32_ERROR: Final = 1e-6  # of a product of float32, at most
 _OPTIMIZERS: Final = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _SIZES: Final = (("num_val", "validation"), ("num_test", "test"))
 _TESTS: Final = {"t-test": "paired t-test over seeds", "sign-flip test": "exact paired sign-flip test over seeds"}
@@ -178,6 +179,9 @@ def _machine(done: Sequence[Run]) -> str:
         parts.append(f"with {fmt.listed(threads)} {'thread' if threads == ['1'] else 'threads'} per run")
     if products := _texts(done, "products"):
         parts.append(f"with matrix products of {fmt.listed([PRODUCTS.get(name, name) for name in products])}")
+    exact = [run for run in done if run.text("products") != "bfloat16"]
+    if (error := max((run.number("product_error") or 0.0 for run in exact), default=0.0)) > _FLOAT32_ERROR:
+        parts.append(f"whose operands a flag of torch rounded (relative error {error:.1e})")
     if versions:
         parts.append(f"with {', '.join(versions)}")
     return f"The runs were made {', '.join(parts)}." if parts else ""

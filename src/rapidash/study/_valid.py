@@ -177,6 +177,7 @@ _RECORD: Final[Kinds] = {
     "versions.*": _TEXT,
     "threads": _COUNT,
     "products": _TEXT,
+    "product_error": _SIZE,
     "product_probe": _OBJECT,
     "product_probe.*": _OBJECT,
     "product_probe.*.*": _SIZE,

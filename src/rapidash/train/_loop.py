@@ -12,7 +12,7 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Supervised, Task
-from rapidash.ops import ProductKind, use_products
+from rapidash.ops import ProductKind, check_float32, use_products
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._interrupt import Interrupts
@@ -39,6 +39,7 @@ class TrainResult:
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
         products: the kind of the matrix products of channel MLPs, of all sessions.
+        product_error: of one such product relative to float64, in the last session, see `rapidash.ops.product_error`.
     """
 
     history: list[dict[str, int | float]]
@@ -52,6 +53,7 @@ class TrainResult:
     earlier_seconds: float
     peak_memory_bytes: int
     products: ProductKind
+    product_error: float
 
 
 def train(
@@ -108,6 +110,7 @@ def train(
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         shown = TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard)
+        product_error = check_float32(run.products, run.parameters[0])
         with shown as log, use_products(run.products):
             _drive(run, interrupts, log)
     model.load_state_dict(run.best[primary_view])
@@ -125,6 +128,7 @@ def train(
         earlier_seconds=run.earlier_seconds,
         peak_memory_bytes=state.peak_memory_bytes,
         products=run.products,
+        product_error=product_error,
     )
 
 
