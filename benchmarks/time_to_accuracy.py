@@ -4,10 +4,10 @@ Run: python benchmarks/time_to_accuracy.py [--tasks nbody qm9 md] [--networks NA
      python benchmarks/time_to_accuracy.py --choices --seconds 15 60 --seeds 0 1 2
 
 with the data of qm9 and md in RAPIDASH_DATA. Writes time_to_accuracy.{md,csv,svg} to the folder --page; with --choices
-orientation_choices.{md,csv,svg}, of Rapidash alone: numbers of orientations, maps on them, and the width of the channel
-MLP. Measurements are kept in the folder --out: the same command goes on where it was stopped, and other tasks,
-networks, times and seeds are added to it. Of a training that was stopped nothing is kept, since its time would not be
-known.
+orientation_choices.{md,csv,svg}, of Rapidash alone: numbers of orientations, their grid, maps on them, and the width of
+the channel MLP. Measurements are kept in the folder --out: the same command goes on where it was stopped, and other
+tasks, networks, times and seeds are added to it. Of a training that was stopped nothing is kept, since its time would
+not be known.
 
 Networks and settings are those of the full designs (`rapidash study TASK --full`); those of SIZES are not in them. Each
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
@@ -53,6 +53,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "8, pointwise": {"num_orientations": 8},
     "8, bandlimited": {"num_orientations": 8, "orientation_mlp": "bandlimited"},
     "12, pointwise": {},
+    "12 of Fibonacci, pointwise": {"grid": "fibonacci"},
     "12, bandlimited": {"orientation_mlp": "bandlimited"},
     "12, pointwise, widening 2": {"widening": 2},
     "12, bandlimited, widening 2": {"orientation_mlp": "bandlimited", "widening": 2},

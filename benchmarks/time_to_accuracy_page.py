@@ -17,7 +17,7 @@ Row = dict[str, Any]
 SMALL, LARGE = 1, 100  # clouds of an inference
 NAMES = {"nbody": "N-body, positions", "qm9": "QM9, dipole vector", "md": "ethanol, forces"}
 MISSING = {"NequIP": "nequip", "MACE": "mace"}  # networks that users ask for, and the modules of their libraries
-COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d", "#c2185b", "#00838f", "#5d4037")
+COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d", "#c2185b", "#00838f", "#5d4037", "#9e9d24")
 NOTE = """Errors are of test data, with the weights that validation chose, means over seeds with standard errors; in
 brackets the seconds of the processor that the whole training took, validations included. *first step* has building,
 calibration and all that is compiled or read in a fresh process (kernels that an earlier process has compiled are read
@@ -111,7 +111,7 @@ def figure(trainings: list[Row], path: Path) -> None:
     for axis, task in zip(axes[0], tasks, strict=True):
         for index, network in enumerate(networks):
             _, seconds, errors, _ = zip(*points(trainings, task, network), strict=True)
-            axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx<>p"[index], markersize=4, label=network)
+            axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx<>ph"[index], markersize=4, label=network)
         unit = next(row["unit"] for row in trainings if row["task"] == task)
         axis.set(xscale="log", yscale="log", xlabel="seconds of one core", ylabel=f"test error ({unit})")
         axis.set_title(NAMES[task])
