@@ -132,7 +132,9 @@ def test_only_an_average_over_all_elements_is_exact() -> None:
 def test_an_exact_average_on_a_grid_that_is_not(batch: CloudBatch) -> None:
     """24 rotations of the cube around a network on a Fibonacci grid: claimed exactly for them, and measured so."""
     task = get_task("nbody", num_train=4, num_val=2, num_test=2)
-    model = RapidashConfig(num_orientations=7, channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4)
+    model = RapidashConfig(
+        num_orientations=7, grid="fibonacci", channels=4, num_layers=1, basis_dim=4, basis_hidden_dim=4
+    )
     variant = Variant("a", model, methods=(Average("octahedral"),))
     ledger = view_ledger(task, variant, AVERAGED)
     assert (ledger.effective.name, ledger.exact) == ("E(3)", False)

@@ -73,10 +73,10 @@ def test_a_block_is_its_formula() -> None:
 
 @pytest.mark.parametrize("maps", ["bandlimited", "irreps"])
 def test_a_saved_network_comes_back(tmp_path: Path, maps: str) -> None:
-    model = Rapidash(num_orientations=6, orientation_mlp=maps, bandlimit=0, **SMALL)
+    model = Rapidash(num_orientations=12, orientation_mlp=maps, bandlimit=2, **SMALL)
     again = Rapidash.from_pretrained(model.save_pretrained(tmp_path / "network"))
     assert again.config == model.config
-    assert (again.config.orientation_mlp, again.config.bandlimit) == (maps, 0)
+    assert (again.config.orientation_mlp, again.config.bandlimit) == (maps, 2)
     pos, batch, scalars = (tensor if tensor.dtype == torch.long else tensor.float() for tensor in clouds())
     assert torch.equal(again(pos, batch, scalars=scalars).vectors, model(pos, batch, scalars=scalars).vectors)
 
@@ -109,6 +109,21 @@ def test_all_weights_learn_and_forces_have_gradients() -> None:
     assert all(weight.grad.abs().sum() > 0 for block in model.blocks for weight in block.linear_1.weights)
 
 
+@pytest.mark.parametrize("degree", [0, 1, 2])
+def test_outputs_have_the_degrees_that_the_maps_keep(degree: int) -> None:
+    """All but the trace of a tensor is of degree 2, and a vector of degree 1: refused where they would be zero."""
+    settings = SMALL | {"num_orientations": 12, "out_vectors": int(degree > 0), "out_tensors": int(degree > 1)}
+    model = Rapidash(**settings, orientation_mlp="bandlimited", bandlimit=degree).double()
+    pos, batch, scalars = clouds()
+    with torch.no_grad():
+        out = model(pos, batch, scalars=scalars)
+    if degree > 0:
+        assert float(out.vectors.abs().max()) > 1e-4
+    if degree > 1:
+        trace = out.tensors.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * torch.eye(3, dtype=torch.float64)
+        assert float((out.tensors - trace).abs().max()) > 1e-4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -116,6 +131,8 @@ def test_all_weights_learn_and_forces_have_gradients() -> None:
         ({"orientation_mlp": "bands"}, "orientation_mlp"),
         ({"bandlimit": 3}, "bandlimit=3 needs 16 components, which 12 orientations do not tell apart"),
         ({"orientation_mlp": "irreps", "grid": "fibonacci"}, "use grid='platonic' with 4, 6, 8, 12 or 20"),
+        ({"out_tensors": 1}, "out_tensors=1 needs degree 2 .* bandlimit=1 keeps less: use bandlimit=2"),
+        ({"out_vectors": 3, "bandlimit": 0}, "out_vectors=3 needs degree 1 .* bandlimit=0 keeps less: use bandlimit=1"),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:

@@ -79,7 +79,10 @@ def _repulsion(num: int, steps: int = 300) -> Tensor:
 @lru_cache(maxsize=8)
 def _platonic(num: int) -> Tensor:
     if num not in PLATONIC_SOLIDS:
-        raise ValueError(f"grid='platonic' needs num_orientations in {sorted(PLATONIC_SOLIDS)}, got {num}")
+        raise ValueError(
+            f"grid='platonic' needs num_orientations in {sorted(PLATONIC_SOLIDS)}, got {num}: 'fibonacci' and "
+            "'repulsion' have any number"
+        )
     phi = (1 + math.sqrt(5)) / 2
     signs = [-1.0, 1.0]
     cube = [[x, y, z] for x in signs for y in signs for z in signs]

@@ -7,21 +7,30 @@ from torch import Tensor
 from rapidash.geometry import PairInvariants
 from rapidash.groups import FiniteGroup
 from rapidash.models._config import RapidashConfig
+from rapidash.models._network import Interface
 from rapidash.models._subgroups import grid_motions
 from rapidash.nn import KernelTable, OrientationComponents, OrientationMaps, orientation_components
 
 
 def components_of(
-    kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"]
+    kind: OrientationMaps, bandlimit: int, invariants: PairInvariants, grid: Float[Tensor, "O D"], io: Interface
 ) -> OrientationComponents | None:
     """The parts that linear maps of the blocks tell apart; those of irreps keep reflections where the layers do.
 
-    Raises: ValueError for parts of a space without orientations.
+    Raises: ValueError for parts of a space without orientations, and for a bandlimit that drops what an output is made
+        of: vectors are of degree 1, and all but the trace of a tensor is of degree 2.
     """
     if kind == "pointwise":
         return None
     if not invariants.has_orientations:
         raise ValueError(f"orientation_mlp={kind!r} needs orientations, and space R{invariants.group.dim} has none")
+    degree = 2 if io.out_tensors else 1 if io.out_vectors else 0
+    if kind == "bandlimited" and bandlimit < degree:
+        output = f"out_tensors={io.out_tensors}" if io.out_tensors else f"out_vectors={io.out_vectors}"
+        raise ValueError(
+            f"{output} needs degree {degree} of the signals on the orientations, and bandlimit={bandlimit} keeps less: "
+            f"use bandlimit={degree} or orientation_mlp='pointwise'"
+        )
     motions = grid_motions(invariants, grid).linear
     assert isinstance(motions, FiniteGroup)
     reflections = bool((torch.linalg.det(motions.elements) < 0).any())

@@ -28,7 +28,7 @@ class RapidashConfig(NetworkConfig):
     symmetry: str = "E(3)"
     space: str = "R3xS2"
     num_orientations: int = 12
-    grid: str = "fibonacci"
+    grid: str = "platonic"
     pool: Literal["sum", "mean"] = "sum"
     channels: int | tuple[int, ...] = 256
     num_layers: int | tuple[int, ...] = 7

@@ -76,7 +76,9 @@ class Rapidash(nn.Module):
         symmetry: ``"T(3)"``, ``"E(3)"``, ``"SE(3)"``, ``"SO2(z)"`` (2 in the plane, no axis), or a `Group`.
         space: ``"R3"`` or ``"R3xS2"`` (``"R2"``, ``"R2xS1"``). Default: with orientations.
         num_orientations: O, size of the orientation grid.
-        grid: ``"fibonacci"``, ``"repulsion"``, ``"platonic"``, or a tensor (O, D) of unit vectors.
+        grid: ``"platonic"``, of 4, 6, 8, 12 or 20 orientations, which the rotations of the solid permute; of any number
+            ``"fibonacci"`` and ``"repulsion"``, which hardly a motion permutes; or a tensor (O, D) of unit vectors. In
+            the plane every name gives the uniform grid.
         in_scalars, in_vectors: input features per point. Vectors need orientations.
         in_pairs: number of point scalars whose products s_i s_j modulate the kernel (charges).
         out_scalars, out_vectors, out_tensors: outputs. Vectors on R^D are sums over edges along relative positions
@@ -105,7 +107,7 @@ class Rapidash(nn.Module):
             ``"bandlimited"``, a weight for each degree of the harmonics up to ``bandlimit``, which needs fewer products
             where these are fewer than the orientations; ``"irreps"``, a weight for each irreducible part of a signal on
             a grid, at the cost of pointwise. All three keep the motions of the grid exactly.
-        bandlimit: L, of ``"bandlimited"``.
+        bandlimit: L, of ``"bandlimited"``: at least 1 for vectors and 2 for tensors as outputs.
         backend: ``"auto"``, ``"reference"``, ``"numba"`` or ``"triton"``; asked by name it runs or raises.
     Shape: pos (N, D), batch (N,) sorted, scalars (N, in_scalars), vectors (N, in_vectors, D), pairs (N, in_pairs).
     Raises: ValueError for arguments or inputs outside the above.
@@ -124,7 +126,7 @@ class Rapidash(nn.Module):
         symmetry: str | Group = "",
         space: str = "",
         num_orientations: int = 12,
-        grid: str | Tensor = "fibonacci",
+        grid: str | Tensor = "platonic",
         in_scalars: int = 0,
         in_vectors: int = 0,
         in_pairs: int = 0,
@@ -210,7 +212,7 @@ class Rapidash(nn.Module):
             else None
         )
         self.embedding = nn.Linear(in_scalars + in_vectors, widths[0], bias=False)
-        components = components_of(orientation_mlp, bandlimit, self.invariants, vectors_of_grid)
+        components = components_of(orientation_mlp, bandlimit, self.invariants, vectors_of_grid, self.io)
         self.blocks = nn.ModuleList()
         for step, (width, out_width) in zip(self.steps, block_widths(self.steps, widths)):
             conv = GroupConv(

@@ -110,7 +110,6 @@ def _network(options: Mapping[str, Any], num_points: int, full: bool) -> Rapidas
     base = RapidashConfig(
         symmetry=f"E({dim})",
         space=f"R{dim}xS{dim - 1}",
-        grid="platonic" if dim == 3 else "fibonacci",
         num_orientations=8 if dim == 2 else 12 if options["kind"] == "tensor" else 6,
         channels=64 if full else 16,
         num_layers=4 if full else 2,
