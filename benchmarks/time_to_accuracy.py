@@ -75,8 +75,16 @@ def lifted(design: StudyDesign) -> Any:
 
 
 def choices(design: StudyDesign) -> dict[str, NetworkConfig]:
-    """The network on R^3 x S^2 of a task with each of the `CHOICES`, by name."""
-    return {name: replace(lifted(design), **changes) for name, changes in CHOICES.items()}
+    """The network on R^3 x S^2 of a task with each of the `CHOICES`, by name, each network once.
+
+    Where the name has none, the width of the channel MLP is that of the design: on QM9 2 times the channels, else 4.
+    """
+    found: dict[str, NetworkConfig] = {}
+    for name, changes in CHOICES.items():
+        network = replace(lifted(design), **changes)
+        if network not in found.values():
+            found[name] = network
+    return found
 
 
 def networks(design: StudyDesign) -> dict[str, NetworkConfig]:
@@ -191,14 +199,15 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
     speeds, trainings = [], []
     for task in options.tasks:
         costs: dict[str, Row] = {}
-        for network in options.networks:
+        design = get_design(task, full=True)
+        for network in (name for name in options.networks if name in networks(design) | choices(design)):
             plan = configuration(task, network, 0, 1.0)
             costs[network] = kept(options.out / f"speed-{plan.key}.json", partial(in_another_process, plan))
             per_second = plan.train.batch_size / costs[network]["step"]
             speeds.append({"task": task, "network": network, "samples_per_second": per_second} | costs[network])
             print(f"{task}, {network}: a step {1e3 * costs[network]['step']:.1f} ms", flush=True)
         for seconds in options.seconds:
-            for network in options.networks:
+            for network in costs:
                 steps = max(1, int(seconds / costs[network]["step"]))
                 for seed, rate in ((seed, rate) for seed in options.seeds for rate in options.rates):
                     config = configuration(task, network, seed, rate)

@@ -67,10 +67,18 @@ def test_choices_of_the_network_with_orientations() -> None:
     found = bench.choices(design)
     assert found["E(3) on R3"].space == "R3"
     asked = {name: (c.num_orientations, c.orientation_mlp, c.widening) for name, c in found.items() if c.space != "R3"}
-    assert len(asked) == 8
+    assert len(asked) == 9
     for name, (num, maps, widening) in asked.items():
-        assert name == f"{num}, {maps}" + (f", widening {widening}" if widening != 4 else "")
-    assert {config.grid for config in found.values()} == {"platonic"}
+        plain = name.replace(" of Fibonacci", "")
+        assert plain == f"{num}, {maps}" + (f", widening {widening}" if widening != 4 else "")
+        assert found[name].grid == ("platonic" if plain == name else "fibonacci")
+
+
+def test_a_network_is_there_once() -> None:
+    """The design of QM9 has a widening of 2 already."""
+    found = bench.choices(bench.get_design("qm9", full=True))
+    assert len(found) == 8
+    assert {config.widening for config in found.values()} == {2}
 
 
 def test_what_has_been_measured_is_not_measured_again(tmp_path: Path) -> None:
