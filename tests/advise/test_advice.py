@@ -269,7 +269,8 @@ def test_the_settings_train_the_variant(
 ) -> None:
     """A variant of the study stands there by its name, one of narrow networks with all its parts."""
     names = [variant.name for variant in solids.variants]
-    design = replace(solids, variants=get_design("solids").select(names).variants) if known else solids
+    design = replace(get_design("solids").select(names), train=solids.train, task_options=solids.task_options)
+    design = design if known else solids
     advice = asked(design, tmp_path / "advice")
     given = yaml.safe_load((tmp_path / "advice" / SETTINGS).read_text(encoding="utf-8"))
     assert isinstance(given["variant"], str) == known

@@ -48,6 +48,17 @@ def test_only_shared_seeds_are_compared(write_study: WriteStudy) -> None:
     assert comparison.difference == pytest.approx(expected)
 
 
+def test_a_neighbor_that_was_not_run_is_none(write_study: WriteStudy) -> None:
+    """Of a part of a study: the knob says nothing without what it turns; the record keeps both."""
+    record = make_record("E(3) on R3", 0)
+    assert record["config"]["variant"]["neighbor"] == "E(3) on R3xS2"
+    found = summarize(read_study(write_study([record])))["E(3) on R3"]
+    assert (found.neighbor, found.knob, found.to_neighbor) == ("", "", None)
+    both = summarize(read_study(write_study([record, make_record("E(3) on R3xS2", 0)])))["E(3) on R3"]
+    assert both.neighbor == "E(3) on R3xS2"
+    assert both.to_neighbor is not None
+
+
 def test_variants_without_a_shared_seed_are_not_compared(write_study: WriteStudy) -> None:
     records = [make_record("E(3) on R3xS2", 0), make_record("E(3) on R3", 1)]
     assert summarize(read_study(write_study(records)))["E(3) on R3"].to_neighbor is None

@@ -300,6 +300,18 @@ def test_a_study_may_grow_but_not_change(tmp_path: Path, design: StudyDesign) ->
     assert len(json.loads(path.read_text())["variants"]) == 3
 
 
+@pytest.mark.parametrize("order", [["equivariant", "components"], ["components", "equivariant"]])
+def test_parts_of_a_study_make_the_whole(tmp_path: Path, design: StudyDesign, order: list[str]) -> None:
+    """A variant that was run without its neighbor is compared with it as soon as that is there."""
+    store = Store(tmp_path)
+    for name in order:
+        store.open_study(design.select([name]))
+    grown, whole = json.loads((tmp_path / "study.json").read_text()), json.loads(json.dumps(design.to_dict()))
+    assert {entry["name"]: entry for entry in grown["variants"]} == {
+        entry["name"]: entry for entry in whole["variants"]
+    }
+
+
 def test_records_come_in_the_order_of_the_study(tmp_path: Path, design: StudyDesign) -> None:
     store = Store(tmp_path)
     for config in reversed(design.runs()):

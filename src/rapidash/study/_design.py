@@ -82,7 +82,7 @@ class StudyDesign:
         for seed in self.seeds:
             check_seed(seed)
         for variant in self.variants:
-            if variant.neighbor is not None and variant.neighbor not in names:
+            if variant.neighbor is not None and variant.neighbor not in names and self.budget_of is None:
                 raise ValueError(unknown_name(f"neighbor of variant {variant.name!r}:", variant.neighbor, names))
         for name, override in self.train_overrides.items():
             self._check_override(name, override, [*names, self._first.name])
@@ -145,7 +145,9 @@ class StudyDesign:
         return RunConfig(self.task, changed, seed, train, fraction, options, self.measures, level, init)
 
     def select(self, names: Sequence[str]) -> "StudyDesign":
-        """The study of some of its variants, with the budget of the whole; a neighbor not among them is forgotten.
+        """The study of some of its variants, with the budget of the whole.
+
+        A neighbor that is not among them keeps its name: another part may have it, and go on in the same folder.
 
         Raises: ValueError for a name that the study does not have, with the nearest one.
         """
@@ -153,8 +155,7 @@ class StudyDesign:
         for name in names:
             if name not in known:
                 raise ValueError(unknown_name("variant", name, known))
-        chosen = (known[name] for name in dict.fromkeys(names))
-        variants = tuple(v if v.neighbor in names else replace(v, neighbor=None, knob="") for v in chosen)
+        variants = tuple(known[name] for name in dict.fromkeys(names))
         kept = {self._first.name, *names}
         overrides = {name: value for name, value in self.train_overrides.items() if name in kept}
         inits = {name: init for name, init in self.inits.items() if name in kept}

@@ -299,6 +299,9 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
     plan = next((v for v in planned if isinstance(v, dict) and v.get("name") == name), {}) if planned else {}
     exact = described.get("symmetry", "exact") is not False
     neighbor = described.text("config", "variant", "neighbor") or str(plan.get("neighbor") or "")
+    knob = described.text("config", "variant", "knob") or str(plan.get("knob") or "")
+    if neighbor not in {"", *(other.variant for other in study.rows)}:
+        neighbor = knob = ""  # in a part of the study that was not run
     errors = worst_errors([run.raw for run in runs])
     figures, figure_faults = _figures(runs)
     summary = VariantSummary(
@@ -306,7 +309,7 @@ def _summarize_variant(study: Study, index: int, row: Row, fraction: float) -> V
         name=row.name,
         variant=name,
         level=row.level,
-        knob=described.text("config", "variant", "knob") or str(plan.get("knob") or ""),
+        knob=knob,
         neighbor=row_name(neighbor, row.level) if neighbor else "",
         layers=described.text("symmetry", "layers"),
         effective=described.text("symmetry", "effective"),
