@@ -157,6 +157,14 @@ def product_kind() -> ProductKind:
     return _chosen.get() or fastest_library()
 
 
+def product_settings() -> tuple[str, ...]:
+    """What decides the bits of a product beside its operands: the kind in use in this thread, and flags of torch."""
+    flag = (
+        torch._C._get_fp32_precision_getter
+    )  # what torch.backends.BACKEND.matmul.fp32_precision calls, at 1/100 of it
+    return chosen_products(), flag("mkldnn", "matmul"), flag("cuda", "matmul")
+
+
 def products_of(precision: Precision, model: nn.Module) -> ProductKind:
     """The kind of products with which a model trains or predicts.
 
