@@ -13,6 +13,7 @@ from rapidash.ops import (
     _probe,
     channel_mlp,
     check_float32,
+    has_float32_products,
     product_error,
     product_kind,
     product_libraries,
@@ -226,11 +227,14 @@ def test_the_error_of_a_product_is_that_under_the_flags_of_the_process(kind: str
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert 1e-8 < check_float32(kind, like) < 1e-6
+            assert has_float32_products(like)
     else:
+        assert not has_float32_products(like)
         with pytest.warns(UserWarning, match=r"a flag of torch rounds .* \(relative error 2\..e-03\)"):
             assert check_float32(kind, like) == pytest.approx(medium, rel=0.1)
     torch.set_float32_matmul_precision("highest")
     assert 1e-8 < product_error(kind, like) < 1e-6
+    assert has_float32_products(like)
 
 
 def test_a_larger_error_than_that_of_float32_warns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +316,13 @@ def test_what_a_precision_means_for_a_model(
     monkeypatch.setattr("rapidash.ops._products.gains_by_bfloat16", lambda: gains)
     with use_products("torch"):
         assert products_of(precision, model) == expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_float32_is_no_bfloat16_within_a_block_of_it(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr("rapidash.ops._products.fastest_library", lambda: "torch")
+    with use_products("bfloat16"):
+        assert products_of(precision, Gradients(2, 2)) == "torch"
 
 
 def test_a_precision_that_a_model_cannot_have() -> None:
