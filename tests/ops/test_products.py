@@ -13,7 +13,9 @@ from rapidash.ops import (
     _probe,
     channel_mlp,
     check_float32,
+    counted_flops,
     has_float32_products,
+    linear,
     product_error,
     product_kind,
     product_libraries,
@@ -191,6 +193,39 @@ def test_the_environment_names_a_library_without_a_probe(fresh: Path, monkeypatc
     monkeypatch.setenv("RAPIDASH_PRODUCTS", "mkl")
     with pytest.raises(ValueError, match=r"unknown kind of products 'mkl', expected one of \('torch', 'onednn'\)"):
         product_kind()
+
+
+@pytest.fixture
+def other_defaults() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+
+
+def test_defaults_of_the_process_do_not_change_the_probe(fresh: Path, other_defaults: None) -> None:
+    """A new tensor of theirs is no matrix of float32 on the CPU; without oneDNN the file would say so for all."""
+    _probe._has_onednn.cache_clear()
+    probe = _probe.product_probe()
+    assert list(probe) == [*product_libraries(), "bfloat16"]
+    assert all(1e-8 < probe[name]["error"] < 1e-6 for name in product_libraries())
+    like = torch.empty(0, dtype=torch.float32, device="cpu")
+    assert all(1e-8 < product_error(kind, like) < 1e-6 for kind in product_libraries())
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    _probe._has_onednn.cache_clear()
+    assert list(probe) == [*product_libraries(), "bfloat16"]
+
+
+def test_operations_of_the_probe_are_not_counted(fresh: Path) -> None:
+    """The first product of a process that is large enough to choose a library: 2 x 512 x 64 x 32 operations."""
+    _probe._has_onednn.cache_clear()
+    x, weight = torch.ones(512, 64), torch.ones(32, 64)
+    with counted_flops() as count:
+        linear(x, weight)
+    assert fresh.exists()
+    assert count.total == 2 * 512 * 64 * 32
 
 
 def test_the_probe_leaves_the_random_numbers_alone(fresh: Path) -> None:

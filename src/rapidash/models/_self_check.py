@@ -63,9 +63,9 @@ def check_answers(model: nn.Module, config: dict[str, Any], folder: Path | str) 
             raise ValueError(
                 f"{file}: {said} does not answer as it did when it was saved: made-up points give outputs that are "
                 f"{error:.2g} off, {allowed:.2g} is allowed. Either the file was edited, or a fast path of "
-                "this machine or version is wrong: please report it, and compute by the definition, backend='reference'. "
-                "Or an earlier version saved it where a flag of torch or bfloat16 rounded products: without its entry "
-                f"{ENTRY!r} the file is read unchecked"
+                "this machine or version is wrong: please report it, and compute by the definition, "
+                "backend='reference'. Or an earlier version saved it where a flag of torch rounded products: without "
+                f"the entry {ENTRY!r} the file is read unchecked"
             )
 
 

@@ -128,7 +128,9 @@ def product_error(kind: ProductKind, like: Tensor) -> float:
         like: a tensor of the dtype and on the device that are meant.
     """
     generator = torch.Generator().manual_seed(0)
-    x, weight = (torch.randn(rows, 256, generator=generator).to(like) for rows in (64, 64))
+    x, weight = (
+        torch.randn(rows, 256, generator=generator, dtype=torch.float32, device="cpu").to(like) for rows in (64, 64)
+    )
     got = products_for(x, kind).apply(x, weight, x.new_empty(64, 64))
     exact = x.double() @ weight.double().T
     return float((got.double() - exact).norm() / exact.norm())
