@@ -150,9 +150,10 @@ def test_products_that_were_rounded_in_an_earlier_session_are_told(
     tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the process that continues has no flag of torch that rounds."""
-    with monkeypatch.context() as first, pytest.raises(CrashError), pytest.warns(UserWarning, match="a flag of torch"):
+    with monkeypatch.context() as first:
         first.setattr("rapidash.ops._products.product_error", lambda kind, like: 2.3e-3)
-        toy.run(tmp_path, dtype="float32", methods=toy.acts(Crash(7)))
+        with pytest.raises(CrashError), pytest.warns(UserWarning, match="a flag of torch"):
+            toy.run(tmp_path, dtype="float32", methods=toy.acts(Crash(7)))
     assert toy.run(tmp_path, dtype="float32", methods=toy.acts(Crash(-1)))[1].product_error == 2.3e-3
 
 
