@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,42 @@ def test_a_network_that_is_loaded_answers_alike_by_every_backend(
         Rapidash.from_pretrained(tmp_path, backend=backend)
     with use_products("torch"):
         Rapidash.from_pretrained(tmp_path)
+
+
+@contextmanager
+def flag_of_torch() -> Iterator[None]:
+    """Under it some processors round the operands of float32 products."""
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+ROUNDING: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "flag": flag_of_torch,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "bfloat16": lambda: use_products("bfloat16"),
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"orientation_mlp": "bandlimited", "channels": 16}], ids=str)
+@pytest.mark.parametrize("rounding", list(ROUNDING))
+def test_settings_that_round_products_are_no_wrong_answers(
+    tmp_path: Path, rounding: str, changes: dict[str, Any]
+) -> None:
+    """Saved with them and loaded without, and the other way round; the network itself stays as it is."""
+    model = network(**changes)
+    with ROUNDING[rounding]():
+        model.save_pretrained(tmp_path / "rounded")
+    model.save_pretrained(tmp_path / "plain")
+    Rapidash.from_pretrained(tmp_path / "rounded")
+    with ROUNDING[rounding]():
+        assert Rapidash.from_pretrained(tmp_path / "plain").embedding.weight.dtype == torch.float32
+    first, second = (
+        json.loads((tmp_path / name / "config.json").read_text())[ANSWERS][""] for name in ("rounded", "plain")
+    )
+    assert first == pytest.approx(second, abs=1e-4 * max(map(abs, second)))
 
 
 def test_a_wrong_fast_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,16 @@
 """What is made of weights alone is made once, and again when anything changed that it depends on."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, jvp, vmap
 
 from rapidash.models import Rapidash
-from rapidash.nn import GroupConv, Kept
-from rapidash.ops import counted_flops
+from rapidash.nn import GroupConv, Kept, KernelTable
+from rapidash.ops import counted_flops, use_products
 
 
 def count_calls(layer: nn.Linear, given: Tensor | None = None) -> tuple[Callable[[], Tensor], list[int]]:
@@ -151,3 +152,69 @@ def test_a_pass_under_autocast_leaves_nothing_rounded() -> None:
             model(pos, batch, scalars=scalars)
         after = model(pos, batch, scalars=scalars).scalars
     torch.testing.assert_close(after, model(pos, batch, scalars=scalars).scalars.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def rounding() -> Iterator[None]:
+    """A flag of torch under which some processors round the operands of float32 products; taken back afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_a_flag_that_is_taken_back_leaves_nothing_rounded(rounding: None) -> None:
+    """Neither tables nor kernels on pairs of orientations of a pass under the flag serve one without it."""
+    model, pos, batch, scalars = network()
+    fresh = copy.deepcopy(model)
+    with torch.no_grad():
+        model(0.8 * pos, batch, scalars=scalars)
+        torch.set_float32_matmul_precision("highest")
+        assert torch.equal(*(one(0.8 * pos, batch, scalars=scalars).scalars for one in (model, fresh)))
+
+
+@pytest.mark.parametrize("other", ["kind", "flag"])
+def test_what_multiplies_otherwise_makes_another_value(other: str, rounding: None) -> None:
+    torch.set_float32_matmul_precision("highest")
+    layer = nn.Linear(2, 1)
+    value, calls = count_calls(layer)
+    model, pos, batch, scalars = network()
+    (tables,) = (module for module in model.modules() if isinstance(module, KernelTable))
+
+    def kept() -> tuple[Tensor, object]:
+        model(0.8 * pos, batch, scalars=scalars)
+        assert tables._kept is not None
+        return value(), tables._kept[2]
+
+    with torch.no_grad(), use_products("torch"):
+        first = kept()
+        assert all(now is then for now, then in zip(kept(), first, strict=True))
+        if other == "kind":
+            with use_products("bfloat16"):
+                second = kept()
+        else:
+            torch.set_float32_matmul_precision("medium")
+            second = kept()
+    assert not any(now is then for now, then in zip(second, first, strict=True))
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("names", ["spatial_basis", "spherical_basis", ""])
+def test_transforms_of_the_weights_use_nothing_that_is_kept(names: str) -> None:
+    """The tangent of some weights, and a pass of several networks at once, without gradients as with them."""
+    model, pos, batch, scalars = network()
+    given = {name: one.detach() for name, one in model.named_parameters() if name.startswith(names)}
+    tangents = {name: torch.randn_like(one) for name, one in given.items()}
+    several = {name: torch.stack([one, 1.1 * one]) for name, one in given.items()}
+
+    def output(weights: dict[str, Tensor]) -> Tensor:
+        out: Tensor = functional_call(model, weights, (0.8 * pos, batch), {"scalars": scalars}).scalars
+        return out
+
+    want = jvp(output, (given,), (tangents,))[1].detach(), vmap(output)(several).detach()
+    with torch.no_grad():
+        before = output(given)
+        got = jvp(output, (given,), (tangents,))[1], vmap(output)(several)
+        assert torch.equal(output(given), before)
+    for found, expected in zip(got, want, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -126,6 +126,24 @@ def test_gradients_of_a_part_of_the_inputs() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2)], ids=str)
+def test_the_order_of_axes_in_memory_does_not_matter(axes: tuple[int, int]) -> None:
+    made = change()
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.detach().transpose(*axes).contiguous().transpose(*axes).requires_grad_()
+
+    tensors = [t for t in inputs(5, made, 16, 32, 16, optional=True, dtype=torch.float32) if t is not None]
+    want = component_mlp(*tensors, *made)
+    others = [moved(t) if t.ndim == 3 else t for t in tensors]
+    got = component_mlp(*others, *made)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+    grad = torch.randn_like(want)
+    found = torch.autograd.grad(got, others, moved(grad).detach())
+    for one, expected in zip(found, torch.autograd.grad(want, tensors, grad), strict=True):
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_two_runs_give_the_same_bits() -> None:
     made = change()
     tensors = inputs(300, made, 32, 64, 32, optional=True, dtype=torch.float32)

@@ -13,6 +13,9 @@ from rapidash.ops import (
     _probe,
     channel_mlp,
     check_float32,
+    counted_flops,
+    has_float32_products,
+    linear,
     product_error,
     product_kind,
     product_libraries,
@@ -192,6 +195,39 @@ def test_the_environment_names_a_library_without_a_probe(fresh: Path, monkeypatc
         product_kind()
 
 
+@pytest.fixture
+def other_defaults() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+
+
+def test_defaults_of_the_process_do_not_change_the_probe(fresh: Path, other_defaults: None) -> None:
+    """A new tensor of theirs is no matrix of float32 on the CPU; without oneDNN the file would say so for all."""
+    _probe._has_onednn.cache_clear()
+    probe = _probe.product_probe()
+    assert list(probe) == [*product_libraries(), "bfloat16"]
+    assert all(1e-8 < probe[name]["error"] < 1e-6 for name in product_libraries())
+    like = torch.empty(0, dtype=torch.float32, device="cpu")
+    assert all(1e-8 < product_error(kind, like) < 1e-6 for kind in product_libraries())
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    _probe._has_onednn.cache_clear()
+    assert list(probe) == [*product_libraries(), "bfloat16"]
+
+
+def test_operations_of_the_probe_are_not_counted(fresh: Path) -> None:
+    """The first product of a process that is large enough to choose a library: 2 x 512 x 64 x 32 operations."""
+    _probe._has_onednn.cache_clear()
+    x, weight = torch.ones(512, 64), torch.ones(32, 64)
+    with counted_flops() as count:
+        linear(x, weight)
+    assert fresh.exists()
+    assert count.total == 2 * 512 * 64 * 32
+
+
 def test_the_probe_leaves_the_random_numbers_alone(fresh: Path) -> None:
     state = torch.get_rng_state()
     _probe.product_probe()
@@ -226,11 +262,14 @@ def test_the_error_of_a_product_is_that_under_the_flags_of_the_process(kind: str
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert 1e-8 < check_float32(kind, like) < 1e-6
+            assert has_float32_products(like)
     else:
+        assert not has_float32_products(like)
         with pytest.warns(UserWarning, match=r"a flag of torch rounds .* \(relative error 2\..e-03\)"):
             assert check_float32(kind, like) == pytest.approx(medium, rel=0.1)
     torch.set_float32_matmul_precision("highest")
     assert 1e-8 < product_error(kind, like) < 1e-6
+    assert has_float32_products(like)
 
 
 def test_a_larger_error_than_that_of_float32_warns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +351,13 @@ def test_what_a_precision_means_for_a_model(
     monkeypatch.setattr("rapidash.ops._products.gains_by_bfloat16", lambda: gains)
     with use_products("torch"):
         assert products_of(precision, model) == expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_float32_is_no_bfloat16_within_a_block_of_it(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr("rapidash.ops._products.fastest_library", lambda: "torch")
+    with use_products("bfloat16"):
+        assert products_of(precision, Gradients(2, 2)) == "torch"
 
 
 def test_a_precision_that_a_model_cannot_have() -> None:

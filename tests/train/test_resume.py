@@ -146,6 +146,17 @@ def test_the_error_of_a_product_is_told_and_one_that_is_none_of_float32_warns(
         assert toy.run(tmp_path / "b", dtype="float32")[1].product_error == 2.3e-3
 
 
+def test_products_that_were_rounded_in_an_earlier_session_are_told(
+    tmp_path: Path, toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process that continues has no flag of torch that rounds."""
+    with monkeypatch.context() as first:
+        first.setattr("rapidash.ops._products.product_error", lambda kind, like: 2.3e-3)
+        with pytest.raises(CrashError), pytest.warns(UserWarning, match="a flag of torch"):
+            toy.run(tmp_path, dtype="float32", methods=toy.acts(Crash(7)))
+    assert toy.run(tmp_path, dtype="float32", methods=toy.acts(Crash(-1)))[1].product_error == 2.3e-3
+
+
 @needs_onednn
 def test_a_run_of_an_earlier_version_continues_with_the_products_of_torch(tmp_path: Path, toy) -> None:
     with pytest.raises(CrashError):

@@ -1,5 +1,6 @@
 """Answers of a network for made-up points, saved beside its weights: one that is loaded must give the same."""
 
+import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash._pretrained import CONFIG, find_pretrained
+from rapidash.ops import has_float32_products, products_of, use_products
 
 if TYPE_CHECKING:
     from rapidash.models._rapidash import Rapidash
@@ -24,7 +26,8 @@ _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}  # of backends and libra
 def answers(model: nn.Module) -> dict[str, list[float]]:
     """By name of every `Rapidash` in a model, at most `MOST` of its outputs for `made_up` clouds.
 
-    Left out are networks that refuse these clouds, and those whose outputs are not finite, or not the same twice.
+    Left out are networks that refuse these clouds, and those whose outputs are not finite, or not the same twice. What
+    rounds products of float32 in this process (a flag of torch, autocast, `use_products`) does not round the answers.
     """
     found = {}
     for name, network in _networks(model):
@@ -60,7 +63,9 @@ def check_answers(model: nn.Module, config: dict[str, Any], folder: Path | str) 
             raise ValueError(
                 f"{file}: {said} does not answer as it did when it was saved: made-up points give outputs that are "
                 f"{error:.2g} off, {allowed:.2g} is allowed. Either the file was edited, or a fast path of "
-                "this machine or version is wrong: please report it, and compute by the definition, backend='reference'"
+                "this machine or version is wrong: please report it, and compute by the definition, "
+                "backend='reference'. Or an earlier version saved it where a flag of torch rounded products: without "
+                f"the entry {ENTRY!r} the file is read unchecked"
             )
 
 
@@ -84,10 +89,16 @@ def made_up(network: "Rapidash") -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 
 
 def _outputs(network: "Rapidash") -> Tensor:
-    pos, batch, inputs = made_up(network)
-    was_training = network.training
-    out = network.eval()(pos, batch, **inputs)
-    network.train(was_training)
+    """In the type of the network; in float64 by a copy where flags of torch round products of its float32."""
+    like = next(network.parameters())
+    with torch.autocast(like.device.type, enabled=False), use_products(products_of("float32", network)):
+        if like.dtype == torch.float32 and not has_float32_products(like):
+            network = copy.deepcopy(network).double()
+            network.is_calibrated = True  # with tables where float32 has them
+        pos, batch, inputs = made_up(network)
+        was_training = network.training
+        out = network.eval()(pos, batch, **inputs)
+        network.train(was_training)
     return torch.cat([part.flatten()[: MOST // len(out)] for part in out]).cpu()
 
 

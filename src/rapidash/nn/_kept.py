@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from rapidash.geometry import is_watched
+from rapidash.ops import product_settings
 
 
 class Kept:
-    """A tensor made by a layer of nothing but weights, kept until one of them changes.
+    """A tensor made by a layer of nothing but weights, kept until one of them changes, or what multiplies them does.
 
     Weights are compared by their values, for what writes into ``weight.data`` changes no count of torch's; on other
     devices than the CPU, where that would wait for them, nothing is kept. A pass with gradients drops the tensor.
@@ -19,8 +20,8 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        # the value; the tensor that was given, and torch's count of its changes; the weights
-        self._kept: tuple[Tensor, Tensor | None, int, list[Tensor]] | None = None
+        # the value; the tensor that was given, and torch's count of its changes; the weights; `product_settings`
+        self._kept: tuple[Tensor, Tensor | None, int, list[Tensor], tuple[str, ...]] | None = None
 
     def value(
         self, make: Callable[[], Tensor], layer: nn.Module, weights: tuple[Tensor, ...], given: Tensor | None = None
@@ -40,9 +41,10 @@ class Kept:
             return make()
         if any(weight.device.type != "cpu" for weight in weights):
             return make()
-        kept, count = self._kept, num_changes(given)  # read once: another thread may write it
-        if kept is None or given is not kept[1] or count != kept[2] or not are_same(weights, kept[3]):
-            kept = self._kept = make(), given, count, copies(weights)
+        kept, count, settings = self._kept, num_changes(given), product_settings()
+        is_kept = kept is not None and kept[1] is given and kept[2] == count and kept[4] == settings
+        if kept is None or not is_kept or not are_same(weights, kept[3]):  # read once: another thread may write it
+            kept = self._kept = make(), given, count, copies(weights), settings
         return kept[0]
 
     def __getstate__(self) -> dict[str, Any]:

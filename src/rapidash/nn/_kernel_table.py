@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rapidash.geometry import Graph, node_attributes, node_coordinates, refinement_matrix, safe_norm
+from rapidash.geometry import Graph, is_watched, node_attributes, node_coordinates, refinement_matrix, safe_norm
 from rapidash.nn._kept import are_same, copies
 from rapidash.nn._kernel import TabulatedKernel
 from rapidash.nn._kernel_basis import KernelBasis
-from rapidash.ops import Backend, Interpolation, KeptTable
+from rapidash.ops import Backend, Interpolation, KeptTable, product_settings
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class CachedKernel(TabulatedKernel):
         if not isinstance(weight, nn.Parameter):
             return self._refined(weight, self.make_basis())
         key = id(weight), self.reach
-        kept = self.tables.get(key)  # read once: another thread may clear them
+        kept = self.tables.get(key)  # read once: another thread may write it
         if kept is None or not are_same([weight], kept[0]):
             kept = self.tables[key] = copies([weight]), KeptTable(self._refined(weight, self.make_basis()))
         return kept[1]
@@ -41,8 +41,8 @@ class KernelTable(nn.Module):
 
     The kernel basis is evaluated at the nodes of a grid with half as many nodes along each axis (a quarter on a single
     axis); each layer's kernel is refined from there by cubic splines, and interpolated between the fine nodes.
-    Without gradients, and within the calibrated range, the tables are made once and kept until a weight changes or a
-    pass with gradients comes.
+    Without gradients, and within the calibrated range, the tables are made once and kept until a weight changes, or
+    what multiplies them, or a pass with gradients comes. In transforms, and where torch looks on, none is kept or used.
 
     Args:
         table_size: nodes along a positive attribute; twice as many along a signed one, eight times on a single axis.
@@ -56,8 +56,8 @@ class KernelTable(nn.Module):
         if table_size < 8:
             raise ValueError(f"table_size must be at least 8 nodes, got {table_size}")
         self.signed, self.interpolation = signed, interpolation
-        self._tables: dict[Hashable, tuple[list[Tensor], KeptTable]] = {}
-        self._weights: list[Tensor] = []  # of the kernel basis, as they were in those tables
+        # `product_settings` and the weights of the kernel basis, as they were in the tables, and the tables
+        self._kept: tuple[tuple[str, ...], list[Tensor], dict[Hashable, tuple[list[Tensor], KeptTable]]] | None = None
         if len(signed) == 1:
             self.num_nodes: tuple[int, ...] = (8 * table_size,)
             num_coarse: tuple[int, ...] = (2 * table_size,)
@@ -81,8 +81,9 @@ class KernelTable(nn.Module):
         """Tabulate over the larger of ``reach`` and the longest offset, so that no edge falls off the table."""
         seen = safe_norm(offset.detach()).max() if graph.num_edges else offset.new_zeros(())
         calibrated, seen = reach.to(offset), seen * (1 + 1e-5)
+        weights = tuple(basis.parameters())
         is_kept = not (
-            torch.compiler.is_compiling() or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
+            is_watched(offset, *weights) or torch.is_grad_enabled() or torch.is_autocast_enabled(offset.device.type)
         ) and bool((seen <= calibrated) & (seen > 0))
         reach = calibrated if is_kept else torch.maximum(calibrated, seen)
         if not is_kept:
@@ -96,15 +97,14 @@ class KernelTable(nn.Module):
 
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._tables.clear()  # an optimizer step may follow, and a fused one does not tell the weights that it did
+            self._kept = None  # an optimizer step may follow, and a fused one does not tell the weights that it did
         if not is_kept:
             return TabulatedKernel(*plain, make_basis())
-        weights = tuple(basis.parameters())
-        if not are_same(weights, self._weights):
-            self._tables.clear()
-            self._weights = copies(weights)
-        return CachedKernel(*plain, None, float(calibrated), make_basis, self._tables)
+        settings, kept = product_settings(), self._kept  # read once: another thread may write it
+        if kept is None or kept[0] != settings or not are_same(weights, kept[1]):
+            kept = self._kept = settings, copies(weights), {}
+        return CachedKernel(*plain, None, float(calibrated), make_basis, kept[2])
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the tables: a copy of the module makes its own."""
-        return {**self.__dict__, "_tables": {}, "_weights": []}
+        return {**self.__dict__, "_kept": None}

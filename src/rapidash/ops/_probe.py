@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from rapidash._files import atomic_write
 from rapidash._machine import cache_folder, processor_facts, processor_name
@@ -31,6 +32,7 @@ SMALLEST_GAIN = 1.1
 SIZE = 512, 256, 1024  # rows, channels, hidden channels: a chunk of a channel MLP
 ROUNDS = 7
 VERSION = 2  # of the file
+_SINGLE: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults of the process are
 _TELL_APART = ("vendor_id", "cpu family", "model", "model name", "flags")  # facts of a kind of processor
 
 
@@ -100,7 +102,8 @@ def product_probe() -> dict[str, dict[str, float]]:
 
     Measured once per machine and build of torch, and kept in a file of the cache folder (RAPIDASH_CACHE, or
     ~/.cache/rapidash); a file that cannot be read is measured again, a folder that cannot be written does no harm.
-    Not kept is a probe of a process whose flags let torch round: others have other flags.
+    Not kept is a probe of a process whose flags let torch round: others have other flags. Modes of torch, such as
+    those that count operations, do not see it.
     """
     path = _probe_file()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -116,9 +119,14 @@ def product_probe() -> dict[str, dict[str, float]]:
 
 def _measure() -> dict[str, dict[str, float]]:
     """Time and error of every kind of product that this build of torch has, in turn."""
+    with _disable_current_modes():
+        return _measured()
+
+
+def _measured() -> dict[str, dict[str, float]]:
     rows, channels, hidden = SIZE
     generator = torch.Generator().manual_seed(0)
-    x, weight = torch.randn(rows, channels, generator=generator), torch.randn(hidden, channels, generator=generator)
+    x, weight = (torch.randn(size, channels, generator=generator, **_SINGLE) for size in (rows, hidden))
     exact = x.double() @ weight.double().T
     ways: dict[str, Callable[[], Tensor]] = {"torch": lambda: x @ weight.T}
     if _has_onednn():
@@ -140,7 +148,8 @@ def _has_onednn() -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     try:
-        onednn_product(torch.ones(2, 3), torch.ones(4, 3))
+        with _disable_current_modes():
+            onednn_product(torch.ones(2, 3, **_SINGLE), torch.ones(4, 3, **_SINGLE))
     except (AttributeError, RuntimeError, NotImplementedError, TypeError):
         return False  # a private call: another version may have another
     return True

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rapidash.ops._probe import (
     LARGEST_ERROR,
     ProductKind,
+    ProductLibrary,
     bfloat16_product,
     check_products,
     fastest_library,
@@ -127,7 +128,9 @@ def product_error(kind: ProductKind, like: Tensor) -> float:
         like: a tensor of the dtype and on the device that are meant.
     """
     generator = torch.Generator().manual_seed(0)
-    x, weight = (torch.randn(rows, 256, generator=generator).to(like) for rows in (64, 64))
+    x, weight = (
+        torch.randn(rows, 256, generator=generator, dtype=torch.float32, device="cpu").to(like) for rows in (64, 64)
+    )
     got = products_for(x, kind).apply(x, weight, x.new_empty(64, 64))
     exact = x.double() @ weight.double().T
     return float((got.double() - exact).norm() / exact.norm())
@@ -146,6 +149,16 @@ def check_float32(kind: ProductKind, like: Tensor) -> float:
     return error
 
 
+def has_float32_products(like: Tensor) -> bool:
+    """Whether no flag of torch rounds the operands of float32 products in this process, torch's and those in use.
+
+    Args:
+        like: a tensor on the device that is meant.
+    """
+    like = like.detach().float()
+    return all(product_error(kind, like) <= LARGEST_ERROR for kind in {"torch", _library()})
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def chosen_products() -> str:
     """The kind that `use_products` has set in this thread, or nothing; a compiled graph keeps that of its trace."""
@@ -157,12 +170,28 @@ def product_kind() -> ProductKind:
     return _chosen.get() or fastest_library()
 
 
+def _library() -> ProductLibrary:
+    """That of `use_products`, or else the machine's fastest."""
+    chosen = _chosen.get()
+    return fastest_library() if chosen is None or chosen == "bfloat16" else chosen
+
+
+def product_settings() -> tuple[str, ...]:
+    """What decides the bits of a product beside its operands: the kind in use in this thread, and flags of torch.
+
+    The flags are ``torch.backends.BACKEND.matmul.fp32_precision``, by the call behind it, which takes a hundredth.
+    """
+    flag = torch._C._get_fp32_precision_getter
+    return chosen_products(), flag("mkldnn", "matmul"), flag("cuda", "matmul")
+
+
 def products_of(precision: Precision, model: nn.Module) -> ProductKind:
     """The kind of products with which a model trains or predicts.
 
-    ``"auto"`` takes bfloat16 where it is faster (on the CPU by the probe; on a GPU that has such numbers) and the model
-    allows it: never in float64, and never where predictions are gradients, as forces are. A model says so by an
-    attribute ``predicts_gradients`` of any of its modules.
+    ``"float32"`` takes the library of `use_products`, or else the machine's fastest one. ``"auto"`` takes bfloat16
+    where it is faster (on the CPU by the probe; on a GPU that has such numbers) and the model allows it: never in
+    float64, and never where predictions are gradients, as forces are. A model says so by an attribute
+    ``predicts_gradients`` of any of its modules.
 
     Args:
         precision: of the operands.
@@ -181,8 +210,8 @@ def products_of(precision: Precision, model: nn.Module) -> ProductKind:
             raise ValueError(f"precision 'bfloat16': {like.device} has no such numbers, use 'float32'")
         return "bfloat16"
     if precision == "auto" and like.dtype == torch.float32 and has_bfloat16 and not _predicts_gradients(model):
-        return "bfloat16" if on_gpu or gains_by_bfloat16() else product_kind()
-    return product_kind()
+        return "bfloat16" if on_gpu or gains_by_bfloat16() else _library()
+    return _library()
 
 
 def _predicts_gradients(model: nn.Module) -> bool:

@@ -39,7 +39,8 @@ class TrainResult:
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
         products: the kind of the matrix products of channel MLPs, of all sessions.
-        product_error: of one such product relative to float64, in the last session, see `rapidash.ops.product_error`.
+        product_error: of one such product relative to float64, the largest of all sessions, see
+            `rapidash.ops.product_error`.
     """
 
     history: list[dict[str, int | float]]
@@ -75,8 +76,8 @@ def train(
     The weights that validation sees, and that the model is left with, are the averaged ones (`WeightAverage`). A run
     is a function of its arguments: data order, objective and methods draw from streams named by seed and step, and
     torch's global generator is seeded inside and left as it was. When ``run_dir`` holds a checkpoint of the same run it
-    continues there, with the kind of matrix products with which it began; on the CPU with equal threads the result
-    is the same bit for bit as without the interruption. Ctrl-C and SIGTERM save first.
+    continues there, with the kind of matrix products with which it began; on the CPU with equal threads and flags of
+    torch the result is the same bit for bit as without the interruption. Ctrl-C and SIGTERM save first.
 
     Args:
         model: ``forward(batch) -> prediction``; moved to the device and dtype of the config. A method
@@ -110,7 +111,7 @@ def train(
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         shown = TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard)
-        product_error = check_float32(run.products, run.parameters[0])
+        run.product_error = max(check_float32(run.products, run.parameters[0]), run.product_error)  # NaN stays
         with shown as log, use_products(run.products):
             _drive(run, interrupts, log)
     model.load_state_dict(run.best[primary_view])
@@ -128,7 +129,7 @@ def train(
         earlier_seconds=run.earlier_seconds,
         peak_memory_bytes=state.peak_memory_bytes,
         products=run.products,
-        product_error=product_error,
+        product_error=run.product_error,
     )
 
 

@@ -81,6 +81,7 @@ class Training:
         self.products = products_of(
             self.config.precision, model
         )  # of the whole run: a continuation has those of the first session
+        self.product_error = 0.0  # the largest of the sessions before
         self.memory = PeakMemory(setup.device)
         self.window = steps_between_looks(setup.device)
         self._clock = time.perf_counter()
@@ -235,6 +236,7 @@ class Training:
             "controls": self.controls.state_dict(),
             "random": torch.get_rng_state(),
             "products": self.products,
+            "product_error": self.product_error,
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
@@ -243,6 +245,7 @@ class Training:
     def _restore(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
         self.products = state.get("products", "torch")  # earlier versions had no other
+        self.product_error = state.get("product_error", 0.0)  # earlier versions do not say it
         if self.products not in (*product_libraries(), "bfloat16"):
             warnings.warn(
                 f"the run began with matrix products of {self.products}, which this build of torch does not have: it "

@@ -67,7 +67,7 @@ def component_mlp_forward(
     from rapidash.ops.component_mlp.numba import add_signal, analyze, mixed_gelu
 
     w2, b2 = scaled(w2, b2, scale)
-    out = b2.expand(*x.shape[:2], -1).clone() if residual is None else residual + b2
+    out = b2.expand(*x.shape[:2], -1).clone() if residual is None else (residual + b2).contiguous()
     maps, matrices = _Maps(_products(x, w1, kind), dims), _Matrices(x, analysis, synthesis)
     kept = x.new_empty(sum(dims), len(x) if keep else 0, len(b1))
     for rows in _chunks(x, sum(dims), len(b1)):
