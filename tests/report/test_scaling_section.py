@@ -125,6 +125,60 @@ def test_a_zero_error_is_no_point_of_a_law() -> None:
     assert first_number(section_of(zero).rows[0][5]) == pytest.approx(0.5, abs=0.03)
 
 
+def changed(key: str, **changes: Any) -> list[dict[str, Any]]:
+    """The records, with changes to those of A with 8 channels and 100 steps."""
+    return [{**record, **changes} if record["key"].startswith(key) else record for record in records()]
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "what"),
+    [
+        ("A8-100-", {"test_error": 0.0}, "runs without an error above 0 left out"),
+        ("A8-100-", {"measurements": []}, "runs whose operations were not counted left out"),
+        ("A8-100-", {"num_train": 40}, "runs that saw samples twice left out"),
+        ("A8-100-", {"status": "failed", "test_error": None}, "no finished run"),
+        ("A8-100-1", {"status": "failed", "test_error": None}, "no finished run of seed 1"),
+    ],
+)
+def test_what_a_run_lacks_is_said(key: str, changes: dict[str, Any], what: str) -> None:
+    assert section_of(changed(key, **changes)).notes == [f"A: {what} at channels 8 and steps 100."]
+
+
+def test_a_variant_without_any_point_is_named() -> None:
+    kept = [{**r, "measurements": []} if r["config"]["variant"]["name"] == "B" else r for r in records()]
+    section = section_of(kept)
+    assert [row[0] for row in section.rows] == ["A A"]
+    assert section.notes[0].startswith(
+        "B: runs whose operations were not counted left out at channels 8 and steps 100,"
+    )
+
+
+def test_operations_are_those_of_the_model_as_it_is_trained() -> None:
+    """An average over 8 elements, another view of the same model, has 8 times as many."""
+
+    def with_average(record: dict[str, Any]) -> dict[str, Any]:
+        averaged = {**record["measurements"][0], "view": "averaged"}
+        averaged["value"] *= 8
+        return {**record, "measurements": [*record["measurements"], averaged]}
+
+    kept = [with_average(r) if r["config"]["variant"]["name"] == "B" else r for r in records()]
+    assert section_of(kept).rows[1] == section_of(records()).rows[1]
+
+
+def test_other_fractions_of_the_data_are_no_cells_of_a_sweep() -> None:
+    half = [
+        {**r, "key": f"{r['key']}h", "test_error": 9.0, "config": {**r["config"], "fraction": 0.5}} for r in records()
+    ]
+    assert section_of([*records(), *half]).rows == section_of(records()).rows
+
+
+def test_seeds_that_arms_do_not_share_are_not_compared() -> None:
+    first = [r for r in records() if (r["config"]["variant"]["name"] == "A") == (r["config"]["seed"] == 0)]
+    assert section_of(first).rows[1][1:4] == ("no common seed",) * 3
+    one = [r for r in records() if r["config"]["variant"]["name"] == "A" or not r["key"].endswith("-2")]
+    assert first_number(section_of(one).rows[1][1]) == pytest.approx(2.0, abs=0.005)
+
+
 def test_the_chart_has_a_point_for_each_size_and_length() -> None:
     (chart,) = section_of(records()).charts
     assert [len(series.points) for series in chart.series] == [16, 16]
