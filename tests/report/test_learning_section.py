@@ -122,6 +122,15 @@ def test_errors_that_do_not_fall_are_not_followed() -> None:
     assert "does not clearly fall" in section.notes[0]
 
 
+def test_errors_that_may_not_fall_are_not_followed() -> None:
+    """1, 0.9 and 0.5 fall in the mean, but three points allow an exponent below 0."""
+    errors = {100: 1.0, 300: 0.9, 1000: 0.5}
+    section = section_of([record("A", 0, size, error) for size, error in errors.items()], seeds=[0])
+    assert section.rows[0][4].startswith("0.")
+    assert section.rows[0][5] == "–"
+    assert section.notes == ["A A: the error does not clearly fall with data, so the law says nothing of more."]
+
+
 def test_a_curve_that_turns_is_said() -> None:
     errors = dict(zip(SIZES, (3.0, 0.9, 1.0), strict=True))
     spread = [record("A", seed, size, errors[size] * (1 + 0.01 * seed)) for size in SIZES for seed in range(3)]

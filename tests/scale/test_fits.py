@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rapidash.scale import extrapolate, fit_chinchilla, fit_frontier, fit_power_law, frontier, optimal_allocation
+from rapidash.scale import (
+    Interval,
+    extrapolate,
+    fit_chinchilla,
+    fit_frontier,
+    fit_power_law,
+    frontier,
+    optimal_allocation,
+)
+from rapidash.scale._power_law import interval
 
 SIZES, SAMPLES = np.geomspace(1e3, 1e6, 6), np.geomspace(1e3, 1e7, 8)
 GRID = np.array(list(itertools.product(SIZES, SAMPLES)))
@@ -122,6 +131,30 @@ def test_the_law_of_a_frontier_ignores_what_lies_above_it() -> None:
     assert law.coefficient.value == pytest.approx(5, rel=0.03)
     part = fit_frontier(compute, on, between=(10.0, 1e3), num_bootstrap=20)
     assert part.exponent.value == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_law_of_a_staircase_by_hand() -> None:
+    """One step down by log 2 in the middle of two decades: a line through it falls by 3/4 log 2 in a decade.
+
+    x is uniform on [0, 2], with a variance of 1/3; the covariance with the step is -1/4 log 2, and of its variance,
+    1/4 log(2)^2, the line leaves 1/16 log(2)^2.
+    """
+    law = fit_frontier([1.0, 10.0, 100.0], [4.0, 2.0, 1.0], between=(1.0, 99.999), num_bootstrap=0)
+    assert law.exponent.value == pytest.approx(0.75 * math.log10(2), rel=0.01)
+    assert law.spread == pytest.approx(math.log(2) / 4, rel=0.01)
+
+
+def test_resamples_of_a_frontier_begin_in_the_lower_half_of_what_is_fitted() -> None:
+    """Those that begin at its end have one point of the 256, and no slope."""
+    law = fit_frontier([1, 2, 4, 8, 16, 32], [6, 5, 4, 3, 2, 1], between=(1, 4), num_bootstrap=200)
+    assert law.exponent.low is not None
+    assert -1 < law.exponent.low <= law.exponent.value <= law.exponent.high < 1
+
+
+def test_an_interval_leaves_out_a_fortieth_at_each_end() -> None:
+    found = interval(7.0, np.arange(1001.0))
+    assert (found.value, found.low, found.high) == pytest.approx((7.0, 25.0, 975.0))
+    assert interval(7.0, np.array([float("nan")])) == Interval(7.0, None, None)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def fit_frontier(
 ) -> PowerLaw:
     """A power law of the frontier, a staircase that is sampled at 256 values of compute, equidistant in the logarithm.
 
-    Intervals are by resampling runs, each time with a frontier of its own.
+    Intervals are by resampling runs, each time with a frontier of its own, which begins in the lower half of the
+    interval of compute.
 
     Args:
         compute: operations, or seconds, of each run.
@@ -172,7 +173,8 @@ def fit_frontier(
     index = np.searchsorted(steps, at * (1 + 1e-12), side="right") - 1
     residual = np.log(least[index]) - offset - slope * np.log(at)
     rng = np.random.default_rng(seed)
-    draws = np.array([fitted(rows) for rows in resamples(rng, num_bootstrap, np.log(x), low=math.log(high))])
+    middle = (math.log(low) + math.log(high)) / 2
+    draws = np.array([fitted(rows) for rows in resamples(rng, num_bootstrap, np.log(x), low=middle)])
     draws = draws.reshape(-1, 2)
     return PowerLaw(
         interval(math.exp(offset), np.exp(draws[:, 1])),
