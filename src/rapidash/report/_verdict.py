@@ -303,7 +303,8 @@ def _symmetry_at_best_level(summary: StudySummary) -> Finding | None:
     if rivals:
         text = f"These runs do not decide between {listed([best.effective, *rivals])}. Best model of each:"
     else:
-        text = f"The task wants {best.effective}: every model that keeps another symmetry is clearly worse."
+        ran = f" and was run at {fraction_text(summary)}" if _at_other_fractions(summary, best) else ""
+        text = f"The task wants {best.effective}: every model that keeps another symmetry{ran} is clearly worse."
     if is_split:
         text = f"At {best.level_text}, {text[:1].lower()}{text[1:]}"
     return Finding("Which symmetry", text, tuple(items))
