@@ -28,7 +28,8 @@ def learning_section(summary: StudySummary) -> Section | None:
     if all(len(variant.by_num_train) < 2 for variant in known):  # rows of other data may differ in size
         return None
     beyond = BEYOND * sizes[-1]
-    rows, said_of = [], defaultdict(list)
+    rows = []
+    said_of: dict[str, list[str]] = defaultdict(list)  # by what is to be said, the variants
     for variant in known:
         errors = [estimate_text(found) if (found := variant.by_num_train.get(size)) else fmt.NOTHING for size in sizes]
         cells, said = _law(variant, beyond)

@@ -195,7 +195,7 @@ def _relatives(arm: _Arm, first: _Arm) -> tuple[str, str, str]:
     if arm is first:
         return "1", "1", "1" if first.step_seconds else "–"
     if not arm.seeds & first.seeds:
-        return ("no common seed",) * 3
+        return "no common seed", "no common seed", "no common seed"
     timed = bool(arm.step_seconds and first.step_seconds)
     return (
         _in_ratios(arm, first, _at_equal_levels) or "no common size",
