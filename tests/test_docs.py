@@ -217,6 +217,10 @@ def test_the_tables_of_a_folder_with_what_they_cost(tmp_path: Path) -> None:
     lines = list(reproduction.table("results", found))
     assert "   * - :doc:`a </results/a>`" in lines
     assert lines[-5:] == ["   * - all", "     - ", "     - ", "     - 7", "     - 3.0"]
+    (tmp_path / "two_table.rst").write_text(two.replace("each: 1", "each: 1, 2"))
+    with pytest.raises(ValueError, match=r"two_table\.rst: expected .* with one number of threads"):
+        reproduction.read_tables(tmp_path)
+    (tmp_path / "two_table.rst").write_text(two)
     (tmp_path / "b.rst").write_text("nothing")
     with pytest.raises(ValueError, match=r"two_table\.rst is included by no page"):
         reproduction.read_tables(tmp_path)

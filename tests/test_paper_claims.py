@@ -120,7 +120,11 @@ def test_places_pairs_and_levels(claims: ModuleType) -> None:
     assert claims.in_words(found.at("does not hold")) == "b (4.00×)"
     assert claims.in_words(found.at("not clear")) == "–"
     (none,) = claims.verdicts(plain, {})
-    assert none.result == "no table yet"
+    assert none.result == "no table has both yet"
+    (apart,) = claims.verdicts(
+        plain, {"b": claims.read_table(texts["c"]), "c": claims.read_table(table_of(("B y", *low)))}
+    )
+    assert apart.result == "no table has both yet"
     assert list(claims.table([found]))[-6:] == [
         "   * - C.",
         "     - t",

@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
     def result(self) -> str:
         """The outcomes, counted, in words."""
         if not self.found:
-            return "no table yet"
+            return "no table has both yet"
         counts = [f"{name} at {len(self.at(name))}" for name in OUTCOMES if self.at(name)]
         return f"{', '.join(counts)} of {len(self.found)}"
 

@@ -41,9 +41,13 @@ def _read(page: str, name: str, text: str) -> Published:
     command, seeds, cost = (
         re.search(rf"^:{entry}: (.+)$", text, re.MULTILINE) for entry in ("Command", "Seeds", "Cost")
     )
-    spent = cost and re.match(r"(\d+) runs?, ([\d.]+)\s(\w+) of run time in all, threads of each: (\d+)", cost[1])
+    spent = cost and re.match(
+        r"(\d+) runs?, ([\d.]+)\s(\w+) of run time in all, threads of each: (\d+)(?!, \d)", cost[1]
+    )
     if command is None or seeds is None or not spent or spent[3] not in _HOURS:
-        raise ValueError(f"{name}.rst: expected the entries Command, Seeds and Cost of a published table")
+        raise ValueError(
+            f"{name}.rst: expected the entries Command, Seeds and Cost of a published table, with one number of threads"
+        )
     hours = float(spent[2]) * _HOURS[spent[3]] * int(spent[4])
     return Published(page, command[1].strip("` "), len(seeds[1].split(",")), int(spent[1]), hours)
 

@@ -9,7 +9,15 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from rapidash.geometry import Graph
-from rapidash.ops import channel_mlp, edge_conv, flop_formulas, spherical_conv, table_conv, uncounted_operations
+from rapidash.ops import (
+    channel_mlp,
+    counted_flops,
+    edge_conv,
+    flop_formulas,
+    spherical_conv,
+    table_conv,
+    uncounted_operations,
+)
 
 pytest.importorskip("numba")
 
@@ -119,3 +127,58 @@ def test_channels_in_forward_mode_and_with_a_graph_count_what_runs() -> None:
     with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter:
         torch.autograd.grad(out.square().sum(), [x, *parameters], create_graph=True)
     assert counter.get_total_flops() == 3 * (2 * 7 * 25)
+
+
+def attend(length: int, requires_grad: bool) -> Tensor:
+    """Attention of 2 clouds and 4 heads between points with 8 channels."""
+    query = torch.rand(2, 4, length, 8, requires_grad=requires_grad)
+    return torch.nn.functional.scaled_dot_product_attention(query, query, query)
+
+
+@pytest.mark.parametrize(
+    ("run", "flops"),
+    [
+        (lambda: torch.rand(5, 7) @ torch.rand(7), 2 * 5 * 7),
+        (lambda: torch.rand(7) @ torch.rand(7), 2 * 7),
+        (lambda: torch.addmv(torch.rand(5), torch.rand(5, 7), torch.rand(7)), 2 * 5 * 7),
+        (lambda: torch.rand(2, 3, 5).baddbmm_(torch.rand(2, 3, 4), torch.rand(2, 4, 5)), 2 * 2 * 3 * 4 * 5),
+        (lambda: torch.addbmm(torch.rand(3, 5), torch.rand(2, 3, 4), torch.rand(2, 4, 5)), 2 * 2 * 3 * 4 * 5),
+        (lambda: torch.cdist(torch.rand(2, 30, 3), torch.rand(2, 40, 3)), 2 * 2 * 30 * 40 * 3),
+        (lambda: torch.cdist(torch.rand(5, 3), torch.rand(4, 3)), 2 * 5 * 4 * 3),
+        (lambda: attend(6, requires_grad=False), 2 * (2 * 2 * 4 * 6 * 6 * 8)),
+        (lambda: attend(6, requires_grad=True).sum().backward(), (2 + 5) * (2 * 2 * 4 * 6 * 6 * 8)),  # scores once more
+    ],
+)
+def test_products_of_torch_that_it_does_not_count(run: Callable[[], object], flops: int) -> None:
+    with counted_flops() as count:
+        run()
+    assert (count.total, count.missed) == (flops, set())
+
+
+@torch.library.custom_op("rapidash_test_flops::unknown", mutates_args=())
+def unknown(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@pytest.mark.parametrize(
+    ("run", "named"),
+    [
+        (lambda: unknown(torch.rand(2)), "rapidash_test_flops.unknown"),
+        (lambda: torch.nn.LSTM(3, 2)(torch.rand(4, 1, 3)), "aten.mkldnn_rnn_layer"),
+        (lambda: torch.nn.functional.bilinear(*torch.rand(2, 4, 3), torch.rand(5, 3, 3)), "aten._trilinear"),
+        (lambda: torch.fft.rfft(torch.rand(8)), "aten._fft_r2c"),
+        (lambda: torch.linalg.eigh(torch.eye(5)), "aten._linalg_eigh"),
+    ],
+)
+def test_what_may_be_a_product_and_has_no_formula_is_named(run: Callable[[], object], named: str) -> None:
+    with counted_flops() as count:
+        run()
+    assert count.missed == {named}
+
+
+def test_axes_of_space_and_what_costs_a_number_per_feature_count_nothing() -> None:
+    with counted_flops() as count:
+        torch.linalg.eigh(torch.eye(3).expand(4, 3, 3))
+        torch.linalg.inv(torch.eye(4))
+        torch.nn.functional.layer_norm(torch.rand(4, 3), (3,)).softmax(dim=1).norm()
+    assert (count.total, count.missed) == (0, set())

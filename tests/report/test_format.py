@@ -35,6 +35,15 @@ def test_units_and_counts() -> None:
     assert fmt.memory(3.1e8) == "310 MB".replace(" ", fmt.TIE)
     assert fmt.short_count(999_600) == "1 M".replace(" ", fmt.TIE)
     assert fmt.p_value(0.0004) == "p < 0.001".replace(" ", fmt.TIE)
+    shown = [fmt.p_value(value).split(fmt.TIE)[2] for value in (0.05, 0.0496, 0.0504, 0.05004, 0.0506, 0.0997)]
+    assert shown == [
+        "0.050",
+        "0.050",
+        "0.0504",
+        "0.05004",
+        "0.051",
+        "0.100",
+    ]  # what is above 0.05 is not shown as 0.050
     assert fmt.unit("length^2") == "length²"
     assert [letter(index) for index in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from rapidash.report._learning_section import learning_section
 from rapidash.report._published_section import published_section, published_values, read_values
@@ -88,11 +90,45 @@ def test_an_error_of_zero_is_left_out_of_the_law_with_a_word() -> None:
     assert section.notes == ["A A: 1 run without an error above 0 left out of the law."]
 
 
+def test_a_missing_seed_is_said_and_notes_of_several_variants_are_one() -> None:
+    left_out = {"A300-1", *(f"{name}1000-{seed}" for name in "BC" for seed in range(3))}
+    kept = [one for one in records(lambda size: size**-0.5, "ABC") if one["key"] not in left_out]
+    assert section_of(kept).notes == [
+        "A A: no finished run of seed 1 at 300 samples.",
+        "B B and C C: no law, a fit needs at least 3 different sizes, got 2.",
+        "B B and C C: no finished run at 1\N{NARROW NO-BREAK SPACE}000 samples.",
+    ]
+
+
+def test_one_seed_at_the_largest_size_hides_no_interval_of_the_others() -> None:
+    kept = [one for one in records(lambda size: size**-0.5) if one["key"] not in ("A1000-1", "A1000-2")]
+    assert ", the mean over seeds with its 95 % interval, by the number" in section_of(kept).text
+
+
+def test_one_seed_has_an_interval_of_its_law() -> None:
+    """Three points have one degree of freedom, so that half of the interval is 12.7 standard errors."""
+    errors = {100: 1.0, 300: 0.62, 1000: 0.33}
+    section = section_of([record("A", 0, size, error) for size, error in errors.items()], seeds=[0])
+    found = stats.linregress(np.log(list(errors)), np.log(list(errors.values())))
+    half = stats.t.ppf(0.975, 1) * found.stderr
+    low, high = (f"{end:.3g}".replace("-", "\N{MINUS SIGN}") for end in (-found.slope - half, -found.slope + half))
+    assert section.rows[0][4] == f"{-found.slope:.3f} [{low},\N{NO-BREAK SPACE}{high}]"
+
+
 def test_errors_that_do_not_fall_are_not_followed() -> None:
     section = section_of(records(lambda size: size**0.2))
     assert section.rows[0][4].startswith("−0.200")
     assert section.rows[0][5] == "–"
     assert "does not clearly fall" in section.notes[0]
+
+
+def test_errors_that_may_not_fall_are_not_followed() -> None:
+    """1, 0.9 and 0.5 fall in the mean, but three points allow an exponent below 0."""
+    errors = {100: 1.0, 300: 0.9, 1000: 0.5}
+    section = section_of([record("A", 0, size, error) for size, error in errors.items()], seeds=[0])
+    assert section.rows[0][4].startswith("0.")
+    assert section.rows[0][5] == "–"
+    assert section.notes == ["A A: the error does not clearly fall with data, so the law says nothing of more."]
 
 
 def test_a_curve_that_turns_is_said() -> None:

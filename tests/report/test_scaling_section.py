@@ -1,11 +1,20 @@
 """The section on scale: planted laws come back, and what is missing is said."""
 
+import math
 from typing import Any
 
 import pytest
 
-from rapidash.report._scaling_section import PASSES, STEPS, scaling_section
-from rapidash.study import study_of, summarize
+from rapidash.report._scaling_section import (
+    PASSES,
+    STEPS,
+    _at_equal_levels,
+    _compute,
+    _of_frontiers,
+    _Trained,
+    scaling_section,
+)
+from rapidash.study import Run, study_of, summarize
 from rapidash.study.measures.training_operations import OPERATIONS
 from rapidash.study.measures.training_seconds import SECONDS
 from tests.report._studies import small_record
@@ -123,6 +132,80 @@ def test_errors_that_do_not_fall_are_said() -> None:
 def test_a_zero_error_is_no_point_of_a_law() -> None:
     zero = [{**record, "test_error": 0.0} if record["key"] == "A8-100-0" else record for record in records()]
     assert first_number(section_of(zero).rows[0][5]) == pytest.approx(0.5, abs=0.03)
+
+
+def few() -> list[dict[str, Any]]:
+    """The records of two widths: too few for a law of size, so that none is fitted."""
+    return [record for record in records() if record["config"]["level"]["model.channels"] < 32]
+
+
+def is_of(record: dict[str, Any], name: str) -> bool:
+    return bool(record["config"]["variant"]["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "what"),
+    [
+        ("A8-100-", {"test_error": 0.0}, "runs without an error above 0 left out"),
+        ("A8-100-", {"measurements": []}, "runs whose operations were not counted left out"),
+        ("A8-100-", {"num_train": 4999}, "runs that saw samples twice left out"),
+        ("A8-100-", {"status": "failed", "test_error": None}, "no finished run"),
+        ("A8-100-1", {"status": "failed", "test_error": None}, "no finished run of seed 1"),
+    ],
+)
+def test_what_a_run_lacks_is_said(key: str, changes: dict[str, Any], what: str) -> None:
+    kept = [{**record, **changes} if record["key"].startswith(key) else record for record in few()]
+    assert section_of(kept).notes[0].startswith(f"A: {what} at channels 8 and steps 100")
+
+
+def test_a_variant_without_any_point_is_named() -> None:
+    section = section_of([{**record, "measurements": []} if is_of(record, "B") else record for record in few()])
+    assert [row[0] for row in section.rows] == ["A A"]
+    assert "B: runs whose operations were not counted left out at channels 8 and steps 100," in " ".join(section.notes)
+
+
+def test_operations_are_those_of_the_model_as_it_is_trained() -> None:
+    """An average over 8 elements, another view of the same model, has 8 times as many."""
+
+    def with_average(record: dict[str, Any]) -> dict[str, Any]:
+        first = record["measurements"][0]
+        averaged = {**first, "view": "averaged", "value": 8 * first["value"]}
+        return {**record, "measurements": [*record["measurements"], averaged]}
+
+    kept = [with_average(record) if is_of(record, "B") else record for record in few()]
+    assert section_of(kept).rows[1] == section_of(few()).rows[1]
+
+
+def test_runs_at_other_fractions_of_the_data_are_no_points() -> None:
+    half = [{**one, "key": f"{one['key']}h", "config": {**one["config"], "fraction": 0.5}} for one in few()]
+    other = [{**one, "test_error": 9.0} for one in half]
+    assert section_of([*few(), *other]).rows == section_of(few()).rows
+
+
+def test_seeds_that_arms_do_not_share_are_not_compared() -> None:
+    apart = [record for record in few() if is_of(record, "A") == (record["config"]["seed"] == 0)]
+    assert section_of(apart).rows[1][1:4] == ("no common seed",) * 3
+    one_less = [record for record in few() if is_of(record, "A") or record["config"]["seed"] != 2]
+    assert first_number(section_of(one_less).rows[1][1]) == pytest.approx(2.0, abs=0.005)
+
+
+def trained(error: float, compute: float = 1.0, **level: int) -> _Trained:
+    return _Trained(Run({"test_error": error}, level), compute, samples=1.0, step_seconds=None)
+
+
+def test_frontiers_are_compared_where_both_are_by_hand() -> None:
+    """In the decade from 1 to 10 both err by 4, in that from 10 to 100 one by 2; beyond is only the other."""
+    own = [trained(4.0, 1.0), trained(2.0, 10.0), trained(1.0, 100.0)]
+    base = [trained(4.0, 1.0), trained(1.0, 100.0), trained(0.5, 1000.0)]
+    found = _of_frontiers(own, base, _compute, _compute)
+    assert found == pytest.approx(-math.log(2) / 2, abs=0.01)
+    assert _of_frontiers(own[:1], base[1:], _compute, _compute) is None
+
+
+def test_at_equal_levels_the_mean_is_that_of_logarithms() -> None:
+    own = [trained(1.0, size=1), trained(2.0, size=2), trained(32.0, size=4), trained(9.0, size=8)]
+    base = [trained(1.0, size=1), trained(2.0, size=2), trained(4.0, size=4), trained(9.0, size=16)]
+    assert _at_equal_levels(own, base) == pytest.approx(math.log(2))  # of the ratios 1, 1 and 8
 
 
 def test_the_chart_has_a_point_for_each_size_and_length() -> None:

@@ -5,8 +5,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from rapidash.scale import extrapolate, fit_chinchilla, fit_frontier, fit_power_law, frontier, optimal_allocation
+from rapidash.scale import (
+    Interval,
+    extrapolate,
+    fit_chinchilla,
+    fit_frontier,
+    fit_power_law,
+    frontier,
+    optimal_allocation,
+)
+from rapidash.scale._power_law import interval
 
 SIZES, SAMPLES = np.geomspace(1e3, 1e6, 6), np.geomspace(1e3, 1e7, 8)
 GRID = np.array(list(itertools.product(SIZES, SAMPLES)))
@@ -33,14 +43,32 @@ def test_the_slope_is_that_of_least_squares_by_hand() -> None:
     assert law.spread == pytest.approx(math.log(2) * math.sqrt((0.09 + 0.01 + 1.21 + 0.49) / 2))
 
 
-def test_the_interval_of_an_exponent_covers_the_truth_in_19_of_20_data_sets() -> None:
-    covered = 0
-    x = np.geomspace(1, 1e4, 30)
-    for seed in range(60):
-        noise = 0.1 * np.random.default_rng(seed).standard_normal(len(x))
-        law = fit_power_law(x, 3 * x**-0.4 * np.exp(noise), num_bootstrap=200, seed=seed)
-        covered += law.exponent.low <= 0.4 <= law.exponent.high
-    assert 52 <= covered <= 60  # 0.95 of 60 is 57
+def test_the_intervals_of_a_law_are_those_of_least_squares() -> None:
+    """Scipy's standard errors of slope and offset, and half of the mean law farther away by their covariance."""
+    sizes, found_losses = np.array([1.0, 2, 4, 8, 8]), np.array([8.0, 4, 1, 2, 3])
+    law, found = fit_power_law(sizes, found_losses), stats.linregress(np.log(sizes), np.log(found_losses))
+    times = stats.t.ppf(0.975, 3)
+    ends = -found.slope - times * found.stderr, -found.slope + times * found.stderr
+    assert (law.exponent.low, law.exponent.high) == pytest.approx(ends)
+    ends = found.intercept - times * found.intercept_stderr, found.intercept + times * found.intercept_stderr
+    assert (law.coefficient.low, law.coefficient.high) == pytest.approx(np.exp(ends))
+    moved = stats.linregress(np.log(sizes / 100), np.log(found_losses))  # whose offset is the law at 100
+    ends = moved.intercept - times * moved.intercept_stderr, moved.intercept + times * moved.intercept_stderr
+    ahead = extrapolate(sizes, found_losses, 100)
+    assert (ahead.low, ahead.value, ahead.high) == pytest.approx(np.exp([ends[0], moved.intercept, ends[1]]))
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_intervals_from_three_sizes_hold_the_truth_in_19_of_20_data_sets(num_seeds: int) -> None:
+    """Also of one seed, whose three points have a single resample with three sizes."""
+    x = np.repeat([1e3, 3e3, 1e4], num_seeds)
+    held, num, rng = [0, 0], 400, np.random.default_rng(0)
+    for _ in range(num):
+        found = 3 * x**-0.4 * np.exp(0.1 * rng.standard_normal(len(x)))
+        exponent, ahead = fit_power_law(x, found).exponent, extrapolate(x, found, 1e5)
+        held[0] += exponent.low <= 0.4 <= exponent.high
+        held[1] += ahead.low <= 3 * 1e5**-0.4 <= ahead.high
+    assert all(0.92 * num < one < 0.98 * num for one in held)  # 0.95, within three standard errors of 0.011
 
 
 def test_a_sum_of_two_laws_comes_back_without_noise() -> None:
@@ -105,6 +133,30 @@ def test_the_law_of_a_frontier_ignores_what_lies_above_it() -> None:
     assert part.exponent.value == pytest.approx(0.3, abs=0.01)
 
 
+def test_the_law_of_a_staircase_by_hand() -> None:
+    """One step down by log 2 in the middle of two decades: a line through it falls by 3/4 log 2 in a decade.
+
+    x is uniform on [0, 2], with a variance of 1/3; the covariance with the step is -1/4 log 2, and of its variance,
+    1/4 log(2)^2, the line leaves 1/16 log(2)^2.
+    """
+    law = fit_frontier([1.0, 10.0, 100.0], [4.0, 2.0, 1.0], between=(1.0, 99.999), num_bootstrap=0)
+    assert law.exponent.value == pytest.approx(0.75 * math.log10(2), rel=0.01)
+    assert law.spread == pytest.approx(math.log(2) / 4, rel=0.01)
+
+
+def test_resamples_of_a_frontier_begin_in_the_lower_half_of_what_is_fitted() -> None:
+    """Those that begin at its end have one point of the 256, and no slope."""
+    law = fit_frontier([1, 2, 4, 8, 16, 32], [6, 5, 4, 3, 2, 1], between=(1, 4), num_bootstrap=200)
+    assert law.exponent.low is not None
+    assert -1 < law.exponent.low <= law.exponent.value <= law.exponent.high < 1
+
+
+def test_an_interval_leaves_out_a_fortieth_at_each_end() -> None:
+    found = interval(7.0, np.arange(1001.0))
+    assert (found.value, found.low, found.high) == pytest.approx((7.0, 25.0, 975.0))
+    assert interval(7.0, np.array([float("nan")])) == Interval(7.0, None, None)
+
+
 @pytest.mark.parametrize(
     ("sizes", "losses_", "message"),
     [
@@ -135,8 +187,18 @@ def test_fits_in_two_quantities_refuse_too() -> None:
         optimal_allocation(good, 0)
 
 
+def test_fits_of_as_many_points_as_coefficients_are_refused() -> None:
+    """Four runs determine four coefficients, whatever their errors; of three, a frontier has no other resample."""
+    with pytest.raises(ValueError, match="at least 5 runs that differ in sizes or samples, got 4"):
+        fit_chinchilla([1, 2, 3, 3, 3], [1, 2, 3, 4, 4], [4, 3, 2, 1, 1])
+    with pytest.raises(ValueError, match="at least 6 runs that differ in sizes or samples, got 5"):
+        fit_chinchilla([1, 2, 3, 3, 2], [1, 2, 3, 4, 4], [4, 3, 2, 1, 1], irreducible=True)
+    law = fit_frontier([1, 2, 4], [3, 2, 1.5])
+    assert (law.exponent.low, law.exponent.high) == (None, None)
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
-    first, second = (fit_power_law(SIZES, SIZES**-0.5 * [1, 1.1, 1, 0.9, 1, 1], seed=3) for _ in range(2))
+    first, second = (fit_frontier(SIZES, SIZES**-0.5 * [1, 1.1, 1, 0.9, 1, 1], seed=3) for _ in range(2))
     assert first == second
 
 
@@ -149,7 +211,9 @@ def test_a_law_is_followed_beyond_its_sizes() -> None:
     assert found.value == pytest.approx(0.3)
     assert found.low is not None
     assert found.high is not None
-    assert 0.3 / 1.1**3 < found.low < 0.3 < found.high < 0.3 * 1.1**3
+    # the spread is sqrt(6 / 4) log 1.1; of 6 points about log 4, whose squared distances to it sum to 4 log(4)^2
+    half = 2.776445 * math.sqrt(1.5) * math.log(1.1) * math.sqrt(1 / 6 + (math.log(25) / math.log(4)) ** 2 / 4)
+    assert (found.low, found.high) == pytest.approx((0.3 * math.exp(-half), 0.3 * math.exp(half)))
     near = extrapolate(sizes, losses, 16)
     assert near.high is not None
     assert near.low is not None

@@ -326,7 +326,7 @@ def test_operations_of_trained_forces_are_not_counted_and_refused(tmp_path: Path
     counted, missed = measured_costs(forces.runs())
     assert (counted.flops is None, missed.flops) == (False, None)
     message = (
-        "equal='flops' needs the operations of every step, but that of 'forces' has convolutions over edges in a form"
+        "equal='flops' needs the operations of every step, but that of 'forces' has some without a count, edge_conv"
     )
     with pytest.raises(ValueError, match=message):
         budgeted_runs(replace(forces, equal="flops"), tmp_path)

@@ -173,7 +173,7 @@ def power_curve(
         return None
     at = np.log(list(groups))
     logs = np.array([draws.estimate(trials) for trials in groups.values()])
-    law = fit_power_law(np.exp(at), np.exp(logs), num_bootstrap=0)
+    law = fit_power_law(np.exp(at), np.exp(logs))
     table = np.stack([draws.of(trials) for trials in groups.values()])
     slopes, offsets = np.polyfit(at, table, 1)
     reach = np.square(at - at.mean()).sum()

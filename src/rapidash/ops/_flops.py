@@ -1,15 +1,24 @@
 """Floating point operations of this package's kernels, for a counter that sees operations but not into them."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rapidash.ops._probe import product_libraries
 
 Shape = Sequence[int]
+_KNOWN = ("aten", "prim", "prims", "profiler", "rapidash")  # namespaces; an operation of another one may be anything
+_PRODUCTS = re.compile(
+    r"_?(trilinear|fft_|sparse_\w*mm|scaled_dot_product|native_multi_head|transformer_encoder|addmm_activation|int_mm|"
+    r"(cudnn|mkldnn|miopen|thnn)\w*(rnn|lstm|gru))"
+)
+_DECOMPOSITIONS = re.compile(r"_?linalg_(eig|svd|qr|inv|solve|lu|det|slogdet|matrix_exp|pinv|lstsq|cholesky|ldl)")
+_SMALL = 4  # rows of a matrix of motions of space, whose decompositions count nothing
 _noted: set[str] | None = None  # operations that ran without a formula, while somebody asks
 
 
@@ -32,13 +41,51 @@ class FlopCount:
         self.missed: set[str] = set()
 
 
+class _Uncounted(TorchDispatchMode):
+    """Notes the operations that pass without a formula and are, or may be, products of matrices.
+
+    Args:
+        counted: operations with a formula.
+        missed: where their names go.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, counted: Collection[Any], missed: set[str]) -> None:
+        super().__init__()
+        self.counted, self.missed = counted, missed
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(getattr(func, "_overloadpacket", func))
+        if getattr(func, "_overloadpacket", func) not in self.counted and _should_count(name, args):
+            self.missed.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _should_count(name: str, args: Sequence[Any]) -> bool:
+    """Whether an operation multiplies matrices, or may do so."""
+    space, _, own = name.partition(".")
+    if space != "aten":
+        return space not in _KNOWN
+    return bool(_PRODUCTS.match(own) or (_DECOMPOSITIONS.match(own) and args[0].shape[-2] > _SMALL))
+
+
 @contextmanager
 def counted_flops() -> Iterator[FlopCount]:
-    """Count what runs inside, by torch's formulas and `flop_formulas`; the count is complete when the block ends."""
-    from torch.utils.flop_counter import FlopCounterMode
+    """Count what runs inside, by torch's formulas and `flop_formulas`; the count is complete when the block ends.
 
-    found = FlopCount()
-    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, uncounted_operations() as missed:
+    Missed are the convolutions of `uncounted_operations`, and operations of torch or of others that are, or may be,
+    products without a formula: recurrent layers, Fourier transforms, kernels of other packages, decompositions of
+    matrices with more than 4 rows.
+    """
+    from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+    found, formulas = FlopCount(), flop_formulas()
+    with (
+        uncounted_operations() as missed,
+        _Uncounted(flop_registry.keys() | formulas.keys(), missed),  # outside: it sees what composed operations are of
+        FlopCounterMode(display=False, custom_mapping=formulas) as counter,
+    ):
         yield found
     found.total, found.missed = int(counter.get_total_flops()), missed
 
@@ -58,7 +105,9 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
     ``edge_conv`` and ``table_conv`` have none. They run where a gradient is differentiated again (forces that are
     trained), and where a backend is missing; these, and forward mode, count nothing: `uncounted_operations` names them.
     """
-    ops = torch.ops.rapidash
+    from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
+
+    ops, aten = torch.ops.rapidash, torch.ops.aten
     formulas: dict[Any, Callable[..., int]] = {
         ops.channel_mlp: _channel_mlp,
         ops.channel_mlp_backward: _channel_mlp_backward,
@@ -67,7 +116,21 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
         ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
         ops.spherical_conv_backward: lambda grad, x, kernel, **_: 2 * _spherical_conv(x, kernel),
         ops.linear: lambda x, weight, **_: 2 * prod(x) * weight[0],
-        torch.ops.aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],  # torch has only that which is not in place
+    }
+    formulas |= {  # those that torch lacks: in place, with vectors, of distances, and attention on the CPU
+        aten.addmm_: lambda total, a, b, **_: 2 * prod(a) * b[1],
+        aten.baddbmm_: lambda total, a, b, **_: 2 * prod(a) * b[2],
+        aten.addbmm: lambda total, a, b, **_: 2 * prod(a) * b[2],
+        aten.mv: lambda a, b, **_: 2 * prod(a),
+        aten.addmv: lambda total, a, b, **_: 2 * prod(a),
+        aten.dot: lambda a, b, **_: 2 * prod(a),
+        aten._euclidean_dist: lambda a, b, **_: 2 * prod(a) * b[-2],
+        aten._cdist_forward: lambda a, b, *_, **__: 2 * prod(a) * b[-2],
+        aten._cdist_backward: lambda grad, a, b, *_, **__: 2 * prod(a) * b[-2],
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+            lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v)
+        ),
     }
     if "onednn" in product_libraries():
         formulas[torch.ops.mkldnn._linear_pointwise] = lambda x, *_, out_shape, **__: 2 * prod(x) * out_shape[-1]

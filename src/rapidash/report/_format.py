@@ -119,10 +119,13 @@ def seconds(value: float | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """``p = 0.013``, or ``p < 0.001``."""
+    """``p = 0.013``, or ``p < 0.001``; one that is a little above 0.05 with as many digits as show it."""
     if value is None:
         return ""
-    sign, text = ("<", "0.001") if value < 0.001 else ("=", f"{value:.{3 if value < 0.1 else 2}f}")
+    digits = 3 if value < 0.1 else 2
+    while value > 0.05 >= float(f"{value:.{digits}f}"):
+        digits += 1
+    sign, text = ("<", "0.001") if value < 0.001 else ("=", f"{value:.{digits}f}")
     return f"p{TIE}{sign}{TIE}{text}"
 
 

@@ -8,10 +8,12 @@ from rapidash.report import _format as fmt
 from rapidash.report._phrases import (
     equality_note,
     estimate_text,
+    fraction_note,
     metric_with_unit,
     p_note,
     p_text,
     size_text,
+    test_text,
     views_note,
 )
 from rapidash.study import Judgment, StudySummary, VariantSummary, ViewSummary
@@ -101,14 +103,13 @@ def _caption(summary: StudySummary, chosen: Sequence[Judgment]) -> str:
     if any(judged.tied for judged in chosen):
         which = "the one in bold at its level" if len(summary.judgments) > 1 else "it"
         text += f" {_TIED}: not distinguishable from {which}."
-    return " ".join(
-        [text, *(escape(note) for note in (equality_note(summary), views_note(summary), p_note(summary)) if note)]
-    )
+    notes = fraction_note(summary), equality_note(summary), views_note(summary), p_note(summary)
+    return " ".join([text, *(escape(note) for note in notes if note)])
 
 
 def _cells(summary: StudySummary, variant: VariantSummary, *, is_bold: bool, is_tied: bool) -> list[str]:
     name = escape(f"{variant.letter} {variant.name}{' (oracle)' if variant.oracle else ''}")
-    error = escape(estimate_text(variant.test)) if variant.test is not None else "no finished run"
+    error = escape(test_text(summary, variant))
     if is_bold:
         name, error = f"\\textbf{{{name}}}", f"\\textbf{{{error}}}"
     compared = variant.to_neighbor

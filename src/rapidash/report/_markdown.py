@@ -12,9 +12,11 @@ from rapidash.report._phrases import (
     estimate_text,
     figure_table,
     figures_note,
+    fraction_note,
     metric_with_unit,
     p_note,
     p_text,
+    test_text,
     variant_title,
     view_title,
     views_note,
@@ -58,9 +60,8 @@ def markdown_table(summary: StudySummary, contained: Contents | None = None) -> 
         rows = [row for variant in summary.variants for row in _rows(summary, variant)]
         lines += [f"Test error: {_escape(metric_with_unit(summary))}, lower is better.", ""]
         lines += [_line(_HEAD), _line(("---",) * 5 + ("---:",) * 4), *map(_line, rows), ""]
-        lines += [
-            f"{_escape(note)}\n" for note in (equality_note(summary), views_note(summary), p_note(summary)) if note
-        ]
+        notes = fraction_note(summary), equality_note(summary), views_note(summary), p_note(summary)
+        lines += [f"{_escape(note)}\n" for note in notes if note]
     for finding in found.findings:
         lines.append(f"- {_escape(finding.title)}: {_escape(finding.text)}")
         lines += [f"  - {_escape(item)}" for item in finding.items]
@@ -107,7 +108,7 @@ def _rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str, ...
     row = (
         variant_title(variant),
         variant.symmetry_text or fmt.NOTHING,
-        estimate_text(variant.test) if variant.test is not None else "no finished run",
+        test_text(summary, variant),
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
         difference,
         equivariance_text(variant.equivariance) or fmt.NOTHING,

@@ -15,11 +15,13 @@ from rapidash.report._phrases import (
     estimate_text,
     figure_table,
     figures_note,
+    fraction_note,
     has_intervals,
     metric_with_unit,
     p_note,
     p_text,
     size_text,
+    test_text,
     views_note,
 )
 from rapidash.report._scale import Scale
@@ -175,8 +177,7 @@ def _facts(summary: StudySummary) -> list[tuple[str, str]]:
 def _table_note(summary: StudySummary) -> str:
     over = "mean over seeds with its 95 % interval; a dot is a seed" if has_intervals(summary) else "of one seed"
     note = f"{metric_with_unit(summary)}: {over}. "
-    if len(summary.study.fractions) > 1:
-        note += f"All numbers are at {100 * summary.fraction:g} % of the training data. "
+    note += f"{text} " if (text := fraction_note(summary)) else ""
     if any(variant.neighbor for variant in summary.variants):
         note += "The neighbor of a variant is the one from which it differs in a single knob. "
     note += "".join(f"{text} " for text in (views_note(summary), p_note(summary)) if text)
@@ -222,6 +223,7 @@ def _table_row(
         "effective": variant.symmetry_text,
         "reasons": variant.reasons,
         "test": charts.small_row(variant, scales.test, variant.test),
+        "test_text": test_text(summary, variant),
         "test_lines": test_lines,
         "test_sort": _sort(variant.test),
         "rotated": fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,

@@ -38,6 +38,24 @@ def p_text(comparison: Comparison | None) -> str:
     return "" if comparison is None else fmt.p_value(comparison.p_adjusted)
 
 
+def test_text(summary: StudySummary, variant: VariantSummary) -> str:
+    """The test error of a variant, or that it has none at the data fraction of the summary."""
+    if variant.test is not None:
+        return estimate_text(variant.test)
+    elsewhere = any(run.is_done and run.fraction != summary.fraction for run in variant.runs)
+    return f"no finished run{f' at {fraction_text(summary)}' if elsewhere else ''}"
+
+
+def fraction_text(summary: StudySummary) -> str:
+    """The share of the training set that the runs of the summary had."""
+    return f"{100 * summary.fraction:g} % of the training data"
+
+
+def fraction_note(summary: StudySummary) -> str:
+    """A note on the data of the numbers of a table; empty where all runs had the same share."""
+    return f"All numbers are at {fraction_text(summary)}." if len(summary.study.fractions) > 1 else ""
+
+
 def p_note(summary: StudySummary) -> str:
     """A note that names the test behind every p of a study; empty where no comparison has one."""
     by_level = tests_by_level(summary)

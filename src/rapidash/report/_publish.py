@@ -12,9 +12,11 @@ from rapidash.report._phrases import (
     difference_text,
     equality_note,
     estimate_text,
+    fraction_note,
     metric_with_unit,
     p_note,
     p_text,
+    test_text,
     variant_title,
     view_title,
     views_note,
@@ -59,13 +61,15 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
 
 def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     caption = f"{metric_with_unit(summary)[:1].upper()}{metric_with_unit(summary)[1:]}; lower is better."
+    caption = f"{caption} {fraction_note(summary)}".strip()
     found = verdict(summary)
     lines = [f"**{escape(found.headline)}**", "", *(f"{escape(line)}\n" for line in found.lead)]
     lines += [f"{escape(named)}.\n"] if (named := symbols_text(symbols(summary))) else []
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
     lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
-    lines += [f"\n{escape(note)}" for note in (equality_note(summary), views_note(summary), p_note(summary)) if note]
+    notes = fraction_note(summary), equality_note(summary), views_note(summary), p_note(summary)
+    lines += [f"\n{escape(note)}" for note in notes if note]
     lines += _robustness(summary)
     for section in (learning_section(summary), published_section(summary)):
         lines += _section(section) if section is not None else []
@@ -114,7 +118,7 @@ def _rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str, ...
     row = (
         variant_title(variant),
         variant.symmetry_text or fmt.NOTHING,
-        estimate_text(variant.test) if variant.test is not None else "no finished run",
+        test_text(summary, variant),
         fmt.number(variant.rotated.mean) if variant.rotated is not None else fmt.NOTHING,
         difference,
         fmt.count(variant.parameters),

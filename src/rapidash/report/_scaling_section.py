@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rapidash.methods import FULL
 from rapidash.report import _format as fmt
 from rapidash.report._chart_types import Point, Series, XYChart
 from rapidash.report._charts import error_axis, path_data
@@ -60,7 +61,7 @@ class _Arm:
 
     variant: VariantSummary
     runs: list[_Trained] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    missing: dict[str, list[str]] = field(default_factory=dict)  # by what is missing, the levels
 
     @property
     def name(self) -> str:
@@ -90,10 +91,11 @@ class _Arm:
 
 def scaling_section(summary: StudySummary) -> Section | None:
     """Power laws of every variant that was trained at several sizes with its operations counted; None without any."""
-    arms = _arms(summary)
+    found = _arms(summary)
+    arms = [arm for arm in found if arm.runs]
     if not arms:
         return None
-    notes = [f"{arm.name}: no finished run at {fmt.listed(arm.missing)}." for arm in arms if arm.missing]
+    notes = [f"{arm.name}: {what} at {fmt.listed(levels)}." for arm in found for what, levels in arm.missing.items()]
     rows = []
     for arm in arms:
         cells, faults = _fits(arm)
@@ -108,26 +110,52 @@ def _arms(summary: StudySummary) -> list[_Arm]:
         if STEPS not in variant.level or len(variant.level) < 2:
             continue
         arm = found.setdefault(variant.variant, _Arm(variant))
-        usable = [one for run in variant.runs if (one := _counted(run)) is not None]
-        arm.runs += usable
-        if not usable:
-            arm.missing.append(" and ".join(level_words(variant.level)))
-    return [arm for arm in found.values() if arm.runs]
+        arm.runs += [one for run in variant.finished if (one := _counted(run)) is not None]
+        for what in _missing(summary, variant):
+            arm.missing.setdefault(what, []).append(" and ".join(level_words(variant.level)))
+    return list(found.values())
+
+
+def _missing(summary: StudySummary, variant: VariantSummary) -> list[str]:
+    """What the runs of a row lack to be points of a law, each once."""
+    if not variant.finished:
+        return ["no finished run"]
+    lacking = sorted(set(summary.seeds) - {run.seed for run in variant.finished})
+    seeds = f"seed{'s' if len(lacking) > 1 else ''} {fmt.listed([*map(str, lacking)])}"
+    faults = dict.fromkeys(fault for run in variant.finished if (fault := _fault(run)))
+    return [*([f"no finished run of {seeds}"] if lacking else []), *faults]
 
 
 def _counted(run: Run) -> _Trained | None:
-    """The run with its costs; None without an error above 0 or a count, or if samples came twice."""
-    figures = {entry.get("name"): entry.get("value") for entry in run.get("measurements") or ()}
-    operations, batch = figures.get(OPERATIONS), run.number("config", "train", "batch_size")
-    steps, known = run.number("config", "train", "steps"), run.number("num_train")
-    if not run.is_done or not operations or batch is None or steps is None or known is None or not _error(run) > 0:
+    """The finished run with its costs; None for one with a fault."""
+    if _fault(run):
         return None
-    samples = steps * batch
-    if samples > known * (1 + 1e-9):
-        return None
+    figures, samples = _figures(run), _samples(run) or 0.0
     passes = 1 + (figures.get(PASSES) or 0.0)
     seconds = figures.get(SECONDS)
-    return _Trained(run, operations * passes * samples, samples, seconds * passes if seconds else None)
+    return _Trained(run, figures[OPERATIONS] * passes * samples, samples, seconds * passes if seconds else None)
+
+
+def _fault(run: Run) -> str:
+    """Why a finished run is no point of a law, in words; empty where it is one."""
+    samples, known = _samples(run), run.number("num_train")
+    if not _error(run) > 0:
+        return "runs without an error above 0 left out"
+    if samples is None or known is None or not _figures(run).get(OPERATIONS):
+        return "runs whose operations were not counted left out"
+    return "runs that saw samples twice left out" if samples > known * (1 + 1e-9) else ""
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    """The measured figures by name, of the model as it is trained: other views of it have others."""
+    entries = run.get("measurements") or ()
+    return {entry.get("name"): entry.get("value") for entry in entries if entry.get("view") in (None, "", FULL)}
+
+
+def _samples(run: Run) -> float | None:
+    """Samples that the training saw."""
+    steps, batch = run.number("config", "train", "steps"), run.number("config", "train", "batch_size")
+    return None if steps is None or batch is None else steps * batch
 
 
 def _error(run: Run) -> float:
@@ -166,6 +194,8 @@ def _relatives(arm: _Arm, first: _Arm) -> tuple[str, str, str]:
     """The error relative to the first variant at equal steps, compute and time, in words."""
     if arm is first:
         return "1", "1", "1" if first.step_seconds else "–"
+    if not arm.seeds & first.seeds:
+        return "no common seed", "no common seed", "no common seed"
     timed = bool(arm.step_seconds and first.step_seconds)
     return (
         _in_ratios(arm, first, _at_equal_levels) or "no common size",
@@ -179,11 +209,12 @@ def _relatives(arm: _Arm, first: _Arm) -> tuple[str, str, str]:
 def _in_ratios(
     arm: _Arm, first: _Arm, log_ratio: Callable[[list[_Trained], list[_Trained]], float | None]
 ) -> str | None:
-    """The mean ratio over seeds with its interval; None where the arms of a seed have nothing in common."""
+    """The mean ratio over the seeds with which the arms have something in common, with its interval; None for none."""
     logs = [log_ratio(arm.of(seed), first.of(seed)) for seed in sorted(arm.seeds & first.seeds)]
-    if not logs or any(log is None for log in logs):
+    known = [log for log in logs if log is not None]
+    if not known:
         return None
-    found = mean_interval([log for log in logs if log is not None])
+    found = mean_interval(known)
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
     return f"{fmt.ratio(math.exp(found.mean))} {fmt.interval(low, high)}".strip()
 
@@ -226,7 +257,8 @@ def _chart(summary: StudySummary, arms: Sequence[_Arm]) -> XYChart:
         for level, runs in _by_level(arm).items():
             errors = [one.error for one in runs]
             mean, at = float(np.mean(errors)), float(np.mean([one.compute for one in runs]))
-            tip = f"{arm.name}, {level}: {fmt.number(mean)} at {fmt.power_of_ten(at)} FLOP, {len(runs)} seeds"
+            seeds = fmt.plural(len(runs), "seed")
+            tip = f"{arm.name}, {level}: {fmt.number(mean)} at {fmt.power_of_ten(at)} FLOP, {seeds}"
             points.append(Point(x(at), 100 - y(mean), 100 - y(min(errors)), 100 - y(max(errors)), tip))
         computes = [one.compute for one in arm.runs]
         steps, least = frontier(computes, [one.error for one in arm.runs])

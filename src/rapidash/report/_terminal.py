@@ -11,12 +11,14 @@ from rapidash.report._phrases import (
     estimate_text,
     figure_lines,
     figures_note,
+    fraction_note,
     has_intervals,
     metric_with_unit,
     moments_text,
     p_note,
     p_text,
     size_text,
+    test_text,
     variant_title,
     view_title,
     views_note,
@@ -55,7 +57,7 @@ def _error_rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[st
     row = (
         variant_title(variant) + (f" ({failed} failed)" if failed else ""),
         variant.symmetry_text or fmt.NOTHING,
-        "no finished run" if variant.test is None else estimate_text(variant.test),
+        test_text(summary, variant),
         fmt.NOTHING if variant.rotated is None else fmt.number(variant.rotated.mean),
         fmt.NOTHING if compared is None else f"{summary[compared.other].letter}: {size_text(compared)}",
         p_text(compared).removeprefix(f"p{fmt.TIE}").removeprefix(f"={fmt.TIE}") or fmt.NOTHING,
@@ -99,7 +101,8 @@ def _notes(summary: StudySummary) -> list[str]:
         "differs in one knob, are paired by seed. Equivariance error: relative, under rotations, before "
         f"{fmt.ARROW} after training. Memory: growth of the process during training."
     )
-    return [note for note in (text, equality_note(summary), views_note(summary), p_note(summary)) if note]
+    notes = text, fraction_note(summary), equality_note(summary), views_note(summary), p_note(summary)
+    return [note for note in notes if note]
 
 
 def _also_measured(summary: StudySummary) -> list[str]:

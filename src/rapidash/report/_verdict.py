@@ -16,7 +16,7 @@ from rapidash.report._format import (
     short_count,
 )
 from rapidash.report._own_phrases import constant_caution, is_own
-from rapidash.report._phrases import has_intervals, metric_with_unit, p_text, size_text
+from rapidash.report._phrases import fraction_text, has_intervals, metric_with_unit, p_text, size_text
 from rapidash.report._sections import Section, registered_sections
 from rapidash.report._split_section import split_caution
 from rapidash.report._symmetry_ratio import ratio_lead
@@ -146,14 +146,18 @@ def _headline(summary: StudySummary) -> str:
     if best.test.low is not None:
         error += f" (95 % interval {number(best.test.low)} to {number(best.test.high)})"
     symmetry = f", {symmetry_words(best)}" if best.effective else ""
+    elsewhere = f" {text}" if (text := _at_other_fractions(summary, best)) else ""
     if len(summary.ranked) == 1:
-        return f"{best.name} is the only variant with a finished run: {error}{symmetry}."
+        where = f" at {fraction_text(summary)}" if elsewhere else ""
+        return f"{best.name} is the only variant with a finished run{where}: {error}{symmetry}.{elsewhere}"
     count = summary.judgment.num_seeds
     if count < 2:
         seed = _seeds(summary).replace("1 ", "one ")
-        return f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants."
+        return (
+            f"{best.name} has the lowest error of {seed}: {error}{symmetry}. One seed cannot rank variants.{elsewhere}"
+        )
     more = (_fewer(summary), _lower_elsewhere(summary), _best_of_other_problems(summary))
-    fewer = "".join(f" {text}" for text in more if text)
+    fewer = "".join(f" {text}" for text in more if text) + elsewhere
     where = " at its level of the factors" if len(summary.judgments) > 1 else ""
     rivals = [variant for variant in summary.at_best_level if variant is not best and not variant.oracle]
     if (tied := summary.undecided) or not rivals:
@@ -161,8 +165,16 @@ def _headline(summary: StudySummary) -> str:
         outcome = others if tied else f"there is no other to compare it with{where}"
         lowest = f"the lowest mean{' at its level' if summary.lower_elsewhere else ''}"
         return f"{best.name} has {lowest} over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
-    outcome = f"every other variant{where} is clearly worse"
+    share = f" at {fraction_text(summary)}" if elsewhere else ""
+    outcome = f"every other variant{where}{share} is clearly worse"
     return f"{best.name} wins over {_seeds(summary)}: {error}{symmetry}; {outcome}.{fewer}"
+
+
+def _at_other_fractions(summary: StudySummary, best: VariantSummary) -> str:
+    """The variants at the level of the best that have runs at other data fractions only, in words."""
+    alike = [v for v in summary.variants if v.test is None and v.level_text == best.level_text]
+    names = [v.name for v in alike if any(run.is_done for run in v.runs)]
+    return f"No finished run at {fraction_text(summary)}, and so not compared: {listed(names)}." if names else ""
 
 
 def symmetry_words(variant: VariantSummary) -> str:
@@ -291,7 +303,8 @@ def _symmetry_at_best_level(summary: StudySummary) -> Finding | None:
     if rivals:
         text = f"These runs do not decide between {listed([best.effective, *rivals])}. Best model of each:"
     else:
-        text = f"The task wants {best.effective}: every model that keeps another symmetry is clearly worse."
+        ran = f" and was run at {fraction_text(summary)}" if _at_other_fractions(summary, best) else ""
+        text = f"The task wants {best.effective}: every model that keeps another symmetry{ran} is clearly worse."
     if is_split:
         text = f"At {best.level_text}, {text[:1].lower()}{text[1:]}"
     return Finding("Which symmetry", text, tuple(items))
@@ -412,8 +425,8 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
         )
     if study.missing:
         cautions.append(
-            f"{plural(len(study.missing), 'planned run')} without a record: the study has not finished. "
-            "Start the same command again to resume it."
+            f"{plural(len(study.missing), 'planned run')} without a record: the study has not finished"
+            f"{_parts_of_a_study(summary)}. Start the same command again to resume it."
         )
     uneven = {len(v.test.by_seed) for v in summary.variants if v.test is not None}
     if len(uneven) > 1:
@@ -439,6 +452,12 @@ def _cautions(summary: StudySummary) -> tuple[str, ...]:
     if any(commit.endswith("+dirty") for commit in commits):
         cautions.append("Some runs were made from a working tree with changes that no commit holds.")
     return tuple(cautions)
+
+
+def _parts_of_a_study(summary: StudySummary) -> str:
+    """Where a study has several data fractions or levels, that it may have been run for some variants only."""
+    is_whole = len(summary.study.fractions) < 2 and len(summary.judgments) < 2
+    return "" if is_whole else ", or some variants were not meant for every data fraction and level"
 
 
 def _refuted_caution(variant: VariantSummary) -> str:

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from rapidash.scale._power_law import Interval, Values, check_lengths, check_sizes, checked, interval, resamples
+from rapidash.scale._power_law import (
+    Interval,
+    Values,
+    check_lengths,
+    check_sizes,
+    checked,
+    interval,
+    num_points,
+    resamples,
+)
 
 HUBER = 1e-3  # of log residuals: larger ones count by their size, not by their square
 
@@ -74,7 +83,8 @@ def fit_chinchilla(
         losses: of each run.
         irreducible: fit E too.
         num_bootstrap, seed: resamples of runs for the intervals, and their seed.
-    Raises: ValueError for values that are not positive and finite, or fewer than three different sizes or samples.
+    Raises: ValueError for values that are not positive and finite, fewer than three different sizes or samples, or
+        fewer pairs of them than coefficients and one more.
     Source: Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, approach 3.
     """
     n, d, loss = (
@@ -83,9 +93,12 @@ def fit_chinchilla(
     check_lengths(sizes=n, samples=d, losses=loss)
     check_sizes("sizes", n)
     check_sizes("samples", d)
+    least = 5 + irreducible  # one more than coefficients, or every fit is exact
+    if (count := num_points(n, d)) < least:
+        raise ValueError(f"a fit needs at least {least} runs that differ in sizes or samples, got {count}")
     starts = _starts(n, d, loss, irreducible)
     best, residual = _fitted(n, d, loss, starts)
-    drawn = resamples(np.random.default_rng(seed), num_bootstrap, n, d)
+    drawn = resamples(np.random.default_rng(seed), num_bootstrap, n, d, least=least)
     table = np.array([_fitted(n[rows], d[rows], loss[rows], [best])[0] for rows in drawn]).reshape(-1, len(best))
     for index in (0, 2, 4)[: 2 + irreducible]:  # coefficients were fitted as logarithms
         best[index], table[:, index] = np.exp(best[index]), np.exp(table[:, index])

@@ -135,8 +135,8 @@ def _check_counted(costs: Mapping[str, StepCost]) -> None:
     for name, cost in costs.items():
         if cost.flops is None:
             why = (
-                "has convolutions over edges in a form that is not counted, as where a gradient by the positions is "
-                "trained, or where a kernel is missing"
+                f"has some without a count, {', '.join(cost.uncounted) or 'unnamed'} (convolutions have none where a "
+                "gradient by the positions is trained, or a kernel is missing)"
             )
         elif cost.flops == 0:
             why = "has none that are counted"

@@ -22,12 +22,13 @@ WARM_UP, ROUNDS = 2, 9  # steps of every training: kernels are compiled in the f
 class StepCost:
     """Seconds of one training step, median, and its floating point operations, forward and backward.
 
-    Counted are matrix products and the kernels of this package, see `rapidash.ops.flop_formulas`; None where a
-    convolution of a step cannot be counted, as where the gradient of an energy is trained.
+    Counted are matrix products and the kernels of this package, see `rapidash.ops.flop_formulas`; None where operations
+    of a step cannot be counted, which ``uncounted`` names, as convolutions where the gradient of an energy is trained.
     """
 
     seconds: float
     flops: int | None
+    uncounted: tuple[str, ...] = ()
 
 
 def step_costs(
@@ -53,7 +54,7 @@ def step_costs(
                 raise ValueError(f"a step of {name} cannot be measured: {type(error).__name__}: {error}") from error
         times = [[_seconds(training, clock) for training in made] for _ in range(ROUNDS)]
         medians = map(statistics.median, zip(*times, strict=True))
-        return [StepCost(seconds, _flops(training)) for seconds, training in zip(medians, made, strict=True)]
+        return [StepCost(seconds, *_flops(training)) for seconds, training in zip(medians, made, strict=True)]
 
 
 def _started(model: nn.Module, setup: Setup, folder: Path) -> Training:
@@ -75,7 +76,8 @@ def _seconds(training: Training, clock: Callable[[], float]) -> float:
         return clock() - started
 
 
-def _flops(training: Training) -> int | None:
+def _flops(training: Training) -> tuple[int | None, tuple[str, ...]]:
+    """The operations of a step, and the names of those that cannot be counted."""
     with counted_flops() as count:
         training.first_step()
-    return None if count.missed else count.total
+    return None if count.missed else count.total, tuple(sorted(count.missed))
