@@ -28,7 +28,9 @@ def parallel_region(threads: int) -> Iterator[None]:
 
 
 def as_array(tensor: Tensor) -> Any:
-    """The memory of a contiguous tensor as a flat numpy array."""
+    """The memory of a contiguous tensor as a flat numpy array; of another it would be a copy, and no output."""
+    if not tensor.is_contiguous():
+        raise ValueError(f"a kernel needs a contiguous tensor, got one of shape {tuple(tensor.shape)} that is not")
     return (tensor.detach() if tensor.requires_grad else tensor).numpy().reshape(-1)
 
 
