@@ -108,20 +108,24 @@ def figure(trainings: list[Row], path: Path) -> None:
 
     tasks, networks = (list(dict.fromkeys(row[name] for row in trainings)) for name in ("task", "network"))
     drawing, axes = pyplot.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.9), layout="constrained", squeeze=False)
+    lines = {}
     for axis, task in zip(axes[0], tasks, strict=True):
         for index, network in enumerate(networks):
-            _, seconds, errors, _ = zip(*points(trainings, task, network), strict=True)
-            axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx<>ph"[index], markersize=4, label=network)
+            found = points(trainings, task, network)
+            seconds, errors = [point.seconds for point in found], [point.error for point in found]
+            (line,) = axis.plot(seconds, errors, color=COLORS[index], marker="os^Dvx<>ph"[index], markersize=4)
+            if found:  # a task may not have every network
+                lines[network] = line
         unit = next(row["unit"] for row in trainings if row["task"] == task)
         axis.set(xscale="log", yscale="log", xlabel="seconds of one core", ylabel=f"test error ({unit})")
         axis.set_title(NAMES[task])
-        for line in (axis.xaxis, axis.yaxis):
-            line.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            line.set_major_formatter("{x:g}")
-            line.set_minor_formatter(ticker.NullFormatter())
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_formatter(ticker.NullFormatter())
         axis.grid(color="#e4e7eb", which="both")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=min(2 * len(tasks), len(labels)), frameon=False)
+    columns = min(2 * len(tasks), len(lines))
+    drawing.legend([*lines.values()], [*lines], loc="outside lower center", ncols=columns, frameon=False)
     drawing.savefig(path, metadata={"Date": None})
 
 

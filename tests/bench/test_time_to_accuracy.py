@@ -48,6 +48,13 @@ def test_the_page_has_a_row_for_each_network_and_says_what_is_missing(tmp_path: 
     assert "</svg>" in (tmp_path / "time_to_accuracy.svg").read_text()
 
 
+def test_a_network_that_one_task_lacks_is_drawn_for_the_other(tmp_path: Path) -> None:
+    rows = [*TRAININGS[:2], *({**row, "task": "qm9"} for row in TRAININGS)]
+    page.figure(rows, tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert (drawn.count("<!-- EGNN -->"), drawn.count("<!-- SchNet -->")) == (1, 1)
+
+
 @pytest.mark.parametrize("task", bench.TASKS)
 def test_networks_are_those_of_the_full_design_with_twelve_orientations(task: str) -> None:
     design = bench.get_design(task, full=True)
