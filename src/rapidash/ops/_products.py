@@ -226,7 +226,8 @@ def use_products(kind: ProductKind) -> Iterator[None]:
         kind: ``"torch"`` or ``"onednn"``, libraries for products of float32 (those too small to gain by oneDNN
             stay with torch), or ``"bfloat16"``: operands are rounded to bfloat16, sums, normalizations, activations
             and residuals stay in float32 (on the CPU the sum of each product is rounded once more). Backward passes
-            multiply as their forward pass did.
+            multiply as their forward pass did, but those that are differentiated again, as of forces in training:
+            they go through the definition, in float32.
     Raises: ValueError for another name, or a library that this build of torch does not have.
     """
     check_products(kind)
