@@ -26,6 +26,8 @@ CALLED = {  # by what the page says, what the rows and sentences of the results 
     r"without rotations|without turns": r"T\(\d\) on R\d(xS\d)?",
     r"without orientations|all rotations": r"E\(3\) on R3",
     r"with orientations|six orientations|\bE\(3\) on R3xS2|, on R3xS2": r"E\(3\) on R3xS2",
+    r"kernels that see the vertical": r"SO2\(z\) on R3",
+    r"frames around T\(3\)": r"T\(3\) on R3, frames",
     r"8 orientations": r"E\(3\) on R3xS2, 8 orientations",
     r"12 orientations": r"E\(3\) on R3xS2, 12 orientations",
     r"with mirrors among the symmetries": r"E\(3\) on R3xS2",
@@ -67,7 +69,7 @@ CALLED = {  # by what the page says, what the rows and sentences of the results 
     r"turn by construction": r"split by construction",
     r"learned map": r"SIE(, matrix of g)?",
     r"chance": r"by chance",
-} | {name: name for name in ("EGNN", "DGCNN", "Augerino", "message passing", "two stages")}
+} | {name: name for name in ("EGNN", "DGCNN", "PaiNN", "Augerino", "message passing", "two stages")}
 
 
 class Figure(NamedTuple):

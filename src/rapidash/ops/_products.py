@@ -177,7 +177,7 @@ def _library() -> ProductLibrary:
 
 
 def product_settings() -> tuple[str, ...]:
-    """What decides the bits of a product beside its operands: the kind in use in this thread, and flags of torch.
+    """All that decides the bits of a product beside its operands: the kind in use in this thread, and flags of torch.
 
     The flags are ``torch.backends.BACKEND.matmul.fp32_precision``, by the call behind it, which takes a hundredth.
     """

@@ -117,7 +117,7 @@ def _arms(summary: StudySummary) -> list[_Arm]:
 
 
 def _missing(summary: StudySummary, variant: VariantSummary) -> list[str]:
-    """What the runs of a row lack to be points of a law, each once."""
+    """Each thing that the runs of a row lack to be points of a law, once."""
     if not variant.finished:
         return ["no finished run"]
     lacking = sorted(set(summary.seeds) - {run.seed for run in variant.finished})
