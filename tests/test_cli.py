@@ -16,6 +16,7 @@ from rapidash._cli_options import changed_design, study_parser
 from rapidash._names import with_unit
 from rapidash.study import get_design
 from tests._commands import run
+from tests.report._studies import make_study
 
 pytestmark = pytest.mark.usefixtures("toy_folder")
 
@@ -143,6 +144,20 @@ def test_an_unknown_task_is_named_with_the_nearest(capsys, command: str) -> None
     assert "unknown task 'tooy'" in shown
     assert "did you mean 'toy'" in shown
     assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["--version"], ["report", "study"]])
+def test_a_reader_that_has_left_is_told_nothing(tmp_path: Path, words: list[str]) -> None:
+    """`rapidash report study | head`, whether the end of the text comes within the command or when it is over."""
+    (tmp_path / "study" / "records").mkdir(parents=True)
+    for record in make_study()[0]:
+        (tmp_path / "study" / "records" / f"{record['key']}.json").write_text(json.dumps(record))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "rapidash.cli", *words]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_our_own_errors_are_not_hidden(monkeypatch) -> None:

@@ -48,6 +48,8 @@ def report(words: list[str]) -> int:
     print_robustness(summary)
     try:
         write_page(directory, out=None if options.out is None else Path(options.out))
+    except BrokenPipeError:  # of what is printed, not of the page
+        raise
     except OSError as error:
         elsewhere = "choose another folder with --out" if options.out else "give a folder of yours with --out FOLDER"
         raise OSError(f"{error}: {elsewhere}") from error

@@ -37,7 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     SIGTERM and SIGHUP, unless they are ignored (nohup), end a command as Ctrl-C does, with 143 and 129.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        print(end="", flush=True)  # who reads no more is noticed here, and not when the process ends
+    except BrokenPipeError:  # `rapidash ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """The command that the words name, or what they ask of the program itself."""
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     warnings.showwarning = _show_warning
@@ -60,9 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # the terminal may be closed
             print(f"rapidash: interrupted{by}; {COMMANDS[words[0]].interrupted}", file=sys.stderr)
         return 128 + number
-    except BrokenPipeError:  # `rapidash ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if debug or not _is_user_error(error):
             raise
