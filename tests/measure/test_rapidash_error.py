@@ -24,8 +24,14 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def rapidash(space: str, num_orientations: int = 4, symmetry: str = "E(3)") -> Rapidash:
     torch.manual_seed(0)
-    sizes = {"channels": 16, "num_layers": 2, "basis_dim": 16, "basis_hidden_dim": 16}
-    model = Rapidash(symmetry=symmetry, space=space, num_orientations=num_orientations, in_scalars=1, **sizes)
+    sizes = {
+        "num_orientations": num_orientations,
+        "channels": 16,
+        "num_layers": 2,
+        "basis_dim": 16,
+        "basis_hidden_dim": 16,
+    }
+    model = Rapidash(symmetry=symmetry, space=space, grid="fibonacci", in_scalars=1, **sizes)
     return model.double().eval()
 
 

@@ -19,7 +19,8 @@ from rapidash.models import Rapidash
 STORED = Path(__file__).parent / "pinned" / "outputs.json"
 SMALL: dict[str, Any] = {
     "channels": 4, "num_layers": 2, "basis_dim": 4, "basis_hidden_dim": 5, "in_scalars": 2, "out_scalars": 2,
-    "num_orientations": 5, "level": "node", "kernel": "exact", "backend": "reference", "widening": 2,
+    "num_orientations": 5, "grid": "fibonacci", "level": "node", "kernel": "exact", "backend": "reference",
+    "widening": 2,
 }  # fmt: skip
 VECTORS = {"in_vectors": 1, "out_vectors": 1}
 SCALES = {"edges": ["radius-2.0", "fc"], "num_layers": [1, 1], "channels": [4, 3], "ratios": 0.5}
