@@ -200,7 +200,8 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
     for task in options.tasks:
         costs: dict[str, Row] = {}
         design = get_design(task, full=True)
-        for network in (name for name in options.networks if name in networks(design) | choices(design)):
+        known = networks(design) | choices(design)
+        for network in (name for name in options.networks if name in known):
             plan = configuration(task, network, 0, 1.0)
             costs[network] = kept(options.out / f"speed-{plan.key}.json", partial(in_another_process, plan))
             per_second = plan.train.batch_size / costs[network]["step"]

@@ -47,12 +47,11 @@ def report(words: list[str]) -> int:
     print(terminal_table(summary))
     print_robustness(summary)
     try:
-        write_page(directory, out=None if options.out is None else Path(options.out))
-    except BrokenPipeError:  # of what is printed, not of the page
-        raise
+        page = write_report(directory, None if options.out is None else Path(options.out))
     except OSError as error:
         elsewhere = "choose another folder with --out" if options.out else "give a folder of yours with --out FOLDER"
         raise OSError(f"{error}: {elsewhere}") from error
+    print(f"report: {page}")
     if options.export is not None:
         written = export(directory, Path(options.export))
         print(f"exported: {len(written)} figures, tables and texts to {options.export}")
@@ -68,8 +67,8 @@ def print_robustness(summary: StudySummary) -> None:
         print(robustness_table(found, summary))
 
 
-def write_page(directory: Path, *, out: Path | None = None, quiet: bool = False) -> None:
+def write_page(directory: Path, *, quiet: bool = False) -> None:
     """Write the report of a study and print its place; ``quiet``: on stderr, and nothing where nothing was recorded."""
     if quiet and not (directory / RECORDS_FOLDER).is_dir():
         return
-    print(f"report: {write_report(directory, out)}", file=sys.stderr if quiet else sys.stdout)
+    print(f"report: {write_report(directory)}", file=sys.stderr if quiet else sys.stdout)
