@@ -14,7 +14,7 @@ from rapidash.nn._image_group_conv import (
 )
 from rapidash.nn._kept import Kept
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
-from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
+from rapidash.nn._kernel_basis import KernelBasis
 from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_tensors, project_vectors, spans_tensors
 from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
@@ -69,6 +69,5 @@ __all__ = [
     "project_tensors",
     "project_vectors",
     "spans_tensors",
-    "tensor_powers",
     "used_parameters",
 ]
