@@ -29,6 +29,7 @@ from rapidash.nn._orientation_linear import OrientationLinear
 from rapidash.nn._pair_attributes import PairAttributes
 from rapidash.nn._subgroup_conv import SubgroupConv
 from rapidash.nn._subgroup_image_layers import ImageSubgroupConv, SubgroupBatchNorm, SubgroupHead, has_mean
+from rapidash.ops import tensor_powers
 
 __all__ = [
     "Block",
@@ -69,5 +70,6 @@ __all__ = [
     "project_tensors",
     "project_vectors",
     "spans_tensors",
+    "tensor_powers",
     "used_parameters",
 ]

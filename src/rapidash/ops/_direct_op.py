@@ -28,7 +28,7 @@ class DirectOp:
         self._function: Any = None
 
     def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """As that of `torch.library.custom_op`, where a list of outputs has one gradient, a list: here they are many."""
+        """As that of `torch.library.custom_op`; a list of outputs has one gradient there, a list, and here many."""
         self.op.register_autograd(backward, setup_context=setup_context)
 
         def forward(ctx: Any, *args: Any) -> Any:

@@ -53,16 +53,17 @@ def second_gradients(
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        grad_alias, *aliases = [
-            t if t is None or not t.is_floating_point() else _differentiable(t) for t in (grad, *inputs)
+        every = grad, *inputs
+        given = _aliases(every, [tensor is not None and tensor.requires_grad for tensor in every])
+        pairs = [
+            (t, factor) for t, factor in zip(given[1:], moved, strict=True) if t is not None and factor is not None
         ]
-        pairs = [(alias, factor) for alias, factor in zip(aliases, moved, strict=True) if factor is not None]
-        wanted = [alias for alias, need in zip((grad_alias, *aliases), needs, strict=True) if need]
+        wanted = [t for t, need in zip(given, needs, strict=True) if t is not None and need]
         if not pairs or not wanted:
             return [None] * len(needs)
-        of, factors = zip(*pairs, strict=True)
-        first = torch.autograd.grad(definition(*aliases), of, grad_alias, create_graph=True, materialize_grads=True)
-        used = [(value, factor) for value, factor in zip(first, factors, strict=True) if value.requires_grad]
+        by = [t for t, _ in pairs]
+        first = torch.autograd.grad(definition(*given[1:]), by, given[0], create_graph=True, materialize_grads=True)
+        used = [(value, factor) for value, (_, factor) in zip(first, pairs, strict=True) if value.requires_grad]
         if not used:
             return [None] * len(needs)
         values, factors = zip(*used, strict=True)
@@ -72,11 +73,6 @@ def second_gradients(
 
 def _aliases(inputs: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tensor | None]:
     return [t if t is None or not need else t.view_as(t) for t, need in zip(inputs, needs, strict=True)]
-
-
-def _differentiable(tensor: Tensor) -> Tensor:
-    """The tensor as one that derivatives can be taken by, in the caller's graph where it has one."""
-    return tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 def has_no_kernel(*grads: Tensor | None) -> bool:

@@ -175,9 +175,10 @@ def _fake_backward(
     needs: list[bool],
     kind: str,
 ) -> list[Tensor]:
-    like = [torch.empty_like(tensor) for tensor in (norm_weight, norm_bias, w1, b1, w2, b2)]
-    grad_x = torch.empty_like(x) if needs[0] else x.new_empty(0)
-    return [grad_x, *like, x.new_empty(0) if scale is None else torch.empty_like(scale)]
+    parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
+    wanted = [needs[0], *(needs[1] and tensor is not None for tensor in parameters)]
+    pairs = zip((x, *parameters), wanted, strict=True)
+    return [torch.empty_like(t) if want and t is not None else x.new_empty(0) for t, want in pairs]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

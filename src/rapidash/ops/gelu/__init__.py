@@ -35,7 +35,7 @@ def gelu_slope(grad: Tensor, x: Tensor) -> Tensor:
         from rapidash.ops.gelu.numba import gelu_backward
 
         return gelu_backward(grad, x)
-    return torch.ops.aten.gelu_backward(grad, x)  # type: ignore[no-any-return]
+    return torch.ops.aten.gelu_backward(grad, x)
 
 
 def gelu_slope_and_curvature(moved: Tensor, grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,8 +27,8 @@ def spherical_conv(
         backend: "auto", or "reference", "numba", "triton", which then run or raise. "triton", for the tensors that
             Triton kernels take, is torch's batched matrix product: on a GPU a kernel of its own has nothing to gain.
 
-    Differentiable to any order, its gradients being such convolutions in turn, and in forward mode. The same bits in every run
-    with the same number of threads on the CPU.
+    Differentiable to any order, its gradients being such convolutions in turn, and in forward mode. The same bits in
+    every run with the same number of threads on the CPU.
 
     Raises: ValueError for shapes that do not fit or an unknown backend; RuntimeError if the named one cannot run.
     """
@@ -105,12 +105,16 @@ def _second(ctx: Any, by_x: Tensor | None, by_kernel: Tensor | None) -> tuple[Te
     if has_no_kernel(by_x, by_kernel):
         moved = by_x, by_kernel
         return tuple(second_gradients(spherical_conv_reference, (x, kernel), grad, moved, needs))
-    terms = [_forward(*pair) for pair in ((by_x, kernel), (x, by_kernel)) if pair[0] is not None and pair[1] is not None]
+    terms = [
+        _forward(*pair) for pair in ((by_x, kernel), (x, by_kernel)) if pair[0] is not None and pair[1] is not None
+    ]
     of_grad = sum(terms[1:], start=terms[0]) if needs[0] and terms else None
     if by_x is None and by_kernel is None:
         return None, None, None
     of_x, of_kernel = _backward(
-        grad, torch.zeros_like(x) if by_x is None else by_x, torch.zeros_like(kernel) if by_kernel is None else by_kernel
+        grad,
+        torch.zeros_like(x) if by_x is None else by_x,
+        torch.zeros_like(kernel) if by_kernel is None else by_kernel,
     )
     return of_grad, of_x if needs[1] else None, of_kernel if needs[2] else None
 

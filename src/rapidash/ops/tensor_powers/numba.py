@@ -1,6 +1,8 @@
 """tensor_powers on the CPU, row by row: products of a few numbers each, on which calls of torch would lose their time.
 
-The powers follow each other in a row: power r + 1 has the entries p_i a_j of those of power r, at i A + j.
+The powers follow each other in a row: power r + 1 has the entries p_i a_j of those of power r, at i A + j. ``axes`` and
+``degree`` are tuples, whose lengths are the number of attributes A and the highest power: the compiler unrolls loops
+over them.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
@@ -16,58 +18,74 @@ SERIAL_BELOW = 100_000  # entries under which starting threads costs more than i
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def _place(order, axes):
+    """Where the power of this order begins in a row, and how many entries it has."""
+    begin, size = 0, len(axes)
+    for _ in range(order - 1):
+        begin += size
+        size *= len(axes)
+    return begin, size
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _fill(values, a, at_a, axes, degree):
     """The powers of one row of attributes into ``values``."""
-    for j in range(axes):
+    for j in range(len(axes)):
         values[j] = a[at_a + j]
-    before, size = 0, axes
-    for _ in range(degree - 1):
+    before, size = 0, len(axes)
+    for _ in range(len(degree) - 1):
         after = before + size
         for i in range(size):
-            for j in range(axes):
-                values[after + i * axes + j] = values[before + i] * a[at_a + j]
-        before, size = after, size * axes
+            for j in range(len(axes)):
+                values[after + i * len(axes) + j] = values[before + i] * a[at_a + j]
+        before, size = after, size * len(axes)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _fill_tangents(tangents, values, a, at_a, moved, axes, degree):
     """How the powers of one row change with its attributes, which change by ``moved`` (at the same place)."""
-    for j in range(axes):
+    for j in range(len(axes)):
         tangents[j] = moved[at_a + j]
-    before, size = 0, axes
-    for _ in range(degree - 1):
+    before, size = 0, len(axes)
+    for _ in range(len(degree) - 1):
         after = before + size
         for i in range(size):
-            for j in range(axes):
+            for j in range(len(axes)):
                 change = tangents[before + i] * a[at_a + j] + values[before + i] * moved[at_a + j]
-                tangents[after + i * axes + j] = change
-        before, size = after, size * axes
+                tangents[after + i * len(axes) + j] = change
+        before, size = after, size * len(axes)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _forward(first, last, a, out, axes, degree, width):
     for n in range(first, last):
-        _fill(out[n * width : (n + 1) * width], a, n * axes, axes, degree)
+        _fill(out[n * width : (n + 1) * width], a, n * len(axes), axes, degree)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _backward(first, last, a, grad, grad_a, axes, degree, width):
     values, of_values = np.empty(width, a.dtype), np.empty(width, a.dtype)
     for n in range(first, last):
-        at = n * axes
+        at = n * len(axes)
         _fill(values, a, at, axes, degree)
-        of_values[:] = grad[n * width : (n + 1) * width]
-        grad_a[at : at + axes] = 0
-        after, size = width, axes**degree
-        for _ in range(degree - 1):
-            after, size = after - size, size // axes
-            before = after - size
+        for k in range(width):  # faster than slices of numba
+            of_values[k] = grad[n * width + k]
+        for j in range(len(axes)):
+            grad_a[at + j] = 0
+        for order in range(len(degree) - 1, 0, -1):
+            before, size = _place(order, axes)
+            after = before + size
             for i in range(size):
-                for j in range(axes):
-                    g = of_values[after + i * axes + j]
-                    of_values[before + i] += g * a[at + j]
-                    grad_a[at + j] += g * values[before + i]
-        for j in range(axes):
+                total = of_values[before + i]
+                for j in range(len(axes)):
+                    total += of_values[after + i * len(axes) + j] * a[at + j]
+                of_values[before + i] = total
+            for j in range(len(axes)):
+                total = grad_a[at + j]
+                for i in range(size):
+                    total += of_values[after + i * len(axes) + j] * values[before + i]
+                grad_a[at + j] = total
+        for j in range(len(axes)):
             grad_a[at + j] += of_values[j]
 
 
@@ -76,24 +94,31 @@ def _second(first, last, a, grad, moved, of_grad, of_a, axes, degree, width):
     """By grad: the tangents of the powers. By a: the gradient of sum(grad * tangents), through tangents and values."""
     values, of_values, of_tangents = np.empty(width, a.dtype), np.empty(width, a.dtype), np.empty(width, a.dtype)
     for n in range(first, last):
-        at = n * axes
+        at = n * len(axes)
         tangents = of_grad[n * width : (n + 1) * width]
         _fill(values, a, at, axes, degree)
         _fill_tangents(tangents, values, a, at, moved, axes, degree)
-        of_tangents[:] = grad[n * width : (n + 1) * width]
-        of_values[:] = 0
-        of_a[at : at + axes] = 0
-        after, size = width, axes**degree
-        for _ in range(degree - 1):
-            after, size = after - size, size // axes
-            before = after - size
+        for k in range(width):
+            of_tangents[k], of_values[k] = grad[n * width + k], 0
+        for j in range(len(axes)):
+            of_a[at + j] = 0
+        for order in range(len(degree) - 1, 0, -1):
+            before, size = _place(order, axes)
+            after = before + size
             for i in range(size):
-                for j in range(axes):
-                    h, g = of_tangents[after + i * axes + j], of_values[after + i * axes + j]
-                    of_tangents[before + i] += h * a[at + j]
-                    of_values[before + i] += h * moved[at + j] + g * a[at + j]
-                    of_a[at + j] += h * tangents[before + i] + g * values[before + i]
-        for j in range(axes):
+                by_tangent, by_value = of_tangents[before + i], of_values[before + i]
+                for j in range(len(axes)):
+                    h, g = of_tangents[after + i * len(axes) + j], of_values[after + i * len(axes) + j]
+                    by_tangent += h * a[at + j]
+                    by_value += h * moved[at + j] + g * a[at + j]
+                of_tangents[before + i], of_values[before + i] = by_tangent, by_value
+            for j in range(len(axes)):
+                total = of_a[at + j]
+                for i in range(size):
+                    h, g = of_tangents[after + i * len(axes) + j], of_values[after + i * len(axes) + j]
+                    total += h * tangents[before + i] + g * values[before + i]
+                of_a[at + j] = total
+        for j in range(len(axes)):
             of_a[at + j] += of_values[j]
 
 
@@ -123,7 +148,7 @@ def num_powers(axes: int, max_degree: int) -> int:
 
 def _run(serial, parallel, tensors: tuple[Tensor, ...], shape: tuple[int, int, int, int]) -> None:
     rows, axes, degree, width = shape
-    arrays = *map(as_array, tensors), axes, degree, width
+    arrays = *map(as_array, tensors), (0,) * axes, (0,) * degree, width
     threads = num_threads() if rows * width > SERIAL_BELOW else 1
     if threads == 1:
         serial(0, rows, *arrays)
