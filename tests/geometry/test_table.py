@@ -32,3 +32,17 @@ def test_refinement_reproduces_cubic_polynomials() -> None:
     torch.testing.assert_close(refinement_matrix(5, 17) @ coarse**3, fine**3)
     with pytest.raises(ValueError, match="4 <= coarse <= fine"):
         refinement_matrix(3, 17)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_coordinates_are_the_same_with_and_without_derivatives(dtype: torch.dtype) -> None:
+    """The two ways to an inverse hyperbolic sine agree at small, large and negative arguments, and at zero."""
+    values = torch.logspace(-12, 12, 49, dtype=dtype)
+    attributes = torch.cat([-values, torch.zeros(1, dtype=dtype), values]).view(-1, 1, 1)
+    reach = torch.ones((), dtype=dtype)
+    plain = node_coordinates(attributes, reach, (9,), (True,))
+    tracked = node_coordinates(attributes.clone().requires_grad_(), reach, (9,), (True,)).detach()
+    torch.testing.assert_close(plain, tracked, rtol=4 * torch.finfo(dtype).eps, atol=8 * torch.finfo(dtype).eps)
+    assert plain[49].item() == 4.0
+    rounded = node_coordinates(torch.tensor([[[1e25]]]), torch.ones(()), (9,), (True,))
+    assert 30 < rounded.item() < 200

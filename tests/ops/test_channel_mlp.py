@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -98,6 +99,40 @@ def test_gradients_of_first_and_second_order(recompute: bool) -> None:
     run = partial(channel_mlp, recompute=recompute)
     assert torch.autograd.gradcheck(run, tensors)
     assert torch.autograd.gradgradcheck(run, tensors)
+
+
+def second_derivatives(function: Callable[..., Tensor], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    """Of a sum of the gradient of x alone, as forces are: by all inputs."""
+    x, given = tensors[0], [t for t in tensors if t is not None]
+    assert x is not None
+    (slope,) = torch.autograd.grad(function(*tensors).pow(3).sum(), x, create_graph=True)
+    factor = torch.linspace(-1, 2, slope.numel(), dtype=slope.dtype).view_as(slope)
+    return list(torch.autograd.grad((factor * slope).sum(), given))
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("optional", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("sizes", [((7,), 6, 8, 5), ((1000,), 32, 64, 32)], ids=str)
+def test_derivatives_of_the_gradient_of_x_agree_with_the_definition(
+    sizes: Any, dtype: torch.dtype, optional: bool, recompute: bool
+) -> None:
+    tensors = inputs(*sizes, residual=optional, scale=optional, dtype=dtype)
+    got = second_derivatives(partial(channel_mlp, recompute=recompute), tensors)
+    expected = second_derivatives(channel_mlp_reference, tensors)
+    for one, other in zip(got, expected, strict=True):
+        assert float((one - other).norm() / other.norm()) < 20 * TOLERANCE[dtype]
+
+
+def test_third_derivatives_are_those_of_the_definition() -> None:
+    tensors = inputs((3,), 4, 6, 4, residual=True, scale=True, dtype=torch.float64)
+
+    def third(function: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        (slope,) = torch.autograd.grad(function(*tensors).pow(3).sum(), tensors[0], create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), tensors[0], create_graph=True)
+        return torch.autograd.grad(second.square().sum(), [t for t in tensors if t is not None])
+
+    torch.testing.assert_close(third(channel_mlp), third(channel_mlp_reference))
 
 
 def test_gradients_of_a_part_of_the_inputs() -> None:

@@ -61,6 +61,59 @@ def test_gradients_of_first_and_second_order() -> None:
     assert torch.autograd.gradgradcheck(partial(run, graph, "numba"), inputs)
 
 
+def test_second_derivatives_by_hand() -> None:
+    """One edge: out = w k x with w = 2, k = 3, x = 5, and g = 7 for its gradient.
+
+    The gradients of x, k and w are g w k = 42, g w x = 70 and g k x = 105. Their sum with the factors 1, 10 and 100 is
+    11242; by g it is that over g, by x it is g (10 w + 100 k), by k it is g (w + 100 x), and by w it is g (k + 10 x).
+    """
+    graph = Graph.from_edge_index(torch.tensor([[0], [0]]), 1, 1)
+    x, kernel, weight, grad = (
+        torch.full(shape, value, dtype=torch.float64, requires_grad=True)
+        for shape, value in (((1, 1, 1), 5.0), ((1, 1, 1), 3.0), ((1,), 2.0), ((1, 1, 1), 7.0))
+    )
+    out = edge_conv(x, kernel, graph, edge_weight=weight, backend="numba")
+    first = torch.autograd.grad(out, (x, kernel, weight), grad, create_graph=True)
+    assert [value.item() for value in first] == [42, 70, 105]
+    total = sum(factor * value.sum() for factor, value in zip((1, 10, 100), first, strict=True))
+    second = torch.autograd.grad(total, (grad, x, kernel, weight))
+    assert [value.item() for value in second] == [11242 / 7, 7 * 320, 7 * 502, 7 * 53]
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_second_derivatives_agree_with_the_definition(case: Case, dtype: torch.dtype, weighted: bool) -> None:
+    x, kernel, graph = problem(case, dtype)
+    inputs = [x, kernel, *([leaf(case[2], dtype=dtype)] if weighted else [])]
+    grad = leaf(case[1], *x.shape[1:], dtype=dtype)
+    factors = [torch.randn_like(t) for t in inputs]
+
+    def second(backend: Backend) -> list[Tensor]:
+        out = edge_conv(x, kernel, graph, edge_weight=inputs[2] if weighted else None, backend=backend)
+        first = torch.autograd.grad(out, inputs, grad, create_graph=True)
+        total = sum((factor * value).sum() for factor, value in zip(factors, first, strict=True))
+        return list(torch.autograd.grad(total, [grad, *inputs]))
+
+    for got, expected in zip(second("numba"), second("reference"), strict=True):
+        scale = max(1.0, float(expected.abs().max()) if expected.numel() else 1.0)
+        torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def test_third_derivatives_are_those_of_the_definition() -> None:
+    x, kernel, graph = problem((3, 2, 4, 2, 2))
+    weight = leaf(4)
+
+    def third(backend: Backend) -> tuple[Tensor, ...]:
+        out = edge_conv(x, kernel, graph, edge_weight=weight, backend=backend)
+        (slope,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), kernel, create_graph=True)
+        return torch.autograd.grad(second.square().sum(), (x, kernel, weight))
+
+    torch.testing.assert_close(third("numba"), third("reference"))
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_two_runs_give_the_same_bits() -> None:
     x, kernel, graph = problem(CASES[-1])

@@ -9,6 +9,7 @@ from torch import nn
 from rapidash._plain import to_plain
 from rapidash.methods import ParamGroup
 from rapidash.train import TrainConfig, learning_rate, parameter_groups
+from rapidash.train._muon import StackedMuon
 from rapidash.train._optim import build_optimizers, is_hidden_matrix, set_learning_rate
 
 
@@ -64,7 +65,7 @@ def test_weight_decay_acts_on_matrices_only(name: str) -> None:
 def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
     model = nn.Sequential(nn.Linear(3, 32), nn.Linear(32, 64), nn.Linear(64, 1))
     muon, adamw = build_optimizers(model, TrainConfig(optimizer="muon"))
-    assert isinstance(muon, torch.optim.Muon)
+    assert isinstance(muon, StackedMuon)
     assert [p.shape for group in muon.param_groups for p in group["params"]] == [(64, 32)]
     assert sum(len(group["params"]) for group in adamw.param_groups) == 5
 

@@ -14,7 +14,7 @@ from rapidash.nn._image_group_conv import (
 )
 from rapidash.nn._kept import Kept
 from rapidash.nn._kernel import EdgeKernel, ExactKernel, TabulatedKernel
-from rapidash.nn._kernel_basis import KernelBasis, tensor_powers
+from rapidash.nn._kernel_basis import KernelBasis
 from rapidash.nn._kernel_table import KernelTable
 from rapidash.nn._lifting import lift, project_scalars, project_tensors, project_vectors, spans_tensors
 from rapidash.nn._orbit_tables import OrbitTables, Tables, used_parameters
@@ -29,6 +29,7 @@ from rapidash.nn._orientation_linear import OrientationLinear
 from rapidash.nn._pair_attributes import PairAttributes
 from rapidash.nn._subgroup_conv import SubgroupConv
 from rapidash.nn._subgroup_image_layers import ImageSubgroupConv, SubgroupBatchNorm, SubgroupHead, has_mean
+from rapidash.ops import tensor_powers
 
 __all__ = [
     "Block",

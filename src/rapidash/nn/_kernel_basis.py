@@ -1,19 +1,10 @@
 """The kernel basis: an MLP on all monomials of the pair attributes, one for all layers."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rapidash.nn._check_types import check_types
-
-
-def tensor_powers(attributes: Float[Tensor, "*B A"], max_degree: int) -> Float[Tensor, "*B P"]:
-    """All tensor powers a, a (x) a, ... up to the given order, each flattened row-major, concatenated."""
-    powers = [attributes]
-    for _ in range(max_degree - 1):
-        powers.append((powers[-1].unsqueeze(-1) * attributes.unsqueeze(-2)).flatten(-2))
-    return torch.cat(powers, dim=-1)
+from rapidash.ops import gelu, tensor_powers
 
 
 class KernelBasis(nn.Module):
@@ -42,4 +33,4 @@ class KernelBasis(nn.Module):
     def forward(self, attributes: Float[Tensor, "*B A"]) -> Float[Tensor, "*B basis"]:
         """Values of all basis functions at the given attributes."""
         check_types("kernel basis", self.linear_1.weight, {"attributes": attributes})
-        return F.gelu(self.linear_2(F.gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))
+        return gelu(self.linear_2(gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))

@@ -20,9 +20,11 @@ from rapidash.ops._products import (
 from rapidash.ops.channel_mlp import channel_mlp
 from rapidash.ops.component_mlp import component_mlp
 from rapidash.ops.edge_conv import edge_conv
+from rapidash.ops.gelu import gelu
 from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
 from rapidash.ops.table_conv import Interpolation, KeptTable, interpolate_table, spline_coefficients, table_conv
+from rapidash.ops.tensor_powers import tensor_powers
 
 __all__ = [
     "Backend",
@@ -39,6 +41,7 @@ __all__ = [
     "counted_flops",
     "edge_conv",
     "flop_formulas",
+    "gelu",
     "has_float32_products",
     "interpolate_table",
     "linear",
@@ -54,6 +57,7 @@ __all__ = [
     "spherical_conv",
     "spline_coefficients",
     "table_conv",
+    "tensor_powers",
     "uncounted_operations",
     "use_products",
 ]

@@ -28,13 +28,13 @@ class DirectOp:
         self._function: Any = None
 
     def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """As that of `torch.library.custom_op`."""
+        """As that of `torch.library.custom_op`; a list of outputs has one gradient there, a list, and here many."""
         self.op.register_autograd(backward, setup_context=setup_context)
 
         def forward(ctx: Any, *args: Any) -> Any:
             output = self.implementation(*args)
             setup_context(ctx, args, output)
-            return output
+            return tuple(output) if isinstance(output, list) else output  # no output of a list would have a graph
 
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
         self._function = type("DirectOpFunction", (torch.autograd.Function,), methods)

@@ -102,8 +102,9 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
     A multiplication with its addition counts 2, as for the matrix products that torch counts; what costs a number per
     feature and not per product (norms, activations) counts nothing there and here. Definitions, which run where a
     kernel cannot, are made of operations of torch: of those it counts the matrix products. The definitions of
-    ``edge_conv`` and ``table_conv`` have none. They run where a gradient is differentiated again (forces that are
-    trained), and where a backend is missing; these, and forward mode, count nothing: `uncounted_operations` names them.
+    ``edge_conv`` and ``table_conv`` have none. They run where a backend is missing, and where a gradient is
+    differentiated again for which there is no kernel: of a table, on a GPU, and twice again; these, and forward mode,
+    count nothing: `uncounted_operations` names them.
     """
     from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
@@ -111,6 +112,8 @@ def flop_formulas() -> dict[Any, Callable[..., int]]:
     formulas: dict[Any, Callable[..., int]] = {
         ops.channel_mlp: _channel_mlp,
         ops.channel_mlp_backward: _channel_mlp_backward,
+        ops.channel_mlp_second: _channel_mlp_second,
+        ops.edge_conv_second_numba: _edge_conv_second,
         ops.component_mlp: _component_mlp,
         ops.component_mlp_backward: _component_mlp_backward,
         ops.spherical_conv: lambda x, kernel, **_: _spherical_conv(x, kernel),
@@ -155,6 +158,13 @@ def _edge_conv_backward(grad: Shape, x: Shape, kernel: Shape, *rest: Any, **_: A
     return 2 * prod(kernel) * (1 + bool(needs[0]))
 
 
+def _edge_conv_second(by_x: Shape | None, by_kernel: Shape | None, by_weight: Shape | None, grad: Shape, x: Shape,
+                      kernel: Shape, *rest: Any, **_: Any) -> int:  # fmt: skip
+    """Of a product of three: two terms of the gradient, and one of each factor that is asked for."""
+    needs = rest[-1]
+    return 2 * prod(kernel) * (3 + bool(needs[0]))
+
+
 def _table_conv(x: Shape, table: Shape, coords: Shape, *rest: Any, **_: Any) -> int:
     """The kernel from the nodes around every coordinate, and then as `_edge_conv`."""
     return 2 * prod(coords[:2]) * x[2] * (_nodes(coords, rest[-1]) + 1)
@@ -184,10 +194,19 @@ def _channel_mlp(x: Shape, residual: Shape | None, weight: Shape, bias: Shape, w
 
 
 def _channel_mlp_backward(grad: Shape, x: Shape, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
-                          b2: Shape, scale: Shape | None, kept: Shape, *_: Any, **__: Any) -> int:  # fmt: skip
-    """The gradients of both products by their inputs and weights; the first product again where it was not kept."""
+                          b2: Shape, scale: Shape | None, kept: Shape, needs: Sequence[bool], *_: Any,
+                          **__: Any) -> int:  # fmt: skip
+    """The gradients of both products by their inputs and, if asked, weights; the first one again if it was not kept."""
     again = 0 if kept[0] else prod(w1)
-    return 2 * x[0] * (2 * prod(w1) + 2 * prod(w2) + again)
+    of_weights = bool(needs[1]) * (prod(w1) + prod(w2))
+    return 2 * x[0] * (prod(w2) + bool(needs[0]) * prod(w1) + of_weights + again)
+
+
+def _channel_mlp_second(by_x: Shape, grad: Shape, x: Shape, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,
+                        b2: Shape, scale: Shape | None, kept: Shape, *_: Any, **__: Any) -> int:  # fmt: skip
+    """The gradient of x again (two products), through it to what it was made of (three), and three of the weights."""
+    again = 0 if kept[0] else prod(w1)
+    return 2 * x[0] * (5 * prod(w1) + 3 * prod(w2) + again)
 
 
 def _component_mlp(x: Shape, residual: Shape | None, weight: Shape, bias: Shape, w1: Shape, b1: Shape, w2: Shape,

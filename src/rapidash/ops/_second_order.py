@@ -27,7 +27,7 @@ def partial_gradients(
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        aliases = [t if t is None or not need else t.view_as(t) for t, need in zip(inputs, needs, strict=True)]
+        aliases = _aliases(inputs, needs)
         wanted = [alias for alias, need in zip(aliases, needs, strict=True) if alias is not None and need]
         if not wanted:
             return [None] * len(inputs)
@@ -35,9 +35,51 @@ def partial_gradients(
     return [next(found) if need else None for need in needs]
 
 
-def needs_definition(grad: Tensor) -> bool:
-    """Whether an op must take its gradient from the definition.
+def second_gradients(
+    definition: Callable[..., Tensor],
+    inputs: Sequence[Tensor | None],
+    grad: Tensor,
+    moved: Sequence[Tensor | None],
+    needs: Sequence[bool],
+) -> list[Tensor | None]:
+    """Vector-Jacobian products of `partial_gradients`: of ``grad``, then of every input; None where none is needed.
 
-    A derivative may follow, or ``grad`` is batched or a dual number, whose tangent custom ops drop in silence.
+    They have a graph where gradients are enabled, and are partial as those are.
+
+    Args:
+        definition, inputs, grad: as there.
+        moved: for every input the factor of its gradient, None where that was not used.
+        needs: whether ``grad`` and each input need one.
     """
-    return torch.is_grad_enabled() or is_batched(grad) or has_tangent(grad)
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        every = grad, *inputs
+        given = _aliases(every, [tensor is not None and tensor.requires_grad for tensor in every])
+        pairs = [
+            (t, factor) for t, factor in zip(given[1:], moved, strict=True) if t is not None and factor is not None
+        ]
+        wanted = [t for t, need in zip(given, needs, strict=True) if t is not None and need]
+        if not pairs or not wanted:
+            return [None] * len(needs)
+        by = [t for t, _ in pairs]
+        first = torch.autograd.grad(definition(*given[1:]), by, given[0], create_graph=True, materialize_grads=True)
+        used = [(value, factor) for value, (_, factor) in zip(first, pairs, strict=True) if value.requires_grad]
+        if not used:
+            return [None] * len(needs)
+        values, factors = zip(*used, strict=True)
+        found = iter(torch.autograd.grad(values, wanted, factors, create_graph=create_graph, allow_unused=True))
+    return [next(found) if need else None for need in needs]
+
+
+def _aliases(inputs: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tensor | None]:
+    return [t if t is None or not need else t.view_as(t) for t, need in zip(inputs, needs, strict=True)]
+
+
+def has_no_kernel(*grads: Tensor | None) -> bool:
+    """Whether gradients are batched or dual numbers, whose tangents custom ops drop in silence: the definition runs."""
+    return is_batched(*grads) or has_tangent(*grads)
+
+
+def needs_definition(*grads: Tensor | None) -> bool:
+    """Whether an op must take its gradient from the definition: `has_no_kernel`, or a derivative may follow."""
+    return torch.is_grad_enabled() or has_no_kernel(*grads)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rapidash.methods import ParamGroup
 from rapidash.train._config import TrainConfig
+from rapidash.train._muon import StackedMuon
 
 _HIDDEN_WIDTH = 16
 
@@ -69,7 +70,7 @@ def build_optimizers(
     optimizers: list[torch.optim.Optimizer] = []
     if chosen:
         rate, decay = config.learning_rate, config.weight_decay
-        optimizers.append(torch.optim.Muon(chosen, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(StackedMuon(chosen, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     if rest:
         groups = parameter_groups(rest, config.weight_decay)
         optimizers.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))

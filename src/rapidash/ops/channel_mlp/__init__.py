@@ -10,9 +10,11 @@ from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual, tracks_gradients
 from rapidash.ops._products import chosen_products
-from rapidash.ops._second_order import needs_definition, partial_gradients
+from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
+from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
 from rapidash.ops.channel_mlp._jvp import channel_mlp_jvp
+from rapidash.ops.channel_mlp._second import channel_mlp_second
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 
 __all__ = ["channel_mlp"]
@@ -49,8 +51,8 @@ def channel_mlp(
         backend: "reference" is the definition. Every other name runs the one fused implementation, since its matrix
             products are torch's on every device. Under autocast and transforms of torch.func the definition runs.
 
-    Differentiable to any order (from the second on by the definition), and in forward mode (by the parameters: the
-    definition). The same bits in every run on the CPU.
+    Differentiable to any order (the second one by the definition but for that of x, the third on by it), and in forward
+    mode (by the parameters: the definition). The same bits in every run on the CPU.
     Raises: ValueError for shapes or dtypes that do not fit, or an unknown backend.
     """
     check_backend(backend)
@@ -173,9 +175,10 @@ def _fake_backward(
     needs: list[bool],
     kind: str,
 ) -> list[Tensor]:
-    like = [torch.empty_like(tensor) for tensor in (norm_weight, norm_bias, w1, b1, w2, b2)]
-    grad_x = torch.empty_like(x) if needs[0] else x.new_empty(0)
-    return [grad_x, *like, x.new_empty(0) if scale is None else torch.empty_like(scale)]
+    parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
+    wanted = [needs[0], *(needs[1] and tensor is not None for tensor in parameters)]
+    pairs = zip((x, *parameters), wanted, strict=True)
+    return [torch.empty_like(t) if want and t is not None else x.new_empty(0) for t, want in pairs]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -189,14 +192,83 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     if grad is None:
         return (None,) * 11
     *inputs, kept = ctx.saved_tensors
-    needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
-    grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
-    if needs_definition(grad):
-        grads = partial_gradients(lambda x, *rest: channel_mlp_reference(x, None, *rest), inputs, needs, grad)
+    wanted = wanted_gradients(ctx)
+    needs = [wanted[0], *wanted[2:9]]
+    grad_residual = grad if ctx.has_residual and wanted[1] else None
+    may_follow = torch.is_grad_enabled() and (any(needs[1:]) or ctx.kind == "bfloat16")
+    if has_no_kernel(grad) or may_follow:
+        grads = partial_gradients(_definition, inputs, needs, grad)
     else:
-        grads = _backward(grad.contiguous(), *inputs, kept, [needs[0], any(needs[1:])], ctx.kind)
+        grads = _backward(grad.contiguous(), *inputs, kept.detach(), [needs[0], any(needs[1:])], ctx.kind)
         grads = [g if need else None for g, need in zip(grads, needs, strict=True)]
     return grads[0], grad_residual, *grads[1:], None, None
 
 
+def _definition(x: Tensor, *parameters: Any) -> Tensor:
+    return channel_mlp_reference(x, None, *parameters)
+
+
 _forward.register_autograd(_vector_jacobian, setup_context=_setup_context)
+
+
+@direct_op("rapidash::channel_mlp_second")
+def _second(
+    by_x: Tensor,
+    grad: Tensor,
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    kept: Tensor,
+    kind: str,
+) -> list[Tensor]:
+    return channel_mlp_second(by_x, grad, x, norm_weight, norm_bias, w1, b1, w2, b2, scale, kept, kind)
+
+
+@_second.register_fake
+def _fake_second(
+    by_x: Tensor,
+    grad: Tensor,
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    scale: Tensor | None,
+    kept: Tensor,
+    kind: str,
+) -> list[Tensor]:
+    like = [torch.empty_like(tensor) for tensor in (grad, x, norm_weight, norm_bias, w1, b1, w2)]
+    return [*like, x.new_empty(0) if scale is None else torch.empty_like(scale)]
+
+
+def _setup_second(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    *tensors, _, ctx.kind = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _second_vector_jacobian(ctx: Any, *moved: Any) -> tuple[Tensor | None, ...]:
+    """The gradients of the gradients: by the kernel where only that of x was used, as it is for forces."""
+    by_x, *others = moved[0] if isinstance(moved[0], list | tuple) else moved
+    grad, *inputs, kept = ctx.saved_tensors
+    needs = wanted_gradients(ctx)[:9]
+    if needs_definition(by_x, *others) or any(other is not None for other in others):
+        factors = by_x, *others[: len(inputs) - 1]
+        found = second_gradients(_definition, inputs, grad, factors, needs)
+    elif by_x is None:
+        found = [None] * 9
+    else:
+        computed = _second(by_x.contiguous(), grad, *inputs, kept, ctx.kind)
+        computed.insert(7, None)  # the gradient of x does not depend on b2
+        found = [g if need else None for g, need in zip(computed, needs, strict=True)]
+    return *found, None, None, None
+
+
+_backward.register_autograd(_second_vector_jacobian, setup_context=_setup_second)

@@ -114,9 +114,10 @@ def channel_mlp_backward(
     for_x, for_parameters = needs
     scaled_w2, _ = scaled(w2, b2, scale)
     of_norm = NormGradients(x, norm_weight, norm_bias, for_x, for_parameters)
-    grad_w1_transposed, grad_b1 = w1.new_zeros(*w1.T.shape), torch.zeros_like(b1)
-    grad_w2, grad_b2 = torch.zeros_like(w2), torch.zeros_like(b2)
-    ones = x.new_ones(len(x))
+    grad_w1_transposed, grad_b1, grad_w2, grad_b2 = (
+        x.new_zeros(t.shape if for_parameters else 0) for t in (w1.T, b1, w2, b2)
+    )
+    ones = x.new_ones(len(x) if for_parameters else 0)
     before, after = _scratch(x, len(w1), 2)
     recomputed = before if len(kept) else x.new_empty(before.shape)
     narrow = x.new_empty(len(before), x.shape[1])
@@ -125,17 +126,19 @@ def channel_mlp_backward(
         size = rows.stop - rows.start
         normalized, mean, inverse = torch.native_layer_norm(x[rows], x.shape[1:], norm_weight, norm_bias, EPS)
         hidden = kept[rows] if len(kept) else _linear(normalized, w1, b1, products, recomputed[:size])
-        grad_rows, count = grad[rows], ones[rows]
+        grad_rows = grad[rows]
         grad_hidden = products.apply(grad_rows, scaled_w2.T, before[:size])
         activated = after[:size]
         grad_bias = _gelu_gradient(hidden, grad_hidden, activated)
         if for_parameters:
             grad_w2 = products.with_columns(grad_w2, grad_rows, activated)
-            grad_b2.addmv_(grad_rows.T, count)
+            grad_b2.addmv_(grad_rows.T, ones[rows])
             grad_w1_transposed = products.with_columns(grad_w1_transposed, normalized, grad_hidden)
             grad_b1 += grad_bias
         grad_normalized = products.apply(grad_hidden, w1.T, narrow[:size])
         of_norm.add(grad_normalized, rows, mean, inverse)
+    if not for_parameters:
+        return [of_norm.of_x, *(x.new_empty(0) for _ in range(7))]
     grad_w2, grad_b2, grad_scale = unscaled_gradients(grad_w2, grad_b2, w2, b2, scale)
     grad_w1 = grad_w1_transposed.T.contiguous()
     return [of_norm.of_x, of_norm.of_weight, of_norm.of_bias, grad_w1, grad_b1, grad_w2, grad_b2, grad_scale]

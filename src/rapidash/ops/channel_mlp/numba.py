@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region
 from rapidash.ops._simd import VECTOR_BYTES
-from rapidash.ops.channel_mlp._simd_gelu import gelu_gradient_vector, gelu_vector
+from rapidash.ops._simd_gelu import gelu_gradient_vector, gelu_vector
 
 LANES = VECTOR_BYTES // 4
 SERIAL_BELOW = 100_000  # elements under which starting threads costs more than it gains

@@ -12,6 +12,7 @@ from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, tracks_gradients
 from rapidash.ops._products import chosen_products
 from rapidash.ops._second_order import needs_definition, partial_gradients
+from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.component_mlp._fused import component_mlp_backward, component_mlp_forward
 from rapidash.ops.component_mlp.reference import component_mlp_reference
 
@@ -219,8 +220,9 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     if grad is None:
         return (None,) * 14
     *inputs, analysis, synthesis, kept = ctx.saved_tensors
-    needs = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:9]]
-    grad_residual = grad if ctx.has_residual and ctx.needs_input_grad[1] else None
+    wanted = wanted_gradients(ctx)
+    needs = [wanted[0], *wanted[2:9]]
+    grad_residual = grad if ctx.has_residual and wanted[1] else None
     if needs_definition(grad):
 
         def definition(x: Tensor, *parameters: Any) -> Tensor:
@@ -229,8 +231,8 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
 
         grads = partial_gradients(definition, inputs, needs, grad)
     else:
-        wanted = [needs[0], any(needs[1:])]
-        grads = _backward(grad.contiguous(), *inputs, analysis, synthesis, ctx.dims, kept, wanted, ctx.kind)
+        groups = [needs[0], any(needs[1:])]
+        grads = _backward(grad.contiguous(), *inputs, analysis, synthesis, ctx.dims, kept, groups, ctx.kind)
         grads = [g if need else None for g, need in zip(grads, needs, strict=True)]
     return grads[0], grad_residual, *grads[1:], None, None, None, None, None
 

@@ -20,7 +20,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from rapidash.ops._simd import Vectors
-from rapidash.ops.channel_mlp._simd_gelu import Gelu
+from rapidash.ops._simd_gelu import Gelu
 
 
 class _Code:

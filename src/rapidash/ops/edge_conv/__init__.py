@@ -4,15 +4,17 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.geometry import Graph
 from rapidash.ops._backend import Backend, select_backend
-from rapidash.ops._direct_op import direct_op
+from rapidash.ops._direct_op import DirectOp, direct_op
 from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals
-from rapidash.ops._second_order import needs_definition, partial_gradients
+from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
+from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.edge_conv.reference import edge_conv_reference
 
 __all__ = ["edge_conv"]
@@ -81,6 +83,7 @@ def _implementation(backend: str) -> ModuleType:
 
 def _register(backend: str) -> Any:
     """A torch op for one backend, with its fake implementation and gradients."""
+    has_second_gradients = backend == "numba"
 
     @direct_op(f"rapidash::edge_conv_{backend}")
     def forward(
@@ -142,9 +145,10 @@ def _register(backend: str) -> Any:
 
     def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
-        needs = [ctx.needs_input_grad[i] for i in (0, 1, 7)]
+        wanted = wanted_gradients(ctx)
+        needs = [wanted[i] for i in (0, 1, 7)]
         grads: list[Tensor | None]
-        if needs_definition(grad):
+        if has_no_kernel(grad) or (torch.is_grad_enabled() and not has_second_gradients):
 
             def definition(x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
                 return edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)
@@ -157,7 +161,75 @@ def _register(backend: str) -> Any:
         return grads[0], grads[1], None, None, None, None, None, grads[2]
 
     forward.register_autograd(vector_jacobian, setup_context=setup_context)
+    if has_second_gradients:
+        _register_second(backward)
     return forward
+
+
+def _register_second(backward: DirectOp) -> None:
+    """The gradients of the gradients, and of these by the definition."""
+
+    @direct_op("rapidash::edge_conv_second_numba")
+    def second(
+        by_x: Tensor | None,
+        by_kernel: Tensor | None,
+        by_weight: Tensor | None,
+        grad: Tensor,
+        x: Tensor,
+        kernel: Tensor,
+        source: Tensor,
+        target: Tensor,
+        row_ptr: Tensor,
+        edge_weight: Tensor | None,
+        needs: list[bool],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        from rapidash.ops.edge_conv.numba import edge_conv_second
+
+        moved = by_x, by_kernel, by_weight
+        return edge_conv_second(moved, grad, x, kernel, (source, target, row_ptr), edge_weight, needs)
+
+    @second.register_fake
+    def _(
+        by_x: Tensor | None,
+        by_kernel: Tensor | None,
+        by_weight: Tensor | None,
+        grad: Tensor,
+        x: Tensor,
+        kernel: Tensor,
+        source: Tensor,
+        target: Tensor,
+        row_ptr: Tensor,
+        edge_weight: Tensor | None,
+        needs: list[bool],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        of_kernel, of_weight = kernel.shape if needs[0] else (0,), source.shape if needs[1] else (0,)
+        return x.new_empty(grad.shape), x.new_empty(x.shape), x.new_empty(of_kernel), x.new_empty(of_weight)
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, _ = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+
+    def vector_jacobian(
+        ctx: Any, by_x: Tensor | None, by_kernel: Tensor | None, by_weight: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        grad, x, kernel, source, target, row_ptr, _, _, edge_weight = ctx.saved_tensors
+        moved = by_x, by_kernel, by_weight
+        wanted = wanted_gradients(ctx)
+        needs = [wanted[i] for i in (0, 1, 2, 8)]
+        grads: list[Tensor | None]
+        if needs_definition(*moved):
+
+            def definition(x: Tensor, kernel: Tensor, edge_weight: Tensor | None) -> Tensor:
+                return edge_conv_reference(x, kernel, source, target, grad.shape[0], edge_weight=edge_weight)
+
+            grads = second_gradients(definition, (x, kernel, edge_weight), grad, moved, needs)
+        else:
+            computed = second(*moved, grad, x, kernel, source, target, row_ptr, edge_weight, needs[2:])
+            grads = [g if need else None for g, need in zip(computed, needs, strict=True)]
+        return *grads[:3], None, None, None, None, None, grads[3], None
+
+    backward.register_autograd(vector_jacobian, setup_context=setup_context)
 
 
 _OPS = {backend: _register(backend) for backend in ("numba", "triton")}

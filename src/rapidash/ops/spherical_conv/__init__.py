@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rapidash.ops._backend import Backend, select_backend
-from rapidash.ops._batching import is_batched
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual
-from rapidash.ops._second_order import partial_gradients
+from rapidash.ops._second_order import has_no_kernel, partial_gradients, second_gradients
+from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.spherical_conv.reference import spherical_conv_reference
 
 __all__ = ["spherical_conv"]
@@ -27,8 +27,8 @@ def spherical_conv(
         backend: "auto", or "reference", "numba", "triton", which then run or raise. "triton", for the tensors that
             Triton kernels take, is torch's batched matrix product: on a GPU a kernel of its own has nothing to gain.
 
-    Differentiable to any order (from the second on by the definition), in forward mode too. The same bits in every run
-    with the same number of threads on the CPU.
+    Differentiable to any order, its gradients being such convolutions in turn, and in forward mode. The same bits in
+    every run with the same number of threads on the CPU.
 
     Raises: ValueError for shapes that do not fit or an unknown backend; RuntimeError if the named one cannot run.
     """
@@ -82,15 +82,41 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> N
 
 def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, kernel = ctx.saved_tensors
-    if is_batched(grad) or has_tangent(grad):  # the older vmap has no rule for einsum, but for its parts
-        needs = ctx.needs_input_grad
+    needs = wanted_gradients(ctx)
+    if has_no_kernel(grad):  # the older vmap has no rule for a custom op, but for the parts of einsum
         grad_x, grad_kernel = partial_gradients(spherical_conv_reference, (x, kernel), needs, grad)
         return grad_x, grad_kernel
-    if torch.is_grad_enabled():  # the gradients are two more of these convolutions, and differentiable in turn
-        grad_x = torch.einsum("bac,nbc->nac", kernel, grad) / x.shape[1]
-        return grad_x, torch.einsum("nac,nbc->bac", x, grad) / x.shape[1]
     grad_x, grad_kernel = _backward(grad, x, kernel)
-    return grad_x, grad_kernel
+    return grad_x if needs[0] else None, grad_kernel if needs[1] else None
 
 
 _forward.register_autograd(_vector_jacobian, setup_context=_setup_context)
+
+
+def _setup_second(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs)
+    ctx.set_materialize_grads(False)
+
+
+def _second(ctx: Any, by_x: Tensor | None, by_kernel: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Of a trilinear function B(grad, x, kernel): B(grad, by_x, kernel) + B(grad, x, by_kernel) by its arguments."""
+    grad, x, kernel = ctx.saved_tensors
+    needs = wanted_gradients(ctx)
+    if has_no_kernel(by_x, by_kernel):
+        moved = by_x, by_kernel
+        return tuple(second_gradients(spherical_conv_reference, (x, kernel), grad, moved, needs))
+    terms = [
+        _forward(*pair) for pair in ((by_x, kernel), (x, by_kernel)) if pair[0] is not None and pair[1] is not None
+    ]
+    of_grad = sum(terms[1:], start=terms[0]) if needs[0] and terms else None
+    if by_x is None and by_kernel is None:
+        return None, None, None
+    of_x, of_kernel = _backward(
+        grad,
+        torch.zeros_like(x) if by_x is None else by_x,
+        torch.zeros_like(kernel) if by_kernel is None else by_kernel,
+    )
+    return of_grad, of_x if needs[1] else None, of_kernel if needs[2] else None
+
+
+_backward.register_autograd(_second, setup_context=_setup_second)

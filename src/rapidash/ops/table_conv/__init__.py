@@ -15,6 +15,7 @@ from rapidash.ops._direct_op import direct_op
 from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals, tracks_gradients
 from rapidash.ops._second_order import needs_definition, partial_gradients
+from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.table_conv._kept import KeptTable
 from rapidash.ops.table_conv.reference import (
     Interpolation,
@@ -187,7 +188,8 @@ def _register(backend: str) -> Any:
 
     def vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, table, coords, source, target, row_ptr, order, col_ptr, edge_weight = ctx.saved_tensors
-        needs = [ctx.needs_input_grad[i] for i in (0, 1, 2, 8)]
+        wanted = wanted_gradients(ctx)
+        needs = [wanted[i] for i in (0, 1, 2, 8)]
         if needs_definition(grad):
 
             def definition(x: Tensor, table: Tensor, coords: Tensor, weight: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
-"""The exact GELU and its derivative on vectors of float32, as instructions: see `rapidash.ops._simd`.
+"""The exact GELU and its derivatives on vectors of float32, as instructions: see `rapidash.ops._simd`.
 
-Both need the normal distribution's tail, T(a) = P(X > a) = exp(-a^2 / 2) W(a), of a = |z|:
-GELU(z) = max(z, 0) - a T(a), and GELU'(z) = 1/2 + sign(z) (1/2 - T(a) + a exp(-a^2 / 2) / sqrt(2 pi)).
+They need the normal distribution's tail, T(a) = P(X > a) = exp(-a^2 / 2) W(a), of a = |z|:
+GELU(z) = max(z, 0) - a T(a), GELU'(z) = 1/2 + sign(z) (1/2 - T(a) + a exp(-a^2 / 2) / sqrt(2 pi)),
+and GELU''(z) = (2 - a^2) exp(-a^2 / 2) / sqrt(2 pi).
 W is a polynomial on [0, 6] (constant above, where T < 1e-9), its coefficients fitted for T to 1e-7. The exponential is
 2^n times a polynomial. The error, some 3e-7, is below that of 1 + erf in float32.
 """
@@ -56,6 +57,12 @@ class Gelu:
         odd = self.vectors.fma(self.size, density, self.builder.fsub(half, self.tail))
         sign = self.builder.and_(self._bits(self.z), self._integer(SIGN))
         return self.builder.fadd(half, self._from_bits(self.builder.xor(self._bits(odd), sign)))
+
+    def curvature(self) -> Any:
+        """GELU''(z)."""
+        density = self.vectors.mul(self.bell, self._constant(1 / sqrt(2 * pi)))
+        square = self.vectors.mul(self.size, self.size)
+        return self.vectors.mul(density, self.builder.fsub(self._constant(2.0), square))
 
     def _bits(self, vector: Any) -> Any:
         return self.builder.bitcast(vector, self.integers)
@@ -126,3 +133,33 @@ def gelu_gradient_vector(typing: Any, hidden: Any, grad: Any, activated: Any, su
         return context.get_dummy_value()
 
     return types.void(hidden, grad, activated, sums, at, at_sums), generate
+
+
+@intrinsic
+def gelu_slope_vector(typing: Any, x: Any, grad: Any, out: Any, at: Any) -> Any:
+    """out = grad * GELU'(x): one vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, grad, out, at = _pointers(context, builder, signature, args)
+        vectors = Vectors(builder, types.float32)
+        slope = Gelu(vectors, vectors.load(x, at)).slope()
+        vectors.store(vectors.mul(vectors.load(grad, at), slope), out, at)
+        return context.get_dummy_value()
+
+    return types.void(x, grad, out, at), generate
+
+
+@intrinsic
+def gelu_second_vector(typing: Any, x: Any, grad: Any, moved: Any, of_grad: Any, of_x: Any, at: Any) -> Any:
+    """of_grad = moved * GELU'(x), of_x = moved * grad * GELU''(x): one vector; read before they are written."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, grad, moved, of_grad, of_x, at = _pointers(context, builder, signature, args)
+        vectors = Vectors(builder, types.float32)
+        gelu = Gelu(vectors, vectors.load(x, at))
+        grad, moved = vectors.load(grad, at), vectors.load(moved, at)
+        vectors.store(vectors.mul(moved, gelu.slope()), of_grad, at)
+        vectors.store(vectors.mul(vectors.mul(moved, grad), gelu.curvature()), of_x, at)
+        return context.get_dummy_value()
+
+    return types.void(x, grad, moved, of_grad, of_x, at), generate
