@@ -1,5 +1,6 @@
 """Forces by every backend, kernel and precision: the gradient of the energy, with a symmetric Jacobian."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ MODES = [
     for kernel, interpolation in (("exact", "linear"), ("tabulated", "linear"), ("tabulated", "cubic"))
     for backend in ("auto", "reference")
 ] + [{"space": "R3xS2", "orientation_mlp": maps, "channels": 16} for maps in ("bandlimited", "irreps")]
+
+
+@pytest.fixture(autouse=True)
+def fused_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These networks are so small that their channel MLPs would be left to torch."""
+    monkeypatch.setattr(sys.modules["rapidash.ops.channel_mlp"], "FEW", 0)
 
 
 def network(**changes: Any) -> Rapidash:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rapidash.ops import channel_mlp
+from rapidash.ops import channel_mlp, use_products
 from rapidash.ops.channel_mlp.numba import add_bias_gelu, gelu_gradient
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 from tests.ops._support import TOLERANCE, assert_parity, leaf
@@ -163,6 +163,17 @@ def test_what_is_kept_for_the_backward_pass() -> None:
     assert kept_bytes(partial(channel_mlp, recompute=True), tensors) == 0
     assert kept_bytes(channel_mlp, tensors) == 100 * 64 * 4
     assert kept_bytes(channel_mlp_reference, tensors) > 2 * 100 * 64 * 4
+
+
+def test_few_activations_with_gradients_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to 2^15, as what is kept tells; not where memory is to be saved, nor where operands are rounded."""
+    monkeypatch.undo()
+    few, more = (inputs((rows,), 16, 64, 16, residual=True, scale=True, dtype=torch.float32) for rows in (512, 513))
+    assert kept_bytes(channel_mlp, few) == kept_bytes(channel_mlp_reference, few)
+    assert kept_bytes(channel_mlp, more) == 513 * 64 * 4
+    assert kept_bytes(partial(channel_mlp, recompute=True), few) == 0
+    with use_products("bfloat16"):
+        assert kept_bytes(channel_mlp, few) == 512 * 64 * 4
 
 
 def test_two_runs_give_the_same_bits() -> None:

@@ -19,6 +19,9 @@ from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 
 __all__ = ["channel_mlp"]
 
+FEW = 2**15
+"""Hidden activations up to which torch's own operations, whose gradients are called from C++, take less time."""
+
 
 def channel_mlp(
     x: Float[Tensor, "*points C"],
@@ -36,7 +39,8 @@ def channel_mlp(
 ) -> Float[Tensor, "*points C2"]:
     r"""residual + scale * (W2 GELU(W1 LayerNorm(x) + b1) + b2), with the exact GELU and eps = 1e-5.
 
-    Of all activations only x and the pre-activations (H per point) are kept for the backward pass; the rest is computed
+    Where gradients may follow, and there are at most `FEW` hidden activations, it is torch's operations. Else, of all
+    activations only x and the pre-activations (H per point) are kept for the backward pass; the rest is computed
     again there, in chunks of points that stay in the cache, with the matrix products of torch.
 
     Args:
@@ -68,6 +72,8 @@ def channel_mlp(
         dual = join_dual(channel_mlp_jvp(split_dual(rows), added, *parameters))
         return dual.view(*x.shape[:-1], len(w2))
     keep = not recompute and tracks_gradients(x, *parameters)
+    if keep and len(rows) * len(w1) <= FEW and chosen_products() != "bfloat16":
+        return channel_mlp_reference(x, residual, *parameters)
     out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
 
