@@ -165,6 +165,13 @@ def _statistics(summary: StudySummary) -> str:
 PRODUCTS = {"torch": "PyTorch's default", "onednn": "oneDNN"}
 
 
+def _products(run: Run) -> str:
+    """The matrix products of a run in words; nothing where its record does not say them."""
+    kind = run.text("products")
+    is_mixed = kind == "bfloat16" and "torch" in (run.get("products_made") or ())
+    return f"{PRODUCTS.get(kind, kind)}{' (some of float32)' * is_mixed}"
+
+
 def _machine(done: Sequence[Run]) -> str:
     devices, threads = _texts(done, "device"), _texts(done, "threads")
     versions = [
@@ -177,8 +184,8 @@ def _machine(done: Sequence[Run]) -> str:
     parts = [f"on {fmt.listed(devices)}"] if devices else []
     if threads:
         parts.append(f"with {fmt.listed(threads)} {'thread' if threads == ['1'] else 'threads'} per run")
-    if products := _texts(done, "products"):
-        parts.append(f"with matrix products of {fmt.listed([PRODUCTS.get(name, name) for name in products])}")
+    if products := [words for words in dict.fromkeys(map(_products, done)) if words]:
+        parts.append(f"with matrix products of {fmt.listed(products)}")
     exact = [run for run in done if run.text("products") != "bfloat16"]
     if (error := max((run.number("product_error") or 0.0 for run in exact), default=0.0)) > _FLOAT32_ERROR:
         parts.append(f"whose operands a flag of torch rounded (relative error {error:.1e})")
