@@ -24,6 +24,24 @@ def test_the_text_is_valid_and_holds_every_variant_and_where_it_comes_from(
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("added", "command"),
+    [
+        ({}, "nbody"),
+        ({"name": ""}, "nbody"),
+        ({"name": "pairs"}, "pairs"),
+        ({"name": "pairs", "setting": "full"}, "pairs --full"),
+    ],
+)
+def test_the_command_is_that_of_the_study_or_of_its_task(
+    write_study: WriteStudy, tmp_path: Path, added: dict[str, str], command: str
+) -> None:
+    """Earlier folders do not know the name of their study."""
+    records, design = make_study()
+    path, _ = publish(write_study(records, design | added), tmp_path / "table.rst")
+    assert f":Command: ``rapidash study {command}``\n" in path.read_text()
+
+
 def test_runs_without_a_result_are_counted(write_study: WriteStudy, tmp_path: Path) -> None:
     failed = make_record("E(3) on R3", 1) | {"status": "failed", "test_error": None}
     path, _ = publish(write_study([make_record("E(3) on R3", 0), failed]), tmp_path / "table.rst")

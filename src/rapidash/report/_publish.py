@@ -47,7 +47,8 @@ def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``.
         path: the ``.rst`` file; the figure takes its name.
-        command: what to type to run the study again; None: the plain command of the task and its setting.
+        command: what to type to run the study again; None: the plain command of the study and its setting, of the task
+            where ``study.json`` has no name of the study.
     Returns: paths of the text and of the figure.
     Raises: ValueError for another ending than ``.rst``, or if no run has a finite test error; FileNotFoundError if
         ``study_dir`` is no study; ImportError if matplotlib is missing.
@@ -168,7 +169,7 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         return values("config", "train", name)
 
     full = " --full" if str(summary.study.design.get("setting")).startswith("full") else ""
-    command = command or f"rapidash study {summary.study.task}{full}"
+    command = command or f"rapidash study {summary.study.design.get('name') or summary.study.task}{full}"
     total = sum(run.number("seconds") or 0.0 for run in done)
     options = summary.study.design.get("task_options") or {}
     cost = (
