@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rapidash.ops._probe import (
-    LARGEST_ERROR,
+    LARGEST_FLOAT32_ERROR,
     ProductKind,
     ProductLibrary,
     bfloat16_product,
@@ -159,7 +159,7 @@ def product_error(kind: ProductKind, like: Tensor) -> float:
 def check_float32(kind: ProductKind, like: Tensor) -> float:
     """The `product_error` of products that should be of float32; warns where flags of torch round their operands."""
     error = product_error(kind, like)
-    if kind != "bfloat16" and like.dtype == torch.float32 and not error <= LARGEST_ERROR:
+    if kind != "bfloat16" and like.dtype == torch.float32 and not error <= LARGEST_FLOAT32_ERROR:
         warnings.warn(
             f"a flag of torch rounds the operands of float32 products in this process (relative error {error:.1e}), so "
             "this is not float32: torch.set_float32_matmul_precision('highest') takes the flag back, and "
@@ -191,7 +191,7 @@ def has_float32_products(like: Tensor) -> bool:
         like: a tensor on the device that is meant.
     """
     like = like.detach().float()
-    return all(product_error(kind, like) <= LARGEST_ERROR for kind in {"torch", _library()})
+    return all(product_error(kind, like) <= LARGEST_FLOAT32_ERROR for kind in {"torch", _library()})
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
