@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
-from rapidash.ops._backend import HAS_NUMBA
+from rapidash._compilers import HAS_NUMBA
 from rapidash.ops._mlp_gradients import NormGradients, scaled, unscaled_gradients
 from rapidash.ops._products import Products, is_small_product, note_products, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.ops._backend import HAS_NUMBA, Backend, check_backend, transform_obstacle
+from rapidash._compilers import HAS_NUMBA
+from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, tracks_gradients
 from rapidash.ops._products import chosen_products, note_products, products_made
