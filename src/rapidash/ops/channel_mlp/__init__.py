@@ -74,6 +74,7 @@ def channel_mlp(
         return dual.view(*x.shape[:-1], len(w2))
     keep = not recompute and tracks_gradients(x, *parameters)
     if keep and len(rows) * len(w1) <= FEW and chosen_products() != "bfloat16":
+        note_products("torch")
         return channel_mlp_reference(x, residual, *parameters)
     out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
