@@ -370,6 +370,22 @@ def test_data_are_read_from_the_folder_that_is_given(capsys) -> None:
     assert "--data: nowhere does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("always:precision")
+def test_a_prediction_that_rounds_nothing_although_asked_for_is_told(tmp_path: Path, capsys) -> None:
+    arrays = {"pos": np.random.default_rng(0).normal(size=(1, 5, 3)), "charge": np.ones((1, 5))}
+    np.savez("particles.npz", **arrays, vel=np.zeros((1, 5, 3)))
+    variants = get_design("nbody").variants[0], Variant("MLP", OrderedMLPConfig(num_points=5))
+    models = [get_task("nbody").build(variant).eval() for variant in variants]
+    trained = (TrainedModel("nbody", {}, variant, model) for variant, model in zip(variants, models, strict=True))
+    rounding, other = (str(one.save_pretrained(tmp_path / one.variant.name)) for one in trained)
+    words = "particles.npz", "--quiet", "--out", "out.npz", "--precision"
+    assert run("predict", rounding, *words, "bfloat16") == 0
+    assert run("predict", other, *words, "float32") == 0
+    assert "rounded nothing" not in capsys.readouterr().err
+    assert run("predict", other, *words, "bfloat16") == 0
+    assert "warning: precision='bfloat16' has rounded nothing" in capsys.readouterr().err
+
+
 def test_a_cloud_of_another_size_than_a_network_in_a_fixed_order_takes_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def differing_fields(design: StudyDesign) -> dict[str, set[str]]:
 @pytest.mark.parametrize(("task", "full"), EVERY_DESIGN)
 def test_design_loads_and_says_what_it_is(task: str, full: bool) -> None:
     design = get_design(task, full=full)
+    assert design.name == task
     assert design.task in TASKS
     of_a_paper = task in PAPERS
     assert task == design.task or task not in TASKS  # a study of a method or a paper has a name of its own

@@ -16,6 +16,7 @@ SOURCE = ROOT / "src" / "rapidash"
 
 SHARED = {  # at the root, for all
     "_allocation_limit",
+    "_compilers",
     "_deprecated",
     "_files",
     "_hub",
@@ -38,6 +39,7 @@ BELOW_ADVISE = {*BELOW_PREDICT, "predict", "scale", "study", "report"}
 BELOW_CLI = {*BELOW_ADVISE, "advise"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_allocation_limit": set(),
+    "_compilers": set(),
     "_deprecated": set(),
     "_files": set(),
     "_hub": set(),

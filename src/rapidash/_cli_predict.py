@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def predict(words: list[str]) -> int:
     """Apply a trained model to files."""
-    from rapidash.ops import products_of, use_products
+    from rapidash.ops import check_rounded, products_of, use_products
     from rapidash.predict import BadCloudError, TrainedModel, check_fit, check_format, check_place, default_place
     from rapidash.study import load_plugins
     from rapidash.train import find_device
@@ -38,7 +38,7 @@ def predict(words: list[str]) -> int:
     trained = TrainedModel.from_pretrained(options.checkpoint)
     trained.model.to(find_device(options.device))
     try:
-        with use_products(products_of(options.precision, trained.model)):
+        with use_products(products_of(options.precision, trained.model)) as products:
             made = trained.predict_files(
                 options.files,
                 category=options.category,
@@ -51,6 +51,8 @@ def predict(words: list[str]) -> int:
             )
     except BadCloudError as error:
         raise BadCloudError(error.name, error.problem, "--skip-bad") from error
+    if options.precision == "bfloat16":
+        check_rounded(products)
     for message in made.skipped:
         print(f"rapidash: skipped {message}", file=sys.stderr)
     out = made.write(place(made))

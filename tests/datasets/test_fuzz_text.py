@@ -1,18 +1,23 @@
 """Readers of text, meshes, motion and tables on damaged and hostile files: a result or a DataError, and little memory.
 
-Warnings are errors in these tests, so that sums that overflow are found too.
+A result is compared with what stands in the file by another route: no number in it is made up, whatever the damage,
+corners are vertices, bones keep their lengths. Warnings are errors in these tests, so that sums that overflow are found
+too.
 """
 
 import io
+import re
 import struct
 import tarfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +27,7 @@ from rapidash.datasets._acclaim import read_amc, read_asf
 from rapidash.datasets._meshes import Mesh, read_off, read_ply, sample_surface
 from rapidash.datasets._reading import DataError
 from rapidash.datasets._shapes import read_table
-from rapidash.datasets._text import read_listing
+from rapidash.datasets._text import is_number, read_listing
 from rapidash.datasets._xyz import read_sdf
 
 OFF = b"COFF # made up\n5 3 0\n0 0 0 1 1 1 1\n2 0 0 1 1 1 1\n2 2 0 1 1 1 1\n1 0.5 0 1 1 1 1\n0 2 0 1 1 1 1\n"
@@ -124,70 +129,173 @@ def qm9_csv() -> bytes:
     return "\n".join([f"mol_id,{COLUMNS.replace(' ', ',')}", *rows, ""]).encode()
 
 
-def sampled(mesh: Mesh) -> None:
+Values = np.ndarray[Any, Any]
+
+
+def names(content: bytes) -> Values:
+    """The words of a text, whatever its encoding."""
+    return np.array([*content.decode("utf-8", "replace").split(), *content.decode("latin1").split()])
+
+
+def numbers(words: Iterable[str]) -> Values:
+    """Those among the words that Python takes for a number, 1_0 for ten too."""
+    return np.array([float(word) for word in words if is_number(word)])
+
+
+def tokens(content: bytes) -> Values:
+    """The numbers of a text, between white space or commas; an exponent may be written as Mathematica does."""
+    return numbers(part for word in names(content) for part in word.replace("*^", "e").split(","))
+
+
+def columns(content: bytes) -> Values:
+    """The numbers in the three columns of ten characters with which the lines of an atom begin."""
+    lines = re.split(r"\r\n|\r|\n", content.decode("latin1"))
+    return numbers(line[start : start + 10] for line in lines for start in (0, 10, 20))
+
+
+def floats(content: bytes) -> Values:
+    """Four bytes at any place as a number, in both orders."""
+    found = [struct.unpack_from(f"{order}f", content, at) for at in range(len(content) - 3) for order in "<>"]
+    return np.array(found, dtype=np.float32).flatten()
+
+
+def atoms(content: bytes) -> Values:
+    """The numbers of a text, and those of the good files beside it."""
+    return np.concatenate([tokens(content), tokens(qm9_xyz(1))])
+
+
+def made_up(found: Values, known: Values) -> Values:
+    """The values of a result that the file does not have; numbers in float32, as data sets are, NaN as any other."""
+    if found.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            found, known = found.astype(np.float32).flatten(), known.astype(np.float32).flatten()
+    is_nan = found != found
+    return found[~np.isin(found, known) & ~(is_nan & bool((known != known).any()))]
+
+
+def vertices(mesh: Mesh) -> Values:
+    """Those of a mesh, whose corners are some of them."""
+    assert mesh.triangles.shape[1:] == (3,)
+    assert ((mesh.triangles >= 0) & (mesh.triangles < len(mesh.vertices))).all()
+    return mesh.vertices
+
+
+def off(path: Path) -> Values:
+    mesh = read_off(path)
+    found = vertices(mesh)
     with np.errstate(all="ignore"):  # of vertices near the largest number
-        sample_surface(mesh, 5, seeded(0))
+        points, normals = sample_surface(mesh, 5, seeded(0))
+        corners = found[mesh.triangles.flatten()]
+        slack = 1e-9 * np.abs(corners).max()
+        if slack < 1e90:
+            assert ((points >= corners.min(axis=0) - slack) & (points <= corners.max(axis=0) + slack)).all()
+            np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, rtol=1e-6)
+    return found
 
 
-def off(path: Path) -> None:
-    sampled(read_off(path))
+def asf(path: Path) -> Values:
+    """Where the root begins, and the unit of length; frames of bones are rotations."""
+    skeleton = read_asf(path)
+    for bone in skeleton.bones.values():
+        np.testing.assert_allclose(bone.frame @ bone.frame.T, np.eye(3), atol=1e-9)
+    return np.array([*skeleton.root_position, skeleton.length])
 
 
-def amc(path: Path) -> None:
+def amc(path: Path) -> Values:
+    """Where the root is; bones are as long as the skeleton says, 2 and 3, however they are turned."""
     path.with_name("good.asf").write_bytes(ASF)
-    read_amc(path, read_asf(path.with_name("good.asf")))
+    joints = read_amc(path, read_asf(path.with_name("good.asf")))
+    slack = 1e-9 + 1e-12 * np.abs(joints).max()
+    if slack < 1e90:
+        lengths = np.linalg.norm(np.diff(joints, axis=1), axis=2)
+        assert (np.abs(lengths - [2.0, 3.0]) < slack).all()
+    return joints[:, 0]
 
 
-def qm9(path: Path) -> None:
-    qm9_dataset("train", data_dir=path, on_error="skip", verify=False)
+def sdf(path: Path) -> Values:
+    entries = (entry for _, entry in read_sdf(path))
+    return np.concatenate([np.zeros((0, 3)), *(one.pos for one in entries if not isinstance(one, DataError))])
 
 
-def qm9_folder(path: Path) -> None:
+def positions(data: Any) -> Values:
+    """Those of a data set, all finite."""
+    pos: torch.Tensor = data.tensors["pos"]
+    assert bool(pos.isfinite().all())
+    return pos.numpy()
+
+
+def qm9(path: Path) -> Values:
+    return positions(qm9_dataset("train", data_dir=path, on_error="skip", verify=False))
+
+
+def qm9_folder(path: Path) -> Values:
     for number in range(2, 11):
         path.with_name(f"dsgdb9nsd_{number:06d}.xyz").write_bytes(qm9_xyz(number))
-    qm9_dataset("train", data_dir=path.parent, on_error="skip")
+    return positions(qm9_dataset("train", data_dir=path.parent, on_error="skip"))
 
 
-def qm9_beside(path: Path) -> None:
+def qm9_beside(path: Path) -> Values:
     for name, content in (("gdb9.sdf", qm9_sdf()), ("gdb9.sdf.csv", qm9_csv())):
         if path.name != name:
             path.with_name(name).write_bytes(content)
-    qm9_dataset("train", data_dir=path.parent, on_error="skip")
+    return positions(qm9_dataset("train", data_dir=path.parent, on_error="skip"))
 
 
-def qm7(path: Path) -> None:
+def qm7(path: Path) -> Values:
     for number in range(1, 11):
         path.with_name(f"{number:04d}.xyz").write_bytes(qm9_xyz(number))
-    qm7_dataset("train", data_dir=path.parent, on_error="skip")
+    return positions(qm7_dataset("train", data_dir=path.parent, on_error="skip"))
 
 
-def shapenet(path: Path) -> None:
+def shapenet(path: Path) -> Values:
     folder = path.parent / "train_test_split"
     folder.mkdir(exist_ok=True)
     (folder / "shuffled_train_file_list.json").write_bytes(path.read_bytes())
     (path.parent / "03001627").mkdir(exist_ok=True)
     np.savetxt(path.parent / "03001627" / "a.txt", [[0, 0, 1, 12], [1, 0, 0, 13]])
-    shapenet_part_dataset("train", data_dir=path.parent, on_error="skip")
+    return positions(shapenet_part_dataset("train", data_dir=path.parent, on_error="skip"))
 
 
-READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
-    "off": ("a.off", OFF, off),
-    "off, free": ("a.off", FREE, partial(read_off, needs_faces=False)),
-    "ply, text": ("a.ply", PLY, read_ply),
-    "ply, little": ("a.ply", binary_ply("<", "binary_little_endian"), read_ply),
-    "ply, big": ("a.ply", binary_ply(">", "binary_big_endian"), read_ply),
-    "asf": ("a.asf", ASF, read_asf),
-    "amc": ("a.amc", AMC, amc),
-    "sdf": ("a.sdf", SDF * 2, lambda path: list(read_sdf(path))),
-    "table": ("a.txt", b"# made up\n0.1,0.2,0.3\n0.4,0.5,0.6\n", partial(read_table, columns=3)),
-    "listing": ("a.txt", b"data/a.h5\ndata/b.h5\n", read_listing),
-    "qm9, xyz": ("dsgdb9nsd_000001.xyz", qm9_xyz(1), qm9_folder),
-    "qm9, tar": ("dsgdb9nsd.tar.gz", qm9_tar(), qm9),
-    "qm9, sdf": ("gdb9.sdf", qm9_sdf(), qm9_beside),
-    "qm9, csv": ("gdb9.sdf.csv", qm9_csv(), qm9_beside),
-    "qm9, left out": ("uncharacterized.txt", b"x\n3 C\n4 C\n", qm9_beside),
-    "qm7": ("hof_qm7.txt", b"".join(b"%04d.xyz -417.0 -418.9\n" % n for n in range(1, 11)), qm7),
-    "shapenet": ("a.json", b'["shape_data/03001627/a", "shape_data/03001627/b"]', shapenet),
+class Reader(NamedTuple):
+    """A file by its name with good content, how it is read, the values it must hold, and how many a good one has."""
+
+    name: str
+    good: bytes
+    read: Callable[[Path], Values]
+    known: Callable[[bytes], Values]
+    size: int
+
+
+READERS: dict[str, Reader] = {
+    "off": Reader("a.off", OFF, off, tokens, 15),
+    "off, free": Reader("a.off", FREE, lambda path: vertices(read_off(path, needs_faces=False)), tokens, 12),
+    "ply, text": Reader("a.ply", PLY, lambda path: vertices(read_ply(path)), tokens, 12),
+    "ply, little": Reader(
+        "a.ply", binary_ply("<", "binary_little_endian"), lambda path: vertices(read_ply(path)), floats, 12
+    ),
+    "ply, big": Reader(
+        "a.ply", binary_ply(">", "binary_big_endian"), lambda path: vertices(read_ply(path)), floats, 12
+    ),
+    "asf": Reader("a.asf", ASF, asf, tokens, 4),
+    "amc": Reader("a.amc", AMC, amc, tokens, 6),
+    "sdf": Reader("a.sdf", SDF * 2, sdf, columns, 12),
+    "table": Reader("a.txt", b"# made up\n0.1,0.2,0.3\n0.4,0.5,0.6\n", partial(read_table, columns=3), tokens, 6),
+    "listing": Reader("a.txt", b"data/a.h5\ndata/b.h5\n", lambda path: np.array(read_listing(path)), names, 2),
+    "qm9, xyz": Reader("dsgdb9nsd_000001.xyz", qm9_xyz(1), qm9_folder, atoms, 120),
+    "qm9, tar": Reader("dsgdb9nsd.tar.gz", qm9_tar(), qm9, lambda _: atoms(b""), 30),
+    "qm9, sdf": Reader("gdb9.sdf", qm9_sdf(), qm9_beside, columns, 120),
+    "qm9, csv": Reader("gdb9.sdf.csv", qm9_csv(), qm9_beside, lambda _: atoms(b""), 120),
+    "qm9, left out": Reader("uncharacterized.txt", b"x\n3 C\n4 C\n", qm9_beside, lambda _: atoms(b""), 90),
+    "qm7": Reader(
+        "hof_qm7.txt", b"".join(b"%04d.xyz -417.0 -418.9\n" % n for n in range(1, 11)), qm7, lambda _: atoms(b""), 120
+    ),
+    "shapenet": Reader(
+        "a.json",
+        b'["shape_data/03001627/a", "shape_data/03001627/b"]',
+        shapenet,
+        lambda _: np.array([0.5, -0.5, 0.0]) * 2**0.5,
+        6,
+    ),
 }
 HOSTILE = ["-1", "0", "3", "2147483648", "99999999999999999999", "9" * 5000, "1e999", "-1e308", "nan", "0,5", "1_0"]
 HOSTILE += [
@@ -238,25 +346,43 @@ def changed(good: bytes) -> st.SearchStrategy[bytes]:
 
 
 def check(folder: Path, reader: str, content: bytes) -> None:
-    name, _, read = READERS[reader]
+    """An error that says something, or values that stand in the file."""
+    name, _, read, known, _ = READERS[reader]
     (folder / name).write_bytes(content)
     try:
-        read(folder / name)
+        found = read(folder / name)
     except DataError as error:
         assert str(error)  # noqa: PT017 (a change may also be another good file)
+    else:
+        assert not len(made_up(found, known(content)))
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.filterwarnings("ignore:skipped:RuntimeWarning")
 def test_the_file_that_is_changed_is_good(tmp_path: Path, reader: str) -> None:
-    name, good, read = READERS[reader]
+    """It has as many values as were written, and no other."""
+    name, good, read, known, size = READERS[reader]
     (tmp_path / name).write_bytes(good)
-    read(tmp_path / name)
+    found = read(tmp_path / name)
+    assert found.size == size
+    assert not len(made_up(found, known(good)))
+
+
+def test_a_value_that_no_file_has_is_made_up() -> None:
+    """By hand: the check is seen to fail."""
+    content = b"0.5, 1e999 x1 2_0 nan\n"
+    nan = float("nan")
+    assert made_up(np.array([[0.5, 1.0], [20.0, np.inf]]), tokens(content)).tolist() == [1.0]
+    assert made_up(np.array([nan]), tokens(b"0.5")).size == 1
+    assert made_up(np.array([nan, 0.5]), tokens(content)).size == 0
+    assert made_up(np.array(["x1", "y"]), names(content)).tolist() == ["y"]
+    assert made_up(np.array([1.0, 2.0]), floats(b"?" + struct.pack(">f", 2.0))).tolist() == [1.0]
+    assert made_up(np.array([0.5, 0.25]), columns(b"       0.5      0.75")).tolist() == [0.25]
 
 
 def fuzz(folder: Path, reader: str, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, database=None, derandomize=True)
-    @given(content=changed(READERS[reader][1]))
+    @given(content=changed(READERS[reader].good))
     def run(content: bytes) -> None:
         check(folder, reader, content)
 
@@ -274,6 +400,15 @@ def test_a_damaged_file_is_an_error_that_says_so_or_another_file(tmp_path: Path,
 @pytest.mark.filterwarnings("ignore:skipped:RuntimeWarning")
 def test_many_damaged_files(tmp_path: Path, reader: str) -> None:
     fuzz(tmp_path, reader, 3000)
+
+
+def test_a_coordinate_beyond_all_numbers_is_one_molecule_less(tmp_path: Path) -> None:
+    """And no warning of NumPy about the distances of its atoms, two of which are as far away as the other."""
+    far = qm9_xyz(1).replace(b"1.5\t", b"9" * 400 + b"\t").replace(b"1.1\t", b"9" * 400 + b"\t")
+    (tmp_path / "dsgdb9nsd_000001.xyz").write_bytes(far)
+    with pytest.warns(RuntimeWarning, match=r"skipped 1 .*its positions are not finite"):
+        found = qm9_folder(tmp_path / "dsgdb9nsd_000001.xyz")
+    assert found.shape == (8 * 5 - 5, 3)
 
 
 HUGE = ["2147483648", "1000000000000", "9223372036854775807", "99999999999999999999", "9" * 5000]
@@ -302,8 +437,8 @@ HUGE = ["2147483648", "1000000000000", "9223372036854775807", "99999999999999999
 @pytest.mark.filterwarnings("ignore:skipped:RuntimeWarning")
 def test_a_huge_count_needs_no_memory(tmp_path: Path, reader: str, old: bytes, count: str) -> None:
     number = next(word for word in old.split() if word.isdigit())
-    content = READERS[reader][1].replace(old, old.replace(number, count.encode(), 1), 1)
-    assert content != READERS[reader][1]
+    content = READERS[reader].good.replace(old, old.replace(number, count.encode(), 1), 1)
+    assert content != READERS[reader].good
     tracemalloc.start()
     try:
         check(tmp_path, reader, content)
@@ -315,7 +450,7 @@ def test_a_huge_count_needs_no_memory(tmp_path: Path, reader: str, old: bytes, c
 @pytest.mark.parametrize("reader", [name for name in READERS if name not in ("qm9, tar", "shapenet")])
 @pytest.mark.filterwarnings("ignore:skipped:RuntimeWarning")
 def test_a_file_that_is_larger_than_the_memory_needs_little_of_it(tmp_path: Path, reader: str) -> None:
-    name, good, read = READERS[reader]
+    name, good, read, _, _ = READERS[reader]
     with (tmp_path / name).open("wb") as file:
         file.write(good)
         file.truncate(1 << 36)  # sparse: it needs no room on the disk

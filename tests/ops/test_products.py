@@ -3,7 +3,8 @@
 import json
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from rapidash.ops import (
     _probe,
     channel_mlp,
     check_float32,
+    check_rounded,
+    component_mlp,
     counted_flops,
     has_float32_products,
     linear,
@@ -381,3 +384,59 @@ def test_bfloat16_gains_where_it_is_clearly_faster_than_the_fastest(
     assert _probe.gains_by_bfloat16() is expected
     probe["bfloat16"]["error"] = 0.1
     assert not _probe.gains_by_bfloat16()
+
+
+def _mlp_inputs(*, hidden: int, requires_grad: bool = False) -> list[torch.Tensor]:
+    shapes = (40, 16), (40, 16), (16,), (16,), (hidden, 16), (hidden,), (16, hidden), (16,)
+    return [torch.ones(shape).requires_grad_(requires_grad) for shape in shapes]
+
+
+def _components(channels: int) -> list[torch.Tensor]:
+    """Of `component_mlp` with two parts of one component each."""
+    shapes = (3, 2, channels), (3, 2, channels), (channels,), (channels,), (2, channels, channels), (channels,)
+    shapes += (2, channels, channels), (channels,), (channels,)
+    return [*(torch.ones(shape) for shape in shapes), torch.eye(2), torch.eye(2)]
+
+
+def _second_derivative() -> None:
+    x, *rest = _mlp_inputs(hidden=32, requires_grad=True)
+    torch.autograd.grad(channel_mlp(x, *rest).sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize(
+    ("multiply", "expected"),
+    [
+        (lambda: channel_mlp(*_mlp_inputs(hidden=32)), {"bfloat16"}),
+        (lambda: channel_mlp(*_mlp_inputs(hidden=32), backend="reference"), {"torch"}),
+        (lambda: channel_mlp(*(tensor.double() for tensor in _mlp_inputs(hidden=32))), {"torch"}),
+        (_second_derivative, {"bfloat16", "torch"}),
+        (lambda: component_mlp(*_components(16), (1, 1)), {"bfloat16" if find_spec("numba") else "torch"}),
+        (lambda: component_mlp(*_components(12), (1, 1)), {"torch"}),
+        (lambda: torch.nn.Linear(2, 2)(torch.ones(2, 2)), set()),
+        (lambda: product_error("torch", torch.empty(0)), set()),
+    ],
+    ids=["compiled", "reference", "float64", "second derivative", "components", "12 channels", "no op", "check"],
+)
+def test_a_block_in_bfloat16_tells_what_was_really_made(multiply: Callable[[], object], expected: set[str]) -> None:
+    with use_products("bfloat16") as made:
+        with use_products("torch"):
+            channel_mlp(*_mlp_inputs(hidden=32))  # of another block
+        multiply()
+    assert made == expected
+    channel_mlp(*_mlp_inputs(hidden=32), backend="reference")
+    assert made == expected
+
+
+@needs_onednn
+def test_a_block_of_onednn_tells_which_products_were_too_small() -> None:
+    with use_products("onednn") as made:
+        channel_mlp(*_mlp_inputs(hidden=1024))
+        assert made == {"torch"}
+        channel_mlp(*_mlp_inputs(hidden=2048))  # 40 * 16 * 2048 multiplications, more than 2^20
+    assert made == {"onednn", "torch"}
+
+
+def test_only_bfloat16_that_was_made_passes_without_a_warning() -> None:
+    check_rounded({"torch", "bfloat16"})
+    with pytest.warns(UserWarning, match="has rounded nothing"):
+        check_rounded({"torch"})

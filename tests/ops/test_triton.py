@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from rapidash._compilers import HAS_TRITON
 from rapidash.geometry import Graph
 from rapidash.models import Rapidash
 from rapidash.ops import Interpolation, edge_conv, interpolate_table, table_conv
-from rapidash.ops._backend import HAS_TRITON
 from tests.ops._support import TOLERANCE, Case, assert_parity, leaf, random_graph
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

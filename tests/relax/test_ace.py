@@ -29,6 +29,7 @@ from rapidash.methods import (
     view_names,
 )
 from rapidash.models import DGCNNConfig, Rapidash, RapidashConfig
+from rapidash.models._hidden_features import edge_kernels
 from rapidash.relax import (
     ACE,
     PROJECTED,
@@ -91,7 +92,7 @@ def test_a_branch_that_sees_positions_by_hand() -> None:
         branch.linear_2.bias.zero_()
     pos = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
     network = Rapidash(space="R3", in_scalars=1, channels=1, num_layers=1, basis_dim=4)
-    edges = network._kernels(pos, network.connect(pos, torch.zeros(2, dtype=torch.long)), network.grid)[0]
+    edges = edge_kernels(network, pos, network.connect(pos, torch.zeros(2, dtype=torch.long)), network.grid)[0]
     assert branch(torch.full((2, 1, 1), 2.0), edges).flatten().tolist() == [112.0, 152.0]
     with pytest.raises(ValueError, match="edges that know the positions of their targets"):
         branch(torch.ones(2, 1, 1), replace(edges, pos=None))
@@ -103,7 +104,7 @@ def test_edges_of_every_scale_know_where_their_targets_are() -> None:
     pos = torch.randn(6, 3, generator=seeded("scales"))
     hierarchy = network.connect(pos, torch.zeros(6, dtype=torch.long))
     points = hierarchy.positions(pos)
-    fine, down, coarse = network._kernels(pos, hierarchy, network.grid)
+    fine, down, coarse = edge_kernels(network, pos, hierarchy, network.grid)
     assert torch.equal(fine.pos, pos)
     for edges in (down, coarse):
         assert torch.equal(edges.pos, points[1])

@@ -256,8 +256,21 @@ def test_products_that_a_flag_rounded_are_told() -> None:
         return methods_text(summarize(study_of([small_record("a", i, 1.0) | one for i, one in enumerate(added)])))
 
     assert "whose operands a flag of torch rounded (relative error 2.3e-03)" in text(3e-7, 2.3e-3)
+    assert "flag of torch" in text(3e-7, 1.1e-6)
     assert "flag of torch" not in text(3e-7, 9e-7)
     assert "flag of torch" not in text(2.3e-3, products="bfloat16")
+
+
+def test_products_of_which_only_some_were_rounded_are_told() -> None:
+    def text(**added: object) -> str:
+        return methods_text(summarize(study_of([small_record("a", 0, 1.0) | added])))
+
+    assert "matrix products of bfloat16 (some of float32)," in text(
+        products="bfloat16", products_made=["bfloat16", "torch"]
+    )
+    assert "matrix products of bfloat16," in text(products="bfloat16", products_made=["bfloat16"])
+    assert "matrix products of bfloat16," in text(products="bfloat16")  # an earlier version
+    assert "matrix products of oneDNN," in text(products="onednn", products_made=["onednn", "torch"])
 
 
 def test_settings_that_differ_are_named() -> None:

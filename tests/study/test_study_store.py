@@ -300,6 +300,25 @@ def test_a_study_may_grow_but_not_change(tmp_path: Path, design: StudyDesign) ->
     assert len(json.loads(path.read_text())["variants"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [("a", "a", "a"), ("a", "b", ""), ("", "a", ""), (None, "a", ""), ("a", "", "")],
+    ids=["same", "other", "nameless before", "earlier version", "nameless now"],
+)
+def test_a_folder_has_the_name_of_a_study_while_it_is_of_no_other(
+    tmp_path: Path, design: StudyDesign, before: str | None, now: str, kept: str
+) -> None:
+    """None is a file of an earlier version, whose study may be any of its task. No name makes it another study."""
+    store, path = Store(tmp_path), tmp_path / "study.json"
+    store.open_study(replace(design, name=before or ""))
+    if before is None:
+        path.write_text(
+            json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "name"})
+        )
+    store.open_study(replace(design, name=now))
+    assert json.loads(path.read_text())["name"] == kept
+
+
 @pytest.mark.parametrize("order", [["equivariant", "components"], ["components", "equivariant"]])
 def test_parts_of_a_study_make_the_whole(tmp_path: Path, design: StudyDesign, order: list[str]) -> None:
     """A variant that was run without its neighbor is compared with it as soon as that is there."""

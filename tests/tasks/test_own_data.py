@@ -13,9 +13,9 @@ from rapidash.models import RapidashConfig
 from rapidash.study.designs.own_data import own_data_design
 from rapidash.study.measures.split_distance import distances
 from rapidash.tasks import get_task, own_data_options
+from rapidash.tasks._own_columns import fitted_offsets
 from rapidash.tasks._own_kinds import full_tensors, tell_kind
 from rapidash.tasks._own_splits import by_files, by_group, by_seed, in_time
-from rapidash.tasks.own_data import fitted_offsets
 
 SMALL = ["--train.steps", "2", "--train.eval_every", "2", "--train.checkpoint_every", "2", "--quiet"]
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from rapidash.data import CloudBatch
 from rapidash.methods import Control
-from rapidash.ops import product_kind, product_libraries, use_products
+from rapidash.ops import channel_mlp, product_kind, product_libraries, use_products
 from rapidash.train import CheckpointError, read_checkpoint
 from rapidash.train._checkpoint import Checkpoints
 
@@ -46,6 +47,23 @@ class Signal(Crash):
     def before(self, step: int) -> None:
         if step == self.at:
             os.kill(os.getpid(), self.number)
+
+
+class Mlp(torch.nn.Module):
+    """Points moved by a channel MLP; with ``forces`` by the gradient of its sum instead, as forces are."""
+
+    def __init__(self, backend: str = "auto", *, forces: bool = False) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        shapes = (6,), (6,), (32, 6), (32,), (3, 32), (3,)
+        self.weights = torch.nn.ParameterList([torch.randn(shape, generator=rng) / 3 for shape in shapes])
+        self.backend, self.forces = backend, forces
+
+    def forward(self, batch: CloudBatch) -> torch.Tensor:
+        with torch.set_grad_enabled(self.forces or torch.is_grad_enabled()):
+            pos = batch.pos.requires_grad_(self.forces)
+            out = channel_mlp(torch.cat([pos, batch["vel"]], dim=1), None, *self.weights, backend=self.backend)
+            return torch.autograd.grad(out.sum(), pos, create_graph=self.training)[0] if self.forces else out
 
 
 class Dual(Control):
@@ -128,13 +146,39 @@ def test_a_run_keeps_the_library_of_products_with_which_it_began(tmp_path: Path,
 def test_a_run_in_bfloat16_keeps_its_products_in_every_session(tmp_path: Path, toy) -> None:
     seen: list[str] = []
     setting = {"precision": "bfloat16", "dtype": "float32"}
-    straight = toy.run(tmp_path / "straight", **setting)
+    straight = toy.run(tmp_path / "straight", model=Mlp(), **setting)
     with pytest.raises(CrashError):
-        toy.run(tmp_path / "killed", methods=toy.acts(Crash(7)), **setting)
+        toy.run(tmp_path / "killed", model=Mlp(), methods=toy.acts(Crash(7)), **setting)
     change_checkpoint(tmp_path / "killed" / "checkpoint.pt", lambda state: seen.append(state["products"]))
-    continued = toy.run(tmp_path / "killed", methods=toy.acts(Crash(-1)), **setting)
+    continued = toy.run(tmp_path / "killed", model=Mlp(), methods=toy.acts(Crash(-1)), **setting)
     assert continued[1].products == straight[1].products == "bfloat16"
+    assert continued[1].products_made == straight[1].products_made == ("bfloat16",)
+    assert 2e-3 < straight[1].product_error < 4e-3
     assert seen == ["bfloat16"]
+
+
+@pytest.mark.parametrize("model", [lambda: Mlp(backend="reference"), lambda: None], ids=["reference", "no op"])
+def test_a_run_that_rounds_nothing_is_not_one_in_bfloat16(tmp_path: Path, toy, model: Callable[[], Any]) -> None:
+    """It says so once in every session, and has the bits of a run in float32 through torch."""
+    setting = {"precision": "bfloat16", "dtype": "float32"}
+    told = "precision='bfloat16' has rounded nothing"
+    with pytest.warns(UserWarning, match=told) as first, pytest.raises(CrashError):
+        toy.run(tmp_path / "rounded", model=model(), methods=toy.acts(Crash(7)), **setting)
+    with pytest.warns(UserWarning, match=told) as second:
+        trained, result = toy.run(tmp_path / "rounded", model=model(), methods=toy.acts(Crash(-1)), **setting)
+    assert len(first) == len(second) == 1
+    assert result.products == "torch"
+    assert "bfloat16" not in result.products_made
+    assert 0 < result.product_error < 1e-6
+    with use_products("torch"):
+        float32, _ = toy.run(tmp_path / "float32", model=model(), methods=toy.acts(Crash(-1)), dtype="float32")
+    torch.testing.assert_close(trained.state_dict(), float32.state_dict(), rtol=0, atol=0)
+
+
+def test_gradients_that_are_differentiated_again_are_told_among_those_in_bfloat16(tmp_path: Path, toy) -> None:
+    """Energies are rounded, forces are not: the warning would be false, and so would be bfloat16 alone."""
+    _, result = toy.run(tmp_path, model=Mlp(forces=True), precision="bfloat16", dtype="float32")
+    assert (result.products, result.products_made) == ("bfloat16", ("bfloat16", "torch"))
 
 
 def test_the_error_of_a_product_is_told_and_one_that_is_none_of_float32_warns(

@@ -182,7 +182,7 @@ class Molecules:
             step = max(1, _PAIRS_AT_ONCE // int(size * size))
             for part in (members[k : k + step] for k in range(0, len(members), step)):
                 pos = self.pos[self._start[part][:, None] + np.arange(size)].astype(np.float64)
-                with np.errstate(over="ignore"):  # beyond all numbers is far away
+                with np.errstate(over="ignore", invalid="ignore"):  # beyond all numbers is far away, or nowhere
                     square = np.square(pos[:, :, None] - pos[:, None]).sum(-1)
                 square[:, np.arange(size), np.arange(size)] = np.inf
                 flat = square.reshape(len(part), -1)

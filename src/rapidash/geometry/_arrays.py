@@ -1,13 +1,11 @@
 """Whether compiled code may read tensors as arrays."""
 
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
 
+from rapidash._compilers import HAS_NUMBA
 from rapidash.geometry._transforms import is_watched
 
-HAS_NUMBA = find_spec("numba") is not None
 _DTYPES = (torch.float32, torch.float64, torch.int64)
 
 

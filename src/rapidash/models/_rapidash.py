@@ -16,14 +16,11 @@ from rapidash.geometry import (
     Cell,
     EdgeRule,
     Hierarchy,
-    Radius,
     build_hierarchy,
     check_cloud,
     find_tie,
-    is_differentiated,
     pair_invariants,
     parse_edges,
-    polynomial_cutoff,
     safe_norm,
     tie_exception,
 )
@@ -32,24 +29,20 @@ from rapidash.models._chosen_parts import check_choice, components_of, kernel_ta
 from rapidash.models._config import KernelMode, RapidashConfig
 from rapidash.models._edge_sets import check_hierarchy, edge_sets
 from rapidash.models._features import check_any_split, check_features
+from rapidash.models._hidden_features import hidden_features
 from rapidash.models._network import Interface, RapidashOutput, TensorOutput
 from rapidash.models._readout import Readout
 from rapidash.models._saved import CUSTOM_GRID, load_network, save_network
 from rapidash.models._scales import block_order, block_widths, per_scale
 from rapidash.models._subgroups import draw_tables, grid_motions, keep_subgroups
 from rapidash.nn import (
-    Block,
     ConvNextBlock,
-    EdgeKernel,
-    ExactKernel,
     GroupConv,
     Kept,
     KernelBasis,
-    KernelTable,
     OrientationMaps,
     PairAttributes,
     check_types,
-    lift,
     spans_tensors,
 )
 from rapidash.ops import Backend
@@ -274,7 +267,7 @@ class Rapidash(nn.Module):
             draw_tables(self)
         self.table = kernel_table(self.config, self.invariants)
         self.is_calibrated = False
-        self._kept_basis = Kept()
+        self.kept_basis = Kept()
         self._looks_for_ties = bool(self.tie_exception)
         self.register_load_state_dict_post_hook(_note_calibration)
 
@@ -401,8 +394,9 @@ class Rapidash(nn.Module):
             check_hierarchy(hierarchy, pos, cell)
         merges = self.backend != "reference" and self.readout.merges_with(self.blocks[-1])
         output = self.readout.linear if merges else None
-        hidden, kernels, grid = self._hidden(
-            pos, hierarchy, scalars, vectors, pairs, grid_rotation, cell=cell, output=output
+        features = self._checked(pos, scalars, vectors, pairs)
+        hidden, kernels, grid = hidden_features(
+            self, pos, hierarchy, features, pairs=pairs, grid_rotation=grid_rotation, cell=cell, output=output
         )
         if output is not None:
             found = self.readout.outputs(hidden, grid, hierarchy)
@@ -422,10 +416,10 @@ class Rapidash(nn.Module):
     ) -> Tensor:
         """Features before the readout: (N, O, C), on R^D (N, C); at graph level on the coarsest scale's points."""
         self._check_types(pos, scalars, vectors, pairs)
-        features, _, _ = self._hidden(
-            pos, self.connect(pos, batch, cell=cell), scalars, vectors, pairs, None, cell=cell
-        )
-        return features if self.invariants.has_orientations else features.squeeze(1)
+        hierarchy = self.connect(pos, batch, cell=cell)
+        features = self._checked(pos, scalars, vectors, pairs)
+        hidden, _, _ = hidden_features(self, pos, hierarchy, features, pairs=pairs, cell=cell)
+        return hidden if self.invariants.has_orientations else hidden.squeeze(1)
 
     @torch.no_grad()
     def calibrate(
@@ -449,65 +443,9 @@ class Rapidash(nn.Module):
             if graph.num_edges:
                 self.table_reach[index] = 1.25 * safe_norm(offset).max()
         self.is_calibrated = True
-        hidden, kernels, _ = self._hidden(pos, hierarchy, scalars, vectors, pairs, None, cell=cell, calibrate=True)
-        self.readout.calibrate(hidden, kernels[0])
-
-    def _hidden(
-        self,
-        pos: Tensor,
-        hierarchy: Hierarchy,
-        scalars: Tensor | None,
-        vectors: Tensor | None,
-        pairs: Tensor | None,
-        grid_rotation: Tensor | None,
-        *,
-        cell: Cell | None = None,
-        calibrate: bool = False,
-        output: nn.Linear | None = None,
-    ) -> tuple[Tensor, list[EdgeKernel], Tensor]:
         features = self._checked(pos, scalars, vectors, pairs)
-        grid = self.grid.to(pos)
-        if grid_rotation is not None:
-            grid = grid @ grid_rotation.to(grid).T
-        if self.invariants.has_orientations:
-            x = self.embedding(lift(*features, grid))
-            assert self.spherical_basis is not None
-            fiber_basis = self._fiber_basis(grid, is_turned=grid_rotation is not None)
-        else:
-            x, fiber_basis = self.embedding(features[0]).unsqueeze(1), None
-        kernels = self._kernels(pos, hierarchy, grid, cell)
-        pair_scales = [None] * len(hierarchy.batch) if pairs is None else hierarchy.positions(pairs)
-        skips: list[Tensor] = []
-        for (stage, scale), block in zip(self.steps, self.blocks):
-            assert isinstance(block, Block)
-            edges, source, target = kernels[2 * scale], pair_scales[scale], pair_scales[scale]
-            if stage == "down":
-                skips.append(x)
-                edges, target = kernels[2 * scale + 1], pair_scales[scale + 1]
-            elif stage == "up":
-                edges = kernels[2 * scale + 1].permuted(*hierarchy.up[scale])
-                source = pair_scales[scale + 1]
-            sides = None if source is None or target is None else (source, target)
-            if calibrate:
-                block.calibrate(x, edges, fiber_basis, grid, sides)
-            merged = {} if output is None or block is not self.blocks[-1] else {"output": output}
-            x = block(x, edges, fiber_basis, grid, sides, **merged)
-            if stage == "up" and self.skip_connections:
-                x = x + skips[scale]
-        return x, kernels, grid
-
-    def _fiber_basis(self, grid: Float[Tensor, "grid D"], *, is_turned: bool) -> Float[Tensor, "O O basis"]:
-        """The kernel basis on pairs of orientations; without gradients kept for the grid as it is."""
-        basis = self.spherical_basis
-        assert basis is not None
-
-        def make() -> Tensor:
-            out: Tensor = basis(self.invariants.spherical(grid))
-            return out
-
-        if is_turned or type(basis) is not KernelBasis:
-            return make()
-        return self._kept_basis.value(make, basis, (self.grid, *basis.parameters()))
+        hidden, kernels, _ = hidden_features(self, pos, hierarchy, features, pairs=pairs, cell=cell, calibrate=True)
+        self.readout.calibrate(hidden, kernels[0])
 
     def _check_types(self, pos: Tensor, scalars: Tensor | None, vectors: Tensor | None, pairs: Tensor | None) -> None:
         """Everything must have the type and the device of the network; scalars next to vectors take their type."""
@@ -525,35 +463,6 @@ class Rapidash(nn.Module):
         sizes = {"scalars": (self.in_scalars,), "vectors": (self.in_vectors, self.dim), "pairs": (self.in_pairs,)}
         check_features(len(pos), sizes, {"scalars": scalars, "vectors": vectors, "pairs": pairs})
         return (scalars if self.in_scalars else None), (vectors if self.in_vectors else None)
-
-    def _kernels(self, pos: Tensor, hierarchy: Hierarchy, grid: Tensor, cell: Cell | None = None) -> list[EdgeKernel]:
-        """The kernel basis on every set of edges; entry 2s is scale s, entry 2s + 1 leads from s to s + 1."""
-        kernels: list[EdgeKernel] = []
-        points = hierarchy.positions(pos)
-        for index, (graph, offset) in enumerate(edge_sets(pos, hierarchy, cell)):
-            rule = self.rules[index // 2]
-            window = None
-            if isinstance(rule, Radius) and index % 2 == 0:
-                window = polynomial_cutoff(safe_norm(offset), rule.r)
-            attributes = self.pair_attributes(offset, grid)
-            if self._tabulates(pos):
-                assert isinstance(self.table, KernelTable)
-                reach = self.table_reach[index]
-                kernel: EdgeKernel = self.table(
-                    self.spatial_basis, graph, offset, window, attributes, reach, self.backend
-                )
-            else:
-                basis = self.spatial_basis(attributes)
-                kernel = ExactKernel(graph, offset, window, self.backend, basis)
-            kernels.append(replace(kernel, pos=points[(index + 1) // 2]))
-        return kernels
-
-    def _tabulates(self, pos: Tensor) -> bool:
-        mode = self.config.kernel
-        if mode == "auto":
-            usual = self.is_calibrated or pos.dtype != torch.float64
-            return self.invariants.signed is not None and usual and not is_differentiated(pos)
-        return mode == "tabulated"
 
     def with_kernel(
         self,

@@ -3,11 +3,12 @@
 from rapidash.ops._backend import Backend
 from rapidash.ops._flops import FlopCount, counted_flops, flop_formulas, uncounted_operations
 from rapidash.ops._linear import linear
-from rapidash.ops._probe import ProductKind, ProductLibrary, product_libraries, product_probe
+from rapidash.ops._probe import LARGEST_FLOAT32_ERROR, ProductKind, ProductLibrary, product_libraries, product_probe
 from rapidash.ops._products import (
     Precision,
     Products,
     check_float32,
+    check_rounded,
     has_float32_products,
     product_error,
     product_kind,
@@ -27,6 +28,7 @@ from rapidash.ops.table_conv import Interpolation, KeptTable, interpolate_table,
 from rapidash.ops.tensor_powers import tensor_powers
 
 __all__ = [
+    "LARGEST_FLOAT32_ERROR",
     "Backend",
     "FlopCount",
     "Interpolation",
@@ -37,6 +39,7 @@ __all__ = [
     "Products",
     "channel_mlp",
     "check_float32",
+    "check_rounded",
     "component_mlp",
     "counted_flops",
     "edge_conv",

@@ -1,12 +1,12 @@
 """The choice between implementations of an op: by name, or from device, dtype and the packages installed."""
 
 import os
-from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from rapidash._compilers import HAS_NUMBA, HAS_TRITON
 from rapidash.geometry import is_transforming
 from rapidash.ops import _forward_mode as forward_mode
 from rapidash.ops._batching import is_batched
@@ -14,8 +14,6 @@ from rapidash.ops._batching import is_batched
 Backend = Literal["auto", "reference", "numba", "triton"]
 
 _BACKENDS = get_args(Backend)
-
-HAS_NUMBA, HAS_TRITON = find_spec("numba") is not None, find_spec("triton") is not None  # not imported here
 
 NUMBA_DTYPES = (torch.float32, torch.float64)
 TRITON_DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -23,7 +23,7 @@ ProductLibrary = Literal["torch", "onednn"]
 ProductKind = Literal["torch", "onednn", "bfloat16"]
 """Products of float32 through a library, or of operands that are rounded to bfloat16, with sums in float32."""
 
-LARGEST_ERROR = 1e-6
+LARGEST_FLOAT32_ERROR = 1e-6
 """Of products in float32, relative to those in float64: a library with a larger one is not float32, and not used."""
 LARGEST_ROUNDED_ERROR = 1e-2
 """Of products of operands in bfloat16, which has 8 digits in base 2: more than this is a fault."""
@@ -67,7 +67,7 @@ def check_products(kind: str, known: Sequence[str] = get_args(ProductKind)) -> N
 
 @cache
 def fastest_library() -> ProductLibrary:
-    """The fastest library on this machine whose products are right to `LARGEST_ERROR`, torch's unless another gains.
+    """The fastest library here whose products are right to `LARGEST_FLOAT32_ERROR`, torch's unless another gains.
 
     The environment variable RAPIDASH_PRODUCTS names one without a probe.
     Raises: ValueError for a name that is none.
@@ -80,7 +80,7 @@ def fastest_library() -> ProductLibrary:
 
 def _fastest(probe: dict[str, dict[str, float]]) -> ProductLibrary:
     """The choice from a probe."""
-    return "onednn" if _gains(probe, "onednn", over="torch", largest_error=LARGEST_ERROR) else "torch"
+    return "onednn" if _gains(probe, "onednn", over="torch", largest_error=LARGEST_FLOAT32_ERROR) else "torch"
 
 
 def _gains(probe: dict[str, dict[str, float]], kind: ProductKind, *, over: ProductKind, largest_error: float) -> bool:
@@ -109,7 +109,7 @@ def product_probe() -> dict[str, dict[str, float]]:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return _checked(json.loads(path.read_text()))
     probe = _measure()
-    if not probe["torch"]["error"] < LARGEST_ERROR:
+    if not probe["torch"]["error"] < LARGEST_FLOAT32_ERROR:
         return probe
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,16 @@
 """Matrix products of float32: through the fastest library at hand, chosen by a probe, by name, or in bfloat16."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
 from rapidash.ops._probe import (
-    LARGEST_ERROR,
+    LARGEST_FLOAT32_ERROR,
     ProductKind,
     ProductLibrary,
     bfloat16_product,
@@ -28,7 +28,15 @@ SMALL_PRODUCT = 2**20
 Precision = Literal["float32", "bfloat16", "auto"]
 """Of the operands of channel MLPs' products: as they are, rounded to bfloat16, or what `products_of` decides."""
 
-_chosen: ContextVar[ProductKind | None] = ContextVar("rapidash_products", default=None)
+
+class _Use(NamedTuple):
+    """A block of `use_products`: the kind that it names, and those that channel MLPs have made within it."""
+
+    kind: ProductKind
+    made: set[ProductKind]
+
+
+_in_use: ContextVar[_Use | None] = ContextVar("rapidash_products", default=None)
 
 
 class Products(Protocol):
@@ -95,22 +103,34 @@ class Bfloat16Products(Products):
         return total.add_(bfloat16_product(a.T, b))
 
 
-_TORCH, _ONEDNN, _BFLOAT16 = TorchProducts(), OneDnnProducts(), Bfloat16Products()
+_OF_KIND: dict[ProductKind, Products] = {
+    "torch": TorchProducts(),
+    "onednn": OneDnnProducts(),
+    "bfloat16": Bfloat16Products(),
+}
 
 
 def products_for(x: Tensor, kind: str = "", *, weight: Tensor | None = None) -> Products:
-    """The products of a kind, those in use without one, for tensors like x.
+    """The products of a kind, those in use without one, for tensors like x; `products_made` has them from now on.
 
     Torch's own for all that is not float32, and for no rows; in place of oneDNN's on other devices than the CPU, and
     for x with a weight whose product `is_small_product`.
     """
+    made = _kind_for(x, kind, weight)
+    if len(x):
+        note_products(made)
+    return _OF_KIND[made]
+
+
+def _kind_for(x: Tensor, kind: str, weight: Tensor | None) -> ProductKind:
+    """The kind of `products_for`."""
     if x.dtype != torch.float32 or not len(x):
-        return _TORCH
+        return "torch"
     kind = kind or product_kind()
     if kind == "bfloat16":
-        return _BFLOAT16
+        return "bfloat16"
     gains = kind == "onednn" and x.is_cpu and (weight is None or not is_small_product(x, weight))
-    return _ONEDNN if gains else _TORCH
+    return "onednn" if gains else "torch"
 
 
 def is_small_product(x: Tensor, weight: Tensor) -> bool:
@@ -131,7 +151,7 @@ def product_error(kind: ProductKind, like: Tensor) -> float:
     x, weight = (
         torch.randn(rows, 256, generator=generator, dtype=torch.float32, device="cpu").to(like) for rows in (64, 64)
     )
-    got = products_for(x, kind).apply(x, weight, x.new_empty(64, 64))
+    got = _OF_KIND[_kind_for(x, kind, None)].apply(x, weight, x.new_empty(64, 64))
     exact = x.double() @ weight.double().T
     return float((got.double() - exact).norm() / exact.norm())
 
@@ -139,7 +159,7 @@ def product_error(kind: ProductKind, like: Tensor) -> float:
 def check_float32(kind: ProductKind, like: Tensor) -> float:
     """The `product_error` of products that should be of float32; warns where flags of torch round their operands."""
     error = product_error(kind, like)
-    if kind != "bfloat16" and like.dtype == torch.float32 and not error <= LARGEST_ERROR:
+    if kind != "bfloat16" and like.dtype == torch.float32 and not error <= LARGEST_FLOAT32_ERROR:
         warnings.warn(
             f"a flag of torch rounds the operands of float32 products in this process (relative error {error:.1e}), so "
             "this is not float32: torch.set_float32_matmul_precision('highest') takes the flag back, and "
@@ -149,6 +169,21 @@ def check_float32(kind: ProductKind, like: Tensor) -> float:
     return error
 
 
+def check_rounded(made: Collection[ProductKind]) -> None:
+    """Warn that products in bfloat16, which were asked for, have not been made.
+
+    Args:
+        made: the kinds of products that channel MLPs have made, from `use_products`.
+    """
+    if "bfloat16" not in made:
+        warnings.warn(
+            "precision='bfloat16' has rounded nothing, all products are of float32: only the compiled channel MLPs of "
+            "this package round, not those of other networks, of backend='reference', or of bandlimited and irreps "
+            "maps on a GPU or of widths that are no multiples of 16",
+            stacklevel=3,
+        )
+
+
 def has_float32_products(like: Tensor) -> bool:
     """Whether no flag of torch rounds the operands of float32 products in this process, torch's and those in use.
 
@@ -156,24 +191,38 @@ def has_float32_products(like: Tensor) -> bool:
         like: a tensor on the device that is meant.
     """
     like = like.detach().float()
-    return all(product_error(kind, like) <= LARGEST_ERROR for kind in {"torch", _library()})
+    return all(product_error(kind, like) <= LARGEST_FLOAT32_ERROR for kind in {"torch", _library()})
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def chosen_products() -> str:
     """The kind that `use_products` has set in this thread, or nothing; a compiled graph keeps that of its trace."""
-    return _chosen.get() or ""
+    in_use = _in_use.get()
+    return "" if in_use is None else in_use.kind
+
+
+def products_made() -> set[ProductKind]:
+    """The kinds made in the block of `use_products` in this thread, to be added to; outside of one a new set."""
+    in_use = _in_use.get()
+    return set() if in_use is None else in_use.made
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def note_products(kind: ProductKind) -> None:
+    """Add to `products_made`; a compiled graph does it in its trace."""
+    products_made().add(kind)
 
 
 def product_kind() -> ProductKind:
     """The kind of products of float32: that of `use_products`, or else the machine's fastest library."""
-    return _chosen.get() or fastest_library()
+    in_use = _in_use.get()
+    return fastest_library() if in_use is None else in_use.kind
 
 
 def _library() -> ProductLibrary:
     """That of `use_products`, or else the machine's fastest."""
-    chosen = _chosen.get()
-    return fastest_library() if chosen is None or chosen == "bfloat16" else chosen
+    in_use = _in_use.get()
+    return fastest_library() if in_use is None or in_use.kind == "bfloat16" else in_use.kind
 
 
 def product_settings() -> tuple[str, ...]:
@@ -219,7 +268,7 @@ def _predicts_gradients(model: nn.Module) -> bool:
 
 
 @contextmanager
-def use_products(kind: ProductKind) -> Iterator[None]:
+def use_products(kind: ProductKind) -> Iterator[set[ProductKind]]:
     """Within the block, and in this thread only, channel MLPs of float32 multiply in this way.
 
     Args:
@@ -228,14 +277,18 @@ def use_products(kind: ProductKind) -> Iterator[None]:
             and residuals stay in float32 (on the CPU the sum of each product is rounded once more). Backward passes
             multiply as their forward pass did, but those that are differentiated again, as of forces in training:
             they go through the definition, in float32.
+    Yields: the kinds of products that channel MLPs have really made within the block, so far: ``"torch"`` where a
+        definition ran, or a product was too small. Those of backward passes in other threads, as on a GPU, are not
+        all in it.
     Raises: ValueError for another name, or a library that this build of torch does not have.
     """
     check_products(kind)
-    token = _chosen.set(kind)
+    in_use = _Use(kind, set())
+    token = _in_use.set(in_use)
     try:
-        yield
+        yield in_use.made
     finally:
-        _chosen.reset(token)
+        _in_use.reset(token)
 
 
 def row_chunks(rows: int, hidden: int, like: Tensor) -> Iterator[slice]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from rapidash.ops import LARGEST_FLOAT32_ERROR
 from rapidash.report import _format as fmt
 from rapidash.report._latex import escape
 from rapidash.report._phrases import equality_note, family_text, metric_with_unit, tests_by_level
@@ -27,7 +28,6 @@ SOFTWARE: Final = {
     "author": "{The rapidash developers}",
 }
 NOT_INSTALLED: Final = "not installed"  # what a record has for the version of a source tree
-_FLOAT32_ERROR: Final = 1e-6  # of a product of float32, at most
 _OPTIMIZERS: Final = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _SIZES: Final = (("num_val", "validation"), ("num_test", "test"))
 _TESTS: Final = {"t-test": "paired t-test over seeds", "sign-flip test": "exact paired sign-flip test over seeds"}
@@ -165,6 +165,13 @@ def _statistics(summary: StudySummary) -> str:
 PRODUCTS = {"torch": "PyTorch's default", "onednn": "oneDNN"}
 
 
+def _products(run: Run) -> str:
+    """The matrix products of a run in words; nothing where its record does not say them."""
+    kind = run.text("products")
+    is_mixed = kind == "bfloat16" and "torch" in (run.get("products_made") or ())
+    return f"{PRODUCTS.get(kind, kind)}{' (some of float32)' * is_mixed}"
+
+
 def _machine(done: Sequence[Run]) -> str:
     devices, threads = _texts(done, "device"), _texts(done, "threads")
     versions = [
@@ -177,10 +184,10 @@ def _machine(done: Sequence[Run]) -> str:
     parts = [f"on {fmt.listed(devices)}"] if devices else []
     if threads:
         parts.append(f"with {fmt.listed(threads)} {'thread' if threads == ['1'] else 'threads'} per run")
-    if products := _texts(done, "products"):
-        parts.append(f"with matrix products of {fmt.listed([PRODUCTS.get(name, name) for name in products])}")
+    if products := [words for words in dict.fromkeys(map(_products, done)) if words]:
+        parts.append(f"with matrix products of {fmt.listed(products)}")
     exact = [run for run in done if run.text("products") != "bfloat16"]
-    if (error := max((run.number("product_error") or 0.0 for run in exact), default=0.0)) > _FLOAT32_ERROR:
+    if (error := max((run.number("product_error") or 0.0 for run in exact), default=0.0)) > LARGEST_FLOAT32_ERROR:
         parts.append(f"whose operands a flag of torch rounded (relative error {error:.1e})")
     if versions:
         parts.append(f"with {', '.join(versions)}")

@@ -13,6 +13,7 @@ from rapidash.report._phrases import (
     equality_note,
     estimate_text,
     fraction_note,
+    fraction_text,
     metric_with_unit,
     p_note,
     p_text,
@@ -37,15 +38,17 @@ _STARTS: Final = tuple(".-+:=#>[('\"~^")
 def publish(study_dir: Path, path: Path, *, command: str | None = None) -> tuple[Path, Path]:
     """Write the table of a study to ``path`` (``.rst``, for an include) and its figure beside it (``.svg``).
 
-    The text holds every variant with its 95 % interval over seeds, the paired difference to its neighbor, and where the
-    numbers come from: command, commit, seeds, data sizes, steps, time and machine; the corruption errors where the
-    models were tested under corruptions; the errors at every size of the training set, and published values, each in a
-    table of its own. No record is left out: runs without a result are counted.
+    The text holds every variant that has finished runs with its 95 % interval over seeds, the paired difference to its
+    neighbor, and where the numbers come from: command, commit, seeds, data sizes, steps, time and machine; the
+    corruption errors where the models were tested under corruptions; the errors at every size of the training set, and
+    published values, each in a table of its own. No record is left out: runs without a result are counted, and below
+    the table stand the variants without a finished run at the levels of the factors that have any run.
 
     Args:
         study_dir: directory with ``study.json`` and ``records/*.json``.
         path: the ``.rst`` file; the figure takes its name.
-        command: what to type to run the study again; None: the plain command of the task and its setting.
+        command: what to type to run the study again; None: the plain command of the study and its setting, of the task
+            where ``study.json`` has no name of the study.
     Returns: paths of the text and of the figure.
     Raises: ValueError for another ending than ``.rst``, or if no run has a finite test error; FileNotFoundError if
         ``study_dir`` is no study; ImportError if matplotlib is missing.
@@ -67,8 +70,15 @@ def _text(summary: StudySummary, picture: str, command: str | None) -> str:
     lines += [f"{escape(named)}.\n"] if (named := symbols_text(symbols(summary))) else []
     alt = "   :alt: Test error, error on rotated test data and equivariance error of every variant"
     lines += [f".. figure:: {picture}", alt, "   :width: 100%", "", f"   {escape(caption)}", ""]
-    lines += _table([_HEAD, *(row for variant in summary.variants for row in _rows(summary, variant))], _WIDTHS)
-    notes = fraction_note(summary), equality_note(summary), views_note(summary), p_note(summary)
+    finished = [variant for variant in summary.variants if variant.test is not None]
+    lines += _table([_HEAD, *(row for variant in finished for row in _rows(summary, variant))], _WIDTHS)
+    notes = (
+        _unfinished_note(summary),
+        fraction_note(summary),
+        equality_note(summary),
+        views_note(summary),
+        p_note(summary),
+    )
     lines += [f"\n{escape(note)}" for note in notes if note]
     lines += _robustness(summary)
     for section in (learning_section(summary), published_section(summary)):
@@ -137,6 +147,16 @@ def _rows(summary: StudySummary, variant: VariantSummary) -> list[tuple[str, ...
     return [row, *views]
 
 
+def _unfinished_note(summary: StudySummary) -> str:
+    """The rows without a finished run at levels that any run has: what was begun, and neither is in the table."""
+    begun = {variant.level_text for variant in summary.variants if variant.runs}
+    missing = [v for v in summary.variants if v.test is None and v.level_text in begun]
+    if not missing:
+        return ""
+    where = f" at {fraction_text(summary)}" if len(summary.study.fractions) > 1 else ""
+    return f"Without finished runs{where}: {'; '.join(map(variant_title, missing))}."
+
+
 def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, str]]:
     runs = summary.study.runs
     done = [run for run in runs if run.is_done]
@@ -149,7 +169,7 @@ def _provenance(summary: StudySummary, command: str | None) -> list[tuple[str, s
         return values("config", "train", name)
 
     full = " --full" if str(summary.study.design.get("setting")).startswith("full") else ""
-    command = command or f"rapidash study {summary.study.task}{full}"
+    command = command or f"rapidash study {summary.study.design.get('name') or summary.study.task}{full}"
     total = sum(run.number("seconds") or 0.0 for run in done)
     options = summary.study.design.get("task_options") or {}
     cost = (

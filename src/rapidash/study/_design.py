@@ -49,6 +49,8 @@ class StudyDesign:
             has data of its own; None: all have the same.
         inits: by name of a variant, where its weights begin: a saved model, or a pre-training, see `Pretrained`; those
             of other variants are fresh.
+        name: under which `get_design` has it, for ``rapidash study NAME``; empty for a study of no name. It decides no
+            result.
     Raises: ValueError for no variant or seed, values that occur twice, a neighbor that is not in the study, an
         override of an unknown variant or field, or of a field that all variants must share (steps, batch size,
         validations) or that is a factor; an unknown factor, or a value of another type than its knob; the factor
@@ -69,6 +71,7 @@ class StudyDesign:
     budget_of: Variant | None = field(default=None, metadata={"absent": None})
     seed_option: str | None = field(default=None, metadata={"absent": None})
     inits: Mapping[str, Init] = field(default_factory=dict, metadata={"absent": {}})
+    name: str = field(default="", metadata={"absent": ""})
 
     def __post_init__(self) -> None:
         self._name_factors()

@@ -1,5 +1,7 @@
 """A study by its name."""
 
+from dataclasses import replace
+
 from rapidash.registry import DESIGNS
 from rapidash.study._design import StudyDesign
 
@@ -11,4 +13,4 @@ def get_design(name: str, *, full: bool = False) -> StudyDesign:
         be imported.
     """
     design: StudyDesign = DESIGNS.get(name)(full)
-    return design
+    return replace(design, name=name)

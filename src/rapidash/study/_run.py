@@ -160,6 +160,7 @@ def _train_and_measure(
         "train_seconds": result.train_seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
         "products": result.products,
+        "products_made": list(result.products_made),
         "product_error": result.product_error,
         "val_error": result.best_val_error,
         **test_errors,

@@ -253,7 +253,7 @@ def _fault(record: Mapping[str, Any], key: str) -> str:
 
 def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[str, Any]:
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name == "setting", name)):  # what it is made of first
-        if name in ("variants", "seeds", "fractions", "factors", "train_overrides", "inits"):
+        if name in ("name", "variants", "seeds", "fractions", "factors", "train_overrides", "inits"):
             continue
         before, now = (_decisive(plain.get(name)) for plain in (old, new))
         if before != now:
@@ -271,6 +271,7 @@ def _union(old: dict[str, Any], new: dict[str, Any], directory: Path) -> dict[st
             raise StoreError(f"{directory} holds another study: {difference(f'inits.{name}', before, now)}")
     return {
         **new,
+        "name": new["name"] if old.get("name") == new["name"] else "",  # a folder of several studies is none of them
         "inits": {**old.get("inits", {}), **new.get("inits", {})},
         "variants": _union_of_variants(old["variants"], new["variants"], directory),
         "seeds": sorted({*old["seeds"], *new["seeds"]}),

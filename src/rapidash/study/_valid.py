@@ -177,6 +177,8 @@ _RECORD: Final[Kinds] = {
     "versions.*": _TEXT,
     "threads": _COUNT,
     "products": _TEXT,
+    "products_made": _LIST,
+    "products_made.*": _TEXT,
     "product_error": _SIZE,
     "product_probe": _OBJECT,
     "product_probe.*": _OBJECT,

@@ -20,16 +20,11 @@ from rapidash.symmetry import Ledger
 from rapidash.tasks._error_unit import error_unit
 from rapidash.tasks._file_task import NeededField, Output, total_energy
 from rapidash.tasks._own_cloud import cloud_of_file
-from rapidash.tasks._own_columns import (
-    cell_columns,
-    element_counts,
-    fitted_offsets,
-    point_counts,
-    stacked,
-)
+from rapidash.tasks._own_columns import cell_columns, point_counts, stacked
 from rapidash.tasks._own_kinds import class_word, full_tensors
 from rapidash.tasks._own_network import OwnDataNetwork, OwnForcesNetwork
 from rapidash.tasks._own_reading import OwnClouds, Wanted, expanded, fingerprint, read_own
+from rapidash.tasks._own_scales import atom_offsets, taken_off, target_scales
 from rapidash.tasks._own_splits import NAMES, by_files, by_group, by_seed, check_split_way, in_time
 from rapidash.tasks._point_inputs import cloud_means, network_ledger
 from rapidash.tasks._segmentation import most_probable
@@ -215,7 +210,7 @@ class OwnDataTask:
         if self.kind == "class":
             return data
         owner = torch.repeat_interleave(torch.arange(len(data)), data.num_points)
-        rest = data.tensors["target"] - self._base(self.scales, data.tensors.get("z"), owner, len(data))
+        rest = data.tensors["target"] - self._taken_off(self.scales, data.tensors.get("z"), owner, len(data))
         return CloudDataset({**data.tensors, "target": rest.float()}, data.fields, data.num_points)
 
     def _whole(self, split: Split) -> CloudDataset:
@@ -284,29 +279,13 @@ class OwnDataTask:
     @cached_property
     def scales(self) -> dict[str, Any]:
         """Mean and scale of the target over the training clouds, and offsets per element; see `reference`."""
-        data = self._whole("train")
-        target = data.tensors["target"].double()
-        found: dict[str, Any] = {"mean": 0.0, "scale": 1.0, "offsets": []}
-        if self.kind == "class":
-            return found
-        if self.is_extensive or self.kind == "forces":
-            counts = element_counts(data, self.elements)
-            found["offsets"] = fitted_offsets(counts, target)
-            rest = target - counts @ torch.tensor(found["offsets"], dtype=torch.float64)
-            size = (rest / data.num_points).square().mean().sqrt()
-            if self.kind == "forces":
-                size = data.tensors["forces"].double().square().mean().sqrt() * self.length
-        elif self.kind == "number":
-            found["mean"], size = target.mean().item(), target.std()
-        elif self.kind == "vector":
-            size = target.square().mean().sqrt()
-        else:
-            trace = torch.einsum("bii->b", target)
-            found["mean"] = trace.mean().item()
-            identity = torch.eye(self.dim, dtype=torch.float64)
-            size = (target - found["mean"] / self.dim * identity).square().mean().sqrt()
-        found["scale"] = float(size) or 1.0
-        return found
+        return target_scales(
+            self._whole("train"),
+            kind=self.kind,
+            elements=self.elements,
+            is_extensive=self.is_extensive,
+            length=self.length,
+        )
 
     @property
     def reference_kinds(self) -> Mapping[str, Any]:
@@ -422,18 +401,10 @@ class OwnDataTask:
     def _row(self, prediction: Tensor) -> Tensor:
         return prediction[:, 0] if self.kind == "number" else prediction
 
-    def _base(self, scales: Mapping[str, Any], z: Tensor | None, owner: Tensor, num: int) -> Tensor:
-        """The part of the target that `scales` takes off: of each cloud its offsets; a mean, or an isotropic tensor."""
-        if scales["offsets"] and z is not None:
-            each = self._offsets(scales, z)
-            return each.new_zeros(num).index_add(0, owner, each)
-        mean = torch.tensor(scales["mean"], dtype=torch.float64, device=owner.device)
-        return mean if self.kind != "tensor" else mean / self.dim * torch.eye(self.dim).to(mean)
-
-    def _offsets(self, scales: Mapping[str, Any], z: Tensor) -> Float[Tensor, " N"]:
-        """The number that `scales` takes off for every atom."""
-        offsets = torch.tensor(scales["offsets"], dtype=torch.float64, device=z.device)
-        return (z[:, None] == z.new_tensor(self.elements)).double() @ offsets
+    def _taken_off(self, scales: Mapping[str, Any], z: Tensor | None, owner: Tensor, num: int) -> Tensor:
+        """The part of the target that `scales` takes off, see `taken_off`."""
+        tensor_dim = self.dim if self.kind == "tensor" else None
+        return taken_off(scales, z, owner, num, elements=self.elements, tensor_dim=tensor_dim)
 
     # ---- files of users
 
@@ -489,7 +460,7 @@ class OwnDataTask:
                 name: total_energy(self.atom_energies(prediction[:, :1], batch, reference), batch),
                 self.forces: Output(forces, Field(Vector(), self.force_unit or f"unit of {self.forces}")),
             }
-        base = self._base(reference, batch.tensors.get("z"), batch.batch, batch.num_clouds)
+        base = self._taken_off(reference, batch.tensors.get("z"), batch.batch, batch.num_clouds)
         values = scale * self._row(prediction).double() + base
         return {name: Output(values, Field(_REPRESENTATIONS[self.kind], unit, self.level))}
 
@@ -497,5 +468,5 @@ class OwnDataTask:
         """Of kind "forces": the energy of every atom, from `OwnForcesNetwork.energies`, with its element's offset."""
         values = reference["scale"] * energies[:, 0].double()
         if reference["offsets"] and "z" in batch.tensors:
-            values = values + self._offsets(reference, batch["z"])
+            values = values + atom_offsets(reference, batch["z"], self.elements)
         return Output(values, Field(Scalar(), self.target_unit or f"unit of {self.target}"))

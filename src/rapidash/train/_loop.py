@@ -12,7 +12,7 @@ from torch import nn
 
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Supervised, Task
-from rapidash.ops import ProductKind, check_float32, use_products
+from rapidash.ops import ProductKind, use_products
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import TrainConfig, check_device
 from rapidash.train._interrupt import Interrupts
@@ -38,8 +38,10 @@ class TrainResult:
         earlier_seconds: of the sessions before this one, with validation, up to the checkpoint from which it continued.
         peak_memory_bytes: largest memory during training steps above that before the first, see `PeakMemory`: on the
             CPU resident memory of the whole process, on CUDA memory of tensors.
-        products: the kind of the matrix products of channel MLPs, of all sessions.
-        product_error: of one such product relative to float64, the largest of all sessions, see
+        products: the kind of the matrix products of channel MLPs, of all sessions: bfloat16 only where operands were
+            rounded.
+        products_made: every kind that channel MLPs have made, see `rapidash.ops.use_products`.
+        product_error: of one product of ``products`` relative to float64, the largest of all sessions, see
             `rapidash.ops.product_error`.
     """
 
@@ -54,6 +56,7 @@ class TrainResult:
     earlier_seconds: float
     peak_memory_bytes: int
     products: ProductKind
+    products_made: tuple[ProductKind, ...]
     product_error: float
 
 
@@ -111,8 +114,9 @@ def train(
         run = Training(model, setup, checkpoints)
         tensorboard = run_dir / "tensorboard" if config.log_tensorboard else None
         shown = TrainingLog(total=config.steps, done=run.progress.step, progress=progress, tensorboard=tensorboard)
-        run.product_error = max(check_float32(run.products, run.parameters[0]), run.product_error)  # NaN stays
-        with shown as log, use_products(run.products):
+        with shown as log, use_products(run.products) as made:
+            made.update(run.products_made)
+            run.products_made = made
             _drive(run, interrupts, log)
     model.load_state_dict(run.best[primary_view])
     model.eval()
@@ -128,7 +132,8 @@ def train(
         train_seconds=state.seconds,
         earlier_seconds=run.earlier_seconds,
         peak_memory_bytes=state.peak_memory_bytes,
-        products=run.products,
+        products=run.products_in_use(),
+        products_made=tuple(sorted(run.products_made)),
         product_error=run.product_error,
     )
 
@@ -136,9 +141,13 @@ def train(
 def _drive(run: Training, interrupts: Interrupts, log: TrainingLog) -> None:
     """Steps, validations and checkpoints until the end, or until a signal."""
     config, progress = run.config, run.progress
+    begun_at = progress.step
     run.memory.start()
     while progress.step < config.steps:
+        is_first = progress.step == begun_at
         log.advance(run.advance())
+        if is_first:
+            run.check_products()
         ended = progress.step == config.steps
         validate = ended or progress.step % config.eval_every == 0
         save = ended or progress.step % config.checkpoint_every == 0 or interrupts.received is not None

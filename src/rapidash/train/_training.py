@@ -15,7 +15,7 @@ from rapidash._plain import to_plain
 from rapidash._seed import seeded
 from rapidash.data import Dataset
 from rapidash.methods import FULL, Method, Objective, Score, Task, in_view, view_names
-from rapidash.ops import product_libraries, products_of
+from rapidash.ops import ProductKind, check_float32, check_rounded, product_libraries, products_of
 from rapidash.train._batches import TrainingBatches
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._config import WITHOUT_EFFECT, TrainConfig
@@ -81,7 +81,8 @@ class Training:
         self.products = products_of(
             self.config.precision, model
         )  # of the whole run: a continuation has those of the first session
-        self.product_error = 0.0  # the largest of the sessions before
+        self.products_made: set[ProductKind] = set()  # by channel MLPs, in all sessions
+        self.product_error = 0.0  # the largest of all sessions
         self.memory = PeakMemory(setup.device)
         self.window = steps_between_looks(setup.device)
         self._clock = time.perf_counter()
@@ -147,6 +148,18 @@ class Training:
         self.progress.seconds += seconds
         self.progress.step_seconds.append(seconds / count)
         return count
+
+    def products_in_use(self) -> ProductKind:
+        """The kind of the run's products, torch's in place of bfloat16 where no operand has been rounded."""
+        is_rounded = self.products != "bfloat16" or "bfloat16" in self.products_made
+        return self.products if is_rounded else "torch"
+
+    def check_products(self) -> None:
+        """After the first steps of a session: the error of their products, and warnings where they are not as asked."""
+        error = check_float32(self.products_in_use(), self.parameters[0])
+        self.product_error = max(error, self.product_error)  # NaN stays
+        if self.config.precision == "bfloat16":
+            check_rounded(self.products_made)
 
     def first_step(self) -> dict[str, Tensor]:
         """The first step, which may be taken again and again: always on the same batch."""
@@ -236,6 +249,7 @@ class Training:
             "controls": self.controls.state_dict(),
             "random": torch.get_rng_state(),
             "products": self.products,
+            "products_made": sorted(self.products_made),
             "product_error": self.product_error,
         }
         if self.device.type == "cuda":
@@ -245,6 +259,7 @@ class Training:
     def _restore(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
         self.products = state.get("products", "torch")  # earlier versions had no other
+        self.products_made = set(state.get("products_made", [self.products]))  # earlier versions did not look
         self.product_error = state.get("product_error", 0.0)  # earlier versions do not say it
         if self.products not in (*product_libraries(), "bfloat16"):
             warnings.warn(

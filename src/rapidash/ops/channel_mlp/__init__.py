@@ -9,7 +9,7 @@ from torch import Tensor
 from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_dual, tracks_gradients
-from rapidash.ops._products import chosen_products
+from rapidash.ops._products import chosen_products, note_products, products_made
 from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
 from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.channel_mlp._fused import channel_mlp_backward, channel_mlp_forward
@@ -64,6 +64,7 @@ def channel_mlp(
     is_cast = torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
     _check(x, residual, *parameters, is_cast)
     if backend == "reference" or is_cast or transform_obstacle(x, residual, *parameters) or has_tangent(*parameters):
+        note_products("torch")
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
     flat_residual = None if residual is None else residual.reshape(-1, len(w2))
@@ -73,6 +74,7 @@ def channel_mlp(
         return dual.view(*x.shape[:-1], len(w2))
     keep = not recompute and tracks_gradients(x, *parameters)
     if keep and len(rows) * len(w1) <= FEW and chosen_products() != "bfloat16":
+        note_products("torch")
         return channel_mlp_reference(x, residual, *parameters)
     out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
@@ -189,6 +191,7 @@ def _fake_backward(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, residual, *parameters, _, ctx.kind = inputs  # a backward pass may run in another thread
+    ctx.made = products_made()
     ctx.has_residual = residual is not None
     ctx.save_for_backward(x, *parameters, output[1])
     ctx.set_materialize_grads(False)  # or a gradient of the size of the pre-activations is made of zeros
@@ -203,6 +206,7 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     grad_residual = grad if ctx.has_residual and wanted[1] else None
     may_follow = torch.is_grad_enabled() and (any(needs[1:]) or ctx.kind == "bfloat16")
     if has_no_kernel(grad) or may_follow:
+        ctx.made.add("torch")
         grads = partial_gradients(_definition, inputs, needs, grad)
     else:
         grads = _backward(grad.contiguous(), *inputs, kept.detach(), [needs[0], any(needs[1:])], ctx.kind)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
-from rapidash.ops._backend import HAS_NUMBA
+from rapidash._compilers import HAS_NUMBA
 from rapidash.ops._mlp_gradients import NormGradients, scaled, unscaled_gradients
-from rapidash.ops._products import Products, is_small_product, products_for, row_chunks
+from rapidash.ops._products import Products, is_small_product, note_products, products_for, row_chunks
 from rapidash.ops.channel_mlp.reference import EPS
 
 
@@ -77,6 +77,7 @@ def channel_mlp_forward(
 ) -> tuple[Tensor, Tensor]:
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     if is_small_product(x, w1) and kind != "bfloat16":
+        note_products("torch")
         out, hidden = _small(x, norm_weight, norm_bias, w1, b1, w2, b2)
         out = out if scale is None else scale * out
         return out if residual is None else residual + out, hidden if keep else x.new_empty(0, len(w1))

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.ops._backend import HAS_NUMBA, Backend, check_backend, transform_obstacle
+from rapidash._compilers import HAS_NUMBA
+from rapidash.ops._backend import Backend, check_backend, transform_obstacle
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent, tracks_gradients
-from rapidash.ops._products import chosen_products
+from rapidash.ops._products import chosen_products, note_products, products_made
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops._wanted import wanted_gradients
 from rapidash.ops.component_mlp._fused import component_mlp_backward, component_mlp_forward
@@ -66,6 +67,7 @@ def component_mlp(
     widths = x.shape[2], w1.shape[1], w2.shape[1]
     fits = len(analysis) <= MOST_COMPONENTS and not any(width % LANES for width in widths)
     if backend == "reference" or not fits or not _can_compile(x, residual, *parameters):
+        note_products("torch")
         return component_mlp_reference(x, residual, *parameters, analysis, synthesis, dims)
     keep = not recompute and tracks_gradients(x, *parameters)
     out: Tensor = _forward(x, residual, *parameters, analysis, synthesis, list(dims), keep, chosen_products())[0]
@@ -211,6 +213,7 @@ def _fake_backward(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, residual, *tensors, ctx.dims, _, ctx.kind = inputs  # a backward pass may run in another thread
+    ctx.made = products_made()
     ctx.has_residual = residual is not None
     ctx.save_for_backward(x, *tensors, output[1])
     ctx.set_materialize_grads(False)  # or a gradient of the size of the pre-activations is made of zeros
@@ -224,6 +227,7 @@ def _vector_jacobian(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[T
     needs = [wanted[0], *wanted[2:9]]
     grad_residual = grad if ctx.has_residual and wanted[1] else None
     if needs_definition(grad):
+        ctx.made.add("torch")
 
         def definition(x: Tensor, *parameters: Any) -> Tensor:
             given = x, None, *parameters, analysis, synthesis, ctx.dims
