@@ -11,11 +11,11 @@ study: $(STAMP)
 	$(BIN)/rapidash study nbody
 
 test: $(STAMP)
-	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup
+	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup --durations=40 --durations-min=5
 
 nightly: $(STAMP) docs
 	$(CPU_ONLY) $(BIN)/pytest -q -n 2 --dist loadgroup -m "not gpu"
-	$(CPU_ONLY) RAPIDASH_CHECK_SHAPES=1 $(BIN)/pytest -q -n 2 --dist loadgroup
+	$(CPU_ONLY) RAPIDASH_CHECK_SHAPES=1 $(BIN)/pytest -q -n 2 --dist loadgroup --durations=40 --durations-min=5
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
