@@ -1,7 +1,10 @@
 """Grids of tables: nodes, coordinates, refinement."""
 
+from math import asinh, sqrt
+
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from rapidash.geometry import node_attributes, node_coordinates, refinement_matrix
 from rapidash.ops.table_conv.reference import RANGE_TOLERANCE
@@ -46,3 +49,13 @@ def test_coordinates_are_the_same_with_and_without_derivatives(dtype: torch.dtyp
     assert plain[49].item() == 4.0
     rounded = node_coordinates(torch.tensor([[[1e25]]]), torch.ones(()), (9,), (True,))
     assert 30 < rounded.item() < 200
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 0.75, -0.75])
+def test_forward_mode_derivatives_by_hand(value: float) -> None:
+    """With k a / R = 4 a for a range of 2.5, and 4 nodes in one range: 4 * 4 / (asinh(10) sqrt(1 + (4 a)^2))."""
+    with forward_ad.dual_level():
+        attributes = forward_ad.make_dual(torch.full((1, 1, 1), value), torch.ones(1, 1, 1))
+        found = forward_ad.unpack_dual(node_coordinates(attributes, torch.tensor(2.5), (9,), (True,))).tangent
+    assert found is not None
+    assert found.item() == pytest.approx(16 / (asinh(10) * sqrt(1 + 16 * value**2)), rel=1e-6)

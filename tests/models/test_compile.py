@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from rapidash.models import Rapidash
 from tests.models.conftest import random_inputs, small_network
 
 pytestmark = pytest.mark.usefixtures("unwrapped")
@@ -47,3 +49,34 @@ def test_an_exported_network_gives_the_same_outputs(case: str) -> None:
         wanted, got = model(*positional, **named), exported(*positional, **named)
     torch.testing.assert_close(got.scalars, wanted.scalars)
     torch.testing.assert_close(got.vectors, wanted.vectors)
+
+
+def test_gradients_of_the_definition_compile() -> None:
+    """A network whose backend is "reference" is made of torch's operations, which compilers differentiate."""
+    model, (pos, batch), named = arguments("exact")
+    definition = model.with_kernel("exact", backend="reference")
+    torch._dynamo.reset()
+    gradient = torch.func.grad(lambda pos: definition(pos, batch, **named).scalars.square().sum())
+    compiled = torch.compile(gradient, fullgraph=True, backend="aot_eager")
+    assert gradient(pos).abs().max() > 1e-3
+    torch.testing.assert_close(compiled(pos), gradient(pos))
+
+
+class Scalars(nn.Module):
+    """A network as a function of positions alone."""
+
+    def __init__(self, network: Rapidash, batch: Tensor, **named: Any) -> None:
+        super().__init__()
+        self.network, self.batch, self.named = network, batch, named
+
+    def forward(self, pos: Tensor) -> Tensor:
+        found: Tensor = self.network(pos, self.batch, **self.named).scalars
+        return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # torch's own
+def test_torch_jit_traces_the_definition() -> None:
+    """Its check traces a second time, without gradients, and compares the graphs."""
+    model, (pos, batch), named = arguments("exact")
+    scalars = Scalars(model.with_kernel("exact", backend="reference"), batch, **named)
+    torch.testing.assert_close(torch.jit.trace(scalars, pos)(2 * pos), scalars(2 * pos))

@@ -105,6 +105,30 @@ def test_jacobians_are_those_of_the_definition(name: str) -> None:
         assert batched[0].requires_grad == create_graph
 
 
+def trained(op: Function) -> Function:
+    """Gradients of the squared gradient by the first input, as in the training of forces."""
+
+    def gradients(*inputs: Tensor) -> Tensor:
+        (force,) = torch.autograd.grad(squared(op)(*inputs), inputs[0], create_graph=True)
+        found = torch.autograd.grad(force.square().sum(), inputs, create_graph=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in found])
+
+    return gradients
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_jacobians_of_second_gradients_are_those_of_the_definition(name: str) -> None:
+    torch.manual_seed(0)
+    op, inputs = OPS[name]("auto")
+    torch.manual_seed(0)
+    definition, _ = OPS[name]("reference")
+    plain = tuple(tensor.detach() for tensor in inputs)
+    expected = jacobian(trained(definition), plain)
+    assert max(float(part.abs().max()) for part in tensors(expected)) > 0.1
+    for vectorize in (False, True):
+        assert_same(jacobian(trained(op), plain, vectorize=vectorize), expected)
+
+
 @pytest.mark.parametrize("name", OPS)
 def test_a_backend_asked_for_by_name_refuses_batched_inputs(name: str) -> None:
     if name == "channel_mlp":

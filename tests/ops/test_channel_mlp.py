@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rapidash.ops import channel_mlp, use_products
+from rapidash.ops.channel_mlp._second import channel_mlp_second
 from rapidash.ops.channel_mlp.numba import add_bias_gelu, gelu_gradient
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
 from tests.ops._support import TOLERANCE, assert_parity, leaf
@@ -122,6 +124,29 @@ def test_derivatives_of_the_gradient_of_x_agree_with_the_definition(
     expected = second_derivatives(channel_mlp_reference, tensors)
     for one, other in zip(got, expected, strict=True):
         assert float((one - other).norm() / other.norm()) < 20 * TOLERANCE[dtype]
+
+
+class NormTypes(TorchDispatchMode):
+    """Notes the dtypes of gradients and of rows in the backward passes of layer norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[torch.dtype, torch.dtype]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.native_layer_norm_backward.default:
+            self.found.append((args[0].dtype, args[1].dtype))
+        return func(*args, **(kwargs or {}))
+
+
+def test_layer_norms_get_gradients_of_the_dtype_of_their_rows() -> None:
+    """Others they refuse. The meta device has, as GPUs, deviations of rows of bfloat16 in float32."""
+    rows, hidden = (torch.empty(5, size, dtype=torch.bfloat16, device="meta") for size in (4, 6))
+    assert torch.native_layer_norm(rows, [4], None, None, 1e-5)[2].dtype == torch.float32
+    parameters = rows[0], rows[0], hidden[:4].T, hidden[0], hidden[:4], rows[0], rows[0]
+    with NormTypes() as seen:
+        channel_mlp_second(rows, rows, rows, *parameters, hidden, "torch")
+    assert seen.found == 2 * [(torch.bfloat16, torch.bfloat16)]
 
 
 def test_third_derivatives_are_those_of_the_definition() -> None:

@@ -72,12 +72,17 @@ def _fiber_basis(network: "Rapidash", grid: Float[Tensor, "grid D"], *, is_turne
     assert basis is not None
 
     def make() -> Tensor:
-        out: Tensor = basis(network.invariants.spherical(grid))
-        return out
+        return _values(network, basis, network.invariants.spherical(grid))
 
     if is_turned or type(basis) is not KernelBasis:
         return make()
     return network.kept_basis.value(make, basis, (network.grid, *basis.parameters()))
+
+
+def _values(network: "Rapidash", basis: nn.Module, attributes: Tensor) -> Tensor:
+    """Of a kernel basis by the network's backend, or of what has taken its place."""
+    out: Tensor = basis(attributes, network.backend) if type(basis) is KernelBasis else basis(attributes)
+    return out
 
 
 def edge_kernels(
@@ -105,7 +110,7 @@ def edge_kernels(
                 network.spatial_basis, graph, offset, window, attributes, reach, network.backend
             )
         else:
-            basis = network.spatial_basis(attributes)
+            basis = _values(network, network.spatial_basis, attributes)
             kernel = ExactKernel(graph, offset, window, network.backend, basis)
         kernels.append(replace(kernel, pos=points[(index + 1) // 2]))
     return kernels

@@ -2,9 +2,10 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rapidash.nn._check_types import check_types
-from rapidash.ops import gelu, tensor_powers
+from rapidash.ops import Backend, gelu, tensor_powers
 
 
 class KernelBasis(nn.Module):
@@ -30,7 +31,10 @@ class KernelBasis(nn.Module):
         self.linear_1 = nn.Linear(sum(attr_dim**order for order in range(1, max_degree + 1)), hidden_dim)
         self.linear_2 = nn.Linear(hidden_dim, basis_dim)
 
-    def forward(self, attributes: Float[Tensor, "*B A"]) -> Float[Tensor, "*B basis"]:
-        """Values of all basis functions at the given attributes."""
+    def forward(self, attributes: Float[Tensor, "*B A"], backend: Backend = "auto") -> Float[Tensor, "*B basis"]:
+        """Values of all basis functions at the given attributes; by torch alone with the backend ``"reference"``."""
         check_types("kernel basis", self.linear_1.weight, {"attributes": attributes})
+        if backend == "reference":
+            powers = tensor_powers(attributes, self.max_degree, backend=backend)
+            return functional.gelu(self.linear_2(functional.gelu(self.linear_1(powers))))
         return gelu(self.linear_2(gelu(self.linear_1(tensor_powers(attributes, self.max_degree)))))

@@ -93,7 +93,8 @@ class KernelTable(nn.Module):
 
         def make_basis() -> Tensor:
             # not called: hooks that watch the layers see what depends on the points, and the nodes do not
-            return basis.forward(self.get_buffer("nodes").to(offset) * reach)
+            nodes = self.get_buffer("nodes").to(offset) * reach
+            return basis.forward(nodes, backend) if type(basis) is KernelBasis else basis.forward(nodes)
 
         plain = graph, offset, window, backend, refine, attributes, locate, locate(attributes), self.interpolation
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():

@@ -24,6 +24,11 @@ def triton_interprets() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
+def is_traced() -> bool:
+    """Whether a graph is made here for torch.compile, torch.export or torch.jit."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
 def transform_obstacle(*tensors: Tensor | None) -> str | None:
     """Why the derivative or transform in progress needs the definition; None if there is none."""
     if torch.compiler.is_compiling() or not (is_transforming() or forward_mode.is_active()):

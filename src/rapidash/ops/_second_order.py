@@ -53,8 +53,7 @@ def second_gradients(
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        every = grad, *inputs
-        given = _aliases(every, [tensor is not None and tensor.requires_grad for tensor in every])
+        given = [_variable(t, factor) for t, factor in zip((grad, *inputs), (None, *moved), strict=True)]
         pairs = [
             (t, factor) for t, factor in zip(given[1:], moved, strict=True) if t is not None and factor is not None
         ]
@@ -69,6 +68,13 @@ def second_gradients(
         values, factors = zip(*used, strict=True)
         found = iter(torch.autograd.grad(values, wanted, factors, create_graph=create_graph, allow_unused=True))
     return [next(found) if need else None for need in needs]
+
+
+def _variable(tensor: Tensor | None, factor: Tensor | None) -> Tensor | None:
+    """An alias to differentiate by; of a constant too, if its gradient has a factor."""
+    if tensor is None or tensor.requires_grad:
+        return tensor if tensor is None else tensor.view_as(tensor)
+    return tensor if factor is None else tensor.detach().requires_grad_()
 
 
 def _aliases(inputs: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tensor | None]:

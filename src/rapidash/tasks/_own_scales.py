@@ -1,4 +1,4 @@
-"""What is taken off a user's target before a network learns the rest, and the unit of that rest."""
+"""Offsets and scales of a user's targets: what is subtracted before training, and added to predictions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -82,7 +82,10 @@ def _row_dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _norm_gradient(grad: Tensor, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-    """J grad, with J of the rows x."""
+    """J grad, with J of the rows x.
+
+    A GPU has the mean and the deviation of rows of half precision in float32, and so what is computed with them.
+    """
     backward = torch.ops.aten.native_layer_norm_backward
-    found: Tensor = backward(grad, x, x.shape[1:], mean, inverse, None, None, [True, False, False])[0]
+    found: Tensor = backward(grad.to(x.dtype), x, x.shape[1:], mean, inverse, None, None, [True, False, False])[0]
     return found

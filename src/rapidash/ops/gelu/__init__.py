@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from rapidash.ops._backend import numba_obstacle
+from rapidash.ops._backend import is_traced, numba_obstacle
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent
 from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
@@ -20,10 +20,10 @@ __all__ = ["gelu", "gelu_slope", "gelu_slope_and_curvature"]
 def gelu(x: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """x P(X < x) of a standard normal X: torch's value, and in float32 on the CPU derivatives in one pass each.
 
-    Differentiable to any order, from the third on by torch; in forward mode and in transforms by torch too. The same
-    bits in every run.
+    Differentiable to any order, from the third on by torch; in forward mode, in transforms and in traced graphs by
+    torch too. The same bits in every run.
     """
-    if not x.requires_grad or not _is_compiled(x) or has_tangent(x):
+    if not x.requires_grad or is_traced() or not _is_compiled(x) or has_tangent(x):
         return functional.gelu(x)
     out: Tensor = _forward(x)
     return out

@@ -5,7 +5,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from rapidash.ops._backend import Backend, select_backend
+from rapidash.ops._backend import Backend, is_traced, select_backend
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent
 from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
@@ -23,7 +23,8 @@ def tensor_powers(
     Args:
         attributes: the last axis has the factors.
         max_degree: the highest power, at least 1.
-        backend: "auto", or "reference", "numba", which then run or raise. On a GPU the definition runs.
+        backend: "auto", or "reference", "numba", which then run or raise. On a GPU, and in traced graphs, whose
+            compilers and transforms know the operations of torch, "auto" is the definition.
 
     Differentiable to any order (from the third on by the definition), in forward mode by the definition. The same bits
     in every run.
@@ -35,7 +36,8 @@ def tensor_powers(
             "tensor powers need a degree of at least 1 and attributes (..., A) with A at least 1, got "
             f"{max_degree=} and {tuple(attributes.shape)}"
         )
-    wanted: Backend = "reference" if backend == "auto" and not attributes.is_cpu else backend
+    is_left_to_torch = not attributes.is_cpu or is_traced()
+    wanted: Backend = "reference" if backend == "auto" and is_left_to_torch else backend
     chosen = select_backend("tensor_powers", wanted, attributes)
     if chosen != "numba" or has_tangent(attributes):
         return tensor_powers_reference(attributes, max_degree)
