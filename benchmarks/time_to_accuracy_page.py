@@ -136,6 +136,8 @@ def _others() -> str:
 
 
 def _in_words(point: Point) -> str:
+    if not math.isfinite(point.error):
+        return f"diverged ({point.seconds:.0f} s)"
     spread = "" if point.standard_error is None else f" ± {point.standard_error:.2g}"
     return f"{point.error:.3g}{spread} ({point.seconds:.0f} s)"
 
