@@ -320,8 +320,8 @@ def test_a_slow_step_is_slow_and_a_failing_one_is_named(design: StudyDesign) -> 
         measured_costs([replace(design.runs()[0], variant=variant("failing"))])
 
 
-def test_operations_of_trained_forces_are_not_counted_and_refused(tmp_path: Path, design: StudyDesign) -> None:
-    """Their convolution runs by its definition; before, its operations counted nothing and its steps were too many."""
+def test_operations_of_a_definition_are_not_counted_and_refused(tmp_path: Path, design: StudyDesign) -> None:
+    """The convolution of these forces runs by its definition: counted as nothing, its steps would be too many."""
     forces = replace(design, variants=(variant("components"), variant("forces")), seeds=(0,))
     counted, missed = measured_costs(forces.runs())
     assert (counted.flops is None, missed.flops) == (False, None)
