@@ -5,7 +5,8 @@
 A batch of 5 molecules of 9 atoms, as of ethanol, all pairs within reach, exact kernels, float32, one thread. A training
 step is an energy, its gradient by the positions with a graph, a loss of both, and the gradients of all parameters; no
 optimizer. The definition is the same network with backend="reference": torch's operations and their derivatives. All
-columns are medians of the process's CPU time, in turn. The difference is that of all parameters' gradients.
+columns are medians of the process's CPU time, in turn. The difference is that of all parameters' gradients. Tables are
+cubic ones, whose second derivatives go through the definition.
 """
 
 import argparse
@@ -66,8 +67,10 @@ def main() -> None:
     torch.manual_seed(0)
     batch = torch.arange(MOLECULES).repeat_interleave(ATOMS)
     inputs = torch.randn(len(batch), 3), batch, torch.randn(len(batch), 5)
-    print("| network | inference, definition | fast | ratio | training, definition | fast | ratio | difference |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| network | inference, definition | fast | ratio | training, definition | fast | ratio | difference | tables |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for space, channels, layers in NETWORKS:
         fast = Rapidash(
             space=space, in_scalars=5, channels=channels, num_layers=layers, kernel="exact", layer_scale=0.1,
@@ -75,15 +78,15 @@ def main() -> None:
         )  # fmt: skip
         fast.calibrate(*inputs[:2], scalars=inputs[2])
         definition = fast.with_kernel("exact", backend="reference")
-        models = definition, fast
+        models = definition, fast, fast.with_kernel("tabulated", interpolation="cubic")
         jobs = [lambda model=model: forces(model, inputs, train=False) for model in models]
         jobs += [lambda model=model: gradients(model, inputs) for model in models]
-        slow_inference, inference, slow_step, step = milliseconds(jobs, options.rounds)
+        slow_inference, inference, by_tables, slow_step, step, step_by_tables = milliseconds(jobs, options.rounds)
         error = difference(gradients(fast, inputs), gradients(definition, inputs))
         print(
             f"| {space}, {channels} channels, {layers} layers | {slow_inference:.1f} ms | {inference:.1f} ms | "
             f"{slow_inference / inference:.1f} x | {slow_step:.1f} ms | {step:.1f} ms | {slow_step / step:.1f} x | "
-            f"{error:.0e} |"
+            f"{error:.0e} | {by_tables:.1f}, {step_by_tables:.1f} ms |"
         )
 
 
