@@ -7,14 +7,11 @@ energies and forces of a batch that is at hand, its edges included; a step moves
 and, in a cell, the stress.
 """
 
-import statistics
-import time
-from collections.abc import Callable
-
 import ase
 import numpy as np
 import torch
 from ase.build import bulk, molecule
+from forces import milliseconds
 
 from rapidash.data import CloudBatch, Field
 from rapidash.geometry import Cell, periodic_radius_edges
@@ -54,19 +51,6 @@ def batch_of(atoms: ase.Atoms) -> CloudBatch:
         "periodic": torch.tensor(atoms.pbc)[None],
     }
     return CloudBatch(tensors, FIELDS, torch.zeros(len(atoms), dtype=torch.long), 1)
-
-
-def milliseconds(work: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Medians of the CPU time, all in turn, after one of each that is not counted."""
-    times: list[list[float]] = [[] for _ in work]
-    for one in work:
-        one()
-    for _ in range(repeats):
-        for one, found in zip(work, times):
-            start = time.process_time()
-            one()
-            found.append(1e3 * (time.process_time() - start))
-    return [statistics.median(found) for found in times]
 
 
 def main() -> None:

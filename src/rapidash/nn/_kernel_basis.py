@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from rapidash.nn._check_types import check_types
 from rapidash.ops import Backend, gelu, tensor_powers
+from rapidash.ops.tensor_powers import num_powers
 
 
 class KernelBasis(nn.Module):
@@ -28,7 +29,7 @@ class KernelBasis(nn.Module):
                 f"KernelBasis needs sizes >= 1, got {attr_dim=}, {hidden_dim=}, {basis_dim=}, {max_degree=}"
             )
         self.max_degree = max_degree
-        self.linear_1 = nn.Linear(sum(attr_dim**order for order in range(1, max_degree + 1)), hidden_dim)
+        self.linear_1 = nn.Linear(num_powers(attr_dim, max_degree), hidden_dim)
         self.linear_2 = nn.Linear(hidden_dim, basis_dim)
 
     def forward(self, attributes: Float[Tensor, "*B A"], backend: Backend = "auto") -> Float[Tensor, "*B basis"]:

@@ -12,7 +12,7 @@ from rapidash.ops._batching import is_batched
 from rapidash.ops._direct_op import direct_op
 from rapidash.ops._probe import onednn_product
 from rapidash.ops._products import SMALL_PRODUCT, product_kind
-from rapidash.ops._second_order import partial_gradients
+from rapidash.ops._second_order import has_no_kernel, partial_gradients
 from rapidash.ops._wanted import wanted_gradients
 
 
@@ -60,7 +60,7 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> N
 def _vector_jacobian(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
     needs = wanted_gradients(ctx)
-    if is_batched(grad) or forward_mode.has_tangent(grad):
+    if has_no_kernel(grad):
         grad_x, grad_weight = partial_gradients(functional.linear, (x, weight), needs, grad)
         return grad_x, grad_weight
     # each gradient is such a map in turn, and so has gradients itself

@@ -63,7 +63,9 @@ def channel_mlp(
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
     is_cast = torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
     _check(x, residual, *parameters, is_cast)
-    if backend == "reference" or is_cast or transform_obstacle(x, residual, *parameters) or has_tangent(*parameters):
+    keep = not recompute and tracks_gradients(x, *parameters)
+    obstacle = is_cast or transform_obstacle(x, residual, *parameters) or has_tangent(*parameters)
+    if backend == "reference" or obstacle or (keep and _are_few(x, w1)):
         note_products("torch")
         return channel_mlp_reference(x, residual, *parameters)
     rows = x.reshape(-1, x.shape[-1])
@@ -72,12 +74,13 @@ def channel_mlp(
         added = (None, None) if flat_residual is None else split_dual(flat_residual)
         dual = join_dual(channel_mlp_jvp(split_dual(rows), added, *parameters))
         return dual.view(*x.shape[:-1], len(w2))
-    keep = not recompute and tracks_gradients(x, *parameters)
-    if keep and len(rows) * len(w1) <= FEW and chosen_products() != "bfloat16":
-        note_products("torch")
-        return channel_mlp_reference(x, residual, *parameters)
     out: Tensor = _forward(rows, flat_residual, *parameters, keep, chosen_products())[0]
     return out.view(*x.shape[:-1], len(w2))
+
+
+def _are_few(x: Tensor, w1: Tensor) -> bool:
+    """Whether the hidden activations are so few that torch's own operations take less time, and none is rounded."""
+    return x.numel() // x.shape[-1] * len(w1) <= FEW and chosen_products() != "bfloat16"
 
 
 def _check(

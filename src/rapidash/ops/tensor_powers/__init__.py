@@ -10,9 +10,9 @@ from rapidash.ops._direct_op import direct_op
 from rapidash.ops._forward_mode import has_tangent
 from rapidash.ops._second_order import has_no_kernel, needs_definition, partial_gradients, second_gradients
 from rapidash.ops._wanted import wanted_gradients
-from rapidash.ops.tensor_powers.reference import tensor_powers_reference
+from rapidash.ops.tensor_powers.reference import num_powers, tensor_powers_reference
 
-__all__ = ["tensor_powers"]
+__all__ = ["num_powers", "tensor_powers"]
 
 
 def tensor_powers(
@@ -54,7 +54,7 @@ def _forward(a: Tensor, max_degree: int) -> Tensor:
 
 @_forward.register_fake
 def _fake_forward(a: Tensor, max_degree: int) -> Tensor:
-    return a.new_empty(len(a), sum(a.shape[1] ** order for order in range(1, max_degree + 1)))
+    return a.new_empty(len(a), num_powers(a.shape[1], max_degree))
 
 
 @direct_op("rapidash::tensor_powers_backward")

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region
+from rapidash.ops.tensor_powers.reference import num_powers
 
 SERIAL_BELOW = 100_000  # entries under which starting threads costs more than it gains
 
@@ -139,11 +140,6 @@ def _second_parallel(tasks, rows, a, grad, moved, of_grad, of_a, axes, degree, w
     for task in nb.prange(tasks):
         first, last = task * rows // tasks, (task + 1) * rows // tasks
         _second(first, last, a, grad, moved, of_grad, of_a, axes, degree, width)
-
-
-def num_powers(axes: int, max_degree: int) -> int:
-    """Entries of all powers of ``axes`` attributes up to the degree."""
-    return sum(axes**order for order in range(1, max_degree + 1))
 
 
 def _run(serial, parallel, tensors: tuple[Tensor, ...], shape: tuple[int, int, int, int]) -> None:
