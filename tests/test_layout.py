@@ -413,6 +413,14 @@ assert rapidash.cli.main(["--help"]) == 0 and out.shape == (1, 1)
 )
 
 
+def test_importing_the_package_waits_for_nothing_slow() -> None:
+    """Every command and every worker starts so: torch's compiler alone takes as long as all modules of the package."""
+    slow = {"torch._dynamo", "scipy.stats", "sympy", "matplotlib", "numba"}
+    code = "".join(f"import rapidash.{name}\n" for name in PACKAGES) + f"print(sorted({slow} & set(sys.modules)))"
+    ended = run_without(set(), code)
+    assert ended.stdout == "[]\n", ended.stderr
+
+
 def test_nothing_optional_is_needed_to_import_and_use_the_package() -> None:
     ended = run_without(extras(), USE_EVERYTHING)
     assert ended.returncode == 0, ended.stderr

@@ -120,6 +120,7 @@ def test_advice_from_end_to_end(solids: StudyDesign, tmp_path: Path) -> None:
     assert terminal_advice(advice).startswith(advice.headline)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cheap", "without_test_part")
 def test_an_interrupted_race_repeats_nothing(
     solids: StudyDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

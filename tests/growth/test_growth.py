@@ -21,6 +21,8 @@ from rapidash.train import read_checkpoint
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "rapidash"
 
+pytestmark = pytest.mark.xdist_group("growth")  # the study that they share is made once
+
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -137,6 +139,7 @@ def test_the_gate_follows_its_own_gradient_descent_and_dual_variable(study: Path
     assert row["value/dual"] == pytest.approx(dual, abs=0.4)
 
 
+@pytest.mark.slow
 def test_a_killed_study_continues_bit_for_bit(study: Path, tmp_path: Path) -> None:
     """Killed with all its processes at its first checkpoints, then continued by the same command."""
     out = tmp_path / "out"

@@ -241,7 +241,10 @@ def fake_submitit(submitted: list):
     return SimpleNamespace(AutoExecutor=Executor, helpers=SimpleNamespace(as_completed=reversed))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+SLOW_SIGNALS = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, *SLOW_SIGNALS], ids=lambda number: number.name)
 def test_a_worker_killed_from_outside_goes_on_from_its_checkpoint(tmp_path: Path, design, toy_log, number) -> None:
     """The record is that of a run that nobody has disturbed, and steps before the checkpoint are not repeated."""
     settings = replace(design.train, checkpoint_every=1 if number == signal.SIGKILL else 100)
@@ -285,7 +288,13 @@ def perhaps(number: int) -> str:
 CLI = "import sys; from rapidash.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-@pytest.mark.parametrize("ignored", [False, True], ids=["foreground", "nohup, in the background"])
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        pytest.param(False, id="foreground", marks=pytest.mark.slow),
+        pytest.param(True, id="nohup, in the background"),
+    ],
+)
 def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path: Path, design: StudyDesign, ignored: bool, monkeypatch) -> None:
     (tmp_path / "slow_study.py").write_text(
         "import toy_plugin\nfrom dataclasses import replace\nfrom rapidash.registry import DESIGNS\n"

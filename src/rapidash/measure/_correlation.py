@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from rapidash.measure._report import Report
 
@@ -65,6 +64,8 @@ def correlation_study(
     Raises: ValueError for fewer than 4 models or clusters, unequal lengths, values that are not
         finite, or a constant measure.
     """
+    from scipy import stats  # slow to import
+
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 4:
         raise ValueError(f"x and y need one value for each of at least 4 models, got shapes {a.shape} and {b.shape}")
@@ -110,4 +111,6 @@ def _unit(values: np.ndarray) -> float:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    from scipy import stats
+
     return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])

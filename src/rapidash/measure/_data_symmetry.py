@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from scipy import stats
 from torch import Tensor, nn
 
 from rapidash._seed import seeded
@@ -157,13 +156,15 @@ def symmetry_breaking_score(
                 f"the classifier returned logits of shape {tuple(logits.shape)} for {len(test)} samples, expected one "
                 "each: squeeze the last axis"
             )
+    from scipy.stats import binomtest  # slow to import
+
     correct = int(((logits > 0) == is_moved[test]).sum())
     accuracy = correct / num_test
     spread = max(accuracy * (1 - accuracy), (1 - 1 / num_test) / num_test)
     return SymmetryBreakingScore(
         accuracy=accuracy,
         standard_error=math.sqrt(spread / num_test),
-        p_value=float(stats.binomtest(correct, num_test, alternative="greater").pvalue),
+        p_value=float(binomtest(correct, num_test, alternative="greater").pvalue),
         num_test=num_test,
         steps=steps,
         group=group.name,

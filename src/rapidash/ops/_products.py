@@ -1,10 +1,10 @@
 """Matrix products of float32: through the fastest library at hand, chosen by a probe, by name, or in bfloat16."""
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from rapidash.ops._probe import (
     gains_by_bfloat16,
     onednn_product,
 )
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 CHUNK_ELEMENTS = 2**20  # of a hidden activation: 4 MB in float32. Products of chunks run at the speed of whole ones
 
@@ -194,7 +196,13 @@ def has_float32_products(like: Tensor) -> bool:
     return all(product_error(kind, like) <= LARGEST_FLOAT32_ERROR for kind in {"torch", _library()})
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant_in_graphs(function: Function) -> Function:
+    """What `torch.compiler.assume_constant_result` does, without loading the compiler, which takes over a second."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant_in_graphs
 def chosen_products() -> str:
     """The kind that `use_products` has set in this thread, or nothing; a compiled graph keeps that of its trace."""
     in_use = _in_use.get()
@@ -207,7 +215,7 @@ def products_made() -> set[ProductKind]:
     return set() if in_use is None else in_use.made
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant_in_graphs
 def note_products(kind: ProductKind) -> None:
     """Add to `products_made`; a compiled graph does it in its trace."""
     products_made().add(kind)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from rapidash._files import atomic_write
 from rapidash.datasets import Table, tabular_dataset
@@ -168,7 +168,7 @@ def mean_difference(found: Sequence[Result], name: str, other: str) -> tuple[flo
     if len(differences) < 2:
         return fmean(differences), math.nan
     spread = stdev(differences) / math.sqrt(len(differences))
-    return fmean(differences), spread * float(student.ppf(0.975, len(differences) - 1))
+    return fmean(differences), spread * float(stdtrit(len(differences) - 1, 0.975))
 
 
 def page(found: Sequence[Result]) -> list[str]:
