@@ -10,7 +10,16 @@ def bench(words: list[str]) -> int:
     """Time the fast network against its definition."""
     import torch
 
-    from rapidash.bench import CASES, measure, measure_growth, select_cases, text_table, write_results
+    from rapidash.bench import (
+        CASES,
+        BenchResult,
+        GrowthRow,
+        measure,
+        measure_growth,
+        select_cases,
+        text_table,
+        write_results,
+    )
     from rapidash.train import MAX_THREADS, find_device
 
     options = _parser().parse_args(words)
@@ -20,15 +29,20 @@ def bench(words: list[str]) -> int:
             f"rounds must be at least 1 and threads from 1 to {MAX_THREADS}, got {options.rounds} and {options.threads}"
         )
     torch.set_num_threads(options.threads)
-    results = []
-    for case in select_cases(options.cases or list(CASES)):
-        print(f"{case.name}: {case.about}", file=sys.stderr)
-        results.append(measure(case, rounds=options.rounds, device=options.device))
-    growth = measure_growth(device=options.device) if options.growth else []
-    print(text_table(results))
-    if options.out:
-        command = "rapidash bench " + " ".join(words)
-        print(write_results(Path(options.out), results, growth, device=options.device, command=command))
+    results: list[BenchResult] = []
+    growth: list[GrowthRow] = []
+    try:
+        for case in select_cases(options.cases or list(CASES)):
+            print(f"{case.name}: {case.about}", file=sys.stderr)
+            results.append(measure(case, rounds=options.rounds, device=options.device))
+        if options.growth:
+            growth.extend(measure_growth(device=options.device))  # row by row: those before an interruption stay
+    finally:  # of what is interrupted or fails, the rest is not lost
+        if results:
+            print(text_table(results))
+            if options.out:
+                command = "rapidash bench " + " ".join(words)
+                print(write_results(Path(options.out), results, growth, device=options.device, command=command))
     return 0
 
 

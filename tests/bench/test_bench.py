@@ -1,12 +1,14 @@
 """The benchmark measures what it says; its checks reject a wrong variant."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 
+from rapidash._cli_bench import bench
 from rapidash.bench import CASES, BenchResult, check_agreement, select_cases, text_table, variants, write_results
-from rapidash.bench._growth import GrowthRow
+from rapidash.bench._growth import SWEEPS, GrowthRow, Sweep, grown_case
 from rapidash.bench._measure import (
     PARTS,
     REST,
@@ -93,6 +95,42 @@ def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:
     ):
         assert cell in text
     assert (tmp_path / "growth-cpu.svg").read_text().lstrip().startswith("<?xml")
+
+
+@pytest.mark.parametrize(("sweep", "size"), [(sweep, size) for sweep in SWEEPS for size in sweep.sizes], ids=str)
+def test_every_size_of_a_sweep_is_a_network(sweep: Sweep, size: int) -> None:
+    case = with_size(grown_case(sweep, size), num_clouds=2, num_points=65)
+    model, pos, batch, _ = case.build(CPU)
+    grown = {
+        "points, all pairs": grown_case(sweep, size).num_points,
+        "points, 16 neighbors": grown_case(sweep, size).num_points,
+        "clouds": grown_case(sweep, size).num_clouds,
+        "orientations": len(model.grid),
+        "channels": model.blocks[0].linear_2.weight.shape[0],
+        "neighbors": len(model.connect(pos, batch).graphs[0].source) // len(pos),
+    }
+    assert grown[sweep.name] == size
+
+
+def test_what_was_measured_before_an_interruption_is_shown_and_written(tmp_path, monkeypatch, capsys) -> None:
+    result = BenchResult(
+        "qm9-8",
+        {"torch": Times(6.0, 1.0, 1.2, 0.8, 2.0, 0.4, 2e-7)},
+        {"matrix products": 0.75, "all else": 0.25},
+        {"definition": 600, "fast": 200, "recompute": 100},
+        1e-3,
+    )
+
+    def grow(**_: object) -> Iterator[GrowthRow]:
+        yield GrowthRow("points", 8, 0.8, 0.08, None, 10**6)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rapidash.bench.measure", lambda case, **_: result)
+    monkeypatch.setattr("rapidash.bench.measure_growth", grow)
+    with pytest.raises(KeyboardInterrupt):
+        bench(["qm9-8", "--growth", "--out", str(tmp_path)])
+    assert "6.0 x" in capsys.readouterr().out
+    assert "| points | 8 | 0.8000 | 0.0800 |" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_both_sides_have_the_same_products_and_the_flag_of_torch_is_as_before() -> None:

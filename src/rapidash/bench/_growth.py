@@ -1,6 +1,6 @@
 """Growth of time and memory with points, neighbors, orientations and channels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +40,7 @@ _NEAR: dict[str, int | str] = {"num_clouds": 1, "num_points": 512, "edges": "knn
 SWEEPS = (
     Sweep("points, all pairs", _PAIRS, "num_points", (8, 16, 32, 64, 128), "2 clouds"),
     Sweep("clouds", _PAIRS, "num_clouds", (1, 2, 4, 8), "18 points, all pairs"),
-    Sweep("orientations", _PAIRS, "num_orientations", (4, 8, 16, 32), "2 clouds of 18 points, all pairs"),
+    Sweep("orientations", _PAIRS, "num_orientations", (4, 8, 12, 20), "2 clouds of 18 points, all pairs"),
     Sweep("channels", _PAIRS, "channels", (32, 64, 128, 256), "2 clouds of 18 points, all pairs"),
     Sweep("neighbors", _NEAR, "edges", (4, 8, 16, 32, 64), "512 points, 32 channels, 2 layers"),
     Sweep("points, 16 neighbors", _NEAR, "num_points", (500, 2000, 10_000, 100_000), "1 cloud, 32 channels, 2 layers"),
@@ -62,14 +62,16 @@ class GrowthRow:
     fast_memory: int
 
 
-def measure_growth(*, rounds: int = 3, device: str = "cpu") -> list[GrowthRow]:
+def measure_growth(*, rounds: int = 3, device: str = "cpu") -> Iterator[GrowthRow]:
     """Vary one size of a network at a time: 3 layers of 128 channels, or 2 of 32 where there are more points."""
-    base = with_size(CASES["qm9-8"], num_layers=3, channels=128)
-    return [
-        _row(sweep, size, with_size(base, **sweep.changes(size)), rounds, device)
-        for sweep in SWEEPS
-        for size in sweep.sizes
-    ]
+    for sweep in SWEEPS:
+        for size in sweep.sizes:
+            yield _row(sweep, size, grown_case(sweep, size), rounds, device)
+
+
+def grown_case(sweep: Sweep, size: int) -> BenchCase:
+    """The network and batch at one size of a sweep."""
+    return with_size(CASES["qm9-8"], **{"num_layers": 3, "channels": 128, **sweep.changes(size)})
 
 
 def _row(sweep: Sweep, size: int, case: BenchCase, rounds: int, device: str) -> GrowthRow:
