@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,6 +119,9 @@ DISTRIBUTION_OF = {"pyyaml": "yaml", "h5py": "h5py", "scikit-learn": "sklearn"} 
 PACKAGES = [name for name in MAY_IMPORT if not name.startswith("_") and name not in ("cli", "bench")]
 
 
+LEAVES = ast.Name | ast.Constant | ast.expr_context | ast.operator  # nothing is imported below
+
+
 class Import(NamedTuple):
     """One imported module: its absolute name, the line, whether it is imported when the importing module is, or never.
 
@@ -130,33 +134,28 @@ class Import(NamedTuple):
     never: bool = False
 
 
-def imports(text: str, package: str) -> Iterator[Import]:
+@cache
+def imports(text: str, package: str) -> list[Import]:
     """Every import of a module of a package, also those in functions, in type-checking blocks and by name."""
-    tree = ast.parse(text)
-    deferred = {id(node) for outer in ast.walk(tree) if _is_deferred(outer) for node in ast.walk(outer)}
-    typed = {id(node) for outer in ast.walk(tree) if _is_for_types(outer) for node in ast.walk(outer)}
-    for node in ast.walk(tree):
-        when = id(node) not in deferred, id(node) in typed
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno, *when) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*base, *filter(None, [node.module])])
-            yield from (Import(f"{module}.{alias.name}", node.lineno, *when) for alias in node.names)
-        elif isinstance(node, ast.Call) and _called_name(node.func) == "import_module" and node.args:
-            first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield Import(first.value, node.lineno, *when)
+    return list(_imports(ast.parse(text), package, at_import=True, never=False))
 
 
-def _is_deferred(node: ast.AST) -> bool:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return True
-    return _is_for_types(node)
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+def _imports(node: ast.AST, package: str, *, at_import: bool, never: bool) -> Iterator[Import]:
+    never |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    at_import &= not never and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name, node.lineno, at_import, never) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        module = ".".join([*base, *filter(None, [node.module])])
+        yield from (Import(f"{module}.{alias.name}", node.lineno, at_import, never) for alias in node.names)
+    elif isinstance(node, ast.Call) and _called_name(node.func) == "import_module" and node.args:
+        first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield Import(first.value, node.lineno, at_import, never)
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, LEAVES):
+            yield from _imports(child, package, at_import=at_import, never=never)
 
 
 def _called_name(function: ast.expr) -> str:
