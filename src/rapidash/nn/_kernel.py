@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import Graph
+from rapidash.geometry import Graph, is_watched
 from rapidash.nn._check_types import check_types
-from rapidash.ops import Backend, Interpolation, edge_conv, linear, orbit_table_conv, table_conv
+from rapidash.ops import Backend, Interpolation, edge_conv, keep_points, linear, orbit_table_conv, table_conv
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class TabulatedKernel(EdgeKernel):
         refine: for each axis, the matrix from values at the coarse nodes to those at the nodes of the table.
         attributes: of every edge and orientation.
         locate: from attributes to coordinates in units of nodes.
-        coords: ``locate(attributes)``, used by every layer.
+        coords: ``locate(attributes)``, used by every layer; they must not change.
         interpolation: between the nodes of the table.
         basis: at the coarse nodes.
     """
@@ -130,6 +130,10 @@ class TabulatedKernel(EdgeKernel):
     coords: Float[Tensor, "E O axes"]
     interpolation: Interpolation
     basis: Float[Tensor, "*nodes basis"]
+
+    def __post_init__(self) -> None:
+        if not is_watched(self.coords):
+            keep_points(self.coords)
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
         """Values at the nodes of the fine table."""

@@ -24,7 +24,14 @@ from rapidash.ops.edge_conv import edge_conv
 from rapidash.ops.gelu import gelu
 from rapidash.ops.orbit_table_conv import orbit_table_conv
 from rapidash.ops.spherical_conv import spherical_conv
-from rapidash.ops.table_conv import Interpolation, KeptTable, interpolate_table, spline_coefficients, table_conv
+from rapidash.ops.table_conv import (
+    Interpolation,
+    KeptTable,
+    interpolate_table,
+    keep_points,
+    spline_coefficients,
+    table_conv,
+)
 from rapidash.ops.tensor_powers import tensor_powers
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "gelu",
     "has_float32_products",
     "interpolate_table",
+    "keep_points",
     "linear",
     "orbit_table_conv",
     "product_error",

@@ -197,7 +197,7 @@ def has_float32_products(like: Tensor) -> bool:
 
 
 def _constant_in_graphs(function: Function) -> Function:
-    """What `torch.compiler.assume_constant_result` does, without loading the compiler, which takes over a second."""
+    """As `torch.compiler.assume_constant_result`, without loading the compiler, which takes over a second."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
 

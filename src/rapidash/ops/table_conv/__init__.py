@@ -16,7 +16,7 @@ from rapidash.ops._flops import note_uncounted
 from rapidash.ops._forward_mode import has_tangent, join_dual, split_duals, tracks_gradients
 from rapidash.ops._second_order import needs_definition, partial_gradients
 from rapidash.ops._wanted import wanted_gradients
-from rapidash.ops.table_conv._kept import KeptTable
+from rapidash.ops.table_conv._kept import KeptTable, keep_points
 from rapidash.ops.table_conv.reference import (
     Interpolation,
     has_outside,
@@ -26,7 +26,7 @@ from rapidash.ops.table_conv.reference import (
     table_conv_reference,
 )
 
-__all__ = ["Interpolation", "KeptTable", "interpolate_table", "spline_coefficients", "table_conv"]
+__all__ = ["Interpolation", "KeptTable", "interpolate_table", "keep_points", "spline_coefficients", "table_conv"]
 
 _INTERPOLATIONS = get_args(Interpolation)
 

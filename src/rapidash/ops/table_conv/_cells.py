@@ -122,27 +122,35 @@ def _overload_set_weights(taps, nodes, coords, point, scale, axis, weights, at):
     return line if len(nodes) == 1 else plane
 
 
+NO_INDICES, NO_RUNS, NO_COUNTS = np.empty(0, np.int64), np.empty((0, 2), np.int64), np.empty((0, 0), np.int64)
+NOT_SORTED = (NO_INDICES, NO_INDICES, NO_INDICES, NO_RUNS, NO_COUNTS, NO_INDICES)
+
+
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def scratch(most_edges, num_nodes, num_weights, like):
-    """Arrays that ``sort_by_cell`` and ``set_points`` work in."""
-    order, source, target = (
+def scratch(points, most_edges, num_nodes, num_weights, like):
+    """Arrays that `chunk_points` works in; empty where all points are sorted already."""
+    if points[0].size > 0:
+        most_edges = num_nodes = 0
+    order, source, target, cells = (
+        np.empty(most_edges, np.int64),
         np.empty(most_edges, np.int64),
         np.empty(most_edges, np.int64),
         np.empty(most_edges, np.int64),
     )
     count, runs = np.empty(num_nodes, np.int64), np.empty((num_nodes, 2), np.int64)
-    return order, source, target, count, runs, np.empty(most_edges * num_weights, like.dtype)
+    return order, source, target, runs, cells, count, np.empty(most_edges * num_weights, like.dtype)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def sort_by_cell(taps, nodes, edges, first, last, orientation, orientations, work):
+def sort_chunk(taps, nodes, width, edges, first, last, orientation, orientations, cells, count, found):
     """Sort the edges of the targets first : last by the cell of one orientation, in the edges' order within a cell.
 
-    Sets ``order``, sorted position -> edge counted from the first, and ``runs``, (cell, end) of every cell with points.
+    ``found`` holds what is set: ``order``, sorted position -> edge counted from the first; rows of x and of the output
+    (times width) of the sorted points; and ``runs``, (cell, end) of every cell with points.
     Returns: the number of runs.
     """
-    coords, _, _, row_ptr, _ = edges
-    order, cells, _, count, runs, _ = work
+    coords, sources, targets, row_ptr, _ = edges
+    order, source, target, runs = found
     low, high = row_ptr[first], row_ptr[last]
     count[:] = 0
     for e in range(low, high):
@@ -158,20 +166,77 @@ def sort_by_cell(taps, nodes, edges, first, last, orientation, orientations, wor
             runs[num_runs, 0], runs[num_runs, 1] = cell, total
             num_runs += 1
     for e in range(high - low):
-        order[count[cells[e]]] = e
+        p = count[cells[e]]
+        order[p], source[p], target[p] = e, sources[low + e] * width, (targets[low + e] - first) * width
         count[cells[e]] += 1
     return num_runs
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def set_points(taps, nodes, edges, first, last, orientation, orientations, width, axis, scaled, work):
-    """Rows of x and of the output (times width), and weights of the nodes, of the sorted points."""
-    coords, sources, targets, row_ptr, edge_weight = edges
-    order, source, target, _, _, weights = work
+def set_point_weights(taps, nodes, edges, first, orientation, orientations, axis, scaled, order, weights):
+    """Weights of the nodes around the sorted points of a chunk, or their derivatives along an axis >= 0."""
+    coords, _, _, row_ptr, edge_weight = edges
     low, num_weights = row_ptr[first], len(taps) ** len(nodes)
-    for p in range(row_ptr[last] - low):
+    for p in range(order.size):
         e = low + order[p]
-        source[p] = sources[e] * width
-        target[p] = (targets[e] - first) * width
         scale = edge_weight[e] if scaled and edge_weight.size > 0 else 1.0
         set_weights(taps, nodes, coords, e * orientations + orientation, scale, axis, weights, p * num_weights)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _chunk_range(edges, bounds, chunk, orientation):
+    """Where the points of one orientation and chunk of targets lie in arrays of all points."""
+    begin = orientation * edges[1].size
+    return begin + edges[3][bounds[chunk]], begin + edges[3][bounds[chunk + 1]]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _found(edges, bounds, chunk, orientation, points):
+    """The part of one orientation and chunk of targets in all sorted points, see `sort_chunk`."""
+    order, source, target, runs, _, run_ptr = points
+    at, end = _chunk_range(edges, bounds, chunk, orientation)
+    to = orientation * run_ptr[-1]
+    return order[at:end], source[at:end], target[at:end], runs[to + run_ptr[chunk] : to + run_ptr[chunk + 1]]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def sort_points(task, tasks, taps, nodes, width, edges, bounds, orientations, num_nodes, most_edges, points):
+    """Sort all points of a range of orientations, each chunk of targets as `sort_chunk`."""
+    cells, count = np.empty(most_edges, np.int64), np.empty(num_nodes, np.int64)
+    for a in range(orientations * task // tasks, orientations * (task + 1) // tasks):
+        for chunk in range(bounds.size - 1):
+            found = _found(edges, bounds, chunk, a, points)
+            points[4][a, chunk] = sort_chunk(
+                taps, nodes, width, edges, bounds[chunk], bounds[chunk + 1], a, orientations, cells, count, found
+            )
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def weigh_points(task, tasks, taps, nodes, edges, bounds, orientations, points, weights):
+    """Set the weights of all sorted points of a range of orientations."""
+    num_weights = len(taps) ** len(nodes)
+    for a in range(orientations * task // tasks, orientations * (task + 1) // tasks):
+        for chunk in range(bounds.size - 1):
+            at, end = _chunk_range(edges, bounds, chunk, a)
+            here = weights[at * num_weights : end * num_weights]
+            set_point_weights(taps, nodes, edges, bounds[chunk], a, orientations, -1, True, points[0][at:end], here)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def chunk_points(taps, nodes, width, edges, bounds, chunk, orientation, orientations, points, weights, work):
+    """The sorted points of one orientation and chunk of targets: those that are kept, or sorted now.
+
+    Returns: the number of runs; order, source, target, runs, see `sort_chunk`; and the weights.
+    """
+    first, last = bounds[chunk], bounds[chunk + 1]
+    num_weights = len(taps) ** len(nodes)
+    if points[0].size > 0:
+        at, end = _chunk_range(edges, bounds, chunk, orientation)
+        here = weights[at * num_weights : end * num_weights]
+        return points[4][orientation, chunk], _found(edges, bounds, chunk, orientation, points), here
+    order, source, target, runs, cells, count, own = work
+    num = edges[3][last] - edges[3][first]
+    found, here = (order[:num], source[:num], target[:num], runs[:]), own[: num * num_weights]
+    num_runs = sort_chunk(taps, nodes, width, edges, first, last, orientation, orientations, cells, count, found)
+    set_point_weights(taps, nodes, edges, first, orientation, orientations, -1, True, found[0], here)
+    return num_runs, found, here

@@ -1,8 +1,9 @@
-"""A table whose values stay as they are, with what the kernels make of it."""
+"""Tables and coordinates that stay as they are, with what the kernels make of them."""
 
 from typing import Any
 
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from rapidash.ops.table_conv.reference import Interpolation, spline_coefficients
 
@@ -27,3 +28,22 @@ class KeptTable:
         if self._coefficients is None:
             self._coefficients = spline_coefficients(self.values)
         return self._coefficients, "bspline"
+
+
+_points: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+
+def keep_points(coords: Tensor) -> None:
+    """Say that coordinates, and factors of edges that come with them, stay as they are.
+
+    The CPU's kernels then sort the points by cell in the first `table_conv` of this very tensor, and the other layers
+    and the backward pass take them from there, as long as the tensor lives.
+    """
+    if coords not in _points:
+        _points[coords] = {}
+
+
+def kept_points(coords: Tensor) -> dict[Any, Any] | None:
+    """All that the kernels keep of these coordinates; None where they may change."""
+    found: dict[Any, Any] | None = _points.get(coords)
+    return found

@@ -19,7 +19,15 @@ from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region
 from rapidash.ops._simd import block_width, copy_vectors, num_taps, run_backward, run_dots, run_forward
-from rapidash.ops.table_conv._cells import TAPS, count_outside, scratch, set_points, sort_by_cell
+from rapidash.ops.table_conv._cells import (
+    NOT_SORTED,
+    TAPS,
+    chunk_points,
+    count_outside,
+    scratch,
+    set_point_weights,
+)
+from rapidash.ops.table_conv._sorted import Sizes, sorted_points
 from rapidash.ops.table_conv.reference import Interpolation, outside_message
 
 CHUNK_EDGES = 8192  # sorted together: more make longer runs, fewer stay in the cache
@@ -97,12 +105,11 @@ def _unpack(packed, first, last, orientation, shape, blocks, width, x):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _forward(task, taps, nodes, width, edges, bounds, x, table, out, shape, split):
+def _forward(task, taps, nodes, width, edges, bounds, points, weights, x, table, out, shape, split):
     blocks, orientations = _part(task, shape, width, split)
     num_blocks, num_sources, num_nodes = blocks[1] - blocks[0], shape[3], split[2]
     most_targets, most_edges = _largest(edges[3], bounds)
-    work = scratch(most_edges, num_nodes, len(taps) ** len(nodes), x)
-    _, source, target, _, runs, weights = work
+    work = scratch(points, most_edges, num_nodes, len(taps) ** len(nodes), x)
     xs = np.empty(num_blocks * num_sources * width, x.dtype)
     outs = np.empty(num_blocks * most_targets * width, x.dtype)
     stride = (nodes[-1] + len(taps) - 2) * width
@@ -110,8 +117,9 @@ def _forward(task, taps, nodes, width, edges, bounds, x, table, out, shape, spli
         _pack(x, 0, num_sources, a, shape, blocks, width, xs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs = sort_by_cell(taps, nodes, edges, first, last, a, shape[1], work)
-            set_points(taps, nodes, edges, first, last, a, shape[1], width, -1, True, work)
+            num_runs, (_, source, target, runs), here = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            )
             outs[: num_blocks * (last - first) * width] = 0
             for b in range(num_blocks):
                 values = table[(blocks[0] + b) * num_nodes * width :]
@@ -125,7 +133,7 @@ def _forward(task, taps, nodes, width, edges, bounds, x, table, out, shape, spli
                         at,
                         width,
                         stride,
-                        weights,
+                        here,
                         source,
                         target,
                         begin,
@@ -140,12 +148,13 @@ def _forward(task, taps, nodes, width, edges, bounds, x, table, out, shape, spli
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _backward(task, taps, nodes, width, edges, bounds, x, table, grad, grad_x, grad_table, shape, split):
+def _backward(
+    task, taps, nodes, width, edges, bounds, points, weights, x, table, grad, grad_x, grad_table, shape, split
+):
     blocks, orientations = _part(task, shape, width, split)
     num_blocks, num_sources, num_nodes = blocks[1] - blocks[0], shape[3], split[2]
     most_targets, most_edges = _largest(edges[3], bounds)
-    work = scratch(most_edges, num_nodes, len(taps) ** len(nodes), x)
-    _, source, target, _, runs, weights = work
+    work = scratch(points, most_edges, num_nodes, len(taps) ** len(nodes), x)
     xs = np.empty(num_blocks * num_sources * width, x.dtype)
     grad_xs = np.empty(num_blocks * num_sources * width, x.dtype)
     grads = np.empty(num_blocks * most_targets * width, x.dtype)
@@ -156,8 +165,9 @@ def _backward(task, taps, nodes, width, edges, bounds, x, table, grad, grad_x, g
         grad_xs[:] = 0
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs = sort_by_cell(taps, nodes, edges, first, last, a, shape[1], work)
-            set_points(taps, nodes, edges, first, last, a, shape[1], width, -1, True, work)
+            num_runs, (_, source, target, runs), here = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            )
             _pack(grad, first, last, a, shape, blocks, width, grads)
             for b in range(num_blocks):
                 values = table[(blocks[0] + b) * num_nodes * width :]
@@ -166,7 +176,7 @@ def _backward(task, taps, nodes, width, edges, bounds, x, table, grad, grad_x, g
                 for r in range(num_runs):
                     at, end = runs[r, 0] * width, runs[r, 1]
                     run_backward(
-                        taps, nodes, values, at, width, stride, weights, source, target, begin, end,
+                        taps, nodes, values, at, width, stride, here, source, target, begin, end,
                         xs, grad_xs, at_x, grads, at_grad, sums,
                     )  # fmt: skip
                     begin = end
@@ -174,14 +184,14 @@ def _backward(task, taps, nodes, width, edges, bounds, x, table, grad, grad_x, g
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _dots(task, taps, nodes, width, edges, bounds, x, table, grad, dots, axes, scaled, shape, split):
+def _dots(task, taps, nodes, width, edges, bounds, points, weights, x, table, grad, dots, axes, scaled, shape, split):
     """dots[e, a, k] = sum over channels of x * grad * the kernel's derivative along axes[k]; -1 is the kernel."""
     _, orientations = _part(task, shape, width, split)
     num_blocks, num_sources, num_nodes = -(-shape[2] // width), shape[3], split[2]
     blocks = (0, num_blocks)
     most_targets, most_edges = _largest(edges[3], bounds)
-    work = scratch(most_edges, num_nodes, len(taps) ** len(nodes), x)
-    order, source, target, _, runs, weights = work
+    work = scratch(points, most_edges, num_nodes, len(taps) ** len(nodes), x)
+    own = np.empty(most_edges * len(taps) ** len(nodes), x.dtype)
     xs = np.empty(num_blocks * num_sources * width, x.dtype)
     grads = np.empty(num_blocks * most_targets * width, x.dtype)
     sums = np.empty(most_edges, x.dtype)
@@ -190,10 +200,12 @@ def _dots(task, taps, nodes, width, edges, bounds, x, table, grad, dots, axes, s
         _pack(x, 0, num_sources, a, shape, blocks, width, xs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs = sort_by_cell(taps, nodes, edges, first, last, a, shape[1], work)
+            num_runs, (order, source, target, runs), _ = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            )
             _pack(grad, first, last, a, shape, blocks, width, grads)
             for k in range(axes.size):
-                set_points(taps, nodes, edges, first, last, a, shape[1], width, axes[k], scaled[k], work)
+                set_point_weights(taps, nodes, edges, first, a, shape[1], axes[k], scaled[k], order, own)
                 sums[:] = 0
                 for b in range(num_blocks):
                     values = table[b * num_nodes * width :]
@@ -201,7 +213,7 @@ def _dots(task, taps, nodes, width, edges, bounds, x, table, grad, dots, axes, s
                     for r in range(num_runs):
                         at, end = runs[r, 0] * width, runs[r, 1]
                         run_dots(
-                            taps, nodes, values, at, width, stride, weights, source, target, begin, end,
+                            taps, nodes, values, at, width, stride, own, source, target, begin, end,
                             xs, at_x, grads, at_grad, sums,
                         )  # fmt: skip
                         begin = end
@@ -211,21 +223,29 @@ def _dots(task, taps, nodes, width, edges, bounds, x, table, grad, dots, axes, s
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
-def _forward_parallel(taps, nodes, width, edges, bounds, x, table, out, shape, split):
+def _forward_parallel(taps, nodes, width, edges, bounds, points, weights, x, table, out, shape, split):
     for task in nb.prange(split[0] * split[1]):
-        _forward(task, taps, nodes, width, edges, bounds, x, table, out, shape, split)
+        _forward(task, taps, nodes, width, edges, bounds, points, weights, x, table, out, shape, split)
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
-def _backward_parallel(taps, nodes, width, edges, bounds, x, table, grad, grad_x, grad_table, shape, split):
+def _backward_parallel(
+    taps, nodes, width, edges, bounds, points, weights, x, table, grad, grad_x, grad_table, shape, split
+):
     for task in nb.prange(split[0] * split[1]):
-        _backward(task, taps, nodes, width, edges, bounds, x, table, grad, grad_x, grad_table, shape, split)
+        _backward(
+            task, taps, nodes, width, edges, bounds, points, weights, x, table, grad, grad_x, grad_table, shape, split
+        )
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
-def _dots_parallel(taps, nodes, width, edges, bounds, x, table, grad, dots, axes, scaled, shape, split):
+def _dots_parallel(
+    taps, nodes, width, edges, bounds, points, weights, x, table, grad, dots, axes, scaled, shape, split
+):
     for task in nb.prange(split[1]):
-        _dots(task, taps, nodes, width, edges, bounds, x, table, grad, dots, axes, scaled, shape, split)
+        _dots(
+            task, taps, nodes, width, edges, bounds, points, weights, x, table, grad, dots, axes, scaled, shape, split
+        )
 
 
 class _Problem:
@@ -262,10 +282,26 @@ class _Problem:
             blocks = self._to_blocks(table)
         if layouts is not None:
             layouts[taps] = blocks
+        self.edges, self.bounds = (self.coords, source, target, row_ptr, weight), _chunk_bounds(row_ptr)
+        sizes = Sizes(TAPS[taps], self.nodes, self.width, self.shape[1], self.split[2])
+        self.sorted = sorted_points(coords, edges[:3], sizes, x.dtype)
+        own: tuple[Any, Any] = NOT_SORTED, as_array(x.new_empty(0))
+        if self.sorted is not None:
+            tasks = max(1, min(self.threads, self.shape[1]))
+            own = self.sorted.arrays(self.edges, self.bounds, edge_weight, tasks, like=x)
         self.arguments = (
-            TAPS[taps], self.nodes, self.width, (self.coords, source, target, row_ptr, weight), _chunk_bounds(row_ptr),
+            TAPS[taps], self.nodes, self.width, self.edges, self.bounds, *own,
             as_array(x.contiguous()), blocks,
         )  # fmt: skip
+
+    def num_outside(self) -> int:
+        """The number of coordinates outside the table; those that are kept are looked at once."""
+        if self.sorted is not None and self.sorted.are_inside:
+            return 0
+        outside = int(count_outside(self.nodes, self.coords))
+        if self.sorted is not None:
+            self.sorted.are_inside = outside == 0
+        return outside
 
     def run(
         self, serial: Callable[..., None], parallel: Callable[..., None], *arrays: Any, by_orientation: bool = False
@@ -305,7 +341,7 @@ def checked_problem(
 ) -> _Problem:
     """The problem of `table_conv_forward`; ValueError for coordinates outside the table."""
     problem = _Problem(x, table, coords, edges, edge_weight, taps, layouts)
-    if count_outside(problem.nodes, problem.coords):
+    if problem.num_outside():
         raise ValueError(outside_message(coords, table, taps))
     return problem
 

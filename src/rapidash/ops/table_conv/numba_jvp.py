@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array
 from rapidash.ops._simd import run_jvp
-from rapidash.ops.table_conv._cells import scratch, set_points, set_weights, sort_by_cell
+from rapidash.ops.table_conv._cells import chunk_points, scratch, set_weights
 from rapidash.ops.table_conv.numba import _largest, _pack, _part, _unpack, checked_problem, table_conv_forward
 from rapidash.ops.table_conv.reference import Interpolation
 
@@ -37,13 +37,15 @@ def _set_slopes(taps, nodes, edges, first, last, orientation, orientations, dcoo
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _jvp(task, taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight, out, dout, shape, split):
+def _jvp(
+    task, taps, nodes, width, edges, bounds, points, weights, x, table, dx, dcoords, dweight, out, dout, shape, split
+):
     blocks, orientations = _part(task, shape, width, split)
     num_blocks, num_sources, num_nodes = blocks[1] - blocks[0], shape[3], split[2]
     most_targets, most_edges = _largest(edges[3], bounds)
-    work = scratch(most_edges, num_nodes, len(taps) ** len(nodes), x)
-    order, source, target, _, runs, weights = work
-    slopes, part = np.empty_like(weights), np.empty(len(taps) ** len(nodes), x.dtype)
+    work = scratch(points, most_edges, num_nodes, len(taps) ** len(nodes), x)
+    count = len(taps) ** len(nodes)
+    slopes, part = np.empty(most_edges * count, x.dtype), np.empty(count, x.dtype)
     xs = np.empty(num_blocks * num_sources * width, x.dtype)
     outs = np.empty(num_blocks * most_targets * width, x.dtype)
     dxs, douts = np.empty_like(xs), np.empty_like(outs)
@@ -53,8 +55,9 @@ def _jvp(task, taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight
         _pack(dx, 0, num_sources, a, shape, blocks, width, dxs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs = sort_by_cell(taps, nodes, edges, first, last, a, shape[1], work)
-            set_points(taps, nodes, edges, first, last, a, shape[1], width, -1, True, work)
+            num_runs, (order, source, target, runs), here = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            )
             _set_slopes(taps, nodes, edges, first, last, a, shape[1], dcoords, dweight, order, part, slopes)
             outs[: num_blocks * (last - first) * width] = 0
             douts[: num_blocks * (last - first) * width] = 0
@@ -64,7 +67,7 @@ def _jvp(task, taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight
                 for r in range(num_runs):
                     at, end = runs[r, 0] * width, runs[r, 1]
                     run_jvp(
-                        taps, nodes, values, at, width, stride, weights, source, target, begin, end,
+                        taps, nodes, values, at, width, stride, here, source, target, begin, end,
                         slopes, xs, dxs, at_x, outs, douts, at_out,
                     )  # fmt: skip
                     begin = end
@@ -73,9 +76,29 @@ def _jvp(task, taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight
 
 
 @nb.njit(cache=True, parallel=True, error_model="numpy")
-def _jvp_parallel(taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight, out, dout, shape, split):
+def _jvp_parallel(
+    taps, nodes, width, edges, bounds, points, weights, x, table, dx, dcoords, dweight, out, dout, shape, split
+):
     for task in nb.prange(split[0] * split[1]):
-        _jvp(task, taps, nodes, width, edges, bounds, x, table, dx, dcoords, dweight, out, dout, shape, split)
+        _jvp(
+            task,
+            taps,
+            nodes,
+            width,
+            edges,
+            bounds,
+            points,
+            weights,
+            x,
+            table,
+            dx,
+            dcoords,
+            dweight,
+            out,
+            dout,
+            shape,
+            split,
+        )
 
 
 def table_conv_jvp(
