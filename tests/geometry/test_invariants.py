@@ -114,3 +114,20 @@ def test_the_canonical_frame_turns_with_the_cloud() -> None:
     rotation = random_rotation(1, 3, generator=rng)[0]
     for linear in (rotation, -rotation):
         torch.testing.assert_close(canonical_frame(pos @ linear.T + 3, batch, 2), frame @ linear.T)
+
+
+@pytest.mark.parametrize(("dim", "space"), [(2, "R2xS1"), (3, "R3xS2")])
+@pytest.mark.parametrize("orientations", [1, 13])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-6), (torch.float64, 1e-14)])
+def test_compiled_attributes_are_those_with_gradients(
+    dim: int, space: str, orientations: int, dtype: torch.dtype, error: float
+) -> None:
+    """Without gradients they are made by compiled code, else by torch; also of an offset along an orientation."""
+    grid = torch.nn.functional.normalize(torch.randn(orientations, dim, dtype=dtype), dim=-1)
+    offset = torch.cat([torch.randn(50, dim, dtype=dtype), 3 * grid[:1], torch.zeros(1, dim, dtype=dtype)])
+    invariants = pair_invariants(space, E(dim))
+    found, expected = (invariants.spatial(d, grid) for d in (offset, offset.clone().requires_grad_()))
+    assert not found.requires_grad
+    assert expected.requires_grad
+    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=error)
+    assert found[-1].abs().max() == 0
