@@ -15,6 +15,11 @@ from rapidash.ops.table_conv import _kept, _sorted, numba
 from tests.ops._support import leaf, random_graph
 
 
+@pytest.fixture(autouse=True)
+def _few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sorted, "SMALLEST_KEPT", 1)
+
+
 @pytest.fixture
 def sorts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of points of every sort of all points."""
@@ -118,15 +123,18 @@ def test_coordinates_outside_are_told_in_every_call() -> None:
             table_conv(x, table, coords, graph)
 
 
-def test_nothing_is_kept_of_many_points_or_of_coordinates_that_are_gone(
+def test_nothing_is_kept_of_few_or_many_points_or_of_coordinates_that_are_gone(
     monkeypatch: pytest.MonkeyPatch, sorts: list[int]
 ) -> None:
     x, table, coords, graph = inputs(2)
     keep_points(coords)
-    monkeypatch.setattr(_sorted, "LARGEST_KEPT", 119)
-    table_conv(x, table, coords, graph)
+    for limit, size in (("LARGEST_KEPT", 119), ("SMALLEST_KEPT", 121)):
+        with monkeypatch.context() as patch:
+            patch.setattr(_sorted, limit, size)
+            table_conv(x, table, coords, graph)
     assert not sorts
     monkeypatch.setattr(_sorted, "LARGEST_KEPT", 120)
+    monkeypatch.setattr(_sorted, "SMALLEST_KEPT", 120)
     table_conv(x, table, coords, graph)
     assert sorts == [120]
     gc.collect()

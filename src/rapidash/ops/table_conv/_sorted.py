@@ -15,7 +15,8 @@ from rapidash.ops._numba_runtime import as_array, parallel_region
 from rapidash.ops.table_conv._cells import sort_points, weigh_points
 from rapidash.ops.table_conv._kept import kept_points
 
-LARGEST_KEPT = 2**20  # points of all orientations: some 50 MB
+SMALLEST_KEPT = 2**11  # points of all orientations: fewer are sorted faster than looked up
+LARGEST_KEPT = 2**20  # some 50 MB
 
 
 class Sizes(NamedTuple):
@@ -94,7 +95,7 @@ def sorted_points(
     ``dtype`` is that of the weights.
     """
     kept = kept_points(coords)
-    if kept is None or not 0 < coords.shape[0] * coords.shape[1] <= LARGEST_KEPT:
+    if kept is None or not SMALLEST_KEPT <= coords.shape[0] * coords.shape[1] <= LARGEST_KEPT:
         return None
     known = tuple(index for index in indices if index is not None)
     found: SortedPoints | None = kept.get((sizes, dtype))
