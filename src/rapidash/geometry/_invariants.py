@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rapidash.geometry._arrays import has_arrays
 from rapidash.geometry._cutoff import safe_norm
+from rapidash.geometry._transforms import is_differentiated
 from rapidash.groups import O2, AxisRotations, Group, Rotations, Trivial
 
 BaseSpace = Literal["R2", "R3", "R2xS1", "R3xS2"]
@@ -218,12 +219,12 @@ def _axis(group: Group) -> tuple[float, ...]:
 
 def _along_and_across(offset: Float[Tensor, "E D"], grid: Float[Tensor, "O D"]) -> Float[Tensor, "E O 2"]:
     """d.o and |d - (d.o) o| for unit vectors o."""
-    axes = grid.T.contiguous()
-    if has_arrays(offset, axes) and not (offset.requires_grad or axes.requires_grad) and offset.dtype == axes.dtype:
+    wants_gradient = is_differentiated(offset) or is_differentiated(grid)
+    if not wants_gradient and has_arrays(offset, grid) and offset.dtype == grid.dtype:
         from rapidash.geometry._invariants_numba import along_and_across
 
         out = offset.new_empty(len(offset), len(grid), 2)
-        along_and_across(offset.numpy(), axes.numpy(), out.numpy())
+        along_and_across(offset.numpy(), grid.T.contiguous().numpy(), out.numpy())
         return out
     along = offset @ grid.T
     across = safe_norm(offset[:, None] - along[..., None] * grid)

@@ -128,7 +128,7 @@ NOT_SORTED = (NO_INDICES, NO_INDICES, NO_INDICES, NO_RUNS, NO_COUNTS, NO_INDICES
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def scratch(points, most_edges, num_nodes, num_weights, like):
-    """Arrays that `chunk_points` works in; empty where all points are sorted already."""
+    """Arrays that `chunk_points` and `chunk_weights` work in; empty where all points are sorted already."""
     if points[0].size > 0:
         most_edges = num_nodes = 0
     order, source, target, cells = (
@@ -223,20 +223,28 @@ def weigh_points(task, tasks, taps, nodes, edges, bounds, orientations, points, 
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def chunk_points(taps, nodes, width, edges, bounds, chunk, orientation, orientations, points, weights, work):
+def chunk_points(taps, nodes, width, edges, bounds, chunk, orientation, orientations, points, work):
     """The sorted points of one orientation and chunk of targets: those that are kept, or sorted now.
 
-    Returns: the number of runs; order, source, target, runs, see `sort_chunk`; and the weights.
+    Returns: the number of runs, and order, source, target and runs, see `sort_chunk`.
     """
+    if points[0].size > 0:
+        return points[4][orientation, chunk], _found(edges, bounds, chunk, orientation, points)
     first, last = bounds[chunk], bounds[chunk + 1]
+    order, source, target, runs, cells, count, _ = work
+    num = edges[3][last] - edges[3][first]
+    found = order[:num], source[:num], target[:num], runs[:]
+    num_runs = sort_chunk(taps, nodes, width, edges, first, last, orientation, orientations, cells, count, found)
+    return num_runs, found
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def chunk_weights(taps, nodes, edges, bounds, chunk, orientation, orientations, order, points, weights, work):
+    """The weights of the points that `chunk_points` has sorted in this order: those that are kept, or made now."""
     num_weights = len(taps) ** len(nodes)
     if points[0].size > 0:
         at, end = _chunk_range(edges, bounds, chunk, orientation)
-        here = weights[at * num_weights : end * num_weights]
-        return points[4][orientation, chunk], _found(edges, bounds, chunk, orientation, points), here
-    order, source, target, runs, cells, count, own = work
-    num = edges[3][last] - edges[3][first]
-    found, here = (order[:num], source[:num], target[:num], runs[:]), own[: num * num_weights]
-    num_runs = sort_chunk(taps, nodes, width, edges, first, last, orientation, orientations, cells, count, found)
-    set_point_weights(taps, nodes, edges, first, orientation, orientations, -1, True, found[0], here)
-    return num_runs, found, here
+        return weights[at * num_weights : end * num_weights]
+    here = work[6][: order.size * num_weights]
+    set_point_weights(taps, nodes, edges, bounds[chunk], orientation, orientations, -1, True, order, here)
+    return here

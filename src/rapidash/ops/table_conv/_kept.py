@@ -39,8 +39,7 @@ def keep_points(coords: Tensor) -> None:
     The CPU's kernels then sort the points by cell in the first `table_conv` of this very tensor, and the other layers
     and the backward pass take them from there, as long as the tensor lives.
     """
-    if coords not in _points:
-        _points[coords] = {}
+    _points.setdefault(coords, {})
 
 
 def kept_points(coords: Tensor) -> dict[Any, Any] | None:

@@ -23,6 +23,7 @@ from rapidash.ops.table_conv._cells import (
     NOT_SORTED,
     TAPS,
     chunk_points,
+    chunk_weights,
     count_outside,
     scratch,
     set_point_weights,
@@ -117,9 +118,10 @@ def _forward(task, taps, nodes, width, edges, bounds, points, weights, x, table,
         _pack(x, 0, num_sources, a, shape, blocks, width, xs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs, (_, source, target, runs), here = chunk_points(
-                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            num_runs, (order, source, target, runs) = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, work
             )
+            here = chunk_weights(taps, nodes, edges, bounds, chunk, a, shape[1], order, points, weights, work)
             outs[: num_blocks * (last - first) * width] = 0
             for b in range(num_blocks):
                 values = table[(blocks[0] + b) * num_nodes * width :]
@@ -165,9 +167,10 @@ def _backward(
         grad_xs[:] = 0
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs, (_, source, target, runs), here = chunk_points(
-                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            num_runs, (order, source, target, runs) = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, work
             )
+            here = chunk_weights(taps, nodes, edges, bounds, chunk, a, shape[1], order, points, weights, work)
             _pack(grad, first, last, a, shape, blocks, width, grads)
             for b in range(num_blocks):
                 values = table[(blocks[0] + b) * num_nodes * width :]
@@ -200,8 +203,8 @@ def _dots(task, taps, nodes, width, edges, bounds, points, weights, x, table, gr
         _pack(x, 0, num_sources, a, shape, blocks, width, xs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs, (order, source, target, runs), _ = chunk_points(
-                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            num_runs, (order, source, target, runs) = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, work
             )
             _pack(grad, first, last, a, shape, blocks, width, grads)
             for k in range(axes.size):

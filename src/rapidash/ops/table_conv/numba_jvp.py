@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array
 from rapidash.ops._simd import run_jvp
-from rapidash.ops.table_conv._cells import chunk_points, scratch, set_weights
+from rapidash.ops.table_conv._cells import chunk_points, chunk_weights, scratch, set_weights
 from rapidash.ops.table_conv.numba import _largest, _pack, _part, _unpack, checked_problem, table_conv_forward
 from rapidash.ops.table_conv.reference import Interpolation
 
@@ -55,9 +55,10 @@ def _jvp(
         _pack(dx, 0, num_sources, a, shape, blocks, width, dxs)
         for chunk in range(bounds.size - 1):
             first, last = bounds[chunk], bounds[chunk + 1]
-            num_runs, (order, source, target, runs), here = chunk_points(
-                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, weights, work
+            num_runs, (order, source, target, runs) = chunk_points(
+                taps, nodes, width, edges, bounds, chunk, a, shape[1], points, work
             )
+            here = chunk_weights(taps, nodes, edges, bounds, chunk, a, shape[1], order, points, weights, work)
             _set_slopes(taps, nodes, edges, first, last, a, shape[1], dcoords, dweight, order, part, slopes)
             outs[: num_blocks * (last - first) * width] = 0
             douts[: num_blocks * (last - first) * width] = 0
