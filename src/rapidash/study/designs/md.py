@@ -16,7 +16,7 @@ def make_design(full: bool) -> StudyDesign:
     atoms that see each other within 2 units = 4 angstrom, and the learning rate at which a small EGNN did best; planned
     for 50 core-minutes with three seeds.
     """
-    base = RapidashConfig(grid="platonic", num_orientations=6, channels=16, num_layers=2)
+    base = RapidashConfig(grid="platonic", num_orientations=12, channels=16, num_layers=2)
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
     if full:
         base = replace(base, channels=96, num_layers=5, basis_dim=64, basis_hidden_dim=64, edges="radius-2.0")
