@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -59,6 +60,37 @@ def test_fused_agrees_with_the_definition(
     tensors = inputs(*sizes, residual=optional, scale=optional, dtype=dtype)
     tolerance = 20 * TOLERANCE[dtype]
     assert_parity(partial(channel_mlp, recompute=recompute), channel_mlp_reference, tensors, tolerance)
+
+
+FEW_ROWS = [(1, 33, 99, 5), (15, 8, 16, 8), (16, 32, 128, 32), (17, 32, 64, 3), (40, 7, 9, 50), (8, 96, 192, 96)]
+
+
+@pytest.mark.parametrize("optional", [False, True])
+@pytest.mark.parametrize("sizes", FEW_ROWS, ids=str)
+def test_few_rows_without_gradients_to_the_rounding_of_float32(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int, int, int], optional: bool
+) -> None:
+    rows, *widths = sizes
+    tensors = inputs((rows,), *widths, residual=optional, scale=optional, dtype=torch.float32)
+    exact = channel_mlp_reference(*(t if t is None else t.double() for t in tensors)).detach()
+    monkeypatch.setattr(sys.modules["rapidash.ops.channel_mlp._fused"], "linear", None)  # of the other way
+    with torch.no_grad():
+        out = channel_mlp(*tensors)
+        strided = channel_mlp(*(t if t is None else torch.stack([t, t], dim=-1)[..., 0] for t in tensors))
+        few = channel_mlp(*(t[-2:] if i < 2 and t is not None else t for i, t in enumerate(tensors)))
+    torch.testing.assert_close(out.double(), exact, rtol=0, atol=1e-6 * float(exact.abs().max()))
+    assert torch.equal(strided, out)
+    assert torch.equal(few, out[-2:]), "a row does not depend on the others"
+
+
+def test_few_rows_that_are_not_finite_spoil_no_others() -> None:
+    tensors = inputs((3,), 8, 16, 8, residual=False, scale=False, dtype=torch.float32)
+    with torch.no_grad():
+        expected = channel_mlp(*tensors)
+        x = tensors[0]
+        assert x is not None
+        x[1, 2], expected[1] = float("inf"), float("nan")
+        torch.testing.assert_close(channel_mlp(*tensors), expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.usefixtures("two_threads")

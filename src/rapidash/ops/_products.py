@@ -131,13 +131,13 @@ def _kind_for(x: Tensor, kind: str, weight: Tensor | None) -> ProductKind:
     kind = kind or product_kind()
     if kind == "bfloat16":
         return "bfloat16"
-    gains = kind == "onednn" and x.is_cpu and (weight is None or not is_small_product(x, weight))
+    gains = kind == "onednn" and x.is_cpu and (weight is None or not is_small_product(len(x), weight))
     return "onednn" if gains else "torch"
 
 
-def is_small_product(x: Tensor, weight: Tensor) -> bool:
-    """Whether rows x (M, K) with a weight (N, K) make fewer multiplications than `SMALL_PRODUCT`."""
-    return x.shape[0] * weight.numel() < SMALL_PRODUCT
+def is_small_product(rows: int, weight: Tensor) -> bool:
+    """Whether so many rows of K numbers make fewer multiplications with a weight (N, K) than `SMALL_PRODUCT`."""
+    return rows * weight.numel() < SMALL_PRODUCT
 
 
 def product_error(kind: ProductKind, like: Tensor) -> float:

@@ -39,9 +39,10 @@ def channel_mlp(
 ) -> Float[Tensor, "*points C2"]:
     r"""residual + scale * (W2 GELU(W1 LayerNorm(x) + b1) + b2), with the exact GELU and eps = 1e-5.
 
-    Where gradients may follow, and there are at most `FEW` hidden activations, it is torch's operations. Else, of all
-    activations only x and the pre-activations (H per point) are kept for the backward pass; the rest is computed
-    again there, in chunks of points that stay in the cache, with the matrix products of torch.
+    Where gradients may follow, and there are at most `FEW` hidden activations, it is torch's operations; few rows
+    without gradients, in float32 on the CPU, are one compiled call, in which no row's bits depend on another row. Else,
+    of all activations only x and the pre-activations (H per point) are kept for the backward pass; the rest is
+    computed again there, in chunks of points that stay in the cache, with the matrix products of torch.
 
     Args:
         x: features; points are the leading axes.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numba as nb
 import numpy as np
+import torch
 from torch import Tensor
 
 from rapidash.ops._numba_runtime import as_array, num_threads, parallel_region
@@ -33,6 +34,7 @@ from rapidash.ops.table_conv.reference import Interpolation, outside_message
 
 CHUNK_EDGES = 8192  # sorted together: more make longer runs, fewer stay in the cache
 SERIAL_BELOW = 300_000  # products under which starting threads costs more than it gains
+NOTHING = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -277,7 +279,7 @@ class _Problem:
         groups = math.gcd(self.threads, self.num_blocks) if self.num_blocks < 4 * self.threads else self.threads
         chunks = max(1, min(x.shape[1], self.threads // max(groups, 1)))
         self.split = (groups, chunks, self.table_shape.numel())
-        weight = as_array(x.new_empty(0) if edge_weight is None else edge_weight.contiguous())
+        weight = NOTHING[x.dtype] if edge_weight is None else as_array(edge_weight.contiguous())
         self.nodes = tuple(size - points + 2 for size in self.table_shape)
         self.coords = as_array(coords.contiguous())
         blocks = None if layouts is None else layouts.get(taps)
@@ -288,7 +290,7 @@ class _Problem:
         self.edges, self.bounds = (self.coords, source, target, row_ptr, weight), _chunk_bounds(row_ptr)
         sizes = Sizes(TAPS[taps], self.nodes, self.width, self.shape[1], self.split[2])
         self.sorted = sorted_points(coords, edges[:3], sizes, x.dtype)
-        own: tuple[Any, Any] = NOT_SORTED, as_array(x.new_empty(0))
+        own: tuple[Any, Any] = NOT_SORTED, NOTHING[x.dtype]
         if self.sorted is not None:
             tasks = max(1, min(self.threads, self.shape[1]))
             own = self.sorted.arrays(self.edges, self.bounds, edge_weight, tasks, like=x)
