@@ -1,13 +1,13 @@
-"""Test error against processor time on one core, of Rapidash and of other networks, on three tasks.
+"""Test error against processor time on one core, of Rapidash and of other networks, on four tasks.
 
-Run: python benchmarks/time_to_accuracy.py [--tasks nbody qm9 md] [--networks NAMES] [--seconds 15 60 240]
+Run: python benchmarks/time_to_accuracy.py [--tasks nbody qm9 md modelnet10-poses] [--networks NAMES] [--seconds 15 60]
      python benchmarks/time_to_accuracy.py --choices --seconds 15 60 --seeds 0 1 2
 
-with the data of qm9 and md in RAPIDASH_DATA. Writes time_to_accuracy.{md,csv,svg} to the folder --page; with --choices
-orientation_choices.{md,csv,svg}, of Rapidash alone: numbers of orientations, their grid, maps on them, and the width of
-the channel MLP. Measurements are kept in the folder --out: the same command goes on where it was stopped, and other
-tasks, networks, times and seeds are added to it. Of a training that was stopped nothing is kept, since its time would
-not be known.
+with the data of all but nbody in RAPIDASH_DATA. Writes time_to_accuracy.{md,csv,svg} to the folder --page; with
+--choices orientation_choices.{md,csv,svg}, of Rapidash alone: numbers of orientations, their grid, maps on them, and
+the width of the channel MLP. Measurements are kept in the folder --out: the same command goes on where it was stopped,
+and other tasks, networks, times and seeds are added to it. Of a training that was stopped nothing is kept, since its
+time would not be known.
 
 Networks and settings are those of the full designs (`rapidash study TASK --full`); those of SIZES are not in them. Each
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
@@ -45,7 +45,7 @@ from rapidash.train import Setup, TrainingDivergedError, step_costs, train
 from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._training import Training
 
-TASKS = ("nbody", "qm9", "md")
+TASKS = ("nbody", "qm9", "md", "modelnet10-poses")  # designs
 NETWORKS = ("E(3) on R3", "R3xS2, pointwise", "R3xS2, bandlimited", "EGNN", "PaiNN", "SchNet")
 ORIENTATIONS = 12
 CHOICES: dict[str, dict[str, Any]] = {
@@ -57,6 +57,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "12, bandlimited": {"orientation_mlp": "bandlimited"},
     "12, pointwise, widening 2": {"widening": 2},
     "12, bandlimited, widening 2": {"orientation_mlp": "bandlimited", "widening": 2},
+    "12, pointwise, widening 4": {"widening": 4},
+    "12, bandlimited, widening 4": {"orientation_mlp": "bandlimited", "widening": 4},
     "20, pointwise": {"num_orientations": 20},
     "20, bandlimited": {"num_orientations": 20, "orientation_mlp": "bandlimited"},
 }
@@ -77,12 +79,14 @@ def lifted(design: StudyDesign) -> Any:
 def choices(design: StudyDesign) -> dict[str, NetworkConfig]:
     """The network on R^3 x S^2 of a task with each of the `CHOICES`, by name, each network once.
 
-    Where the name has none, the width of the channel MLP is that of the design: on QM9 2 times the channels, else 4.
+    Where the name has none, the width of the channel MLP is that of the design: on QM9 and shapes 2 times the channels,
+    else 4. On shapes all have 12 orientations.
     """
     found: dict[str, NetworkConfig] = {}
     for name, changes in CHOICES.items():
         network = replace(lifted(design), **changes)
-        if network not in found.values():
+        is_asked = design.task != "modelnet10" or network.num_orientations == ORIENTATIONS
+        if is_asked and network not in found.values():
             found[name] = network
     return found
 
@@ -91,24 +95,23 @@ def networks(design: StudyDesign) -> dict[str, NetworkConfig]:
     """All networks of a task by name."""
     own: dict[str, Any] = {variant.name: variant.model for variant in design.variants}
     flat = own["E(3) on R3"]
-    sizes = SIZES[design.task]
-    made = (
-        flat,
-        lifted(design),
-        replace(lifted(design), orientation_mlp="bandlimited"),
-        own["EGNN"],
-        PaiNNConfig(edges=flat.edges, **sizes["PaiNN"]),
-        SchNetConfig(edges=flat.edges, **sizes["SchNet"]),
-    )
-    return dict(zip(NETWORKS, made, strict=True))
+    made = {
+        "E(3) on R3": flat,
+        "R3xS2, pointwise": lifted(design),
+        "R3xS2, bandlimited": replace(lifted(design), orientation_mlp="bandlimited"),
+        "EGNN": own["EGNN"],
+    }
+    kinds: dict[str, Any] = {"PaiNN": PaiNNConfig, "SchNet": SchNetConfig}
+    made |= {name: own[name] for name in kinds if name in own}
+    return made | {name: kinds[name](edges=flat.edges, **size) for name, size in SIZES.get(design.task, {}).items()}
 
 
 def configuration(task: str, network: str, seed: int, rate: float) -> RunConfig:
-    """Of a training as long as that of the design."""
+    """Of a training as long as that of the design that is called as the task is here."""
     design = get_design(task, full=True)
     settings = replace(design.train, threads=1, learning_rate=rate * design.train.learning_rate)
     variant = Variant(network, (networks(design) | choices(design))[network])
-    return RunConfig(task, variant, seed, settings, task_options=dict(design.task_options))
+    return RunConfig(design.task, variant, seed, settings, task_options=dict(design.task_options))
 
 
 def prepared(config: RunConfig, task: Task, data: Dataset) -> tuple[nn.Module, Setup]:
@@ -225,7 +228,7 @@ def main() -> None:
     """Measure what is not there yet, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--networks", nargs="+", choices=[*NETWORKS, *CHOICES])
+    parser.add_argument("--networks", nargs="+", choices=dict.fromkeys((*NETWORKS, *CHOICES)))
     parser.add_argument("--choices", action="store_true", help="of Rapidash, in place of other networks")
     parser.add_argument("--seconds", nargs="+", type=float, default=(15.0, 60.0, 240.0), help="of the steps")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,))

@@ -15,7 +15,12 @@ from rapidash._machine import processor_name
 
 Row = dict[str, Any]
 SMALL, LARGE = 1, 100  # clouds of an inference
-NAMES = {"nbody": "N-body, positions", "qm9": "QM9, dipole vector", "md": "ethanol, forces"}
+NAMES = {
+    "nbody": "N-body, positions",
+    "qm9": "QM9, dipole vector",
+    "md": "ethanol, forces",
+    "modelnet10-poses": "ModelNet10, as posed",
+}
 MISSING = {"NequIP": "nequip", "MACE": "mace"}  # networks that users ask for, and the modules of their libraries
 COLORS = ("#1f5fbf", "#b3410e", "#17734a", "#7a3fa0", "#8a6d00", "#555f6d", "#c2185b", "#00838f", "#5d4037", "#9e9d24")
 NOTE = """Errors are of test data, with the weights that validation chose, means over seeds with standard errors; in
