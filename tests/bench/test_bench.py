@@ -1,6 +1,6 @@
 """The benchmark measures what it says; its checks reject a wrong variant."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -60,11 +60,30 @@ def test_the_time_of_a_step_is_divided_among_its_parts() -> None:
     assert min(shares.values()) > 0
 
 
-def test_jobs_take_turns_and_the_warm_up_does_not_count() -> None:
-    calls: list[str] = []
-    seconds = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, CPU)
-    assert calls == ["a", "b"] * 3
-    assert set(seconds) == {"a", "b"}
+def test_jobs_take_turns_short_ones_several_times_and_the_warm_up_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job of 0.4 seconds runs three times in a turn, one of 0.1 five times, one of 2 once."""
+    clock, calls = [0.0], []
+
+    def job(name: str, *durations: float) -> Callable[[], object]:
+        left = list(durations)
+
+        def run() -> None:
+            calls.append(name)
+            clock[0] += left.pop(0)
+
+        return run
+
+    monkeypatch.setattr("rapidash.bench._measure.time.perf_counter", lambda: clock[0])
+    jobs = {
+        "a": job("a", 0.4, 1, 2, 9, 3, 4, 9),
+        "b": job("b", 0.1, *range(10)),
+        "c": job("c", 2.0, 5.0, 6.0),
+    }
+    seconds = interleaved(jobs, 2, CPU)
+    assert "".join(calls) == "abc" + 2 * "aaabbbbbc"
+    assert seconds == {"a": pytest.approx(3.5), "b": pytest.approx(4.5), "c": pytest.approx(5.5)}
 
 
 def test_results_are_written_with_ratios_and_a_plot(tmp_path) -> None:

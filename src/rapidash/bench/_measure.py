@@ -1,6 +1,7 @@
 """Time and memory of a network against its definition, side by side in one process."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -43,6 +44,8 @@ PARTS = {
 }
 """Operators in each part of a step: a name with ``::`` is whole, any other a part of the operator's."""
 REST = "all else"
+SHORT = 1.0  # seconds
+MOST_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def variants(case: BenchCase, device: torch.device) -> dict[str, Batch]:
 
 
 def measure(case: BenchCase, *, rounds: int = 5, device: str = "cpu") -> BenchResult:
-    """Check that the variants agree, then time them in turn, ``rounds`` times after a warm-up."""
+    """Check that the variants agree, then time them in turn, in so many rounds after a warm-up, see `interleaved`."""
     target = torch.device(device)
     ways = variants(case, target)
     check_agreement(ways)
@@ -140,16 +143,24 @@ def _torch_through_onednn() -> Iterator[None]:
 
 
 def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of every job, run in turn so that a machine whose speed drifts treats all alike."""
+    """Median seconds of every job, run in turn so that a machine whose speed drifts treats all alike.
+
+    The first turn warms up. Then a job that takes less than `SHORT` runs several times in each turn, at most
+    `MOST_REPEATS`: what else the machine does for a moment would count for much.
+    """
+
+    def seconds(job: Callable[[], object]) -> float:
+        _synchronize(device)
+        start = time.perf_counter()
+        job()
+        _synchronize(device)
+        return time.perf_counter() - start
+
+    repeats = {name: min(MOST_REPEATS, math.ceil(SHORT / max(seconds(job), 1e-9))) for name, job in jobs.items()}
     samples: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, job in jobs.items():
-            _synchronize(device)
-            start = time.perf_counter()
-            job()
-            _synchronize(device)
-            if turn > 0:  # the first turn warms up
-                samples[name].append(time.perf_counter() - start)
+            samples[name] += [seconds(job) for _ in range(repeats[name])]
     return {name: median(values) for name, values in samples.items()}
 
 

@@ -18,18 +18,18 @@ HEADER = (
 )  # fmt: skip
 ABOUT = """\
 Seconds are medians of whole training steps (edges, forward, backward, no optimizer), all columns and rows of a case in
-turn in one process. *products*: the library of the matrix products of float32, the same for every column of a row.
-*torch* is torch's default. With *onednn* the definition runs under `torch.set_float32_matmul_precision("medium")`, as
-the released scripts do, and the channel MLPs call oneDNN themselves, as they do by default where it is the faster of
-the two. *product error*: of one product relative to float64; where it is above 1e-6, that flag makes torch and oneDNN
-round operands to bfloat16, which this processor multiplies (AMX), and the row is not of float32. *definition*: kernels
-at every edge, gather, multiply, scatter in plain torch, as the released network does. *fast*: tabulated kernels and
-fused convolutions. *floor*: the matrix products of the channel MLPs alone, all 6 of every block; the fast network does
-without 3 of the last block's, which it merges with the readout. *limit*: definition / floor, which no implementation
-with all these products can pass. *recompute*, *inference* and the memory columns are ratios: recompute / fast in time;
-definition / fast in time without gradients; peak memory of a step above that before it, definition / fast and
-definition / recompute, each in a process of its own. *table error*: relative difference of the outputs with tables from
-those with exact kernels, in float64.
+turn in one process, those that take less than a second up to five times in each turn. *products*: the library of the
+matrix products of float32, the same for every column of a row. *torch* is torch's default. With *onednn* the definition
+runs under `torch.set_float32_matmul_precision("medium")`, as the released scripts do, and the channel MLPs call oneDNN
+themselves, as they do by default where it is the faster of the two. *product error*: of one product relative to
+float64; where it is above 1e-6, that flag makes torch and oneDNN round operands to bfloat16, which this processor
+multiplies (AMX), and the row is not of float32. *definition*: kernels at every edge, gather, multiply, scatter in plain
+torch, as the released network does. *fast*: tabulated kernels and fused convolutions. *floor*: the matrix products of
+the channel MLPs alone, all 6 of every block; the fast network does without 3 of the last block's, which it merges with
+the readout. *limit*: definition / floor, which no implementation with all these products can pass. *recompute*,
+*inference* and the memory columns are ratios: recompute / fast in time; definition / fast in time without gradients;
+peak memory of a step above that before it, definition / fast and definition / recompute, each in a process of its own.
+*table error*: relative difference of the outputs with tables from those with exact kernels, in float64.
 """
 GROWTH_ABOUT = (
     "A training step of 3 layers, 128 channels, O = 8, one size varied at a time: seconds, and peak memory above that "
