@@ -38,6 +38,16 @@ def test_version(capsys) -> None:
     assert capsys.readouterr().out.startswith("rapidash ")
 
 
+@pytest.mark.parametrize(("before", "after"), [({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")], ids=str)
+def test_a_process_of_its_own_asks_for_large_pages(monkeypatch, before: dict[str, str], after: str) -> None:
+    monkeypatch.setattr(os, "environ", dict(before))
+    monkeypatch.setattr(sys, "argv", ["rapidash", "--version"])
+    assert cli.main(["--version"]) == 0
+    assert os.environ == before  # those of a program that calls this one are left alone
+    assert cli.main() == 0
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": after}
+
+
 def test_an_unknown_command_is_named_with_the_nearest(capsys) -> None:
     assert run("studdy") == 2
     assert "unknown command 'studdy'" in (shown := capsys.readouterr().err)

@@ -36,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
 
     SIGTERM and SIGHUP, unless they are ignored (nohup), end a command as Ctrl-C does, with 143 and 129.
+
+    A process of its own (no ``arguments``) lets torch ask for memory in pages of 2 MB, where Linux gives them on
+    demand: features of wide networks are new memory in every layer. THP_MEM_ALLOC_ENABLE=0 in the environment stays.
     """
+    if arguments is None:
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         print(end="", flush=True)  # who reads no more is noticed here, and not when the process ends
