@@ -18,6 +18,7 @@ validations are those of the design. Times are of the processor: what else the m
 import argparse
 import json
 import math
+import shlex
 import sys
 import tempfile
 import time
@@ -239,7 +240,7 @@ def main() -> None:
     options.networks = options.networks or (tuple(CHOICES) if options.choices else NETWORKS)
     torch.set_num_threads(1)
     name = "orientation_choices" if options.choices else "time_to_accuracy"
-    command = " ".join(["python benchmarks/time_to_accuracy.py", *sys.argv[1:]])
+    command = f"python benchmarks/time_to_accuracy.py {shlex.join(sys.argv[1:])}"
     write(*measured(options), options.page, name=name, command=command)
 
 
