@@ -54,7 +54,7 @@ def _gelu_gradient(hidden: Tensor, grad: Tensor, out: Tensor) -> Tensor:
     return gelu_gradient(hidden, grad, out)
 
 
-def _are_few(x: Tensor, w1: Tensor) -> bool:
+def _has_few_rows(x: Tensor, w1: Tensor) -> bool:
     """Whether one compiled call takes least time, of whose last vector all lanes but one may be empty."""
     return _has_numba_gelu(x) and is_small_product(len(x) + 15, w1)
 
@@ -83,7 +83,7 @@ def channel_mlp_forward(
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     if is_small_product(len(x), w1) and kind != "bfloat16":
         note_products("torch")
-        if not keep and _are_few(x, w1):
+        if not keep and _has_few_rows(x, w1):
             from rapidash.ops.channel_mlp._few_rows import few_rows
 
             return few_rows(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale), x.new_empty(0, len(w1))
