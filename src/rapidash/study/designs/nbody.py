@@ -15,7 +15,7 @@ def make_design(full: bool) -> StudyDesign:
     Quick: narrow networks and few steps on the full training set, minutes on two cores. Full: twice as wide, one layer
     more, and longer, with all the validation samples of the benchmark, and an EGNN of the published size.
     """
-    base = RapidashConfig(grid="platonic", num_orientations=12, channels=32, num_layers=3)
+    base = RapidashConfig(grid="platonic", num_orientations=8, channels=32, num_layers=3)
     base = replace(base, basis_dim=32, basis_hidden_dim=32)
     if full:
         base = replace(base, channels=64, num_layers=4)
