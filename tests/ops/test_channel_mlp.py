@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rapidash.ops import channel_mlp, use_products
@@ -91,6 +92,49 @@ def test_few_rows_that_are_not_finite_spoil_no_others() -> None:
         assert x is not None
         x[1, 2], expected[1] = float("inf"), float("nan")
         torch.testing.assert_close(channel_mlp(*tensors), expected, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x + 1e6, lambda x: 1e20 * x, lambda x: 1e38 * x.tanh(), lambda x: x[:, :1].expand(x.shape)],
+    ids=["far from 0", "large", "largest", "equal"],
+)
+def test_normalization_of_few_rows_loses_no_digits(change: Callable[[Tensor], Tensor]) -> None:
+    """In float32 the mean alone, or the squares, would."""
+    tensors = inputs((17,), 96, 24, 8, residual=True, scale=True, dtype=torch.float32)
+    with torch.no_grad():
+        assert tensors[0] is not None
+        tensors[0] = change(tensors[0])
+        exact = channel_mlp_reference(*(t if t is None else t.double() for t in tensors))
+        out = channel_mlp(*tensors)
+    torch.testing.assert_close(out.double(), exact, rtol=0, atol=1e-6 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 8])
+def test_tensors_elsewhere_are_refused(at: int) -> None:
+    tensors = inputs((3,), 8, 16, 8, residual=True, scale=True, dtype=torch.float32)
+    wrong = tensors[at]
+    assert wrong is not None
+    tensors[at] = wrong.to("meta")
+    with torch.no_grad(), pytest.raises(ValueError, match="is on meta but x on cpu"):
+        channel_mlp(*tensors)
+
+
+@pytest.mark.parametrize("at", [0, 4, 8])
+def test_few_rows_of_memory_that_was_freed_are_refused(at: int) -> None:
+    tensors = inputs((3,), 8, 16, 8, residual=True, scale=True, dtype=torch.float32)
+    freed = tensors[at]
+    assert freed is not None
+    freed.untyped_storage().resize_(0)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="whose memory was freed"):
+        channel_mlp(*tensors)
+
+
+def test_a_traced_graph_takes_any_number_of_rows() -> None:
+    few, more = (inputs((rows,), 4, 8, 4, residual=True, scale=True, dtype=torch.float32) for rows in (3, 5))
+    with torch.no_grad():
+        graph = make_fx(lambda *tensors: channel_mlp(*tensors), tracing_mode="symbolic")(*few)
+        torch.testing.assert_close(graph(*more), channel_mlp(*more))
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from rapidash.groups import orientation_grid
 from rapidash.nn import orientation_components
@@ -237,3 +238,15 @@ def test_errors_say_what_fits() -> None:
     for place, name in {0: "norm_weight", 1: "norm_bias", 3: "b1", 5: "b2", 6: "scale"}.items():
         with pytest.raises(ValueError, match=rf"{name} must be \((16|32),\) to fit x, w1 and w2, got \(15,\)"):
             component_mlp(x, residual, *rest[:place], rest[place][:15], *rest[place + 1 :], *made)
+
+
+def test_a_traced_graph_takes_any_number_of_points() -> None:
+    """With gradients, for which the pre-activations are kept."""
+    given = change()
+    few, more = (inputs(points, given, 16, 32, 16, optional=True, dtype=torch.float32) for points in (3, 5))
+    graph = make_fx(lambda *tensors: component_mlp(*tensors, given[2]), tracing_mode="symbolic")
+    traced = graph(*few, *given[:2])
+    torch.testing.assert_close(traced(*more, *given[:2]), component_mlp(*more, *given))
+    out, kept = next(node for node in traced.graph.nodes if "component_mlp" in str(node.target)).meta["val"]
+    assert isinstance(out.shape[0], torch.SymInt)
+    assert isinstance(kept.shape[1], torch.SymInt)

@@ -123,6 +123,77 @@ def test_coordinates_outside_are_told_in_every_call() -> None:
             table_conv(x, table, coords, graph)
 
 
+@pytest.mark.parametrize("written", ["coords", "factors", "sources"])
+def test_points_are_sorted_anew_after_a_change(written: str) -> None:
+    x, table, coords, graph = inputs(2)
+    weight = torch.rand(40)
+    keep_points(coords)
+    table_conv(x, table, coords, graph, edge_weight=weight)
+    with torch.no_grad():
+        {"coords": coords, "factors": weight, "sources": graph.source}[written].copy_(
+            {"coords": coords / 2, "factors": 2 * weight, "sources": graph.source.flip(0)}[written]
+        )
+    plain = table_conv(x, table, coords.clone(), graph, edge_weight=weight)
+    assert torch.equal(table_conv(x, table, coords, graph, edge_weight=weight), plain)
+
+
+def test_coordinates_that_leave_the_table_later_are_told() -> None:
+    x, table, coords, graph = inputs(2)
+    keep_points(coords)
+    table_conv(x, table, coords, graph)
+    coords[3, 1, 0] = 6.5
+    with pytest.raises(ValueError, match="coords must lie in"):
+        table_conv(x, table, coords, graph)
+
+
+def test_points_of_a_larger_table_are_told_that_leave_a_smaller_one() -> None:
+    x, table, coords, graph = inputs(2)
+    coords[3, 1, 0] = 6.5
+    keep_points(coords)
+    table_conv(x, leaf(9, 6, 20, dtype=torch.float32), coords, graph)
+    with pytest.raises(ValueError, match="coords must lie in"):
+        table_conv(x, table, coords, graph)
+
+
+def test_edges_in_the_same_memory_may_be_others() -> None:
+    """Every number of a buffer, or every second."""
+    x, table, coords, graph = inputs(2)
+    buffer = torch.randint(0, 9, (80,))
+    keep_points(coords)
+    for source in (buffer[:40], buffer[::2]):
+        edges = Graph(source, graph.target, graph.row_ptr, 9, 7)
+        assert torch.equal(table_conv(x, table, coords, edges), table_conv(x, table, coords.clone(), edges))
+
+
+def test_factors_made_of_the_coordinates_do_not_keep_them_for_ever() -> None:
+    x, table, coords, graph = inputs(2)
+    gc.collect()
+    before = len(_kept._points)
+    coords.requires_grad_()
+    keep_points(coords)
+    factors = coords[:, 0, 0].square()  # whose graph holds the coordinates
+    table_conv(x, table, coords, graph, edge_weight=factors)
+    assert len(_kept._points) == before + 1
+    del coords, factors
+    gc.collect()
+    assert len(_kept._points) == before
+
+
+@pytest.mark.usefixtures("unwrapped")
+def test_a_compiled_graph_may_keep_points(sorts: list[int]) -> None:
+    """It keeps none, and has no break."""
+    x, table, coords, graph = inputs(2)
+
+    def convolve(x: Tensor, coords: Tensor) -> Tensor:
+        moved = coords / 2
+        keep_points(moved)
+        return table_conv(x, table, moved, graph)
+
+    compiled = torch.compile(convolve, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x, coords), table_conv(x, table, coords / 2, graph))
+    assert not sorts
+
+
 def test_nothing_is_kept_of_few_or_many_points_or_of_coordinates_that_are_gone(
     monkeypatch: pytest.MonkeyPatch, sorts: list[int]
 ) -> None:

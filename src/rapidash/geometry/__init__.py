@@ -1,5 +1,6 @@
 """Pair attributes, cutoffs, frames, neighbors and graphs: pure functions."""
 
+from rapidash.geometry._arrays import num_changes
 from rapidash.geometry._cutoff import polynomial_cutoff, safe_norm
 from rapidash.geometry._edges import KNN, EdgeRule, FullyConnected, Radius, check_cloud, parse_edges
 from rapidash.geometry._frames import canonical_frame, centroids
@@ -39,6 +40,7 @@ __all__ = [
     "nearest_sample_edges",
     "node_attributes",
     "node_coordinates",
+    "num_changes",
     "pair_invariants",
     "parse_edges",
     "periodic_radius_edges",

@@ -1,4 +1,4 @@
-"""Whether compiled code may read tensors as arrays."""
+"""Whether compiled code may read tensors as arrays, and whether their numbers are still the same."""
 
 import torch
 from torch import Tensor
@@ -14,3 +14,8 @@ def has_arrays(*tensors: Tensor) -> bool:
     if not HAS_NUMBA or is_watched(*tensors):
         return False
     return all(tensor.is_cpu and tensor.dtype in _DTYPES and tensor.is_contiguous() for tensor in tensors)
+
+
+def num_changes(tensor: Tensor | None) -> int:
+    """Torch's count of what wrote into a tensor; 0 for one of inference mode, of which it counts nothing."""
+    return 0 if tensor is None or tensor.is_inference() else tensor._version

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from rapidash.geometry import is_watched
+from rapidash.geometry import is_watched, num_changes
 from rapidash.ops import product_settings
 
 
@@ -56,11 +56,6 @@ def is_hooked(layer: nn.Module) -> bool:
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return True
     return any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules())
-
-
-def num_changes(tensor: Tensor | None) -> int:
-    """Torch's count of what wrote into a tensor; 0 for one of inference mode, of which it counts nothing."""
-    return 0 if tensor is None or tensor.is_inference() else tensor._version
 
 
 def copies(weights: Iterable[Tensor]) -> list[Tensor]:

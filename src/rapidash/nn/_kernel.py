@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rapidash.geometry import Graph, is_watched
+from rapidash.geometry import Graph
 from rapidash.nn._check_types import check_types
 from rapidash.ops import Backend, Interpolation, edge_conv, keep_points, linear, orbit_table_conv, table_conv
 
@@ -132,8 +132,7 @@ class TabulatedKernel(EdgeKernel):
     basis: Float[Tensor, "*nodes basis"]
 
     def __post_init__(self) -> None:
-        if not is_watched(self.coords):
-            keep_points(self.coords)
+        keep_points(self.coords)
 
     def kernel(self, weight: Float[Tensor, "C basis"]) -> Float[Tensor, "*nodes C"]:
         """Values at the nodes of the fine table."""

@@ -34,11 +34,6 @@ def as_array(tensor: Tensor) -> Any:
     return (tensor.detach() if tensor.requires_grad else tensor).numpy().reshape(-1)
 
 
-def address(tensor: Tensor | None) -> int:
-    """Where the memory of a contiguous tensor begins, 0 without one: a kernel reads a number sooner than an array."""
-    return 0 if tensor is None else tensor.data_ptr()
-
-
 def split_evenly(num_blocks: int, threads: int, limit: int) -> int:
     """Smallest number of chunks, at most ``limit``, that makes ``num_blocks * chunks`` a multiple of ``threads``."""
     return max(1, min(limit, threads // math.gcd(num_blocks, threads)))

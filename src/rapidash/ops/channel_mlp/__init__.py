@@ -58,7 +58,7 @@ def channel_mlp(
 
     Differentiable to any order (the second one by the definition but for that of x, the third on by it), and in forward
     mode (by the parameters: the definition). The same bits in every run on the CPU.
-    Raises: ValueError for shapes or dtypes that do not fit, or an unknown backend.
+    Raises: ValueError for shapes, dtypes or devices that do not fit, or an unknown backend.
     """
     check_backend(backend)
     parameters = norm_weight, norm_bias, w1, b1, w2, b2, scale
@@ -107,7 +107,7 @@ def _check(
         ("scale", scale, (out,)),
         ("residual", residual, (*x.shape[:-1], out)),
     )
-    dtype = x.dtype
+    dtype, is_cpu = x.dtype, x.is_cpu
     for name, tensor, shape in expected:
         if tensor is None:
             continue
@@ -118,6 +118,8 @@ def _check(
             )
         if tensor.dtype != dtype and not is_cast:
             raise ValueError(f"{name} has dtype {tensor.dtype} but x has {x.dtype}: convert one of them with .to()")
+        if tensor.is_cpu != is_cpu:
+            raise ValueError(f"{name} is on {tensor.device} but x on {x.device}: move one of them with .to()")
 
 
 @direct_op("rapidash::channel_mlp")
@@ -151,7 +153,7 @@ def _fake_forward(
     keep: bool,
     kind: str,
 ) -> tuple[Tensor, Tensor]:
-    return x.new_empty(len(x), len(w2)), x.new_empty(len(x) if keep else 0, len(w1))
+    return x.new_empty(x.shape[0], w2.shape[0]), x.new_empty(x.shape[0] if keep else 0, w1.shape[0])
 
 
 @direct_op("rapidash::channel_mlp_backward")

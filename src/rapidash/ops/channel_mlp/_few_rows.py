@@ -16,7 +16,6 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from rapidash.ops._numba_runtime import address
 from rapidash.ops._simd import VECTOR_BYTES, Vectors
 from rapidash.ops._simd_gelu import Gelu
 from rapidash.ops.channel_mlp.reference import EPS
@@ -36,23 +35,25 @@ def few_rows(
     b2: Tensor,
     scale: Tensor | None,
 ) -> Tensor:
-    """The output (M, C') of x (M, C)."""
+    """The output (M, C') of x (M, C).
+
+    Raises: RuntimeError for a tensor whose memory was freed, as sharding frees that of weights between two uses.
+    """
+    inputs = x, norm_weight, norm_bias, w1, b1, w2, b2, residual, scale
+    whole = [tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous() for tensor in inputs]
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in whole]
+    if addresses.count(0) > (residual is None) + (scale is None):
+        _check_memory(whole)
     out = x.new_empty(len(x), len(w2))
-    inputs = x, norm_weight, norm_bias, w1, b1, w2, b2
-    whole = [tensor if tensor.is_contiguous() else tensor.contiguous() for tensor in inputs]
-    added = None if residual is None else residual.contiguous()
-    factor = None if scale is None else scale.contiguous()
-    _few_rows(
-        *map(address, whole),
-        address(added),
-        address(factor),
-        address(out),
-        len(x),
-        x.shape[1],
-        len(w1),
-        len(w2),
-    )
+    _few_rows(*addresses, out.data_ptr(), len(x), x.shape[1], len(w1), len(w2))
     return out
+
+
+def _check_memory(tensors: list[Tensor | None]) -> None:
+    """Raise RuntimeError for numbers that are not in memory."""
+    for tensor in tensors:
+        if tensor is not None and tensor.numel() > 0 and tensor.data_ptr() == 0:
+            raise RuntimeError(f"a channel MLP got a tensor of shape {tuple(tensor.shape)} whose memory was freed")
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -143,33 +144,40 @@ def _index(value: int) -> Any:
 
 @intrinsic
 def _normalize(typing: Any, lanes: Any, channels: Any, weight: Any, bias: Any) -> Any:
-    """The first rows become (row - mean) / sqrt(variance + eps) * weight + bias, of the channels of each lane."""
+    """The first rows become (row - mean) / sqrt(variance + eps) * weight + bias, of the channels of each lane.
+
+    To the division in float64: in float32 a mean far from 0 costs digits, and squares of large numbers overflow.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lanes = _Lanes(context, builder, signature.args[0], args[0])
         channels, vectors = args[1], lanes.vectors
         weight, bias = _floats(builder, args[2]), _floats(builder, args[3])
-        number = vectors.splat(builder.sitofp(channels, ir.FloatType()))
+        wide = ir.VectorType(ir.DoubleType(), LANES)
+        number = builder.fpext(vectors.splat(builder.sitofp(channels, ir.FloatType())), wide)
+
+        def row(c: Any) -> Any:
+            return builder.fpext(lanes.row(c), wide)
 
         def mean(term: Callable[[Any], Any]) -> Any:
-            total = cgutils.alloca_once(builder, vectors.type)
-            builder.store(vectors.zero(), total)
+            total = cgutils.alloca_once(builder, wide)
+            builder.store(ir.Constant(wide, None), total)
             with lanes.rows(channels) as (c, _):
-                builder.store(builder.fadd(builder.load(total), term(lanes.row(c))), total)
+                builder.store(builder.fadd(builder.load(total), term(row(c))), total)
             return builder.fdiv(builder.load(total), number)
 
         center = mean(lambda value: value)
 
         def square(value: Any) -> Any:
             distance = builder.fsub(value, center)
-            return vectors.mul(distance, distance)
+            return builder.fmul(distance, distance)
 
-        variance = builder.fadd(mean(square), vectors.splat(ir.Constant(ir.FloatType(), EPS)))
-        kind = ir.FunctionType(vectors.type, [vectors.type])
-        root = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
-        inverse = builder.fdiv(vectors.splat(ir.Constant(ir.FloatType(), 1.0)), builder.call(root, [variance]))
+        variance = builder.fadd(mean(square), ir.Constant(wide, [EPS] * LANES))
+        kind = ir.FunctionType(wide, [wide])
+        root = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f64")
+        inverse = builder.fdiv(ir.Constant(wide, [1.0] * LANES), builder.call(root, [variance]))
         with lanes.rows(channels) as (c, _):
-            normal = vectors.mul(builder.fsub(lanes.row(c), center), inverse)
+            normal = builder.fptrunc(builder.fmul(builder.fsub(row(c), center), inverse), vectors.type)
             lanes.set_row(c, vectors.fma(normal, lanes.everywhere(weight, c), lanes.everywhere(bias, c)))
         return context.get_dummy_value()
 

@@ -161,7 +161,7 @@ def _fake_forward(
     keep: bool,
     kind: str,
 ) -> tuple[Tensor, Tensor]:
-    kept = x.new_empty(sum(dims), len(x) if keep else 0, w1.shape[1])
+    kept = x.new_empty(sum(dims), x.shape[0] if keep else 0, w1.shape[1])
     return x.new_empty(x.shape[0], x.shape[1], w2.shape[1]), kept
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from rapidash.geometry import is_watched
 from rapidash.ops.table_conv.reference import Interpolation, spline_coefficients
 
 
@@ -34,12 +35,15 @@ _points: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def keep_points(coords: Tensor) -> None:
-    """Say that coordinates, and factors of edges that come with them, stay as they are.
+    """Say that coordinates, the edges that they belong to, and factors of edges stay as they are.
 
     The CPU's kernels then sort the points by cell in the first `table_conv` of this very tensor, and the other layers
-    and the backward pass take them from there, as long as the tensor lives.
+    and the backward pass take them from there, as long as the tensor lives. What writes into one of the tensors where
+    torch counts it (it does not in inference mode, nor through ``.data`` or numpy) has the points sorted anew. In
+    traces and transforms nothing is kept.
     """
-    _points.setdefault(coords, {})
+    if not is_watched(coords):
+        _points.setdefault(coords, {})
 
 
 def kept_points(coords: Tensor) -> dict[Any, Any] | None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rapidash.geometry import num_changes
 from rapidash.ops._numba_runtime import as_array, parallel_region
 from rapidash.ops.table_conv._cells import sort_points, weigh_points
 from rapidash.ops.table_conv._kept import kept_points
@@ -29,26 +30,30 @@ class Sizes(NamedTuple):
     num_nodes: int
 
 
+_State = tuple[tuple[Any, ...], ...]
+
+
+def _state(tensors: tuple[Tensor, ...]) -> _State:
+    """Where the numbers of tensors are, and how often torch has seen them change: equal only for the same numbers,
+    as long as the memory is in use."""
+    return tuple((tensor.data_ptr(), tensor.shape, tensor.stride(), num_changes(tensor)) for tensor in tensors)
+
+
 class SortedPoints:
     """All points of some coordinates, sorted by cell for every orientation and chunk of targets, with their weights.
 
     Args:
         indices: source, target and row_ptr of the edges.
         sizes: of the table.
+        state: of the coordinates and indices, see `sorted_points`.
     """
 
-    def __init__(self, indices: tuple[Tensor, ...], sizes: Sizes) -> None:
-        self._indices, self._sizes = indices, sizes
+    def __init__(self, indices: tuple[Tensor, ...], sizes: Sizes, state: _State) -> None:
+        self._indices, self._sizes = indices, sizes  # the indices, so that their memory stays theirs
+        self.state = state
         self.are_inside = False  # the table, as far as is known
         self._points: Any = None
-        self._weights: list[tuple[Tensor | None, Any]] = []
-
-    def are_of(self, indices: tuple[Tensor, ...]) -> bool:
-        """Whether the edges lie in the same memory, which they keep."""
-        return all(
-            own is other or (own.data_ptr(), own.shape) == (other.data_ptr(), other.shape)
-            for own, other in zip(self._indices, indices, strict=True)
-        )
+        self._weights: list[tuple[_State, tuple[Tensor, ...], Any]] = []
 
     def arrays(self, edges: Any, bounds: Any, edge_weight: Tensor | None, tasks: int, like: Tensor) -> tuple[Any, Any]:
         """The points, see `sort_chunk`, and their weights of the type of ``like`` with this factor of every edge.
@@ -56,20 +61,23 @@ class SortedPoints:
         Args:
             edges: coordinates, indices and factors as arrays.
             bounds: of the chunks of targets.
-            edge_weight: the tensor of the factors, which stays as it is.
+            edge_weight: the tensor of the factors.
             tasks: how many threads share the work.
             like: a tensor of the dtype of x.
         """
         if self._points is None:
             self._points = self._sort(edges, bounds, tasks)
-        for factor, weights in self._weights:
-            if factor is edge_weight:
+        factors = () if edge_weight is None else (edge_weight,)
+        state = _state(factors)
+        for known, _, weights in self._weights:
+            if known == state:
                 return self._points, weights
         taps, nodes, _, orientations, _ = self._sizes
         weights = as_array(like.new_empty(len(edges[1]) * orientations * len(taps) ** len(nodes)))
         arguments = taps, nodes, edges, bounds, orientations, self._points, weights
         _each(weigh_points, _weigh_points_parallel, tasks, *arguments)
-        self._weights = [*self._weights[:1], (edge_weight, weights)]  # the first factor, of all layers, and the latest
+        memory = tuple(factor.detach() for factor in factors)  # without the graph, which may hold the coordinates
+        self._weights = [*self._weights[:1], (state, memory, weights)]  # the first, of all layers, and the latest
         return self._points, weights
 
     def _sort(self, edges: Any, bounds: Any, tasks: int) -> Any:
@@ -92,15 +100,18 @@ def sorted_points(
 ) -> SortedPoints | None:
     """The points of these coordinates and edges, sorted by the first call that needs them; None where none are kept.
 
+    They are sorted anew for other edges, and after a change of either that torch has counted.
+
     ``dtype`` is that of the weights.
     """
     kept = kept_points(coords)
     if kept is None or not SMALLEST_KEPT <= coords.shape[0] * coords.shape[1] <= LARGEST_KEPT:
         return None
     known = tuple(index for index in indices if index is not None)
+    state = _state((coords, *known))
     found: SortedPoints | None = kept.get((sizes, dtype))
-    if found is None or not found.are_of(known):
-        found = kept[sizes, dtype] = SortedPoints(known, sizes)
+    if found is None or found.state != state:
+        found = kept[sizes, dtype] = SortedPoints(known, sizes, state)
     return found
 
 
