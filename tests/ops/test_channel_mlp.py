@@ -1,3 +1,5 @@
+import ctypes
+import mmap
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -118,6 +120,26 @@ def test_tensors_elsewhere_are_refused(at: int) -> None:
     tensors[at] = wrong.to("meta")
     with torch.no_grad(), pytest.raises(ValueError, match="is on meta but x on cpu"):
         channel_mlp(*tensors)
+
+
+def at_the_end_of_memory(tensor: Tensor) -> Tensor:
+    """A copy after which no memory may be read: what does ends the process."""
+    size = tensor.numel() * tensor.element_size()
+    before = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, before + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + before), mmap.PAGESIZE, 0) == 0
+    copy = torch.frombuffer(memory, dtype=tensor.dtype, offset=before - size, count=tensor.numel())
+    return copy.view(tensor.shape).copy_(tensor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's call")
+@pytest.mark.parametrize("sizes", FEW_ROWS, ids=str)
+def test_few_rows_read_nothing_beyond_their_tensors(sizes: tuple[int, int, int, int]) -> None:
+    tensors = inputs((sizes[0],), *sizes[1:], residual=True, scale=True, dtype=torch.float32)
+    with torch.no_grad():
+        copies = [tensor if tensor is None else at_the_end_of_memory(tensor) for tensor in tensors]
+        assert torch.equal(channel_mlp(*copies), channel_mlp(*tensors))
 
 
 @pytest.mark.parametrize("at", [0, 4, 8])

@@ -114,6 +114,24 @@ def test_what_is_kept_is_of_these_edges_factors_and_nodes(change: Callable[..., 
     assert torch.equal(table_conv(*given[:4], edge_weight=given[4]), first)
 
 
+def test_weights_of_the_first_and_the_latest_factors_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window of all layers, and one component of offsets after the other."""
+    weighed: list[float] = []
+    weigh = _sorted.weigh_points
+
+    def counted(*arguments: object) -> None:
+        weighed.append(float(arguments[4][4][0]))  # type: ignore[index]
+        weigh(*arguments)
+
+    monkeypatch.setattr(_sorted, "weigh_points", counted)
+    x, table, coords, graph = inputs(2)
+    keep_points(coords)
+    factors = {value: torch.full((40,), value) for value in (1.0, 2.0, 3.0)}
+    for value in (1.0, 1.0, 2.0, 2.0, 1.0, 3.0, 1.0, 3.0, 2.0):
+        table_conv(x, table, coords, graph, edge_weight=factors[value])
+    assert weighed == [1.0, 2.0, 3.0, 2.0]
+
+
 def test_coordinates_outside_are_told_in_every_call() -> None:
     x, table, coords, graph = inputs(2)
     coords[3, 1, 0] = 6.5
