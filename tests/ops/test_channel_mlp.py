@@ -86,6 +86,16 @@ def test_few_rows_without_gradients_to_the_rounding_of_float32(
     assert torch.equal(few, out[-2:]), "a row does not depend on the others"
 
 
+def test_few_rows_whose_minus_sign_stands_beside_their_numbers() -> None:
+    x, residual, *parameters = inputs((3,), 8, 16, 8, residual=True, scale=True, dtype=torch.float32)
+    assert x is not None
+    assert residual is not None
+    with torch.no_grad():
+        turned = torch._neg_view(x), torch._neg_view(residual)
+        assert turned[0].is_contiguous()
+        assert torch.equal(channel_mlp(*turned, *parameters), channel_mlp(-x, -residual, *parameters))
+
+
 def test_few_rows_that_are_not_finite_spoil_no_others() -> None:
     tensors = inputs((3,), 8, 16, 8, residual=False, scale=False, dtype=torch.float32)
     with torch.no_grad():

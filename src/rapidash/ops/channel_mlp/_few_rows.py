@@ -40,13 +40,18 @@ def few_rows(
     Raises: RuntimeError for a tensor whose memory was freed, as sharding frees that of weights between two uses.
     """
     inputs = x, norm_weight, norm_bias, w1, b1, w2, b2, residual, scale
-    whole = [tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous() for tensor in inputs]
+    whole = [tensor if tensor is None or _is_plain(tensor) else tensor.contiguous().resolve_neg() for tensor in inputs]
     addresses = [0 if tensor is None else tensor.data_ptr() for tensor in whole]
     if addresses.count(0) > (residual is None) + (scale is None):
         _check_memory(whole)
     out = x.new_empty(len(x), len(w2))
     _few_rows(*addresses, out.data_ptr(), len(x), x.shape[1], len(w1), len(w2))
     return out
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether the numbers lie in memory one after the other, as they are: torch may note a minus sign beside them."""
+    return tensor.is_contiguous() and not tensor.is_neg()
 
 
 def _check_memory(tensors: list[Tensor | None]) -> None:
