@@ -14,7 +14,7 @@ def make_design(full: bool) -> StudyDesign:
 
     Quick: narrow networks, few steps, a part of the test configurations. Full: the published training and test sets,
     atoms that see each other within 2 units = 4 angstrom, and the learning rate at which a small EGNN did best; planned
-    for 50 core-minutes with three seeds.
+    for 60 core-minutes with three seeds.
     """
     base = RapidashConfig(grid="platonic", num_orientations=12, channels=16, num_layers=2)
     base = replace(base, basis_dim=16, basis_hidden_dim=16)

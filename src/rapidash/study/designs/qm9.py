@@ -16,7 +16,7 @@ def make_design(full: bool) -> StudyDesign:
     further: with all atoms of a molecule the networks learn the dipole at half the pace. The baselines see all atoms.
 
     Quick: narrow networks, few steps, 2,000 molecules to train on. Full: all of the 10,000, 8,000 of them for training,
-    and wider networks, with the learning rate at which EGNN does best; planned for 40 core-minutes with three seeds.
+    and wider networks, with the learning rate at which EGNN does best; planned for 70 core-minutes with three seeds.
     """
     base = RapidashConfig(grid="platonic", num_orientations=12, channels=16, num_layers=2, edges="radius-1.0")
     base = replace(base, basis_dim=16, basis_hidden_dim=16)
