@@ -130,9 +130,13 @@ def test_a_level_changes_no_key(design: StudyDesign) -> None:
     ],
 )
 def test_keys_of_designs_without_factors_are_what_they_were(name: str, first: str, last: str) -> None:
-    """By the version before there were factors."""
-    keys = [run.key for run in get_design(name).runs()]
-    assert (keys[0], keys[-1]) == (first, last)
+    """By the version before there were factors, in which the study of QM9 had six orientations."""
+    runs = get_design(name).runs()
+    if name == "qm9":
+        variant = runs[0].variant
+        model = replace(variant.model, num_orientations=6)  # type: ignore[type-var]
+        runs[0] = replace(runs[0], variant=replace(variant, model=model))
+    assert (runs[0].key, runs[-1].key) == (first, last)
     if name == "nbody":
         assert replace(get_design(name), fractions=(1.0, 0.1)).runs()[-1].key == "a7725c6e78c55784"
 
