@@ -24,22 +24,13 @@ LANES = VECTOR_BYTES // 4
 TOGETHER = 8  # sums at a time, each in a register: one alone waits for its last addition
 
 
-def few_rows(
-    x: Tensor,
-    residual: Tensor | None,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    scale: Tensor | None,
-) -> Tensor:
-    """The output (M, C') of x (M, C).
+def few_rows(x: Tensor, residual: Tensor | None, *parameters: Any) -> Tensor:
+    """The output (M, C') of x (M, C); the parameters are those of `channel_mlp`, in their order.
 
     Raises: RuntimeError for a tensor whose memory was freed, as sharding frees that of weights between two uses.
     """
-    inputs = x, norm_weight, norm_bias, w1, b1, w2, b2, residual, scale
+    _, _, w1, _, w2, _, scale = parameters
+    inputs = x, residual, *parameters
     whole = [tensor if tensor is None or _is_plain(tensor) else tensor.contiguous().resolve_neg() for tensor in inputs]
     addresses = [0 if tensor is None else tensor.data_ptr() for tensor in whole]
     if addresses.count(0) > (residual is None) + (scale is None):
@@ -62,7 +53,7 @@ def _check_memory(tensors: list[Tensor | None]) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _few_rows(x, norm_weight, norm_bias, w1, b1, w2, b2, residual, scale, out, rows, channels, hidden, outs):
+def _few_rows(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale, out, rows, channels, hidden, outs):
     lanes = np.empty((channels + hidden + outs) * LANES, np.float32)
     for first in range(0, rows, LANES):
         count = min(LANES, rows - first)
