@@ -12,7 +12,10 @@ time would not be known.
 Networks and settings are those of the full designs (`rapidash study TASK --full`); those of SIZES are not in them. Each
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
 validations are those of the design. Times are of the processor: what else the machine does counts for little. With
---rates each network is trained at each multiple of the design's learning rate, and validation chooses at each length.
+--rates each network is trained on the first seed at each multiple of the design's learning rate, and validation chooses
+the one of the other seeds, at each length. NequIP is measured where it is installed:
+
+     pip install -c constraints.txt --group bench
 """
 
 import argparse
@@ -26,6 +29,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -47,7 +51,8 @@ from rapidash.train._checkpoint import Checkpoints
 from rapidash.train._training import Training
 
 TASKS = ("nbody", "qm9", "md", "modelnet10-poses")  # designs
-NETWORKS = ("E(3) on R3", "R3xS2, pointwise", "R3xS2, bandlimited", "EGNN", "PaiNN", "SchNet")
+OF_ENERGIES = {"NequIP, degree 1": 1, "NequIP, degree 2": 2}  # by the highest degree; where the library is installed
+NETWORKS = ("E(3) on R3", "R3xS2, pointwise", "R3xS2, bandlimited", "EGNN", "PaiNN", "SchNet", *OF_ENERGIES)
 ORIENTATIONS = 12
 CHOICES: dict[str, dict[str, Any]] = {
     "E(3) on R3": {"space": "R3"},
@@ -104,7 +109,12 @@ def networks(design: StudyDesign) -> dict[str, NetworkConfig]:
     }
     kinds: dict[str, Any] = {"PaiNN": PaiNNConfig, "SchNet": SchNetConfig}
     made |= {name: own[name] for name in kinds if name in own}
-    return made | {name: kinds[name](edges=flat.edges, **size) for name, size in SIZES.get(design.task, {}).items()}
+    made |= {name: kinds[name](edges=flat.edges, **size) for name, size in SIZES.get(design.task, {}).items()}
+    if design.task == "md" and find_spec("nequip"):
+        from nequip_network import NequIPConfig
+
+        made |= {name: NequIPConfig(edges=flat.edges, l_max=degree) for name, degree in OF_ENERGIES.items()}
+    return made
 
 
 def configuration(task: str, network: str, seed: int, rate: float) -> RunConfig:
@@ -214,15 +224,22 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
         for seconds in options.seconds:
             for network in costs:
                 steps = max(1, int(seconds / costs[network]["step"]))
-                for seed, rate in ((seed, rate) for seed in options.seeds for rate in options.rates):
-                    config = configuration(task, network, seed, rate)
-                    settings = replace(with_steps(config.train, steps), checkpoint_every=steps)
-                    config = replace(config, train=settings)
-                    row = kept(options.out / f"{config.key}.json", partial(trained, config))
-                    names = {"task": task, "network": network, "budget": seconds, "seed": seed, "rate": rate}
-                    trainings.append(names | {"steps": steps} | row)
-                    print(f"{task}, {network}, {seconds:g} s: {row['test_error']:.3g} {row['unit']}", flush=True)
+                length = partial(training_of, options.out, task, network, seconds, steps)
+                first, *others = options.seeds
+                tried = [length(first, rate) for rate in options.rates]
+                best = min(tried, key=lambda row: row["val_error"])["rate"]
+                trainings += [*tried, *(length(seed, best) for seed in others)]
     return speeds, trainings
+
+
+def training_of(out: Path, task: str, network: str, seconds: float, steps: int, seed: int, rate: float) -> Row:
+    """What a training of so many steps, which should take the seconds, has given."""
+    config = configuration(task, network, seed, rate)
+    config = replace(config, train=replace(with_steps(config.train, steps), checkpoint_every=steps))
+    row = kept(out / f"{config.key}.json", partial(trained, config))
+    print(f"{task}, {network}, {seconds:g} s: {row['test_error']:.3g} {row['unit']}", flush=True)
+    names = {"task": task, "network": network, "budget": seconds, "seed": seed, "rate": rate, "steps": steps}
+    return names | row
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -27,8 +28,9 @@ NOTE = """Errors are of test data, with the weights that validation chose, means
 brackets the seconds of the processor that the whole training took, validations included. *first step* has building,
 calibration and all that is compiled or read in a fresh process (kernels that an earlier process has compiled are read
 from the disk); *step* is the median of those after it, of a batch as in the training. *inference* is without gradients
-by the weights; of forces it includes the gradient of the energy. All networks have the optimizer, batch size, schedule
-and learning rate of the full design of the task, which were chosen with Rapidash or EGNN."""
+by the weights; of forces it includes the gradient of the energy. All networks have the optimizer, batch size and
+schedule of the full design of the task, which were chosen with Rapidash or EGNN, and a multiple of its learning rate;
+of several, validation chooses on the first seed, for each network and length."""
 
 
 def write(
@@ -51,15 +53,14 @@ class Point(NamedTuple):
 
 
 def points(trainings: list[Row], task: str, network: str) -> list[Point]:
-    """By budget, at the rate that validation chose."""
+    """By budget, at the rate that validation chose on the seed that comes first."""
     found = []
     mine = [row for row in trainings if (row["task"], row["network"]) == (task, network)]
     for budget in sorted({row["budget"] for row in mine}):
-        by_rate: dict[float, list[Row]] = {}
-        for row in mine:
-            if row["budget"] == budget:
-                by_rate.setdefault(row["rate"], []).append(row)
-        best = min(by_rate.values(), key=lambda rows: mean(row["val_error"] for row in rows))
+        rows = [row for row in mine if row["budget"] == budget]
+        tried = [row for row in rows if row["seed"] == rows[0]["seed"]]
+        rate = min(tried, key=lambda row: row["val_error"])["rate"]
+        best = [row for row in rows if row["rate"] == rate]
         errors = [row["test_error"] for row in best]
         spread = stdev(errors) / math.sqrt(len(errors)) if len(errors) > 1 and all(map(math.isfinite, errors)) else None
         found.append(Point(budget, mean(row["seconds"] for row in best), mean(errors), spread))
@@ -71,7 +72,8 @@ def table(speeds: list[Row], trainings: list[Row], command: str, name: str) -> s
     seeds, rates = (sorted({row[name] for row in trainings}) for name in ("seed", "rate"))
     lines = ["# Error against time on one core", ""]
     lines += [f"Machine: {processor_name()}, one thread. torch {torch.__version__}. Command: `{command}`.", ""]
-    others = [_others()] if any(row["network"] == "SchNet" for row in speeds) else []
+    names = {row["network"] for row in speeds}
+    others = [_others(names)] if "SchNet" in names else []
     lines += [NOTE, f"Seeds: {_list(seeds)}. Multiples of the learning rate: {_list(rates)}.", *others, ""]
     lines += [f"![Test error against seconds of the processor]({name}.svg)", ""]
     for task in dict.fromkeys(row["task"] for row in speeds):
@@ -134,10 +136,16 @@ def figure(trainings: list[Row], path: Path) -> None:
     drawing.savefig(path, metadata={"Date": None})
 
 
-def _others() -> str:
+def _others(names: set[str]) -> str:
     """How other networks were treated: which are not in the table, and why."""
-    said = [f"{name} ({'not measured' if find_spec(module) else 'not installed'})" for name, module in MISSING.items()]
-    return f"The sizes of PaiNN and SchNet are not tuned. Not in the table: {', '.join(said)}."
+    why = {name: "not measured" if find_spec(module) else "not installed" for name, module in MISSING.items()}
+    missing = [f"{name} ({said})" for name, said in why.items() if not any(own.startswith(name) for own in names)]
+    untuned = ["PaiNN and SchNet are the package's, on its edges; SchNet's blocks are those of torch_geometric."]
+    if any(own.startswith("NequIP") for own in names):
+        untuned += [f"NequIP is {version('nequip')} of its authors, 32 channels, 3 layers, not compiled, and predicts"]
+        untuned += ["energies only."]
+    untuned += ["Their sizes are not tuned."]
+    return " ".join([*untuned, *([f"Not in the table: {', '.join(missing)}."] if missing else [])])
 
 
 def _in_words(point: Point) -> str:
