@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributions, nn
 
 from rapidash.data import Field, RowBatch
 from rapidash.groups import Scalar, Vector, cyclic, octahedral, parse_group
@@ -158,12 +158,17 @@ def test_relaxed_and_residual_agents_leave_the_reflection(tmp_path: Path) -> Non
 def test_the_density_of_random_torques() -> None:
     """It integrates to 1 over torques, and is that of a normal number through 2 tanh."""
     agent = build_model(TASK, variant()).double()
-    raw = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    noise = torch.linspace(-6, 6, 4001, dtype=torch.float64)[:, None]
     state = states(1).expand(4001, 3)
     with torch.no_grad():
         mean, log_std = agent.actor(state).chunk(2, dim=1)
-        torque, density = agent.explore(state, (raw - mean) / log_std.exp())
-    assert float(torch.trapezoid(density.exp(), torque[:, 0])) == pytest.approx(1.0, abs=2e-3)
+        torque, density = agent.explore(state, noise)
+    assert float(torch.trapezoid(density.exp(), torque[:, 0])) == pytest.approx(1.0, abs=1e-4)
+    through = [distributions.TanhTransform(cache_size=1), distributions.AffineTransform(0.0, 2.0, cache_size=1)]
+    squashed = distributions.TransformedDistribution(distributions.Normal(mean, log_std.exp()), through)
+    inner = noise[:, 0].abs() < 1
+    expected = squashed.log_prob(torque)[:, 0]
+    torch.testing.assert_close(density[inner], expected[inner], rtol=0, atol=1e-6)
 
 
 def test_critics_get_no_gradient_from_the_actor() -> None:
