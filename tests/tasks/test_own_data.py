@@ -160,8 +160,11 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     gaps.write_text(gaps.read_text().replace("size=1.3", ""))
     same = write_xyz(tmp_path / "same.xyz", extra="size=2.5")
     rare = write_xyz(tmp_path / "rare.xyz", extra="kind=k{i}")
+    np.savez(tmp_path / "short.npz", pos=np.ones((12, 5, 3)), y=np.ones(11))
+    short = tmp_path / "short.npz"
     for files, target, message, more in (
         ([good], "gap", "no cloud has 'gap': the files have REF_energy, run, MACE_forces", {}),
+        ([short], "y", r"'y' has shape \(11,\), expected \(12, 5\) first, .* or 12 rows, one for every cloud", {}),
         ([good, table], "energy", "REF_energy|mixed kinds", {}),
         ([flat], "energy", "its cell has no volume", {}),
         ([nameless], "energy", "atom 0 has no name", {}),

@@ -208,7 +208,9 @@ def _stacked(path: Path, arrays: dict[str, Array], sizes: Array | None, bad: dic
     shared = {} if sizes is not None else _with_rows(others, num_points, {})
     whole = f"({num_clouds}, {num_points}) first, as 'pos'" + (f", or {num_points} rows" if sizes is None else "")
     for name in others.keys() - shared.keys():
-        bad.setdefault(name, f"{name!r} has shape {others[name].shape}, expected {whole}")
+        shape = others[name].shape
+        per_cloud = "" if shape[:1] == (num_clouds,) else f", or {num_clouds} rows, one for every cloud"
+        bad.setdefault(name, f"{name!r} has shape {shape}, expected {whole}{per_cloud}")
     for index, label in enumerate(labels):
         name = f"{path}, cloud {index}"
         kept = slice(None if sizes is None else int(sizes[index]))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -198,7 +198,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
     rows: list[_Row] = []
     stride, num_points = 1, 0
     missing: list[str] = []
-    lacked: dict[str, None] = {}
+    lacked: dict[str, str | None] = {}
     known: dict[str, None] = {}
     names: list[str | None] = [None] * max(len(wanted.targets), 1)
     units = [""] * len(names)
@@ -219,7 +219,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
                 row = _row(found, label, index, out.seen - 1, wanted, names, units)
             except _MissingError as error:
                 missing.append(f"{name}: {error}")
-                lacked[error.name] = None
+                lacked[error.name] = found.left_out.get(error.name)
                 continue
             except DataError as error:
                 problem = str(error)
@@ -234,7 +234,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
         if len(rows) > wanted.max_clouds or num_points > MOST_POINTS:
             rows, stride = rows[::2], 2 * stride
             num_points = sum(len(row.pos) for row in rows)
-    _check_missing(missing, list(lacked), len(rows), known, wanted)
+    _check_missing(missing, lacked, len(rows), known, wanted)
     out.skipped += missing
     out.found = tuple(known)
     if not rows:
@@ -331,7 +331,8 @@ def _name_in_file(found: FileCloud, target: str, before: str | None) -> str:
     if len(names) > 1:
         raise DataError(f"target {target!r} can be {' or '.join(names)}: name one of them")
     if not names or before is not None:
-        raise _MissingError(before or target, f"it has no {before or target!r}")
+        name = before or target
+        raise _MissingError(name, found.left_out.get(name, f"it has no {name!r}"))
     return names[0]
 
 
@@ -343,15 +344,19 @@ def _is_there(value: Any) -> bool:
 
 
 def _check_missing(
-    missing: Sequence[str], lacked: Sequence[str], num: int, known: Collection[str], wanted: Wanted
+    missing: Sequence[str], lacked: Mapping[str, str | None], num: int, known: Collection[str], wanted: Wanted
 ) -> None:
-    """Raises: DataError for clouds without the targets or groups ``lacked``, unless they may be left out."""
+    """Raises: DataError for clouds without the targets or groups ``lacked``, unless they may be left out.
+
+    Of an array that does not fit the clouds ``lacked`` has the reason.
+    """
     if not missing or (num and wanted.skips):
         return
     has = ", ".join(list(known)[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "") if known else "no values"
     what = " and ".join(map(repr, lacked))
     if not num:
-        raise DataError(f"no cloud has {what}: the files have {has}")
+        why = "".join(f"; {reason}" for reason in lacked.values() if reason)
+        raise DataError(f"no cloud has {what}: the files have {has}{why}")
     raise DataError(
         f"{what}: missing in {len(missing)} of {num + len(missing)} clouds, the first: {missing[0]}. Leave them out "
         "with --task_options.on_error skip"
