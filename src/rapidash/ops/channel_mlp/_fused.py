@@ -56,7 +56,11 @@ def _gelu_gradient(hidden: Tensor, grad: Tensor, out: Tensor) -> Tensor:
 
 def _has_few_rows(x: Tensor, w1: Tensor) -> bool:
     """Whether one compiled call takes least time, of whose last vector all lanes but one may be empty."""
-    return _has_numba_gelu(x) and is_small_product(len(x) + 15, w1)
+    if not _has_numba_gelu(x):
+        return False
+    from rapidash.ops.channel_mlp._few_rows import LANES
+
+    return is_small_product(len(x) + LANES - 1, w1)
 
 
 def _small(
