@@ -12,8 +12,9 @@ time would not be known.
 Networks and settings are those of the full designs (`rapidash study TASK --full`); those of SIZES are not in them. Each
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
 validations are those of the design. Times are of the processor: what else the machine does counts for little. With
---rates each network is trained on the first seed at each multiple of the design's learning rate, and validation chooses
-the one of the other seeds, at each length. NequIP is measured where it is installed:
+--rates each network is trained on the first seed at each multiple of the design's learning rate, at twice the largest
+or half the least as long as that is best, and validation chooses the one of the other seeds, at each length. NequIP is
+measured where it is installed:
 
      pip install -c constraints.txt --group bench
 """
@@ -25,7 +26,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -226,10 +227,24 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
                 steps = max(1, int(seconds / costs[network]["step"]))
                 length = partial(training_of, options.out, task, network, seconds, steps)
                 first, *others = options.seeds
-                tried = [length(first, rate) for rate in options.rates]
-                best = min(tried, key=lambda row: row["val_error"])["rate"]
+                tried, best = tuned(partial(length, first), options.rates)
                 trainings += [*tried, *(length(seed, best) for seed in others)]
     return speeds, trainings
+
+
+def tuned(trained_at: Callable[[float], Row], rates: Sequence[float]) -> tuple[list[Row], float]:
+    """The trainings at these rates and beyond, and the rate that is best on validation: of several not an end of them.
+
+    Twice the largest is tried as long as that is best, and half the least.
+    """
+    rows = [trained_at(rate) for rate in rates]
+    while True:
+        best = min(rows, key=lambda row: row["val_error"])
+        known = [row["rate"] for row in rows]
+        ends = {max(known): 2.0, min(known): 0.5}
+        if len(rates) == 1 or best["rate"] not in ends or not math.isfinite(best["val_error"]):
+            return rows, best["rate"]
+        rows.append(trained_at(ends[best["rate"]] * best["rate"]))
 
 
 def training_of(out: Path, task: str, network: str, seconds: float, steps: int, seed: int, rate: float) -> Row:

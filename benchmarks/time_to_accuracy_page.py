@@ -30,7 +30,8 @@ calibration and all that is compiled or read in a fresh process (kernels that an
 from the disk); *step* is the median of those after it, of a batch as in the training. *inference* is without gradients
 by the weights; of forces it includes the gradient of the energy. All networks have the optimizer, batch size and
 schedule of the full design of the task, which were chosen with Rapidash or EGNN, and a multiple of its learning rate;
-of several, validation chooses on the first seed, for each network and length."""
+of several, validation chooses on the first seed, for each network and length, and goes on to twice the largest or half
+the least as long as that is best."""
 
 
 def write(

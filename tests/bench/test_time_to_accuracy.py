@@ -1,6 +1,7 @@
 """The bench of error against time: what it compares, what it chooses, and the page that it writes."""
 
 import csv
+import math
 import sys
 from argparse import Namespace
 from importlib.util import find_spec
@@ -106,7 +107,7 @@ def test_what_has_been_measured_is_not_measured_again(tmp_path: Path) -> None:
 
 
 def test_the_rates_are_tried_on_the_first_seed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the rates 1, 2 and 4 the second is best on validation after 10 s, the third after 20 s."""
+    """Of the rates 1, 2 and 4 the second is best on validation after 10 s, the third after 20 s, then also before 8."""
     asked: list[tuple[float, int, float]] = []
 
     def train(out: Path, task: str, network: str, seconds: float, steps: int, seed: int, rate: float) -> dict[str, Any]:
@@ -117,6 +118,21 @@ def test_the_rates_are_tried_on_the_first_seed_alone(tmp_path: Path, monkeypatch
     monkeypatch.setattr(bench, "kept", lambda path, make: {"step": 0.1})
     options = {"tasks": ["md"], "networks": ["EGNN"], "seconds": [10.0, 20.0], "seeds": [3, 4, 5], "rates": [1, 2, 4]}
     _, rows = bench.measured(Namespace(**options, out=tmp_path))
-    short, long = [(10, 3, 1), (10, 3, 2), (10, 3, 4)], [(20, 3, 1), (20, 3, 2), (20, 3, 4)]
+    short, long = [(10, 3, 1), (10, 3, 2), (10, 3, 4)], [(20, 3, 1), (20, 3, 2), (20, 3, 4), (20, 3, 8)]
     assert asked == [*short, (10, 4, 2), (10, 5, 2), *long, (20, 4, 4), (20, 5, 4)]
-    assert len(rows) == 10
+    assert len(rows) == 11
+
+
+@pytest.mark.parametrize(
+    ("errors", "tried", "best"),
+    [
+        ({1: 3, 2: 2, 4: 1, 8: 0.5, 16: 0.7}, [1, 2, 4, 8, 16], 8),
+        ({1: 1, 2: 2, 4: 3, 0.5: 0.9, 0.25: 1.1}, [1, 2, 4, 0.5, 0.25], 0.5),
+        ({1: 3, 2: 2, 4: 1, 8: math.inf}, [1, 2, 4, 8], 4),
+        ({1: math.inf, 2: math.inf, 4: math.inf}, [1, 2, 4], 1),
+        ({1: 5}, [1], 1),
+    ],
+)
+def test_rates_go_on_as_long_as_an_end_is_best(errors: dict[float, float], tried: list[float], best: float) -> None:
+    found = bench.tuned(lambda rate: {"rate": rate, "val_error": errors[rate]}, [r for r in errors if r in (1, 2, 4)])
+    assert ([row["rate"] for row in found[0]], found[1]) == (tried, best)
