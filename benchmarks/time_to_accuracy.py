@@ -13,8 +13,8 @@ Networks and settings are those of the full designs (`rapidash study TASK --full
 training has as many steps as fit into the seconds by the measured cost of its step; the schedule and the number of
 validations are those of the design. Times are of the processor: what else the machine does counts for little. With
 --rates each network is trained on the first seed at each multiple of the design's learning rate, at twice the largest
-or half the least as long as that is best, and validation chooses the one of the other seeds, at each length. NequIP is
-measured where it is installed:
+or half the least as long as that gains a twentieth, and validation chooses the one of the other seeds, at each length.
+NequIP is measured where it is installed:
 
      pip install -c constraints.txt --group bench
 """
@@ -75,6 +75,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {  # on molecules the edges are th
     "md": {"PaiNN": {"channels": 64, "num_layers": 3}, "SchNet": {"channels": 128, "num_layers": 6}},
 }
 TEST_BATCH = 50
+GAIN = 0.95  # by which an end of the learning rates has to be ahead for a further one to be tried
 
 
 def lifted(design: StudyDesign) -> Any:
@@ -233,16 +234,17 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
 
 
 def tuned(trained_at: Callable[[float], Row], rates: Sequence[float]) -> tuple[list[Row], float]:
-    """The trainings at these rates and beyond, and the rate that is best on validation: of several not an end of them.
+    """The trainings at these rates and beyond, and the rate that is best on validation.
 
-    Twice the largest is tried as long as that is best, and half the least.
+    Twice the largest of several is tried as long as its error is below `GAIN` times every other one, and half the least.
     """
     rows = [trained_at(rate) for rate in rates]
     while True:
-        best = min(rows, key=lambda row: row["val_error"])
+        best, *others = sorted(rows, key=lambda row: row["val_error"])
         known = [row["rate"] for row in rows]
         ends = {max(known): 2.0, min(known): 0.5}
-        if len(rates) == 1 or best["rate"] not in ends or not math.isfinite(best["val_error"]):
+        gains = bool(others) and best["val_error"] < GAIN * others[0]["val_error"]
+        if best["rate"] not in ends or not gains:
             return rows, best["rate"]
         rows.append(trained_at(ends[best["rate"]] * best["rate"]))
 

@@ -31,7 +31,7 @@ from the disk); *step* is the median of those after it, of a batch as in the tra
 by the weights; of forces it includes the gradient of the energy. All networks have the optimizer, batch size and
 schedule of the full design of the task, which were chosen with Rapidash or EGNN, and a multiple of its learning rate;
 of several, validation chooses on the first seed, for each network and length, and goes on to twice the largest or half
-the least as long as that is best."""
+the least as long as that gains a twentieth."""
 
 
 def write(

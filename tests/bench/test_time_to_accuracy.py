@@ -128,11 +128,15 @@ def test_the_rates_are_tried_on_the_first_seed_alone(tmp_path: Path, monkeypatch
     [
         ({1: 3, 2: 2, 4: 1, 8: 0.5, 16: 0.7}, [1, 2, 4, 8, 16], 8),
         ({1: 1, 2: 2, 4: 3, 0.5: 0.9, 0.25: 1.1}, [1, 2, 4, 0.5, 0.25], 0.5),
+        ({1: 3, 2: 2, 4: 1, 8: 0.96}, [1, 2, 4, 8], 8),
+        ({1: 3, 2: 2, 4: 1.91}, [1, 2, 4], 4),
         ({1: 3, 2: 2, 4: 1, 8: math.inf}, [1, 2, 4, 8], 4),
         ({1: math.inf, 2: math.inf, 4: math.inf}, [1, 2, 4], 1),
         ({1: 5}, [1], 1),
     ],
 )
-def test_rates_go_on_as_long_as_an_end_is_best(errors: dict[float, float], tried: list[float], best: float) -> None:
+def test_rates_go_on_as_long_as_an_end_of_them_gains(
+    errors: dict[float, float], tried: list[float], best: float
+) -> None:
     found = bench.tuned(lambda rate: {"rate": rate, "val_error": errors[rate]}, [r for r in errors if r in (1, 2, 4)])
     assert ([row["rate"] for row in found[0]], found[1]) == (tried, best)
