@@ -236,7 +236,7 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:
 def tuned(trained_at: Callable[[float], Row], rates: Sequence[float]) -> tuple[list[Row], float]:
     """The trainings at these rates and beyond, and the rate that is best on validation.
 
-    Twice the largest of several is tried as long as its error is below `GAIN` times every other one, and half the least.
+    Twice the largest of several, or half the least, is tried where its error is below `GAIN` times every other one.
     """
     rows = [trained_at(rate) for rate in rates]
     while True:
