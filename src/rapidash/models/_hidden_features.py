@@ -40,7 +40,7 @@ def hidden_features(
     if grid_rotation is not None:
         grid = grid @ grid_rotation.to(grid).T
     if network.invariants.has_orientations:
-        x = _embedded(network, features, grid)
+        x = network.embedding(lift(*features, grid))
         fiber_basis = _fiber_basis(network, grid, is_turned=grid_rotation is not None)
     else:
         x, fiber_basis = network.embedding(features[0]).unsqueeze(1), None
@@ -64,15 +64,6 @@ def hidden_features(
         if stage == "up" and network.skip_connections:
             x = x + skips[scale]
     return x, kernels, grid
-
-
-def _embedded(network: "Rapidash", features: tuple[Tensor | None, Tensor | None], grid: Tensor) -> Tensor:
-    """The inputs, lifted and mapped to the channels; scalars alone are mapped once for all orientations."""
-    scalars, vectors = features
-    if vectors is None:
-        return lift(network.embedding(scalars), None, grid)
-    mapped: Tensor = network.embedding(lift(scalars, vectors, grid))
-    return mapped
 
 
 def _fiber_basis(network: "Rapidash", grid: Float[Tensor, "grid D"], *, is_turned: bool) -> Float[Tensor, "O O basis"]:
