@@ -161,10 +161,12 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     same = write_xyz(tmp_path / "same.xyz", extra="size=2.5")
     rare = write_xyz(tmp_path / "rare.xyz", extra="kind=k{i}")
     np.savez(tmp_path / "short.npz", pos=np.ones((12, 5, 3)), y=np.ones(11))
-    short = tmp_path / "short.npz"
+    np.savez(tmp_path / "holes.npz", pos=np.ones((12, 5, 3)), y=np.full(12, np.nan))
+    short, holes = tmp_path / "short.npz", tmp_path / "holes.npz"
     for files, target, message, more in (
         ([good], "gap", "no cloud has 'gap': the files have REF_energy, run, MACE_forces", {}),
         ([short], "y", r"'y' has shape \(11,\), expected \(12, 5\) first, .* or 12 rows, one for every cloud", {}),
+        ([holes], "y", "^no cloud has 'y': the files have y; 'y' is empty or not finite$", {}),
         ([good, table], "energy", "REF_energy|mixed kinds", {}),
         ([flat], "energy", "its cell has no volume", {}),
         ([nameless], "energy", "atom 0 has no name", {}),

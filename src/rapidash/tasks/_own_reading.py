@@ -198,7 +198,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
     rows: list[_Row] = []
     stride, num_points = 1, 0
     missing: list[str] = []
-    lacked: dict[str, str | None] = {}
+    lacked: dict[str, str] = {}
     known: dict[str, None] = {}
     names: list[str | None] = [None] * max(len(wanted.targets), 1)
     units = [""] * len(names)
@@ -219,7 +219,7 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
                 row = _row(found, label, index, out.seen - 1, wanted, names, units)
             except _MissingError as error:
                 missing.append(f"{name}: {error}")
-                lacked[error.name] = found.left_out.get(error.name)
+                lacked[error.name] = error.reason
                 continue
             except DataError as error:
                 problem = str(error)
@@ -244,11 +244,11 @@ def _read(wanted: Wanted, state: _State, watch: Callable[[int], None]) -> OwnClo
 
 
 class _MissingError(Exception):
-    """A cloud lacks a target or a group of this name."""
+    """A cloud lacks a target or a group of this name; a reason says why what its file has of it does not count."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(problem)
-        self.name = name
+    def __init__(self, name: str, problem: str, reason: str = "") -> None:
+        super().__init__(reason or problem)
+        self.name, self.reason = name, reason
 
 
 def _entries(paths: list[tuple[Path, str]], wanted: Wanted) -> Iterator[tuple[int, tuple[str, Any, str]]]:
@@ -275,14 +275,15 @@ def _row(
         if points is not None and not _is_there(points):
             points = None
         if value is None and points is None:
-            raise _MissingError(name, f"{name!r} is empty or not finite")
+            raise _MissingError(name, f"it has no {name!r}", f"{name!r} is empty or not finite")
         targets.append((None if value is None else np.asarray(value), points))
     if not wanted.targets:
         targets = [(np.array(label), None)]
     group = ""
     if wanted.group is not None:
         if wanted.group not in found.values:
-            raise _MissingError(wanted.group, f"it has no value {wanted.group!r} to split by")
+            problem = f"it has no value {wanted.group!r} to split by"
+            raise _MissingError(wanted.group, problem, found.left_out.get(wanted.group, ""))
         group = " ".join(map(str, np.asarray(found.values[wanted.group]).ravel().tolist()))
     pos = np.asarray(found.arrays["pos"], dtype=np.float64)
     if not np.isfinite(pos).all():
@@ -332,7 +333,7 @@ def _name_in_file(found: FileCloud, target: str, before: str | None) -> str:
         raise DataError(f"target {target!r} can be {' or '.join(names)}: name one of them")
     if not names or before is not None:
         name = before or target
-        raise _MissingError(name, found.left_out.get(name, f"it has no {name!r}"))
+        raise _MissingError(name, f"it has no {name!r}", found.left_out.get(name, ""))
     return names[0]
 
 
@@ -344,11 +345,12 @@ def _is_there(value: Any) -> bool:
 
 
 def _check_missing(
-    missing: Sequence[str], lacked: Mapping[str, str | None], num: int, known: Collection[str], wanted: Wanted
+    missing: Sequence[str], lacked: Mapping[str, str], num: int, known: Collection[str], wanted: Wanted
 ) -> None:
     """Raises: DataError for clouds without the targets or groups ``lacked``, unless they may be left out.
 
-    Of an array that does not fit the clouds ``lacked`` has the reason.
+    Args:
+        lacked: by name the reason why what the files have of it does not count, empty where they have nothing.
     """
     if not missing or (num and wanted.skips):
         return
