@@ -94,10 +94,7 @@ def _numbers(text: str) -> set[int]:
     return set(map(int, re.findall(r"\d+", text)))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.stem) for path in TABLES],
-)
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_command_asks_for_its_table(path: Path, designs_of: Designs) -> None:
     table = path.read_text(encoding="utf-8")
     assert list(faults(table, designs_of(table))) == []

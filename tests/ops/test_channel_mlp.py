@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rapidash.ops import channel_mlp, use_products
+from rapidash.ops.channel_mlp import _few_rows
 from rapidash.ops.channel_mlp._second import channel_mlp_second
 from rapidash.ops.channel_mlp.numba import add_bias_gelu, gelu_gradient
 from rapidash.ops.channel_mlp.reference import channel_mlp_reference
@@ -84,6 +85,17 @@ def test_few_rows_without_gradients_to_the_rounding_of_float32(
     torch.testing.assert_close(out.double(), exact, rtol=0, atol=1e-6 * float(exact.abs().max()))
     assert torch.equal(strided, out)
     assert torch.equal(few, out[-2:]), "a row does not depend on the others"
+
+
+def test_how_many_rows_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 64 x 256 weights those whose last vector ends below row 2^20 / 2^14 = 64, wherever in it they end."""
+    asked = []
+    monkeypatch.setattr(_few_rows, "few_rows", lambda x, *_: asked.append(len(x)) or x)
+    largest = 64 - _few_rows.LANES
+    for rows in (1, largest, largest + 1):
+        with torch.no_grad():
+            channel_mlp(*inputs((rows,), 64, 256, 64, residual=False, scale=False, dtype=torch.float32))
+    assert asked == [1, largest]
 
 
 def test_few_rows_whose_minus_sign_stands_beside_their_numbers() -> None:

@@ -54,15 +54,6 @@ def _gelu_gradient(hidden: Tensor, grad: Tensor, out: Tensor) -> Tensor:
     return gelu_gradient(hidden, grad, out)
 
 
-def _has_few_rows(x: Tensor, w1: Tensor) -> bool:
-    """Whether one compiled call takes least time, of whose last vector all lanes but one may be empty."""
-    if not _has_numba_gelu(x):
-        return False
-    from rapidash.ops.channel_mlp._few_rows import LANES
-
-    return is_small_product(len(x) + LANES - 1, w1)
-
-
 def _small(
     x: Tensor, norm_weight: Tensor, norm_bias: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -87,10 +78,11 @@ def channel_mlp_forward(
     """The output (M, C') and, if kept, the pre-activations (M, H), otherwise an empty tensor; x is (M, C)."""
     if is_small_product(len(x), w1) and kind != "bfloat16":
         note_products("torch")
-        if not keep and _has_few_rows(x, w1):
-            from rapidash.ops.channel_mlp._few_rows import few_rows
+        if not keep and _has_numba_gelu(x):
+            from rapidash.ops.channel_mlp._few_rows import LANES, few_rows
 
-            return few_rows(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale), x.new_empty(0, len(w1))
+            if is_small_product(len(x) + LANES - 1, w1):  # of the last vector all lanes but one may be empty
+                return few_rows(x, residual, norm_weight, norm_bias, w1, b1, w2, b2, scale), x.new_empty(0, len(w1))
         out, hidden = _small(x, norm_weight, norm_bias, w1, b1, w2, b2)
         out = out if scale is None else scale * out
         return out if residual is None else residual + out, hidden if keep else x.new_empty(0, len(w1))
